@@ -1,0 +1,50 @@
+"""Every error Swarmlight raises on purpose. Each message says what was wrong, where, and what to do.
+
+SwarmlightError
+├── UsageError           unusable arguments, unreadable or truncated input       (exit 2)
+│   └── ConfigError      a configuration file or variable that cannot be used
+├── ModelError           a weights file that is missing, damaged or of another version
+├── EventError           one record that is no post event: field and reason
+└── LogError             the observation log contradicts the state, or a snapshot cannot be used
+    └── FencedError      another process has taken over; this one must stop
+"""
+
+from __future__ import annotations
+
+
+class SwarmlightError(Exception):
+    """Base of all errors raised on purpose."""
+
+
+class UsageError(SwarmlightError):
+    """The caller asked for something that cannot be done as asked (exit status 2)."""
+
+
+class ConfigError(UsageError):
+    """A configuration value that cannot be used; the message names the file, line or variable."""
+
+
+class ModelError(SwarmlightError):
+    """A model file is missing, damaged, or of a version this code does not read."""
+
+
+class EventError(SwarmlightError):
+    """A record that is not a valid post event.
+
+    Args:
+        field: path of the offending field, `""` for the record as a whole.
+        reason: what is wrong with it, in words, without the record's own text.
+    """
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field or 'record'}: {reason}")
+        self.field = field
+        self.reason = reason
+
+
+class LogError(SwarmlightError):
+    """The observation log and the state or a snapshot do not fit together."""
+
+
+class FencedError(LogError):
+    """Another process owns the state now; this one must stop without writing."""

@@ -1,0 +1,16 @@
+"""The words for evidence: its parts, their order, and why a part may abstain.
+
+Every part is a log-likelihood ratio (LLR) in nats: how much likelier the observation is for an
+LLM-driven account than for a person. 0.0 is no evidence; an abstaining part is 0.0 and says why.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+Part = Literal["text", "behaviour", "coordination", "graph"]
+
+PARTS: Final[tuple[Part, ...]] = ("text", "behaviour", "coordination", "graph")
+
+MILLINAT: Final = 1000
+"""Scores enter the log in whole thousandths of a nat, so that a replay cannot differ by rounding."""

@@ -1,0 +1,1 @@
+"""The Kafka shells around the cores of `score` and `assess`."""

@@ -1,0 +1,1 @@
+"""Offline work: data-set adapters, training, calibration, evaluation, audits and model cards."""
