@@ -132,9 +132,10 @@ def decode(record: bytes) -> Entry:
         LogError: the record is not an entry of this version of the log.
     """
     try:
-        return _decoder.decode(record)
+        entry: Entry = _decoder.decode(record)
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
         raise LogError(
             f"the observation log holds a record that is no entry of this version ({error}): "
             "another program writes to the topic, or the log is of another release; choose another topic_prefix"
         ) from error
+    return entry
