@@ -1,0 +1,62 @@
+# Everything here needs python3.11 and make, and nothing before it: each target sets up what it needs.
+# The CPU build of torch, several gigabytes smaller: make setup PIP_FLAGS="--extra-index-url https://download.pytorch.org/whl/cpu"
+
+PYTHON ?= python3.11
+PIP_FLAGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+CODE := detector graph streaming training tests
+
+.PHONY: help setup demo test lint typecheck format evaluate bench chaos coordinate train clean
+
+help:  ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## */  make \1\t/' | expand -t 20
+
+setup: $(READY)  ## build .venv with everything in it
+
+$(READY): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet $(PIP_FLAGS) -e '.[demo,train,dev]'
+	touch $@
+
+demo: $(READY)  ## watch campaigns being caught (ARGS="--seconds 60")
+	$(BIN)/swarmlight demo $(ARGS)
+
+test: $(READY)  ## the default suite (ARGS="-k name")
+	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+chaos: $(READY)  ## the slow tests: kills and takeovers on a broker, long runs (KAFKA_HOME=folder)
+	$(BIN)/python -m pytest -m slow --timeout 3600 $(ARGS)
+
+lint: $(READY)  ## style and common mistakes
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
+
+typecheck: $(READY)  ## types, strictly
+	$(BIN)/mypy $(CODE)
+
+format: $(READY)  ## rewrite the code in the one style
+	$(BIN)/ruff check --fix $(CODE)
+	$(BIN)/ruff format $(CODE)
+
+evaluate: $(READY)  ## measure a stream with known truth (STREAM=file TRUTH=file)
+	@test -n "$(STREAM)" -a -n "$(TRUTH)" || { echo 'make evaluate STREAM=events.jsonl.gz TRUTH=truth.jsonl' >&2; exit 2; }
+	$(BIN)/swarmlight evaluate "$(STREAM)" --truth "$(TRUTH)" $(ARGS)
+
+bench: $(READY)  ## events per second and memory on overlaid copies of a stream (STREAM=file)
+	@test -n "$(STREAM)" || { echo 'make bench STREAM=events.jsonl.gz [ARGS="--copies 160"]' >&2; exit 2; }
+	$(BIN)/python -m training.bench "$(STREAM)" $(ARGS)
+
+coordinate: $(READY)  ## coordinated groups in a table of touches (TABLE=file)
+	@test -n "$(TABLE)" || { echo 'make coordinate TABLE=touches.parquet' >&2; exit 2; }
+	$(BIN)/swarmlight coordinate "$(TABLE)" $(ARGS)
+
+train: $(READY)  ## fit the shipped models again (DATA=folder)
+	@test -n "$(DATA)" || { echo 'make train DATA=folder (docs/operations.md says what is in it)' >&2; exit 2; }
+	$(BIN)/swarmlight train text --data "$(DATA)" $(ARGS)
+	$(BIN)/swarmlight train account --data "$(DATA)" $(ARGS)
+	$(BIN)/swarmlight train fusion --data "$(DATA)" $(ARGS)
+
+clean:  ## remove what setup and the tools made
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info build
