@@ -1,0 +1,197 @@
+"""From an account's sums to what the model reads: means, spreads, shares, and how much they rest on."""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detector.account import layout as at_
+from detector.text.reading import STYLE_DIM, TextAbstain
+
+_LLR_LEVELS: Final = len(at_.LLR_EDGES)
+_GAP_LEVELS: Final = len(at_.GAP_EDGES_S) + 1
+
+TEXT_NAMES: Final[tuple[str, ...]] = (
+    "llr_mean",
+    *(f"llr_below_{edge:g}" for edge in at_.LLR_EDGES),
+    *(f"style_mean_{i}" for i in range(STYLE_DIM)),
+    "repeats",
+    "llr_sd",
+    *(f"style_sd_{i}" for i in range(STYLE_DIM)),
+    "self_similarity",
+    "expert_mean",
+    "expert_gain",
+    "expert_sd",
+)
+"""Text features in their order: first those a single post gives, then those that need two, then the expert's."""
+
+SINGLES: Final = slice(0, 1 + _LLR_LEVELS + STYLE_DIM + 1)
+PAIRS: Final = slice(SINGLES.stop, SINGLES.stop + 1 + STYLE_DIM + 1)
+EXPERTS: Final = slice(PAIRS.stop, PAIRS.stop + 3)
+TEXT_DIM: Final = EXPERTS.stop
+
+BEHAVIOUR_NAMES: Final[tuple[str, ...]] = (
+    *(f"gap_share_{i}" for i in range(_GAP_LEVELS)),
+    "gap_log_mean",
+    "gap_log_sd",
+    "sittings_per_event",
+    "hour_entropy",
+    "quiet_hours",
+    "reply_share",
+    "repost_share",
+    "quote_share",
+    "like_share",
+    "follow_share",
+    "kind_entropy",
+    "linked_share",
+    "textless_share",
+)
+BEHAVIOUR_DIM: Final = len(BEHAVIOUR_NAMES)
+
+
+class AccountFeatures(NamedTuple):
+    """Features of n accounts, one row each. Arrays are float32 unless stated."""
+
+    text: NDArray[np.float32]
+    """(n, TEXT_DIM); 0 where undefined (see the counts)."""
+    behaviour: NDArray[np.float32]
+    """(n, BEHAVIOUR_DIM)."""
+    weight: NDArray[np.float32]
+    """(n,) decayed number of texts that gave evidence."""
+    expert: NDArray[np.float32]
+    """(n,) decayed number of texts that an expert has read."""
+    events: NDArray[np.float32]
+    """(n,) decayed number of events."""
+    posts: NDArray[np.uint32]
+    """(n,) texts that gave evidence, not decayed."""
+    language: NDArray[np.uint16]
+    """(n,) code of the heaviest language among the texts that gave evidence, 0 without any."""
+    abstain: NDArray[np.uint8]
+    """(n,) a TextAbstain: 0 where some text gave evidence, else the reason met most often."""
+
+
+def language_code(tag: str) -> int:
+    """A primary language subtag (two or three letters) as a number under 2^16; 0 for anything else."""
+    code = 0
+    for letter in tag.lower():
+        step = ord(letter) - 96
+        if not 1 <= step <= 26:
+            return 0
+        code = code * 27 + step
+    return code if code < 1 << 16 else 0
+
+
+def language_tag(code: int) -> str:
+    """The subtag whose `language_code` this is."""
+    letters = ""
+    while code:
+        code, step = divmod(code, 27)
+        letters = chr(96 + step) + letters
+    return letters
+
+
+def features_of(table: NDArray[np.float32], posts: NDArray[np.uint32], language: NDArray[np.uint16]) -> AccountFeatures:
+    """Features of accounts from their rows of `AccountStatistics`.
+
+    Args:
+        table: (n, COLUMNS).
+        posts: (n,).
+        language: (n, LANGUAGES).
+    """
+    index = np.arange(len(table))
+    weight = table[:, at_.WEIGHT]
+    chosen = table[:, at_.LANGUAGE_WEIGHT].argmax(axis=1)
+    reasons = table[:, at_.ABSTAINED]
+    reason = reasons[:, 1:].argmax(axis=1) + 1
+    reason = np.where(reasons[:, 1:].any(axis=1), reason, TextAbstain.NO_TEXT)
+    return AccountFeatures(
+        text=_text(table),
+        behaviour=_behaviour(table),
+        weight=weight.copy(),
+        expert=table[:, at_.EXPERT_COUNT].copy(),
+        events=table[:, at_.EVENTS].copy(),
+        posts=posts,
+        language=np.where(posts > 0, language[index, chosen], 0).astype(np.uint16),
+        abstain=np.where(posts > 0, 0, reason).astype(np.uint8),
+    )
+
+
+def _text(table: NDArray[np.float32]) -> NDArray[np.float32]:
+    out = np.empty((len(table), TEXT_DIM), np.float32)
+    weight = table[:, at_.WEIGHT]
+    per_post = _inverse(weight)[:, None]
+    # Variances are of a weighted sample: W^2 / (W^2 - W2) makes them unbiased; undefined (0) for a single post.
+    spare = weight * weight - table[:, at_.WEIGHT_SQUARED]
+    several = spare > _SMALL * weight * weight
+    pairs = np.where(several, 1 / np.where(several, spare, 1), 0).astype(np.float32)[:, None]
+    unbiased = pairs * (weight * weight)[:, None]
+
+    out[:, 0] = table[:, at_.LLR_SUM] * per_post[:, 0]
+    below = np.cumsum(table[:, at_.LLR_BINS], axis=1)[:, :-1]
+    np.multiply(below, per_post, out=out[:, 1 : 1 + _LLR_LEVELS])
+    style = out[:, 1 + _LLR_LEVELS : SINGLES.stop - 1]
+    np.multiply(table[:, at_.STYLE_SUM], per_post, out=style)
+    out[:, SINGLES.stop - 1] = table[:, at_.REPEATS] * per_post[:, 0]
+
+    mean = out[:, 0]
+    start = PAIRS.start
+    out[:, start] = table[:, at_.LLR_SQUARED] * per_post[:, 0] - mean * mean
+    spread = out[:, start + 1 : start + 1 + STYLE_DIM]
+    np.multiply(table[:, at_.STYLE_SQUARED], per_post, out=spread)
+    spread -= style * style
+    both = out[:, start : start + 1 + STYLE_DIM]
+    np.maximum(both, 0, out=both)
+    both *= unbiased
+    np.sqrt(both, out=both)
+    sketch = table[:, at_.SKETCH_SUM]
+    out[:, PAIRS.stop - 1] = ((sketch * sketch).sum(axis=1) - table[:, at_.WEIGHT_SQUARED]) * pairs[:, 0]
+
+    per_read = _inverse(table[:, at_.EXPERT_COUNT])
+    expert = table[:, at_.EXPERT_SUM] * per_read
+    out[:, EXPERTS.start] = expert
+    out[:, EXPERTS.start + 1] = table[:, at_.GAIN_SUM] * per_read
+    out[:, EXPERTS.start + 2] = np.sqrt(np.maximum(table[:, at_.EXPERT_SQUARED] * per_read - expert * expert, 0))
+    return out
+
+
+def _behaviour(table: NDArray[np.float32]) -> NDArray[np.float32]:
+    out = np.empty((len(table), BEHAVIOUR_DIM), np.float32)
+    gaps = table[:, at_.GAP_BINS]
+    per_gap = _inverse(gaps.sum(axis=1))
+    per_event = _inverse(table[:, at_.EVENTS])
+    np.multiply(gaps, per_gap[:, None], out=out[:, :_GAP_LEVELS])
+    mean = table[:, at_.GAP_SUM] * per_gap
+    hours = table[:, at_.HOURS] * per_event[:, None]
+    kinds = table[:, at_.KIND_BINS] * per_event[:, None]
+    i = _GAP_LEVELS
+    out[:, i] = mean
+    out[:, i + 1] = np.sqrt(np.maximum(table[:, at_.GAP_SQUARED] * per_gap - mean * mean, 0))
+    out[:, i + 2] = table[:, at_.SITTINGS] * per_event
+    out[:, i + 3] = _entropy(hours)
+    out[:, i + 4] = (hours < _QUIET).sum(axis=1)
+    out[:, i + 5 : i + 10] = kinds[:, 1:]
+    out[:, i + 10] = _entropy(kinds)
+    out[:, i + 11] = table[:, at_.LINKED] * per_event
+    out[:, i + 12] = table[:, at_.ABSTAINED.start + TextAbstain.NO_TEXT] * per_event
+    return out
+
+
+_SMALL: Final = 1e-3
+"""Share of the weight beyond a single post under which a spread is undefined: rounding, not a second post."""
+
+_QUIET: Final = 0.005
+"""Share of events under which an hour of the day counts as quiet."""
+
+
+def _inverse(count: NDArray[np.float32]) -> NDArray[np.float32]:
+    """1 / count, 0 where the count is 0."""
+    return np.where(count > 0, 1 / np.where(count > 0, count, 1), 0).astype(np.float32)
+
+
+def _entropy(shares: NDArray[np.float32]) -> NDArray[Any]:
+    """Entropy (nats) of each row of shares."""
+    terms: NDArray[Any] = shares * np.log(np.where(shares > 0, shares, 1))
+    total: NDArray[Any] = terms.sum(axis=1)
+    return -total

@@ -1,0 +1,48 @@
+"""The models that one system runs with, loaded together or not at all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from detector.account.model import AccountModel
+from detector.text.cheap import CheapText
+from detector.text.minilm import MiniLmExpert
+from detector.text.protocol import Expert
+from detector.thresholds import Thresholds
+
+SHIPPED: Final = Path(__file__).parent / "weights"
+"""The weights inside the package."""
+
+
+@dataclass(frozen=True)
+class Models:
+    """Everything learned that a run uses. `versions` is what the log, alerts and the summary name: part -> name@version."""
+
+    text: CheapText
+    expert: Expert | None
+    account: AccountModel
+    thresholds: Thresholds
+    versions: dict[str, str]
+
+
+def load_models(directory: Path | None = None) -> Models:
+    """The models in `directory`, or the shipped ones.
+
+    Raises:
+        ModelError: one of `text`, `account`, `thresholds` is missing, or any of them is damaged.
+    """
+    place = SHIPPED if directory is None else directory
+    text = CheapText.load(place)
+    account = AccountModel.load(place)
+    thresholds = Thresholds.load(place)
+    expert = MiniLmExpert.load(place) if (place / "expert.json").exists() else None
+    versions = {
+        "text": f"{text.name}@{text.version}",
+        "account": f"{account.name}@{account.version}",
+        "thresholds": f"{thresholds.name}@{thresholds.version}",
+    }
+    if expert is not None:
+        versions["expert"] = f"{expert.name}@{expert.version}"
+    return Models(text, expert, account, thresholds, versions)

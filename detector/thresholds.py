@@ -1,0 +1,171 @@
+"""Thresholds on `total` from the running maxima of people who had no part in training (conformal)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import beta
+
+from detector.account.features import language_code, language_tag
+from detector.errors import ModelError, UsageError
+from detector.weights_io import load_weights, save_weights, take
+
+NAME: Final = "thresholds"
+
+MIN_LANGUAGE_PEOPLE: Final = 50
+"""Calibration people who must write mainly in a language before accounts in it may be flagged: with fewer, not even
+a false-flag rate of 2% could be told from none."""
+
+HORIZON_PEOPLE: Final = 100
+"""The horizon is the largest number of posts that this many calibration people reach."""
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Running maxima of calibration people's `total`, by population, each looked at after every post.
+
+    For a further person of a population of n, P(running maximum > k-th largest of the n) <= k / (n + 1), whatever
+    their distribution (split conformal prediction, Vovk et al. 2005). The threshold is the strictest of the
+    populations large enough to support the rate asked for, so it holds for each of those.
+
+    Args:
+        name, version: of the model file.
+        maxima: population -> (n,) running maxima in nats, sorted from the largest down.
+        horizon_posts: posts with evidence after which the guarantee begins anew.
+        languages: primary subtags calibrated.
+        card: what the model card says of the people.
+    """
+
+    name: str
+    version: str
+    maxima: Mapping[str, NDArray[np.float64]]
+    horizon_posts: int
+    languages: frozenset[str]
+    card: Mapping[str, Any]
+
+    @property
+    def people(self) -> int:
+        """Calibration people in all populations."""
+        return sum(len(values) for values in self.maxima.values())
+
+    @property
+    def cap_nats(self) -> float:
+        """log(n + 1): the most evidence these people can support."""
+        return float(np.log(self.people + 1))
+
+    @property
+    def finest_fpr(self) -> float:
+        """The smallest false-positive rate that some population supports."""
+        return 1.0 / (max(len(values) for values in self.maxima.values()) + 1)
+
+    def threshold(self, target_fpr: float) -> float:
+        """The total (nats) above which an account is flagged.
+
+        Raises:
+            UsageError: `target_fpr` is no rate, or finer than the calibration people support.
+        """
+        return self._strictest(target_fpr)[0]
+
+    def interval(self, target_fpr: float) -> tuple[float, float]:
+        """95% band of the realised false-positive rate over the draw of the calibration people who set the threshold.
+
+        With the cut at the k-th largest of n, the rate is Beta(k, n + 1 - k) distributed (at most, with ties).
+
+        Raises:
+            UsageError: as `threshold`.
+        """
+        _, rank, people = self._strictest(target_fpr)
+        shape = (rank, people + 1 - rank)
+        return float(beta.ppf(0.025, *shape)), float(beta.ppf(0.975, *shape))
+
+    def _strictest(self, target_fpr: float) -> tuple[float, int, int]:
+        """Threshold, its rank from the top, and the size of the population that sets it."""
+        if not 0.0 < target_fpr < 1.0:
+            raise UsageError(f"target_fpr is {target_fpr:g}; it must lie between 0 and 1")
+        best: tuple[float, int, int] | None = None
+        for values in self.maxima.values():
+            rank = int(np.floor(target_fpr * (len(values) + 1) + 1e-9))
+            if rank >= 1 and (best is None or values[rank - 1] > best[0]):
+                best = (float(values[rank - 1]), rank, len(values))
+        if best is None:
+            raise UsageError(
+                f"target_fpr = {target_fpr:g} is finer than {self.people} calibration people support: "
+                f"the finest is {self.finest_fpr:.2g}; use that, or calibrate on more people (swarmlight calibrate)"
+            )
+        return best
+
+    def calibrated(self, languages: NDArray[np.uint16]) -> NDArray[np.bool_]:
+        """(n,) whether accounts whose main language has these codes may be flagged."""
+        codes = np.array(sorted(language_code(tag) for tag in self.languages), np.uint16)
+        return np.isin(languages, codes)
+
+    def why_uncalibrated(self, language: int) -> str:
+        """The reason `abstained.flag` gives for an account whose main language has this code."""
+        tag = language_tag(language)
+        known = ", ".join(sorted(self.languages)) or "none"
+        return f"uncalibrated: language {tag or 'unknown'} (calibrated: {known})"
+
+    @classmethod
+    def of(
+        cls,
+        maxima: Mapping[str, Sequence[float] | NDArray[np.float64]],
+        horizon_posts: int,
+        languages: frozenset[str],
+        version: str,
+        card: Mapping[str, Any] | None = None,
+    ) -> Thresholds:
+        """Thresholds from running maxima in any order.
+
+        Raises:
+            UsageError: there are no people, or a maximum is not finite.
+        """
+        ordered = {
+            population: np.sort(np.asarray(values, np.float64))[::-1].copy()
+            for population, values in sorted(maxima.items())
+            if len(values)
+        }
+        if not ordered:
+            raise UsageError("no calibration person has a post that gives evidence: nothing to calibrate on")
+        if not all(np.isfinite(values).all() for values in ordered.values()):
+            raise UsageError("a calibration person's running maximum is not finite")
+        return cls(NAME, version, ordered, horizon_posts, languages, dict(card or {}))
+
+    def save(self, directory: Path, meta: Mapping[str, Any] | None = None) -> None:
+        """Write the thresholds into `directory`."""
+        arrays = {f"maxima.{population}": values for population, values in self.maxima.items()}
+        described = {
+            **(meta or {}),
+            "name": self.name,
+            "version": self.version,
+            "horizon_posts": self.horizon_posts,
+            "languages": sorted(self.languages),
+            "report": dict(self.card),
+        }
+        save_weights(directory / NAME, arrays, described)
+
+    @classmethod
+    def load(cls, directory: Path) -> Thresholds:
+        """The thresholds in `directory`.
+
+        Raises:
+            ModelError: they are missing or damaged.
+        """
+        path = directory / NAME
+        arrays, meta = load_weights(path)
+        horizon, languages = meta.get("horizon_posts"), meta.get("languages")
+        if not isinstance(horizon, int) or not isinstance(languages, list):
+            raise ModelError(f"the thresholds in {path} lack horizon_posts or languages: calibrate again")
+        maxima = {
+            key.removeprefix("maxima."): take(arrays, key, (None,), path).astype(np.float64)
+            for key in sorted(arrays)
+            if key.startswith("maxima.")
+        }
+        try:
+            return cls.of(maxima, horizon, frozenset(map(str, languages)), meta["version"], meta.get("report") or {})
+        except UsageError as error:
+            raise ModelError(f"the thresholds in {path} cannot be used ({error}): calibrate again") from error
