@@ -5,6 +5,7 @@ SwarmlightError
 │   └── ConfigError      a configuration file or variable that cannot be used
 ├── ModelError           a weights file that is missing, damaged or of another version
 ├── EventError           one record that is no post event: field and reason
+├── BrokerError          the message broker is away, or refuses what was asked of it
 └── LogError             the observation log contradicts the state, or a snapshot cannot be used
     └── FencedError      another process has taken over; this one must stop
 """
@@ -40,6 +41,10 @@ class EventError(SwarmlightError):
         super().__init__(f"{field or 'record'}: {reason}")
         self.field = field
         self.reason = reason
+
+
+class BrokerError(SwarmlightError):
+    """The message broker cannot be reached, or refuses what was asked of it; the message gives its reason."""
 
 
 class LogError(SwarmlightError):

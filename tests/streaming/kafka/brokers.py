@@ -1,0 +1,187 @@
+"""Brokers for tests: Apache Kafka from `KAFKA_HOME` through its official scripts, or `noida-db` where there is none."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from kafka import KafkaAdminClient
+from kafka.errors import KafkaError
+
+START_S: Final = 60.0
+"""Longest start seen on two busy cores is 15 s."""
+
+CLUSTER_ID: Final = "5L6g3nShT-eMCtK--X86sw"
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports nobody listens on just now."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+def kafka_home() -> Path | None:
+    """The folder of an Apache Kafka, where the environment names one and there is a Java to run it."""
+    home = os.environ.get("KAFKA_HOME", "")
+    if not home or shutil.which("java") is None:
+        return None
+    path = Path(home).resolve()
+    return path if (path / "bin" / "kafka-server-start.sh").exists() else None
+
+
+class Broker:
+    """One broker process on 127.0.0.1 that can be stopped, crashed and started again on the same data."""
+
+    name = "broker"
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.process: subprocess.Popen[bytes] | None = None
+        self.address = ""
+
+    def command(self) -> list[str]:
+        raise NotImplementedError
+
+    def start(self) -> None:
+        with (self.folder / "broker.log").open("ab") as log:
+            self.process = subprocess.Popen(self.command(), stdout=log, stderr=log, cwd=self.folder)
+        self._wait()
+
+    def stop(self) -> None:
+        """End it in order."""
+        self._end(signal.SIGTERM)
+
+    def crash(self) -> None:
+        """End it at once, as a power cut does."""
+        self._end(signal.SIGKILL)
+
+    def _end(self, number: signal.Signals) -> None:
+        if self.process is None:
+            return
+        self.process.send_signal(number)
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.process = None
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + START_S
+        host, port = self.address.split(":")
+        while time.monotonic() < deadline:
+            assert self.process is not None
+            if self.process.poll() is not None:
+                break
+            try:
+                socket.create_connection((host, int(port)), 1).close()
+                if self._answers():
+                    return
+            except (OSError, KafkaError):
+                pass
+            time.sleep(0.1)
+        tail = (self.folder / "broker.log").read_text(errors="replace")[-3000:]
+        raise RuntimeError(f"{self.name} did not start:\n{tail}")
+
+    def _answers(self) -> bool:
+        KafkaAdminClient(bootstrap_servers=self.address, bootstrap_timeout_ms=2000).close()
+        return True
+
+
+class ApacheKafka(Broker):
+    """One KRaft node. `extra` properties win over those below; `security` names the clients' listener protocol."""
+
+    name = "Apache Kafka"
+
+    def __init__(
+        self, folder: Path, home: Path, extra: Mapping[str, str] | None = None, format_options: tuple[str, ...] = ()
+    ) -> None:
+        super().__init__(folder)
+        self.home = home
+        client, controller, internal = free_ports(3)
+        self.address = f"127.0.0.1:{client}"
+        self.secured = bool(extra and "SASL" in extra.get("listener.security.protocol.map", ""))
+        properties = {
+            "process.roles": "broker,controller",
+            "node.id": "1",
+            "listeners": f"CLIENT://127.0.0.1:{client},CONTROLLER://127.0.0.1:{controller},INTERNAL://127.0.0.1:{internal}",
+            "advertised.listeners": f"CLIENT://127.0.0.1:{client},INTERNAL://127.0.0.1:{internal}",
+            "inter.broker.listener.name": "INTERNAL",
+            "controller.listener.names": "CONTROLLER",
+            "listener.security.protocol.map": "CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT,INTERNAL:PLAINTEXT",
+            "controller.quorum.bootstrap.servers": f"127.0.0.1:{controller}",
+            "log.dirs": str(folder / "log"),
+            "auto.create.topics.enable": "false",
+            "num.partitions": "1",
+            "default.replication.factor": "1",
+            "offsets.topic.replication.factor": "1",
+            "offsets.topic.num.partitions": "4",
+            "transaction.state.log.replication.factor": "1",
+            "transaction.state.log.min.isr": "1",
+            "transaction.state.log.num.partitions": "4",
+            "share.coordinator.state.topic.replication.factor": "1",
+            "share.coordinator.state.topic.min.isr": "1",
+            # Without it a restart after SIGKILL waits 12 s for the old registration to lapse.
+            "broker.session.timeout.ms": "2000",
+            "broker.heartbeat.interval.ms": "500",
+            "group.initial.rebalance.delay.ms": "0",
+            "group.min.session.timeout.ms": "1000",
+            "log.retention.check.interval.ms": "1000",
+            **(extra or {}),
+        }
+        self.properties = folder / "server.properties"
+        self.properties.write_text("".join(f"{key}={value}\n" for key, value in properties.items()))
+        subprocess.run(
+            [
+                str(home / "bin" / "kafka-storage.sh"),
+                *("format", "--standalone", *format_options, "-c", str(self.properties), "-t", CLUSTER_ID),
+            ],
+            check=True,
+            capture_output=True,
+        )
+
+    def command(self) -> list[str]:
+        return [str(self.home / "bin" / "kafka-server-start.sh"), str(self.properties)]
+
+    def _answers(self) -> bool:
+        return True if self.secured else super()._answers()
+
+
+class NoidaDb(Broker):
+    """The small broker from PyPI: known to be wrong where docs/kafka.md says so, good for one worker."""
+
+    name = "noida-db"
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        (port,) = free_ports(1)
+        self.address = f"127.0.0.1:{port}"
+
+    def command(self) -> list[str]:
+        program = Path(sys.executable).with_name("noida-db")
+        port = self.address.rpartition(":")[2]
+        return [str(program), "start", "--data-dir", str(self.folder / "data"), "--only", "kafka", "--kafka-port", port]
+
+
+def make_broker(folder: Path | None = None) -> Broker:
+    """The best broker this machine can run, started: Apache Kafka, else `noida-db`."""
+    folder = folder or Path(tempfile.mkdtemp(prefix="swarmlight-broker-"))
+    home = kafka_home()
+    broker: Broker = ApacheKafka(folder, home) if home is not None else NoidaDb(folder)
+    broker.start()
+    return broker
