@@ -18,7 +18,7 @@ SHIPPED: Final = Path(__file__).parent / "weights"
 
 @dataclass(frozen=True)
 class Models:
-    """Everything learned that a run uses. `versions` is what the log, alerts and the summary name: part -> name@version."""
+    """Everything learned that a run uses; `versions` (part -> name@version) is what the log and alerts name."""
 
     text: CheapText
     expert: Expert | None

@@ -71,6 +71,19 @@ class AccountFeatures(NamedTuple):
     abstain: NDArray[np.uint8]
     """(n,) a TextAbstain: 0 where some text gave evidence, else the reason met most often."""
 
+    def take(self, chosen: NDArray[Any]) -> AccountFeatures:
+        """The features of the rows `chosen` (a mask or indices)."""
+        return AccountFeatures(
+            self.text[chosen],
+            self.behaviour[chosen],
+            self.weight[chosen],
+            self.expert[chosen],
+            self.events[chosen],
+            self.posts[chosen],
+            self.language[chosen],
+            self.abstain[chosen],
+        )
+
 
 def language_code(tag: str) -> int:
     """A primary language subtag (two or three letters) as a number under 2^16; 0 for anything else."""

@@ -78,11 +78,12 @@ class Head:
 
     def terms(self, values: NDArray[np.float64], counts: NDArray[np.float64]) -> NDArray[np.float64]:
         """(n, J) the linear terms before their weights."""
-        terms: NDArray[np.float64] = values[:, self.column]
+        # `take` keeps each row contiguous; indexing would not, and a row's sum would then depend on how many there are.
+        terms: NDArray[np.float64] = np.take(values, self.column, axis=1)
         terms -= self.centre
         terms /= self.scale
         np.clip(terms, -CLIP, CLIP, out=terms)
-        rests = counts[:, self.column]
+        rests = np.take(counts, self.column, axis=1)
         terms *= rests / (rests + self.shrink)
         return terms
 

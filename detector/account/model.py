@@ -129,7 +129,7 @@ class AccountModel:
         if speaks.all():
             text_llr = self.text.logit(*text_inputs(features))
         elif speaks.any():
-            text_llr[speaks] = self.text.logit(*text_inputs(_take(features, speaks)))
+            text_llr[speaks] = self.text.logit(*text_inputs(features.take(speaks)))
         if behaviour:
             few = features.events < MIN_EVENTS
             behaviour_abstain = np.where(few, BehaviourAbstain.TOO_FEW, BehaviourAbstain.NONE).astype(np.uint8)
@@ -142,10 +142,6 @@ class AccountModel:
         else:
             behaviour_abstain = np.full(n, BehaviourAbstain.SWITCHED_OFF, np.uint8)
         return AccountParts(whole_millinats(text_llr), whole_millinats(behaviour_llr), text_abstain, behaviour_abstain)
-
-
-def _take(features: AccountFeatures, chosen: NDArray[np.bool_]) -> AccountFeatures:
-    return features._make(value[chosen] for value in features)
 
 
 def whole_millinats(llr: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,0 +1,143 @@
+"""The account model: parts that add up and abstain, and answers that do not depend on who else is asked about."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from detector.account.features import BEHAVIOUR_DIM, TEXT_DIM, AccountFeatures
+from detector.account.head import Head
+from detector.account.model import (
+    BEHAVIOUR_LIMIT_NATS,
+    AccountModel,
+    BehaviourAbstain,
+    behaviour_inputs,
+    text_inputs,
+)
+from detector.errors import ModelError
+from detector.text.reading import TextAbstain
+
+
+def head(width: int, seed: int, mix: tuple[float, float, float] = (0.1, 1.0, 0.5)) -> Head:
+    rng = np.random.default_rng(seed)
+    terms = min(width, 30)
+    return Head(
+        column=rng.choice(width, terms, replace=False),
+        centre=rng.normal(size=terms),
+        scale=rng.uniform(0.5, 2, terms),
+        shrink=rng.uniform(0, 5, terms),
+        weight=rng.normal(size=terms) * 0.3,
+        node_feature=rng.integers(0, width, (20, 7)),
+        node_cut=rng.normal(size=(20, 7)),
+        leaf=rng.normal(size=(20, 8)) * 0.2,
+        mix=np.array(mix),
+    )
+
+
+def model() -> AccountModel:
+    return AccountModel("account", "t", head(TEXT_DIM + 2, 1), head(BEHAVIOUR_DIM, 2), head(BEHAVIOUR_DIM, 3), {})
+
+
+def features(n: int, seed: int = 0) -> AccountFeatures:
+    rng = np.random.default_rng(seed)
+    posts = rng.integers(1, 60, n).astype(np.uint32)
+    return AccountFeatures(
+        text=rng.normal(size=(n, TEXT_DIM)).astype(np.float32),
+        behaviour=rng.normal(size=(n, BEHAVIOUR_DIM)).astype(np.float32),
+        weight=posts.astype(np.float32),
+        expert=(posts // 3).astype(np.float32),
+        events=(posts + 5).astype(np.float32),
+        posts=posts,
+        language=np.full(n, 149, np.uint16),
+        abstain=np.zeros(n, np.uint8),
+    )
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 40), st.integers(0, 2**31))
+def test_a_score_does_not_depend_on_its_neighbours(n: int, seed: int) -> None:
+    seen = features(n, seed)
+    raw = model().text.logit(*text_inputs(seen))
+    for i in range(n):
+        alone = seen.take(np.array([i]))
+        assert model().text.logit(*text_inputs(alone))[0] == raw[i]
+        assert model().joint.logit(*behaviour_inputs(alone))[0] == model().joint.logit(*behaviour_inputs(seen))[i]
+
+
+def test_a_tree_goes_left_at_its_cut_and_right_above_it() -> None:
+    tree = Head(
+        column=np.zeros(0, np.int64),
+        centre=np.zeros(0),
+        scale=np.zeros(0),
+        shrink=np.zeros(0),
+        weight=np.zeros(0),
+        node_feature=np.array([[0, 1, 1]]),
+        node_cut=np.array([[0.5, 1.0, 2.0]]),
+        leaf=np.array([[1.0, 2.0, 3.0, 4.0]]),
+        mix=np.array([0.0, 0.0, 1.0]),
+    )
+    values = np.array([[0.5, 1.0], [0.5, 1.1], [0.6, 2.0], [0.6, 2.1]])
+    assert tree.logit(values, np.ones_like(values)).tolist() == [1.0, 2.0, 3.0, 4.0]
+
+
+def test_a_term_has_half_its_weight_at_its_shrink() -> None:
+    linear = Head(
+        column=np.array([0]),
+        centre=np.array([1.0]),
+        scale=np.array([2.0]),
+        shrink=np.array([3.0]),
+        weight=np.array([1.0]),
+        node_feature=np.zeros((0, 0), np.int64),
+        node_cut=np.zeros((0, 0)),
+        leaf=np.zeros((0, 1)),
+        mix=np.array([0.0, 1.0, 0.0]),
+    )
+    assert linear.logit(np.array([[3.0]]), np.array([[3.0]]))[0] == 0.5
+    assert linear.logit(np.array([[3.0]]), np.array([[0.0]]))[0] == 0.0
+
+
+def test_behaviour_is_bounded_and_parts_are_whole_millinats() -> None:
+    parts = model().parts(features(300))
+    assert np.abs(parts.behaviour).max() <= BEHAVIOUR_LIMIT_NATS
+    for part in (parts.text, parts.behaviour):
+        assert np.allclose(part * 1000, np.rint(part * 1000), atol=1e-9)
+
+
+def test_switched_off_parts_abstain() -> None:
+    seen = features(5)
+    off = model().parts(seen, text=False)
+    assert not off.text.any()
+    assert (off.text_abstain == TextAbstain.SWITCHED_OFF).all()
+    alone = model().behaviour.logit(*behaviour_inputs(seen))
+    assert np.allclose(off.behaviour, np.clip(alone, -BEHAVIOUR_LIMIT_NATS, BEHAVIOUR_LIMIT_NATS), atol=1e-3)
+    off = model().parts(seen, behaviour=False)
+    assert not off.behaviour.any()
+    assert np.array_equal(off.text, model().parts(seen).text)
+
+
+def test_an_account_without_evidence_says_why() -> None:
+    seen = features(2)._replace(
+        abstain=np.array([TextAbstain.LANGUAGE, 0], np.uint8), events=np.array([1.0, 9.0], np.float32)
+    )
+    parts = model().parts(seen)
+    assert parts.text[0] == parts.behaviour[0] == 0.0
+    assert parts.text_abstain.tolist() == [TextAbstain.LANGUAGE, 0]
+    assert parts.behaviour_abstain.tolist() == [BehaviourAbstain.TOO_FEW, 0]
+
+
+def test_a_model_comes_back_from_its_files(tmp_path: Path) -> None:
+    model().save(tmp_path, {"provenance": "test"})
+    again = AccountModel.load(tmp_path)
+    seen = features(50)
+    assert np.allclose(again.parts(seen).text, model().parts(seen).text, atol=2e-3)
+
+
+def test_a_model_for_other_features_is_refused(tmp_path: Path) -> None:
+    wrong = AccountModel("account", "t", head(TEXT_DIM + 40, 1), model().joint, model().behaviour, {})
+    wrong.save(tmp_path)
+    with pytest.raises(ModelError, match="does not have"):
+        AccountModel.load(tmp_path)
