@@ -1,0 +1,152 @@
+"""The house rules that a machine can check: who imports whom, one error base, no pickle, no machine's paths."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from detector import errors
+
+ROOT = Path(__file__).resolve().parent.parent
+
+MAY_IMPORT = {
+    "detector": set(),
+    "graph": {"detector"},
+    "streaming": {"detector", "graph"},
+    "training": {"detector", "graph"},
+    "moderation": {"streaming"},
+    "simulation": {"streaming"},
+}
+"""The table of docs/architecture.md. A folder may always import itself."""
+
+LONGEST_MODULE = 400
+"""Lines. A module of one idea is mostly under 300; beyond this it has become two."""
+
+UNSAFE = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
+"""Modules whose files run code when they are read."""
+
+
+@cache
+def modules() -> tuple[Path, ...]:
+    return tuple(sorted(path for folder in MAY_IMPORT for path in (ROOT / folder).rglob("*.py")))
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every module that a file imports, anywhere in it, relative ones resolved."""
+    package = path.relative_to(ROOT).parent.parts
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
+            yield ".".join(part for part in (base, node.module) if part)
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("path", modules(), ids=name)
+def test_imports_go_only_the_way_of_the_table(path: Path) -> None:
+    folder = path.relative_to(ROOT).parts[0]
+    others = {module.split(".")[0] for module in imports(path)} & set(MAY_IMPORT) - {folder}
+    assert others <= MAY_IMPORT[folder], f"{folder} may not import {others - MAY_IMPORT[folder]}"
+
+
+def test_the_table_here_is_the_table_of_the_documentation() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)/` \|.*\| ([^|]+) \|$", text, flags=re.MULTILINE)
+    written = {folder: set(re.findall(r"`(\w+)`", cell)) for folder, cell in rows if folder in MAY_IMPORT}
+    assert written == MAY_IMPORT
+
+
+@pytest.mark.parametrize("path", modules(), ids=name)
+def test_nothing_unpickles(path: Path) -> None:
+    assert not {module.split(".")[0] for module in imports(path)} & UNSAFE
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.keyword) and node.arg == "allow_pickle":
+            assert isinstance(node.value, ast.Constant)
+            assert node.value.value is False
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            assert (node.value.id, node.attr) != ("torch", "load"), "weights are safetensors"
+
+
+@pytest.mark.parametrize("path", modules(), ids=name)
+def test_a_module_is_one_idea(path: Path) -> None:
+    lines = path.read_text(encoding="utf-8").count("\n")
+    assert lines <= LONGEST_MODULE, f"{lines} lines: split it"
+
+
+@pytest.mark.parametrize("path", modules(), ids=name)
+def test_errors_are_those_of_the_one_tree(path: Path) -> None:
+    """No other file defines an exception, and none raises a bare `Exception` or what stands for unfinished work."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.ClassDef) and path != ROOT / "detector" / "errors.py":
+            bases = {base.id for base in node.bases if isinstance(base, ast.Name)}
+            assert not {base for base in bases if base.endswith(("Error", "Exception"))}, f"{node.name} in {name(path)}"
+        if isinstance(node, ast.Raise) and node.exc is not None:
+            raised = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
+            if isinstance(raised, ast.Name):
+                assert raised.id not in {"Exception", "BaseException", "RuntimeError", "NotImplementedError"}
+
+
+def test_every_error_has_the_one_base() -> None:
+    classes = [value for value in vars(errors).values() if isinstance(value, type)]
+    assert len(classes) > 5
+    assert all(issubclass(cls, errors.SwarmlightError) for cls in classes)
+
+
+@pytest.mark.parametrize("path", modules(), ids=name)
+def test_a_module_says_what_it_is(path: Path) -> None:
+    assert path.stat().st_size == 0 or ast.get_docstring(tree(path)), "no docstring"
+
+
+def tracked() -> list[Path]:
+    """All files of the repository; those of the folders where there is no git."""
+    try:
+        done = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return list(modules())
+    return [ROOT / line for line in done.stdout.split("\0") if line and (ROOT / line).is_file()]
+
+
+def test_no_file_knows_the_machine_it_was_written_on() -> None:
+    machine = re.compile("|".join(["/" + "work/", "/" + "root/", "/" + "home/[a-z]", "/" + "Users/[A-Za-z]"]))
+    found = []
+    for path in tracked():
+        if path.suffix in {".safetensors", ".png", ".gz", ".zst"}:
+            continue
+        text = path.read_text(encoding="utf-8", errors="replace")
+        found += [f"{path.name}: {match.group()}" for match in machine.finditer(text)]
+    assert not found
+
+
+def test_every_package_ships_its_types() -> None:
+    for folder in MAY_IMPORT:
+        if (ROOT / folder).is_dir():
+            assert (ROOT / folder / "py.typed").is_file()
+
+
+def test_every_dependency_is_documented_with_licence_and_reason() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = [*project["dependencies"], *(one for extra in project["optional-dependencies"].values() for one in extra)]
+    names = {re.split(r"[<>=!~ \[;]", requirement)[0] for requirement in wanted}
+    page = (ROOT / "docs" / "dependencies.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `([^`]+)` \| (.+) \|$", page, flags=re.MULTILINE))
+    assert set(rows) == names
+    for package, row in rows.items():
+        licence, reason = row.split(" | ", 1)
+        assert re.search(r"MIT|BSD|Apache|MPL", licence), package
+        assert len(reason.split()) > 3, package
