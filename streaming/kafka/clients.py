@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import time
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.coordinator.assignors.range import RangePartitionAssignor
 from kafka.errors import KafkaError
 
@@ -76,8 +76,12 @@ class Clients:
         """Inside, what the client raises becomes a `BrokerError` with its reason (`trouble.explained`)."""
         return trouble.explained(doing, self.servers)
 
-    def member(self, group: str, records: int) -> KafkaConsumer:
-        """A member of `group`, to be subscribed: offsets by hand, no position of its own making, range assignment."""
+    def member(self, group: str, records: int, *, sticky: bool = False) -> KafkaConsumer:
+        """A member of `group`, to be subscribed: offsets by hand and no position of its own making.
+
+        Partitions are dealt by range, so that the same number of two topics comes to the same member; with `sticky`
+        they stay with their owner when others join.
+        """
         return self._consumer(
             group_id=group,
             max_poll_records=records,
@@ -85,8 +89,7 @@ class Clients:
             heartbeat_interval_ms=min(3000, self.session_ms // 3),
             max_poll_interval_ms=MAX_POLL_MS,
             isolation_level="read_committed",
-            # Range assigns the same number of two topics to the same member.
-            partition_assignment_strategy=[RangePartitionAssignor],
+            partition_assignment_strategy=[CooperativeStickyAssignor if sticky else RangePartitionAssignor],
         )
 
     def reader(self, *, group: str | None = None, records: int = 100, committed: bool = False) -> KafkaConsumer:
@@ -154,12 +157,18 @@ def close(client: KafkaConsumer | KafkaProducer | KafkaAdminClient | None, timeo
     if client is None:
         return
     started = time.monotonic()
-    with contextlib.suppress(KafkaError, OSError, RuntimeError):
+    try:
         if isinstance(client, KafkaConsumer):
             client.close(autocommit=False, timeout_ms=timeout_s * 1000)
         elif isinstance(client, KafkaProducer):
             client.close(timeout=timeout_s)
         else:
             client.close()
+    except (KafkaError, OSError, RuntimeError) as error:
+        log.info("a Kafka client did not close in order (%s)", type(error).__name__)
+        # A producer whose flush timed out leaves its sender running, which would go on sending what was given up.
+        sender = getattr(client, "_sender", None)
+        if sender is not None:
+            sender.force_close()
     if time.monotonic() - started > 2 * timeout_s:
         log.warning("closing a Kafka client took %.0f s", time.monotonic() - started)
