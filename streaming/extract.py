@@ -47,7 +47,7 @@ _hashtag = re.compile(rf"(?<![\w&/#＃])[#＃]([\w{_MARKS}]+)")
 _mention = re.compile(
     r"(?<![\w@＠/.+-])[@＠]("
     r"[A-Za-z0-9_]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+"  # Mastodon: user@host
-    r"|[a-z0-9-]+(?:\.[a-z0-9-]+)+(?![\w.])"  # Bluesky: a domain name
+    r"|[a-z0-9-]+(?:\.[a-z0-9-]+)+(?!\.?\w)"  # Bluesky: a domain name
     r"|[A-Za-z0-9_]+|\w+)"
 )
 _TRAILING: Final = ".,;:!?'’…*_~"

@@ -1,0 +1,215 @@
+"""The core of the stage `score`: records of `posts` become observations. It remembers nothing.
+
+Records enter in chunks of any size, one call of the text model each; what is said of a record depends on that record
+(and the time it was written) alone, so a chunk scored again, or cut elsewhere, says the same. Dead records leave as
+dead letters and as observations that say no more than that.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final, Protocol
+
+import msgspec
+import numpy as np
+
+from detector.errors import EventError, LogError
+from detector.text.language import detect_language
+from detector.text.reading import READING, Readings, TextAbstain, pack
+from streaming.deadletters import DeadLetter, dead_letter
+from streaming.events import Event, parse
+from streaming.observations import BATCH_BYTES, NO_TIME, TEXT_CUT, Batch, Kind, Observation, encode
+from streaming.records import SourceRecord
+from streaming.watermarks import Watermark
+
+WRITTEN: Final = frozenset({Kind.POST, Kind.REPLY, Kind.QUOTE})
+"""Kinds whose text the account wrote itself. The text that comes with a repost or a like is somebody else's and no
+evidence about this account: its reading abstains with `TextAbstain.NO_TEXT`."""
+
+DIGEST_BYTES: Final = 16
+"""Bytes of the SHA-256 of a record that order duplicates: enough that two different records never tie."""
+
+
+class TextReader(Protocol):
+    """The cheap text model as `score` needs it (`detector.text.cheap.CheapText` is one)."""
+
+    name: str
+    version: str
+
+    def read(self, texts: Sequence[str], langs: Sequence[str]) -> Readings:
+        """One reading per text; row i depends on `texts[i]` and `langs[i]` alone."""
+        ...
+
+
+class Scorer:
+    """Scores chunks of records.
+
+    Args:
+        text: the cheap text model; None leaves text evidence out everywhere (`--without text`).
+        detect: language of a text that does not say its own; "" when not sure.
+    """
+
+    def __init__(self, text: TextReader | None, *, detect: Callable[[str], str] = detect_language) -> None:
+        self._text = text
+        self._detect = detect
+
+    @property
+    def models(self) -> dict[str, str]:
+        """Name and version of every model used, as batches carry them."""
+        return {} if self._text is None else {"text": f"{self._text.name}@{self._text.version}"}
+
+    def score(self, records: Sequence[SourceRecord], now_ms: int) -> tuple[list[Observation], list[DeadLetter]]:
+        """One observation per record, in order, and one dead letter per dead record, in order.
+
+        Args:
+            records: of one partition, in order of their offsets.
+            now_ms: the present, ms since 1970: the time a record was written where it does not say, and when it was
+                found dead.
+        """
+        events: list[Event | None] = []
+        letters: list[DeadLetter] = []
+        for record in records:
+            try:
+                events.append(_event(record, now_ms))
+            except EventError as error:
+                events.append(None)
+                letters.append(dead_letter(record, error, now_ms))
+        texts = ["" if event is None else cut_text(event.text) for event in events]
+        langs = self._languages(events, texts)
+        readings = self._read(events, texts, langs)
+        observations = [
+            _dead(record) if event is None else _observation(record, event, texts[i], langs[i], readings[i])
+            for i, (record, event) in enumerate(zip(records, events, strict=True))
+        ]
+        return observations, letters
+
+    def _languages(self, events: list[Event | None], texts: list[str]) -> list[str]:
+        return [
+            "" if event is None else event.lang or (self._detect(text) if text and event.kind in WRITTEN else "")
+            for event, text in zip(events, texts, strict=True)
+        ]
+
+    def _read(self, events: list[Event | None], texts: list[str], langs: list[str]) -> list[bytes]:
+        """Packed readings, b"" where there is no text."""
+        own = [i for i, event in enumerate(events) if event is not None and texts[i] and event.kind in WRITTEN]
+        rows = [b"" if not text else _OTHERS_TEXT for text in texts]
+        if self._text is None:
+            return [row and _SWITCHED_OFF for row in rows]
+        if own:
+            read = self._text.read([texts[i] for i in own], [langs[i] for i in own])
+            for i, row in zip(own, pack(read), strict=True):
+                rows[i] = row
+        return rows
+
+
+def cut_text(text: str) -> str:
+    """What is kept of a text: its first `TEXT_CUT` characters, without leading white space where they were blank."""
+    cut = text[:TEXT_CUT]
+    return cut if not text or not cut.isspace() else text.lstrip()[:TEXT_CUT]
+
+
+def cut(
+    observations: Sequence[Observation],
+    *,
+    partition: int,
+    partitions: int,
+    start: int,
+    end: int,
+    watermark: Watermark,
+    models: Mapping[str, str],
+    hole: int = 0,
+    limit: int = BATCH_BYTES,
+) -> Iterator[Batch]:
+    """Batches of at most `limit` encoded bytes that together cover source offsets [`start`, `end`) without a gap.
+
+    Every batch reaches to the first observation of the next one, so offsets that hold no record are covered too; with
+    no observation at all one empty batch covers the range, and an empty range gives no batch.
+
+    Args:
+        observations: all that were read in the range, by ascending offset.
+        watermark: the writer's clock of the partition, moved on here record by record; batches carry its value. A
+            writer that starts in the middle raises it first to what the last batch of the partition carries.
+        hole: source offsets before `start` that retention removed unread; the first batch carries it.
+        limit: for tests; a single observation must fit.
+
+    Raises:
+        LogError: observations out of order or outside the range, or one that alone is larger than `limit`.
+    """
+    room = limit - _envelope(models)
+    held: list[Observation] = []
+    size, first, last = 0, start, start - 1
+    base = Batch(partition, partitions, start, end, NO_TIME, dict(models), [], hole)
+    for observation in observations:
+        if not last < observation.offset < end:
+            raise LogError(f"observation at offset {observation.offset} does not follow {last} within [{start}, {end})")
+        last = observation.offset
+        bytes_needed = len(_encoder.encode(observation))
+        if bytes_needed > room:
+            raise LogError(f"one observation takes {bytes_needed} bytes and does not fit a batch of {limit}")
+        if held and size + bytes_needed > room:
+            yield msgspec.structs.replace(
+                base, start=first, end=observation.offset, watermark=watermark.value, observations=held
+            )
+            base = msgspec.structs.replace(base, hole=0)
+            first, held, size = observation.offset, [], 0
+        held.append(observation)
+        size += bytes_needed
+        if not observation.dead:
+            watermark.see(observation.at, observation.stamp)
+    if first < end:
+        yield msgspec.structs.replace(base, start=first, end=end, watermark=watermark.value, observations=held)
+
+
+_encoder = msgspec.msgpack.Encoder()
+
+_LARGEST: Final = 2**62
+
+
+def _envelope(models: Mapping[str, str]) -> int:
+    """Encoded bytes of a batch beside its observations, at most: 4 more for the longest list's length."""
+    empty = Batch(_LARGEST, _LARGEST, _LARGEST, _LARGEST, NO_TIME, dict(models), [], _LARGEST)
+    return len(encode(empty)) + 4
+
+
+def _abstaining(reason: TextAbstain) -> bytes:
+    row = np.zeros(1, READING)
+    row["abstain"] = reason
+    return row.tobytes()
+
+
+_OTHERS_TEXT: Final = _abstaining(TextAbstain.NO_TEXT)
+_SWITCHED_OFF: Final = _abstaining(TextAbstain.SWITCHED_OFF)
+
+
+def _event(record: SourceRecord, now_ms: int) -> Event:
+    if record.oversize is not None:
+        raise EventError("", "is longer than any event can be")
+    return parse(record.value, now_ms=now_ms if record.stamp < 0 else record.stamp)
+
+
+def _dead(record: SourceRecord) -> Observation:
+    return Observation(record.offset, True, record.stamp)
+
+
+def _observation(record: SourceRecord, event: Event, text: str, lang: str, reading: bytes) -> Observation:
+    automated = None if event.profile is None else event.profile.automated
+    return Observation(
+        record.offset,
+        False,
+        record.stamp,
+        event.at,
+        event.account,
+        event.id,
+        hashlib.sha256(record.value).digest()[:DIGEST_BYTES],
+        int(event.kind),
+        lang,
+        text,
+        reading,
+        event.target,
+        event.target_account,
+        event.mentions,
+        event.urls,
+        event.hashtags,
+        -1 if automated is None else int(automated),
+    )
