@@ -1,0 +1,60 @@
+"""Which `assess` process is active: the owner of the only partition of the lease topic, as the group decides.
+
+The lease only says who should write. That nobody else can is the work of the transactional id: a process that has lost
+the lease without noticing is fenced by its successor's first transaction.
+"""
+
+from __future__ import annotations
+
+from kafka import KafkaConsumer
+from kafka.errors import NoOffsetForPartitionError, OffsetOutOfRangeError
+
+from streaming.kafka.clients import Clients, close
+from streaming.kafka.membership import Membership
+from streaming.kafka.topics import Topics
+
+
+class Lease:
+    """A member of the lease's group. `poll` often: a member that does not is taken for dead."""
+
+    def __init__(self, clients: Clients, topics: Topics) -> None:
+        self._clients = clients
+        self._membership = Membership()
+        # Sticky, so that a standby that joins does not take the lease from a process in good health.
+        self._consumer: KafkaConsumer = clients.member(topics.lease_group, 1, sticky=True)
+        self._consumer.subscribe([topics.lease], listener=self._membership)
+
+    def poll(self, timeout_ms: int = 0) -> bool:
+        """Take part in the group; whether the lease is ours.
+
+        Raises:
+            BrokerError: the broker refuses.
+        """
+        with self._clients.explained("holding the lease"):
+            try:
+                self._consumer.poll(timeout_ms)
+                unplaced: list[object] = []
+            except (NoOffsetForPartitionError, OffsetOutOfRangeError):
+                # The topic holds nothing; any position will do.
+                unplaced = list(self._membership.assigned)
+            for place in unplaced:
+                try:
+                    self._consumer.seek(place, 0)
+                    self._consumer.pause(place)
+                except ValueError:
+                    break
+        return self.held
+
+    @property
+    def held(self) -> bool:
+        """Whether the lease was ours when the group was last heard of."""
+        return bool(self._membership.assigned)
+
+    @property
+    def version(self) -> int:
+        """Changes whenever the lease is dealt anew."""
+        return self._membership.version
+
+    def close(self) -> None:
+        """Leave the group, so that a standby takes over at once."""
+        close(self._consumer)
