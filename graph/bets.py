@@ -1,0 +1,290 @@
+"""Bets on a frozen group: do its members meet on objects more than outsiders' behaviour explains?
+
+When a member first touches an object, a clock starts. Until the kind's window ends, every further touch of the object,
+by whomever, is a member's with probability f: the share that the members have of the activity at that time. X counts
+the further members (each once). The bet multiplies by theta^X exp(-(theta - 1) mu) with
+mu = sum over the touches of log(1 + (theta - 1) f) / (theta - 1), which is the likelihood ratio of members being theta
+times as likely (in odds) against f, so that its mean is at most 1 where f is not too small (the sum of f is the
+Poisson bound of the same). It is computed twice, against everybody's activity and, over the touches of members
+and of the group's pool of comparable outsiders alone, against the pool's; the smaller value counts, so that a
+community's taste is no evidence. A bet ends early when X reaches the cap (a stopping time).
+Source: Ramdas, Grunwald, Vovk & Shafer 2023, "Game-theoretic statistics and safe anytime-valid inference".
+
+What one event touches is one observation: its objects (and each object's short and long window) form one *bundle*,
+whose factor is the mean over them, and an event that meets an open object opens nothing of its own. The e-value is a
+mixture over theta and over strategies: half on all kinds together, half spread over the kinds, so that a group
+which behaves like everybody in one kind does not lose there what it shows in another.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from graph.touches import BET_WINDOW_MS, SYNCHRONY_MS, TOUCH_KINDS, CoordinationSettings
+from graph.window import TouchWindow
+
+THETAS: Final = (2.0, 4.0, 8.0)
+ALL_KINDS: Final = TOUCH_KINDS
+"""The strategy over all kinds; strategies below it are the kinds'."""
+
+CLOSED: Final = -1
+"""In `Bets.seen`: the object was met before and is not bet on again."""
+
+MAX_SHARE: Final = 0.9
+"""Largest f: above it nearly every touch is expected to be a member's and a bet could say nothing anyway."""
+
+WALK_CAP: Final = 2000
+"""Touches of one object that a settlement reads; an object beyond it is settled as if no member had come."""
+
+SLOT_MASK: Final = (1 << 32) - 1
+
+_LOG_THETA: Final = tuple(math.log(theta) for theta in THETAS)
+
+
+class Item(msgspec.Struct, array_like=True):
+    """One object within one window; `hits` are the times (ms) at which further members came; `value` once settled."""
+
+    uid: int
+    kind: int
+    window_ms: int
+    hits: list[int]
+    value: list[float] = []
+
+
+class Bundle(msgspec.Struct, array_like=True):
+    """What one member's event put on the table; `ordinal` is that event's last touch."""
+
+    start_ms: int
+    opener: int
+    ordinal: int
+    items: list[Item]
+    met: list[int] = []  # members counted so far
+
+
+class Bets(msgspec.Struct, array_like=True):
+    """The running bets of one frozen group. Rows are the caller's."""
+
+    members: dict[int, int]  # row -> since when (ms) it is a member; it counts in bundles that started after that
+    pool: list[int] = []  # comparable outsiders
+    base: list[float] = []  # members' touches per ms by kind before the freeze, shape (TOUCH_KINDS,)
+    pool_base: list[float] = []  # the pool's
+    bundles: dict[int, Bundle] = {}
+    seen: dict[int, int] = {}  # uid -> number of its open bundle, or CLOSED
+    active: dict[int, int] = {}  # activity cell -> members' touches
+    pool_active: dict[int, int] = {}
+    opened: int = 0
+    log_e: list[float] = msgspec.field(default_factory=lambda: [0.0] * ((TOUCH_KINDS + 1) * len(THETAS)))
+    hits: int = 0
+    expected: float = 0.0
+    tested: int = 0  # bundles that anybody at all joined
+
+    @property
+    def log_value(self) -> float:
+        """Log of the e-value (nats): the mixture over strategies and thetas."""
+        return mixture(self.log_e)
+
+
+def activity_cell(kind: int, at_ms: int, bin_ms: int) -> int:
+    """The key of (kind, time bin) in activity counts."""
+    return at_ms // bin_ms * TOUCH_KINDS + kind
+
+
+def mixture(log_e: Sequence[float]) -> float:
+    """Log of the weighted mean of the strategies' e-values, given as logs, shape ((TOUCH_KINDS + 1) * thetas,)."""
+    n = len(THETAS)
+    single, joint = math.log(0.5 / (TOUCH_KINDS * n)), math.log(0.5 / n)
+    terms = [(joint if i >= ALL_KINDS * n else single) + value for i, value in enumerate(log_e)]
+    top = max(terms)
+    return top + math.log(sum(math.exp(t - top) for t in terms))
+
+
+def meet(
+    bets: Bets,
+    row: int,
+    at_ms: int,
+    touched: Sequence[tuple[int, int, int]],
+    window: TouchWindow,
+    settings: CoordinationSettings,
+) -> int:
+    """One event of member `row`: count it in the earliest open bundle it meets, or open a bundle.
+
+    Args:
+        touched: (ordinal, slot, kind) of the event's touches.
+
+    Returns:
+        the number of the bundle that was opened or that is now ready to be settled in part, -1 for none.
+    """
+    uids = [window.uid(slot) for _, slot, _ in touched]
+    known = [bets.seen.get(uid) for uid in uids]
+    numbers = sorted({number for number in known if number is not None and number >= 0})
+    for number in numbers:
+        bundle = bets.bundles[number]
+        if row == bundle.opener or row in bundle.met:
+            return CLOSED
+        if bets.members[row] <= bundle.start_ms:
+            _count(bundle, row, at_ms, uids)
+            for uid, before in zip(uids, known, strict=True):
+                if before is None:
+                    bets.seen[uid] = CLOSED
+            return number
+    fresh = [n for n, before in enumerate(known) if before is None]
+    items: list[Item] = []
+    for n in fresh:
+        ordinal, slot, kind = touched[n]
+        if _fresh(bets, slot, ordinal, window, settings):
+            items += [Item(uids[n], kind, span, []) for span in (SYNCHRONY_MS, BET_WINDOW_MS[kind])]
+            bets.seen[uids[n]] = bets.opened
+        else:
+            bets.seen[uids[n]] = CLOSED
+    if not items:
+        return CLOSED
+    number = bets.opened
+    bets.opened += 1
+    bets.bundles[number] = Bundle(at_ms, row, touched[-1][0], items)
+    return number
+
+
+def _count(bundle: Bundle, row: int, at_ms: int, uids: Sequence[int]) -> None:
+    bundle.met.append(row)
+    for item in bundle.items:
+        if item.uid in uids and not item.value and at_ms <= bundle.start_ms + item.window_ms:
+            item.hits.append(at_ms)
+
+
+def _fresh(bets: Bets, slot: int, ordinal: int, window: TouchWindow, settings: CoordinationSettings) -> bool:
+    """Whether no member touched the object before, and it is not too popular: known when the clock starts."""
+    walked = 0
+    for before, _, row in window.chain(slot):
+        if before >= ordinal:
+            continue
+        walked += 1
+        if row in bets.members or walked > settings.popular:
+            return False
+    return True
+
+
+def close(
+    bets: Bets,
+    number: int,
+    now_ms: int,
+    window: TouchWindow,
+    totals: Mapping[int, int],
+    inflation: Sequence[float],
+    settings: CoordinationSettings,
+    end: bool = False,
+) -> list[tuple[int, int, float]]:
+    """Settle the items of a bundle whose window is over or whose cap is reached, and the bundle once all are settled.
+
+    Args:
+        now_ms: the tick; everything before it is known.
+        totals: everybody's touches by activity cell.
+        inflation: overdispersion by kind, at least 1; f is multiplied with it.
+        end: settle everything as of now (end of input).
+
+    Returns:
+        (kind, X, mu) of the kinds' full windows settled now that anybody else could have joined.
+    """
+    bundle = bets.bundles.get(number)
+    if bundle is None:
+        return []
+    out: list[tuple[int, int, float]] = []
+    for item in bundle.items:
+        if item.value:
+            continue
+        capped = len(item.hits) >= settings.hit_cap
+        if not (capped or end or bundle.start_ms + item.window_ms < now_ms):
+            continue
+        until = item.hits[settings.hit_cap - 1] if capped else bundle.start_ms + item.window_ms
+        hits, mu, value = _settle(bets, bundle, item, until, window, totals, inflation, settings)
+        item.value = value
+        if mu > 0 and item.window_ms != SYNCHRONY_MS:
+            out.append((item.kind, hits, mu))
+    if all(item.value for item in bundle.items):
+        _multiply(bets, bundle)
+        del bets.bundles[number]
+        for uid in {item.uid for item in bundle.items}:
+            bets.seen[uid] = CLOSED
+        bets.tested += bool(out)
+    for _, hits, mu in out:
+        bets.hits += hits
+        bets.expected += mu
+    return out
+
+
+def _settle(
+    bets: Bets,
+    bundle: Bundle,
+    item: Item,
+    until_ms: int,
+    window: TouchWindow,
+    totals: Mapping[int, int],
+    inflation: Sequence[float],
+    settings: CoordinationSettings,
+) -> tuple[int, float, list[float]]:
+    """(X, mu, log factor for each theta) of one object within (start, until]."""
+    slot = item.uid & SLOT_MASK
+    if not window.alive(item.uid) or int(window.last[slot]) <= bundle.ordinal:
+        return 0, 0.0, [0.0] * len(THETAS)
+    bin_ms = settings.activity_bin_ms
+    came: dict[int, int] = {}
+    walked = 0
+    for ordinal, at, row in window.chain(slot):
+        if ordinal <= bundle.ordinal or walked > WALK_CAP:
+            break
+        walked += 1
+        if at <= until_ms and row != bundle.opener:
+            came[row] = at  # newest first: the last one written is the account's first
+    hits = min(len(item.hits), settings.hit_cap) if walked <= WALK_CAP else 0
+    # Touches of the object by time bin: everybody's, members', the pool's.
+    everybody: dict[int, int] = {}
+    members: dict[int, int] = {activity_cell(item.kind, bundle.start_ms, bin_ms): 1}
+    pool: dict[int, int] = {}
+    in_pool = set(bets.pool)
+    for row, at in came.items():
+        cell = activity_cell(item.kind, at, bin_ms)
+        everybody[cell] = everybody.get(cell, 0) + 1
+        if row in bets.members:
+            members[cell] = members.get(cell, 0) + 1
+        elif row in in_pool:
+            pool[cell] = pool.get(cell, 0) + 1
+    wide: list[tuple[int, float]] = []
+    near: list[tuple[int, float]] = []
+    base, pool_base = bets.base[item.kind] * bin_ms, bets.pool_base[item.kind] * bin_ms
+    for cell, touches in everybody.items():
+        mine, theirs = members.get(cell, 0), pool.get(cell, 0)
+        own = max(bets.active.get(cell, 0) - mine, 0)
+        others = max(totals.get(cell, 0) - bets.active.get(cell, 0) - (touches - mine), 0)
+        busy = max(float(own), base) + 1.0
+        wide.append((touches, _share(busy, others, inflation[item.kind])))
+        beside = max(bets.pool_active.get(cell, 0) - theirs, 0) + pool_base
+        counted = theirs + mine - (cell == activity_cell(item.kind, bundle.start_ms, bin_ms))
+        if counted:
+            near.append((counted, _share(own + base + 1.0, beside, inflation[item.kind])))
+    mu = max(sum(n * f for n, f in wide), sum(n * f for n, f in near))
+    value = [
+        hits * log_theta - max(_cost(wide, theta), _cost(near, theta))
+        for theta, log_theta in zip(THETAS, _LOG_THETA, strict=True)
+    ]
+    return hits, mu, value
+
+
+def _share(mine: float, others: float, inflation: float) -> float:
+    return min(inflation * mine / (mine + others), MAX_SHARE)
+
+
+def _cost(touches: Sequence[tuple[int, float]], theta: float) -> float:
+    return sum(n * math.log1p((theta - 1.0) * f) for n, f in touches)
+
+
+def _multiply(bets: Bets, bundle: Bundle) -> None:
+    """Multiply a settled bundle into the e-values: the mean over its items, per strategy."""
+    for strategy in {item.kind for item in bundle.items} | {ALL_KINDS}:
+        values = [item.value for item in bundle.items if strategy in (ALL_KINDS, item.kind)]
+        for n in range(len(THETAS)):
+            top = max(value[n] for value in values)
+            mean = top + math.log(sum(math.exp(value[n] - top) for value in values) / len(values))
+            bets.log_e[strategy * len(THETAS) + n] += mean

@@ -1,0 +1,216 @@
+"""Soft edges: how much more two accounts met than their activity, the objects' popularity and their community explain.
+
+Meetings are pairs of touches of one object near each other in time. For each kind, with meeting weights w, account
+degrees d_i = sum of w over i's meetings and total T, a pair's expectation is d_i d_j / (2 T) times the ratio at which
+the accounts' coarse communities meet (a degree-corrected block model, Karrer & Newman 2011). Degrees are sums over
+the meetings that were kept, so what the caps drop is dropped from the expectation too. The residual is
+z = (observed - expected) / sd, with one meeting's variance added, so that two silent accounts who meet once score
+about one and not a hundred.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graph.touches import (
+    BET_WINDOW_MS,
+    FAST_REPOST_MS,
+    KIND_WEIGHT,
+    KINDS,
+    SYNCHRONY_MS,
+    TOUCH_KINDS,
+    CoordinationSettings,
+    TraceKind,
+)
+
+MIN_BLOCK: Final = 50
+"""Smallest community that may have an affinity of its own: in a smaller one a campaign would explain itself away."""
+
+MAX_AFFINITY: Final = 20.0
+"""Largest factor that affinity may put on an expectation; estimates beyond it come from a handful of meetings."""
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+
+class Meetings(NamedTuple):
+    """Pairs of touches of one object, one row each: ranks a < b, kind, weight, shape (n,)."""
+
+    a: IntArray
+    b: IntArray
+    kind: IntArray
+    weight: FloatArray
+
+
+class SoftEdges(NamedTuple):
+    """Edges a < b with weight in millinats (summed over kinds, positive), shape (m,), sorted by (a, b)."""
+
+    a: IntArray
+    b: IntArray
+    weight: IntArray
+
+
+class Expectation(NamedTuple):
+    """What pairs of one kind are expected to weigh.
+
+    Args:
+        degree: weight of each account's meetings, shape (kinds, accounts).
+        total: sum of weights of meetings, shape (kinds,).
+        unit: mean weight of a meeting weighted by weight, shape (kinds,): variance per expected weight.
+    """
+
+    degree: FloatArray
+    total: FloatArray
+    unit: FloatArray
+
+
+def meetings(
+    at: IntArray, rank: IntArray, slot: IntArray, kind_of_slot: IntArray, now_ms: int, settings: CoordinationSettings
+) -> Meetings:
+    """All meetings in a window.
+
+    Args:
+        at, rank, slot: touches in event order, shape (n,); `rank` is the account's position in name order.
+        kind_of_slot: kind of each object, shape (slots,).
+        now_ms: weights decay with `settings.half_life_ms` before this.
+    """
+    parts: list[Meetings] = []
+    kinds = kind_of_slot[slot]
+    for kind in range(TOUCH_KINDS):
+        mine = np.flatnonzero(kinds == kind)
+        if len(mine) >= 2:
+            parts.append(_of_kind(kind, at[mine], rank[mine], slot[mine], now_ms, settings))
+    return concatenate(parts)
+
+
+def _of_kind(
+    kind: int, at: IntArray, rank: IntArray, slot: IntArray, now_ms: int, settings: CoordinationSettings
+) -> Meetings:
+    # Each account's first touch of an object, then touches of one object in (time, name) order.
+    n_ranks = int(rank.max()) + 1
+    _, first = np.unique(slot * n_ranks + rank, return_index=True)
+    first.sort()
+    at, rank, slot = at[first], rank[first], slot[first]
+    order = np.lexsort((rank, at, slot))
+    at, rank, slot = at[order], rank[order], slot[order]
+    accounts = len(np.unique(rank))
+    starts = np.flatnonzero(np.r_[True, slot[1:] != slot[:-1]])
+    sizes = np.diff(np.r_[starts, len(slot)])
+    size = np.repeat(sizes, sizes)
+    # Rarity: the information in an object, against the rarest there could be; 1 for an object of two among many.
+    rarity = np.log1p(accounts / size) / np.log1p(accounts / 2)
+    window = BET_WINDOW_MS[kind]
+    gaps = _gaps(size, settings)
+    out: list[Meetings] = []
+    for gap in range(1, gaps + 1):
+        left = np.flatnonzero((slot[gap:] == slot[:-gap]) & (at[gap:] - at[:-gap] <= window))
+        if not len(left):
+            break
+        right = left + gap
+        lag = (at[right] - at[left]).astype(np.float64)
+        synchrony = 0.5 + 0.5 * np.exp(-lag / SYNCHRONY_MS)
+        decay = np.exp2((at[right] - now_ms) / float(settings.half_life_ms))
+        fast = (kind == TraceKind.REPOST) & (lag <= FAST_REPOST_MS)
+        out.append(
+            Meetings(
+                np.minimum(rank[left], rank[right]),
+                np.maximum(rank[left], rank[right]),
+                np.asarray(np.where(fast, int(TraceKind.FAST_REPOST), kind), np.int64),
+                np.asarray(rarity[left] * synchrony * decay, np.float64),
+            )
+        )
+    return concatenate(out)
+
+
+def concatenate(parts: list[Meetings]) -> Meetings:
+    """The meetings of all parts, in their order."""
+    if not parts:
+        empty = np.zeros(0, np.int64)
+        return Meetings(empty, empty, empty, np.zeros(0))
+    return Meetings(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def _gaps(size: IntArray, settings: CoordinationSettings) -> int:
+    """How many neighbours in time each touch is paired with, so that the pairs stay within the budget."""
+    gaps = settings.neighbours
+    while gaps > 1 and int(np.minimum(size - 1, gaps).sum()) > settings.pair_budget:
+        gaps //= 2
+    return gaps
+
+
+def sum_pairs(met: Meetings, accounts: int) -> Meetings:
+    """Meetings added up per (kind, a, b), in that order."""
+    key = (met.kind * accounts + met.a) * accounts + met.b
+    unique, inverse = np.unique(key, return_inverse=True)
+    weight: FloatArray = np.bincount(inverse, weights=met.weight, minlength=len(unique)).astype(np.float64)
+    pair = unique % (accounts * accounts)
+    return Meetings(pair // accounts, pair % accounts, unique // (accounts * accounts), weight)
+
+
+def expectation(met: Meetings, accounts: int) -> Expectation:
+    """Degrees, totals and variance units of single `met` meetings (not yet added up per pair)."""
+    degree = np.zeros((KINDS, accounts))
+    total, unit = np.zeros(KINDS), np.ones(KINDS)
+    for kind in range(KINDS):
+        mine = met.kind == kind
+        if mine.any():
+            weight = met.weight[mine]
+            degree[kind] = np.bincount(met.a[mine], weight, accounts) + np.bincount(met.b[mine], weight, accounts)
+            total[kind] = weight.sum()
+            unit[kind] = np.square(weight).sum() / total[kind]
+    return Expectation(degree, total, unit)
+
+
+def residuals(pairs: Meetings, model: Expectation, block: IntArray | None) -> tuple[FloatArray, FloatArray]:
+    """(z, expected) of each pair, shape (pairs,).
+
+    The expectation sums over all partners of an account, also those it never met; of the pairs listed here, all met.
+    """
+    total = np.maximum(model.total[pairs.kind], 1e-12)
+    expected = model.degree[pairs.kind, pairs.a] * model.degree[pairs.kind, pairs.b] / (2 * total)
+    if block is not None and len(pairs.a):
+        # Expected weight of a cell needs all pairs, met or not: products of the communities' summed degrees.
+        expected = expected * _cell_ratio(pairs, model, block)
+    unit = model.unit[pairs.kind]
+    z = (pairs.weight - expected) / np.sqrt(expected * unit + np.square(unit))
+    return z, expected
+
+
+def _cell_ratio(pairs: Meetings, model: Expectation, block: IntArray) -> FloatArray:
+    blocks = int(block.max()) + 1
+    ratio = np.ones(len(pairs.a))
+    for kind in range(KINDS):
+        mine = np.flatnonzero(pairs.kind == kind)
+        if not len(mine):
+            continue
+        x, y = block[pairs.a[mine]], block[pairs.b[mine]]
+        low, high = np.minimum(x, y), np.maximum(x, y)
+        observed = np.bincount(low * blocks + high, pairs.weight[mine], blocks * blocks)
+        by_block = np.bincount(block, model.degree[kind], blocks)
+        ought = np.outer(by_block, by_block) / (2 * model.total[kind])
+        ought = np.where(np.eye(blocks, dtype=bool), ought / 2, ought).ravel()
+        smooth = 5.0 * model.unit[kind]  # five meetings of prior weight keep sparse cells near 1
+        cell = np.clip((observed + smooth) / (ought + smooth), 1 / MAX_AFFINITY, MAX_AFFINITY)
+        ratio[mine] = cell[low * blocks + high]
+    return ratio
+
+
+def soft_edges(pairs: Meetings, z: FloatArray, accounts: int, top: int) -> SoftEdges:
+    """Positive residuals added over kinds, each account's `top` largest kept (by either end); unfiltered."""
+    weight = np.maximum(z, 0.0) * np.array(KIND_WEIGHT)[pairs.kind]
+    unique, inverse = np.unique(pairs.a * accounts + pairs.b, return_inverse=True)
+    millinats = np.rint(np.bincount(inverse, weight, len(unique)) * 1000).astype(np.int64)
+    a, b = unique // accounts, unique % accounts
+    kept = np.flatnonzero(millinats > 0)
+    a, b, millinats = a[kept], b[kept], millinats[kept]
+    ends, others = np.r_[a, b], np.r_[b, a]
+    order = np.lexsort((others, -np.r_[millinats, millinats], ends))
+    ends = ends[order]
+    starts = np.flatnonzero(np.r_[True, ends[1:] != ends[:-1]]) if len(ends) else np.zeros(0, np.int64)
+    place = np.arange(len(ends)) - np.repeat(starts, np.diff(np.r_[starts, len(ends)]))
+    chosen = np.zeros(len(a), bool)
+    chosen[order[place < top] % max(len(a), 1)] = True
+    return SoftEdges(a[chosen], b[chosen], millinats[chosen])

@@ -1,0 +1,267 @@
+"""Proposed groups: from the touches of a window to dense cores of communities, each with what its test needs.
+
+Everything is computed on ranks (positions in name order), so rows and the order of arrival change nothing.
+"""
+
+from __future__ import annotations
+
+import bisect
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graph.communities import cores, leiden
+from graph.edges import (
+    MIN_BLOCK,
+    Expectation,
+    Meetings,
+    SoftEdges,
+    expectation,
+    meetings,
+    residuals,
+    soft_edges,
+    sum_pairs,
+)
+from graph.touches import TOUCH_KINDS, CoordinationSettings, TraceKind
+from graph.window import TouchWindow
+
+COARSE_RESOLUTION: Final = 0.3
+"""Leiden resolution of coarse communities: a few large ones, whose taste is affinity and not coordination."""
+
+NO_BLOCK: Final = 0
+"""The coarse community of accounts that belong to none of at least `MIN_BLOCK`."""
+
+DIRECT_WEIGHT: Final = 0.5
+"""Weight of one account acting upon another, against 1 for meeting on a rare object: people talk to those they know."""
+
+IntArray = NDArray[np.int64]
+
+
+class Meeting(NamedTuple):
+    """Where two members first met: names a <= b, the object, ms. Founds a group's id."""
+
+    at_ms: int
+    a: str
+    b: str
+    key: str
+
+
+class Proposal(NamedTuple):
+    """One proposed group: rows in name order, with what the members and the pool did per ms, by kind."""
+
+    members: tuple[int, ...]
+    strength: int
+    pool: tuple[int, ...]
+    shadow: tuple[int, ...]
+
+
+class View(NamedTuple):
+    """A window in name order: what proposals, pools and base rates are computed from."""
+
+    rows: IntArray  # row of each rank
+    names: list[str]
+    at: IntArray
+    rank: IntArray
+    slot: IntArray
+    kind: IntArray
+    counts: IntArray  # touches of each rank by kind, shape (accounts, TOUCH_KINDS)
+    edges: SoftEdges
+    model: Expectation
+    span_ms: int
+
+
+def look(
+    window: TouchWindow,
+    now_ms: int,
+    names: Callable[[int], str],
+    blocks: dict[int, int],
+    settings: CoordinationSettings,
+) -> View | None:
+    """The window in name order with its soft edges; None where fewer than three accounts touched anything.
+
+    Args:
+        blocks: coarse community of rows, learned earlier; rows that it lacks have none.
+    """
+    at, row, slot = window.view()
+    alive = row >= 0
+    at, row, slot = at[alive], row[alive], slot[alive]
+    active, inverse = np.unique(row, return_inverse=True)
+    if len(active) < 3:
+        return None
+    named = [names(int(r)) for r in active]
+    by_name = sorted(range(len(active)), key=named.__getitem__)
+    rank_of = np.empty(len(active), np.int64)
+    rank_of[by_name] = np.arange(len(active))
+    rank = rank_of[inverse]
+    rows = active[by_name].astype(np.int64)
+    objects: IntArray = slot.astype(np.int64)
+    kind = window.kind[objects].astype(np.int64)
+    accounts = len(active)
+    counts = np.bincount(rank * TOUCH_KINDS + kind, minlength=accounts * TOUCH_KINDS).reshape(-1, TOUCH_KINDS)
+    met = meetings(at, rank, objects, window.kind.astype(np.int64), now_ms, settings)
+    met = _with_direct(met, window, rows, now_ms, settings)
+    pairs = sum_pairs(met, accounts)
+    model = expectation(met, accounts)
+    block = np.array([blocks.get(r, NO_BLOCK) for r in rows.tolist()], np.int64) if blocks else None
+    z, _ = residuals(pairs, model, block)
+    edges = soft_edges(pairs, z, accounts, settings.top_edges)
+    span = max(now_ms - int(at[0]), settings.activity_bin_ms)
+    ordered = [named[i] for i in by_name]
+    return View(rows, ordered, at, rank, objects, kind, counts, edges, model, span)
+
+
+def _with_direct(
+    met: Meetings, window: TouchWindow, rows: IntArray, now_ms: int, settings: CoordinationSettings
+) -> Meetings:
+    """The meetings, and direct interactions between accounts that are both in the window."""
+    if not window.direct:
+        return met
+    direct = np.array(window.direct, np.int64)
+    order = np.argsort(rows)
+    ends = [order[np.minimum(np.searchsorted(rows, column, sorter=order), len(rows) - 1)] for column in direct.T[1:]]
+    known = (rows[ends[0]] == direct[:, 1]) & (rows[ends[1]] == direct[:, 2])
+    a, b = np.minimum(*ends)[known], np.maximum(*ends)[known]
+    weight = DIRECT_WEIGHT * np.exp2(-(now_ms - direct[known, 0]) / settings.half_life_ms)
+    kind = np.full(len(a), int(TraceKind.INTERACTION), np.int64)
+    return Meetings(np.r_[met.a, a], np.r_[met.b, b], np.r_[met.kind, kind], np.r_[met.weight, weight])
+
+
+def coarse(view: View, seed: int) -> dict[int, int]:
+    """Coarse community of each row, numbered from 1; rows in communities smaller than `MIN_BLOCK` are left out."""
+    community = leiden(view.edges, len(view.rows), COARSE_RESOLUTION, seed)
+    sizes = np.bincount(community[community >= 0], minlength=1)
+    large = np.flatnonzero(sizes >= MIN_BLOCK)
+    number = {int(c): n + 1 for n, c in enumerate(large)}
+    return {int(row): number[c] for row, c in zip(view.rows.tolist(), community.tolist(), strict=True) if c in number}
+
+
+def propose(
+    view: View, settings: CoordinationSettings, seed: int, languages: Callable[[int], str] | None = None
+) -> list[Proposal]:
+    """Dense cores of the communities of soft edges, strongest first, at most `max_groups`, with pools and shadows."""
+    community = leiden(view.edges, len(view.rows), settings.resolution, seed)
+    found = cores(view.edges, community, settings.min_size, settings.max_size)[: settings.max_groups]
+    if not found:
+        return []
+    neighbourhood = _Neighbourhood(view, community, seed, languages)
+    out: list[Proposal] = []
+    for strength, members in found:
+        pool = neighbourhood.pool(members.tolist(), max(settings.pool_size, 2 * len(members)))
+        shadow = _shadow(view, members.tolist(), pool)
+        out.append(
+            Proposal(
+                tuple(int(view.rows[r]) for r in members),
+                strength,
+                tuple(int(view.rows[r]) for r in pool),
+                tuple(int(view.rows[r]) for r in shadow),
+            )
+        )
+    return out
+
+
+class _Neighbourhood:
+    """Who is near a group without being in it: neighbours by soft edges, then its community, then its language, then
+    anybody, the latter three in a fixed pseudo-random order of names."""
+
+    def __init__(self, view: View, community: IntArray, seed: int, languages: Callable[[int], str] | None) -> None:
+        edges, accounts = view.edges, len(view.rows)
+        ends, others = np.r_[edges.a, edges.b], np.r_[edges.b, edges.a]
+        order = np.lexsort((others, ends))
+        self.others = others[order].tolist()
+        self.weight = np.r_[edges.weight, edges.weight][order].tolist()
+        self.start = np.searchsorted(ends[order], np.arange(accounts + 1)).tolist()
+        self.community = community.tolist()
+        self.view = view
+        self.languages = languages
+        self.shuffled = np.random.default_rng(seed).permutation(accounts).tolist()
+        self.by_community: dict[int, list[int]] = {}
+        for rank in self.shuffled:
+            self.by_community.setdefault(self.community[rank], []).append(rank)
+
+    def pool(self, members: Sequence[int], size: int) -> list[int]:
+        """Ranks of at least `size` outsiders where there are so many."""
+        inside = set(members)
+        near: dict[int, int] = {}
+        for member in members:
+            for n in range(self.start[member], self.start[member + 1]):
+                other = self.others[n]
+                if other not in inside:
+                    near[other] = near.get(other, 0) + self.weight[n]
+        ranked = sorted(near, key=lambda r: (-near[r], r))[:size]
+        chosen = dict.fromkeys(ranked)
+        self._fill(chosen, self.by_community.get(self.community[members[0]], []), inside, size)
+        if len(chosen) < size and self.languages is not None:
+            self._fill(chosen, self._speakers(members), inside, size)
+        self._fill(chosen, self.shuffled, inside, size)
+        return sorted(chosen)
+
+    @staticmethod
+    def _fill(chosen: dict[int, None], candidates: Sequence[int], inside: set[int], size: int) -> None:
+        for rank in candidates:
+            if len(chosen) >= size:
+                return
+            if rank not in inside:
+                chosen[rank] = None
+
+    def _speakers(self, members: Sequence[int]) -> list[int]:
+        assert self.languages is not None
+        spoken = [self.languages(int(self.view.rows[r])) for r in members]
+        main = max(sorted(set(spoken)), key=spoken.count)
+        if not main:
+            return []
+        return [r for r in self.shuffled if self.languages(int(self.view.rows[r])) == main]
+
+
+def _shadow(view: View, members: Sequence[int], pool: Sequence[int]) -> list[int]:
+    """For each member, the account of the pool nearest in activity that is not taken yet: a random group to compare."""
+    activity = view.counts.sum(axis=1)
+    free = sorted(pool, key=lambda r: (activity[r], r))
+    levels = [int(activity[r]) for r in free]
+    chosen: list[int] = []
+    for member in members:
+        if not free:
+            break
+        place = min(bisect.bisect_left(levels, int(activity[member])), len(free) - 1)
+        if place and levels[place] - activity[member] > activity[member] - levels[place - 1]:
+            place -= 1
+        chosen.append(free.pop(place))
+        levels.pop(place)
+    return sorted(chosen)
+
+
+def base_rates(view: View, rows: Sequence[int]) -> list[float]:
+    """Touches per ms of `rows` together in the window, by kind, shape (TOUCH_KINDS,)."""
+    wanted = np.isin(view.rows, np.asarray(rows, np.int64))
+    return [float(v) for v in view.counts[wanted].sum(axis=0) / view.span_ms]
+
+
+def first_meeting(view: View, window: TouchWindow, members: Sequence[int]) -> Meeting:
+    """Where two of `members` (rows) first touched one object, earliest second touch first, ties by name."""
+    ranks = np.flatnonzero(np.isin(view.rows, np.asarray(members, np.int64)))
+    mine = np.flatnonzero(np.isin(view.rank, ranks))
+    order = mine[np.lexsort((view.rank[mine], view.at[mine], view.slot[mine]))]
+    best: Meeting | None = None
+    first: tuple[int, int] | None = None  # (slot, rank) of the first member to touch the object at hand
+    met = False
+    for n in order.tolist():
+        slot, rank, at = int(view.slot[n]), int(view.rank[n]), int(view.at[n])
+        if first is None or first[0] != slot:
+            first, met = (slot, rank), False
+        elif not met and rank != first[1]:
+            met = True
+            a, b = sorted((view.names[first[1]], view.names[rank]))
+            meeting = Meeting(at, a, b, window.key(slot))
+            best = meeting if best is None or meeting < best else best
+    if best is None:  # joined by direct interactions alone
+        a, b = sorted(view.names[r] for r in ranks.tolist())[:2]
+        best = Meeting(int(view.at[mine[0]]) if len(mine) else 0, a, b, "")
+    return best
+
+
+def group_id(meeting: Meeting) -> str:
+    """The group's id: a hash of its founding pair and their first shared object and time."""
+    parts = "\x00".join((meeting.a, meeting.b, meeting.key, str(meeting.at_ms)))
+    return hashlib.blake2b(parts.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
