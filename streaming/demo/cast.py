@@ -1,0 +1,130 @@
+"""Who acts in the demo: real people, read from `chitchat-dataset`, and the accounts that were written for it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from importlib import resources
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from detector.errors import UsageError
+from detector.people import role_of
+
+POPULATION: Final = "chitchat"
+"""The name under which `detector.people` splits these people."""
+
+LEAST_POSTS: Final = 20
+"""Messages a person must have sent, so that there is something to be wrong about."""
+
+MOST_POSTS: Final = 40
+"""Messages taken of one person: the most talkative sent 23,661, and one person is one person."""
+
+MOST_PEOPLE: Final = 120
+"""People in the demo; together with the planted accounts a stream that plays in under a minute."""
+
+DAY_MS: Final = 86_400_000
+
+STREAM_DAYS: Final = 2
+
+
+class Message(msgspec.Struct, frozen=True):
+    """One message of a person: ms since the stream's first midnight, and which message of whom it answers, if any."""
+
+    at: int
+    author: str
+    text: str
+    answers: int = -1
+    """Index, in the list of all messages, of the other person's message before it in its conversation; -1: none."""
+
+
+class Persona(msgspec.Struct, frozen=True):
+    """One planted account: what its operator had it be, and its posts in order."""
+
+    account: str
+    campaign: str | None
+    persona: str
+    posts: tuple[str, ...]
+
+
+def planted() -> list[Persona]:
+    """The accounts that were written for this project, in the order of the file."""
+    text = resources.files("streaming.demo").joinpath("planted.jsonl").read_text(encoding="utf-8")
+    return [msgspec.json.decode(line, type=Persona) for line in text.splitlines()]
+
+
+def people(seed: int) -> list[Message]:
+    """Messages of people kept for the demo, ordered by time, each conversation at its real time of day.
+
+    A conversation moves as a whole, by whole days, to one of the stream's days, so that hours, sittings and answers
+    stay real. Nobody in it trains or calibrates anything (`detector.people`).
+
+    Raises:
+        UsageError: `chitchat-dataset` is not installed.
+    """
+    try:
+        from chitchat_dataset import Dataset
+    except ImportError:
+        raise UsageError(
+            "the demo's people come from the package chitchat-dataset, which is not installed: "
+            "pip install 'swarmlight[demo]', or run `make setup`"
+        ) from None
+    return choose(Dataset(), seed)
+
+
+def choose(conversations: Mapping[str, Any], seed: int) -> list[Message]:
+    """`people` on a given data set: conversations by id, each with `messages`, lists of turns of utterances."""
+    counts: dict[str, int] = defaultdict(int)
+    for _, author, text in _utterances(conversations.values()):
+        counts[author] += bool(text)
+    kept = sorted(
+        author for author, count in counts.items() if count >= LEAST_POSTS and role_of(POPULATION, author) == "demo"
+    )
+    rng = np.random.default_rng(seed)
+    order = sorted(conversations)
+    left = {kept[i]: MOST_POSTS for i in rng.permutation(len(kept))[:MOST_PEOPLE]}
+    messages: list[Message] = []
+    for i in rng.permutation(len(order)):
+        messages += _moved(conversations[order[i]], left, int(rng.integers(STREAM_DAYS)), len(messages))
+    return _by_time(messages)
+
+
+def _moved(conversation: Any, left: dict[str, int], day: int, base: int) -> list[Message]:
+    """The part of a conversation that is wanted, on its new day; `answers` counts from `base`."""
+    moved: list[Message] = []
+    start: int | None = None
+    last: dict[str, int] = {}
+    for at, author, text in _utterances([conversation]):
+        start = at if start is None else start
+        time = day * DAY_MS + start % DAY_MS + (at - start)
+        if not text or left.get(author, 0) <= 0 or not 0 <= time < STREAM_DAYS * DAY_MS:
+            continue
+        left[author] -= 1
+        others = [index for other, index in last.items() if other != author]
+        last[author] = base + len(moved)
+        moved.append(Message(time, author, text, max(others, default=-1)))
+    return moved
+
+
+def _by_time(messages: Sequence[Message]) -> list[Message]:
+    """Ordered by time, with `answers` following; an answer never comes before what it answers."""
+    order = sorted(range(len(messages)), key=lambda i: (messages[i].at, messages[i].author, i))
+    place = {old: new for new, old in enumerate(order)}
+    return [
+        msgspec.structs.replace(
+            messages[old], answers=place[messages[old].answers] if messages[old].answers >= 0 else -1
+        )
+        for old in order
+    ]
+
+
+def _utterances(conversations: Any) -> Iterator[tuple[int, str, str]]:
+    """(ms since 1970, author, text) of every utterance, in the data set's order."""
+    for conversation in conversations:
+        for turn in conversation["messages"]:
+            for utterance in turn:
+                at = datetime.fromisoformat(utterance["timestamp"].replace("Z", "+00:00"))
+                yield round(at.timestamp() * 1000), utterance["sender"], " ".join(utterance["text"].split())
