@@ -40,10 +40,18 @@ _SHARER: Final[dict[str, set[str]]] = {
 
 _PORTS: Final = {"http": 80, "https": 443}
 
-_url = re.compile(r"(?:https?://|(?<![\w@./-])www\.)[^\s<>\"“”«»\u3000-\u3002\uff01-\uff0f]{1,2048}", re.IGNORECASE)
-_MARKS = "\u0300-\u036f\u0483-\u0487\u0591-\u05c7\u0610-\u061a\u064b-\u0669\u06d6-\u06ed\u0900-\u0963\u0966-\u0fbc"
-_MARKS += "\u1000-\u109f\u1780-\u17d3\u200c\u200d\u3005"
-_hashtag = re.compile(rf"(?<![\w&/#＃])[#＃]([\w{_MARKS}]+)")
+LINK: Final = re.compile(
+    r"(?:https?://|(?<![\w@./-])www\.)[^\s<>\"“”«»\u3000-\u3002\uff01-\uff0f]{1,2048}", re.IGNORECASE
+)
+"""A link in running text, perhaps with the punctuation of its sentence (see `trim`)."""
+
+MARKS: Final = (
+    "\u0300-\u036f\u0483-\u0487\u0591-\u05c7\u0610-\u061a\u064b-\u0669\u06d6-\u06ed\u0900-\u0963\u0966-\u0fbc"
+    "\u1000-\u109f\u1780-\u17d3\u200c\u200d\u3005"
+)
+"""Characters within words that `\\w` leaves out: vowel signs, accents and joiners, as ranges of a character class."""
+
+_hashtag = re.compile(rf"(?<![\w&/#＃])[#＃]([\w{MARKS}]+)")
 _mention = re.compile(
     r"(?<![\w@＠/.+-])[@＠]("
     r"[A-Za-z0-9_]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+"  # Mastodon: user@host
@@ -60,7 +68,7 @@ def urls_of(text: str) -> tuple[str, ...]:
     lowered = text.lower()
     if "://" not in lowered and "www." not in lowered:
         return ()
-    return distinct((_trim(found) for found in _url.findall(text)), canonical_url)
+    return distinct((trim(found) for found in LINK.findall(text)), canonical_url)
 
 
 def hashtags_of(text: str) -> tuple[str, ...]:
@@ -70,7 +78,7 @@ def hashtags_of(text: str) -> tuple[str, ...]:
     """
     if "#" not in text and "＃" not in text:
         return ()
-    found = _hashtag.findall(_url.sub(" ", text))
+    found = _hashtag.findall(LINK.sub(" ", text))
     return distinct((tag for tag in found if not _number.fullmatch(tag)), canonical_hashtag)
 
 
@@ -78,7 +86,7 @@ def mentions_of(text: str) -> tuple[str, ...]:
     """Distinct accounts mentioned in `text` outside its links, without the `@`, in order, at most `LIST_KEPT`."""
     if "@" not in text and "＠" not in text:
         return ()
-    return distinct(_mention.findall(_url.sub(" ", text)), canonical_mention)
+    return distinct(_mention.findall(LINK.sub(" ", text)), canonical_mention)
 
 
 def distinct(values: Iterable[str], canonical: Callable[[str], str]) -> tuple[str, ...]:
@@ -161,7 +169,7 @@ def _query(parts: SplitResult, host: str) -> str:
     return "?" + "&".join(kept) if kept else ""
 
 
-def _trim(url: str) -> str:
+def trim(url: str) -> str:
     """A link as written in running text without the sentence's own punctuation: `(see https://a.b/c).`"""
     while url:
         if url[-1] in _TRAILING:
