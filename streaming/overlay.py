@@ -2,7 +2,9 @@
 
 Each copy has its own accounts, events, links, tags and wording (`streaming.wording`) and starts a little later than the
 recording, by a time drawn for it. So the copies share no object, hardly a run of three words and no second, and what
-one of them holds (campaigns, bursts, near-duplicates) it holds as the recording did.
+one of them holds (campaigns, bursts, near-duplicates) it holds as the recording did. Where the recording is played
+several rounds, one after the other, the accounts of a copy stay and everything else is new in each round: the stream
+gets longer, and the number of live accounts does not.
 
 Memory follows the vocabulary of the recording and the events within the spread of the copies, not their number.
 """
@@ -16,8 +18,9 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, NamedTuple
 
 import msgspec
 
@@ -33,47 +36,67 @@ SPREAD_MS: Final = 3_600_000
 _FAR_FUTURE_MS: Final = 2**60
 
 
+DAY_MS: Final = 86_400_000
+"""Rounds begin whole days apart, so that everybody keeps their hours."""
+
+
+class Played(NamedTuple):
+    """One event of a recording, the language of its text, and the round it is played in."""
+
+    event: Event
+    language: str
+    round: int = 0
+
+
 class Copy:
     """One copy of a recording.
 
     Args:
         number: of the copy; every name in it ends with it.
-        wording: its words.
+        wording: its words, by round.
         shift_ms: how much later it happens.
     """
 
-    def __init__(self, number: int, wording: Wording, shift_ms: int) -> None:
+    def __init__(self, number: int, wording: Callable[[int], Wording], shift_ms: int) -> None:
         self._suffix = f"c{number:03}"
         self._wording = wording
         self.shift_ms = shift_ms
 
     def name(self, name: str) -> str:
-        """An account, event, tag or mention of this copy; "" stays "" (nobody)."""
+        """An account or campaign of this copy; "" stays "" (nobody)."""
         return name + self._suffix if name else ""
 
-    def link(self, link: str) -> str:
-        """A link of this copy: of a site of its own, so that neither the link nor its domain is another copy's."""
-        scheme, mark, rest = link.partition("://")
-        return f"{scheme}://{self._suffix}.{rest}" if mark else f"{self._suffix}.{link}"
+    def record(self, played: Played) -> bytes:
+        """The JSON line of this copy's version of an event, without line end."""
+        event, language, turn = played
+        part = self._suffix + (f"r{turn}" if turn else "")
+        wording = self._wording(turn)
 
-    def record(self, event: Event, language: str) -> bytes:
-        """The JSON line of this copy's version of `event`, without line end.
+        def renamed(name: str) -> str:
+            return name + part if name else ""
 
-        Args:
-            language: of the event's text.
-        """
-        names = (self.name(name) for name in (event.id, event.account, event.target, event.target_account))
-        fields: dict[str, Any] = dict(zip(("id", "account", "target", "target_account"), names, strict=True))
-        fields |= {"at": format_time(event.at + self.shift_ms), "kind": event.kind.name.lower(), "lang": event.lang}
-        fields["text"] = self._wording.text(language, event.text, self.link, self.name) if event.text else ""
-        fields["mentions"] = [self.name(name) for name in event.mentions]
-        fields["hashtags"] = [self.name(tag) for tag in event.hashtags]
-        fields["urls"] = [self.link(url) for url in event.urls]
+        def link(url: str) -> str:  # on a site of its own: neither the link nor its domain is another copy's
+            scheme, mark, rest = url.partition("://")
+            return f"{scheme}://{part}.{rest}" if mark else f"{part}.{url}"
+
+        fields: dict[str, Any] = {
+            "id": renamed(event.id),
+            "account": self.name(event.account),
+            "at": format_time(event.at + self.shift_ms),
+            "kind": event.kind.name.lower(),
+            "text": wording.text(language, event.text, link, renamed) if event.text else "",
+            "lang": event.lang,
+            "target": renamed(event.target),
+            "target_account": self.name(event.target_account),
+            "mentions": [self.name(name) for name in event.mentions],
+            "urls": [link(url) for url in event.urls],
+            "hashtags": [renamed(tag) for tag in event.hashtags],
+        }
         if event.profile is not None:
             profile = msgspec.to_builtins(event.profile)
             for field in ("name", "bio", "location"):
                 if profile[field]:
-                    profile[field] = self._wording.text("", profile[field], self.link, self.name)
+                    profile[field] = self._wording(0).text("", profile[field], link, renamed)
             fields["profile"] = {field: value for field, value in profile.items() if value is not None}
         return msgspec.json.encode({field: value for field, value in fields.items() if value not in ("", [])})
 
@@ -82,21 +105,24 @@ def make_copies(vocabulary: Vocabulary, copies: int, seed: int, spread_ms: int, 
     """Copies 0 to `copies` - 1; copy 0 starts with the recording."""
     rng = random.Random(seed)
     shifts = [0, *(rng.randrange(spread_ms + 1) for _ in range(copies - 1))]
-    return [Copy(number, Wording(vocabulary, seed, number, share), shift) for number, shift in enumerate(shifts)]
+
+    def wording(number: int, turn: int) -> Wording:
+        return Wording(vocabulary, f"{seed}/{number}/{turn}", share)
+
+    return [Copy(number, partial(wording, number), shift) for number, shift in enumerate(shifts)]
 
 
-def overlay(events: Iterable[tuple[Event, str]], copies: list[Copy]) -> Iterator[bytes]:
+def overlay(events: Iterable[Played], copies: list[Copy]) -> Iterator[bytes]:
     """The records of all copies in order of time, if `events` are; events of one time by the number of their copy.
 
-    Args:
-        events: the recording, each with the language of its text.
+    Memory: the events within the spread of the copies.
     """
     source = iter(events)
-    window: deque[tuple[Event, str]] = deque()
+    window: deque[Played] = deque()
     first = 0  # index of window[0] in the recording
     slowest = max(range(len(copies)), key=lambda number: (copies[number].shift_ms, number))
 
-    def at(index: int) -> tuple[Event, str] | None:
+    def at(index: int) -> Played | None:
         while index - first >= len(window):
             item = next(source, None)
             if item is None:
@@ -107,24 +133,23 @@ def overlay(events: Iterable[tuple[Event, str]], copies: list[Copy]) -> Iterator
     heap: list[tuple[int, int, int]] = []
     begin = at(0)
     if begin is not None:
-        heap = [(begin[0].at + copy.shift_ms, number, 0) for number, copy in enumerate(copies)]
+        heap = [(begin.event.at + copy.shift_ms, number, 0) for number, copy in enumerate(copies)]
         heapq.heapify(heap)
     while heap:
         _, number, index = heap[0]
-        event, language = window[index - first]
-        yield copies[number].record(event, language)
+        yield copies[number].record(window[index - first])
         following = at(index + 1)
         if following is None:
             heapq.heappop(heap)
         else:
-            heapq.heapreplace(heap, (following[0].at + copies[number].shift_ms, number, index + 1))
+            heapq.heapreplace(heap, (following.event.at + copies[number].shift_ms, number, index + 1))
         if number == slowest:
             window.popleft()
             first += 1
 
 
-def read_events(paths: list[Path], detect: Callable[[str], str] = detect_language) -> Iterator[tuple[Event, str]]:
-    """The valid events of some recordings with the language of their text; dead records are left out.
+def read_events(paths: list[Path], detect: Callable[[str], str] = detect_language) -> Iterator[Played]:
+    """The valid events of some recordings; dead records are left out.
 
     The far future counts as now: what is measured must not depend on today.
     """
@@ -134,7 +159,18 @@ def read_events(paths: list[Path], detect: Callable[[str], str] = detect_languag
                 event = parse(record.value, now_ms=_FAR_FUTURE_MS)
             except EventError:
                 continue
-            yield event, event.lang or (detect(event.text) if event.text else "")
+            yield Played(event, event.lang or (detect(event.text) if event.text else ""))
+
+
+def rounds(play: Callable[[], Iterator[Played]], count: int) -> Iterator[Played]:
+    """`count` times the same recording, each round the fewest whole days later that keep it behind the one before."""
+    first, last, period = -1, -1, 0
+    for turn in range(count):
+        for event, language, _ in play():
+            if turn == 0:
+                first, last = (event.at if first < 0 else first), max(last, event.at)
+            yield Played(msgspec.structs.replace(event, at=event.at + turn * period), language, turn)
+        period = (last - first) // DAY_MS * DAY_MS + DAY_MS
 
 
 def copy_truth(truth: Path, copies: list[Copy], out: BinaryIO) -> None:
@@ -163,6 +199,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--input", type=Path, action="append", required=True, help="recording; read twice, so no pipe")
     parser.add_argument("--output", type=Path, help="JSON lines; standard output unless given")
     parser.add_argument("--copies", type=int, default=160, help="how many (160)")
+    parser.add_argument("--rounds", type=int, default=1, help="how often the recording is played, one after another")
     parser.add_argument("--seed", type=int, default=0, help="of wording and start times (0)")
     parser.add_argument("--share", type=float, default=SHARE, help=f"share of words replaced ({SHARE})")
     parser.add_argument("--spread-s", type=int, default=SPREAD_MS // 1000, help="copies start within it (3600)")
@@ -170,11 +207,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--truth-output", type=Path, help="where the truth of all copies goes")
     options = parser.parse_args(argv)
     try:
-        if options.copies < 1 or options.spread_s < 0 or not 0 <= options.share <= 1:
-            raise UsageError("--copies must be at least 1, --spread-s at least 0, --share from 0 to 1")
+        if min(options.copies, options.rounds) < 1 or options.spread_s < 0 or not 0 <= options.share <= 1:
+            raise UsageError("--copies and --rounds must be at least 1, --spread-s at least 0, --share from 0 to 1")
         if (options.truth is None) != (options.truth_output is None):
             raise UsageError("--truth and --truth-output go together")
-        vocabulary = Vocabulary((language, event.text) for event, language in read_events(options.input))
+        vocabulary = Vocabulary((one.language, one.event.text) for one in read_events(options.input))
         copies = make_copies(vocabulary, options.copies, options.seed, options.spread_s * 1000, options.share)
         with ExitStack() as stack:
             if options.truth is not None:
@@ -182,7 +219,7 @@ def main(argv: list[str] | None = None) -> int:
             out = sys.stdout.buffer
             if options.output is not None:
                 out = stack.enter_context(options.output.open("wb"))
-            for record in overlay(read_events(options.input), copies):
+            for record in overlay(rounds(lambda: read_events(options.input), options.rounds), copies):
                 out.write(record + b"\n")
     except SwarmlightError as error:
         print(f"overlay: {error}", file=sys.stderr)

@@ -92,14 +92,13 @@ class Wording:
 
     Args:
         vocabulary: of the stream.
-        seed: of the whole overlay.
-        copy: number of the copy.
+        name: of the copy; another name is another wording.
         share: share of the words that are replaced.
     """
 
-    def __init__(self, vocabulary: Vocabulary, seed: int, copy: int, share: float = SHARE) -> None:
+    def __init__(self, vocabulary: Vocabulary, name: str, share: float = SHARE) -> None:
         self._vocabulary = vocabulary
-        self._key = f"{seed}/{copy}".encode()
+        self._key = hashlib.blake2b(name.encode(), digest_size=32).digest()
         self._share = share
 
     def word(self, language: str, word: str) -> str:

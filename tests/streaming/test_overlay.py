@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from streaming.events import Event, parse
 from streaming.observations import Kind
-from streaming.overlay import Copy, main, make_copies, overlay, read_events
+from streaming.overlay import DAY_MS, Copy, Played, main, make_copies, overlay, read_events
 from streaming.wording import Vocabulary, Wording
 from tests.streaming.builders import T0, event, write_lines
 
@@ -36,7 +36,7 @@ def texts(count: int, seed: int = 0) -> list[str]:
 
 def wordings(count: int, sample: list[str], share: float = 0.75) -> list[Wording]:
     vocabulary = Vocabulary(("en", text) for text in sample)
-    return [Wording(vocabulary, 7, number, share) for number in range(count)]
+    return [Wording(vocabulary, f"copy {number}", share) for number in range(count)]
 
 
 def reword(wording: Wording, text: str) -> str:
@@ -104,7 +104,7 @@ def test_unknown_words_stay_and_links_tags_and_mentions_are_renamed() -> None:
 @settings(max_examples=80)
 @given(st.lists(st.tuples(st.sampled_from(["en", "fr", ""]), st.text(max_size=40)), max_size=12))
 def test_no_text_breaks_the_wording(sample: list[tuple[str, str]]) -> None:
-    wording = Wording(Vocabulary(sample), 0, 0)
+    wording = Wording(Vocabulary(sample), "")
     for language, text in sample:
         wording.text(language, text, str, str).encode("utf-8", "surrogatepass")
 
@@ -171,6 +171,24 @@ def test_it_is_a_function_of_its_seed(tmp_path: Path) -> None:
     assert [one.get("text") for one in first] != [one.get("text") for one in other]
 
 
+def test_in_further_rounds_the_accounts_stay_and_the_rest_is_new(tmp_path: Path) -> None:
+    got = made(tmp_path, "--rounds", "3", copies=2)
+    size = len(got) // 3
+    parts = [got[i * size : (i + 1) * size] for i in range(3)]
+    for part in parts:
+        assert [one["account"] for one in part] == [one["account"] for one in got[:size]]
+        assert {one["id"] for one in part}.isdisjoint(
+            one["id"] for other in parts if other is not part for one in other
+        )
+    links = [{url for one in part for url in one.get("urls", ())} for part in parts]
+    assert all(links)
+    assert links[0].isdisjoint(links[1])
+    times = [[parse(json.dumps(one).encode(), now_ms=2**60).at for one in part] for part in parts]
+    assert [at - times[0][i] for i, at in enumerate(times[2])] == [2 * DAY_MS] * size
+    worded = [[re.sub(r"https?\S+", "", one["text"]) for one in part if "text" in one] for part in parts]
+    assert sum(jaccard(a, b) for a, b in zip(worded[0], worded[1], strict=True)) / len(worded[0]) < 0.03
+
+
 def test_the_truth_is_copied_along(tmp_path: Path) -> None:
     truth, out = tmp_path / "truth.jsonl", tmp_path / "truths.jsonl"
     write_lines(truth, [{"account": "acc1", "label": 1, "campaign": "x"}, {"account": "acc2", "campaign": None}])
@@ -186,7 +204,7 @@ def test_the_truth_is_copied_along(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--copies", "0"], "--copies must be at least 1"),
+        (["--copies", "0"], "--copies and --rounds must be at least 1"),
         (["--share", "2"], "--share from 0 to 1"),
         (["--truth", "x"], "go together"),
         (["--input", "none.jsonl"], "cannot read input none.jsonl"),
@@ -204,7 +222,7 @@ def test_unusable_arguments_are_explained(
 def test_memory_follows_the_spread_and_not_the_length_of_the_recording() -> None:
     def peak(count: int) -> int:
         copies = make_copies(Vocabulary([]), 4, 0, 60_000, 0.5)
-        source = ((Event(f"e{i}", "a", T0 + i * 1000, Kind.LIKE), "") for i in range(count))
+        source = (Played(Event(f"e{i}", "a", T0 + i * 1000, Kind.LIKE), "") for i in range(count))
         tracemalloc.start()
         for _ in overlay(source, copies):
             pass
@@ -219,8 +237,9 @@ def test_memory_follows_the_spread_and_not_the_length_of_the_recording() -> None
 @given(st.lists(st.integers(0, 100), max_size=12), st.lists(st.integers(0, 300), min_size=1, max_size=5))
 def test_any_shifts_are_merged_in_order(steps: list[int], shifts: list[int]) -> None:
     times = [T0 + sum(steps[: i + 1]) for i in range(len(steps))]
-    events = [(Event(f"e{i}", "a", at, Kind.LIKE), "") for i, at in enumerate(times)]
-    copies = [Copy(number, Wording(Vocabulary([]), 0, number), shift) for number, shift in enumerate(shifts)]
+    events = [Played(Event(f"e{i}", "a", at, Kind.LIKE), "") for i, at in enumerate(times)]
+    plain = Wording(Vocabulary([]), "")
+    copies = [Copy(number, lambda _: plain, shift) for number, shift in enumerate(shifts)]
     got = [parse(line, now_ms=2**60) for line in overlay(events, copies)]
     assert [one.at for one in got] == sorted(at + shift for at in times for shift in shifts)
     assert len({one.id for one in got}) == len(times) * len(shifts)
@@ -230,12 +249,12 @@ def test_planted_dev_in_two_copies_has_no_near_duplicates_between_them(data_dir:
     stream = data_dir / "streams" / "planted-dev.jsonl.gz"
     if not stream.exists():
         pytest.skip(f"no {stream}")
-    recorded = [(one, language) for one, language in read_events([stream], lambda _: "") if one.text]
-    vocabulary = Vocabulary((language, one.text) for one, language in recorded)
+    recorded = [one for one in read_events([stream], lambda _: "") if one.event.text]
+    vocabulary = Vocabulary((one.language, one.event.text) for one in recorded)
     first, second = make_copies(vocabulary, 2, 0, 0, 0.75)
     values = []
-    for one, language in recorded[::3]:
-        a, b = (json.loads(copy.record(one, language))["text"] for copy in (first, second))
+    for one in recorded[::3]:
+        a, b = (json.loads(copy.record(one))["text"] for copy in (first, second))
         a, b = (re.sub(r"https?://\S+", "", text) for text in (a, b))
         if len(shingles(a)) >= 2:
             values.append(jaccard(a, b))
