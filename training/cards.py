@@ -1,0 +1,119 @@
+"""Model cards: what a shipped weight was trained on, how it does, and where it fails, from its own report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from training.datasets import SETS
+
+
+def rows(header: list[str], lines: Iterable[list[str]]) -> str:
+    """A Markdown table."""
+    head = "| " + " | ".join(header) + " |\n|" + " --- |" * len(header)
+    return "\n".join([head, *("| " + " | ".join(line) + " |" for line in lines)])
+
+
+def estimate(values: list[float]) -> str:
+    """A measure with its interval, as cards print it."""
+    value, low, high = values
+    return f"{value:.2f} [{low:.2f}, {high:.2f}]"
+
+
+def sources_section(records: list[dict[str, Any]]) -> str:
+    """Which sets the weights learned from, with licences, rows and generators."""
+    licences = {spec.name: spec.licence for spec in SETS}
+    lines = [
+        [
+            record["source"],
+            licences.get(record["set"], "not stated"),
+            str(record["people"]),
+            str(record["machine"]),
+            ", ".join(record["generators"]) or "-",
+        ]
+        for record in records
+    ]
+    return rows(["source", "licence", "people", "machine", "generators"], lines)
+
+
+def left_out_section(records: list[dict[str, Any]]) -> str:
+    """The leave-one-source-out table."""
+    names = [key.removesuffix("_auroc") for key in records[0] if key.endswith("_auroc")]
+    header = ["source left out", *(f"{name} {what}" for name in names for what in ("AUROC", "TPR at 1% FPR"))]
+    lines = [
+        [record["source"]]
+        + [estimate(record[f"{name}_{what}"]) for name in names for what in ("auroc", "tpr_at_1pct_fpr")]
+        for record in records
+    ]
+    return rows(header, lines)
+
+
+def people_section(records: list[dict[str, Any]]) -> str:
+    """Evidence against people, by source and language."""
+    lines = [
+        [
+            record["source"],
+            record["lang"],
+            str(record["people"]),
+            f"{record['mean_nats']:+.3f}",
+            f"{100 * record['share_above_1_nat']:.1f}%",
+        ]
+        for record in sorted(records, key=lambda record: -record["share_above_1_nat"])
+    ]
+    return rows(["people", "language", "texts", "mean LLR (nats)", "above +1 nat"], lines)
+
+
+def text_card(meta: dict[str, Any]) -> str:
+    """The card of the cheap text model.
+
+    Args:
+        meta: what `text.json` holds: name, version, languages, excluded, seed, report.
+    """
+    report = meta["report"]
+    excluded = ", ".join(meta["excluded"]) or "nothing"
+    weakest = sorted(report["leave_one_source_out"], key=lambda record: float(record["cheap_auroc"][0]))[:6]
+    return f"""# {meta["name"]}@{meta["version"]}: the cheap text model
+
+Hashed n-grams (characters 2-5 within words, words 1-2; 2^18 buckets, float16) and 22 style features through one
+logistic layer, then a calibrated log-likelihood ratio by length and language. It sees every post. One post by itself
+decides nothing: its evidence is bounded, and is meant to be gathered over an account.
+
+- Languages with calibration: {", ".join(sorted(meta["languages"]))}. Others abstain, as do texts under four words.
+- Left out of training on request: {excluded}. `frontier_posts` is never trained on. Seed {meta["seed"]}.
+- Weighed so that every source counts alike within its class, and the classes alike within ten length bins and within
+  each language. Links, mentions, emoji and typography are normalised away first.
+- Calibrated on scores of sources that the scoring model had not seen.
+
+## Trained on
+
+{report["rows"]} texts. The texts are not redistributed; many sets are academic releases without a stated licence.
+
+{sources_section(report["sources"])}
+
+## How it does on sources it had not seen
+
+Each cluster (source, its people, its generator) left out of training in turn; compared at like length (ten bins);
+95% bootstrap intervals. `style` is the baseline of style features alone (shape: case, punctuation, small words).
+
+{left_out_section(report["leave_one_source_out"])}
+
+## How it does on a generator and a place that it has met
+
+Only the thread, prompt or author left out of training.
+
+{left_out_section(report["seen_generator"])}
+
+## What it says of people
+
+Evidence against people, from models that had not seen their source. Above zero on the whole would be an accusation of
+a way of writing.
+
+{people_section(report["people"])}
+
+## Where it fails
+
+On the sources at the foot of the table above: {", ".join(record["source"] for record in weakest)}. Near or under
+0.5 means that it knows nothing there, or the contrary of the truth. Imitations of a given person and fine-tuned small
+models are the hardest; a single post of a disguised model says next to nothing. A threshold for some error rate on one
+population does not carry over to another: recalibrate on people of the platform.
+"""

@@ -1,0 +1,101 @@
+"""How the text models do on sources they had not seen, and what they say of people: numbers for reports and cards."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from rich.table import Table
+
+from training.datasets import describe
+from training.measure import Floats, auroc_at_like_length, bootstrap, tpr_at_like_length
+from training.text import Trained
+
+FEW_PEOPLE: Final = 150
+"""Sources with fewer people of their own are held against the people-only sources that were left out with them."""
+
+FALSE_EVIDENCE_NATS: Final = 1.0
+"""Evidence against a person, from one post, that is counted as false evidence in the audit by source."""
+
+
+def people_beside(table: pd.DataFrame, source: str) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Rows of people that `source`'s machine texts are held against: its own, or the people-only sources as well."""
+    own = (table["source"] == source) & (table["label"] == 0)
+    if own.sum() >= FEW_PEOPLE:
+        return own.to_numpy()
+    langs = set(table.loc[table["source"] == source, "lang"])
+    return (own | ((table["set"] == "human_short_text") & table["lang"].isin(langs & {"en"}))).to_numpy()
+
+
+def left_out(table: pd.DataFrame, scores: dict[str, Floats], seed: int) -> list[dict[str, Any]]:
+    """For each source with machine texts: AUROC and TPR at 1% FPR, at like length, of each of `scores`."""
+    rng = np.random.default_rng(seed)
+    label = table["label"].to_numpy().astype(np.int64)
+    words = table["words"].to_numpy().astype(np.int64)
+    records = []
+    for source in sorted(set(table.loc[table["label"] == 1, "source"])):
+        machine = ((table["source"] == source) & (table["label"] == 1)).to_numpy()
+        people = people_beside(table, source)
+        rows = np.flatnonzero(machine | people)
+        record: dict[str, Any] = {"source": source, "machine": int(machine.sum()), "people": int(people.sum())}
+        for name, score in scores.items():
+            for measure, short in ((auroc_at_like_length, "auroc"), (tpr_at_like_length, "tpr_at_1pct_fpr")):
+                found = bootstrap(measure, score[rows], label[rows], words[rows], rng)
+                record[f"{name}_{short}"] = [round(x, 4) for x in (found.value, found.low, found.high)]
+        records.append(record)
+    return records
+
+
+def false_evidence(crossed: pd.DataFrame) -> list[dict[str, Any]]:
+    """People's cross-fitted evidence by source and language: mean nats, and the share above `FALSE_EVIDENCE_NATS`."""
+    people = crossed[crossed["label"] == 0]
+    return [
+        {
+            "source": str(source),
+            "lang": str(lang),
+            "people": len(rows),
+            "mean_nats": round(float(rows["llr"].mean()) / 1000, 3),
+            "share_above_1_nat": round(float((rows["llr"] > 1000 * FALSE_EVIDENCE_NATS).mean()), 4),
+        }
+        for (source, lang), rows in people.groupby(["source", "lang"])
+        if len(rows) >= 30
+    ]
+
+
+def text_report(trained: Trained, crossed: pd.DataFrame, seed: int) -> dict[str, Any]:
+    """The JSON report of one training run."""
+    scores = {"style": trained.cross.style, "cheap": trained.cross.out}
+    return {
+        "rows": len(trained.table),
+        "sources": list(describe(trained.table)),
+        "leave_one_source_out": left_out(trained.table, scores, seed),
+        "seen_generator": left_out(trained.table, {"cheap": trained.cross.near}, seed),
+        "people": false_evidence(crossed),
+    }
+
+
+def report_table(report: dict[str, Any]) -> Table:
+    """The leave-one-source-out part of a report, for a terminal."""
+    records = report["leave_one_source_out"]
+    names = [key.removesuffix("_auroc") for key in records[0] if key.endswith("_auroc")]
+    table = Table(title="each source left out of training; at like length; 95% bootstrap intervals")
+    table.add_column("source")
+    table.add_column("machine", justify="right")
+    for name in names:
+        table.add_column(f"{name} AUROC")
+        table.add_column(f"{name} TPR@1%")
+    for record in records:
+        cells = [record["source"], str(record["machine"])]
+        for name in names:
+            value, low, high = record[f"{name}_auroc"]
+            cells += [f"{value:.3f} [{low:.3f}, {high:.3f}]"]
+            value, low, high = record[f"{name}_tpr_at_1pct_fpr"]
+            cells += [f"{value:.3f} [{low:.3f}, {high:.3f}]"]
+        table.add_row(*cells)
+    means = ["mean", ""]
+    for name in names:
+        for short in ("auroc", "tpr_at_1pct_fpr"):
+            means.append(f"{np.mean([record[f'{name}_{short}'][0] for record in records]):.3f}")
+    table.add_row(*means)
+    return table

@@ -1,0 +1,274 @@
+"""Training the cheap text model: cross-fitted readings of unseen sources, calibration on them, the final fit.
+
+How to use the cross-fitted readings::
+
+    from training.text import crossfit, readings_of
+    rows = crossfit(Path("data"), Path("build/crossfit"))   # a pandas table, cached as text.parquet
+    seen = readings_of(rows)                                # (n,) READING; llr from the model that had NOT seen
+                                                            # the row's cluster (its source, people and generator)
+
+`rows` has one row per training text: `text`, `label`, `set`, `source`, `cluster`, `generator`, `author_id`,
+`parent_id`, `lang`, `group`, `words`, and three scores in millinats: `llr` (cluster left out: an unseen generator on
+an unseen platform), `llr_near` (only the row's own thread, author or prompt left out: the generator and the platform
+are seen), and `raw` / `raw_near`, the scores before calibration. What a new stream looks like lies between the two.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Collection
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from detector.text.calibration import Calibrator
+from detector.text.cheap import CheapText
+from detector.text.encode import encode
+from detector.text.ngrams import char_hashes
+from detector.text.reading import READING, Readings, unpack
+from detector.text.sketch import RARITIES, rarity_bucket
+from training.calibrate_text import fit_calibrator
+from training.datasets import balance, load_texts
+from training.linear import Design, FitSettings, Linear, design, fit
+
+CAP: Final = 2500
+"""Rows of one source and class in training: with 4,000 nothing changed beyond the noise, for nearly twice the time."""
+
+NEAR_FOLDS: Final = 4
+PEOPLE_FOLDS: Final = 4
+"""Every model of a left-out cluster also leaves out a quarter of the people-only sources, in turn."""
+
+RARITY_STEP: Final = 22.0
+"""Units of the rarity table per nat: the rarest bucket of a hundred thousand texts stays below 255."""
+
+Floats = NDArray[np.float64]
+Say = Callable[[str, float], None]
+"""Called with what is being done and the share of the work that is behind."""
+
+
+def quiet(what: str, share: float) -> None:
+    """A `Say` that says nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cross:
+    """Scores of rows by models that had not seen them, (n,) each: raw log-odds at equal classes."""
+
+    out: Floats
+    near: Floats
+    style: Floats
+    """As `out`, of the baseline that has style features only."""
+
+
+def cluster_folds(table: pd.DataFrame) -> list[NDArray[np.bool_]]:
+    """Rows that each model leaves out: one cluster with machine texts, and a quarter of the people-only clusters."""
+    cluster = table["cluster"].to_numpy()
+    has_machine = table.groupby("cluster")["label"].max()
+    machine = sorted(has_machine[has_machine == 1].index)
+    people = sorted(has_machine[has_machine == 0].index)
+    folds = []
+    for index, name in enumerate(machine):
+        quarter = [one for place, one in enumerate(people) if place % PEOPLE_FOLDS == index % PEOPLE_FOLDS]
+        folds.append(np.isin(cluster, [name, *quarter]))
+    return folds
+
+
+def near_folds(table: pd.DataFrame) -> NDArray[np.int64]:
+    """Fold of every row, such that a thread, prompt or author is in one fold."""
+    key = table["parent_id"].where(table["parent_id"] != "", table["author_id"])
+    key = table["set"] + "/" + key.where(key != "", table["text"])
+    digests = [hashlib.blake2b(one.encode(), digest_size=8).digest() for one in key]
+    return np.array([int.from_bytes(digest, "little") % NEAR_FOLDS for digest in digests], dtype=np.int64)
+
+
+def cross_scores(
+    table: pd.DataFrame, rows: Design, settings: FitSettings, say: Say = quiet, near: bool = True
+) -> Cross:
+    """Scores of every row by models that had not seen its cluster (`out`, `style`) or its thread (`near`).
+
+    A people-only cluster is left out by several models; its rows get their mean.
+    """
+    label = table["label"].to_numpy().astype(np.int64)
+    source = pd.factorize(table["source"])[0].astype(np.intp)
+    bare = FitSettings(use_grams=False, style_penalty=settings.style_penalty, place_penalty=settings.place_penalty)
+
+    def model(train: NDArray[np.intp], how: FitSettings) -> Linear:
+        return fit(rows.take(train), label[train], balance(table.iloc[train]), source[train], how)
+
+    sums = np.zeros((2, len(table)))
+    count = np.zeros(len(table))
+    folds = cluster_folds(table)
+    work = len(folds) + (NEAR_FOLDS if near else 0)
+    for index, left_out in enumerate(folds):
+        say("leaving sources out", index / work)
+        train, test = np.flatnonzero(~left_out), np.flatnonzero(left_out)
+        held = rows.take(test)
+        for place, how in enumerate((settings, bare)):
+            sums[place, test] += model(train, how).score(held)
+        count[test] += 1
+    sums /= np.maximum(count, 1)
+    near_score = np.zeros(len(table))
+    if near:
+        fold = near_folds(table)
+        for index in range(NEAR_FOLDS):
+            say("leaving threads out", (len(folds) + index) / work)
+            test = np.flatnonzero(fold == index)
+            near_score[test] = model(np.flatnonzero(fold != index), settings).score(rows.take(test))
+    return Cross(sums[0], near_score, sums[1])
+
+
+def rarities(texts: list[str]) -> NDArray[np.uint8]:
+    """Weight of each bucket of trigrams and words in the sketch: RARITY_STEP x log(texts / texts with it)."""
+    seen = np.zeros(RARITIES)
+    for begin in range(0, len(texts), 2048):
+        encoded = encode(texts[begin : begin + 2048])
+        hashes, valid = char_hashes(encoded, 3)
+        place = np.flatnonzero(valid)
+        owner = np.searchsorted(encoded.ends, place, side="right")
+        for found, owners in ((hashes[place], owner), (encoded.word_hash, encoded.word_owner)):
+            pairs = np.unique(owners * RARITIES + rarity_bucket(found))
+            seen += np.bincount(pairs % RARITIES, minlength=RARITIES)
+    weight = np.rint(RARITY_STEP * np.log(len(texts) / np.maximum(seen, 1)))
+    return np.clip(weight, 1, 255).astype(np.uint8)
+
+
+def calibrate(table: pd.DataFrame, score: Floats) -> Calibrator:
+    """A calibrator on held-out scores of `table`'s rows."""
+    return fit_calibrator(
+        score,
+        table["label"].to_numpy().astype(np.int64),
+        balance(table),
+        table["words"].to_numpy().astype(np.int64),
+        table["lang"].to_numpy().astype(str),
+    )
+
+
+def cheap_arrays(model: Linear, rarity: NDArray[np.uint8], calibrator: Calibrator) -> dict[str, NDArray[np.generic]]:
+    """The arrays of `text.safetensors`."""
+    return {
+        "weights": model.weights.astype(np.float16),
+        "style_weights": model.style_weights.astype(np.float32),
+        "style_mean": model.mean.astype(np.float32),
+        "style_spread": model.spread.astype(np.float32),
+        "bias": np.array([model.bias], dtype=np.float32),
+        "rarity": rarity,
+        **calibrator.arrays(),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """Everything one training run made."""
+
+    table: pd.DataFrame
+    cross: Cross
+    calibrator: Calibrator
+    arrays: dict[str, NDArray[np.generic]]
+    settings: FitSettings
+
+
+def train_cheap(
+    data: Path,
+    *,
+    exclude: Collection[str] = (),
+    seed: int = 0,
+    cap: int = CAP,
+    settings: FitSettings | None = None,
+    say: Say = quiet,
+) -> Trained:
+    """Train the cheap model on the text sets under `data`, but for those in `exclude`.
+
+    Raises:
+        UsageError: no set is there, or an excluded name is none.
+    """
+    settings = settings or FitSettings()
+    say("reading the text sets", 0.0)
+    table = load_texts(data, exclude, seed, cap)
+    rows = design(table["text"].tolist())
+    cross = cross_scores(table, rows, settings, say)
+    calibrator = calibrate(table, cross.out)
+    say("fitting on everything", 0.97)
+    label = table["label"].to_numpy().astype(np.int64)
+    model = fit(rows, label, balance(table), pd.factorize(table["source"])[0].astype(np.intp), settings)
+    arrays = cheap_arrays(model, rarities(table["text"].tolist()), calibrator)
+    return Trained(table, cross, calibrator, arrays, settings)
+
+
+def version_of(arrays: dict[str, NDArray[np.generic]]) -> str:
+    """A version that names the weights themselves: `1.` and eight hex digits of their SHA-256."""
+    digest = hashlib.sha256()
+    for name, value in sorted(arrays.items()):
+        digest.update(name.encode() + np.ascontiguousarray(value).tobytes())
+    return f"1.{digest.hexdigest()[:8]}"
+
+
+def crossfit_table(trained: Trained, model: CheapText) -> pd.DataFrame:
+    """The cross-fitted table of this module's docstring, with a packed `reading` per row."""
+    table, cross = trained.table, trained.cross
+    words = table["words"].to_numpy().astype(np.int64)
+    group = trained.calibrator.group_of(table["lang"].tolist())
+    readings = model.read(table["text"].tolist(), table["lang"].tolist())
+    readings["llr"] = trained.calibrator.millinats(cross.out, words, group)
+    raw = readings.tobytes()
+    size = READING.itemsize
+    return table.assign(
+        llr=readings["llr"].astype(np.int64),
+        llr_near=trained.calibrator.millinats(cross.near, words, group).astype(np.int64),
+        raw=cross.out,
+        raw_near=cross.near,
+        reading=[raw[i : i + size] for i in range(0, len(raw), size)],
+    )
+
+
+def crossfit(
+    data: Path, cache: Path, *, exclude: Collection[str] = (), seed: int = 0, say: Say = quiet
+) -> pd.DataFrame:
+    """Cross-fitted readings of every training row (see the module's docstring), from `cache` where they are there.
+
+    Args:
+        data: folder of the text sets.
+        cache: folder for `text.parquet` (one more file for each `exclude`); outside the repository or ignored by it.
+        exclude: names of sets, clusters or sources to leave out.
+        seed: which rows a capped source keeps.
+    """
+    settings = FitSettings()
+    key = json.dumps([sorted(exclude), seed, CAP, asdict(settings), READING.itemsize, CROSSFIT_FORMAT])
+    digest = hashlib.sha256(key.encode()).hexdigest()[:12]
+    path = cache / f"text-{digest}.parquet"
+    if path.is_file():
+        return pd.read_parquet(path)
+    trained = train_cheap(data, exclude=exclude, seed=seed, settings=settings, say=say)
+    rows = crossfit_table(trained, cheap_model(trained))
+    cache.mkdir(parents=True, exist_ok=True)
+    rows.to_parquet(path)
+    return rows
+
+
+CROSSFIT_FORMAT: Final = 1
+"""Raised when features change, so that an older cache is not mistaken for a current one."""
+
+
+def cheap_model(trained: Trained) -> CheapText:
+    """The trained model, without going through files."""
+    arrays = trained.arrays
+    return CheapText(
+        name="cheap",
+        version=version_of(arrays),
+        weights=arrays["weights"].astype(np.float16),
+        style_weights=arrays["style_weights"].astype(np.float32),
+        style_mean=arrays["style_mean"].astype(np.float32),
+        style_spread=arrays["style_spread"].astype(np.float32),
+        bias=float(arrays["bias"].astype(np.float64)[0]),
+        rarity=arrays["rarity"].astype(np.uint8),
+        calibrator=trained.calibrator,
+    )
+
+
+def readings_of(rows: pd.DataFrame) -> Readings:
+    """The readings of a cross-fitted table, (n,) of dtype READING, `llr` cross-fitted."""
+    return unpack(rows["reading"].tolist()).copy()
