@@ -25,6 +25,10 @@ from streaming.kafka.topics import Topics
 READ_S: Final = 60.0
 """Longest wait for the journal's next records while there are some."""
 
+NEAR_END: Final = 20
+"""Offsets from the end within which there is an entry: each takes two, the second for the transaction's mark, and a
+transaction that was aborted leaves two more."""
+
 
 class ExpertResults(msgspec.Struct, array_like=True, frozen=True):
     """What the expert answered at one tick: little-endian int16, millinats."""
@@ -158,9 +162,23 @@ class JournalReader:
         """
         with self._clients.explained("reading the journal"):
             first = self._consumer.beginning_offsets([self._place], CALL_MS)[self._place]
-            self.journal = Journal(first=first)
-            self._consumer.seek(self._place, first if offset is None else max(first, offset))
-            self._placed = True
+            self._go(first, first if offset is None else max(first, offset))
+
+    def start_near_end(self) -> None:
+        """Read the last entries only, from which no replay is possible.
+
+        Raises:
+            BrokerError: the broker is away.
+        """
+        with self._clients.explained("reading the journal"):
+            first = self._consumer.beginning_offsets([self._place], CALL_MS)[self._place]
+            end = self._consumer.end_offsets([self._place], CALL_MS)[self._place]
+            self._go(first, max(first, end - NEAR_END))
+
+    def _go(self, first: int, offset: int) -> None:
+        self.journal = Journal(first=first)
+        self._consumer.seek(self._place, offset)
+        self._placed = True
 
     def catch_up(self) -> Journal:
         """Read every entry that is committed by now.

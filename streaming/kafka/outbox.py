@@ -52,6 +52,7 @@ class Outbox:
         self._waiting: list[TickOutput] = []
         self._bytes = 0
         self._since: float | None = None
+        self._tried: tuple[int, list[int], bool] | None = None
         self.run = ""
         """Names this history of outputs."""
 
@@ -97,7 +98,12 @@ class Outbox:
         """What waits, tick by tick."""
         return list(self._waiting)
 
-    def write(self, tick_ms: int, positions: list[int], *, ended: bool) -> int:
+    @property
+    def tried(self) -> tuple[int, list[int], bool] | None:
+        """Arguments of the last `write` where it is not known whether it was committed."""
+        return self._tried
+
+    def write(self, tick_ms: int, positions: list[int], ended: bool) -> int:
         """Commit everything that waits, and that ticks up to `tick_ms` have run; the offset of the journal entry.
 
         Raises:
@@ -109,6 +115,7 @@ class Outbox:
         if producer is None:
             raise FencedError("outputs have no producer: another process has taken over")
         since = time.monotonic()
+        self._tried = (tick_ms, list(positions), ended)
         try:
             offset = self._transaction(producer, entry)
         except KafkaError as error:
@@ -149,6 +156,7 @@ class Outbox:
 
     def drop(self) -> None:
         """Forget what waits: it is committed, or somebody else's business."""
+        self._tried = None
         self._waiting.clear()
         self._bytes, self._since = 0, None
 

@@ -65,7 +65,8 @@ def check(found: Found) -> None:
         )
     if len(last.positions) != len(found.ends):
         raise LogError(
-            f"the journal is of {len(last.positions)} partitions of observations, the topic has {len(found.ends)}; {over}"
+            f"the journal is of {len(last.positions)} partitions of observations, the topic has {len(found.ends)}: "
+            f"{over}"
         )
     for number, (position, end) in enumerate(zip(last.positions, found.ends, strict=True)):
         if position > end:
@@ -75,20 +76,22 @@ def check(found: Found) -> None:
             )
 
 
-def starts(found: Found) -> Iterator[Snapshot | None]:
-    """Where to start from, best first; None is offset 0. The caller goes on to the next where a snapshot is damaged.
+def starts(found: Found, reasons: list[str]) -> Iterator[Snapshot | None]:
+    """Where to start from, best first; None is offset 0.
+
+    Args:
+        reasons: why what was tried did not do. The caller adds to it where a snapshot turns out to be damaged, and asks
+            for the next.
 
     Raises:
         LogError: when nothing (more) is left.
     """
     last = found.journal.last
-    reasons = []
     if last is not None:
         for snapshot in found.snapshots:
             problem = _problem(found, snapshot)
             if problem is None:
                 yield snapshot
-                reasons.append(f"{snapshot.folder.name} is damaged")
             else:
                 reasons.append(f"{snapshot.folder.name} {problem}")
     gone = [number for number, first in enumerate(found.firsts) if first > 0]

@@ -120,6 +120,11 @@ def broker_error(doing: str, servers: str, error: KafkaError, since: float) -> B
     return BrokerError(f"{doing} at {servers} failed: {because}; {advice}")
 
 
+def is_hopeless(error: BrokerError) -> bool:
+    """Whether trying again cannot help: the broker does not let us."""
+    return isinstance(error.__cause__, _AUTHORIZATION)
+
+
 def is_fencing(error: BaseException) -> bool:
     """Whether the client's error means that another producer has taken the transactional id.
 

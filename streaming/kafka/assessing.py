@@ -1,0 +1,326 @@
+"""The stage `assess` on Kafka: one process at a time feeds the observation log to the core and commits what it says.
+
+Taking over, in this order: initialise transactions, which fences the old owner; read what is committed; load the newest
+snapshot not beyond it, or begin at offset 0; run the ticks up to the committed one again without writing anything; and
+write what every later one says. A warm standby does the reading and the running all along, always up to the committed
+tick, so that only the last seconds are left when it takes over.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detector.errors import BrokerError, FencedError, LogError
+from streaming.assess.records import ExpertRequest, TickOutput
+from streaming.config import Config
+from streaming.health import Health
+from streaming.kafka.clients import Clients
+from streaming.kafka.lease import Lease
+from streaming.kafka.outbox import Outbox
+from streaming.kafka.replica import Core, Replica
+from streaming.kafka.snapshots import Place, Snapshots
+from streaming.kafka.topics import Topics
+from streaming.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+POLL_MS: Final = 200
+"""Longest wait for entries of the log, and how late a request to stop is heard."""
+
+LOOK_EVERY_S: Final = 1.0
+"""How often a cold standby looks whether the log is over, and a busy process shows the group that it lives."""
+
+
+class AssessStage:
+    """The loop of `assess`, active or standing by. `turn` until `done` or asked to stop, then `close`.
+
+    Args:
+        make: a core from the folder of a snapshot's state, or a new one.
+        expert: reads texts for the core; asked only for ticks that nobody has committed.
+        settings: digest of the configuration and the models, as the journal keeps it.
+        closing: whether a log that is over is what was asked for (`--exit-when-idle`).
+        clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        clients: Clients,
+        topics: Topics,
+        config: Config,
+        partitions: int,
+        *,
+        make: Callable[[Path | None], Core],
+        expert: Callable[[ExpertRequest], NDArray[np.int16]],
+        settings: str,
+        closing: bool,
+        metrics: Metrics,
+        health: Health,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._expert, self._closing = expert, closing
+        self._metrics, self._health, self._clock = metrics, health, clock
+        self._warm = config.kafka.standby == "warm"
+        self._snapshot_every_s = config.state.snapshot_every_s
+        self._snapshots = Snapshots(Path(config.state.dir), topics.prefix)
+        self._lease = Lease(clients, topics)
+        self._replica = Replica(clients, topics, partitions, self._snapshots, make, settings)
+        self._outbox = Outbox(clients, topics, self._replica.log.consumer, settings)
+        self._committed: int | None = None
+        self._journal_offset = -1
+        self._snapshot_tick: int | None = None
+        self._snapshot_at = self._looked_at = self._held_at = clock()
+        self._replay: tuple[int, int] | None = None
+        self.active = False
+        self.done = False
+        """Nothing is left to do: the log is over and its last tick is committed."""
+
+    def turn(self) -> None:
+        """Go round once.
+
+        Raises:
+            LogError: the log, the journal and the snapshots do not fit together, or the log is closed.
+            BrokerError: the broker is away or refuses; trying again may help.
+        """
+        held = self._lease.poll(0 if self.active or self._warm else POLL_MS)
+        try:
+            if self.active and not held:
+                raise FencedError("the lease went to another process")
+            if self.active:
+                self._work()
+            elif held:
+                self._take_over()
+            else:
+                self._stand_by()
+        except FencedError as error:
+            log.warning("%s; standing by", error)
+            self._metrics.transaction("fenced")
+            self._step_down()
+        self._health.turned(self._clock())
+
+    # Standing by
+
+    def _stand_by(self) -> None:
+        replica = self._replica
+        if not self._warm:
+            if self._clock() - self._looked_at < LOOK_EVERY_S:
+                return
+            self._looked_at = self._clock()
+            if replica.journal.journal.last is None:
+                replica.journal.start_near_end()
+        last = replica.journal.catch_up().last
+        self._health.heard(self._clock())
+        if last is not None and last.ended:
+            self._found_over()
+        elif self._warm and replica.held_back:
+            time.sleep(POLL_MS / 1000)
+            replica.follow(0)
+        elif self._warm and not replica.follow(POLL_MS):
+            log.warning("the active process has another configuration or other models: standing by cold")
+            replica.drop()
+            self._warm = False
+        elif not self._warm and last is not None:
+            replica.journal.journal.forget(last.tick_ms)
+
+    def _found_over(self) -> None:
+        if not self._closing:
+            raise LogError(
+                "the observation log is closed (it was processed with --exit-when-idle): go on under another "
+                "[kafka] topic_prefix"
+            )
+        self.done = True
+
+    # Taking over
+
+    def _take_over(self) -> None:
+        started = self._clock()
+        replica = self._replica
+        self._outbox.open()
+        warm = replica.core is not None
+        if warm:
+            replica.journal.catch_up()
+            replica.check()
+        else:
+            replica.restore()
+            self._metrics.restore("beginning" if replica.place is None else "snapshot")
+        journal = replica.journal.journal
+        if journal.last is not None and journal.last.ended:
+            self._found_over()
+            return
+        self._outbox.run = uuid.uuid4().hex if journal.last is None else journal.last.run
+        self._committed, self._journal_offset = journal.tick_ms, journal.last_offset
+        self._snapshot_tick = None if replica.place is None else replica.place.tick_ms
+        self._snapshot_at = self._clock()
+        _, ends = replica.log.bounds()
+        self._replay = (sum(replica.log.positions), sum(ends))
+        self.active = True
+        self._metrics.active(True)
+        how = "warm" if warm else "cold"
+        log.info("took over %s in %.2f s, committed up to tick %s", how, self._clock() - started, self._committed)
+
+    def _step_down(self) -> None:
+        self._outbox.close()
+        self._replica.drop()
+        self.active = False
+        self._metrics.active(False)
+
+    # Deciding
+
+    def _work(self) -> None:
+        replica, core = self._replica, self._replica.core
+        assert core is not None
+        if self._outbox.tried is not None:
+            self._make_sure()
+        entries = 0
+        self._run_ticks(core)
+        for entry in replica.log.poll(POLL_MS if self._outbox.empty else 1):
+            entries += 1
+            core.feed(entry)
+            self._run_ticks(core)
+            self._hold()
+        if entries:
+            self._health.heard(self._clock())
+        self._tell_progress()
+        if core.ended():
+            self._finish(core)
+            return
+        if not self._outbox.empty and (not entries or self._outbox.due(self._clock())):
+            self._write(ended=False)
+        if self._clock() - self._snapshot_at >= self._snapshot_every_s:
+            self._snapshot(core)
+
+    def _run_ticks(self, core: Core) -> None:
+        """Run what is due, mute what is committed, and let the rest wait for a transaction."""
+        while core.next_tick() is not None:
+            started = self._clock()
+            output = core.advance(self._answer)
+            if output is None:
+                return
+            self._replica.tick = output.tick_ms
+            self._metrics.step("assess", "tick", self._clock() - started)
+            if self._committed is None or output.tick_ms > self._committed:
+                self._outbox.add(output, self._clock())
+            else:
+                self._replica.journal.journal.forget(output.tick_ms)
+            if self._outbox.due(self._clock()):
+                self._write(ended=False)
+
+    def _answer(self, request: ExpertRequest) -> NDArray[np.int16]:
+        if self._committed is not None and request.tick_ms <= self._committed:
+            return self._replica.journal.journal.answer(request)
+        started = self._clock()
+        answer = self._expert(request)
+        self._metrics.step("assess", "expert", self._clock() - started)
+        self._metrics.texts("expert", len(request.texts))
+        return answer
+
+    def _hold(self) -> None:
+        """Stay a member of the lease's group through a long replay."""
+        if self._clock() - self._held_at >= LOOK_EVERY_S:
+            self._held_at = self._clock()
+            self._health.turned(self._held_at)
+            if not self._lease.poll(0):
+                raise FencedError("the lease went to another process")
+
+    # Committing
+
+    def _write(self, *, ended: bool) -> None:
+        """Commit what waits. Where it is not known whether that worked, the next turn finds out."""
+        tick_ms = self._replica.tick
+        self._commit(0 if tick_ms is None else tick_ms, list(self._replica.log.positions), ended)
+
+    def _commit(self, tick_ms: int, positions: list[int], ended: bool) -> None:
+        started = self._clock()
+        self._health.commit_due(started)
+        outputs = self._outbox.waiting
+        try:
+            self._journal_offset = self._outbox.write(tick_ms, positions, ended)
+        except BrokerError:
+            self._metrics.transaction("aborted")
+            raise
+        self._metrics.step("assess", "commit", self._clock() - started)
+        self._note_committed(outputs, tick_ms)
+
+    def _note_committed(self, outputs: list[TickOutput], tick_ms: int) -> None:
+        self._committed = tick_ms
+        self._metrics.transaction("committed")
+        self._health.committed(self._clock())
+        for output in outputs:
+            for alert in output.alerts:
+                self._metrics.alert(alert.kind, alert.status)  # type: ignore[arg-type]
+            self._metrics.decision_delay(time.time() - output.tick_ms / 1000)
+        if outputs:
+            self._metrics.size("accounts", outputs[-1].stats.accounts)
+            self._metrics.size("groups", outputs[-1].stats.groups)
+
+    def _make_sure(self) -> None:
+        """Find out whether the transaction that failed was committed; write it again where it was not."""
+        tried = self._outbox.tried
+        assert tried is not None
+        tick_ms, positions, ended = tried
+        self._outbox.open()
+        journal = self._replica.journal.catch_up()
+        journal.forget(tick_ms)
+        last = journal.last
+        if journal.last_offset == self._journal_offset:
+            log.info("the transaction that failed was not committed: writing it again")
+            self._commit(tick_ms, positions, ended)
+        elif last is not None and (last.run, last.tick_ms, last.ended) == (self._outbox.run, tick_ms, ended):
+            log.info("the transaction that failed was committed after all")
+            self._journal_offset = journal.last_offset
+            outputs = self._outbox.waiting
+            self._outbox.drop()
+            self._note_committed(outputs, tick_ms)
+        else:
+            raise FencedError("another process has written outputs meanwhile")
+
+    def _tell_progress(self) -> None:
+        if self._replay is None:
+            return
+        start, end = self._replay
+        done, total = sum(self._replica.log.positions) - start, end - start
+        self._health.replaying(done, total)
+        if done >= total:
+            log.info("caught up with the observation log")
+            self._replay = None
+
+    def _snapshot(self, core: Core) -> None:
+        """Write the state, where the tick it holds is committed and newer than the last one's."""
+        tick, log_reader = self._replica.tick, self._replica.log
+        if tick is None or tick != self._committed or tick == self._snapshot_tick or not self._outbox.empty:
+            return
+        started = self._clock()
+        place = Place(self._outbox.run, tick, list(log_reader.positions), self._journal_offset)
+        self._snapshots.write(place, core.snapshot)
+        self._snapshot_tick, self._snapshot_at = tick, self._clock()
+        self._metrics.snapshot()
+        self._metrics.step("assess", "snapshot", self._clock() - started)
+
+    def _finish(self, core: Core) -> None:
+        """Every partition is over and the last tick has run."""
+        self._write(ended=True)
+        self._snapshot(core)
+        log.info("the log is over: everything is committed")
+        self.done = True
+
+    def close(self) -> None:
+        """Commit what waits, write a snapshot, leave the lease to another."""
+        try:
+            core = self._replica.core
+            if self.active and core is not None and self._lease.held and self._outbox.tried is None:
+                if not self._outbox.empty:
+                    self._write(ended=False)
+                self._snapshot(core)
+        except FencedError as error:
+            log.warning("%s", error)
+        finally:
+            self._outbox.close()
+            self._lease.close()
+            self._replica.close()

@@ -1,0 +1,148 @@
+"""Puts a worker together from its configuration: models, topics, stages, metrics."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from detector.bundle import Models, load_models
+from streaming.assess.records import NOT_READ, ExpertRequest
+from streaming.assess.settings import AssessSettings
+from streaming.config import Config
+from streaming.endpoint import open_endpoint
+from streaming.health import Health
+from streaming.kafka.assessing import AssessStage
+from streaming.kafka.clients import Clients
+from streaming.kafka.core import make_core
+from streaming.kafka.loops import Loops, Stage
+from streaming.kafka.replica import Core
+from streaming.kafka.scoring import ScoreStage
+from streaming.kafka.topics import Topics, ensure
+from streaming.metrics import Metrics
+from streaming.score import Scorer
+
+log = logging.getLogger(__name__)
+
+StageName = Literal["all", "score", "assess"]
+
+
+class Judgement(NamedTuple):
+    """What decides, apart from Kafka.
+
+    Args:
+        scorer: of the stage `score`.
+        make: a core from the folder of a snapshot's state and the number of partitions of `posts`, or a new one.
+        expert: reads texts for the core.
+        settings: digest of everything that outputs depend on besides the log.
+        models: name and version of each, for metrics.
+    """
+
+    scorer: Scorer
+    make: Callable[[Path | None, int], Core]
+    expert: Callable[[ExpertRequest], NDArray[np.int16]]
+    settings: str
+    models: dict[str, str]
+
+
+def shipped(config: Config) -> Judgement:
+    """The real one.
+
+    Raises:
+        ModelError: a model is missing or damaged.
+        UsageError: settings that the models cannot honour.
+    """
+    models = load_models(Path(config.models.dir) if config.models.dir else None)
+    settings = AssessSettings.from_config(config)
+    return Judgement(
+        Scorer(models.text),
+        lambda folder, partitions: make_core(settings, models, partitions, folder),
+        live_expert(models),
+        digest(settings, models),
+        models.versions,
+    )
+
+
+def work(config: Config, stage: StageName, exit_s: float | None, judgement: Judgement) -> None:
+    """Run a worker until its input is over (with `exit_s`), or until SIGTERM or SIGINT.
+
+    Args:
+        stage: which of the loops to run.
+        exit_s: end when all that was written has been processed and nothing more came for so long; None: never.
+
+    Raises:
+        SwarmlightError: whatever only an operator can mend.
+    """
+    clients, topics = Clients(config.kafka), Topics(config.kafka.topic_prefix)
+    partitions = ensure(clients, topics, config.kafka, snapshots=True)
+    metrics, health = Metrics(), Health(time.monotonic())
+    metrics.models(judgement.models)
+    health.role(stage)
+    stages: dict[str, Callable[[], Stage]] = {}
+    if stage in ("all", "score"):
+        stages["score"] = lambda: ScoreStage(
+            clients,
+            topics,
+            config,
+            judgement.scorer,
+            partitions,
+            exit_s=exit_s,
+            patient=stage == "all",
+            metrics=metrics,
+            health=health,
+        )
+    if stage in ("all", "assess"):
+        stages["assess"] = lambda: AssessStage(
+            clients,
+            topics,
+            config,
+            partitions,
+            make=lambda folder: judgement.make(folder, partitions),
+            expert=judgement.expert,
+            settings=judgement.settings,
+            closing=exit_s is not None,
+            metrics=metrics,
+            health=health,
+        )
+    loops = Loops(stages, metrics)
+
+    def stop(*_: object) -> None:
+        health.stopping()
+        loops.stop()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    endpoint = open_endpoint(config, metrics, health, time.monotonic)
+    log.info("worker begins: stage %s, %d partitions of %s", stage, partitions, topics.posts)
+    try:
+        loops.run()
+    finally:
+        if endpoint is not None:
+            endpoint.close()
+    log.info("worker ends")
+
+
+def live_expert(models: Models) -> Callable[[ExpertRequest], NDArray[np.int16]]:
+    """Has texts read by the expert, where there is one."""
+
+    def read(request: ExpertRequest) -> NDArray[np.int16]:
+        if models.expert is None or not request.texts:
+            return np.full(len(request.texts), NOT_READ, np.int16)
+        return models.expert.score(request.texts, request.langs, request.cheap)
+
+    return read
+
+
+def digest(settings: AssessSettings, models: Models) -> str:
+    """Names everything that a replay's outputs depend on besides the log: 16 hexadecimal digits."""
+    what = {key: sorted(value) if isinstance(value, frozenset) else value for key, value in asdict(settings).items()}
+    return hashlib.sha256(msgspec.json.encode([what, models.versions], order="deterministic")).hexdigest()[:16]

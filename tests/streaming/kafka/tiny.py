@@ -1,0 +1,156 @@
+"""A tiny state machine in place of the real one, so that the Kafka shells are tested for what they do alone.
+
+Every fifth event of an account makes another revision of its alert, which carries a hash over everything that was
+handled before, in order: one event lost, repeated or out of order changes every later alert.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from streaming.assess.ordering import NO_END, Ordering
+from streaming.assess.records import AlertRecord, ExpertRequest, Experts, TickOutput, TickStats
+from streaming.config import load_config
+from streaming.kafka.worker import Judgement, work
+from streaming.observations import NO_TIME, Entry
+from streaming.score import Scorer
+
+STEP: Final = 5
+TICK_MS: Final = 60_000
+LATENESS_MS: Final = 60_000
+ASK_FROM: Final = 3
+"""Events of an account in one tick from which the expert is asked about it."""
+
+
+class TinyCore:
+    """Counts events per account."""
+
+    def __init__(self, partitions: int) -> None:
+        self.ordering = Ordering(partitions, TICK_MS, LATENESS_MS)
+        self.counts: dict[str, int] = {}
+        self.said = 0
+        self.digest = b""
+        self.closed = False
+
+    def feed(self, entry: Entry) -> None:
+        self.ordering.feed(entry)
+
+    def next_tick(self) -> int | None:
+        if self.closed or self.ordering.low == NO_TIME:
+            return None
+        return self.ordering.next_tick()
+
+    def advance(self, experts: Experts) -> TickOutput | None:
+        tick_ms = self.next_tick()
+        if tick_ms is None:
+            return None
+        events = self.ordering.take(tick_ms)
+        decisions = self.ordering.take_decisions(tick_ms)
+        self.closed = self.ordering.over and self.ordering.last_tick() is None
+        busy = sorted({seen.account for seen in events if sum(x.account == seen.account for x in events) >= ASK_FROM})
+        request = ExpertRequest(tick_ms, busy, [""] * len(busy), np.zeros(len(busy), np.int16))
+        answer = experts(request) if busy else np.zeros(0, np.int16)
+        self.said += int(answer.sum())
+        alerts = []
+        for decision in decisions:
+            self.digest = hashlib.sha256(self.digest + decision).digest()
+        for seen in events:
+            self.digest = hashlib.sha256(self.digest + f"{seen.account}/{seen.id}/{self.said}".encode()).digest()
+            count = self.counts[seen.account] = self.counts.get(seen.account, 0) + 1
+            if count % STEP == 0:
+                revision = count // STEP
+                body = {"id": seen.account, "revision": revision, "tick": tick_ms, "digest": self.digest.hex()}
+                alerts.append(AlertRecord(seen.account, revision, "account", "open", msgspec.json.encode(body)))
+        details: list[tuple[str, bytes | None]] = [(f"{alert.id}/0", alert.body) for alert in alerts]
+        return TickOutput(tick_ms, alerts, details, [], [], answer, TickStats(events=len(events)))
+
+    def ended(self) -> bool:
+        return self.closed or (self.ordering.over and self.next_tick() is None)
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "ordering": self.ordering.state(),
+            "counts": self.counts,
+            "said": self.said,
+            "digest": self.digest,
+            "closed": self.closed,
+        }
+
+    def snapshot(self, folder: Path) -> None:
+        folder.mkdir()
+        (folder / "tiny").write_bytes(msgspec.msgpack.encode(self.state()))
+
+    @classmethod
+    def make(cls, folder: Path | None, partitions: int) -> TinyCore:
+        core = cls(partitions)
+        if folder is not None:
+            state = msgspec.msgpack.decode((folder / "tiny").read_bytes())
+            core.ordering.restore(state["ordering"])
+            core.counts, core.said, core.digest = state["counts"], state["said"], state["digest"]
+            core.closed = state["closed"]
+        return core
+
+
+def no_two_alike(request: ExpertRequest) -> np.ndarray[Any, np.dtype[np.int16]]:
+    """An expert that answers differently every time it is asked: only the journal makes a replay repeat it."""
+    return np.random.default_rng().integers(-1000, 1000, len(request.texts)).astype(np.int16)
+
+
+def steady(request: ExpertRequest) -> np.ndarray[Any, np.dtype[np.int16]]:
+    """An expert that answers the same every time."""
+    return np.array([len(text) for text in request.texts], np.int16)
+
+
+def tiny(expert: str = "steady", settings: str = "tiny") -> Judgement:
+    """What decides in these tests."""
+    return Judgement(
+        Scorer(None, detect=lambda text: ""),
+        TinyCore.make,
+        no_two_alike if expert == "random" else steady,
+        settings,
+        {},
+    )
+
+
+def expected(events: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Last revisions of all alerts after these events, worked out without a broker."""
+    from streaming.observations import Batch, End
+    from streaming.records import SourceRecord
+
+    core = TinyCore(1)
+    records = [SourceRecord(i, -1, msgspec.json.encode(event)) for i, event in enumerate(events)]
+    observations, _ = Scorer(None, detect=lambda text: "").score(records, 2**43)
+    core.feed(Batch(0, 1, 0, len(events), NO_TIME, {}, observations))
+    core.feed(End(0, 1, len(events)))
+    alerts: dict[str, dict[str, Any]] = {}
+    while (output := core.advance(steady)) is not None:
+        alerts.update((alert.id, msgspec.json.decode(alert.body)) for alert in output.alerts)
+    assert core.ordering.low == NO_END
+    return alerts
+
+
+def main(argv: list[str]) -> int:
+    """`python -m tests.streaming.kafka.tiny CONFIG STAGE EXIT_S|- EXPERT SETTINGS`: a worker with the tiny core."""
+    import logging
+    import os
+
+    config, stage, exit_s, expert, settings = argv
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", force=True)
+    logging.getLogger("kafka").setLevel(logging.WARNING)
+    work(
+        load_config(Path(config), os.environ),
+        stage,  # type: ignore[arg-type]
+        None if exit_s == "-" else float(exit_s),
+        tiny(expert, settings),
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
