@@ -1,0 +1,306 @@
+"""What accounts' events say of them: statistics, parts, total, and the one statistic that flags.
+
+Events of a tick are taken in rounds of distinct accounts, so that every account is looked at after every post of its
+own while the arithmetic stays vectorised.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detector.account.features import EXPERTS as EXPERT_FEATURES
+from detector.account.features import AccountFeatures, language_code
+from detector.account.statistics import AccountStatistics
+from detector.bundle import Models
+from detector.errors import UsageError
+from detector.fusion import Fused, combine
+from detector.text.reading import READING, Readings, TextAbstain
+from streaming.assess.accounts import NEVER, Accounts
+from streaming.assess.settings import AssessSettings
+from streaming.observations import Observation
+
+_BLANK: Final = bytes(READING.itemsize)
+
+Rows = NDArray[np.int64]
+
+
+@dataclass
+class Seen:
+    """The events of one tick that have an effect, column by column, in order; a row of -1 was deleted again."""
+
+    rows: list[int] = field(default_factory=list)
+    times: list[int] = field(default_factory=list)
+    kinds: list[int] = field(default_factory=list)
+    readings: list[bytes] = field(default_factory=list)
+    languages: list[int] = field(default_factory=list)
+    links: list[int] = field(default_factory=list)
+    by_row: dict[int, list[int]] = field(default_factory=dict)
+
+    def add(self, row: int, seen: Observation, language: int) -> int:
+        """Append one event; its position."""
+        position = len(self.rows)
+        self.rows.append(row)
+        self.times.append(seen.at)
+        self.kinds.append(seen.kind)
+        self.readings.append(seen.reading)
+        self.languages.append(language)
+        self.links.append(len(seen.urls))
+        self.by_row.setdefault(row, []).append(position)
+        return position
+
+    def forget(self, row: int) -> None:
+        """The account of `row` was deleted: its events of this tick have had no effect."""
+        for position in self.by_row.pop(row, ()):
+            self.rows[position] = -1
+
+
+class Languages:
+    """Codes of language tags, looked up once each."""
+
+    def __init__(self) -> None:
+        self._codes: dict[str, int] = {}
+
+    def code(self, tag: str) -> int:
+        """`language_code` of the tag."""
+        code = self._codes.get(tag)
+        if code is None:
+            code = language_code(tag)
+            if len(self._codes) < _LANGUAGES_KEPT:
+                self._codes[tag] = code
+        return code
+
+
+_LANGUAGES_KEPT: Final = 4096
+"""Tags remembered: a hostile stream can invent tags, there are a few hundred languages."""
+
+
+class Evidence:
+    """Statistics and parts of all accounts.
+
+    Args:
+        settings: of the run.
+        models: account model and thresholds.
+        accounts: rows and columns, which this class fills in.
+
+    Raises:
+        UsageError: an explicit `target_fpr` is finer than the calibration people support.
+    """
+
+    def __init__(self, settings: AssessSettings, models: Models, accounts: Accounts) -> None:
+        self.statistics = AccountStatistics(accounts.capacity)
+        self._accounts = accounts
+        self._model = models.account
+        self._thresholds = models.thresholds
+        self._text = "text" not in settings.without
+        self._behaviour = "behaviour" not in settings.without
+        self._coordination = "coordination" not in settings.without
+        self.target_fpr = settings.target_fpr
+        try:
+            self.threshold = models.thresholds.threshold(settings.target_fpr)
+        except UsageError:
+            finest = models.thresholds.finest_fpr
+            if settings.explicit_fpr or finest < settings.target_fpr:
+                raise
+            self.target_fpr = finest
+            self.threshold = models.thresholds.threshold(finest)
+        self.cap = models.thresholds.cap_nats
+        self._flagged: list[int] = []
+
+    def observe(self, seen: Seen, tick_ms: int) -> tuple[Rows, dict[int, int]]:
+        """Let the events of a tick take effect, and flag who passes the threshold after a post.
+
+        Returns:
+            The accounts updated, ascending; how many of them abstain on text, by reason.
+        """
+        accounts = self._accounts
+        rows = np.array(seen.rows, np.int64)
+        kept = np.flatnonzero(rows >= 0)
+        if not len(kept):
+            return np.zeros(0, np.int64), {}
+        self.statistics.grow(accounts.capacity)
+        readings = np.frombuffer(b"".join(reading or _BLANK for reading in seen.readings), READING)
+        has_text = np.array([bool(reading) for reading in seen.readings])
+        if not self._text:
+            readings = readings.copy()
+            readings["abstain"] = TextAbstain.SWITCHED_OFF
+        columns = _Columns(
+            rows,
+            np.array(seen.times, np.int64),
+            np.array(seen.kinds, np.int64),
+            readings,
+            has_text,
+            np.array(seen.languages, np.uint16),
+            np.array(seen.links, np.int64),
+        )
+        turns: list[list[int]] = []
+        for positions in seen.by_row.values():
+            for turn, position in enumerate(positions):
+                if turn == len(turns):
+                    turns.append([])
+                turns[turn].append(position)
+        stale = np.zeros(0, np.int64)
+        for turn_positions in turns:
+            chosen = columns.take(np.array(sorted(turn_positions), np.int64))
+            self._round(chosen)
+            posting = chosen.rows[chosen.has_text]
+            self.refresh(posting)
+            self.flag(posting, tick_ms)
+            stale = np.union1d(np.setdiff1d(stale, posting), chosen.rows[~chosen.has_text])
+        self.refresh(stale)
+        updated = np.unique(rows[kept])
+        reasons, counts = np.unique(accounts.text_abstain[updated], return_counts=True)
+        return updated, {int(r): int(c) for r, c in zip(reasons, counts, strict=True) if r}
+
+    def _round(self, chosen: _Columns) -> None:
+        accounts, rows = self._accounts, chosen.rows
+        self.statistics.observe(
+            rows, chosen.times, chosen.kinds, chosen.readings, chosen.has_text, chosen.languages, chosen.links
+        )
+        posting, times = rows[chosen.has_text], chosen.times[chosen.has_text]
+        accounts.posts[posting] += 1
+        accounts.last_post[posting] = times
+        first = accounts.first_post[posting] == NEVER
+        accounts.first_post[posting[first]] = times[first]
+
+    def refresh(self, rows: Rows) -> None:
+        """Recompute parts and total of `rows` from their statistics."""
+        if not len(rows):
+            return
+        accounts = self._accounts
+        features = self.statistics.features(rows)
+        parts = self._model.parts(features, text=self._text, behaviour=self._behaviour)
+        accounts.text[rows] = parts.text
+        accounts.behaviour[rows] = parts.behaviour
+        accounts.text_abstain[rows] = parts.text_abstain
+        accounts.behaviour_abstain[rows] = parts.behaviour_abstain
+        accounts.language[rows] = features.language
+        accounts.undecided[rows] = parts.text + parts.behaviour
+        read = features.expert > 0
+        if read.any():
+            without = self._model.parts(_unread(features, read), text=self._text, behaviour=self._behaviour)
+            accounts.undecided[rows[read]] = without.text + without.behaviour
+        self.fuse(rows)
+
+    def fuse(self, rows: Rows) -> None:
+        """Recompute the total of `rows` from their parts."""
+        self._accounts.total[rows] = self.fused(rows).total
+
+    def fused(self, rows: Rows) -> Fused:
+        """The parts of `rows` as they are shown: they add up to the total."""
+        accounts = self._accounts
+        return combine(
+            accounts.text[rows],
+            accounts.behaviour[rows],
+            accounts.coordination[rows],
+            np.zeros(len(rows)),
+            self.cap,
+        )
+
+    def raw(self, rows: Rows) -> NDArray[np.float64]:
+        """(n,) the sum of the parts before the cap, which evidence can still grow beyond."""
+        accounts = self._accounts
+        total: NDArray[np.float64] = accounts.text[rows] + accounts.behaviour[rows] + accounts.coordination[rows]
+        return total
+
+    def coordinate(self, parts: dict[int, float]) -> Rows:
+        """Set the coordination part of the accounts in `parts` (nats), and 0 for all others; who changed, ascending."""
+        accounts = self._accounts
+        before = np.flatnonzero(accounts.coordination)
+        rows = np.array(sorted(parts), np.int64)
+        changed = np.union1d(before, rows)
+        old = accounts.coordination[changed].copy()
+        accounts.coordination[before] = 0.0
+        if self._coordination:
+            accounts.coordination[rows] = [parts[int(row)] for row in rows]
+        moved: Rows = changed[accounts.coordination[changed] != old]
+        self.fuse(moved)
+        return moved
+
+    def may_flag(self, rows: Rows) -> NDArray[np.bool_]:
+        """(n,) whether these accounts may be flagged at all: text, a calibrated language, no part switched off."""
+        accounts = self._accounts
+        if not (self._text and self._behaviour):
+            return np.zeros(len(rows), np.bool_)
+        speaks: NDArray[np.bool_] = (accounts.posts[rows] > 0) & (accounts.text_abstain[rows] == TextAbstain.NONE)
+        return speaks & self._thresholds.calibrated(accounts.language[rows])
+
+    def flag(self, rows: Rows, tick_ms: int) -> Rows:
+        """Flag those of `rows` whose total passes the threshold now; who was newly flagged."""
+        accounts = self._accounts
+        passing: Rows = rows[(accounts.total[rows] > self.threshold) & ~accounts.flagged[rows]]
+        if not len(passing):
+            return passing
+        allowed = self.may_flag(passing) & (accounts.automated[passing] != 1)
+        allowed &= self.raw(passing) > accounts.bar[passing]
+        new: Rows = passing[allowed]
+        accounts.flagged[new] = True
+        accounts.flagged_at[new] = tick_ms
+        accounts.posts_at_flag[new] = accounts.posts[new]
+        self._flagged += new.tolist()
+        return new
+
+    def take_flagged(self) -> list[int]:
+        """Rows newly flagged since this was last asked."""
+        flagged, self._flagged = self._flagged, []
+        return flagged
+
+    def unflag(self, row: int) -> None:
+        """Take the flag back: its alert is withdrawn."""
+        self._accounts.flagged[row] = False
+        self._accounts.flagged_at[row] = NEVER
+        self._accounts.posts_at_flag[row] = 0
+
+    def why_not_flagged(self, row: int) -> str | None:
+        """What `abstained.flag` says of an account, None where it could be flagged."""
+        accounts = self._accounts
+        if accounts.posts[row] == 0 or accounts.text_abstain[row] == TextAbstain.NO_TEXT:
+            return "no text: such accounts are never flagged"
+        if not (self._text and self._behaviour):
+            return "uncalibrated: the thresholds are for text and behaviour together"
+        if accounts.text_abstain[row] != TextAbstain.NONE:
+            return "uncalibrated: no text gave evidence"
+        language = accounts.language[row : row + 1]
+        if not self._thresholds.calibrated(language)[0]:
+            return self._thresholds.why_uncalibrated(int(language[0]))
+        if accounts.automated[row] == 1:
+            return "the account says itself that it is automated"
+        if accounts.bar[row] == np.inf:
+            return "permitted automation, as decided"
+        return None
+
+    def forget(self, rows: Rows) -> None:
+        """The accounts of `rows` left."""
+        self.statistics.clear(rows[rows < self.statistics.capacity])
+
+    def restore(self, arrays: dict[str, NDArray[Any]]) -> None:
+        """Take over the statistics of a snapshot."""
+        self.statistics = AccountStatistics.from_arrays(arrays)
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """Events column by column."""
+
+    rows: Rows
+    times: NDArray[np.int64]
+    kinds: NDArray[np.int64]
+    readings: Readings
+    has_text: NDArray[np.bool_]
+    languages: NDArray[np.uint16]
+    links: NDArray[np.int64]
+
+    def take(self, chosen: NDArray[np.int64]) -> _Columns:
+        columns: dict[str, NDArray[Any]] = vars(self)
+        return _Columns(**{name: column[chosen] for name, column in columns.items()})
+
+
+def _unread(features: AccountFeatures, chosen: NDArray[np.bool_]) -> AccountFeatures:
+    """The features of the chosen accounts as if no expert had read any of their texts."""
+    taken = AccountFeatures._make(column[chosen] for column in features)
+    text = taken.text.copy()
+    text[:, EXPERT_FEATURES] = 0
+    return taken._replace(text=text, expert=np.zeros_like(taken.expert))

@@ -1,0 +1,136 @@
+"""Moderators' decisions: what was decided, what was undone, and what therefore holds.
+
+A decision is one record of topic `feedback` (contract). Decisions on one alert are kept in order of their effect; the
+last one that was not undone and asks for something holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final, Literal
+
+import msgspec
+
+Verdict = Literal[
+    "llm_campaign",
+    "human_coordination",
+    "permitted_automation",
+    "not_a_campaign",
+    "needs_more",
+    "missed",
+    "undo",
+]
+
+EFFECTIVE: Final = frozenset({"human_coordination", "permitted_automation", "not_a_campaign", "llm_campaign"})
+"""Decisions that replace one another; `needs_more` and `missed` ask for nothing here and are only recorded."""
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """One decision, as in the contract; fields this stage does not use are left to the feedback topic itself."""
+
+    alert: str
+    decision: Verdict
+    id: str
+    account: str | None = None
+    undoes: str | None = None
+    at: str = ""
+    v: Literal[1] = 1
+
+
+_decoder = msgspec.json.Decoder(Decision)
+
+
+def parse(body: bytes) -> Decision | None:
+    """The decision in a log record, None where it is not one (it was checked by whoever wrote it into the log)."""
+    try:
+        decision = _decoder.decode(body)
+    except (msgspec.DecodeError, msgspec.ValidationError):
+        return None
+    return decision if decision.id else None
+
+
+class Decisions:
+    """All decisions by alert and account. The same id twice is once."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, Decision] = {}
+        self._undone: dict[str, str] = {}
+        self._order: dict[tuple[str, str | None], list[str]] = {}
+        self.counts: dict[str, int] = {}
+
+    def take(self, decisions: Iterable[Decision]) -> list[tuple[str, str | None]]:
+        """Take decisions that take effect together; the subjects (alert, account) that they concern, each once.
+
+        They are ordered by their own time and id, so that the partitions they came by do not matter.
+        """
+        touched: dict[tuple[str, str | None], None] = {}
+        for decision in sorted(decisions, key=lambda each: (each.at, each.id)):
+            if decision.id in self._seen:
+                continue
+            self._seen[decision.id] = decision
+            self.counts[decision.decision] = self.counts.get(decision.decision, 0) + 1
+            if decision.decision == "undo":
+                if decision.undoes is not None and decision.undoes != decision.id:
+                    self._undone[decision.undoes] = decision.id
+                    undone = self._seen.get(decision.undoes)
+                    if undone is not None:
+                        touched[self._subject(undone)] = None
+            else:
+                subject = (decision.alert, decision.account)
+                self._order.setdefault(subject, []).append(decision.id)
+                touched[subject] = None
+        return list(touched)
+
+    def holds(self, alert: str, account: str | None = None) -> str | None:
+        """The decision that holds for a subject, None where there is none."""
+        for number in reversed(self._order.get((alert, account), [])):
+            verdict = self._seen[number].decision
+            if verdict in EFFECTIVE and not self._is_undone(number):
+                return verdict
+        return None
+
+    def on_account(self, account: str, own_alert: str) -> set[str]:
+        """The decisions that hold on an account, whether on its own alert or as a member of a group."""
+        subjects = [(own_alert, None), *(subject for subject in self._order if subject[1] == account)]
+        return {verdict for subject in subjects if (verdict := self.holds(*subject)) is not None}
+
+    def _is_undone(self, number: str) -> bool:
+        """An undo can itself be undone; a chain of them has an end, as every id is taken once."""
+        undo, visited = self._undone.get(number), {number}
+        undone = False
+        while undo is not None and undo not in visited:
+            undone = not undone
+            visited.add(undo)
+            undo = self._undone.get(undo)
+        return undone
+
+    def _subject(self, decision: Decision) -> tuple[str, str | None]:
+        """What a decision is about: of an undo, what the undone one is about."""
+        visited = {decision.id}
+        while decision.decision == "undo" and decision.undoes in self._seen and decision.undoes not in visited:
+            decision = self._seen[decision.undoes]
+            visited.add(decision.id)
+        return decision.alert, decision.account
+
+    def forget(self, accounts: set[str]) -> None:
+        """Remove the names of accounts that were deleted; what was decided on their alerts stays, by id alone."""
+        for subject in [subject for subject in self._order if subject[1] in accounts]:
+            for number in self._order.pop(subject):
+                self._seen[number] = msgspec.structs.replace(self._seen[number], account=None)
+
+    def state(self) -> dict[str, Any]:
+        """For a snapshot; `restore` is the inverse."""
+        order = [[alert, account, numbers] for (alert, account), numbers in self._order.items()]
+        return {
+            "seen": msgspec.msgpack.encode(list(self._seen.values())),
+            "undone": list(self._undone.items()),
+            "order": order,
+            "counts": dict(self.counts),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over what `state` gave."""
+        self._seen = {each.id: each for each in msgspec.msgpack.decode(state["seen"], type=list[Decision])}
+        self._undone = dict(state["undone"])
+        self._order = {(alert, account): list(numbers) for alert, account, numbers in state["order"]}
+        self.counts = dict(state["counts"])

@@ -1,0 +1,233 @@
+"""One alert per coordinated group: for information, or as a campaign where the group is machine-driven too."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from detector.explain import CampaignCase, campaign_limits, campaign_why
+from detector.text.reading import TextAbstain
+from graph.coordination import Group
+from graph.evidence import Edge
+from streaming.assess.account_alerts import Pages, Shared, emptied, strongest
+from streaming.assess.alerts import (
+    MOST_POSTS,
+    POSTS_PER_MEMBER,
+    alert_record,
+    detail_pages,
+    edge_json,
+    mean_parts,
+    no_pages,
+    objects_of,
+    post_json,
+)
+from streaming.assess.feedback import Decisions
+from streaming.assess.groups import Groups, e_value
+from streaming.assess.lifecycle import Alert, AlertKind, Status
+from streaming.assess.machine import GroupJudge, Judgement
+from streaming.assess.recent import event_key
+from streaming.assess.records import AlertRecord, rfc3339
+from streaming.assess.scores import scored
+
+
+class GroupAlerts:
+    """Keeps campaign and coordination alerts in step with the accepted groups.
+
+    Args:
+        shared: what they are written from.
+        groups: coordination.
+        decisions: of moderators.
+    """
+
+    def __init__(self, shared: Shared, groups: Groups, decisions: Decisions) -> None:
+        self._shared = shared
+        self._groups = groups
+        self._decisions = decisions
+        self._judge = GroupJudge(shared.models.thresholds, shared.settings.target_fdr)
+        self.campaign_of: dict[int, str] = {}
+        self.held_back = 0
+
+    def settle(
+        self, tick_ms: int, merged: Iterable[tuple[str, str]], forced: set[str], *, all_groups: bool
+    ) -> tuple[list[AlertRecord], Pages]:
+        """The revisions that a tick brings.
+
+        Args:
+            merged: (id, into) of groups that are now part of another.
+            forced: ids that were decided upon, or show something that was deleted.
+            all_groups: whether this is a campaign tick; else only the forced ones are looked at.
+        """
+        records: list[AlertRecord] = []
+        pages: Pages = []
+        book = self._shared.book
+        for gone, into in merged:
+            alert = book.get(gone)
+            if alert is not None and alert.open:
+                alert.merged_into = into
+                self._close(alert, tick_ms, "merged", f"Merged: the group is now part of {into}.", records, pages)
+        judged = [(group, self._members(group)) for group in self._groups.accepted if all_groups or group.id in forced]
+        cases = [(group, members, self._judgement(members)) for group, members in judged]
+        if all_groups:
+            self.held_back = 0
+        for group, members, judgement in sorted(cases, key=lambda case: (-case[2].nats, case[0].number)):
+            self._group(group, members, judgement, tick_ms, group.id in forced, records, pages)
+        live = {group.id for group in self._groups.accepted}
+        for name in sorted(forced - live):
+            alert = book.get(name)
+            if alert is not None and alert.open and alert.kind != "account":
+                self._close(alert, tick_ms, "withdrawn", "Withdrawn: a member or decision changed.", records, pages)
+        if all_groups or forced:
+            self.read_campaigns()
+        return records, pages
+
+    def read_campaigns(self) -> None:
+        """Find out who belongs to an alerted campaign."""
+        accounts = self._shared.accounts
+        live = {group.id: group for group in self._groups.accepted}
+        self.campaign_of = {}
+        for alert in self._shared.book:
+            if alert.kind == "campaign" and alert.open:
+                group = live.get(alert.id)
+                found = [accounts.find(name) for name in alert.members] if group is None else self._members(group)
+                for row in found:
+                    if row is not None:
+                        self.campaign_of.setdefault(row, alert.id)
+
+    def _members(self, group: Group) -> list[int]:
+        """Rows of a group's members in name order, without declared and permitted automation."""
+        accounts = self._shared.accounts
+        rows = [row for row in group.members if accounts.automated[row] != 1 and accounts.bar[row] != np.inf]
+        return sorted(rows, key=accounts.name)
+
+    def _judgement(self, members: list[int]) -> Judgement:
+        accounts = self._shared.accounts
+        rows = np.array(members, np.int64)
+        speaking = rows[accounts.text_abstain[rows] == TextAbstain.NONE]
+        return self._judge.judge(accounts.text[speaking] + accounts.behaviour[speaking])
+
+    def _group(
+        self,
+        group: Group,
+        members: list[int],
+        judgement: Judgement,
+        tick_ms: int,
+        forced: bool,
+        records: list[AlertRecord],
+        pages: Pages,
+    ) -> None:
+        book = self._shared.book
+        alert = book.get(group.id)
+        verdict = self._decisions.holds(group.id)
+        if len(members) < 2 or (alert is not None and judgement.nats < alert.bar):
+            if alert is not None and alert.open:
+                self._close(alert, tick_ms, "withdrawn", "Withdrawn: a moderator decided so.", records, pages)
+            return
+        was = alert is not None and alert.open and alert.kind == "campaign"
+        machine = judgement.still_machine if was else judgement.machine
+        kind: AlertKind = "campaign" if machine and verdict != "human_coordination" else "coordination"
+        evidence = (round(group.log_e, 6), judgement.nats)
+        if alert is not None and alert.open and alert.kind == kind:
+            if not forced and not alert.moved(evidence, self._shared.settings.alert_step_nats):
+                return
+        elif kind == "campaign" and not book.admits(tick_ms):
+            self.held_back += 1
+            return
+        alert = book.entry(group.id, kind)
+        alert.kind = kind
+        book.revise(alert, "open", evidence)
+        self._write(alert, group, members, judgement, tick_ms, verdict, records, pages)
+
+    def _close(
+        self, alert: Alert, tick_ms: int, status: Status, why: str, records: list[AlertRecord], pages: Pages
+    ) -> None:
+        """The last revision for now: who they were stays readable in earlier ones until compaction."""
+        alert.members, alert.shown = [], []
+        self._shared.book.revise(alert, status, alert.evidence)
+        records.append(emptied(alert, tick_ms, self._shared, [why]))
+        pages += no_pages(alert)
+
+    def _write(
+        self,
+        alert: Alert,
+        group: Group,
+        members: list[int],
+        judgement: Judgement,
+        tick_ms: int,
+        verdict: str | None,
+        records: list[AlertRecord],
+        pages: Pages,
+    ) -> None:
+        shared = self._shared
+        accounts = shared.accounts
+        found = self._groups.edges_within(members)
+        edges = [edge_json(edge, accounts.name(edge.a), accounts.name(edge.b)) for edge in found]
+        strength = _strength(members, found)
+        ranked = sorted(members, key=lambda row: (-strength[row], accounts.name(row)))
+        shown = [
+            scored(score) | {"strength": strength[row]}
+            for row, score in zip(ranked, shared.scores.rows(np.array(ranked, np.int64)), strict=True)
+        ]
+        quoted = [
+            (accounts.name(row), text) for row in members for text in strongest(shared.texts.of(row))[:POSTS_PER_MEMBER]
+        ]
+        quoted = sorted(quoted, key=lambda pair: (-pair[1].llr, pair[1].at, pair[0], pair[1].id))[:MOST_POSTS]
+        alert.members = sorted(accounts.name(row) for row in members)
+        alert.shown = [event_key(name, text.id) for name, text in quoted]
+        case = CampaignCase(
+            members=len(members),
+            flagged=int(accounts.flagged[members].sum()),
+            machine_nats=judgement.nats,
+            log_e=group.log_e,
+            target_fdr=shared.settings.target_fdr,
+            first_ms=group.since_ms,
+            last_ms=int(accounts.last_at[members].max()),
+            shared=_met(found),
+            is_campaign=alert.kind == "campaign",
+        )
+        limits = campaign_limits(case)
+        left_out = len(group.members) - len(members)
+        if left_out:
+            limits.append(f"Left out: {left_out} members that are declared or permitted automation.")
+        if verdict == "human_coordination":
+            limits.append("A moderator decided that people coordinate here.")
+        body: dict[str, Any] = {
+            "at": rfc3339(tick_ms),
+            "first_post_at": rfc3339(case.first_ms),
+            "last_post_at": rfc3339(case.last_ms),
+            "members": shown,
+            "statistic": e_value(group.log_e),
+            "threshold": e_value(self._groups.bar(group)),
+            "threshold_kind": "e_value",
+            "target_fpr": None,
+            "target_fdr": shared.settings.target_fdr,
+            "evidence": mean_parts(shown),
+            "posts": [post_json(text.id, name, text.at, text.text, text.llr) for name, text in quoted],
+            "edges": edges,
+            "models": shared.models.versions,
+            "why": campaign_why(case),
+            "limits": limits,
+        }
+        records.append(alert_record(alert, body))
+        pages += detail_pages(alert, edges, shared.timeline_of(members), list(objects_of(edges)))
+
+
+def _strength(members: list[int], edges: list[Edge]) -> dict[int, float]:
+    """How strongly each member is tied to the others: the sum of its edges' residuals, 1 for the strongest member."""
+    tied = dict.fromkeys(members, 0.0)
+    for edge in edges:
+        for row in (edge.a, edge.b):
+            tied[row] += max(edge.z, 0.0)
+    most = max(tied.values(), default=0.0)
+    return {row: round(value / most, 4) if most > 0 and math.isfinite(most) else 1.0 for row, value in tied.items()}
+
+
+def _met(edges: list[Edge]) -> dict[str, tuple[float, float]]:
+    """Kind -> (meetings, expected) over all edges."""
+    met: dict[str, tuple[float, float]] = {}
+    for edge in edges:
+        count, expected = met.get(edge.kind, (0.0, 0.0))
+        met[edge.kind] = (count + edge.count, expected + edge.expected)
+    return met

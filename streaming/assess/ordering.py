@@ -1,0 +1,234 @@
+"""From several logs in any interleaving to one order: what came, what came too late, and what has to wait.
+
+Each partition of `posts` has its own clock and its next source offset, and both follow from its own records alone. An
+accepted event waits in the bucket of its tick until the clocks of all partitions have passed the tick; then nothing
+earlier can come any more, and the bucket is sorted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from detector.errors import LogError
+from streaming.observations import NO_TIME, Batch, End, Entry, Feedback, Idle, Observation
+from streaming.watermarks import Watermark
+
+NO_END: Final = 2**62
+"""The watermark of a partition that is over, in ms: later than every event."""
+
+
+@dataclass
+class Counts:
+    """What became of the records, and what was wrong with the log."""
+
+    accepted: int = 0
+    duplicate: int = 0
+    late: int = 0
+    dead: int = 0
+    hole_records: int = 0
+    """Source offsets that retention removed before anybody read them."""
+    holes: int = 0
+    gaps: int = 0
+    """Batches ignored because they begin beyond the next offset without a hole mark."""
+    repeated: int = 0
+    """Batches that said nothing new."""
+
+    @property
+    def settled(self) -> int:
+        """Records whose outcome is known; the others wait for their turn."""
+        return self.accepted + self.duplicate + self.late + self.dead
+
+
+class _Partition:
+    """One partition of `posts` as its log shows it."""
+
+    __slots__ = ("ended", "next_offset", "watermark")
+
+    def __init__(self, watermark: Watermark) -> None:
+        self.watermark = watermark
+        self.next_offset = 0
+        self.ended = False
+
+    @property
+    def time(self) -> int:
+        return NO_END if self.ended else self.watermark.value
+
+
+def event_order(observation: Observation) -> tuple[int, str, str, bytes]:
+    """The contract's order, and then the digest: the smaller one of two copies wins."""
+    return observation.at, observation.account, observation.id, observation.digest
+
+
+class Ordering:
+    """Takes log entries; gives the events of a tick in order once nothing earlier can come.
+
+    Args:
+        partitions: how many `posts` has.
+        tick_ms: length of a tick.
+        allowed_lateness_ms: of every partition's watermark.
+    """
+
+    def __init__(self, partitions: int, tick_ms: int, allowed_lateness_ms: int) -> None:
+        self.counts = Counts()
+        self._tick_ms = tick_ms
+        self._lateness_ms = allowed_lateness_ms
+        self._partitions = [_Partition(Watermark(allowed_lateness_ms)) for _ in range(partitions)]
+        self._waiting: dict[int, list[Observation]] = {}
+        self._decisions: dict[int, list[bytes]] = {}
+
+    def feed(self, entry: Entry) -> None:
+        """Take one entry.
+
+        Raises:
+            LogError: the entry speaks of another number of partitions than this state was begun with.
+        """
+        if entry.partitions != len(self._partitions) or not 0 <= entry.partition < entry.partitions:
+            raise LogError(
+                f"the log speaks of partition {entry.partition} of {entry.partitions} of posts, the state of "
+                f"{len(self._partitions)}: the number of partitions may not change; begin again under another "
+                "topic_prefix"
+            )
+        partition = self._partitions[entry.partition]
+        if isinstance(entry, Batch):
+            self._batch(partition, entry)
+        elif isinstance(entry, Idle):
+            if entry.offset <= partition.next_offset and not partition.ended:
+                partition.watermark.raise_to(entry.time)
+        elif isinstance(entry, End):
+            if entry.offset <= partition.next_offset:
+                partition.ended = True
+            else:
+                self.counts.gaps += 1
+        else:
+            self._feedback(partition, entry)
+
+    def _batch(self, partition: _Partition, batch: Batch) -> None:
+        counts = self.counts
+        expected = partition.next_offset
+        if batch.end <= expected:
+            counts.repeated += 1
+            return
+        if batch.start > expected:
+            if not batch.hole or batch.start - batch.hole > expected:
+                counts.gaps += 1
+                return
+            counts.holes += 1
+            counts.hole_records += batch.start - expected
+        partition.next_offset = batch.end
+        see, tick_ms, waiting = partition.watermark.see, self._tick_ms, self._waiting
+        for seen in batch.observations:
+            if seen.offset < expected:
+                continue
+            if seen.dead:
+                counts.dead += 1
+            elif partition.ended or see(seen.at, seen.stamp):
+                counts.late += 1
+            else:
+                tick = seen.at // tick_ms
+                bucket = waiting.get(tick)
+                if bucket is None:
+                    waiting[tick] = [seen]
+                else:
+                    bucket.append(seen)
+
+    def _feedback(self, partition: _Partition, entry: Feedback) -> None:
+        """A decision takes effect at the first tick after its partition's watermark, which has therefore not run."""
+        if partition.ended:
+            self.counts.gaps += 1
+            return
+        time = partition.time
+        tick = time // self._tick_ms if time > NO_TIME else NO_TIME
+        self._decisions.setdefault(tick, []).append(entry.body)
+
+    @property
+    def low(self) -> int:
+        """The smallest watermark (ms); `NO_TIME` while a partition has none, `NO_END` when all are over."""
+        return min(partition.time for partition in self._partitions)
+
+    def next_tick(self) -> int | None:
+        """The first tick that has events or decisions, if it may run; else None."""
+        low = self.low
+        if low == NO_TIME:
+            return None
+        ticks = [*self._waiting, *(tick for tick in self._decisions if tick > NO_TIME)]
+        first = (min(ticks) + 1) * self._tick_ms if ticks else NO_END
+        return first if first <= low and ticks else None
+
+    def last_tick(self) -> int | None:
+        """The last tick that has events or decisions, complete or not; None where nothing waits."""
+        ticks = [*self._waiting, *(tick for tick in self._decisions if tick > NO_TIME)]
+        return (max(ticks) + 1) * self._tick_ms if ticks else None
+
+    def take(self, tick_ms: int) -> list[Observation]:
+        """The waiting events before `tick_ms`, in order; they wait no longer."""
+        limit = tick_ms // self._tick_ms
+        due = [tick for tick in self._waiting if tick < limit]
+        events: list[Observation] = []
+        for tick in due:
+            events += self._waiting.pop(tick)
+        events.sort(key=event_order)
+        return events
+
+    def take_decisions(self, tick_ms: int) -> list[bytes]:
+        """The decisions that take effect by `tick_ms`, in an order that does not depend on their partition."""
+        limit = tick_ms // self._tick_ms
+        due = [tick for tick in self._decisions if tick < limit]
+        return sorted(body for tick in due for body in self._decisions.pop(tick))
+
+    @property
+    def waiting(self) -> int:
+        """Events that wait for their turn."""
+        return sum(len(bucket) for bucket in self._waiting.values())
+
+    @property
+    def positions(self) -> list[int]:
+        """Next source offset of every partition."""
+        return [partition.next_offset for partition in self._partitions]
+
+    @property
+    def watermarks(self) -> list[int]:
+        """Watermark (ms) of every partition: `NO_TIME` before the first, `NO_END` after its end mark."""
+        return [partition.time for partition in self._partitions]
+
+    @property
+    def over(self) -> bool:
+        """Whether every partition has its end mark."""
+        return all(partition.ended for partition in self._partitions)
+
+    def state(self) -> dict[str, Any]:
+        """For a snapshot; `restore` is the inverse. Waiting events in order, so that equal states are equal bytes."""
+        waiting = [sorted(self._waiting[tick], key=event_order) for tick in sorted(self._waiting)]
+        return {
+            "partitions": [[part.next_offset, part.ended, *part.watermark.state()] for part in self._partitions],
+            "counts": vars(self.counts).copy(),
+            "waiting": msgspec.msgpack.encode([_placeless(seen) for bucket in waiting for seen in bucket]),
+            "decisions": [[tick, sorted(self._decisions[tick])] for tick in sorted(self._decisions)],
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over what `state` gave.
+
+        Raises:
+            LogError: it is of another number of partitions.
+        """
+        if len(state["partitions"]) != len(self._partitions):
+            raise LogError(
+                f"the snapshot is of {len(state['partitions'])} partitions of posts, the topic has "
+                f"{len(self._partitions)}: the number may not change; begin again under another topic_prefix"
+            )
+        for partition, (offset, ended, high, jumped) in zip(self._partitions, state["partitions"], strict=True):
+            partition.next_offset, partition.ended = offset, ended
+            partition.watermark = Watermark.from_state((high, list(jumped)), self._lateness_ms)
+        self.counts = Counts(**state["counts"])
+        self._waiting = {}
+        for seen in msgspec.msgpack.decode(state["waiting"], type=list[Observation]):
+            self._waiting.setdefault(seen.at // self._tick_ms, []).append(seen)
+        self._decisions = {tick: list(bodies) for tick, bodies in state["decisions"]}
+
+
+def _placeless(seen: Observation) -> Observation:
+    """Where a record lay decides nothing once it waits; leaving it out makes states equal whatever the partitioning."""
+    return msgspec.structs.replace(seen, offset=0, stamp=-1)

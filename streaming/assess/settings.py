@@ -1,0 +1,124 @@
+"""What the state machine of `assess` is told from outside; everything else follows from the log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from detector.errors import ConfigError, UsageError
+from detector.evidence import PARTS, Part
+from streaming.settings import Config
+
+DAY_MS: Final = 86_400_000
+
+ACCOUNT_TTL_DAYS: Final = 90
+"""Days of event time after which a silent account leaves the state with its last score: three half-lives of account
+evidence, so that an eighth of it is left to lose, and memory follows live accounts."""
+
+TEXT_TTL_DAYS: Final = 14
+"""Days of event time that an account's few texts are kept for alerts (docs/architecture.md, privacy): long enough for
+a moderator who looks weekly, and no archive."""
+
+_STRUCTURAL: Final = (
+    "tick_s",
+    "campaign_tick_s",
+    "allowed_lateness_s",
+    "duplicate_window_s",
+    "seed",
+    "without",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AssessSettings:
+    """Settings of `Assess` with the contract's defaults.
+
+    Args:
+        target_fpr: share of people that may be flagged within the horizon of the thresholds.
+        explicit_fpr: whether somebody asked for that `target_fpr`. A default finer than what the calibration people
+            support falls back to the finest they do; an explicit one is refused.
+        target_fdr: share of reported groups that may be no coordinated group.
+        prior: share of accounts that are LLM-driven; moves posteriors, never flags.
+        seed: of every random choice.
+        allowed_lateness_s: seconds an event may come after later ones.
+        duplicate_window_s: seconds within which the same account and id are one event.
+        tick_s: seconds of event time between decisions about accounts.
+        campaign_tick_s: the same about groups; a multiple of `tick_s`.
+        expert_texts_per_s: texts an expert may read per second of event time.
+        alert_step_nats: change of evidence that makes a new revision of an alert.
+        max_alerts_per_day: account and campaign alerts opened per day of event time; 0 is no limit.
+        account_ttl_days: days after which a silent account leaves.
+        text_ttl_days: days that texts are kept.
+        without: parts of the evidence that are left out everywhere.
+    """
+
+    target_fpr: float = 0.01
+    explicit_fpr: bool = False
+    target_fdr: float = 0.05
+    prior: float = 0.01
+    seed: int = 0
+    allowed_lateness_s: int = 60
+    duplicate_window_s: int = 3600
+    tick_s: int = 60
+    campaign_tick_s: int = 600
+    expert_texts_per_s: float = 1.0
+    alert_step_nats: float = 1.0
+    max_alerts_per_day: int = 1000
+    account_ttl_days: int = ACCOUNT_TTL_DAYS
+    text_ttl_days: int = TEXT_TTL_DAYS
+    without: frozenset[Part] = frozenset()
+
+    def __post_init__(self) -> None:
+        if self.tick_s < 1 or self.campaign_tick_s % self.tick_s:
+            raise ConfigError(
+                f"campaign_tick_s = {self.campaign_tick_s} is not a multiple of tick_s = {self.tick_s}: groups are "
+                "judged on ticks; choose a multiple"
+            )
+
+    @classmethod
+    def from_config(cls, config: Config, without: Iterable[str] = ()) -> AssessSettings:
+        """The settings in a configuration, with the parts to leave out.
+
+        Raises:
+            UsageError: a part that does not exist.
+            ConfigError: values that do not fit together.
+        """
+        parts: set[Part] = set()
+        for name in without:
+            known = next((part for part in PARTS if part == name), None)
+            if known is None:
+                raise UsageError(f"--without {name!a}: there is no such part; choose from {', '.join(PARTS)}")
+            parts.add(known)
+        return cls(
+            target_fpr=config.target_fpr,
+            explicit_fpr="target_fpr" in config.given,
+            target_fdr=config.target_fdr,
+            prior=config.prior,
+            seed=config.seed,
+            allowed_lateness_s=config.allowed_lateness_s,
+            duplicate_window_s=config.duplicate_window_s,
+            tick_s=config.tick_s,
+            campaign_tick_s=config.campaign_tick_s,
+            expert_texts_per_s=config.expert_texts_per_s,
+            alert_step_nats=config.alert_step_nats,
+            max_alerts_per_day=config.max_alerts_per_day,
+            without=frozenset(parts),
+        )
+
+    @property
+    def tick_ms(self) -> int:
+        return self.tick_s * 1000
+
+    @property
+    def campaign_tick_ms(self) -> int:
+        return self.campaign_tick_s * 1000
+
+    @property
+    def duplicate_window_ms(self) -> int:
+        return self.duplicate_window_s * 1000
+
+    def structure(self) -> dict[str, str]:
+        """The settings that a snapshot cannot outlive: another value makes another history."""
+        return {name: str(sorted(value) if isinstance(value := getattr(self, name), frozenset) else value)
+                for name in _STRUCTURAL}  # fmt: skip

@@ -1,0 +1,195 @@
+"""The files that `swarmlight run` writes, and its progress on a terminal."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from heapq import merge
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Final, Self, TextIO
+
+from detector.errors import UsageError
+from streaming.assess import Assess, Gone, ScoreRow
+from streaming.assess.records import to_json
+from streaming.deadletters import encode
+from streaming.local import Step
+from streaming.sources import STDIN, Inputs
+
+PROGRESS_S: Final = 0.2
+"""Seconds between two lines of progress: smooth to the eye, free for the work."""
+
+
+class Outputs:
+    """Output files of one run, opened before it begins so that a mistyped path costs nothing. Use it as a context.
+
+    Args:
+        alerts, details, scores, dead_letters, summary: where to write, None for nothing.
+        inputs: files that must not be overwritten.
+
+    Raises:
+        UsageError: a file cannot be written, or is an input, or is named twice.
+    """
+
+    def __init__(
+        self,
+        *,
+        alerts: Path | None,
+        details: Path | None,
+        scores: Path | None,
+        dead_letters: Path | None,
+        summary: Path | None,
+        inputs: Sequence[str],
+    ) -> None:
+        self._stack = ExitStack()
+        named = {"alerts": alerts, "details": details, "scores": scores, "dead-letters": dead_letters,
+                 "summary": summary}  # fmt: skip
+        _check_distinct(named, inputs)
+        try:
+            opened = {name: self._open(name, path) for name, path in named.items()}
+            self._gone = _GoneRows(self._stack.enter_context(tempfile.TemporaryFile()))  # noqa: SIM115 - the stack closes it
+        except BaseException:
+            self._stack.close()
+            raise
+        self._alerts, self._details, self._scores = opened["alerts"], opened["details"], opened["scores"]
+        self._letters, self._summary = opened["dead-letters"], opened["summary"]
+
+    def _open(self, name: str, path: Path | None) -> IO[bytes] | None:
+        if path is None:
+            return None
+        try:
+            return self._stack.enter_context(path.open("wb"))
+        except OSError as error:
+            raise UsageError(f"--{name} {str(path)!a} cannot be written: {error.strerror}") from None
+
+    def write(self, step: Step) -> None:
+        """Write what a chunk of records led to."""
+        if self._letters is not None:
+            for letter in step.letters:
+                self._letters.write(encode(letter) + b"\n")
+        for output in step.outputs:
+            if self._alerts is not None:
+                for alert in output.alerts:
+                    self._alerts.write(alert.body + b"\n")
+            if self._details is not None:
+                for _, page in output.details:
+                    if page is not None:
+                        self._details.write(page + b"\n")
+            self._gone.add(output.gone)
+
+    def finish(self, live: Iterable[ScoreRow]) -> tuple[int, int]:
+        """Write the scores: those of live accounts, and the last ones of accounts that left; in order of names.
+
+        Returns:
+            How many accounts there are, and how many of them are flagged.
+        """
+        accounts = flagged = 0
+        for row in merge(self._without_gone(live), self._gone, key=lambda row: str(row["account"])):
+            accounts += 1
+            flagged += row["flagged"]
+            if self._scores is not None:
+                self._scores.write(to_json(row) + b"\n")
+        return accounts, flagged
+
+    def _without_gone(self, live: Iterable[ScoreRow]) -> Iterator[ScoreRow]:
+        for row in live:
+            self._gone.drop(row["account"])
+            yield row
+
+    def write_summary(self, summary: Mapping[str, Any]) -> None:
+        """Write the summary, on one line."""
+        if self._summary is not None:
+            self._summary.write(json.dumps(summary).encode() + b"\n")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+
+class _GoneRows:
+    """Last score rows of accounts that left, on disk, in the order of their names when they are read.
+
+    An account that came back is in the live rows; one that was deleted later is dropped.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._places: dict[str, tuple[int, int]] = {}
+
+    def add(self, gone: Sequence[Gone]) -> None:
+        for each in gone:
+            if each.row is None:
+                self.drop(each.account)
+            else:
+                body = to_json(each.row)
+                self._places[each.account] = (self._file.seek(0, 2), len(body))
+                self._file.write(body)
+
+    def drop(self, account: str) -> None:
+        self._places.pop(account, None)
+
+    def __iter__(self) -> Iterator[ScoreRow]:
+        for account in sorted(self._places):
+            if account in self._places:
+                place, size = self._places[account]
+                self._file.seek(place)
+                yield json.loads(self._file.read(size))
+
+
+def _check_distinct(named: Mapping[str, Path | None], inputs: Sequence[str]) -> None:
+    used = {Path(name).resolve(): "--input" for name in inputs if name != STDIN}
+    for name, path in named.items():
+        if path is None or not path.exists() or path.is_file():
+            place = None if path is None else path.resolve()
+            if place in used:
+                raise UsageError(f"--{name} {str(path)!a} is also {used[place]}: name another file")
+            if place is not None:
+                used[place] = f"--{name}"
+
+
+class Progress:
+    """One line on a terminal that is written over; nothing where standard error is none.
+
+    Args:
+        inputs: how much there is, and how much of it was read.
+        stream: standard error.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(self, inputs: Inputs, stream: TextIO, clock: Callable[[], float]) -> None:
+        self._inputs = inputs
+        self._stream = stream
+        self._clock = clock
+        self._on = stream.isatty()
+        self._begun = clock()
+        self._shown = self._begun
+
+    def show(self, assess: Assess) -> None:
+        """Show how far the run is, if it is time to."""
+        now = self._clock()
+        if self._on and now - self._shown >= PROGRESS_S:
+            self._shown = now
+            size = self._inputs.size
+            share = f"{min(self._inputs.position / size, 1.0):4.0%}  " if size else ""
+            self._stream.write(f"\r\x1b[K{share}{self._numbers(assess, now)}")
+            self._stream.flush()
+
+    def close(self, assess: Assess) -> None:
+        """Show the end."""
+        if self._on:
+            self._stream.write(f"\r\x1b[K{self._numbers(assess, self._clock())}\n")
+            self._stream.flush()
+
+    def _numbers(self, assess: Assess, now: float) -> str:
+        events = assess.counts.settled
+        rate = events / max(now - self._begun, 1e-9)
+        return (
+            f"{events:,} events  {rate:,.0f}/s  {assess.accounts:,} accounts  {assess.flagged:,} flagged  "
+            f"{assess.campaigns:,} campaigns"
+        )

@@ -1,0 +1,80 @@
+"""Deterministic stand-ins for the models: evidence that a test can choose by the words of a text."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detector.account.features import AccountFeatures
+from detector.account.model import AccountModel, AccountParts, BehaviourAbstain
+from detector.bundle import Models
+from detector.text.cheap import CheapText
+from detector.text.reading import MINHASH_DIM, READING, Readings, TextAbstain
+from detector.thresholds import Thresholds
+
+PEOPLE = np.linspace(-3.0, 3.0, 199)
+"""Running maxima of 199 people: a target_fpr of 0.01 puts the threshold at about 2.97 nats."""
+
+
+class WordCounter:
+    """A text model for which every "robot" in a text is one nat for a machine and every "human" one for a person."""
+
+    name = "fake"
+    version = "1"
+
+    def read(self, texts: Sequence[str], langs: Sequence[str]) -> Readings:
+        rows = np.zeros(len(texts), READING)
+        for row, text in zip(rows, texts, strict=True):
+            words = text.split()
+            row["words"] = len(words)
+            row["llr"] = 1000 * (words.count("robot") - words.count("human"))
+            row["abstain"] = TextAbstain.TOO_SHORT if len(words) < 4 else TextAbstain.NONE
+            row["minhash"] = _minhash(words)
+            row["style"][0] = len(text) / 100
+        return rows
+
+
+def _minhash(words: Sequence[str]) -> list[int]:
+    shingles = {" ".join(words[i : i + 3]) for i in range(max(len(words) - 2, 1))} if words else set()
+    return [min((zlib.crc32(f"{seed}{s}".encode()) for s in shingles), default=0) for seed in range(MINHASH_DIM)]
+
+
+class MeanModel:
+    """An account model whose text part is the mean LLR of the texts times the root of how many there are."""
+
+    name = "fake"
+    version = "1"
+
+    def parts(self, features: AccountFeatures, *, text: bool = True, behaviour: bool = True) -> AccountParts:
+        n = len(features.weight)
+        speaks = (features.abstain == 0) & text
+        llr = np.round(features.text[:, 0].astype(float) * np.sqrt(features.weight.astype(float)), 3)
+        habit = np.round(0.01 * features.events.astype(float), 3) if behaviour else np.zeros(n)
+        off = np.full(n, TextAbstain.SWITCHED_OFF, np.uint8)
+        silent = np.full(n, BehaviourAbstain.NONE if behaviour else BehaviourAbstain.SWITCHED_OFF, np.uint8)
+        return AccountParts(np.where(speaks, llr, 0.0), habit, features.abstain if text else off, silent)
+
+
+class EchoExpert:
+    """An expert that adds a nat to the cheap evidence, and remembers what it was asked."""
+
+    name = "echo"
+    version = "1"
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def score(self, texts: Sequence[str], langs: Sequence[str], cheap: NDArray[np.int16]) -> NDArray[np.int16]:
+        self.asked += texts
+        return (cheap + 1000).astype(np.int16)
+
+
+def models(expert: Any = None, languages: frozenset[str] = frozenset({"en"})) -> Models:
+    """A bundle of fakes."""
+    thresholds = Thresholds.of({"people": PEOPLE}, 100, languages, "1")
+    versions = {"text": "fake@1", "account": "fake@1", "thresholds": "thresholds@1"}
+    return Models(cast(CheapText, WordCounter()), expert, cast(AccountModel, MeanModel()), thresholds, versions)
