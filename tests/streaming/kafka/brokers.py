@@ -7,10 +7,10 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
@@ -173,9 +173,11 @@ class NoidaDb(Broker):
         self.address = f"127.0.0.1:{port}"
 
     def command(self) -> list[str]:
-        program = Path(sys.executable).with_name("noida-db")
+        # The script `noida-db` runs the program as a child, which would outlive it.
+        program = str(files("noida_db").joinpath("noida-db"))
+        Path(program).chmod(0o755)
         port = self.address.rpartition(":")[2]
-        return [str(program), "start", "--data-dir", str(self.folder / "data"), "--only", "kafka", "--kafka-port", port]
+        return [program, "start", "--data-dir", str(self.folder / "data"), "--only", "kafka", "--kafka-port", port]
 
 
 def make_broker(folder: Path | None = None) -> Broker:

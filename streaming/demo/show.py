@@ -1,0 +1,222 @@
+"""Runs the demo: broker, worker and player started, alerts followed and drawn, and everything ended again."""
+
+from __future__ import annotations
+
+import http.client
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+from kafka import KafkaConsumer, TopicPartition
+from rich.console import Console, RenderableType
+from rich.live import Live
+
+from detector.errors import SwarmlightError
+from streaming.config import Config, load_config
+from streaming.demo.board import Board, report
+from streaming.demo.cast import people, planted
+from streaming.demo.children import Child, broker, free_port, listening, quiet_environ, wait_for, worker
+from streaming.demo.panel import announce, draw, draw_verdict
+from streaming.demo.player import Player
+from streaming.demo.stream import Stream, build
+from streaming.kafka.clients import Clients, close
+from streaming.kafka.topics import Topics, ensure
+
+BROKER_S: Final = 30.0
+"""It listens after a third of a second; a machine that is busy with something else gets time."""
+
+IDLE_S: Final = 3.0
+"""Once everything has been sent, the worker ends the topic after this long, and the stream's longest pause."""
+
+QUIET_SHARE: Final = 0.05
+"""The longest pause that is played (`player.QUIET_MS`) as a share of two days with their nights cut, rounded up."""
+
+REFRESH_S: Final = 0.25
+"""Between two looks at the alerts and the worker's numbers."""
+
+CONFIG: Final = """\
+seed = {seed}
+# Two days in under a minute: a decision per account every ten minutes of event time, per group every half hour.
+tick_s = 600
+campaign_tick_s = 1800
+[kafka]
+bootstrap_servers = "127.0.0.1:{port}"
+partitions = 1
+[state]
+dir = "state"
+[metrics]
+port = {metrics}
+[log]
+level = "WARNING"
+"""
+
+
+def make_stream(seed: int) -> Stream:
+    """The demo's stream."""
+    return build(people(seed), planted(), seed)
+
+
+class Show:
+    """One run of the demo. Use `run`."""
+
+    def __init__(self, seconds: float, seed: int, wait: bool, environ: Mapping[str, str], console: Console) -> None:
+        self._seconds = seconds
+        self._seed = seed
+        self._wait = wait
+        self._environ = quiet_environ(environ)
+        self._console = console
+        self._board = Board()
+        self._announced: set[str] = set()
+        self._began = time.monotonic()
+
+    def run(self) -> int:
+        """Play, watch and report. Exit status 0, also when it was interrupted after all was played."""
+        self._console.print("Reading the people and writing the stream ...")
+        stream = make_stream(self._seed)
+        with ExitStack() as stack:
+            stack.enter_context(_terminated_as_interrupted())
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="swarmlight-demo-")))
+            self._play(stream, folder, stack)
+        return 0
+
+    def _play(self, stream: Stream, folder: Path, stack: ExitStack) -> None:
+        port, metrics = free_port(), free_port()
+        path = folder / "demo.toml"
+        path.write_text(CONFIG.format(seed=self._seed, port=port, metrics=metrics), encoding="utf-8")
+        config = load_config(path, {})
+        self._console.print(
+            f"Starting a broker and a worker; {len(stream.events):,} events in {self._seconds:.0f} s ..."
+        )
+        carrier = stack.enter_context(broker(folder, port, self._environ))
+        wait_for(carrier, lambda: listening(port), BROKER_S)
+        judge = stack.enter_context(worker(folder, path, self._idle_s(), self._environ))
+        player, consumer = self._connect(config, stream, stack)
+        self._began = time.monotonic()
+        player.start()
+        self._watch(stream, player, consumer, judge, metrics)
+
+    def _idle_s(self) -> float:
+        """A pause of the stream is not its end, and it may take a share of the time in which all is played."""
+        return IDLE_S + self._seconds * QUIET_SHARE
+
+    def _connect(self, config: Config, stream: Stream, stack: ExitStack) -> tuple[Player, KafkaConsumer]:
+        clients, topics = Clients(config.kafka), Topics(config.kafka.topic_prefix)
+        ensure(clients, topics, config.kafka, snapshots=bool(config.state.dir))
+        consumer = clients.reader(records=500, committed=True)
+        stack.callback(close, consumer)
+        place = TopicPartition(topics.alerts, 0)
+        consumer.assign([place])
+        consumer.seek(place, 0)
+        player = Player(clients, topics.posts, stream.events, self._seconds)
+        stack.callback(player.leave)
+        return player, consumer
+
+    def _watch(self, stream: Stream, player: Player, consumer: KafkaConsumer, judge: Child, metrics: int) -> None:
+        """Look and draw until the worker has ended and all its alerts are here."""
+        with self._live() as live:
+            status: int | None = None
+            while True:
+                ended, status = status is not None, judge.status()
+                news = self._look(consumer, metrics)
+                if live is not None:
+                    live.update(self._drawn(player, "Ctrl-C ends everything"))
+                else:
+                    self._announce()
+                if ended and not news:
+                    break
+                if player.error:
+                    raise SwarmlightError(player.error)
+            if status:
+                raise SwarmlightError(f"the demo's worker ended with status {status}: {judge.tail()}")
+            verdict = self._board.verdict(stream)
+            if live is not None:
+                live.update(self._drawn(player, "done"))
+        if live is None:
+            for line in report(verdict):
+                self._console.print(line, markup=False, highlight=False)
+        else:
+            self._console.print(draw_verdict(verdict))
+            if self._wait:
+                self._linger()
+
+    def _look(self, consumer: KafkaConsumer, metrics: int) -> bool:
+        """Take the alerts that have come and the worker's numbers; whether there were any alerts."""
+        elapsed = time.monotonic() - self._began
+        taken = consumer.poll(round(REFRESH_S * 1000))
+        for records in taken.values():
+            for record in records:
+                if record.value is not None:
+                    self._board.alert(record.value, elapsed)
+        page = _metrics(metrics)
+        if page is not None:
+            self._board.numbers(page, elapsed)
+        return bool(taken)
+
+    def _drawn(self, player: Player, note: str) -> RenderableType:
+        elapsed = time.monotonic() - self._began
+        return draw(
+            self._board, elapsed_s=elapsed, sent=player.sent, total=player.total, clock_ms=player.now_ms, note=note
+        )
+
+    def _announce(self) -> None:
+        """Without a terminal: one line for each group, once."""
+        for caught in self._board.groups():
+            key = f"{caught.alert['kind']}/{caught.alert['id']}"
+            if key not in self._announced:
+                self._announced.add(key)
+                self._console.print(announce(caught), markup=False, highlight=False, soft_wrap=True)
+
+    @contextmanager
+    def _live(self) -> Iterator[Live | None]:
+        if not self._console.is_terminal:
+            yield None
+            return
+        with Live(console=self._console, refresh_per_second=4, vertical_overflow="visible") as live:
+            yield live
+
+    def _linger(self) -> None:
+        self._console.print("Ctrl-C to end.")
+        try:
+            while True:
+                time.sleep(3600)
+        except KeyboardInterrupt:
+            return
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """SIGTERM and a closed terminal end the demo as Ctrl-C does: with its processes."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _metrics(port: int) -> str | None:
+    """The worker's numbers, None while it does not answer: it starts after us and ends before us."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1.0)
+    try:
+        connection.request("GET", "/metrics")
+        answer = connection.getresponse()
+        return answer.read().decode() if answer.status == 200 else None
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+
+
+def console() -> Console:
+    """Standard output, as wide as it is."""
+    return Console(file=sys.stdout)
