@@ -23,9 +23,6 @@ from streaming.assess.core import Assess
 VERSION: Final = 1
 """Of the format and of everything in it; another number is refused."""
 
-FILE: Final = "assess.snapshot"
-"""Name of the file in its folder."""
-
 _MAGIC: Final = b"SWARMLIGHT-SNAPSHOT"
 _DIGEST_CHARS: Final = 64
 _HEADER_BYTES: Final = len(_MAGIC) + 1 + 6 + 1 + _DIGEST_CHARS + 1
@@ -34,11 +31,9 @@ _ARRAY: Final = "array:"
 _BLOCK: Final = 1 << 20
 
 
-def snapshot(folder: Path, assess: Assess) -> Path:
-    """Write the state of `assess` into `folder`, which is made if it is not there; the file's path."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / FILE
-    handle, name = tempfile.mkstemp(dir=folder, prefix=".writing-")
+def snapshot(path: Path, assess: Assess) -> None:
+    """Write the state of `assess` to the file `path`, whose folder must be there; an older one is replaced at once."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
     try:
         with os.fdopen(handle, "w+b") as file:
             write(file, assess)
@@ -48,7 +43,6 @@ def snapshot(folder: Path, assess: Assess) -> Path:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
-    return path
 
 
 def write(file: IO[bytes], assess: Assess) -> None:
@@ -69,13 +63,12 @@ def write(file: IO[bytes], assess: Assess) -> None:
     file.seek(end)
 
 
-def restore(folder: Path, assess: Assess) -> None:
-    """Fill a fresh `assess` with the state in `folder`.
+def restore(path: Path, assess: Assess) -> None:
+    """Fill a fresh `assess` with the state in the file `path`.
 
     Raises:
         LogError: the file is missing, damaged or of another version, or was taken with other settings or models.
     """
-    path = folder / FILE
     try:
         with path.open("rb") as file:
             read(file, assess, str(path))
