@@ -46,7 +46,7 @@ evaluate: $(READY)  ## measure a stream with known truth (STREAM=file TRUTH=file
 
 bench: $(READY)  ## events per second and memory on overlaid copies of a stream (STREAM=file)
 	@test -n "$(STREAM)" || { echo 'make bench STREAM=events.jsonl.gz [ARGS="--copies 160"]' >&2; exit 2; }
-	$(BIN)/python -m training.bench "$(STREAM)" $(ARGS)
+	$(BIN)/python -m streaming.bench --input "$(STREAM)" $(ARGS)
 
 coordinate: $(READY)  ## coordinated groups in a table of touches (TABLE=file)
 	@test -n "$(TABLE)" || { echo 'make coordinate TABLE=touches.parquet' >&2; exit 2; }
