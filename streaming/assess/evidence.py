@@ -200,6 +200,11 @@ class Evidence:
             self.cap,
         )
 
+    def own(self, rows: Rows) -> NDArray[np.float64]:
+        """(n,) what the accounts' own text and behaviour say, bounded like a total, to compare with people's."""
+        accounts, nothing = self._accounts, np.zeros(len(rows))
+        return combine(accounts.text[rows], accounts.behaviour[rows], nothing, nothing, self.cap).total
+
     def raw(self, rows: Rows) -> NDArray[np.float64]:
         """(n,) the sum of the parts before the cap, which evidence can still grow beyond."""
         accounts = self._accounts

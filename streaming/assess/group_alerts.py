@@ -106,7 +106,7 @@ class GroupAlerts:
         accounts = self._shared.accounts
         rows = np.array(members, np.int64)
         speaking = rows[accounts.text_abstain[rows] == TextAbstain.NONE]
-        return self._judge.judge(accounts.text[speaking] + accounts.behaviour[speaking])
+        return self._judge.judge(self._shared.evidence.own(speaking))
 
     def _group(
         self,

@@ -1,0 +1,58 @@
+"""Small made-up streams with everything in them: people, machines that act together, deletions, copies, hostile names."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from tests.streaming.builders import event
+
+MINUTE = 60_000
+HOUR = 60 * MINUTE
+
+_WORDS = "the day was long and we went home by train to see what rain had left of our small garden".split()
+
+
+def text(chance: random.Random, tilt: float) -> str:
+    """A text of eight words with `robot` (tilt > 0) or `human` (tilt < 0) among them."""
+    words = [chance.choice(_WORDS) for _ in range(8)]
+    for place in range(3):
+        if chance.random() < abs(tilt):
+            words[place * 2] = "robot" if tilt > 0 else "human"
+    return " ".join(words)
+
+
+def society(seed: int, *, people: int = 12, machines: int = 4, hours: float = 6.0, events: int = 250) -> list[dict[str, Any]]:
+    """Events in order of time; some are deletions, some repeat an earlier one."""
+    chance = random.Random(seed)
+    made: list[dict[str, Any]] = []
+    names = [f"p{i}" for i in range(people)] + [f"m{i}" for i in range(machines)]
+    times = sorted(chance.randrange(int(hours * HOUR)) for _ in range(events))
+    for number, at in enumerate(times):
+        name = chance.choice(names)
+        machine = name.startswith("m")
+        kind = chance.choices(["post", "reply", "repost", "like", "quote", "follow", "delete"], [6, 3, 3, 3, 1, 1, 0.5])[0]
+        more: dict[str, Any] = {}
+        earlier = chance.choice(made) if made else None
+        if kind in ("post", "reply", "quote"):
+            more["text"] = text(chance, 0.8 if machine else -0.5)
+            if machine and chance.random() < 0.7:
+                more["urls"] = [f"https://example.com/{number // 12}"]
+            if chance.random() < 0.2:
+                more["hashtags"] = [f"tag{chance.randrange(3)}"]
+        if kind in ("reply", "repost", "like", "quote", "follow") and earlier is not None:
+            more["target"], more["target_account"] = earlier["id"], earlier["account"]
+        if kind == "delete":
+            own = [each for each in made if each["account"] == name]
+            more["target"] = chance.choice(own)["id"] if own else "nothing"
+        made.append(event(name, at=at, id=f"e{number}", kind=kind, lang="en", **more))
+        if chance.random() < 0.04:
+            made.append({**made[-1], "text": "a later copy of the same event in other words"} if "text" in made[-1] else made[-1])
+    made.append(event("p0", at=times[-1] + 1, id="gone", kind="delete_account"))
+    return made
+
+
+def shuffled(items: list[dict[str, Any]], seed: int, lateness_ms: int) -> list[dict[str, Any]]:
+    """The same events in another order of arrival, none later than the lateness allows."""
+    chance = random.Random(seed)
+    return sorted(items, key=lambda item: item["at"] + chance.random() * lateness_ms * 0.99)
