@@ -1,0 +1,308 @@
+"""`python -m streaming.bench`: how fast and how large the stages of `swarmlight run` are on a long stream.
+
+The stream is made first (`streaming.overlay`, into a file of its own), then played through the same two stages as
+`swarmlight run`, and measured on the way: events per second, what each text stage saw, and memory at several points.
+Memory has to follow live accounts and windows, not the length of the stream: of the part of the stream in which the
+number of live accounts no longer grows, the second half may need `--memory-ratio` times the first half's at most, or
+the exit status is 1. Several `--rounds` make that part as long as one likes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detector.bundle import Models, load_models
+from detector.errors import SwarmlightError, UsageError
+from detector.text.reading import Readings, TextAbstain
+from streaming.assess import Assess, AssessSettings, ExpertRequest, Experts
+from streaming.assess.records import NOT_READ
+from streaming.config import load_config
+from streaming.deadletters import DeadLetter
+from streaming.local import live_experts, play
+from streaming.observations import Observation
+from streaming.records import SourceRecord
+from streaming.score import WRITTEN, Scorer, TextReader
+from streaming.sources import Inputs
+
+MEMORY_RATIO: Final = 1.15
+"""Largest growth of memory at the same number of live accounts: room for the allocator, none for a stream."""
+
+SETTLED: Final = 0.99
+"""Share of the final number of live accounts from which it no longer grows."""
+
+POINTS: Final = 12
+"""Rows of the table of memory."""
+
+_MIB: Final = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The state of a run after some records. Memory in MiB (resident), time in seconds of one core."""
+
+    records: int
+    accounts: int
+    resident_mib: float
+    cpu_s: float
+    wall_s: float
+
+
+@dataclass
+class Seen:
+    """What the text stages saw and what they cost, in seconds of one core."""
+
+    posts: int = 0
+    """Events with text that their account wrote."""
+    cheap: int = 0
+    """Texts read by the cheap model."""
+    judged: int = 0
+    """Texts in which it saw evidence, one way or the other: it abstained from the rest."""
+    expert: int = 0
+    """Texts read by the expert."""
+    cheap_s: float = 0.0
+    score_s: float = 0.0
+    """All of the stage `score`: parsing, language, the cheap model, observations."""
+    expert_s: float = 0.0
+
+
+class MeasuredText:
+    """A cheap text model that counts."""
+
+    def __init__(self, text: TextReader, seen: Seen) -> None:
+        self.name, self.version = text.name, text.version
+        self._text, self._seen = text, seen
+
+    def read(self, texts: Sequence[str], langs: Sequence[str]) -> Readings:
+        """The model's own reading."""
+        start = time.process_time()
+        readings = self._text.read(texts, langs)
+        self._seen.cheap_s += time.process_time() - start
+        self._seen.cheap += len(texts)
+        self._seen.judged += int((readings["abstain"] == TextAbstain.NONE).sum())
+        return readings
+
+
+class MeasuredScorer(Scorer):
+    """The stage `score`, counting posts and time."""
+
+    def __init__(self, text: TextReader | None, seen: Seen) -> None:
+        super().__init__(None if text is None else MeasuredText(text, seen))
+        self._seen = seen
+
+    def score(self, records: Sequence[SourceRecord], now_ms: int) -> tuple[list[Observation], list[DeadLetter]]:
+        """As `Scorer.score`."""
+        start = time.process_time()
+        observations, letters = super().score(records, now_ms)
+        self._seen.score_s += time.process_time() - start
+        self._seen.posts += sum(1 for one in observations if one.text and one.kind in WRITTEN)
+        return observations, letters
+
+
+def measured_experts(experts: Experts, seen: Seen) -> Experts:
+    """Experts that count."""
+
+    def read(request: ExpertRequest) -> NDArray[np.int16]:
+        start = time.process_time()
+        answers = experts(request)
+        seen.expert_s += time.process_time() - start
+        seen.expert += int((answers != NOT_READ).sum())
+        return answers
+
+    return read
+
+
+def resident_mib() -> float:
+    """Memory of this process that lies in RAM; where the system does not say, the most it ever was."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return pages * resource.getpagesize() / _MIB
+
+
+def measure(
+    records: Iterable[SourceRecord], models: Models, settings: AssessSettings, now_ms: Callable[[], int]
+) -> tuple[list[Sample], Seen, Assess]:
+    """Play a recording through both stages; one sample per chunk of records, the last after the last tick."""
+    seen, read, samples = Seen(), 0, []
+    scorer = MeasuredScorer(None if "text" in settings.without else models.text, seen)
+    assess = Assess(settings, models, partitions=1)
+
+    def counted() -> Iterator[SourceRecord]:
+        nonlocal read
+        for record in records:
+            read += 1
+            yield record
+
+    begun_cpu, begun = time.process_time(), time.monotonic()
+    for _ in play(counted(), assess, scorer, measured_experts(live_experts(models), seen), now_ms):
+        cpu_s, wall_s = time.process_time() - begun_cpu, time.monotonic() - begun
+        samples.append(Sample(read, assess.accounts, resident_mib(), cpu_s, wall_s))
+    return samples, seen, assess
+
+
+def memory_ratio(samples: Sequence[Sample]) -> float | None:
+    """Peak memory of the second half over that of the first, where the number of live accounts no longer grows.
+
+    None where that part of the stream has fewer than two samples in either half: too short to say.
+    """
+    final = max((sample.accounts for sample in samples), default=0)
+    settled = [sample for sample in samples if sample.accounts >= SETTLED * final]
+    if not settled:
+        return None
+    middle = (settled[0].records + settled[-1].records) / 2
+    first = [sample.resident_mib for sample in settled if sample.records <= middle]
+    second = [sample.resident_mib for sample in settled if sample.records > middle]
+    return max(second) / max(first) if min(len(first), len(second)) >= 2 else None
+
+
+def report(samples: Sequence[Sample], seen: Seen, assess: Assess) -> dict[str, Any]:
+    """All figures of a run."""
+    last = samples[-1]
+    posts = max(seen.posts, 1)
+    counts = assess.counts
+    return {
+        "events": last.records,
+        "events_per_s": round(last.records / max(last.wall_s, 1e-9), 1),
+        "events_per_core_s": round(last.records / max(last.cpu_s, 1e-9), 1),
+        "wall_s": round(last.wall_s, 2),
+        "core_s": {
+            "score": round(seen.score_s, 2),
+            "of_it_text_model": round(seen.cheap_s, 2),
+            "expert": round(seen.expert_s, 2),
+            "assess": round(last.cpu_s - seen.score_s - seen.expert_s, 2),
+        },
+        "posts_with_text": seen.posts,
+        "share_of_posts_seen": {
+            "cheap": round(seen.cheap / posts, 5),
+            "cheap_gave_evidence": round(seen.judged / posts, 5),
+            "expert": round(seen.expert / posts, 5),
+        },
+        "outcomes": {
+            "accepted": counts.accepted,
+            "duplicate": counts.duplicate,
+            "late": counts.late,
+            "dead": counts.dead,
+        },
+        "accounts": last.accounts,
+        "peak_mib": round(max(sample.resident_mib for sample in samples), 1),
+        "memory_ratio": None if (ratio := memory_ratio(samples)) is None else round(ratio, 4),
+        "memory": [asdict(sample) for sample in points(samples)],
+    }
+
+
+def points(samples: Sequence[Sample], count: int = POINTS) -> list[Sample]:
+    """`count` samples evenly over the records, each with the peak memory since the one before."""
+    chosen: list[Sample] = []
+    peak = 0.0
+    for sample in samples:
+        peak = max(peak, sample.resident_mib)
+        if sample.records * count >= samples[-1].records * (len(chosen) + 1) and len(chosen) < count:
+            chosen.append(Sample(sample.records, sample.accounts, round(peak, 1), sample.cpu_s, sample.wall_s))
+            peak = 0.0
+    if chosen and peak > chosen[-1].resident_mib:
+        end = samples[-1]
+        chosen[-1] = Sample(end.records, end.accounts, round(peak, 1), end.cpu_s, end.wall_s)
+    return chosen
+
+
+def lines(figures: dict[str, Any]) -> Iterator[str]:
+    """The figures for people."""
+    cores = figures["core_s"]
+    yield f"{figures['events']:,} events in {figures['wall_s']:,} s: {figures['events_per_s']:,} events/s"
+    yield (
+        f"one core: {figures['events_per_core_s']:,} events/s; seconds: score {cores['score']} "
+        f"(text model {cores['of_it_text_model']}), expert {cores['expert']}, assess {cores['assess']}"
+    )
+    shares = figures["share_of_posts_seen"]
+    yield (
+        f"{figures['posts_with_text']:,} posts with text: the cheap model saw {shares['cheap']:.2%} (and gave evidence "
+        f"on {shares['cheap_gave_evidence']:.2%}), the expert {shares['expert']:.3%}"
+    )
+    yield "outcomes: " + ", ".join(f"{name} {count:,}" for name, count in figures["outcomes"].items())
+    yield f"peak memory {figures['peak_mib']:,} MiB at {figures['accounts']:,} accounts"
+    yield f"{'events':>12} {'accounts':>10} {'peak MiB':>10} {'events/s':>10}"
+    before = (0, 0.0)
+    for point in figures["memory"]:
+        rate = (point["records"] - before[0]) / max(point["wall_s"] - before[1], 1e-9)
+        before = (point["records"], point["wall_s"])
+        yield f"{point['records']:>12,} {point['accounts']:>10,} {point['resident_mib']:>10,.1f} {rate:>10,.0f}"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point; 0, 1 where memory follows the stream's length, 2 on unusable arguments or input."""
+    parser = argparse.ArgumentParser(prog="python -m streaming.bench", description=__doc__)
+    parser.add_argument("--input", type=Path, action="append", required=True, help="recording to be copied")
+    parser.add_argument("--copies", type=int, default=160, help="how many at once (160)")
+    parser.add_argument("--rounds", type=int, default=1, help="how often one after another (1)")
+    parser.add_argument("--seed", type=int, default=0, help="of the copies (0)")
+    parser.add_argument("--config", type=Path, help="configuration file")
+    parser.add_argument("--without", action="append", default=[], help="part of the evidence to leave out")
+    parser.add_argument("--memory-ratio", type=float, default=MEMORY_RATIO, help=f"at most ({MEMORY_RATIO})")
+    parser.add_argument("--stream", type=Path, help="where the stream is kept; a temporary file unless given")
+    parser.add_argument("--report", type=Path, help="the figures as JSON")
+    options = parser.parse_args(argv)
+    try:
+        with ExitStack() as stack:
+            stream = options.stream
+            if stream is None:
+                folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="swarmlight-bench-"))
+                stream = Path(folder) / "stream.jsonl"
+            _make_stream(options, stream)
+            config = load_config(options.config, os.environ)
+            settings = AssessSettings.from_config(config, options.without)
+            models = load_models(Path(config.models.dir) if config.models.dir else None)
+            inputs = stack.enter_context(Inputs([stream]))
+            figures = report(*measure(inputs, models, settings, lambda: time.time_ns() // 1_000_000))
+        for line in lines(figures):
+            print(line)
+        if options.report is not None:
+            options.report.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    except SwarmlightError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 2 if isinstance(error, UsageError) else 1
+    return judge(figures["memory_ratio"], options.memory_ratio)
+
+
+def _make_stream(options: argparse.Namespace, stream: Path) -> None:
+    """Write the stream in a process of its own, so that what making it takes is not measured."""
+    command = [sys.executable, "-m", "streaming.overlay", "--output", str(stream)]
+    command += [part for path in options.input for part in ("--input", str(path))]
+    command += ["--copies", str(options.copies), "--rounds", str(options.rounds), "--seed", str(options.seed)]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)  # noqa: S603 - our own module
+    if done.returncode:
+        reason = done.stderr.strip().splitlines()
+        raise UsageError(f"the stream cannot be made: {reason[-1] if reason else f'status {done.returncode}'}")
+
+
+def judge(ratio: float | None, most: float) -> int:
+    """Say whether memory follows the stream's length; the exit status."""
+    if ratio is None:
+        print("memory at the same number of live accounts: the stream is too short to say; use more --rounds")
+        return 0
+    print(
+        f"memory of the second half over the first, at the same number of live accounts: {ratio:.3f} (at most {most})"
+    )
+    if ratio > most:
+        print("bench: memory follows the length of the stream", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
