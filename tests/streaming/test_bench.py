@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from operator import itemgetter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,7 +39,7 @@ def test_points_show_the_peak_since_the_point_before_and_the_end() -> None:
 
 
 def small_stream(tmp_path: Path) -> Path:
-    posts = [
+    posts: list[dict[str, Any]] = [
         event(
             f"acc{i % 20}",
             at=i * 15_000,
@@ -46,11 +48,11 @@ def small_stream(tmp_path: Path) -> Path:
         )
         for i, place in enumerate(["park", "river", "market", "library"] * 60)
     ]
-    likes = [
+    likes: list[dict[str, Any]] = [
         event(who, at=i * 15_000 + 7_000, id=f"l{i}", kind="like", target=f"e{i}", target_account=who)
         for i, who in ((i, f"acc{i % 20}") for i in range(0, 240, 3))
     ]
-    return write_lines(tmp_path / "in.jsonl.gz", sorted(posts + likes, key=lambda one: one["at"]))
+    return write_lines(tmp_path / "in.jsonl.gz", sorted(posts + likes, key=itemgetter("at")))
 
 
 def test_a_run_accounts_for_every_event_and_every_text(
