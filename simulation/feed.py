@@ -1,0 +1,143 @@
+"""What people react to: what those close to them just wrote, who spoke to them, and what is popular.
+
+Stated distribution (`settings.Feed`): a reaction goes with probability `close` to the latest text of somebody followed
+(by closeness, tried a few times, taken with probability exp(-age / recency)); with probability `answer` to whoever
+replied to one last; otherwise to a recent text by weight (1 + reactions)^popularity exp(-age / recency), anywhere with
+probability `world`, else in the community. What finds nothing tries the next.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from simulation.arrays import HOUR_MS, Flags, Floats, Ints, running, weighted
+from simulation.settings import Feed
+from simulation.ties import Graph
+
+TRIES: Final = 4
+"""Followed accounts looked at before a reaction goes elsewhere: a glance at the top of a time line."""
+
+HORIZON: Final = 5.0
+"""Texts older than this many recency times are out of sight: their weight has fallen to under 1%."""
+
+
+class Wall:
+    """Recent texts, numbered in the order they were written; `base` is the number of the oldest kept.
+
+    Arrays of shape (kept,): serial (event number), at (ms), author, link, tag, words, reactions.
+    """
+
+    NAMES = ("serial", "at", "author", "link", "tag", "words", "reactions")
+
+    def __init__(self, accounts: int) -> None:
+        self.base = 0
+        self.serial = np.zeros(0, np.int64)
+        self.at = np.zeros(0, np.int64)
+        self.author = np.zeros(0, np.int64)
+        self.link = np.zeros(0, np.int64)
+        self.tag = np.zeros(0, np.int64)
+        self.words = np.zeros(0, np.int64)
+        self.reactions = np.zeros(0, np.int64)
+        self.latest = np.full(accounts, -1, np.int64)  # number of each account's latest text
+        self.inbox = np.full(accounts, -1, np.int64)  # number of the latest text that replied to it
+
+    @property
+    def end(self) -> int:
+        return self.base + len(self.serial)
+
+    def append(self, serial: Ints, at: Ints, author: Ints) -> Ints:
+        """Put new texts in, in order of time; their numbers."""
+        numbers = self.end + np.arange(len(serial), dtype=np.int64)
+        blank = np.full(len(serial), -1, np.int64)
+        added = {"serial": serial, "at": at, "author": author, "link": blank, "tag": blank, "words": blank}
+        for name in self.NAMES:
+            new = added.get(name, np.zeros(len(serial), np.int64))
+            setattr(self, name, np.concatenate((getattr(self, name), new)))
+        return numbers
+
+    def forget(self, before_ms: int) -> None:
+        """Drop what was written before `before_ms`."""
+        cut = int(np.searchsorted(self.at, before_ms))
+        for name in self.NAMES:
+            setattr(self, name, getattr(self, name)[cut:])
+        self.base += cut
+
+    def slot(self, number: Ints) -> Ints:
+        """Where the texts of these numbers are kept; -1 for those gone or none."""
+        return np.where(number >= self.base, number - self.base, -1)
+
+
+class Reader:
+    """Chooses targets on a wall, as it stood at the start of a step and with what was written since."""
+
+    def __init__(self, wall: Wall, graph: Graph, community: Ints, feed: Feed, closeness: float, now_ms: int) -> None:
+        self.wall, self.graph, self.feed, self.closeness = wall, graph, feed, closeness
+        self.tau = feed.recency_hours * HOUR_MS
+        self.old = len(wall.serial)
+        home = community[wall.author]
+        self._order = np.argsort(home, kind="stable")
+        fading: Floats = np.exp((wall.at - now_ms) / self.tau)
+        weight: Floats = np.power(1.0 + wall.reactions, feed.popularity) * fading
+        self._cumulative = running(weight[self._order])
+        self._first = np.searchsorted(home[self._order], np.arange(int(community.max()) + 2))
+        self._community = community
+        self._begin = now_ms
+        self._keys = np.zeros(0, np.int64)
+        self._new = np.zeros(0, np.int64)
+
+    def written(self, span_ms: int) -> None:
+        """Take note of what has been appended to the wall since: times in [begin, begin + span)."""
+        new = np.arange(self.old, len(self.wall.serial))
+        keys = self.wall.author[new] * span_ms + (self.wall.at[new] - self._begin)
+        order = np.argsort(keys, kind="stable")
+        self._keys, self._new, self._span = keys[order], new[order], span_ms
+
+    def latest_of(self, author: Ints, at: Ints) -> Ints:
+        """Slot of the latest text of each author before each time; -1: none in sight."""
+        found = self.wall.slot(self.wall.latest[author])
+        if len(self._keys):
+            place = np.searchsorted(self._keys, author * self._span + (at - self._begin)) - 1
+            slot = self._new[np.maximum(place, 0)]
+            same = (place >= 0) & (self.wall.author[slot] == author)
+            found = np.where(same, slot, found)
+        return found
+
+    def choose(self, reader: Ints, at: Ints, rng: np.random.Generator) -> Ints:
+        """The slot of the text that each reaction is to; -1: there is nothing to react to."""
+        feed = self.feed
+        target = np.full(len(reader), -1, np.int64)
+        way = rng.random(len(reader))
+        asked = np.flatnonzero(way < feed.close)
+        for _ in range(TRIES):
+            friend = self.graph.turn_to(reader[asked], rng.random(len(asked)), self.closeness)
+            slot = self.latest_of(np.maximum(friend, 0), at[asked])
+            age = at[asked] - self.wall.at[slot] if len(self.wall.at) else at[asked]
+            good = (friend >= 0) & (slot >= 0) & (rng.random(len(asked)) < np.exp(-np.maximum(age, 0) / self.tau))
+            target[asked[good]] = slot[good]
+            asked = asked[~good]
+        answering = np.flatnonzero((way >= feed.close) & (way < feed.close + feed.answer))
+        slot = self.wall.slot(self.wall.inbox[reader[answering]])
+        target[answering] = slot
+        wide = (way >= 1 - feed.world) | (rng.random(len(reader)) < feed.world)
+        for everywhere in (wide, np.ones(len(reader), bool)):
+            left = np.flatnonzero(target < 0)
+            target[left] = self.popular(reader[left], everywhere[left], rng)
+        return target
+
+    def popular(self, reader: Ints, everywhere: Flags, rng: np.random.Generator, home: Ints | None = None) -> Ints:
+        """Slots of texts by popularity and recency, of the reader's community or of anywhere, never the reader's own.
+
+        Args:
+            home: communities to read in, where they are not the readers' own.
+        """
+        home = self._community[reader] if home is None else home
+        low = np.where(everywhere, 0, self._first[home])
+        high = np.where(everywhere, self.old, self._first[home + 1])
+        place = weighted(self._cumulative, low, high, rng.random(len(reader)))
+        if not self.old:
+            return place
+        slot = np.where(place >= 0, self._order[np.maximum(place, 0)], -1)
+        own = (slot >= 0) & (self.wall.author[slot] == reader)
+        return np.where(own, -1, slot)

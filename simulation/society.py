@@ -1,0 +1,290 @@
+"""The society at work: step by step, everybody's acts in order of time.
+
+One step: objects come up and fade; tasks and news call people; sittings begin and bring about events; each event gets
+its kind, whom it reacts to, what it shares; members of crews put their task in the place of what they would choose.
+State is of the size of the population and of the last hours, whatever the number of days.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from simulation import chunk as kinds
+from simulation.arrays import DAY_MS, HOUR_MS, Bytes, Flags, Floats, Ints, stream
+from simulation.cast import Cast, cast
+from simulation.catalogue import Catalogue
+from simulation.chunk import Chunk, written
+from simulation.crews import GOALS, WORDINGS, Crews, Tasks
+from simulation.feed import HORIZON, Reader, Wall
+from simulation.people import draw, pareto
+from simulation.settings import Society
+from simulation.sittings import Sittings, clusters
+from simulation.ties import build, knit
+from streaming.events import parse_time
+
+QUARTER_MS = 15 * 60 * 1000
+"""Schedulers post on the quarter of an hour."""
+
+
+class World:
+    """A society in motion; `cast`, `people`, `graph` may be read, and `crews.adapt` called between steps.
+
+    Args:
+        society: what it is made of.
+        seed: equal seeds give equal events.
+    """
+
+    def __init__(self, society: Society, seed: int) -> None:
+        self.society, self.seed = society, seed
+        start = parse_time(society.start)
+        self.start_ms = 0 if start is None else start
+        self.end_ms = self.start_ms + round(society.days * DAY_MS)
+        self.now_ms = self.start_ms - round(society.burn_in_hours * HOUR_MS)
+        self.people = draw(society, seed)
+        self.cast: Cast = cast(society, self.people, seed)
+        rng = stream(seed, "graph")
+        self.graph = build(self.people, society.ties, rng)
+        for circle, share in self.cast.circles:
+            knit(self.graph, circle, share, rng)
+        n = len(self.people)
+        self.community = self.people.community.astype(np.int64)
+        self.sittings = Sittings(self.people, society.activity.peakedness)
+        self.crews = Crews(self.cast.crews, n, self.start_ms)
+        leader = np.maximum(self.crews.leader, 0)
+        self.crews.lead_rate = self.sittings.per_day[leader] / DAY_MS
+        sizes = np.bincount(self.community)
+        self.links = Catalogue(society.links, sizes)
+        self.tags = Catalogue(society.tags, sizes)
+        self.wall = Wall(n)
+        self.tasks = Tasks()
+        self._kinds = np.cumsum(self.people.kinds, axis=1)
+        self._rng = stream(seed, "acts")
+        self._serial = 0
+        self._pending = np.zeros((3, 0), np.int64)  # account, time, task
+        self._residents = np.argsort(self.community, kind="stable")
+        self._first = np.searchsorted(self.community[self._residents], np.arange(len(sizes) + 1))
+
+    def chunks(self) -> Iterator[Chunk]:
+        """The events from the start to the end, step by step, each chunk in order of time."""
+        while self.now_ms < self.end_ms:
+            chunk = self.step()
+            if self.now_ms > self.start_ms:
+                yield chunk.where((chunk.at >= self.start_ms) & (chunk.at < self.end_ms))
+
+    def step(self) -> Chunk:
+        """Everybody's acts in the next `step_minutes`."""
+        begin, end = self.now_ms, self.now_ms + round(self.society.step_minutes * 60_000)
+        rng = self._rng
+        self.wall.forget(begin - round(HORIZON * self.society.feed.recency_hours * HOUR_MS))
+        self.tasks.forget(begin - DAY_MS)
+        for catalogue in (self.links, self.tags):
+            catalogue.turn(begin, end, rng)
+        reader = Reader(self.wall, self.graph, self.community, self.society.feed, self.society.ties.closeness, begin)
+        account, at, task = self._acts(begin, end, reader)
+        kind = self._kind(account)
+        chunk = self._decide(account, at, task, kind, reader, end - begin)
+        self.now_ms = end
+        return chunk
+
+    # Who acts, and when
+
+    def _acts(self, begin: int, end: int, reader: Reader) -> tuple[Ints, Ints, Ints]:
+        """Accounts, times and tasks (number, -1 none) of the events in [begin, end), in order of time."""
+        rng = self._rng
+        own_account, own_at = self.sittings.starts(begin, end, rng)
+        gone = self.crews.displaced(own_account, own_at, *self._rates(own_account, own_at))
+        stays = rng.random(len(own_account)) >= gone
+        called = self._called(begin, end, reader)
+        news = self._news(begin, end)
+        account = np.concatenate((own_account[stays], called[0], news[0]))
+        at = np.concatenate((own_at[stays], called[1], news[1]))
+        task = np.concatenate((np.full(int(stays.sum()), -1, np.int64), called[2], news[2]))
+        more_account, more_at = clusters(self.people, account, at, rng)
+        blank = np.full(len(more_account), -1, np.int64)
+        fresh = np.stack((np.concatenate((account, more_account)), np.concatenate((at, more_at)),
+                          np.concatenate((task, blank))))  # fmt: skip
+        fresh[1] = self._scheduled(fresh[0], fresh[1])
+        everything = np.concatenate((self._pending, fresh), axis=1)
+        now = everything[1] < end
+        self._pending = everything[:, ~now]
+        due = everything[:, now]
+        due = due[:, np.lexsort((due[0], due[1]))]
+        return due[0], due[1], due[2]
+
+    def _rates(self, account: Ints, at: Ints) -> tuple[Floats, Floats]:
+        """Intensity of each account's own sittings, and of its crew's tasks, at each time, per ms."""
+        intensity = self.sittings.per_day[account] / DAY_MS * self.sittings.rhythm(account, at)
+        if not len(self.crews):
+            return intensity, np.zeros(len(account))
+        crew = self.crews.of[account]
+        led = self.crews.lead_rate[crew] * self.sittings.rhythm(np.maximum(self.crews.leader[crew], 0), at)
+        return intensity, np.where(self.crews.led()[crew], led, self.crews.rate[crew])
+
+    def _called(self, begin: int, end: int, reader: Reader) -> tuple[Ints, Ints, Ints]:
+        """Sittings that the tasks which begin now bring about: accounts, times, tasks."""
+        rng = self._rng
+        crew, at = self.crews.moments(begin, end, rng)
+        n = len(crew)
+        hijack = rng.random(n) < self.crews.hijack[crew]
+        home = self.crews.community[crew]
+        link = np.where(hijack, self.links.pick(home, rng), -1)
+        tag = np.where(hijack, self.tags.pick(home, rng), -1)
+        target = reader.popular(np.full(n, -1), np.zeros(n, bool), rng, home)
+        target = np.where(target >= 0, target + self.wall.base, -1)
+        number = self._new_tasks(crew, at, link, tag, target)
+        index, member, time = self.crews.called(crew, at, rng)
+        taken = rng.random(len(index)) < self.crews.accepts(crew[index], *self._rates(member, time))
+        return member[taken], time[taken], number[index[taken]]
+
+    def _new_tasks(self, crew: Ints, at: Ints, link: Ints, tag: Ints, target: Ints) -> Ints:
+        """Put tasks up; what they do not take from people (-1) is new, and from then on there for everybody."""
+        rng = self._rng
+        found = []
+        for catalogue, code in ((self.links, link), (self.tags, tag)):
+            missing = np.flatnonzero(code < 0)
+            fresh = catalogue.fresh(len(missing), rng)
+            code = code.copy()
+            code[missing] = fresh
+            life = rng.exponential(catalogue.settings.life_hours * HOUR_MS, len(missing))
+            appeal = pareto(catalogue.settings.appeal, len(missing), rng)
+            catalogue.add(fresh, self.crews.community[crew[missing]], appeal, at[missing], life)
+            found.append(code)
+        return self.tasks.add(crew, at, found[0], found[1], target)
+
+    def _news(self, begin: int, end: int) -> tuple[Ints, Ints, Ints]:
+        """Sittings that news brings about: accounts, times, tasks."""
+        rng, news = self._rng, self.society.news
+        n = int(rng.poisson(news.per_day * (end - begin) / DAY_MS))
+        at = begin + (rng.random(n) * (end - begin)).astype(np.int64)
+        local = rng.random(n) < news.community
+        home = self.links.homes(n, rng)
+        number = self.tasks.add(
+            np.full(n, -1, np.int64), at, self.links.fresh(n, rng), self.tags.fresh(n, rng), np.full(n, -1, np.int64)
+        )
+        accounts, times, tasks = [], [], []
+        for i in range(n):
+            public = self._residents[self._first[home[i]] : self._first[home[i] + 1]] if local[i] else self._residents
+            who = public[rng.random(len(public)) < news.drawn]
+            when = at[i] + (rng.exponential(news.fade_minutes * 60_000, len(who))).astype(np.int64)
+            awake = rng.random(len(who)) * self.sittings.highest < self.sittings.rhythm(who, when)
+            accounts.append(who[awake])
+            times.append(when[awake])
+            tasks.append(np.full(int(awake.sum()), number[i]))
+        none = np.zeros(0, np.int64)
+        return np.concatenate([none, *accounts]), np.concatenate([none, *times]), np.concatenate([none, *tasks])
+
+    def _scheduled(self, account: Ints, at: Ints) -> Ints:
+        """Those on schedulers act on the next quarter of an hour, give or take a second."""
+        on = self.cast.flags["scheduled"][account]
+        quarter = -(-at // QUARTER_MS) * QUARTER_MS + at % 1000
+        return np.where(on, quarter, at)
+
+    # What they do
+
+    def _kind(self, account: Ints) -> Bytes:
+        uniform = self._rng.random(len(account))
+        chosen = (uniform[:, None] >= self._kinds[account, :5]).sum(axis=1)
+        result: Bytes = chosen.astype(np.int8)
+        return result
+
+    def _decide(self, account: Ints, at: Ints, task: Ints, kind: Bytes, reader: Reader, span: int) -> Chunk:
+        """Whom the events react to and what they share."""
+        rng, wall, people = self._rng, self.wall, self.people
+        n = len(account)
+        serial = self._serial + np.arange(n, dtype=np.int64)
+        self._serial += n
+        text = written(kind)
+        numbers = np.full(n, -1, np.int64)
+        numbers[text] = wall.append(serial[text], at[text], account[text])
+        reader.written(span)
+        reacting = kind != kinds.POST
+        target = np.full(n, -1, np.int64)
+        target[reacting] = reader.choose(account[reacting], at[reacting], rng)
+        link = self._shared(self.links, text & (rng.random(n) < people.links[account]), account, at, wall.link, reader)
+        tag = self._shared(self.tags, text & (rng.random(n) < people.tags[account]), account, at, wall.tag, reader)
+        task, manner, words = self._serve(account, at, kind, task, target, link, tag, reader)
+        slots = wall.slot(numbers[text])
+        wall.link[slots], wall.tag[slots] = link[text], tag[text]
+        wall.latest[account[text]] = numbers[text]
+        hit = target >= 0
+        np.add.at(wall.reactions, target[hit], 1)
+        answered = hit & ((kind == kinds.REPLY) | (kind == kinds.QUOTE))
+        whom = np.where(hit, wall.author[target], -1) if len(wall.author) else target
+        wall.inbox[whom[answered]] = numbers[answered]
+        event = np.where(hit & (kind != kinds.FOLLOW), wall.serial[target], -1) if len(wall.serial) else target
+        keep = hit | (kind == kinds.POST)
+        chunk = Chunk(serial, at, account, kind, event, whom, link, tag, task, manner, words)
+        return chunk.where(keep)
+
+    def _shared(
+        self, catalogue: Catalogue, carrying: Flags, account: Ints, at: Ints, on_wall: Ints, reader: Reader
+    ) -> Ints:
+        """What each event carries: something of one's own, what somebody close has just used, or what is about."""
+        rng, settings = self._rng, catalogue.settings
+        result = np.full(len(account), -1, np.int64)
+        who = np.flatnonzero(carrying)
+        way = rng.random(len(who))
+        copying = who[way < settings.copied]
+        friend = self.graph.turn_to(account[copying], rng.random(len(copying)), self.society.ties.closeness)
+        seen = np.where(friend >= 0, self.wall.slot(self.wall.latest[friend]), -1)
+        result[copying] = np.where(seen >= 0, on_wall[seen], -1) if len(on_wall) else -1
+        own = who[way >= 1 - settings.own]
+        result[own] = catalogue.fresh(len(own), rng)
+        rest = who[result[who] < 0]
+        result[rest] = catalogue.pick(self.community[account[rest]], rng)
+        bare = who[result[who] < 0]
+        result[bare] = catalogue.fresh(len(bare), rng)
+        return result
+
+    def _serve(
+        self, account: Ints, at: Ints, kind: Bytes, task: Ints, target: Ints, link: Ints, tag: Ints, reader: Reader
+    ) -> tuple[Ints, Bytes, Ints]:
+        """Put the task in the place of what members of crews would have chosen: `target`, `link`, `tag` in place.
+
+        Returns: the tasks served (number), manner and source of the words.
+        """
+        rng, crews, tasks = self._rng, self.crews, self.tasks
+        n = len(account)
+        manner, words = np.zeros(n, np.int8), np.full(n, -1, np.int64)
+        slot = tasks.slot(task)
+        crew = crews.of[account] if len(crews) else np.full(n, -1, np.int64)
+        if len(crews):
+            drip = (crew >= 0) & (crews.cadence[crew] == 1) & crews.active[account] & (at >= crews.begin_ms[crew])
+            drip = np.flatnonzero(drip & (rng.random(n) < crews.joint[crew]))
+            slot[drip] = tasks.recent(crew[drip], at[drip], rng)
+        serving = np.flatnonzero(slot >= 0)
+        serving = serving[tasks.once(slot[serving], account[serving])]
+        s, c = slot[serving], tasks.crew[slot[serving]]
+        news = c < 0
+        carried = news & (rng.random(len(serving)) < self.society.news.carried)
+        goals = crews.goals[c] if len(crews) else np.zeros((len(c), len(GOALS)), bool)
+        goal = {name: np.where(news, carried, goals[:, i]) for i, name in enumerate(GOALS)}
+        for name, column, source in (("link", link, tasks.link), ("tag", tag, tasks.tag)):
+            use = goal[name] & (column[serving] >= 0)
+            column[serving[use]] = source[s[use]]
+        k = kind[serving]
+        aimed = self.wall.slot(tasks.target[s])
+        answering = (k == kinds.REPLY) | (k == kinds.QUOTE)
+        self._aim(serving, ~news & goal["swarm"] & answering, aimed, account, at, target)
+        if len(crews):
+            idol = reader.latest_of(np.maximum(crews.leader[c], 0), at[serving])
+            spreading = (k == kinds.REPOST) | (k == kinds.LIKE)
+            self._aim(serving, ~news & goal["amplify"] & spreading & (crews.leader[c] >= 0), idol, account, at, target)
+            saying = serving[~news & (k == kinds.POST)]
+            manner[saying] = crews.wording[crew[saying]]
+            words[saying] = tasks.number[slot[saying]]
+            manner[saying[manner[saying] == WORDINGS.index("own")]] = kinds.INDEPENDENT
+        headline = self.cast.flags["headline"][account] & (link >= 0) & (kind == kinds.POST)
+        manner[headline], words[headline] = kinds.HEADLINE, link[headline]
+        served = np.full(n, -1, np.int64)
+        served[serving] = tasks.number[s]
+        return served, manner, words
+
+    def _aim(self, serving: Ints, mask: Flags, slot: Ints, account: Ints, at: Ints, target: Ints) -> None:
+        """Turn the reactions of `mask` to the texts in `slot`, where those are there, earlier and somebody else's."""
+        good = mask & (slot >= 0)
+        good[good] &= self.wall.author[slot[good]] != account[serving[good]]
+        good[good] &= self.wall.at[slot[good]] < at[serving[good]]
+        target[serving[good]] = slot[good]

@@ -1,0 +1,117 @@
+"""The follower graph: communities, famous few, follow-backs, and an order of closeness among those one follows.
+
+Stated distribution (`settings.Ties`): each account makes `following` choices; a choice stays in its community with
+probability `inside`, and picks by fame; it is answered by a follow back with probability `back`. Choices of oneself or
+of the same account twice are dropped. Whom an account turns to first is random.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from simulation.arrays import Floats, Ints, Rows, running, weighted
+from simulation.people import People
+from simulation.settings import Ties
+
+
+@dataclass
+class Graph:
+    """Whom every account follows, closest first: `follows[start[a]:start[a + 1]]`.
+
+    Shapes: start (n + 1,), follows (edges,), followers (n,) counts.
+    """
+
+    start: Ints
+    follows: Rows
+    followers: Ints
+
+    def __len__(self) -> int:
+        return len(self.start) - 1
+
+    def degrees(self) -> Ints:
+        """How many accounts each follows."""
+        return np.diff(self.start)
+
+    def turn_to(self, accounts: Ints, uniform: Floats, closeness: float) -> Ints:
+        """For each of `accounts` one it follows, by closeness; -1 for those who follow nobody.
+
+        The rank among those followed has weight k to minus `closeness` (a continuous power law on [1, d + 1), rounded
+        down, by its inverse distribution function).
+        """
+        degree = self.start[accounts + 1] - self.start[accounts]
+        top = degree + 1.0
+        if abs(closeness - 1) < 1e-9:
+            rank = top**uniform
+        else:
+            power = 1 - closeness
+            rank = (1 + uniform * (top**power - 1)) ** (1 / power)
+        index = self.start[accounts] + np.minimum(rank.astype(np.int64) - 1, degree - 1)
+        found: Ints = np.where(degree > 0, self.follows[np.minimum(index, len(self.follows) - 1)], -1).astype(np.int64)
+        return found
+
+
+def build(people: People, ties: Ties, rng: np.random.Generator) -> Graph:
+    """The graph that these people make."""
+    n = len(people)
+    source = np.repeat(np.arange(n), people.following)
+    target = choose(people, ties, source, rng)
+    back = rng.random(len(source)) < ties.back
+    edges = np.unique(np.concatenate((source * n + target, target[back] * n + source[back])))
+    source, target = edges // n, edges % n
+    keep = source != target
+    return closest_first(source[keep], target[keep], n, rng)
+
+
+def choose(people: People, ties: Ties, source: Ints, rng: np.random.Generator) -> Ints:
+    """Whom each choice falls on: inside the chooser's community or anywhere, by fame. Shape of `source`."""
+    order = np.argsort(people.community, kind="stable")
+    total = running(people.fame[order])
+    first = np.searchsorted(people.community[order], np.arange(int(people.community.max()) + 2))
+    inside = rng.random(len(source)) < ties.inside
+    own = people.community[source]
+    low = np.where(inside, first[own], 0)
+    high = np.where(inside, first[own + 1], len(people))
+    return order[weighted(total, low, high, rng.random(len(source)))]
+
+
+def closest_first(source: Ints, target: Ints, n: int, rng: np.random.Generator) -> Graph:
+    """The graph of these distinct edges, in a random order of closeness."""
+    order = np.lexsort((rng.random(len(source)), source))
+    start = np.zeros(n + 1, np.int64)
+    np.cumsum(np.bincount(source, minlength=n), out=start[1:])
+    return Graph(start, target[order].astype(np.int32), np.bincount(target, minlength=n))
+
+
+def knit(graph: Graph, circle: Ints, share: float, rng: np.random.Generator) -> None:
+    """Turn `share` of the closest ties of the accounts in `circle` towards each other, in place.
+
+    Whoever gains a follower inside loses one outside and the other way round: an edge a -> x of a member and an edge
+    y -> b to a member become a -> b and y -> x. So nobody's number of followed accounts or followers changes, and only
+    who the ends are does (degree-preserving edge switching, Maslov and Sneppen 2002).
+    """
+    if len(circle) < 2 or share <= 0:
+        return
+    inside = np.zeros(len(graph), bool)
+    inside[circle] = True
+    incoming = np.flatnonzero(inside[graph.follows])
+    owners = np.searchsorted(graph.start, incoming, side="right") - 1
+    free = [(int(i), int(o)) for i, o in zip(incoming, owners, strict=True) if not inside[o]]
+    rng.shuffle(free)
+    by_member: dict[int, list[tuple[int, int]]] = {}
+    for index, owner in free:
+        by_member.setdefault(int(graph.follows[index]), []).append((index, owner))
+    for a in rng.permutation(circle).tolist():
+        low, high = int(graph.start[a]), int(graph.start[a + 1])
+        wanted = min(round(share * np.sqrt(high - low) * 2), high - low, len(circle) - 1)
+        mine = set(graph.follows[low:high].tolist())
+        for position, b in zip(range(low, low + wanted), rng.permutation(circle).tolist(), strict=False):
+            if b == a or b in mine or inside[graph.follows[position]] or not by_member.get(b):
+                continue
+            edge, y = by_member[b].pop()
+            x = int(graph.follows[position])
+            if y == x or x in graph.follows[graph.start[y] : graph.start[y + 1]]:
+                continue
+            graph.follows[position], graph.follows[edge] = b, x
+            mine.add(b)
