@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final
 
-from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka import ConsumerRebalanceListener, KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.coordinator.assignors.range import RangePartitionAssignor
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, KafkaTimeoutError
 
 from streaming.kafka import trouble
 from streaming.settings import KafkaConfig
@@ -33,8 +33,8 @@ DELIVERY_MS: Final = 30_000
 LARGEST_REQUEST_BYTES: Final = 8 << 20
 """As large as a record of `observations` may be (`topics.LARGEST_RECORD_BYTES`)."""
 
-FETCH_BYTES: Final = 8 << 20
-"""Per fetch of the observation log: at least one of its largest records, about sixteen usual ones."""
+FETCH_BYTES: Final = 4 << 20
+"""Compressed bytes per fetch of our own topics: about eight of the largest batches. A larger record still comes."""
 
 TRANSACTION_MS: Final = 60_000
 """The broker aborts a transaction left open for this long; a successor ends it at once anyway."""
@@ -92,12 +92,30 @@ class Clients:
             partition_assignment_strategy=[CooperativeStickyAssignor if sticky else RangePartitionAssignor],
         )
 
+    def subscribe(self, consumer: KafkaConsumer, topics: list[str], listener: ConsumerRebalanceListener) -> None:
+        """Let a member take its share of `topics`, which exist.
+
+        A member that deals out partitions before it has heard of a topic deals none of it, and nothing would make the
+        group deal again: hence the wait for the metadata of topics that were made a moment ago.
+
+        Raises:
+            BrokerError: the broker does not know the topics.
+        """
+        consumer.subscribe(topics, listener=listener)
+        deadline = time.monotonic() + CALL_MS / 1000
+        with self.explained("waiting for the topics"):
+            while not all(consumer.partitions_for_topic(topic) for topic in topics):
+                if time.monotonic() > deadline:
+                    raise KafkaTimeoutError(f"no metadata of {', '.join(topics)}")
+                time.sleep(0.05)
+
     def reader(self, *, group: str | None = None, records: int = 100, committed: bool = False) -> KafkaConsumer:
         """A consumer for partitions assigned by hand; with `group` it can read and commit that group's offsets."""
         return self._consumer(
             group_id=group,
             max_poll_records=records,
             max_partition_fetch_bytes=FETCH_BYTES,
+            fetch_max_bytes=FETCH_BYTES,
             isolation_level="read_committed" if committed else "read_uncommitted",
         )
 

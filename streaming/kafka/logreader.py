@@ -20,8 +20,9 @@ from streaming.observations import NO_TIME, Batch, End, Entry, Idle, decode
 AHEAD_MS: Final = 600_000
 """Event time that a partition may be read ahead of the slowest: ten minutes of events fit into memory anywhere."""
 
-POLL_ENTRIES: Final = 20
-"""Entries per poll: at most 10 MiB of batches."""
+POLL_ENTRIES: Final = 1_000_000
+"""Entries per poll: all that a fetch brought. kafka-python 3.0.12 can lose sight of the rest of a partition's records
+that were fetched, in part handed out, and then paused: it waits for them for ever."""
 
 _OVER: Final = 2**62
 

@@ -171,7 +171,6 @@ class ScoreStage:
                 "[kafka] topic_prefix"
             )
         self._ended.add(place)
-        self._source.pause(place)
 
     # What comes
 
@@ -270,7 +269,6 @@ class ScoreStage:
         if not self._writer.failed and not self._writer.ahead(place):
             log.info("%s-%d is over at offset %d", place.topic, place.partition, offset)
             self._ended.add(place)
-            self._source.pause(place)
 
     def _all_done(self) -> bool:
         ours = [place for place in self._source.next if place.topic == self._topics.posts]

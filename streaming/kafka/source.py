@@ -60,7 +60,7 @@ class Source:
         self._membership = Membership()
         self._handled = -1
         self._consumer: KafkaConsumer = clients.member(group, records)
-        self._consumer.subscribe(topics, listener=self._membership)
+        clients.subscribe(self._consumer, topics, self._membership)
         self._holes: dict[TopicPartition, int] = {}
         self._astray = False
         self.next: dict[TopicPartition, int] = {}
@@ -166,10 +166,6 @@ class Source:
             self.next[place] = offsets[place]
             self._holes.pop(place, None)
         self._place(self.next)
-
-    def pause(self, place: TopicPartition) -> None:
-        """Read no more of `place`."""
-        self._consumer.pause(place)
 
     def ends(self, places: list[TopicPartition]) -> dict[TopicPartition, int] | None:
         """End offsets as the broker says now; None while it is away."""

@@ -96,11 +96,9 @@ class LogTail:
         consumer = self._consumer
         if consumer is None or not places:
             return
-        wanted = set(places)
-        consumer.pause(*(place for place in self._places if place not in wanted))
-        consumer.resume(*places)
         for place in self._places:
-            # A client without a position for each of its partitions would refuse to poll at all.
+            # A client without a position for each of its partitions would refuse to poll at all. Nothing is paused:
+            # see `logreader.POLL_ENTRIES`.
             start = max(firsts[place], ends[place] - LOOK_BACK, 0)
             consumer.seek(place, max(start, min(self.tails[place.partition].next, ends[place])))
         deadline = time.monotonic() + READ_S

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from tests.streaming.kafka.bench import Deployment, last_revisions
-from tests.streaming.kafka.streams import stream
+from tests.streaming.kafka.brokers import Broker
+from tests.streaming.kafka.streams import shuffled, stream
 from tests.streaming.kafka.tiny import expected
 
 pytestmark = pytest.mark.kafka
@@ -18,3 +21,83 @@ def test_a_worker_processes_a_bounded_topic_and_exits(deployment: Deployment) ->
     worker = deployment.tiny()
     assert worker.wait() == 0, worker.said()
     assert last_revisions(deployment.alerts()) == expected(events)
+
+
+def test_three_workers_share_four_partitions_of_a_trickle_that_arrives_out_of_order(
+    apache: Broker, deployment: Deployment
+) -> None:
+    events = stream(600, seed=1)
+    deployment.create(deployment.topics.posts, 4)
+    workers = [deployment.tiny(exit_s=6.0) for _ in range(3)]
+    for worker in workers:
+        worker.wait_for("owns")
+    deployment.write(shuffled(events, within_ms=59_000), partitions=4, pause_s=0.004)
+    for worker in workers:
+        assert worker.wait() == 0, worker.said()
+    assert last_revisions(deployment.alerts()) == expected(events)
+
+
+def test_one_record_at_a_time_from_unkeyed_partitions_gives_the_same(deployment: Deployment) -> None:
+    events = stream(300, seed=2)
+    deployment.create(deployment.topics.posts, 4)
+    deployment.write(events, partitions=4, keyed=False)
+    worker = deployment.tiny(kafka={"poll_records": 1})
+    assert worker.wait() == 0, worker.said()
+    assert last_revisions(deployment.alerts()) == expected(events)
+
+
+@pytest.mark.parametrize("standby", ["cold", "warm"])
+def test_a_standby_takes_over_a_killed_active_process_without_a_gap(
+    apache: Broker, deployment: Deployment, standby: str
+) -> None:
+    """The expert never answers twice the same, so only the journal lets the successor repeat what was committed."""
+    events = stream(900, seed=3)
+    deployment.create(deployment.topics.posts, 2)
+    fast: dict[str, object] = {"session_timeout_s": 2, "standby": standby}
+    score = deployment.tiny("score", 8.0)
+    first = deployment.tiny("assess", expert="random", kafka=fast, state={"snapshot_every_s": 1})
+    first.wait_for("took over")
+    second = deployment.tiny("assess", expert="random", kafka=fast, state={"snapshot_every_s": 1})
+    deployment.write(events[:500], partitions=2)
+    deadline = time.monotonic() + 30
+    while not deployment.alerts():
+        assert time.monotonic() < deadline, first.said()
+    first.kill()
+    deployment.write(events[500:], partitions=2)
+    second.wait_for(f"took over {standby}")
+    assert second.wait() == 0, second.said()
+    assert score.wait() == 0, score.said()
+    alerts = deployment.alerts()
+    assert {name: len(revisions) for name, revisions in alerts.items()} == {
+        name: alert["revision"] for name, alert in expected(events).items()
+    }
+    last_revisions(alerts)
+
+
+def test_a_worker_asked_to_stop_leaves_a_snapshot_and_the_next_goes_on_from_it(deployment: Deployment) -> None:
+    events = stream(600, seed=4)
+    deployment.create(deployment.topics.posts, 1)
+    deployment.write(events[:400], partitions=1)
+    first = deployment.tiny(exit_s=None)
+    first.wait_for("took over")
+    deadline = time.monotonic() + 30
+    while not deployment.alerts():
+        assert time.monotonic() < deadline, first.said()
+    assert first.end() == 0, first.said()
+    assert list((deployment.folder / "state").glob("*/snapshot-*")), first.said()
+    deployment.write(events[400:], partitions=1)
+    second = deployment.tiny()
+    assert second.wait() == 0, second.said()
+    assert last_revisions(deployment.alerts()) == expected(events)
+
+
+def test_a_closed_log_is_refused_by_whoever_did_not_ask_to_close_it(deployment: Deployment) -> None:
+    events = stream(50)
+    deployment.create(deployment.topics.posts, 1)
+    deployment.write(events, partitions=1)
+    assert deployment.tiny().wait() == 0
+    again = deployment.tiny()
+    assert again.wait() == 0, again.said()
+    refused = deployment.tiny(exit_s=None)
+    assert refused.wait() == 1
+    assert "is closed" in refused.said()
