@@ -86,7 +86,7 @@ class AccountAlerts:
 
         Args:
             changed: rows whose evidence or flag may have changed.
-            forced: rows whose alert shows something that was deleted, or was decided upon.
+            forced: rows whose alert shows something that was deleted.
         """
         shared = self._shared
         accounts, evidence = shared.accounts, shared.evidence

@@ -36,7 +36,8 @@ class Alert(msgspec.Struct):
 
     `account` is whose it is ("" for groups and after a deletion); `members` (names) and `shown` (keys of the quoted
     events) are of the last revision; `evidence` the values (nats) that decide whether another revision is due; `bar`
-    the evidence below which a decision keeps the alert away; `flag` the account's flag when it was withdrawn.
+    the evidence below which the decision in force (`verdict`) keeps the alert away; `flag` the account's flag when a
+    decision took it.
     """
 
     id: str
@@ -50,6 +51,7 @@ class Alert(msgspec.Struct):
     members: list[str] = []
     shown: list[bytes] = []
     bar: float = float("-inf")
+    verdict: str | None = None
     flag: tuple[int, int] | None = None
     opened: int = 0
 

@@ -1,11 +1,12 @@
 """Whether a group, as a group, is driven by machines: the second of the two statements that make a campaign.
 
 The statistic is the mean, over the group's members with text, of what their own text and behaviour say (nats, bounded
-like a total, without the coordination part, which is derived from it). It is held against groups of people of that size. What is known of
-people are the running maxima of the calibration people, with mean m and standard deviation s; a running maximum is at
-least the present value, so this errs on the side of people. Members of a real community are alike (language, topic,
-style), and what they share does not average out: with correlation r, the mean of k of them has variance
-s^2 (r + (1 - r) / k). The threshold is m + z s sqrt(r + (1 - r) / k), z the normal quantile of 1 - `target_fdr`.
+like a total, without the coordination part, which is derived from it). It is held against groups of people of that
+size. What is known of people are the running maxima of the calibration people, with mean m and standard deviation s; a
+running maximum is at least the present value, so this errs on the side of people. Members of a real community are alike
+(language, topic, style), and what they share does not average out: with correlation r, the mean of k of them has
+variance s^2 (r + (1 - r) / k). The threshold is m + z s sqrt(r + (1 - r) / k), z the normal quantile of
+1 - `target_fdr`.
 
 A mean can be carried by two loud members, so at least half of the members with text must show evidence above zero.
 """

@@ -34,7 +34,7 @@ class Rulings:
         """Let decisions take effect.
 
         Returns:
-            Rows whose account alert, and ids of group alerts whose next revision is due; rows flagged again.
+            Rows whose flag, and ids of group alerts whose next revision is to be looked at; rows flagged again.
         """
         parsed = [parse(body) for body in bodies]
         self.unreadable += sum(decision is None for decision in parsed)
@@ -45,18 +45,21 @@ class Rulings:
             alert = self._book.get(alert_id)
             of_group = alert is not None and alert.kind != "account"
             name = account if account is not None else (alert.account if alert is not None and not of_group else "")
-            if of_group:
-                alerts.add(alert_id)
             if name:
+                before = self._bars.get(name, _NO_BAR)
                 row = self._rule(name)
+                if of_group and self._bars.get(name, _NO_BAR) != before:
+                    alerts.add(alert_id)
                 if row is not None:
                     rows.add(row)
                     if self._restore(row, name):
                         again.add(row)
-            elif alert is not None and of_group and account is None:
+            elif alert is not None and of_group:
                 verdict = self._decisions.holds(alert_id)
-                nats = alert.evidence[-1] if alert.evidence else 0.0
-                alert.bar = self._bar(verdict, nats, alert.bar)
+                if verdict != alert.verdict:
+                    nats = alert.evidence[-1] if alert.evidence else 0.0
+                    alert.verdict, alert.bar = verdict, self._bar(verdict, nats, alert.bar)
+                    alerts.add(alert_id)
         return rows, alerts, again
 
     @staticmethod

@@ -93,8 +93,7 @@ class TickWork:
         )
         records, pages = [*records, *new], [*pages, *new_pages]
         changed_rows = np.unique(np.concatenate([*changed, np.array(sorted(ruled), np.int64)]))
-        forced = ruled | self._accounts_showing(done)
-        new, new_pages = self._account_alerts.settle(tick_ms, changed_rows.tolist(), forced)
+        new, new_pages = self._account_alerts.settle(tick_ms, changed_rows.tolist(), self._accounts_showing(done))
         records, pages = [*records, *new], [*pages, *new_pages]
         gone = [Gone(name, None) for name in sorted(done.forgotten_names)]
         summaries = self._tell(changed_rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -15,6 +16,9 @@ from detector.bundle import Models
 from detector.text.cheap import CheapText
 from detector.text.reading import MINHASH_DIM, READING, Readings, TextAbstain
 from detector.thresholds import Thresholds
+from graph.coordination import CampaignTick, Ended
+from graph.evidence import Edge
+from graph.touches import Touch
 
 PEOPLE = np.linspace(-3.0, 3.0, 199)
 """Running maxima of 199 people: a target_fpr of 0.01 puts the threshold at about 2.97 nats."""
@@ -78,3 +82,60 @@ def models(expert: Any = None, languages: frozenset[str] = frozenset({"en"})) ->
     thresholds = Thresholds.of({"people": PEOPLE}, 100, languages, "1")
     versions = {"text": "fake@1", "account": "fake@1", "thresholds": "thresholds@1"}
     return Models(cast(CheapText, WordCounter()), expert, cast(AccountModel, MeanModel()), thresholds, versions)
+
+
+@dataclass
+class ScriptedGroup:
+    """A group as `graph` gives it."""
+
+    id: str
+    members: list[int]
+    number: int = 1
+    log_e: float = 20.0
+    hypothesis: int = 1
+    accepted: bool = True
+    since_ms: int = 0
+
+
+class ScriptedCoordination:
+    """Coordination that knows its groups: id -> names of the members, from a time on.
+
+    `script` is [(ms since 1970, {id: names}, {id: the id it is merged into})], in order of time.
+    """
+
+    def __init__(self, script: list[tuple[int, dict[str, list[str]], dict[str, str]]]) -> None:
+        self.script = script
+        self._rows: set[int] = set()
+        self._groups: dict[str, ScriptedGroup] = {}
+        self._log_e = 20.0
+
+    def add(self, touches: Sequence[Touch]) -> None:
+        self._rows.update(touch.account for touch in touches)
+
+    def tick(self, at_ms: int, names: Any, languages: Any, *, end: bool) -> CampaignTick:
+        rows = {names(row): row for row in self._rows}
+        accepted: list[str] = []
+        ended: list[Ended] = []
+        while self.script and self.script[0][0] <= at_ms:
+            since, groups, merged = self.script.pop(0)
+            accepted += [name for name in groups if name not in self._groups]
+            ended = [Ended(name, 20.0, 1, True, into) for name, into in merged.items()]
+            self._groups = {
+                name: ScriptedGroup(name, [rows[each] for each in members if each in rows], since_ms=since)
+                for name, members in groups.items()
+            }
+        return CampaignTick(at_ms, 0, [], accepted, ended)
+
+    def groups(self) -> list[ScriptedGroup]:
+        return list(self._groups.values())
+
+    def edges_within(self, members: Sequence[int], limit: int) -> list[Edge]:
+        return [Edge(members[0], other, "link", 3, 0.1, 9.0, ("https://a.example/1",)) for other in members[1:]]
+
+    def forget_account(self, row: int) -> None:
+        self._rows.discard(row)
+        for group in self._groups.values():
+            group.members = [member for member in group.members if member != row]
+
+    def forget_event(self, row: int, at_ms: int) -> None:
+        pass

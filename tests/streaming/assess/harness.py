@@ -7,19 +7,21 @@ import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
-from typing import Any
+from typing import Any, cast
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from detector.bundle import Models
-from detector.errors import LogError
+from graph.coordination import Coordination
 from streaming.assess import Assess, AssessSettings, ExpertRequest, Gone, TickOutput
 from streaming.assess.snapshot import read, write
 from streaming.observations import Batch, End, Entry, Feedback, Observation
 from streaming.records import SourceRecord
 from streaming.score import Scorer
 from tests.streaming import builders
+from tests.streaming.assess.fakes import ScriptedCoordination
 from tests.streaming.assess.fakes import models as fake_models
 
 SETTINGS = AssessSettings(tick_s=60, campaign_tick_s=600, expert_texts_per_s=0.05)
@@ -37,10 +39,9 @@ def logs(
 ) -> list[list[Entry]]:
     """The logs of some partitions: every observation in one of them, in batches of random lengths, closed."""
     spread: list[list[Observation]] = [[] for _ in range(partitions)]
-    for number, seen in enumerate(observations):
+    for seen in observations:
         place = sum(seen.account.encode()) % partitions if keyed else cuts.randrange(partitions)
         spread[place].append(_at(seen, len(spread[place])))
-        del number
     result: list[list[Entry]] = []
     for number, held in enumerate(spread):
         entries: list[Entry] = []
@@ -55,7 +56,6 @@ def logs(
 
 
 def _at(seen: Observation, offset: int) -> Observation:
-    import msgspec
 
     return msgspec.structs.replace(seen, offset=offset)
 
@@ -151,14 +151,18 @@ def play(
     *,
     snapshots: Iterable[int] = (),
     lazy: bool = False,
+    coordination: ScriptedCoordination | None = None,
 ) -> Played:
     """Feed entries and run every due tick.
 
     Args:
         snapshots: numbers of entries after which the state is written, and a fresh machine goes on from it.
         lazy: run ticks only at the end.
+        coordination: instead of the real one.
     """
     played = Played(begin(settings, partitions, bundle))
+    if coordination is not None:
+        played.assess._groups.coordination = cast(Coordination, coordination)
     places = set(snapshots)
     for number, entry in enumerate(entries):
         played.assess.feed(entry)

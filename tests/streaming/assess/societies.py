@@ -1,4 +1,4 @@
-"""Small made-up streams with everything in them: people, machines that act together, deletions, copies, hostile names."""
+"""Small made-up streams: people, machines that act together, deletions, copies."""
 
 from __future__ import annotations
 
@@ -10,7 +10,28 @@ from tests.streaming.builders import event
 MINUTE = 60_000
 HOUR = 60 * MINUTE
 
-_WORDS = "the day was long and we went home by train to see what rain had left of our small garden".split()
+_WORDS = [
+    "the",
+    "day",
+    "was",
+    "long",
+    "and",
+    "we",
+    "went",
+    "home",
+    "by",
+    "train",
+    "to",
+    "see",
+    "what",
+    "rain",
+    "had",
+    "left",
+    "of",
+    "our",
+    "small",
+    "garden",
+]
 
 
 def text(chance: random.Random, tilt: float) -> str:
@@ -22,7 +43,9 @@ def text(chance: random.Random, tilt: float) -> str:
     return " ".join(words)
 
 
-def society(seed: int, *, people: int = 12, machines: int = 4, hours: float = 6.0, events: int = 250) -> list[dict[str, Any]]:
+def society(
+    seed: int, *, people: int = 12, machines: int = 4, hours: float = 6.0, events: int = 250
+) -> list[dict[str, Any]]:
     """Events in order of time; some are deletions, some repeat an earlier one."""
     chance = random.Random(seed)
     made: list[dict[str, Any]] = []
@@ -31,7 +54,9 @@ def society(seed: int, *, people: int = 12, machines: int = 4, hours: float = 6.
     for number, at in enumerate(times):
         name = chance.choice(names)
         machine = name.startswith("m")
-        kind = chance.choices(["post", "reply", "repost", "like", "quote", "follow", "delete"], [6, 3, 3, 3, 1, 1, 0.5])[0]
+        kind = chance.choices(
+            ["post", "reply", "repost", "like", "quote", "follow", "delete"], [6, 3, 3, 3, 1, 1, 0.5]
+        )[0]
         more: dict[str, Any] = {}
         earlier = chance.choice(made) if made else None
         if kind in ("post", "reply", "quote"):
@@ -47,7 +72,11 @@ def society(seed: int, *, people: int = 12, machines: int = 4, hours: float = 6.
             more["target"] = chance.choice(own)["id"] if own else "nothing"
         made.append(event(name, at=at, id=f"e{number}", kind=kind, lang="en", **more))
         if chance.random() < 0.04:
-            made.append({**made[-1], "text": "a later copy of the same event in other words"} if "text" in made[-1] else made[-1])
+            made.append(
+                {**made[-1], "text": "a later copy of the same event in other words"}
+                if "text" in made[-1]
+                else made[-1]
+            )
     made.append(event("p0", at=times[-1] + 1, id="gone", kind="delete_account"))
     return made
 
@@ -56,3 +85,33 @@ def shuffled(items: list[dict[str, Any]], seed: int, lateness_ms: int) -> list[d
     """The same events in another order of arrival, none later than the lateness allows."""
     chance = random.Random(seed)
     return sorted(items, key=lambda item: item["at"] + chance.random() * lateness_ms * 0.99)
+
+
+def campaign(
+    seed: int, *, people: int = 60, machines: int = 6, hours: float = 12.0, rounds: int = 30, tilt: float = 0.8
+) -> list[dict[str, Any]]:
+    """People who share what is popular, and a few accounts that push the same fresh link every half hour."""
+    chance = random.Random(seed)
+    made = []
+    for number in range(people * 12):
+        popular = int(chance.paretovariate(0.8)) % 400
+        made.append(
+            event(
+                f"p{chance.randrange(people)}",
+                at=chance.randrange(int(hours * HOUR)),
+                id=f"p{number}",
+                lang="en",
+                text=text(chance, -0.5),
+                urls=[f"https://news.example/{popular}"],
+            )
+        )
+    for turn in range(rounds):
+        start = int((turn + 0.5) * hours * HOUR / rounds)
+        for machine in range(machines):
+            if chance.random() < 0.8:
+                at = start + chance.randrange(5 * MINUTE)
+                urls = [f"https://push.example/{turn}"]
+                made.append(
+                    event(f"m{machine}", at=at, id=f"m{turn}-{machine}", lang="en", text=text(chance, tilt), urls=urls)
+                )
+    return sorted(made, key=lambda item: int(item["at"]))

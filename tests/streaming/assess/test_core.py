@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from detector.errors import LogError
 from streaming.assess import AssessSettings
 from tests.streaming.assess import harness, societies
 
@@ -95,5 +96,5 @@ def test_without_any_event_nothing_runs() -> None:
 
 
 def test_settings_that_shape_history_must_be_those_of_the_snapshot() -> None:
-    with pytest.raises(harness.LogError, match="duplicate_window_s"):
+    with pytest.raises(LogError, match="duplicate_window_s"):
         harness.through_disk(PLAIN.assess, AssessSettings(duplicate_window_s=1))

@@ -1,0 +1,146 @@
+"""Deletions and duplicates, settled when an event's turn comes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from streaming.assess import AssessSettings
+from tests.streaming.assess import harness
+from tests.streaming.assess.harness import Played
+from tests.streaming.builders import batch, end, event
+
+ROBOT = "robot robot robot said the old robot"
+MINUTE = 60_000
+
+
+def run(*items: dict[str, Any], settings: AssessSettings = harness.SETTINGS) -> Played:
+    observed = harness.score(items)
+    return harness.play([batch(observed), end(len(observed))], settings)
+
+
+def posts(account: str, count: int, *, start: int = 0, text: str = ROBOT) -> list[dict[str, Any]]:
+    return [
+        event(account, at=start + i * MINUTE, id=f"{account}{start}-{i}", text=text, lang="en") for i in range(count)
+    ]
+
+
+def kept_texts(played: Played, account: str) -> list[str]:
+    assess = played.assess
+    row = assess._accounts.find(account)
+    return [] if row is None else [text.id for text in assess._texts.of(row)]
+
+
+def test_the_earliest_copy_wins_whichever_was_read_first() -> None:
+    early, late = event(at=0, id="x", text="human human human here"), event(at=1000, id="x", text=ROBOT)
+    for items in ((early, late), (late, early)):
+        played = run(*items)
+        assert played.assess.counts.accepted == played.assess.counts.duplicate == 1
+        assert played.scores()["ann"]["llr"]["text"] < 0
+
+
+def test_copies_beyond_the_window_are_events_of_their_own() -> None:
+    settings = AssessSettings(duplicate_window_s=60)
+    played = run(event(at=0, id="x"), event(at=60_000, id="x"), event(at=60_001, id="x"), settings=settings)
+    assert (played.assess.counts.accepted, played.assess.counts.duplicate) == (2, 1)
+
+
+def test_the_same_id_of_another_account_is_another_event() -> None:
+    played = run(event("a", id="x"), event("b", id="x"))
+    assert played.assess.counts.accepted == 2
+
+
+def test_a_deleted_text_is_gone_and_the_statistics_stay() -> None:
+    items = posts("ann", 3)
+    played = run(*items, event(at=5 * MINUTE, id="d", kind="delete", target="ann0-1"))
+    assert kept_texts(played, "ann") == ["ann0-0", "ann0-2"]
+    row = played.scores()["ann"]
+    assert row["posts"] == 3
+    assert row["llr"]["text"] == run(*items).scores()["ann"]["llr"]["text"]
+
+
+def test_nobody_else_can_delete_an_event() -> None:
+    played = run(*posts("ann", 2), event("eve", at=5 * MINUTE, id="d", kind="delete", target="ann0-1"))
+    assert len(kept_texts(played, "ann")) == 2
+
+
+def test_a_target_that_comes_after_its_deletion_counts_and_does_nothing_else() -> None:
+    played = run(event(at=0, id="d", kind="delete", target="x"), event(at=1000, id="x", text=ROBOT, lang="en"))
+    row = played.scores()["ann"]
+    assert played.assess.counts.accepted == 2
+    assert row["posts"] == 1
+    assert row["llr"]["total"] == 0.0
+    assert kept_texts(played, "ann") == []
+
+
+def test_a_deletion_is_forgotten_after_the_window() -> None:
+    late = event(at=3_601_000, id="x", text=ROBOT, lang="en")
+    assert run(event(at=0, id="d", kind="delete", target="x"), late).scores()["ann"]["llr"]["text"] > 0
+
+
+def test_a_deleted_account_has_no_row_no_texts_and_an_alert_that_names_nobody() -> None:
+    played = run(*posts("ann", 8), event(at=20 * MINUTE, id="d", kind="delete_account"), event("bob", at=30 * MINUTE))
+    assert list(played.scores()) == ["bob"]
+    assert [each.account for each in played.gone()] == ["ann"]
+    first, last = played.alerts()[0], played.alerts()[-1]
+    assert (first["status"], last["status"]) == ("open", "withdrawn")
+    assert last["revision"] == len(played.alerts())
+    assert "ann" not in str(last)
+    assert last["members"] == last["posts"] == []
+    pages = [key for output in played.outputs for key, body in output.details if body is None]
+    assert pages == [f"{first['id']}/1"]
+    assert "ann" not in str(harness.picture(played.assess)["accounts"])
+
+
+def test_what_a_deleted_account_does_within_the_window_counts_and_does_nothing_else() -> None:
+    played = run(
+        *posts("ann", 3),
+        event(at=5 * MINUTE, id="d", kind="delete_account"),
+        event(at=6 * MINUTE, id="late", text=ROBOT, lang="en"),
+    )
+    row = played.scores()["ann"]
+    assert row["posts"] == 1
+    assert row["llr"]["total"] == 0.0
+
+
+def test_an_account_may_begin_again_after_the_window() -> None:
+    played = run(
+        *posts("ann", 3), event(at=5 * MINUTE, id="d", kind="delete_account"), *posts("ann", 1, start=7_200_000)
+    )
+    row = played.scores()["ann"]
+    assert row["posts"] == 1
+    assert row["llr"]["text"] > 0
+
+
+def test_events_before_a_deletion_in_the_same_tick_leave_nothing() -> None:
+    played = run(
+        *[event(at=i, id=str(i), text=ROBOT, lang="en") for i in range(9)], event(at=9, id="d", kind="delete_account")
+    )
+    assert played.scores() == {}
+    assert played.alerts() == []
+    assert played.assess.counts.accepted == 10
+
+
+def test_a_quoted_text_that_is_deleted_leaves_the_alert_at_once() -> None:
+    played = run(*posts("ann", 6), event(at=9 * MINUTE, id="d", kind="delete", target="ann0-2"))
+    shown = [[post["id"] for post in alert["posts"]] for alert in played.alerts()]
+    assert any("ann0-2" in ids for ids in shown)
+    assert "ann0-2" not in shown[-1]
+
+
+def test_deleting_what_never_was_is_accepted() -> None:
+    played = run(
+        event(id="a", kind="delete", target="none"),
+        event("bob", id="b", kind="delete_account"),
+        event(id="c", kind="delete"),
+    )
+    assert played.assess.counts.accepted == 3
+    assert list(played.scores()) == ["ann"]
+
+
+def test_traces_of_a_deleted_event_leave_the_window() -> None:
+    shared = {"urls": ["https://a.example/1"], "lang": "en", "text": "human here"}
+    items = [event(name, at=i, id=name, **shared) for i, name in enumerate("abc")]
+    assert len(run(*items).assess._groups.edges_within([0, 1])) > 0
+    played = run(*items, event("b", at=MINUTE * 20, id="d", kind="delete", target="b"))
+    assert played.assess._groups.edges_within([0, 1]) == []
+    assert played.assess._groups.edges_within([0, 2]) != []
