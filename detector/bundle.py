@@ -8,7 +8,7 @@ from typing import Final
 
 from detector.account.model import AccountModel
 from detector.text.cheap import CheapText
-from detector.text.minilm import MiniLmExpert
+from detector.text.minilm import MiniLMExpert
 from detector.text.protocol import Expert
 from detector.thresholds import Thresholds
 
@@ -37,7 +37,7 @@ def load_models(directory: Path | None = None) -> Models:
     text = CheapText.load(place)
     account = AccountModel.load(place)
     thresholds = Thresholds.load(place)
-    expert = MiniLmExpert.load(place) if (place / "expert.json").exists() else None
+    expert = MiniLMExpert.load(place) if (place / "expert.json").exists() else None
     versions = {
         "text": f"{text.name}@{text.version}",
         "account": f"{account.name}@{account.version}",

@@ -28,6 +28,7 @@ from streaming.kafka.outbox import Outbox
 from streaming.kafka.replica import Core, Replica
 from streaming.kafka.snapshots import Place, Snapshots
 from streaming.kafka.topics import Topics
+from streaming.metering import AssessMeter
 from streaming.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -67,6 +68,7 @@ class AssessStage:
     ) -> None:
         self._expert, self._closing = expert, closing
         self._metrics, self._health, self._clock = metrics, health, clock
+        self._meter = AssessMeter(metrics)
         self._warm = config.kafka.standby == "warm"
         self._snapshot_every_s = config.state.snapshot_every_s
         self._snapshots = Snapshots(Path(config.state.dir), topics.prefix)
@@ -76,7 +78,7 @@ class AssessStage:
         self._committed: int | None = None
         self._journal_offset = -1
         self._snapshot_tick: int | None = None
-        self._snapshot_at = self._looked_at = self._held_at = clock()
+        self._snapshot_at = self._looked_at = self._held_at = self._measured_at = clock()
         self._replay: tuple[int, int] | None = None
         self.active = False
         self.done = False
@@ -150,6 +152,8 @@ class AssessStage:
         else:
             replica.restore()
             self._metrics.restore("beginning" if replica.place is None else "snapshot")
+        assert replica.core is not None
+        self._meter.already_told(replica.core.ordering)
         journal = replica.journal.journal
         if journal.last is not None and journal.last.ended:
             self._found_over()
@@ -188,6 +192,7 @@ class AssessStage:
         if entries:
             self._health.heard(self._clock())
         self._tell_progress()
+        self._measure(core)
         if core.ended():
             self._finish(core)
             return
@@ -209,6 +214,7 @@ class AssessStage:
                 self._outbox.add(output, self._clock())
             else:
                 self._replica.journal.journal.forget(output.tick_ms)
+                self._meter.already_told(core.ordering)
             if self._outbox.due(self._clock()):
                 self._write(ended=False)
 
@@ -252,13 +258,10 @@ class AssessStage:
         self._committed = tick_ms
         self._metrics.transaction("committed")
         self._health.committed(self._clock())
+        if self._replica.core is not None:
+            self._meter.committed(self._replica.core.ordering, outputs)
         for output in outputs:
-            for alert in output.alerts:
-                self._metrics.alert(alert.kind, alert.status)  # type: ignore[arg-type]
             self._metrics.decision_delay(time.time() - output.tick_ms / 1000)
-        if outputs:
-            self._metrics.size("accounts", outputs[-1].stats.accounts)
-            self._metrics.size("groups", outputs[-1].stats.groups)
 
     def _make_sure(self) -> None:
         """Find out whether the transaction that failed was committed; write it again where it was not."""
@@ -280,6 +283,12 @@ class AssessStage:
             self._note_committed(outputs, tick_ms)
         else:
             raise FencedError("another process has written outputs meanwhile")
+
+    def _measure(self, core: Core) -> None:
+        if self._clock() - self._measured_at >= LOOK_EVERY_S:
+            self._measured_at = self._clock()
+            self._meter.now(core.ordering, time.time())
+            self._metrics.lag("assess", *self._replica.log.lag(time.time()))
 
     def _tell_progress(self) -> None:
         if self._replay is None:

@@ -8,6 +8,7 @@ from typing import Final
 
 from detector.bundle import Models
 from streaming.assess.core import Assess
+from streaming.assess.ordering import Ordering
 from streaming.assess.records import Experts, TickOutput
 from streaming.assess.settings import AssessSettings
 from streaming.assess.snapshot import restore, write
@@ -22,6 +23,10 @@ class AssessCore:
 
     def __init__(self, assess: Assess) -> None:
         self.assess = assess
+
+    @property
+    def ordering(self) -> Ordering:
+        return self.assess.ordering
 
     def feed(self, entry: Entry) -> None:
         self.assess.feed(entry)

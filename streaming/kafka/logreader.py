@@ -42,6 +42,7 @@ class LogReader:
         self._times = [NO_TIME] * partitions
         self.positions = [0] * partitions
         """Next offset of every partition: everything before has been handed out."""
+        self._written_ms = 0
 
     def bounds(self) -> tuple[list[int], list[int]]:
         """(first, end) offsets of every partition.
@@ -85,9 +86,22 @@ class LogReader:
                 except LogError as error:
                     raise LogError(f"{place.topic}-{place.partition}@{record.offset}: {error}") from error
                 self.positions[place.partition] = record.offset + 1
+                self._written_ms = max(self._written_ms, record.timestamp or 0)
                 self._note(place.partition, entry)
                 yield entry
         self._pace()
+
+    def lag(self, now_s: float) -> tuple[dict[int, int], float]:
+        """Entries not yet handed out per partition, as far as the broker has told, and how old the newest read one is.
+
+        The age, in seconds, is 0 where nothing waits: a stream may be silent.
+        """
+        behind = {
+            place.partition: max(0, (self.consumer.highwater(place) or 0) - self.positions[place.partition])
+            for place in self._places
+        }
+        waits = any(behind.values()) and self._written_ms > 0
+        return behind, max(0.0, now_s - self._written_ms / 1000) if waits else 0.0
 
     def _note(self, number: int, entry: Entry) -> None:
         if isinstance(entry, Batch):

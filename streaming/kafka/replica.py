@@ -14,6 +14,7 @@ import msgspec
 from kafka import TopicPartition
 
 from detector.errors import LogError
+from streaming.assess.ordering import Ordering
 from streaming.assess.records import Experts, TickOutput
 from streaming.kafka.clients import CALL_MS, Clients
 from streaming.kafka.journal import JournalReader
@@ -28,6 +29,11 @@ log = logging.getLogger(__name__)
 
 class Core(Protocol):
     """The state machine, as far as these shells know it (`streaming.assess.core.Assess`)."""
+
+    @property
+    def ordering(self) -> Ordering:
+        """Its events in order, with the counts and watermarks that metrics show."""
+        ...
 
     def feed(self, entry: Entry) -> None: ...
 

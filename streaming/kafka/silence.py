@@ -7,6 +7,7 @@ known, and no time counts.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Collection, Mapping
 
 from kafka import TopicPartition
@@ -102,7 +103,8 @@ class Silence:
                 self._quiet.heard(place)
             else:
                 self._quiet.at_end(place, now)
-        self._metrics.lag("score", {place.partition: lag[place] for place in clocks if place in lag}, 0.0)
+        waiting = {place.partition: lag[place] for place in clocks if place in lag}
+        self._metrics.lag("score", waiting, self._source.age_s(time.time()) if any(waiting.values()) else 0.0)
         over = []
         for place in clocks:
             quiet_s = self._quiet.lasts(place, now)

@@ -65,6 +65,7 @@ class Source:
         self._astray = False
         self.next: dict[TopicPartition, int] = {}
         """Next source offset of every partition that this member owns."""
+        self._written_ms = 0
 
     def poll(self, timeout_ms: int) -> list[Taken]:
         """What came. An empty answer says nothing: while the broker is away there is no error here.
@@ -91,6 +92,10 @@ class Source:
                 return []
             return [taken for place in self.next if (taken := self._taken(place, records.get(place, []))) is not None]
 
+    def age_s(self, now_s: float) -> float:
+        """Seconds since the newest record that was read was written; 0 where none was."""
+        return max(0.0, now_s - self._written_ms / 1000) if self._written_ms else 0.0
+
     def _taken(self, place: TopicPartition, records: list[Any]) -> Taken | None:
         try:
             position = self._consumer.position(place, CALL_MS)
@@ -101,6 +106,8 @@ class Source:
             return None
         self.next[place] = position
         kept = [record for record in records if record.offset >= start]
+        if kept:
+            self._written_ms = max(self._written_ms, kept[-1].timestamp or 0)
         return Taken(place, start, position, self._holes.pop(place, 0), kept)
 
     def _take_over(self) -> None:
