@@ -21,6 +21,9 @@ LARGEST_RECORD_BYTES: Final = 8 << 20
 SEGMENT_MS: Final = "3600000"
 """Of compacted topics: only closed segments are compacted, and Kafka's default closes them after a week."""
 
+DECISIONS_MS: Final = str(90 * 86_400_000)
+"""Of `feedback`: as long as an account that falls silent is remembered. Decisions name accounts, so not for ever."""
+
 
 class Topics:
     """All names under one `topic_prefix`."""
@@ -54,12 +57,12 @@ class Topics:
         kept = log_retention(kafka, snapshots=snapshots)
         compacted = {"cleanup.policy": "compact", "segment.ms": SEGMENT_MS}
         return {
-            self.feedback: (1, {"retention.ms": "-1"}),
+            self.feedback: (1, {"retention.ms": DECISIONS_MS}),
             self.journal: (1, kept),
             self.alerts: (1, compacted),
             self.details: (1, compacted),
             self.accounts: (1, compacted),
-            self.dead_letters: (1, {}),
+            self.dead_letters: (1, {"retention.ms": str(kafka.retention_s * 1000)}),
             self.lease: (1, {}),
         }
 
