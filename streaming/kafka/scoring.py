@@ -149,9 +149,10 @@ class ScoreStage:
                     "with: start over under another [kafka] topic_prefix"
                 )
             tail = tails[place.partition]
-            if owned[place] > 0 and tail.next == 0:
+            before = self._source.committed[place]
+            if before > 0 and tail.next == 0:
                 raise LogError(
-                    f"{place.topic}-{place.partition} was read up to {owned[place]} but its observations are gone: "
+                    f"{place.topic}-{place.partition} was read up to {before} but its observations are gone: "
                     f"{self._topics.observations} was recreated; start over under another [kafka] topic_prefix"
                 )
             self._clocks[place] = Watermark(self._lateness_ms)

@@ -65,6 +65,8 @@ class Source:
         self._astray = False
         self.next: dict[TopicPartition, int] = {}
         """Next source offset of every partition that this member owns."""
+        self.committed: dict[TopicPartition, int] = {}
+        """What the group had committed when the partition came here, 0 where nothing."""
         self._written_ms = 0
 
     def poll(self, timeout_ms: int) -> list[Taken]:
@@ -129,6 +131,7 @@ class Source:
 
     def _committed(self, place: TopicPartition) -> int:
         committed: int | None = self._consumer.committed(place, timeout_ms=CALL_MS)
+        self.committed[place] = committed or 0
         return self._inside(place, committed or 0)
 
     def _inside(self, place: TopicPartition, offset: int) -> int:

@@ -149,6 +149,26 @@ class Deployment:
         finally:
             admin.close()
 
+    def delete(self, topic: str) -> None:
+        """Remove a topic."""
+        admin = KafkaAdminClient(bootstrap_servers=self.address)
+        try:
+            admin.delete_topics([topic])
+            deadline = time.monotonic() + 10
+            while topic in admin.list_topics():
+                assert time.monotonic() < deadline, f"{topic} is still there"
+                time.sleep(0.1)
+        finally:
+            admin.close()
+
+    def delete_before(self, topic: str, partition: int, offset: int) -> None:
+        """Do what retention does."""
+        admin = KafkaAdminClient(bootstrap_servers=self.address)
+        try:
+            admin.delete_records({TopicPartition(topic, partition): offset})
+        finally:
+            admin.close()
+
     def write(
         self,
         events: Iterable[dict[str, Any]],
