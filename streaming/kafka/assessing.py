@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.errors import BrokerError, FencedError, LogError
-from streaming.assess.records import ExpertRequest, TickOutput
+from streaming.assess.records import ExpertRequest, Experts, TickOutput
 from streaming.config import Config
 from streaming.health import Health
 from streaming.kafka.clients import Clients
@@ -59,7 +59,7 @@ class AssessStage:
         partitions: int,
         *,
         make: Callable[[Path | None], Core],
-        expert: Callable[[ExpertRequest], NDArray[np.int16]],
+        expert: Experts,
         settings: str,
         closing: bool,
         metrics: Metrics,

@@ -12,11 +12,9 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 from detector.bundle import Models, load_models
-from streaming.assess.records import NOT_READ, ExpertRequest
+from streaming.assess.records import Experts
 from streaming.assess.settings import AssessSettings
 from streaming.config import Config
 from streaming.endpoint import open_endpoint
@@ -28,6 +26,7 @@ from streaming.kafka.loops import Loops, Stage
 from streaming.kafka.replica import Core
 from streaming.kafka.scoring import ScoreStage
 from streaming.kafka.topics import Topics, ensure
+from streaming.local import live_experts
 from streaming.metrics import Metrics
 from streaming.score import Scorer
 
@@ -49,7 +48,7 @@ class Judgement(NamedTuple):
 
     scorer: Scorer
     make: Callable[[Path | None, int], Core]
-    expert: Callable[[ExpertRequest], NDArray[np.int16]]
+    expert: Experts
     settings: str
     models: dict[str, str]
 
@@ -66,7 +65,7 @@ def shipped(config: Config) -> Judgement:
     return Judgement(
         Scorer(models.text),
         lambda folder, partitions: make_core(settings, models, partitions, folder),
-        live_expert(models),
+        live_experts(models),
         digest(settings, models),
         models.versions,
     )
@@ -129,17 +128,6 @@ def work(config: Config, stage: StageName, exit_s: float | None, judgement: Judg
         if endpoint is not None:
             endpoint.close()
     log.info("worker ends")
-
-
-def live_expert(models: Models) -> Callable[[ExpertRequest], NDArray[np.int16]]:
-    """Has texts read by the expert, where there is one."""
-
-    def read(request: ExpertRequest) -> NDArray[np.int16]:
-        if models.expert is None or not request.texts:
-            return np.full(len(request.texts), NOT_READ, np.int16)
-        return models.expert.score(request.texts, request.langs, request.cheap)
-
-    return read
 
 
 def digest(settings: AssessSettings, models: Models) -> str:
