@@ -6,12 +6,12 @@ PIP_FLAGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-CODE := detector graph streaming training tests
+CODE := detector graph streaming training simulation tests
 
-.PHONY: help setup demo test lint typecheck format evaluate bench chaos coordinate train clean
+.PHONY: help setup demo test lint typecheck format evaluate bench bench-simulate chaos coordinate train clean
 
 help:  ## this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## */  make \1\t/' | expand -t 20
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */  make \1\t/' | expand -t 20
 
 setup: $(READY)  ## build .venv with everything in it
 
@@ -47,6 +47,9 @@ evaluate: $(READY)  ## measure a stream with known truth (STREAM=file TRUTH=file
 bench: $(READY)  ## events per second and memory on overlaid copies of a stream (STREAM=file)
 	@test -n "$(STREAM)" || { echo 'make bench STREAM=events.jsonl.gz [ARGS="--copies 160"]' >&2; exit 2; }
 	$(BIN)/python -m streaming.bench --input "$(STREAM)" $(ARGS)
+
+bench-simulate: $(READY)  ## events per second and memory of the simulator (ARGS="--accounts 100000")
+	$(BIN)/python -m simulation.bench $(ARGS)
 
 coordinate: $(READY)  ## coordinated groups in a table of touches (TABLE=file)
 	@test -n "$(TABLE)" || { echo 'make coordinate TABLE=touches.parquet' >&2; exit 2; }

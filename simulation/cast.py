@@ -17,10 +17,15 @@ from simulation.arrays import DAY_MS, Flags, Ints, Json, stream
 from simulation.crews import Crew
 from simulation.people import People
 from simulation.settings import LookAlike, Operator, Society, Tactics
+from streaming.events import format_time, parse_time
 
 ORDINARY: Final = "ordinary"
 TWIN: Final = "twin"
 FRAMED: Final = "framed"
+
+FLAGS: Final = ("automated", "scheduled", "helped", "foreign", "headline")
+"""Habits of single accounts: a declared bot; posts by a scheduler; writes with help; writes in a second language; posts
+headlines from share buttons."""
 
 DRAWS: Final = 64
 """Draws of operators' accounts of which the most even is taken."""
@@ -58,6 +63,7 @@ class Cast:
     group: list[str | None]
     twin_of: list[str | None]
     role: list[str | None]
+    since_ms: Ints  # from when on a machine writes; before, of bought accounts, a person did; 0: all the time
     campaigns: list[Campaign] = field(default_factory=list)
     crews: list[Crew] = field(default_factory=list)
     circles: list[tuple[Ints, float]] = field(default_factory=list)  # accounts to knit together, share of closest ties
@@ -73,6 +79,7 @@ class Cast:
             "slice": self.slice[account],
             "role": self.role[account],
             "twin_of": self.twin_of[account],
+            "since": format_time(int(self.since_ms[account])) if self.since_ms[account] else None,
         }
 
 
@@ -81,8 +88,8 @@ def cast(society: Society, people: People, seed: int) -> Cast:
     n = len(people)
     rng = stream(seed, "cast")
     result = Cast(
-        np.zeros(n, bool), [ORDINARY] * n, [None] * n, [None] * n, [None] * n, [None] * n,
-        flags={name: np.zeros(n, bool) for name in ("automated", "scheduled", "helped", "foreign", "headline")},
+        np.zeros(n, bool), [ORDINARY] * n, [None] * n, [None] * n, [None] * n, [None] * n, np.zeros(n, np.int64),
+        flags={name: np.zeros(n, bool) for name in FLAGS},
     )  # fmt: skip
     free = _operators(society, people, result, rng)
     _lookalikes(society, people, result, free, rng)
@@ -147,6 +154,7 @@ def _operators(society: Society, people: People, result: Cast, rng: np.random.Ge
     n = len(people)
     planned = plan(society, rng)
     total = sum(size for _, size in planned)
+    start_ms = parse_time(society.start) or 0
     levels = np.argsort(people.rate + rng.random(n) * 1e-9)
     chosen, twins = evenly(people, levels, total, rng)
     order = rng.permutation(total)
@@ -158,7 +166,7 @@ def _operators(society: Society, people: People, result: Cast, rng: np.random.Ge
     for number, (family, size) in enumerate(planned):
         members, pair = chosen[used : used + size], twins[used : used + size]
         used += size
-        _campaign(f"c{number:03d}", family, members, pair, people, result, taken, rng)
+        _campaign(f"c{number:03d}", family, members, pair, people, result, taken, start_ms, rng)
     return rng.permutation(np.flatnonzero(~taken))
 
 
@@ -186,7 +194,7 @@ def levels_apart(levels: Ints, total: int, rng: np.random.Generator) -> tuple[In
 
 def _campaign(
     name: str, family: Operator, members: Ints, twins: Ints, people: People, result: Cast, taken: Flags,
-    rng: np.random.Generator,
+    start_ms: int, rng: np.random.Generator,
 ) -> None:  # fmt: skip
     size = len(members)
     shuffled = rng.permutation(size)
@@ -213,6 +221,7 @@ def _campaign(
         result.role[who] = "quiet"
     for who in bought.tolist():
         result.role[who] = "bought"
+        result.since_ms[who] = start_ms + begin
     if family.tactics.cadence == "framing":
         campaign.framed = leader
         result.slice[leader] = FRAMED

@@ -22,14 +22,14 @@ from typing import Final
 
 import numpy as np
 
-from simulation.arrays import DAY_MS, HOUR_MS, Floats, Ints, segments
-from simulation.settings import Cadence, Tactics
+from simulation.arrays import DAY_MS, HOUR_MS, Flags, Floats, Ints, segments
+from simulation.settings import Cadence, Goal, Tactics, Wording
 
 CADENCES: Final[tuple[Cadence, ...]] = ("waves", "drip", "jitter", "copied", "framing")
 
-GOALS: Final = ("link", "tag", "swarm", "amplify")
+GOALS: Final[tuple[Goal, ...]] = ("link", "tag", "swarm", "amplify")
 
-WORDINGS: Final = ("own", "verbatim", "paraphrase", "independent", "copied")
+WORDINGS: Final[tuple[Wording | None, ...]] = (None, "verbatim", "paraphrase", "independent", "copied")
 
 JITTER: Final = 12.0
 """`jitter` spreads a task over so many times `lag_s`."""
@@ -100,9 +100,10 @@ class Crews:
         crew = np.repeat(np.arange(len(self)), rng.poisson(rate * (end_ms - begin_ms)))
         return crew, begin_ms + (rng.random(len(crew)) * (end_ms - begin_ms)).astype(np.int64)
 
-    def led(self) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    def led(self) -> Flags:
         """(crews,): its tasks are a leader's acts."""
-        return (self.cadence >= CADENCES.index("copied")) & (self.leader >= 0)
+        result: Flags = (self.cadence >= CADENCES.index("copied")) & (self.leader >= 0)
+        return result
 
     def called(self, crew: Ints, at_ms: Ints, rng: np.random.Generator) -> tuple[Ints, Ints, Ints]:
         """Who might sit down for tasks of these crews at these moments: index of the task, member, time."""
@@ -189,9 +190,9 @@ class Tasks:
         good = (high > low) & (self.at[slot] <= at) & (at - self.at[slot] < TASK_HOURS * HOUR_MS)
         return np.where(good, slot, -1)
 
-    def once(self, slot: Ints, account: Ints) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-        """True where this account serves this task for the first time; it is then taken note of."""
-        keys = (self.number[slot] << 32) + account
+    def once(self, slot: Ints, account: Ints, posting: Flags) -> Flags:
+        """True where this account serves this task for the first time by posting, or by reacting; taken note of."""
+        keys = (self.number[slot] << 32) + (account << 1) + posting
         new = np.zeros(len(keys), bool)
         new[np.unique(keys, return_index=True)[1]] = True
         new &= ~np.isin(keys, self.done)

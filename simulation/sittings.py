@@ -45,13 +45,18 @@ class Sittings:
         return accounts[taken], at[taken]
 
 
-def clusters(people: People, accounts: Ints, at_ms: Ints, rng: np.random.Generator) -> tuple[Ints, Ints]:
-    """The events that those at `at_ms` bring about, themselves left out: accounts and times, in no order."""
-    all_accounts, all_times = [accounts[:0]], [at_ms[:0]]
+def clusters(
+    people: People, accounts: Ints, at_ms: Ints, task: Ints, rng: np.random.Generator
+) -> tuple[Ints, Ints, Ints]:
+    """The events that those at `at_ms` bring about, themselves left out, in no order.
+
+    Returns: accounts, times, and the `task` of the event that each goes back to.
+    """
+    found = [(accounts[:0], at_ms[:0], task[:0])]
     while len(accounts):
         children = rng.poisson(people.branching[accounts])
-        accounts, parents = np.repeat(accounts, children), np.repeat(at_ms, children)
+        accounts, parents, task = (np.repeat(column, children) for column in (accounts, at_ms, task))
         at_ms = parents + 1 + (rng.exponential(1000.0, len(parents)) * people.gap_s[accounts]).astype(np.int64)
-        all_accounts.append(accounts)
-        all_times.append(at_ms)
-    return np.concatenate(all_accounts), np.concatenate(all_times)
+        found.append((accounts, at_ms, task))
+    columns = tuple(np.concatenate(column) for column in zip(*found, strict=True))
+    return columns[0], columns[1], columns[2]

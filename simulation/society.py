@@ -16,7 +16,7 @@ from simulation.arrays import DAY_MS, HOUR_MS, Bytes, Flags, Floats, Ints, strea
 from simulation.cast import Cast, cast
 from simulation.catalogue import Catalogue
 from simulation.chunk import Chunk, written
-from simulation.crews import GOALS, WORDINGS, Crews, Tasks
+from simulation.crews import CADENCES, GOALS, Crews, Tasks
 from simulation.feed import HORIZON, Reader, Wall
 from simulation.people import draw, pareto
 from simulation.settings import Society
@@ -46,14 +46,16 @@ class World:
         self.cast: Cast = cast(society, self.people, seed)
         rng = stream(seed, "graph")
         self.graph = build(self.people, society.ties, rng)
-        for circle, share in self.cast.circles:
-            knit(self.graph, circle, share, rng)
+        knit(self.graph, self.cast.circles, rng)
         n = len(self.people)
         self.community = self.people.community.astype(np.int64)
         self.sittings = Sittings(self.people, society.activity.peakedness)
         self.crews = Crews(self.cast.crews, n, self.start_ms)
-        leader = np.maximum(self.crews.leader, 0)
-        self.crews.lead_rate = self.sittings.per_day[leader] / DAY_MS
+        self.crews.lead_rate = self._lead_rates()
+        self._follower = np.full(n, -1, np.int64)  # the crew that copies or frames each account
+        led = np.flatnonzero(self.crews.led())
+        self._follower[self.crews.leader[led]] = led
+        self._led = np.zeros((3, 0), np.int64)  # crew, time, link of tasks that leaders made in the last step
         sizes = np.bincount(self.community)
         self.links = Catalogue(society.links, sizes)
         self.tags = Catalogue(society.tags, sizes)
@@ -61,7 +63,7 @@ class World:
         self.tasks = Tasks()
         self._kinds = np.cumsum(self.people.kinds, axis=1)
         self._rng = stream(seed, "acts")
-        self._serial = 0
+        self.acted = 0  # events so far, those before the start included
         self._pending = np.zeros((3, 0), np.int64)  # account, time, task
         self._residents = np.argsort(self.community, kind="stable")
         self._first = np.searchsorted(self.community[self._residents], np.arange(len(sizes) + 1))
@@ -88,6 +90,16 @@ class World:
         self.now_ms = end
         return chunk
 
+    def _lead_rates(self) -> Floats:
+        """Acts of each crew's leader that make tasks, a ms, on average over the day."""
+        leader = np.maximum(self.crews.leader, 0)
+        people = self.people
+        texts = people.kinds[leader][:, [kinds.POST, kinds.REPLY, kinds.QUOTE]].sum(axis=1)
+        links = people.rate[leader] * texts * people.links[leader]
+        framing = self.crews.cadence == CADENCES.index("framing")
+        rates: Floats = np.where(framing, links, self.sittings.per_day[leader]) / DAY_MS
+        return rates
+
     # Who acts, and when
 
     def _acts(self, begin: int, end: int, reader: Reader) -> tuple[Ints, Ints, Ints]:
@@ -97,14 +109,13 @@ class World:
         gone = self.crews.displaced(own_account, own_at, *self._rates(own_account, own_at))
         stays = rng.random(len(own_account)) >= gone
         called = self._called(begin, end, reader)
+        self._led = self._copied(own_account[stays], own_at[stays], end - begin)
         news = self._news(begin, end)
         account = np.concatenate((own_account[stays], called[0], news[0]))
         at = np.concatenate((own_at[stays], called[1], news[1]))
         task = np.concatenate((np.full(int(stays.sum()), -1, np.int64), called[2], news[2]))
-        more_account, more_at = clusters(self.people, account, at, rng)
-        blank = np.full(len(more_account), -1, np.int64)
-        fresh = np.stack((np.concatenate((account, more_account)), np.concatenate((at, more_at)),
-                          np.concatenate((task, blank))))  # fmt: skip
+        more = clusters(self.people, account, at, task, rng)
+        fresh = np.concatenate((np.stack((account, at, task)), np.stack(more)), axis=1)
         fresh[1] = self._scheduled(fresh[0], fresh[1])
         everything = np.concatenate((self._pending, fresh), axis=1)
         now = everything[1] < end
@@ -126,10 +137,12 @@ class World:
         """Sittings that the tasks which begin now bring about: accounts, times, tasks."""
         rng = self._rng
         crew, at = self.crews.moments(begin, end, rng)
+        link = np.concatenate((np.full(len(crew), -1, np.int64), self._led[2]))
+        crew, at = np.concatenate((crew, self._led[0])), np.concatenate((at, self._led[1]))
         n = len(crew)
         hijack = rng.random(n) < self.crews.hijack[crew]
         home = self.crews.community[crew]
-        link = np.where(hijack, self.links.pick(home, rng), -1)
+        link = np.where(hijack & (link < 0), self.links.pick(home, rng), link)
         tag = np.where(hijack, self.tags.pick(home, rng), -1)
         target = reader.popular(np.full(n, -1), np.zeros(n, bool), rng, home)
         target = np.where(target >= 0, target + self.wall.base, -1)
@@ -137,6 +150,22 @@ class World:
         index, member, time = self.crews.called(crew, at, rng)
         taken = rng.random(len(index)) < self.crews.accepts(crew[index], *self._rates(member, time))
         return member[taken], time[taken], number[index[taken]]
+
+    def _copied(self, account: Ints, at: Ints, span: int) -> Ints:
+        """Tasks from the sittings of people who are copied, one step later: crew, time, link (none)."""
+        crew = self._follower[account]
+        copied = (crew >= 0) & (at >= self.crews.begin_ms[crew]) if len(self.crews) else crew >= 0
+        copied[copied] = self.crews.cadence[crew[copied]] == CADENCES.index("copied")
+        return np.stack((crew[copied], at[copied] + span, np.full(int(copied.sum()), -1, np.int64)))
+
+    def _framed(self, account: Ints, at: Ints, link: Ints, span: int) -> Ints:
+        """Tasks from the links of people who are framed, one step later: crew, time, link."""
+        crew = self._follower[account]
+        framed = (crew >= 0) & (link >= 0)
+        framed[framed] = (self.crews.cadence[crew[framed]] == CADENCES.index("framing")) & (
+            at[framed] >= self.crews.begin_ms[crew[framed]]
+        )
+        return np.stack((crew[framed], at[framed] + span, link[framed]))
 
     def _new_tasks(self, crew: Ints, at: Ints, link: Ints, tag: Ints, target: Ints) -> Ints:
         """Put tasks up; what they do not take from people (-1) is new, and from then on there for everybody."""
@@ -193,8 +222,8 @@ class World:
         """Whom the events react to and what they share."""
         rng, wall, people = self._rng, self.wall, self.people
         n = len(account)
-        serial = self._serial + np.arange(n, dtype=np.int64)
-        self._serial += n
+        serial = self.acted + np.arange(n, dtype=np.int64)
+        self.acted += n
         text = written(kind)
         numbers = np.full(n, -1, np.int64)
         numbers[text] = wall.append(serial[text], at[text], account[text])
@@ -205,6 +234,7 @@ class World:
         link = self._shared(self.links, text & (rng.random(n) < people.links[account]), account, at, wall.link, reader)
         tag = self._shared(self.tags, text & (rng.random(n) < people.tags[account]), account, at, wall.tag, reader)
         task, manner, words = self._serve(account, at, kind, task, target, link, tag, reader)
+        self._led = np.concatenate((self._led, self._framed(account, at, link, span)), axis=1)
         slots = wall.slot(numbers[text])
         wall.link[slots], wall.tag[slots] = link[text], tag[text]
         wall.latest[account[text]] = numbers[text]
@@ -251,23 +281,29 @@ class World:
         slot = tasks.slot(task)
         crew = crews.of[account] if len(crews) else np.full(n, -1, np.int64)
         if len(crews):
-            drip = (crew >= 0) & (crews.cadence[crew] == 1) & crews.active[account] & (at >= crews.begin_ms[crew])
+            drip = (
+                (crew >= 0)
+                & (crews.cadence[crew] == CADENCES.index("drip"))
+                & crews.active[account]
+                & (at >= crews.begin_ms[crew])
+            )
             drip = np.flatnonzero(drip & (rng.random(n) < crews.joint[crew]))
             slot[drip] = tasks.recent(crew[drip], at[drip], rng)
+        bearing = (kind == kinds.POST) | (link >= 0) | (tag >= 0)
         serving = np.flatnonzero(slot >= 0)
-        serving = serving[tasks.once(slot[serving], account[serving])]
+        serving = serving[tasks.once(slot[serving], account[serving], bearing[serving])]
         s, c = slot[serving], tasks.crew[slot[serving]]
         news = c < 0
         carried = news & (rng.random(len(serving)) < self.society.news.carried)
         goals = crews.goals[c] if len(crews) else np.zeros((len(c), len(GOALS)), bool)
-        goal = {name: np.where(news, carried, goals[:, i]) for i, name in enumerate(GOALS)}
+        goal: dict[str, Flags] = {name: np.where(news, carried, goals[:, i]) for i, name in enumerate(GOALS)}
         for name, column, source in (("link", link, tasks.link), ("tag", tag, tasks.tag)):
             use = goal[name] & (column[serving] >= 0)
             column[serving[use]] = source[s[use]]
         k = kind[serving]
         aimed = self.wall.slot(tasks.target[s])
-        answering = (k == kinds.REPLY) | (k == kinds.QUOTE)
-        self._aim(serving, ~news & goal["swarm"] & answering, aimed, account, at, target)
+        reacting = (k != kinds.POST) & (k != kinds.FOLLOW)
+        self._aim(serving, ~news & goal["swarm"] & reacting, aimed, account, at, target)
         if len(crews):
             idol = reader.latest_of(np.maximum(crews.leader[c], 0), at[serving])
             spreading = (k == kinds.REPOST) | (k == kinds.LIKE)
@@ -275,12 +311,21 @@ class World:
             saying = serving[~news & (k == kinds.POST)]
             manner[saying] = crews.wording[crew[saying]]
             words[saying] = tasks.number[slot[saying]]
-            manner[saying[manner[saying] == WORDINGS.index("own")]] = kinds.INDEPENDENT
+            self._copy_posts(saying[manner[saying] == kinds.COPIED], account, words, link, reader)
         headline = self.cast.flags["headline"][account] & (link >= 0) & (kind == kinds.POST)
         manner[headline], words[headline] = kinds.HEADLINE, link[headline]
         served = np.full(n, -1, np.int64)
         served[serving] = tasks.number[s]
         return served, manner, words
+
+    def _copy_posts(self, saying: Ints, account: Ints, words: Ints, link: Ints, reader: Reader) -> None:
+        """Posts that are somebody else's, word for word, with its link where both have one: `words` is its serial."""
+        home = self.community[account[saying]]
+        slot = reader.popular(account[saying], np.zeros(len(saying), bool), self._rng, home)
+        saying, slot = saying[slot >= 0], slot[slot >= 0]
+        words[saying] = self.wall.serial[slot]
+        both = (link[saying] >= 0) & (self.wall.link[slot] >= 0)
+        link[saying[both]] = self.wall.link[slot[both]]
 
     def _aim(self, serving: Ints, mask: Flags, slot: Ints, account: Ints, at: Ints, target: Ints) -> None:
         """Turn the reactions of `mask` to the texts in `slot`, where those are there, earlier and somebody else's."""

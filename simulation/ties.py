@@ -7,13 +7,19 @@ of the same account twice are dropped. Whom an account turns to first is random.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
 from simulation.arrays import Floats, Ints, Rows, running, weighted
 from simulation.people import People
 from simulation.settings import Ties
+
+CLOSE_TIES: Final = 2.0
+"""The close ties of an account with d ties are so many times the square root of d: closeness falls with rank, and most
+of what somebody does is done with these."""
 
 
 @dataclass
@@ -58,7 +64,8 @@ def build(people: People, ties: Ties, rng: np.random.Generator) -> Graph:
     source = np.repeat(np.arange(n), people.following)
     target = choose(people, ties, source, rng)
     back = rng.random(len(source)) < ties.back
-    edges = np.unique(np.concatenate((source * n + target, target[back] * n + source[back])))
+    edges = np.sort(np.concatenate((source * n + target, target[back] * n + source[back])))
+    edges = edges[np.flatnonzero(np.diff(edges, prepend=-1))]  # distinct; several times as fast as np.unique
     source, target = edges // n, edges % n
     keep = source != target
     return closest_first(source[keep], target[keep], n, rng)
@@ -84,34 +91,39 @@ def closest_first(source: Ints, target: Ints, n: int, rng: np.random.Generator) 
     return Graph(start, target[order].astype(np.int32), np.bincount(target, minlength=n))
 
 
-def knit(graph: Graph, circle: Ints, share: float, rng: np.random.Generator) -> None:
-    """Turn `share` of the closest ties of the accounts in `circle` towards each other, in place.
+def knit(graph: Graph, circles: Sequence[tuple[Ints, float]], rng: np.random.Generator) -> None:
+    """Turn the closest ties of the accounts of each circle, to the share given with it, towards each other, in place.
 
     Whoever gains a follower inside loses one outside and the other way round: an edge a -> x of a member and an edge
     y -> b to a member become a -> b and y -> x. So nobody's number of followed accounts or followers changes, and only
-    who the ends are does (degree-preserving edge switching, Maslov and Sneppen 2002).
+    who the ends are does (degree-preserving edge switching, Maslov and Sneppen 2002). Circles do not overlap.
     """
-    if len(circle) < 2 or share <= 0:
-        return
-    inside = np.zeros(len(graph), bool)
-    inside[circle] = True
-    incoming = np.flatnonzero(inside[graph.follows])
+    ring = np.full(len(graph), -1, np.int64)
+    for number, (circle, _) in enumerate(circles):
+        ring[circle] = number
+    spare = _spare(graph, ring, rng)
+    for number, (circle, share) in enumerate(circles):
+        for a in rng.permutation(circle).tolist():
+            low, high = int(graph.start[a]), int(graph.start[a + 1])
+            wanted = min(round(share * CLOSE_TIES * np.sqrt(high - low)), high - low, len(circle) - 1)
+            mine = set(graph.follows[low:high].tolist())
+            for position, b in zip(range(low, low + wanted), rng.permutation(circle).tolist(), strict=False):
+                x = int(graph.follows[position])
+                if b == a or b in mine or ring[x] == number or not spare.get(b):
+                    continue
+                edge, y = spare[b].pop()
+                if y == x or graph.follows[edge] != b or x in graph.follows[graph.start[y] : graph.start[y + 1]]:
+                    continue
+                graph.follows[position], graph.follows[edge] = b, x
+                mine.add(b)
+
+
+def _spare(graph: Graph, ring: Ints, rng: np.random.Generator) -> dict[int, list[tuple[int, int]]]:
+    """For each account of a ring the edges to it from outside that ring: index and owner, in a random order."""
+    incoming = np.flatnonzero(ring[graph.follows] >= 0)
     owners = np.searchsorted(graph.start, incoming, side="right") - 1
-    free = [(int(i), int(o)) for i, o in zip(incoming, owners, strict=True) if not inside[o]]
-    rng.shuffle(free)
-    by_member: dict[int, list[tuple[int, int]]] = {}
-    for index, owner in free:
-        by_member.setdefault(int(graph.follows[index]), []).append((index, owner))
-    for a in rng.permutation(circle).tolist():
-        low, high = int(graph.start[a]), int(graph.start[a + 1])
-        wanted = min(round(share * np.sqrt(high - low) * 2), high - low, len(circle) - 1)
-        mine = set(graph.follows[low:high].tolist())
-        for position, b in zip(range(low, low + wanted), rng.permutation(circle).tolist(), strict=False):
-            if b == a or b in mine or inside[graph.follows[position]] or not by_member.get(b):
-                continue
-            edge, y = by_member[b].pop()
-            x = int(graph.follows[position])
-            if y == x or x in graph.follows[graph.start[y] : graph.start[y + 1]]:
-                continue
-            graph.follows[position], graph.follows[edge] = b, x
-            mine.add(b)
+    free = rng.permutation(np.flatnonzero(ring[owners] != ring[graph.follows[incoming]]))
+    found: dict[int, list[tuple[int, int]]] = {}
+    for index, owner in zip(incoming[free].tolist(), owners[free].tolist(), strict=True):
+        found.setdefault(int(graph.follows[index]), []).append((index, owner))
+    return found
