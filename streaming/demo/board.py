@@ -46,7 +46,11 @@ class Found(msgspec.Struct, frozen=True):
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """How the run compares to the truth: accounts flagged among planted ones and among people, and the campaigns."""
+    """How the run compares to the truth: accounts flagged among planted ones and among people, and the campaigns.
+
+    Of the fan club, which coordinates and is made of people, `club_coordinated` accounts are in an alert that says just
+    that, and `club_accused` in one that calls them machine-driven.
+    """
 
     machines: int
     caught: int
@@ -55,6 +59,9 @@ class Verdict(msgspec.Struct, frozen=True):
     people: int
     false_flags: int
     people_in_campaigns: int
+    club: int
+    club_coordinated: int
+    club_accused: int
     campaigns: tuple[Found, ...]
 
 
@@ -121,7 +128,10 @@ class Board:
         machines, flagged = stream.machines(), self.flagged()
         planted = stream.campaigns()
         lone = machines.difference(*planted.values())
-        in_campaigns = {member["account"] for a in self.open_alerts("campaign") for member in a["members"]}
+        in_campaigns, coordinated = (
+            {member["account"] for alert in self.open_alerts(kind) for member in alert["members"]}
+            for kind in ("campaign", "coordination")
+        )
         return Verdict(
             machines=len(machines),
             caught=len(machines & flagged),
@@ -130,6 +140,9 @@ class Board:
             people=len(stream.truth) - len(machines),
             false_flags=len(flagged - machines),
             people_in_campaigns=len(in_campaigns - machines),
+            club=len(stream.club()),
+            club_coordinated=len(stream.club() & coordinated),
+            club_accused=len(stream.club() & (in_campaigns | flagged)),
             campaigns=tuple(self._found(name, accounts, flagged) for name, accounts in planted.items()),
         )
 
@@ -155,6 +168,10 @@ def report(verdict: Verdict) -> Iterator[str]:
     yield f"people flagged, which is wrong: {verdict.false_flags} of {verdict.people}"
     if verdict.people_in_campaigns:
         yield f"people named as members of a campaign, which is wrong: {verdict.people_in_campaigns}"
+    yield (
+        f"fan club of {verdict.club} people who act together: {verdict.club_coordinated} reported as coordination, "
+        f"for information; called machines, which would be wrong: {verdict.club_accused}"
+    )
     for one in verdict.campaigns:
         if not one.members:
             yield f"campaign {one.name}: not found; {one.flagged} of its {one.size} accounts flagged on their own"

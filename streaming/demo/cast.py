@@ -30,6 +30,8 @@ DAY_MS: Final = 86_400_000
 
 STREAM_DAYS: Final = 2
 
+SPAN_MS: Final = STREAM_DAYS * DAY_MS
+
 
 class Message(msgspec.Struct, frozen=True):
     """One message of a person: ms since the stream's first midnight, and which message of whom it answers, if any."""
@@ -100,7 +102,7 @@ def _moved(conversation: Any, left: dict[str, int], day: int, base: int) -> list
     for at, author, text in _utterances([conversation]):
         start = at if start is None else start
         time = day * DAY_MS + start % DAY_MS + (at - start)
-        if not text or left.get(author, 0) <= 0 or not 0 <= time < STREAM_DAYS * DAY_MS:
+        if not text or left.get(author, 0) <= 0 or not 0 <= time < SPAN_MS:
             continue
         left[author] -= 1
         others = [index for other, index in last.items() if other != author]

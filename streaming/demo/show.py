@@ -139,7 +139,7 @@ class Show:
                 live.update(self._drawn(player, "done"))
         if live is None:
             for line in report(verdict):
-                self._console.print(line, markup=False, highlight=False)
+                self._console.print(line, markup=False, highlight=False, soft_wrap=True)
         else:
             self._console.print(draw_verdict(verdict))
             if self._wait:

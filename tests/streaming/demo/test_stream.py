@@ -11,9 +11,9 @@ import pytest
 
 from detector.people import role_of
 from streaming.demo import cast
-from streaming.demo.cast import DAY_MS, POPULATION, Message, choose, people, planted
+from streaming.demo.cast import DAY_MS, POPULATION, SPAN_MS, Message, choose, people, planted
 from streaming.demo.society import Post, Society
-from streaming.demo.stream import SPAN_MS, Stream, build
+from streaming.demo.stream import Stream, build
 from streaming.events import parse
 
 
@@ -131,6 +131,22 @@ def test_members_of_a_campaign_touch_the_same_things_and_lone_accounts_do_not(st
     for page, accounts in sharers.items():
         assert accounts <= campaigns[page.removeprefix("https://").split("-voices")[0]]
         assert len(accounts) >= 3
+
+
+def test_the_fan_club_acts_together_as_much_as_a_campaign(stream: Stream) -> None:
+    club = stream.club()
+    assert len(club) == 8
+    assert not club & stream.machines()
+    by_post: dict[str, set[str]] = {}
+    for event in stream.events:
+        if event["kind"] == "repost":
+            by_post.setdefault(event["target"], set()).add(event["account"])
+
+    def together(accounts: set[str]) -> int:
+        return sum(len(accounts & reposters) >= 3 for reposters in by_post.values())
+
+    assert together(club) >= 5
+    assert all(together(members) >= 5 for members in stream.campaigns().values())
 
 
 def test_nobody_notices_a_post_of_their_own_or_of_the_future_and_each_thing_once() -> None:
