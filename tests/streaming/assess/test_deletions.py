@@ -138,7 +138,7 @@ def test_deleting_what_never_was_is_accepted() -> None:
 
 
 def test_traces_of_a_deleted_event_leave_the_window() -> None:
-    shared = {"urls": ["https://a.example/1"], "lang": "en", "text": "human here"}
+    shared: dict[str, Any] = {"urls": ["https://a.example/1"], "lang": "en", "text": "human here"}
     items = [event(name, at=i, id=name, **shared) for i, name in enumerate("abc")]
     assert len(run(*items).assess._groups.edges_within([0, 1])) > 0
     played = run(*items, event("b", at=MINUTE * 20, id="d", kind="delete", target="b"))

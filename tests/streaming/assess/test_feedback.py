@@ -8,6 +8,7 @@ import pytest
 
 from streaming.assess.feedback import Decision, Decisions, parse
 from streaming.assess.lifecycle import account_alert_id
+from streaming.observations import Feedback
 from tests.streaming.assess import harness, societies
 from tests.streaming.assess.fakes import ScriptedCoordination
 from tests.streaming.assess.harness import Played, feedback
@@ -86,7 +87,7 @@ def test_the_same_decision_twice_is_once() -> None:
 
 
 def test_what_is_no_decision_is_counted_and_ignored() -> None:
-    broken = harness.Feedback(0, 1, b"{")
+    broken = Feedback(0, 1, b"{")
     played = story(4, broken, 3)
     assert played.alerts() == story(7).alerts()
     assert played.assess._rulings.unreadable == 1

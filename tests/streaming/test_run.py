@@ -1,0 +1,186 @@
+"""`swarmlight run` from end to end with the shipped models: files, exit statuses, and what is in them."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from detector.errors import UsageError
+from detector.evidence import PARTS
+from streaming.cli import main
+from streaming.commands.run import command
+from tests.streaming.assess import societies
+from tests.streaming.builders import event, lines, write_lines
+
+SUMMARY = {
+    "read", "accepted", "duplicate", "late", "dead", "accounts", "flagged", "campaigns", "wall_s", "peak_rss_mib",
+    "models",
+}  # fmt: skip
+
+ITEMS: list[dict[str, Any] | bytes] = [
+    *societies.campaign(0, people=20, hours=3, rounds=8),
+    b"this is no event",
+    event("late", at=0, id="late"),
+]
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+class Run:
+    """One run with all its outputs."""
+
+    def __init__(self, folder: Path, *arguments: str, items: list[Any] | None = None, name: str = "in.jsonl") -> None:
+        self.folder = folder
+        source = write_lines(folder / name, ITEMS if items is None else items)
+        self.outputs = {
+            name: folder / f"{name}.json" for name in ("alerts", "details", "scores", "summary", "dead-letters")
+        }
+        named = [part for name, path in self.outputs.items() for part in (f"--{name}", str(path))]
+        self.status = command(["--input", str(source), *named, *arguments])
+
+    def __getitem__(self, name: str) -> list[dict[str, Any]]:
+        return read(self.outputs[name])
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return Run(tmp_path_factory.mktemp("run"))
+
+
+def test_every_record_is_accounted_for(whole: Run) -> None:
+    (summary,) = whole["summary"]
+    assert whole.status == 0
+    assert set(summary) == SUMMARY
+    assert summary["read"] == len(ITEMS)
+    assert (summary["dead"], summary["late"]) == (1, 1)
+    assert summary["read"] == summary["accepted"] + summary["duplicate"] + summary["late"] + summary["dead"]
+    assert summary["accounts"] == len(whole["scores"])
+    assert summary["flagged"] == sum(row["flagged"] for row in whole["scores"])
+    assert set(summary["models"]) >= {"text", "account", "thresholds"}
+
+
+def test_scores_of_the_shipped_models_add_up(whole: Run) -> None:
+    names = [row["account"] for row in whole["scores"]]
+    assert names == sorted(names)
+    assert "late" not in names
+    for row in whole["scores"]:
+        llr = row["llr"]
+        assert abs(sum(llr[part] for part in PARTS) - llr["total"]) < 1e-6
+        assert row["posterior"] == pytest.approx(1 / (1 + math.exp(-(llr["total"] + math.log(0.01 / 0.99)))))
+        assert row["abstained"]["graph"] == "no graph model"
+
+
+def test_a_dead_letter_names_its_line(whole: Run) -> None:
+    (letter,) = whole["dead-letters"]
+    assert letter["source"].endswith(f"in.jsonl:{len(ITEMS) - 1}")
+
+
+def test_revisions_have_no_gap(whole: Run) -> None:
+    last: dict[str, int] = {}
+    for alert in whole["alerts"]:
+        assert alert["revision"] == last.get(alert["id"], 0) + 1
+        last[alert["id"]] = alert["revision"]
+    assert {page["id"] for page in whole["details"]} == set(last)
+
+
+def test_two_runs_and_a_compressed_input_are_equal(whole: Run, tmp_path: Path) -> None:
+    again = Run(tmp_path, "--seed", "0", name="in.jsonl.gz")
+    for name in ("alerts", "details", "scores"):
+        assert again[name] == whole[name]
+
+
+def test_several_inputs_are_merged_by_time(whole: Run, tmp_path: Path) -> None:
+    good = [item for item in ITEMS if isinstance(item, dict) and item["id"] != "late"]
+    for number in range(2):
+        write_lines(tmp_path / f"{number}.jsonl", good[number::2])
+    scores = tmp_path / "scores"
+    inputs = ["--input", str(tmp_path / "0.jsonl"), "--input", str(tmp_path / "1.jsonl")]
+    assert command([*inputs, "--scores", str(scores)]) == 0
+    assert read(scores) == whole["scores"]
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_part_left_out_is_zero_everywhere_and_says_so(part: str, tmp_path: Path) -> None:
+    run = Run(tmp_path, "--without", part)
+    for row in run["scores"]:
+        assert row["llr"][part] == 0.0
+        assert row["abstained"][part] == "switched off"
+    if part in ("text", "behaviour"):
+        assert not any(row["flagged"] for row in run["scores"])
+
+
+def test_standard_input_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(lines([event(), event("bob")])))))
+    summary = tmp_path / "summary"
+    assert command(["--input", "-", "--summary", str(summary)]) == 0
+    assert read(summary)[0]["accounts"] == 2
+
+
+def test_an_empty_recording_is_one(tmp_path: Path) -> None:
+    run = Run(tmp_path, items=[])
+    assert run.status == 0
+    assert run["scores"] == run["alerts"] == []
+    assert run["summary"][0]["read"] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--input", "{here}/none.jsonl"], "none.jsonl"),
+        (["--input", "{here}/in.jsonl", "--scores", "{here}/no/such/folder"], "--scores"),
+        (["--input", "{here}/in.jsonl", "--scores", "{here}/in.jsonl"], "--input"),
+        (["--input", "{here}/in.jsonl", "--scores", "{here}/x", "--alerts", "{here}/x"], "another file"),
+        (["--input", "{here}/in.jsonl", "--config", "{here}/none.toml"], "none.toml"),
+        (["--input", "{here}/in.jsonl", "--seed", "-1"], "--seed"),
+    ],
+)
+def test_unusable_arguments_are_refused_before_anything_is_written(
+    arguments: list[str], message: str, tmp_path: Path
+) -> None:
+    source = write_lines(tmp_path / "in.jsonl", [event()])
+    before = source.read_bytes()
+    with pytest.raises(UsageError, match=message):
+        command([argument.format(here=tmp_path) for argument in arguments])
+    assert source.read_bytes() == before
+
+
+def test_a_rate_finer_than_the_calibration_supports_is_refused(tmp_path: Path) -> None:
+    source = write_lines(tmp_path / "in.jsonl", [event()])
+    config = tmp_path / "config.toml"
+    config.write_text("target_fpr = 1e-9\n")
+    with pytest.raises(UsageError, match="finest"):
+        command(["--input", str(source), "--config", str(config)])
+
+
+@pytest.mark.parametrize("more", [[], ["--without", "luck"]])
+def test_truncated_input_and_unknown_parts_exit_2(
+    more: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cut = tmp_path / "cut.jsonl.gz"
+    cut.write_bytes(gzip.compress(lines([event(str(i)) for i in range(2000)]))[:-200])
+    try:
+        status = main(["run", "--input", str(cut), *more])
+    except SystemExit as stop:  # argparse's own
+        status = int(stop.code or 0)
+    assert status == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_it_is_a_command_of_the_installed_program(tmp_path: Path) -> None:
+    source = write_lines(tmp_path / "in.jsonl", [event()])
+    environ = {**os.environ, "OMP_NUM_THREADS": "1"}
+    arguments = ["run", "--input", str(source), "--scores", "/dev/stdout"]
+    done = subprocess.run([sys.executable, "-m", "streaming", *arguments], capture_output=True, text=True, env=environ)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["account"] == "ann"
