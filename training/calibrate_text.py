@@ -99,23 +99,36 @@ def fit_calibrator(
     """
     names = [one for one in np.unique(lang) if one and min(np.bincount(label[lang == one], minlength=2)) >= MIN_EACH]
     groups: Mapping[str, int] = {str(name): index for index, name in enumerate(names)}
-    shape = (len(names), BANDS)
-    slope, offset, low, high = (np.zeros(shape) for _ in range(4))
+    slope, offset, low, high = (np.zeros((len(names), BANDS)) for _ in range(4))
     band = bands(words)
     pooled = fit_line(score, label, weight, (0.5, 0.0), 1.0)
+    llr = np.zeros(len(score))
     for name, group in groups.items():
         here = lang == name
         whole = fit_line(score[here], label[here], weight[here], pooled, shrink)
         for b in range(BANDS):
             rows = here & (band == b)
-            a, c = fit_line(score[rows], label[rows], weight[rows], whole, shrink) if rows.any() else whole
-            near = here & (np.abs(band - b) <= 1)
-            llr = a * score[near] + c
-            machine, people = (np.where(label[near] == k, weight[near], 0.0) for k in (1, 0))
-            up = tail_bound(llr, machine, people) if machine.any() and people.any() else 0.0
-            down = tail_bound(-llr, people, machine) if machine.any() and people.any() else 0.0
+            line = fit_line(score[rows], label[rows], weight[rows], whole, shrink) if rows.any() else whole
+            slope[group, b], offset[group, b] = line
+            llr[rows] = line[0] * score[rows] + line[1]
+    known = np.isin(lang, names)
+    for b in range(BANDS):
+        near = np.abs(band - b) <= 1
+        shared = supported(llr, label, weight, near & known)
+        for name, group in groups.items():
+            rows = near & (lang == name)
+            down, up = np.maximum(supported(llr, label, weight, rows), shared)
+            people = rows & (label == 0)
             if people.any():
-                excess = np.average(np.exp(np.clip(llr, -down, up)), weights=people)
-                c -= max(0.0, float(np.log(excess)))
-            slope[group, b], offset[group, b], low[group, b], high[group, b] = a, c, -down, up
+                excess = np.average(np.exp(np.clip(llr[people], -down, up)), weights=weight[people])
+                offset[group, b] -= max(0.0, float(np.log(excess)))
+            low[group, b], high[group, b] = -down, up
     return Calibrator(slope, offset, low, high, groups)
+
+
+def supported(llr: Floats, label: NDArray[np.int64], weight: Floats, rows: NDArray[np.bool_]) -> Floats:
+    """How far down and up the tails of `rows` support evidence, (2,) nats; zeros where a class is missing."""
+    machine, people = (np.where(label[rows] == k, weight[rows], 0.0) for k in (1, 0))
+    if not (machine.any() and people.any()):
+        return np.zeros(2)
+    return np.array([tail_bound(-llr[rows], people, machine), tail_bound(llr[rows], machine, people)])

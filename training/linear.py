@@ -67,12 +67,12 @@ class Linear:
 class FitSettings:
     """What the fit is told. Penalties are per unit of mean loss; larger is smoother."""
 
-    penalty: float = 2e-5
+    penalty: float = 1e-5
     style_penalty: float = 1e-3
     sources_needed: int = 0
     place_penalty: float = 0.0
     use_grams: bool = True
-    iterations: int = 120
+    iterations: int = 60
 
 
 def shared_buckets(grams: csr_array, source: NDArray[np.intp], needed: int, rows_each: int = 2) -> NDArray[np.bool_]:

@@ -23,7 +23,7 @@ _QUOTES = dict.fromkeys(map(ord, "‘’‚‛`´ʼ′＇"), "'") | dict.fromkey
 _DASHES = dict.fromkeys(map(ord, "‐‑‒–—―−﹘﹣－"), "-")
 _ODD = {ord("…"): "...", ord("•"): "-", ord("·"): "-"}
 
-_KEPT_SYMBOLS: Final = frozenset("€£¥°%$+<>=~|^")
+_KEPT_SYMBOLS: Final = frozenset("€£¥%$+<>=~|^")
 
 
 class _Translate(dict[int, str]):
@@ -55,7 +55,7 @@ _url = re.compile(
     r"|[<\[{]{1,2}\s?(?:url|link|http)s?\s?[>\]}]{1,2}|\bhttpurl\b|\bhttps?(?:/url)?\b(?![\w'-])…?)"
 )
 _markdown_link = re.compile(r"\[([^\]\n]{1,200})\]\([^)\s]{0,500}\)?")
-_mention = re.compile(r"\{@[^{}\n]{1,60}@\}|\{\{\s?user(?:name)?\s?\}\}|<user(?:name)?>|(?i:@\s?anonymous\b)|@\w+:?")
+_mention = re.compile(r"(?i)\{@[^{}\n]{1,60}@\}|\{\{\s?user(?:name)?\s?\}\}|<user(?:name)?>|@\s?anonymous\b|@\w+:?")
 _retweet = re.compile(r"^(?:\W{0,3}\bRT\b[\s:]*)+")
 _lost_emoji = re.compile(r"(?<!\S)(?:\?{2,}|\ufffd+)(?!\S)")
 _before_mark = re.compile(r" +(?=[?!,;:](?:\s|$|[?!.]))| +(?=\.(?!\w))")

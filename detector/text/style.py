@@ -1,7 +1,7 @@
 """Style of a text in 24 bounded numbers: case, length, punctuation, and habits of small words.
 
-They are computed from the normalised text, so links, mentions and emoji do not enter. Lengths are among them for the
-account model; the text model does not use them (`FOR_TEXT`), because length alone tells data sets apart.
+They are computed from the normalised text, so links, mentions and emoji do not enter. Lengths and case are among them
+for the account model, which sees how they vary; the text model does not use them (`FOR_TEXT`).
 """
 
 from __future__ import annotations
@@ -41,8 +41,22 @@ STYLE_NAMES: Final = (
     "log_sentence_words",
 )
 
-FOR_TEXT: Final = np.array([name not in {"log_words", "log_sentence_words"} for name in STYLE_NAMES])
-"""(STYLE_DIM,) which features the text model may use: all but the lengths."""
+NOT_FOR_TEXT: Final = frozenset(
+    {
+        "log_words",
+        "log_sentence_words",
+        "upper_letters",
+        "capitalised_words",
+        "shouted_words",
+        "starts_upper",
+        "ends_with_stop",
+    }
+)
+"""Lengths tell data sets apart; case and the final stop are what a model drops when told to write lazily, and what
+many people never set: as evidence they would accuse a way of writing."""
+
+FOR_TEXT: Final = np.array([name not in NOT_FOR_TEXT for name in STYLE_NAMES])
+"""(STYLE_DIM,) which features the text model may use."""
 
 LOG_WORDS_MAX: Final = 256
 """Words at which the logarithm of a length reaches 1: a text of 500 characters hardly has more."""

@@ -14,7 +14,7 @@ from detector.text.cheap import FILE
 from detector.weights_io import save_weights
 from training.cards import text_card
 from training.report_text import report_table, text_report
-from training.text import cheap_model, crossfit_table, train_cheap, version_of
+from training.text import cheap_model, crossfit_path, crossfit_table, train_cheap, version_of
 
 
 def command(argv: list[str]) -> int:
@@ -49,6 +49,7 @@ def command(argv: list[str]) -> int:
         report = text_report(trained, crossed, seed=given.seed)
         progress.update(task, description="done", completed=1.0)
     given.cache.mkdir(parents=True, exist_ok=True)
+    crossed.to_parquet(crossfit_path(given.cache, given.exclude, given.seed))
     Console().print(report_table(report))
     if given.out is not None:
         meta: dict[str, Any] = {
