@@ -36,7 +36,7 @@ BEHAVIOUR_NAMES: Final[tuple[str, ...]] = (
     *(f"gap_share_{i}" for i in range(_GAP_LEVELS)),
     "gap_log_mean",
     "gap_log_sd",
-    "sittings_per_event",
+    "sittings_per_text",
     "hour_entropy",
     "quiet_hours",
     "reply_share",
@@ -49,6 +49,8 @@ BEHAVIOUR_NAMES: Final[tuple[str, ...]] = (
     "textless_share",
 )
 BEHAVIOUR_DIM: Final = len(BEHAVIOUR_NAMES)
+CADENCE: Final = slice(0, BEHAVIOUR_NAMES.index("reply_share"))
+"""Behaviour features that rest on what was written; the others rest on all events."""
 
 
 class AccountFeatures(NamedTuple):
@@ -64,6 +66,8 @@ class AccountFeatures(NamedTuple):
     """(n,) decayed number of texts that an expert has read."""
     events: NDArray[np.float32]
     """(n,) decayed number of events."""
+    written: NDArray[np.float32]
+    """(n,) decayed number of posts, replies and quotes."""
     posts: NDArray[np.uint32]
     """(n,) texts that gave evidence, not decayed."""
     language: NDArray[np.uint16]
@@ -79,6 +83,7 @@ class AccountFeatures(NamedTuple):
             self.weight[chosen],
             self.expert[chosen],
             self.events[chosen],
+            self.written[chosen],
             self.posts[chosen],
             self.language[chosen],
             self.abstain[chosen],
@@ -125,6 +130,7 @@ def features_of(table: NDArray[np.float32], posts: NDArray[np.uint32], language:
         weight=weight.copy(),
         expert=table[:, at_.EXPERT_COUNT].copy(),
         events=table[:, at_.EVENTS].copy(),
+        written=table[:, at_.WRITTEN].copy(),
         posts=posts,
         language=np.where(posts > 0, language[index, chosen], 0).astype(np.uint16),
         abstain=np.where(posts > 0, 0, reason).astype(np.uint8),
@@ -176,12 +182,13 @@ def _behaviour(table: NDArray[np.float32]) -> NDArray[np.float32]:
     per_event = _inverse(table[:, at_.EVENTS])
     np.multiply(gaps, per_gap[:, None], out=out[:, :_GAP_LEVELS])
     mean = table[:, at_.GAP_SUM] * per_gap
-    hours = table[:, at_.HOURS] * per_event[:, None]
+    per_written = _inverse(table[:, at_.WRITTEN])
+    hours = table[:, at_.HOURS] * per_written[:, None]
     kinds = table[:, at_.KIND_BINS] * per_event[:, None]
     i = _GAP_LEVELS
     out[:, i] = mean
     out[:, i + 1] = np.sqrt(np.maximum(table[:, at_.GAP_SQUARED] * per_gap - mean * mean, 0))
-    out[:, i + 2] = table[:, at_.SITTINGS] * per_event
+    out[:, i + 2] = table[:, at_.SITTINGS] * per_written
     out[:, i + 3] = _entropy(hours)
     out[:, i + 4] = (hours < _QUIET).sum(axis=1)
     out[:, i + 5 : i + 10] = kinds[:, 1:]
@@ -195,7 +202,7 @@ _SMALL: Final = 1e-3
 """Share of the weight beyond a single post under which a spread is undefined: rounding, not a second post."""
 
 _QUIET: Final = 0.005
-"""Share of events under which an hour of the day counts as quiet."""
+"""Share of what was written under which an hour of the day counts as quiet."""
 
 
 def _inverse(count: NDArray[np.float32]) -> NDArray[np.float32]:

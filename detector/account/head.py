@@ -1,4 +1,4 @@
-"""One calibrated logit from a row of features: shrunk linear terms and small trees, both plain arrays.
+"""One calibrated logit from a row of features: shrunk linear terms and oblivious trees, both plain arrays.
 
 A head holds what logistic regression and gradient boosting learned, so that scoring needs neither library, and its
 answer for a row does not depend, to the bit, on the other rows of the call (matrix products would; sums along
@@ -15,46 +15,48 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from detector.errors import ModelError
 from detector.weights_io import take
 
 CLIP: Final = 4.0
 """Standard deviations at which a standardised feature is cut: a single odd habit decides nothing."""
 
-_CHUNK: Final = 4096
-"""Rows scored at once: bounds the scratch memory of the linear terms to a few MB."""
+_CHUNK: Final = 1024
+"""Rows scored at once: keeps the scratch arrays in the processor's cache."""
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Head:
     """logit = mix[0] + mix[1] * linear + mix[2] * trees.
 
-    Linear term j reads feature `column[j]`, standardised and clipped, times n / (n + `shrink[j]`), where n is the
-    count the feature rests on: few posts say little, and how fast they come to say more is learned per term.
-    Trees are complete binary trees of one depth: node i goes to 2 i + 1 where its feature is at most its cut, else
-    to 2 i + 2.
+    Term j reads feature `column[j]`, standardised and clipped, times n / (n + `shrink[j]`), where n is the count the
+    feature rests on: few posts say little, and a term without any says nothing. The linear part weighs the terms. A
+    tree asks `depth` questions, is term `question` above `cut`, whose answers, first the highest bit, number its leaf.
 
     Args:
-        column: (J,) feature of each linear term.
+        column: (J,) feature of each term.
         centre, scale: (J,) standardisation.
-        shrink: (J,) posts at which the term has half of its weight.
+        shrink: (J,) posts at which a term has half of its size.
         weight: (J,).
-        node_feature: (T, 2^depth - 1).
-        node_cut: (T, 2^depth - 1).
+        question: (T, depth) terms.
+        cut: (T, depth).
         leaf: (T, 2^depth) in logits.
         mix: (3,).
     """
 
     column: NDArray[np.int64]
-    centre: NDArray[np.float64]
-    scale: NDArray[np.float64]
-    shrink: NDArray[np.float64]
-    weight: NDArray[np.float64]
-    node_feature: NDArray[np.int64]
-    node_cut: NDArray[np.float64]
-    leaf: NDArray[np.float64]
-    mix: NDArray[np.float64]
+    centre: Floats
+    scale: Floats
+    shrink: Floats
+    weight: Floats
+    question: NDArray[np.int64]
+    cut: Floats
+    leaf: Floats
+    mix: Floats
 
-    def logit(self, values: NDArray[np.float64], counts: NDArray[np.float64]) -> NDArray[np.float64]:
+    def logit(self, values: Floats, counts: Floats) -> Floats:
         """The logit of each row.
 
         Args:
@@ -64,22 +66,16 @@ class Head:
         out = np.empty(len(values))
         for start in range(0, len(values), _CHUNK):
             part = slice(start, start + _CHUNK)
-            out[part] = self._logit(values[part], counts[part])
+            terms = self.terms(values[part], counts[part])
+            linear = self.mix[1] * (terms * self.weight).sum(axis=1) if self.mix[1] else 0.0
+            trees = self.mix[2] * self.trees(terms) if self.mix[2] else 0.0
+            out[part] = self.mix[0] + linear + trees
         return out
 
-    def _logit(self, values: NDArray[np.float64], counts: NDArray[np.float64]) -> NDArray[np.float64]:
-        total = np.full(len(values), self.mix[0])
-        if self.mix[1] != 0:
-            terms = self.terms(values, counts)
-            total += self.mix[1] * (terms * self.weight).sum(axis=1)
-        if self.mix[2] != 0:
-            total += self.mix[2] * self._trees(values)
-        return total
-
-    def terms(self, values: NDArray[np.float64], counts: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(n, J) the linear terms before their weights."""
+    def terms(self, values: Floats, counts: Floats) -> Floats:
+        """(n, J) terms."""
         # `take` keeps each row contiguous; indexing would not, and a row's sum would then depend on how many there are.
-        terms: NDArray[np.float64] = np.take(values, self.column, axis=1)
+        terms: Floats = np.take(values, self.column, axis=1)
         terms -= self.centre
         terms /= self.scale
         np.clip(terms, -CLIP, CLIP, out=terms)
@@ -87,17 +83,13 @@ class Head:
         terms *= rests / (rests + self.shrink)
         return terms
 
-    def _trees(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        trees, nodes = self.node_feature.shape
-        rows = np.arange(len(values))[:, None]
-        tree = np.arange(trees)[None, :]
-        node = np.zeros((len(values), trees), np.int64)
-        while nodes:
-            right = values[rows, self.node_feature[tree, node]] > self.node_cut[tree, node]
-            node = 2 * node + 1 + right
-            nodes = (nodes - 1) // 2
-        leaves = np.ascontiguousarray(self.leaf[tree, node - self.node_feature.shape[1]])
-        total: NDArray[np.float64] = leaves.sum(axis=1)
+    def trees(self, terms: Floats) -> Floats:
+        """(n,) sum of the trees' leaves for rows of terms."""
+        count, depth = self.question.shape
+        above = np.take(terms, self.question.reshape(-1), axis=1) > self.cut.reshape(-1)
+        bits = 1 << np.arange(depth - 1, -1, -1)
+        leaf = (above.reshape(len(terms), count, depth) * bits).sum(axis=2)
+        total: Floats = np.ascontiguousarray(self.leaf[np.arange(count), leaf]).sum(axis=1)
         return total
 
     def arrays(self, prefix: str) -> dict[str, NDArray[Any]]:
@@ -106,24 +98,29 @@ class Head:
         return {f"{prefix}.{name}": value for name, value in stored.items()}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], prefix: str, path: Path) -> Head:
-        """The head stored under `prefix`.
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], prefix: str, width: int, path: Path) -> Head:
+        """The head stored under `prefix`, for `width` features.
 
         Raises:
-            ModelError: an array is missing or of a shape that does not fit the others.
+            ModelError: an array is missing or of a shape that does not fit the others or the features.
         """
         terms = len(take(arrays, f"{prefix}.column", (None,), path))
-        trees, nodes = take(arrays, f"{prefix}.node_feature", (None, None), path).shape
+        trees, depth = take(arrays, f"{prefix}.question", (None, None), path).shape
         shapes: dict[str, tuple[int | None, ...]] = {
-            "node_feature": (trees, nodes),
-            "node_cut": (trees, nodes),
-            "leaf": (trees, nodes + 1),
+            "question": (trees, depth),
+            "cut": (trees, depth),
+            "leaf": (trees, 1 << depth),
             "mix": (3,),
         }
         loaded: dict[str, NDArray[Any]] = {}
         for name, dtype in _STORED.items():
             value = take(arrays, f"{prefix}.{name}", shapes.get(name, (terms,)), path)
             loaded[name] = value.astype(np.int64 if np.issubdtype(dtype, np.integer) else np.float64)
+        for name, limit in (("column", width), ("question", terms)):
+            if loaded[name].size and not 0 <= int(loaded[name].min()) <= int(loaded[name].max()) < limit:
+                raise ModelError(f"{prefix}.{name} in {path} asks for what this version does not have: train it again")
+        if not bool((loaded["scale"] > 0).all() and (loaded["shrink"] > 0).all()):
+            raise ModelError(f"{prefix} in {path} has a scale or shrink that is not positive: train it again")
         return cls(**loaded)
 
 
@@ -133,8 +130,8 @@ _STORED: Final[dict[str, type[np.generic]]] = {
     "scale": np.float32,
     "shrink": np.float32,
     "weight": np.float32,
-    "node_feature": np.int32,
-    "node_cut": np.float32,
+    "question": np.int32,
+    "cut": np.float32,
     "leaf": np.float32,
     "mix": np.float64,
 }

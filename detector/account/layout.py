@@ -27,6 +27,10 @@ SITTING_GAP_MS: Final = 30 * 60_000
 LLR_EDGES: Final = np.array([-6, -4, -3, -2, -1.5, -1, -0.5, 0, 0.5, 1, 1.5, 2, 3, 4, 6], dtype=np.float64)
 """Inner edges (nats) of the 16-bin histogram of post LLRs: fine where posts of both kinds lie, open at the ends."""
 
+WRITES: Final = np.array([True, True, False, True, False, False])
+"""By kind: what is written. Pauses, sittings and hours are those of writing, which every platform has and which the
+model could learn from; likes and reposts come in the rhythm of an interface."""
+
 GAP_EDGES_S: Final = np.array([2, 5, 15, 60, 300, 900, 1800, 7200, 28_800, 86_400, 604_800], dtype=np.float64)
 """Inner edges (seconds) of the 12-bin histogram of gaps, about equal steps in the logarithm."""
 
@@ -74,6 +78,7 @@ TEXT_BLOCK: Final = slice(0, _columns.used)
 
 # Forgets with every event.
 EVENTS: Final = _columns.take(1).start
+WRITTEN: Final = _columns.take(1).start
 GAP_BINS: Final = _columns.take(len(GAP_EDGES_S) + 1)
 GAP_SUM: Final = _columns.take(1).start
 GAP_SQUARED: Final = _columns.take(1).start

@@ -17,7 +17,7 @@ NEVER: Final = -(2**62)
 """`last_ms` of a row without events."""
 
 _POST_DECAY: Final = np.float32(2.0 ** (-1.0 / at_.HALF_LIFE_POSTS))
-_ARRAYS: Final = ("table", "last_ms", "events", "posts", "language", "recent")
+_ARRAYS: Final = ("table", "last_ms", "wrote_ms", "events", "posts", "language", "recent")
 
 
 class AccountStatistics:
@@ -34,6 +34,8 @@ class AccountStatistics:
     """(capacity, COLUMNS), columns as in `detector.account.layout`."""
     last_ms: NDArray[np.int64]
     """(capacity,) time of the last event, `NEVER` before the first."""
+    wrote_ms: NDArray[np.int64]
+    """(capacity,) time of the last post, reply or quote, `NEVER` before the first."""
     events: NDArray[np.uint32]
     """(capacity,) events observed, not decayed."""
     posts: NDArray[np.uint32]
@@ -46,6 +48,7 @@ class AccountStatistics:
     def __init__(self, capacity: int = 1024) -> None:
         self.table = np.zeros((capacity, at_.COLUMNS), np.float32)
         self.last_ms = np.full(capacity, NEVER, np.int64)
+        self.wrote_ms = np.full(capacity, NEVER, np.int64)
         self.events = np.zeros(capacity, np.uint32)
         self.posts = np.zeros(capacity, np.uint32)
         self.language = np.zeros((capacity, at_.LANGUAGES), np.uint16)
@@ -93,14 +96,15 @@ class AccountStatistics:
             return
         table = self.table[rows]
         last = self.last_ms[rows]
-        first = last == NEVER
-        elapsed = np.where(first, 0, np.maximum(at_ms - last, 0))
+        elapsed = np.where(last == NEVER, 0, np.maximum(at_ms - last, 0))
         forgot = np.exp2(elapsed * (-1.0 / at_.HALF_LIFE_MS)).astype(np.float32)
         gives = has_text & (readings["abstain"] == TextAbstain.NONE)
 
         events = table[:, at_.EVENT_BLOCK]
         events *= (forgot * _POST_DECAY)[:, None]
-        self._add_event(table, at_ms, kinds, elapsed, first, link_counts)
+        wrote = self.wrote_ms[rows]
+        writes = at_.WRITES[kinds]
+        self._add_event(table, at_ms, kinds, writes, wrote, link_counts)
         reason = np.where(has_text, readings["abstain"], TextAbstain.NO_TEXT)
         index = np.arange(n)
         table[index, at_.ABSTAINED.start + reason] += 1
@@ -118,6 +122,7 @@ class AccountStatistics:
                 table[chosen] = part
         self.table[rows] = table
         self.last_ms[rows] = np.maximum(at_ms, last)
+        self.wrote_ms[rows] = np.where(writes, np.maximum(at_ms, wrote), wrote)
         self.events[rows] += np.uint32(1)
 
     @staticmethod
@@ -125,20 +130,24 @@ class AccountStatistics:
         table: NDArray[np.float32],
         at_ms: NDArray[np.int64],
         kinds: NDArray[np.integer[Any]],
-        elapsed: NDArray[np.int64],
-        first: NDArray[np.bool_],
+        writes: NDArray[np.bool_],
+        wrote: NDArray[np.int64],
         link_counts: NDArray[np.integer[Any]],
     ) -> None:
         index = np.arange(len(at_ms))
         table[:, at_.EVENTS] += 1
-        seconds = elapsed * 1e-3
-        again = (~first).astype(np.float32)
+        written = writes.astype(np.float32)
+        table[:, at_.WRITTEN] += written
+        first = wrote == NEVER
+        pause = np.where(first, 0, np.maximum(at_ms - wrote, 0))
+        seconds = pause * 1e-3
+        again = written * ~first
         table[index, at_.GAP_BINS.start + np.searchsorted(at_.GAP_EDGES_S, seconds, side="right")] += again
         log_gap = np.log1p(seconds).astype(np.float32) * again
         table[:, at_.GAP_SUM] += log_gap
         table[:, at_.GAP_SQUARED] += log_gap * log_gap
-        table[:, at_.SITTINGS] += first | (elapsed > at_.SITTING_GAP_MS)
-        table[index, at_.HOURS.start + at_ms // 3_600_000 % 24] += 1
+        table[:, at_.SITTINGS] += writes & (first | (pause > at_.SITTING_GAP_MS))
+        table[index, at_.HOURS.start + at_ms // 3_600_000 % 24] += written
         table[index, at_.KIND_BINS.start + kinds] += 1
         table[:, at_.LINKED] += link_counts > 0
 
@@ -208,6 +217,7 @@ class AccountStatistics:
         """Forget everything of `rows`; they are as new."""
         self.table[rows] = 0
         self.last_ms[rows] = NEVER
+        self.wrote_ms[rows] = NEVER
         self.events[rows] = 0
         self.posts[rows] = 0
         self.language[rows] = 0

@@ -29,10 +29,10 @@ def head(width: int, seed: int, mix: tuple[float, float, float] = (0.1, 1.0, 0.5
         column=rng.choice(width, terms, replace=False),
         centre=rng.normal(size=terms),
         scale=rng.uniform(0.5, 2, terms),
-        shrink=rng.uniform(0, 5, terms),
+        shrink=rng.uniform(1, 5, terms),
         weight=rng.normal(size=terms) * 0.3,
-        node_feature=rng.integers(0, width, (20, 7)),
-        node_cut=rng.normal(size=(20, 7)),
+        question=rng.integers(0, terms, (20, 3)),
+        cut=rng.normal(size=(20, 3)),
         leaf=rng.normal(size=(20, 8)) * 0.2,
         mix=np.array(mix),
     )
@@ -51,6 +51,7 @@ def features(n: int, seed: int = 0) -> AccountFeatures:
         weight=posts.astype(np.float32),
         expert=(posts // 3).astype(np.float32),
         events=(posts + 5).astype(np.float32),
+        written=(posts + 3).astype(np.float32),
         posts=posts,
         language=np.full(n, 149, np.uint16),
         abstain=np.zeros(n, np.uint8),
@@ -68,19 +69,19 @@ def test_a_score_does_not_depend_on_its_neighbours(n: int, seed: int) -> None:
         assert model().joint.logit(*behaviour_inputs(alone))[0] == model().joint.logit(*behaviour_inputs(seen))[i]
 
 
-def test_a_tree_goes_left_at_its_cut_and_right_above_it() -> None:
+def test_a_trees_answers_number_its_leaf_the_first_the_highest_bit() -> None:
     tree = Head(
-        column=np.zeros(0, np.int64),
-        centre=np.zeros(0),
-        scale=np.zeros(0),
-        shrink=np.zeros(0),
-        weight=np.zeros(0),
-        node_feature=np.array([[0, 1, 1]]),
-        node_cut=np.array([[0.5, 1.0, 2.0]]),
+        column=np.array([0, 1]),
+        centre=np.zeros(2),
+        scale=np.ones(2),
+        shrink=np.full(2, 1e-9),
+        weight=np.zeros(2),
+        question=np.array([[0, 1]]),
+        cut=np.array([[0.5, 1.0]]),
         leaf=np.array([[1.0, 2.0, 3.0, 4.0]]),
         mix=np.array([0.0, 0.0, 1.0]),
     )
-    values = np.array([[0.5, 1.0], [0.5, 1.1], [0.6, 2.0], [0.6, 2.1]])
+    values = np.array([[0.4, 0.9], [0.4, 1.1], [0.6, 0.9], [0.6, 1.1]])
     assert tree.logit(values, np.ones_like(values)).tolist() == [1.0, 2.0, 3.0, 4.0]
 
 
@@ -91,8 +92,8 @@ def test_a_term_has_half_its_weight_at_its_shrink() -> None:
         scale=np.array([2.0]),
         shrink=np.array([3.0]),
         weight=np.array([1.0]),
-        node_feature=np.zeros((0, 0), np.int64),
-        node_cut=np.zeros((0, 0)),
+        question=np.zeros((0, 0), np.int64),
+        cut=np.zeros((0, 0)),
         leaf=np.zeros((0, 1)),
         mix=np.array([0.0, 1.0, 0.0]),
     )
@@ -121,7 +122,7 @@ def test_switched_off_parts_abstain() -> None:
 
 def test_an_account_without_evidence_says_why() -> None:
     seen = features(2)._replace(
-        abstain=np.array([TextAbstain.LANGUAGE, 0], np.uint8), events=np.array([1.0, 9.0], np.float32)
+        abstain=np.array([TextAbstain.LANGUAGE, 0], np.uint8), written=np.array([1.0, 9.0], np.float32)
     )
     parts = model().parts(seen)
     assert parts.text[0] == parts.behaviour[0] == 0.0

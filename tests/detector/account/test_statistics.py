@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from detector.account.features import BEHAVIOUR_NAMES, TEXT_NAMES, language_code, language_tag
+from detector.account.features import BEHAVIOUR_NAMES, CADENCE, TEXT_NAMES, language_code, language_tag
 from detector.account.layout import HALF_LIFE_MS, HALF_LIFE_POSTS
 from detector.account.statistics import AccountStatistics
 from detector.errors import UsageError
@@ -226,7 +226,18 @@ def test_sittings_end_after_half_an_hour() -> None:
     statistics = AccountStatistics(1)
     for minutes in (0, 1, 2, 60, 61, 200):
         observe(statistics, [0], readings(1, minutes), at_ms=minutes * 60_000)
-    assert behaviour_feature(statistics, 0, "sittings_per_event") == pytest.approx(3 / 6, rel=0.05)
+    assert behaviour_feature(statistics, 0, "sittings_per_text") == pytest.approx(3 / 6, rel=0.05)
+
+
+def test_likes_and_reposts_do_not_change_the_cadence_of_writing() -> None:
+    with_likes, without = AccountStatistics(1), AccountStatistics(1)
+    for i in range(10):
+        observe(without, [0], readings(1, i), at_ms=i * 5_000_000)
+        observe(with_likes, [0], readings(1, i), at_ms=i * 5_000_000)
+        observe(with_likes, [0], readings(1), at_ms=i * 5_000_000 + 7000, kind=4, text=False)
+    for name in BEHAVIOUR_NAMES[CADENCE]:
+        assert behaviour_feature(with_likes, 0, name) == pytest.approx(behaviour_feature(without, 0, name), abs=0.12)
+    assert behaviour_feature(with_likes, 0, "like_share") == pytest.approx(0.5, abs=0.02)
 
 
 def test_moving_the_clock_by_whole_weeks_changes_nothing() -> None:

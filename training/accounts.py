@@ -1,0 +1,236 @@
+"""Accounts to learn from: streams with their truth, chat people, and bags of single posts that stand for accounts."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from detector.account.features import language_code
+from detector.errors import UsageError
+from detector.people import role_of
+from detector.text.language import detect_language, normalise_language
+from detector.text.normalise import normalise
+from detector.text.reading import Readings
+
+KINDS: Final = {"post": 0, "reply": 1, "repost": 2, "quote": 3, "like": 4, "follow": 5}
+"""Kinds in the order of the observation log."""
+
+BAG_POSTS: Final = (3, 40)
+"""Fewest and most posts of a bag, drawn evenly in the logarithm: accounts come in all sizes."""
+
+AUTHOR_POSTS: Final = 3
+"""Posts by which an author of a text set is an account of its own."""
+
+BAG_TEXTS: Final = 1500
+"""Texts of one (source, class, generator, style, language) that go into bags: more weigh no more."""
+
+CHAT_POSTS: Final = 250
+"""Messages of a chat person that are read, the first ones: no calibration needs longer trajectories."""
+
+CHAT_MIN_TEXTS: Final = 5
+"""Texts of at least four words that make a chat person an account."""
+
+
+@dataclass(frozen=True)
+class RawEvents:
+    """Posts of some accounts before any model has read them; sorted by (time, account, id)."""
+
+    names: list[str]
+    account: NDArray[np.int64]
+    at_ms: NDArray[np.int64]
+    kind: NDArray[np.int64]
+    texts: list[str]
+    langs: list[str]
+    links: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What is known of the accounts of a stream, in the order of `RawEvents.names`."""
+
+    label: NDArray[np.int64]
+    campaign: list[str | None]
+    part: list[str]
+
+
+def read_truth(path: Path) -> dict[str, dict[str, Any]]:
+    """account -> its line of a truth file.
+
+    Raises:
+        UsageError: the file cannot be read or a line is no truth record.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    try:
+        with path.open(encoding="utf-8") as lines:
+            for number, line in enumerate(lines, 1):
+                if line.strip():
+                    record = json.loads(line)
+                    if record.get("label") not in (0, 1) or not isinstance(record.get("account"), str):
+                        raise UsageError(f"{path}:{number}: a truth record needs account and label 0 or 1")
+                    found[record["account"]] = record
+    except (OSError, ValueError, AttributeError) as error:
+        raise UsageError(f"cannot read the truth file {path}: {error}") from error
+    return found
+
+
+def read_stream(path: Path) -> RawEvents:
+    """The events of a clean recording, deletions left out; for training, where `swarmlight run` would be too much.
+
+    Raises:
+        UsageError: the file cannot be read, or a line is no event with a time, an account and an id.
+    """
+    opener: Callable[..., Any] = gzip.open if path.suffix == ".gz" else open
+    records: list[tuple[int, str, str, dict[str, Any]]] = []
+    try:
+        with opener(path, "rt", encoding="utf-8") as lines:
+            for number, line in enumerate(lines, 1):
+                try:
+                    event = json.loads(line)
+                    kind = event["kind"]
+                    if kind in KINDS:
+                        records.append((_milliseconds(event["at"]), event["account"], event["id"], event))
+                except (ValueError, KeyError, TypeError) as error:
+                    raise UsageError(f"{path}:{number}: not a post event ({error})") from error
+    except (OSError, EOFError) as error:
+        raise UsageError(f"cannot read {path}: {error}") from error
+    records.sort(key=lambda record: record[:3])
+    names = sorted({record[1] for record in records})
+    index = {name: i for i, name in enumerate(names)}
+    events = [record[3] for record in records]
+    texts = [event.get("text") or "" for event in events]
+    return RawEvents(
+        names=names,
+        account=np.array([index[record[1]] for record in records], np.int64),
+        at_ms=np.array([record[0] for record in records], np.int64),
+        kind=np.array([KINDS[event["kind"]] for event in events], np.int64),
+        texts=texts,
+        langs=[_language(event.get("lang"), text) for event, text in zip(events, texts, strict=True)],
+        links=np.array(
+            [len(event.get("urls") or ()) or text.count("://") for event, text in zip(events, texts, strict=True)],
+            np.int64,
+        ),
+    )
+
+
+def _milliseconds(at: object) -> int:
+    if isinstance(at, int):
+        return at
+    return round(datetime.fromisoformat(str(at)).timestamp() * 1000)
+
+
+def _language(tag: object, text: str) -> str:
+    known = normalise_language(tag) if isinstance(tag, str) else ""
+    return known or (detect_language(text) if text.strip() else "")
+
+
+def chat_people(role: str, known_texts: frozenset[str]) -> RawEvents:
+    """People of `chitchat-dataset` that serve `role`, with enough texts, who wrote none of `known_texts`.
+
+    Args:
+        role: as in `detector.people`.
+        known_texts: normalised texts in lower case that some model was trained on.
+    """
+    from chitchat_dataset import Dataset
+
+    messages: defaultdict[str, list[tuple[int, str]]] = defaultdict(list)
+    for conversation in Dataset().values():
+        for turn in conversation["messages"]:
+            for message in turn:
+                if role_of("chitchat", message["sender"]) == role:
+                    messages[message["sender"]].append((_milliseconds(message["timestamp"]), message["text"]))
+    rows: list[tuple[int, str, str]] = []
+    for person, said in sorted(messages.items()):
+        clean = [normalise(text).lower() for _, text in said]
+        long = [text for text in clean if len(text.split()) >= _EVIDENCE_WORDS]
+        if len(long) >= CHAT_MIN_TEXTS and known_texts.isdisjoint(long):
+            rows += [(at, person, text) for at, text in sorted(said)[:CHAT_POSTS]]
+    rows.sort()
+    names = sorted({person for _, person, _ in rows})
+    index = {name: i for i, name in enumerate(names)}
+    return RawEvents(
+        names=names,
+        account=np.array([index[person] for _, person, _ in rows], np.int64),
+        at_ms=np.array([at for at, _, _ in rows], np.int64),
+        kind=np.zeros(len(rows), np.int64),
+        texts=[text for _, _, text in rows],
+        langs=["en"] * len(rows),
+        links=np.array([text.count("://") for _, _, text in rows], np.int64),
+    )
+
+
+_EVIDENCE_WORDS: Final = 4
+"""Words under which a text gives no evidence."""
+
+
+@dataclass(frozen=True)
+class Bag:
+    """Posts of a text set that stand for one account."""
+
+    rows: NDArray[np.int64]
+    label: int
+    source: str
+    cluster: str
+    authored: bool
+    """One author's posts: their spread and self-similarity are an account's. Otherwise they are masked."""
+
+
+def bags(table: pd.DataFrame, seed: int = 0) -> list[Bag]:
+    """Bags of the rows of `training.datasets.load_texts`: by author where known, else by generator, style and language.
+
+    Every text is in at most one bag.
+    """
+    rng = np.random.default_rng(seed)
+    made: list[Bag] = []
+    for source, label in sorted(set(zip(table["source"], table["label"], strict=True))):
+        rows = table[(table["source"] == source) & (table["label"] == label)]
+        cluster = str(rows["cluster"].iloc[0])
+        counts = rows["author_id"].value_counts()
+        authors = set(counts.index[(counts >= AUTHOR_POSTS) & (counts.index != "")])
+        keys = ["author_id"] if len(authors) >= _ENOUGH_AUTHORS else ["generator", "group", "lang"]
+        if len(authors) >= _ENOUGH_AUTHORS:
+            rows = rows[rows["author_id"].isin(authors)]
+        for _, same in rows.groupby(keys, sort=True):
+            order = rng.permutation(same.index.to_numpy())[:BAG_TEXTS]
+            for part in _cut(order, rng):
+                made.append(Bag(part, int(label), str(source), cluster, keys == ["author_id"]))
+    return made
+
+
+_ENOUGH_AUTHORS: Final = 15
+"""Authors by which a source is read by author: fewer would be a handful of habits."""
+
+
+def _cut(rows: NDArray[np.int64], rng: np.random.Generator) -> Sequence[NDArray[np.int64]]:
+    low, high = BAG_POSTS
+    if low <= len(rows) <= high:
+        return [rows]
+    parts, start = [], 0
+    while start + low <= len(rows):
+        size = int(np.exp(rng.uniform(np.log(low), np.log(high + 1))))
+        parts.append(rows[start : start + size])
+        start += size
+    return [part for part in parts if len(part) >= low]
+
+
+def codes(langs: Sequence[str]) -> NDArray[np.uint16]:
+    """`language_code` of each."""
+    return np.array([language_code(lang) for lang in langs], np.uint16)
+
+
+def has_text(texts: Sequence[str]) -> NDArray[np.bool_]:
+    """Which are more than blanks."""
+    return np.array([bool(text.strip()) for text in texts], bool)
+
+
+ReadTexts = Callable[[Sequence[str], Sequence[str]], Readings]
+"""`CheapText.read`, or what stands for it."""
