@@ -20,8 +20,8 @@ WHY_SHOWN: Final = 4
 
 MEMBERS_SHOWN: Final = 10
 
-GROUPS_SHOWN: Final = 3
-"""Campaigns drawn in full; the demo plants three."""
+AROUND_ROWS: Final = 9
+"""Rows of a terminal that the frame, the status and the flagged accounts take."""
 
 TEXT_SHOWN: Final = 150
 """Characters of a post: two lines of a terminal."""
@@ -37,17 +37,39 @@ def plain(text: object, limit: int = TEXT_SHOWN) -> str:
     return kept if len(kept) <= limit else kept[: limit - 3] + "..."
 
 
-def draw(board: Board, *, elapsed_s: float, sent: int, total: int, clock_ms: int, note: str) -> RenderableType:
-    """The whole panel: progress and rates on top, then each group that was found, then single accounts."""
+def draw(
+    board: Board, *, elapsed_s: float, sent: int, total: int, clock_ms: int, note: str, rows: int | None = None
+) -> RenderableType:
+    """The whole panel: progress and rates on top, then each group that was found, then single accounts.
+
+    Args:
+        rows: height of the terminal; of groups for which there is no room only one line is drawn, the latest group
+            first in full. None: all in full.
+    """
     groups = board.groups()
     body: list[RenderableType] = [_status(board, elapsed_s, sent, total, clock_ms)]
-    body += [_campaign(caught) for caught in groups[:GROUPS_SHOWN]]
-    if len(groups) > GROUPS_SHOWN:
-        body.append(Text(f"and {len(groups) - GROUPS_SHOWN} more groups", style="dim"))
+    full = _with_room(groups, rows)
+    body += [_campaign(caught) if caught in full else Text(announce(caught), no_wrap=True) for caught in groups]
     if not groups:
         body.append(Text("no group yet: what accounts share is held against what was to be expected", style="dim"))
     body.append(_accounts(board))
     return Panel(Group(*body), title="Swarmlight", subtitle=Text(note))
+
+
+def _with_room(groups: Sequence[Caught], rows: int | None) -> list[Caught]:
+    """The groups that can be drawn in full on so many rows, latest first."""
+    if rows is None:
+        return list(groups)
+    room = rows - AROUND_ROWS - len(groups)
+    full = []
+    for caught in sorted(groups, key=lambda one: -one.after_s):
+        alert = caught.alert
+        # Borders and heading, members, and reasons and posts, of which each may take two rows.
+        room -= 3 + min(MEMBERS_SHOWN, len(alert["members"])) + 2 * min(WHY_SHOWN, len(alert["why"])) + 2 * POSTS_SHOWN
+        if room < 0:
+            break
+        full.append(caught)
+    return full
 
 
 def draw_verdict(verdict: Verdict) -> RenderableType:

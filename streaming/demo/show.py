@@ -125,7 +125,7 @@ class Show:
                 ended, status = status is not None, judge.status()
                 news = self._look(consumer, metrics)
                 if live is not None:
-                    live.update(self._drawn(player, "Ctrl-C ends everything"))
+                    live.update(self._drawn(player, "Ctrl-C ends everything", self._console.size.height))
                 else:
                     self._announce()
                 if ended and not news:
@@ -135,13 +135,11 @@ class Show:
             if status:
                 raise SwarmlightError(f"the demo's worker ended with status {status}: {judge.tail()}")
             verdict = self._board.verdict(stream)
-            if live is not None:
-                live.update(self._drawn(player, "done"))
         if live is None:
             for line in report(verdict):
                 self._console.print(line, markup=False, highlight=False, soft_wrap=True)
         else:
-            self._console.print(draw_verdict(verdict))
+            self._console.print(self._drawn(player, "done", None), draw_verdict(verdict))
             if self._wait:
                 self._linger()
 
@@ -158,10 +156,16 @@ class Show:
             self._board.numbers(page, elapsed)
         return bool(taken)
 
-    def _drawn(self, player: Player, note: str) -> RenderableType:
+    def _drawn(self, player: Player, note: str, rows: int | None) -> RenderableType:
         elapsed = time.monotonic() - self._began
         return draw(
-            self._board, elapsed_s=elapsed, sent=player.sent, total=player.total, clock_ms=player.now_ms, note=note
+            self._board,
+            elapsed_s=elapsed,
+            sent=player.sent,
+            total=player.total,
+            clock_ms=player.now_ms,
+            note=note,
+            rows=rows,
         )
 
     def _announce(self) -> None:
@@ -177,7 +181,7 @@ class Show:
         if not self._console.is_terminal:
             yield None
             return
-        with Live(console=self._console, refresh_per_second=4, vertical_overflow="visible") as live:
+        with Live(console=self._console, refresh_per_second=4, vertical_overflow="crop", transient=True) as live:
             yield live
 
     def _linger(self) -> None:

@@ -110,6 +110,18 @@ def test_the_panel_shows_members_parts_reasons_and_posts() -> None:
         assert part in drawn
 
 
+def test_a_small_terminal_shows_the_latest_group_in_full_and_the_others_on_a_line() -> None:
+    board = Board()
+    board.alert(alert("campaign", "alice", "ann"), 3.0)
+    board.alert(alert("campaign", "bob", "ben"), 9.0)
+    for rows, boxes in ((20, 0), (30, 1), (200, 2)):
+        drawn = lines(draw(board, elapsed_s=9, sent=5, total=9, clock_ms=0, note="", rows=rows))
+        assert drawn.count("first seen after") == boxes
+        assert "alice" in drawn
+        assert "bob" in drawn
+    assert "first seen after 9 s" in lines(draw(board, elapsed_s=9, sent=5, total=9, clock_ms=0, note="", rows=30))
+
+
 @given(st.text())
 def test_a_strangers_text_is_plain(text: str) -> None:
     shown = plain(text, 50)
