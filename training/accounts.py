@@ -138,7 +138,7 @@ def chat_people(role: str, known_texts: frozenset[str]) -> RawEvents:
 
     Args:
         role: as in `detector.people`.
-        known_texts: normalised texts in lower case that some model was trained on.
+        known_texts: `beginning` of texts that some model was trained on.
     """
     from chitchat_dataset import Dataset
 
@@ -150,8 +150,8 @@ def chat_people(role: str, known_texts: frozenset[str]) -> RawEvents:
                     messages[message["sender"]].append((_milliseconds(message["timestamp"]), message["text"]))
     rows: list[tuple[int, str, str]] = []
     for person, said in sorted(messages.items()):
-        clean = [normalise(text).lower() for _, text in said]
-        long = [text for text in clean if len(text.split()) >= _EVIDENCE_WORDS]
+        clean = [normalise(text) for _, text in said]
+        long = [beginning(text) for text in clean if len(text.split()) >= _EVIDENCE_WORDS]
         if len(long) >= CHAT_MIN_TEXTS and known_texts.isdisjoint(long):
             rows += [(at, person, text) for at, text in sorted(said)[:CHAT_POSTS]]
     rows.sort()
@@ -166,6 +166,11 @@ def chat_people(role: str, known_texts: frozenset[str]) -> RawEvents:
         langs=["en"] * len(rows),
         links=np.array([text.count("://") for _, _, text in rows], np.int64),
     )
+
+
+def beginning(text: str) -> str:
+    """What two copies of a normalised text share however one was cut: its first hundred characters in lower case."""
+    return text[:100].lower()
 
 
 _EVIDENCE_WORDS: Final = 4

@@ -1,0 +1,291 @@
+"""Training the account model: learning rows, heads fitted and averaged, calibration out of fold.
+
+Every snapshot of an account after 1, 2, 3, 5, ... posts is a row. Accounts weigh alike within their group, groups as
+`group_weight` says, and the classes alike at every number of posts, so a logit of 0 is no evidence at any age.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+
+from detector.account.features import BEHAVIOUR_NAMES, PAIRS, TEXT_DIM, TEXT_NAMES, AccountFeatures
+from detector.account.head import Head
+from detector.account.model import MIN_WRITTEN, behaviour_inputs, text_inputs
+from training.boosting import BoostSettings, boost
+from training.trajectories import joined
+
+Floats = NDArray[np.float64]
+Indices = NDArray[np.int64]
+
+STREAM: Final = "stream"
+"""Group prefix of real accounts with times; `stream/contest` and so on."""
+
+CHAT: Final = "chat"
+"""Group of chat people."""
+
+SHRINK_POSTS: Final = 3.0
+"""Posts at which a term has half of its size; 1 and 8 did no better out of source."""
+
+_AGES: Final = np.array([2, 4, 7, 11, 18, 28])
+"""Numbers of posts that divide the ages at which classes weigh alike."""
+
+BOOST: Final = BoostSettings(trees=100, depth=5, rate=0.12, ridge=20.0, features=0.3, rows=0.7)
+
+TEXT_RIDGE: Final = 50.0
+"""Penalty of the linear part, in rows of mean weight per unit of squared weight."""
+
+BEHAVIOUR_RIDGE: Final = 300.0
+"""The same for behaviour, stronger: one platform's habits."""
+
+FOLDS: Final = 5
+
+
+@dataclass(frozen=True)
+class Learning:
+    """Rows to learn from.
+
+    Args:
+        features: n rows.
+        label: (n,) 1 = machine.
+        account: (n,) number of the account, unique over groups.
+        group: (n,) accounts that weigh alike: a source, or a stream.
+        cluster: (n,) what must be left out together for a source to be unseen.
+        authored: (n,) whether spreads are one author's; masked otherwise.
+        posts: (n,) texts with evidence so far.
+        name: account number -> name.
+    """
+
+    features: AccountFeatures
+    label: Indices
+    account: Indices
+    group: NDArray[np.str_]
+    cluster: NDArray[np.str_]
+    authored: NDArray[np.bool_]
+    posts: Indices
+    name: list[str]
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def take(self, chosen: NDArray[Any]) -> Learning:
+        """The rows `chosen` (a mask or indices)."""
+        return replace(
+            self,
+            features=self.features.take(chosen),
+            label=self.label[chosen],
+            account=self.account[chosen],
+            group=self.group[chosen],
+            cluster=self.cluster[chosen],
+            authored=self.authored[chosen],
+            posts=self.posts[chosen],
+        )
+
+    @property
+    def timed(self) -> NDArray[np.bool_]:
+        """(n,) rows of accounts whose times are known and comparable."""
+        return np.char.startswith(self.group, STREAM)
+
+
+def together(parts: Sequence[Learning]) -> Learning:
+    """Several sets as one; accounts stay apart."""
+    names: list[str] = []
+    accounts = []
+    for part in parts:
+        accounts.append(part.account + len(names))
+        names += part.name
+    return Learning(
+        features=joined([part.features for part in parts]),
+        label=np.concatenate([part.label for part in parts]),
+        account=np.concatenate(accounts),
+        group=np.concatenate([part.group for part in parts]),
+        cluster=np.concatenate([part.cluster for part in parts]),
+        authored=np.concatenate([part.authored for part in parts]),
+        posts=np.concatenate([part.posts for part in parts]),
+        name=names,
+    )
+
+
+def group_weight(group: str) -> float:
+    """How much a group weighs within its class.
+
+    Real accounts weigh as a dozen sources of single posts, chat people as three; sources of people only are many and
+    small, and those whose two sides differ by topic or by a generator of ten years ago teach little of today.
+    """
+    if group.startswith(STREAM):
+        return 12.0
+    if group == CHAT:
+        return 3.0
+    if group.startswith("people/"):
+        return 0.25
+    if group in {"showerthoughts", "liang_toefl", "electai", "tweepfake"}:
+        return 0.5
+    if group.startswith("frontier_social") or group == "matched_replies":
+        return 0.7
+    return 1.0
+
+
+def row_weights(rows: Learning, rounds: int = 8) -> Floats:
+    """(n,) weights of mean 1: accounts alike within their group and class, groups by `group_weight`, classes by age."""
+    _, account, count = np.unique(rows.account, return_inverse=True, return_counts=True)
+    weight: Floats = 1.0 / count[account]
+    _, first, part = np.unique(
+        np.char.add(np.char.add(rows.group, "/"), rows.label.astype(str)), return_index=True, return_inverse=True
+    )
+    target = np.array([group_weight(str(rows.group[i])) for i in first])
+    age = np.searchsorted(_AGES, rows.posts, side="right") * 2 + rows.label
+    for _ in range(rounds):
+        weight *= (target / np.bincount(part, weights=weight))[part]
+        totals = np.bincount(age, weights=weight, minlength=2 * (len(_AGES) + 1)).reshape(-1, 2)
+        wanted = np.where(totals > 0, totals.mean(axis=1, keepdims=True) / np.where(totals > 0, totals, 1), 1.0)
+        weight *= wanted.reshape(-1)[age]
+    balanced: Floats = weight / weight.mean()
+    return balanced
+
+
+def masked_text_inputs(rows: Learning) -> tuple[Floats, Floats]:
+    """`text_inputs` with spreads resting on nothing where they are not one author's."""
+    values, counts = text_inputs(rows.features)
+    counts[np.ix_(~rows.authored, np.arange(PAIRS.start, PAIRS.stop))] = 0.0
+    return values, counts
+
+
+def standardised(values: Floats, counts: Floats, columns: Indices, shrink: float, weight: Floats) -> Head:
+    """A head that has terms and says nothing yet: centre and scale by rows weighed by what they rest on."""
+    trust = weight[:, None] * counts[:, columns] / (counts[:, columns] + shrink)
+    total = np.maximum(trust.sum(axis=0), 1e-9)
+    centre = (values[:, columns] * trust).sum(axis=0) / total
+    scale = np.sqrt(((values[:, columns] - centre) ** 2 * trust).sum(axis=0) / total)
+    terms = len(columns)
+    return Head(
+        column=columns,
+        centre=centre,
+        scale=scale + _LEAST_SCALE,
+        shrink=np.full(terms, shrink),
+        weight=np.zeros(terms),
+        question=np.zeros((0, 1), np.int64),
+        cut=np.zeros((0, 1)),
+        leaf=np.zeros((0, 2)),
+        mix=np.array([0.0, 1.0, 1.0]),
+    )
+
+
+_LEAST_SCALE: Final = 1e-3
+
+
+def fit_linear(terms: Floats, label: Indices, weight: Floats, ridge: float, offset: Floats | None = None) -> Floats:
+    """Weights and, last, the bias of ridge logistic regression.
+
+    Minimises sum of weight x loss(offset + terms @ w + b) + ridge / 2 x |w|^2, weights of mean 1.
+    """
+    sign = np.where(label == 1, 1.0, -1.0)
+    start = np.zeros(len(label)) if offset is None else offset
+    share = weight / weight.mean()
+
+    def loss(theta: Floats) -> tuple[float, Floats]:
+        margin = sign * (start + terms @ theta[:-1] + theta[-1])
+        value = float(share @ np.logaddexp(0, -margin)) + 0.5 * ridge * float(theta[:-1] @ theta[:-1])
+        slope = -share * sign / (1 + np.exp(np.clip(margin, -60, 60)))
+        gradient = np.append(terms.T @ slope + ridge * theta[:-1], slope.sum())
+        return value, gradient
+
+    found = minimize(loss, np.zeros(terms.shape[1] + 1), jac=True, method="L-BFGS-B", options={"maxiter": 300})
+    result: Floats = found.x
+    return result
+
+
+def fit_text(rows: Learning, settings: BoostSettings = BOOST, seed: int = 0) -> Head:
+    """The text head before calibration: mean of a linear model, trees, and trees that do not see mean style.
+
+    Mean style is half of a population's fingerprint: with it the model is better on people and bots like those it has
+    met, without it on others; their average is better than either where both kinds come.
+    """
+    weight = row_weights(rows)
+    values, counts = masked_text_inputs(rows)
+    head = standardised(values, counts, np.arange(TEXT_DIM), SHRINK_POSTS, weight)
+    terms = head.terms(values, counts)
+    linear = fit_linear(terms, rows.label, weight, TEXT_RIDGE)
+    anywhere = np.array([not name.startswith("style_mean") for name in TEXT_NAMES])
+    forests = [
+        boost(terms, rows.label, weight, settings, seed),
+        boost(terms * anywhere, rows.label, weight, settings, seed + 1),
+    ]
+    models = 1 + len(forests)
+    return replace(
+        head,
+        weight=linear[:-1] / models,
+        question=np.concatenate([trees.feature for trees in forests]),
+        cut=np.concatenate([trees.cut for trees in forests]),
+        leaf=np.concatenate([trees.leaf for trees in forests]) / models,
+        mix=np.array([linear[-1] / models, 1.0, 1.0]),
+    )
+
+
+def text_logit(head: Head, rows: Learning) -> Floats:
+    """What `head` says of rows, spreads masked as in training."""
+    return head.logit(*masked_text_inputs(rows))
+
+
+def learned_behaviour(rows: Learning) -> Indices:
+    """Behaviour features that the timed rows can teach: those that vary, links not among them.
+
+    The contest's links are one per distinct text, made when its records were; hours of the day depend on how long an
+    account has been watched.
+    """
+    spread = rows.features.behaviour[rows.timed].std(axis=0)
+    artefact = {"linked_share", "hour_entropy", "quiet_hours"}
+    named = np.array([name not in artefact for name in BEHAVIOUR_NAMES])
+    return np.flatnonzero((spread > _LEAST_SCALE) & named)
+
+
+def fit_behaviour(rows: Learning, text: Floats | None) -> Head:
+    """What behaviour says: beside `text` (n,) out-of-fold text logits, or alone where that is None."""
+    chosen = rows.timed & (rows.features.written >= MIN_WRITTEN - 0.5)
+    part = rows.take(chosen)
+    weight = row_weights(part)
+    values, counts = behaviour_inputs(part.features)
+    head = standardised(values, counts, learned_behaviour(part), SHRINK_POSTS, weight)
+    offset = None if text is None else text[chosen]
+    linear = fit_linear(head.terms(values, counts), part.label, weight, BEHAVIOUR_RIDGE, offset)
+    return replace(head, weight=linear[:-1], mix=np.array([linear[-1], 1.0, 0.0]))
+
+
+def fold_of(rows: Learning) -> Indices:
+    """(n,) fold of every row: by account where accounts are real, by cluster otherwise, so each is scored unseen."""
+    real = rows.timed | (rows.group == CHAT)
+    key = np.where(real, np.array(rows.name)[rows.account], rows.cluster)
+    names, inverse = np.unique(key, return_inverse=True)
+    digests = [hashlib.blake2b(str(name).encode(), digest_size=8).digest() for name in names]
+    fold = np.array([int.from_bytes(digest, "little") % FOLDS for digest in digests])
+    return fold[inverse]
+
+
+def out_of_fold(
+    rows: Learning, fit: Callable[[Learning], Head], say: Callable[[float], None] = lambda share: None
+) -> Floats:
+    """(n,) logits of every row by a head that saw neither its account nor, for bags, its cluster."""
+    fold = fold_of(rows)
+    logit = np.zeros(len(rows))
+    for index in range(FOLDS):
+        say(index / FOLDS)
+        held = fold == index
+        if held.any():
+            logit[held] = text_logit(fit(rows.take(~held)), rows.take(held))
+    return logit
+
+
+def calibrated(head: Head, logit: Floats, rows: Learning) -> tuple[Head, Floats]:
+    """`head` with its logits made LLRs by Platt's line on out-of-fold `logit`, and those LLRs.
+
+    The slope is at most 1: what is known out of fold never makes evidence stronger than it was fitted.
+    """
+    line = fit_linear(logit[:, None], rows.label, row_weights(rows), 1e-3)
+    slope, shift = float(np.clip(line[0], 0.05, 1.0)), float(line[1])
+    mix = head.mix * slope + np.array([shift, 0.0, 0.0])
+    return replace(head, mix=mix), logit * slope + shift
