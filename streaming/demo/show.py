@@ -37,6 +37,9 @@ IDLE_S: Final = 3.0
 QUIET_SHARE: Final = 0.05
 """The longest pause that is played (`player.QUIET_MS`) as a share of two days with their nights cut, rounded up."""
 
+ENDINGS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Signals that end the demo."""
+
 REFRESH_S: Final = 0.25
 """Between two looks at the alerts and the worker's numbers."""
 
@@ -82,7 +85,12 @@ class Show:
         with ExitStack() as stack:
             stack.enter_context(_terminated_as_interrupted())
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="swarmlight-demo-")))
-            self._play(stream, folder, stack)
+            try:
+                self._play(stream, folder, stack)
+            finally:
+                # An impatient second Ctrl-C must not leave processes behind: ending them takes seconds at most.
+                for number in ENDINGS:
+                    signal.signal(number, signal.SIG_IGN)
         return 0
 
     def _play(self, stream: Stream, folder: Path, stack: ExitStack) -> None:
@@ -200,7 +208,7 @@ def _terminated_as_interrupted() -> Iterator[None]:
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.signal(number, interrupt) for number in ENDINGS}
     try:
         yield
     finally:
