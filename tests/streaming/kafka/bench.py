@@ -197,7 +197,8 @@ class Deployment:
         producer = KafkaProducer(bootstrap_servers=self.address)
         try:
             for value in values:
-                producer.send(topic, value, key=key, partition=partition).get(10)
+                producer.send(topic, value, key=key, partition=partition)
+            producer.flush(10)
         finally:
             producer.close(5)
 

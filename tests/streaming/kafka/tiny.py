@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
+from detector.errors import LogError
 from streaming.assess.ordering import NO_END, Ordering
 from streaming.assess.records import AlertRecord, ExpertRequest, Experts, TickOutput, TickStats
 from streaming.config import load_config
@@ -90,7 +91,10 @@ class TinyCore:
     def make(cls, folder: Path | None, partitions: int) -> TinyCore:
         core = cls(partitions)
         if folder is not None:
-            state = msgspec.msgpack.decode((folder / "tiny").read_bytes())
+            try:
+                state = msgspec.msgpack.decode((folder / "tiny").read_bytes())
+            except OSError as error:
+                raise LogError("the tiny snapshot is damaged") from error
             core.ordering.restore(state["ordering"])
             core.counts, core.said, core.digest = state["counts"], state["said"], state["digest"]
             core.closed = state["closed"]
