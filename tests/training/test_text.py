@@ -1,0 +1,153 @@
+"""Training the text model end to end on made-up sets."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from detector.text.cheap import CheapText
+from detector.text.reading import TextAbstain
+from tests.training import textsets
+from training.calibrate_text import fit_calibrator, fit_line, tail_bound
+from training.commands.train import SUBCOMMANDS, command
+from training.linear import FitSettings, design, fit
+from training.measure import auroc_at_like_length
+from training.text import cheap_model, cluster_folds, crossfit, crossfit_table, near_folds, readings_of, train_cheap
+
+QUICK = FitSettings(iterations=15)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return textsets.write(tmp_path_factory.mktemp("data"))
+
+
+def test_the_command_trains_ships_and_describes_a_model(data: Path, tmp_path: Path) -> None:
+    out, cache = tmp_path / "out", tmp_path / "cache"
+    arguments = ["text", "--data", str(data), "--out", str(out), "--cache", str(cache), "--no-expert"]
+    assert command(arguments) == 0
+    model = CheapText.load(out)
+    machine, person = "a truly vibrant journey to foster insight", "lol dunno about stuff anyway mate"
+    readings = model.read([machine, person], ["en", "fr"])
+    assert readings["abstain"].tolist() == [TextAbstain.NONE] * 2
+    assert readings["llr"][0] > 300 > -300 > readings["llr"][1]
+    report = json.loads((out / "text.report.json").read_text())
+    assert {"style_auroc", "cheap_auroc", "cheap_tpr_at_1pct_fpr"} <= set(report["leave_one_source_out"][0])
+    card = (out / "text.card.md").read_text()
+    for word in ("electai", "people/tweeteval/irony", "en, fr", "Left out of training on request: nothing"):
+        assert word in card
+    rows = crossfit(data, cache)  # what the command left in its cache, without training again
+    assert (readings_of(rows)["llr"] == rows["llr"]).all()
+
+
+def test_an_excluded_generator_is_not_learned_from(data: Path, tmp_path: Path) -> None:
+    arguments = ["--data", str(data), "--out", str(tmp_path), "--cache", str(tmp_path / "cache"), "--no-expert"]
+    assert command(["text", *arguments, "--exclude", "frontier_social"]) == 0
+    meta = json.loads((tmp_path / "text.json").read_text())
+    assert meta["excluded"] == ["frontier_social"]
+    assert not any(record["set"] == "frontier_social" for record in meta["report"]["sources"])
+
+
+def test_training_is_seeded(data: Path) -> None:
+    first, again = (train_cheap(data, seed=3, settings=QUICK) for _ in range(2))
+    assert all(np.array_equal(first.arrays[name], again.arrays[name]) for name in first.arrays)
+    assert cheap_model(first).version == cheap_model(again).version
+
+
+def test_masks_alone_are_worth_nothing(tmp_path: Path) -> None:
+    trained = train_cheap(textsets.write(tmp_path, telling=0.0, rows=150), settings=QUICK)
+    label, words = trained.table["label"].to_numpy(), trained.table["words"].to_numpy()
+    assert abs(auroc_at_like_length(trained.cross.near, label, words) - 0.5) < 0.09
+
+
+def test_cross_fitted_scores_know_words_that_sources_share(data: Path) -> None:
+    trained = train_cheap(data, settings=QUICK)
+    rows = crossfit_table(trained, cheap_model(trained))
+    label, words = rows["label"].to_numpy(), rows["words"].to_numpy()
+    for score in ("raw", "raw_near", "llr"):
+        assert auroc_at_like_length(rows[score].to_numpy().astype(float), label, words) > 0.85
+
+
+def test_folds_leave_out_whole_clusters_and_whole_authors(data: Path) -> None:
+    table = train_cheap(data, settings=FitSettings(iterations=1)).table
+    for left_out in cluster_folds(table):
+        inside = set(table.loc[left_out, "cluster"])
+        assert not inside & set(table.loc[~left_out, "cluster"])
+    assert np.sum(cluster_folds(table), axis=0).min() >= 1
+    fold = near_folds(table)
+    assert table.assign(fold=fold).groupby(["set", "author_id"])["fold"].nunique().max() == 1
+
+
+def test_the_fit_finds_the_minimum_of_a_convex_loss() -> None:
+    texts = ["alpha beta gamma delta", "omega psi chi phi"] * 20
+    label = np.array([1, 0] * 20)
+    rows, weight, source = design(texts), np.ones(40), np.zeros(40, dtype=np.intp)
+    loose, tight = (fit(rows, label, weight, source, FitSettings(penalty=p)) for p in (1e-4, 1e-1))
+    assert (loose.score(rows)[label == 1] > 0).all()
+    assert (loose.score(rows)[label == 0] < 0).all()
+    assert np.abs(tight.weights).sum() < np.abs(loose.weights).sum()
+
+
+def test_a_line_recovers_the_likelihood_ratio_of_two_normals() -> None:
+    rng = np.random.default_rng(0)
+    label = np.repeat([0, 1], 20_000)
+    score = rng.normal(np.where(label == 1, 1.0, -1.0), 2.0)
+    # log N(x; 1, 2) / N(x; -1, 2) = x / 2
+    slope, offset = fit_line(score, label, np.ones(40_000), (0.0, 0.0), 1.0)
+    assert slope == pytest.approx(0.5, abs=0.03)
+    assert offset == pytest.approx(0.0, abs=0.03)
+
+
+def test_with_little_data_a_line_stays_where_it_was_told() -> None:
+    slope, offset = fit_line(np.array([0.0, 5.0]), np.array([1, 0]), np.ones(2), (0.7, -0.2), 1e5)
+    assert slope == pytest.approx(0.7, abs=0.01)
+    assert offset == pytest.approx(-0.2, abs=0.01)
+
+
+def test_a_bound_grows_with_what_the_tail_supports() -> None:
+    llr = np.linspace(-3, 3, 2000)
+    machine, people = (llr > 1.5).astype(float), (llr <= 1.5).astype(float)
+    sure = tail_bound(llr, machine, people)
+    unsure = tail_bound(llr[::100], machine[::100], people[::100])
+    none = tail_bound(np.zeros(2000), machine, people)
+    assert sure == 4.0 or sure > unsure > none
+    assert none == pytest.approx(0.0, abs=0.05)
+
+
+def test_no_language_is_accused_on_the_whole() -> None:
+    rng = np.random.default_rng(2)
+    label = np.tile([0, 1], 2000)
+    lang = np.array(["en", "fr"] * 1000 + ["fr", "en"] * 1000)
+    score = rng.normal(label * 1.0, 1.0) + np.where(lang == "fr", 2.0, 0.0)  # everything French looks like a machine's
+    words = rng.integers(4, 50, 4000)
+    calibrator = fit_calibrator(score, label, np.ones(4000), words, lang)
+    llr = calibrator.millinats(score, words, calibrator.group_of(lang.tolist())) / 1000
+    for one in ("en", "fr"):
+        people = (lang == one) & (label == 0)
+        assert np.exp(llr[people]).mean() < 1.05
+        assert llr[people].mean() < 0 < llr[(lang == one) & (label == 1)].mean()
+
+
+def test_a_language_with_few_texts_is_not_calibrated() -> None:
+    label, words = np.tile([0, 1], 200), np.full(400, 12)
+    lang = np.array(["en"] * 390 + ["xx"] * 10)
+    calibrator = fit_calibrator(label.astype(float), label, np.ones(400), words, lang)
+    assert calibrator.languages == {"en"}
+
+
+def test_every_subcommand_is_described() -> None:
+    assert "text" in SUBCOMMANDS
+    assert all(module.startswith("training.commands.") and about for module, about in SUBCOMMANDS.values())
+    with pytest.raises(SystemExit):
+        command(["nonsense"])
+
+
+def test_a_cached_table_keeps_its_columns(data: Path, tmp_path: Path) -> None:
+    rows = crossfit(data, tmp_path)
+    assert isinstance(rows, pd.DataFrame)
+    wanted = ["text", "label", "source", "generator", "author_id", "parent_id", "lang", "group", "llr", "llr_near"]
+    assert set(wanted) <= set(rows)
