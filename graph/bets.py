@@ -11,8 +11,9 @@ community's taste is no evidence. A bet ends early when X reaches the cap (a sto
 Source: Ramdas, Grunwald, Vovk & Shafer 2023, "Game-theoretic statistics and safe anytime-valid inference".
 
 What one event touches is one observation: its objects (and each object's short and long window) form one *bundle*,
-whose factor is the mean over them, and an event that meets an open object opens nothing of its own. The e-value is a
-mixture over theta and over strategies: half on all kinds together, half spread over the kinds, so that a group
+whose factor is the mean over them, and an event that meets an open object opens nothing of its own. Members also do
+what everybody does, so a bundle is bet on with a stake w of what is owned, (1 - w) + w * factor. The e-value is a
+mixture over theta, stake and strategy: half on all kinds together, half spread over the kinds, so that a group
 which behaves like everybody in one kind does not lose there what it shows in another.
 """
 
@@ -28,6 +29,13 @@ from graph.touches import BET_WINDOW_MS, SYNCHRONY_MS, TOUCH_KINDS, Coordination
 from graph.window import TouchWindow
 
 THETAS: Final = (2.0, 4.0, 8.0)
+STAKES: Final = (1.0, 0.1, 0.02)
+"""Stakes mixed over: everything a group does is coordinated, a tenth of it, or one object in fifty. An object on which
+nothing happens costs at most -log(1 - w)."""
+
+CELLS: Final = len(THETAS) * len(STAKES)
+"""e-values per strategy: theta changes slowest."""
+
 ALL_KINDS: Final = TOUCH_KINDS
 """The strategy over all kinds; strategies below it are the kinds'."""
 
@@ -36,6 +44,12 @@ CLOSED: Final = -1
 
 MAX_SHARE: Final = 0.9
 """Largest f: above it nearly every touch is expected to be a member's and a bet could say nothing anyway."""
+
+MIN_FACTOR: Final = 1e-9
+"""Smallest factor of one bundle. Raising a factor to it adds at most as much to its mean: nothing against rounding."""
+
+LEAST_ACTIVITY: Final = 0.25
+"""Touches per time bin that members are taken to make besides those on the object itself: f is never nothing."""
 
 WALK_CAP: Final = 2000
 """Touches of one object that a settlement reads; an object beyond it is settled as if no member had come."""
@@ -72,20 +86,17 @@ class Bets(msgspec.Struct, array_like=True):
     pool: list[int] = []  # comparable outsiders
     base: list[float] = []  # members' touches per ms by kind before the freeze, shape (TOUCH_KINDS,)
     pool_base: list[float] = []  # the pool's
+    share: dict[int, float] = {}  # row -> its share of the members' touches before the freeze
     bundles: dict[int, Bundle] = {}
     seen: dict[int, int] = {}  # uid -> number of its open bundle, or CLOSED
     active: dict[int, int] = {}  # activity cell -> members' touches
     pool_active: dict[int, int] = {}
     opened: int = 0
-    log_e: list[float] = msgspec.field(default_factory=lambda: [0.0] * ((TOUCH_KINDS + 1) * len(THETAS)))
+    log_e: list[float] = msgspec.field(default_factory=lambda: [0.0] * ((TOUCH_KINDS + 1) * CELLS))
+    log_value: float = 0.0  # log of the e-value (nats): `mixture(log_e)`
     hits: int = 0
     expected: float = 0.0
     tested: int = 0  # bundles that anybody at all joined
-
-    @property
-    def log_value(self) -> float:
-        """Log of the e-value (nats): the mixture over strategies and thetas."""
-        return mixture(self.log_e)
 
 
 def activity_cell(kind: int, at_ms: int, bin_ms: int) -> int:
@@ -94,10 +105,9 @@ def activity_cell(kind: int, at_ms: int, bin_ms: int) -> int:
 
 
 def mixture(log_e: Sequence[float]) -> float:
-    """Log of the weighted mean of the strategies' e-values, given as logs, shape ((TOUCH_KINDS + 1) * thetas,)."""
-    n = len(THETAS)
-    single, joint = math.log(0.5 / (TOUCH_KINDS * n)), math.log(0.5 / n)
-    terms = [(joint if i >= ALL_KINDS * n else single) + value for i, value in enumerate(log_e)]
+    """Log of the weighted mean of the strategies' e-values, given as logs, shape ((TOUCH_KINDS + 1) * CELLS,)."""
+    single, joint = math.log(0.5 / (TOUCH_KINDS * CELLS)), math.log(0.5 / CELLS)
+    terms = [(joint if i >= ALL_KINDS * CELLS else single) + value for i, value in enumerate(log_e)]
     top = max(terms)
     return top + math.log(sum(math.exp(t - top) for t in terms))
 
@@ -230,61 +240,72 @@ def _settle(
     if not window.alive(item.uid) or int(window.last[slot]) <= bundle.ordinal:
         return 0, 0.0, [0.0] * len(THETAS)
     bin_ms = settings.activity_bin_ms
+    in_pool = set(bets.pool)
     came: dict[int, int] = {}
+    # Touches of this object by activity cell, at any time: they are no part of what else was done.
+    on_it: dict[int, list[int]] = {activity_cell(item.kind, bundle.start_ms, bin_ms): [1, 1, 0]}
     walked = 0
     for ordinal, at, row in window.chain(slot):
         if ordinal <= bundle.ordinal or walked > WALK_CAP:
             break
         walked += 1
+        counts = on_it.setdefault(activity_cell(item.kind, at, bin_ms), [0, 0, 0])
+        counts[0] += 1
+        counts[1] += row in bets.members
+        counts[2] += row in in_pool
         if at <= until_ms and row != bundle.opener:
             came[row] = at  # newest first: the last one written is the account's first
     hits = min(len(item.hits), settings.hit_cap) if walked <= WALK_CAP else 0
-    # Touches of the object by time bin: everybody's, members', the pool's.
-    everybody: dict[int, int] = {}
-    members: dict[int, int] = {activity_cell(item.kind, bundle.start_ms, bin_ms): 1}
-    pool: dict[int, int] = {}
-    in_pool = set(bets.pool)
+    touches: dict[int, list[int]] = {}  # activity cell -> further accounts, and those of them in group or pool
     for row, at in came.items():
-        cell = activity_cell(item.kind, at, bin_ms)
-        everybody[cell] = everybody.get(cell, 0) + 1
-        if row in bets.members:
-            members[cell] = members.get(cell, 0) + 1
-        elif row in in_pool:
-            pool[cell] = pool.get(cell, 0) + 1
-    wide: list[tuple[int, float]] = []
-    near: list[tuple[int, float]] = []
-    base, pool_base = bets.base[item.kind] * bin_ms, bets.pool_base[item.kind] * bin_ms
-    for cell, touches in everybody.items():
-        mine, theirs = members.get(cell, 0), pool.get(cell, 0)
-        own = max(bets.active.get(cell, 0) - mine, 0)
-        others = max(totals.get(cell, 0) - bets.active.get(cell, 0) - (touches - mine), 0)
-        busy = max(float(own), base) + 1.0
-        wide.append((touches, _share(busy, others, inflation[item.kind])))
-        beside = max(bets.pool_active.get(cell, 0) - theirs, 0) + pool_base
-        counted = theirs + mine - (cell == activity_cell(item.kind, bundle.start_ms, bin_ms))
-        if counted:
-            near.append((counted, _share(own + base + 1.0, beside, inflation[item.kind])))
+        further = touches.setdefault(activity_cell(item.kind, at, bin_ms), [0, 0])
+        further[0] += 1
+        further[1] += row in bets.members or row in in_pool
+    wide: list[tuple[int, float]] = []  # (touches, a member's share) against everybody
+    near: list[tuple[int, float]] = []  # the same against the pool
+    # The opener cannot come again, and is likely to be the busiest member: what remains is the others' activity.
+    rest = 1.0 - bets.share.get(bundle.opener, 0.0)
+    base, pool_base = rest * bets.base[item.kind] * bin_ms, bets.pool_base[item.kind] * bin_ms
+    for cell, (everybody, comparable) in touches.items():
+        total_on, members_on, pool_on = on_it[cell]
+        active = bets.active.get(cell, 0)
+        own = rest * max(active - members_on, 0)
+        others = max(totals.get(cell, 0) - active - (total_on - members_on), 0)
+        wide.append((everybody, _ratio(max(own, _typical(own, base)) + LEAST_ACTIVITY, others)))
+        if comparable:
+            beside = _typical(max(bets.pool_active.get(cell, 0) - pool_on, 0), pool_base)
+            near.append((comparable, _ratio(_typical(own, base) + LEAST_ACTIVITY, beside)))
     mu = max(sum(n * f for n, f in wide), sum(n * f for n, f in near))
     value = [
-        hits * log_theta - max(_cost(wide, theta), _cost(near, theta))
+        hits * log_theta - max(_cost(wide, theta, inflation[item.kind]), _cost(near, theta, inflation[item.kind]))
         for theta, log_theta in zip(THETAS, _LOG_THETA, strict=True)
     ]
     return hits, mu, value
 
 
-def _share(mine: float, others: float, inflation: float) -> float:
-    return min(inflation * mine / (mine + others), MAX_SHARE)
+def _typical(seen: float, usual: float) -> float:
+    """Activity in a bin, given what was seen in it and what is usual: posterior mean of a Poisson rate whose prior is
+    exponential with mean `usual`. What was seen alone is too noisy, what is usual is too old."""
+    return (1.0 + seen) * usual / (1.0 + usual)
 
 
-def _cost(touches: Sequence[tuple[int, float]], theta: float) -> float:
-    return sum(n * math.log1p((theta - 1.0) * f) for n, f in touches)
+def _ratio(mine: float, others: float) -> float:
+    return mine / (mine + others)
+
+
+def _cost(touches: Sequence[tuple[int, float]], theta: float, inflation: float) -> float:
+    return sum(n * math.log1p((theta - 1.0) * min(inflation * f, MAX_SHARE)) for n, f in touches)
 
 
 def _multiply(bets: Bets, bundle: Bundle) -> None:
     """Multiply a settled bundle into the e-values: the mean over its items, per strategy."""
     for strategy in {item.kind for item in bundle.items} | {ALL_KINDS}:
         values = [item.value for item in bundle.items if strategy in (ALL_KINDS, item.kind)]
+        place = strategy * CELLS
         for n in range(len(THETAS)):
-            top = max(value[n] for value in values)
-            mean = top + math.log(sum(math.exp(value[n] - top) for value in values) / len(values))
-            bets.log_e[strategy * len(THETAS) + n] += mean
+            factor = sum(math.exp(value[n]) for value in values) / len(values)
+            for stake in STAKES:
+                # A factor may be too small for a float: a group never loses more than this at once.
+                bets.log_e[place] += math.log(max(1.0 - stake + stake * factor, MIN_FACTOR))
+                place += 1
+    bets.log_value = mixture(bets.log_e)

@@ -7,6 +7,7 @@ are renumbered by their first member, so equal edges give equal groups.
 from __future__ import annotations
 
 import heapq
+from itertools import pairwise
 from typing import Final
 
 import graspologic_native
@@ -21,6 +22,9 @@ LEIDEN_ITERATIONS: Final = 2
 
 CORE_SHARE: Final = 0.5
 """A further core of one community must be at least this dense, against the first: looser rests are no group."""
+
+MAX_CORES: Final = 8
+"""Cores taken from one community: each costs a pass over what is left of it."""
 
 IntArray = NDArray[np.int64]
 
@@ -62,7 +66,7 @@ def cores(edges: SoftEdges, community: IntArray, min_size: int, max_size: int) -
     label = community[edges.a[order]]
     cuts = np.flatnonzero(np.r_[True, label[1:] != label[:-1]]) if len(label) else np.zeros(0, np.int64)
     found: list[tuple[int, IntArray]] = []
-    for start, stop in zip(cuts.tolist(), [*cuts[1:].tolist(), len(order)], strict=True):
+    for start, stop in pairwise([*cuts.tolist(), len(order)]):
         part = order[start:stop]
         found += _cores_of(edges.a[part].tolist(), edges.b[part].tolist(), edges.weight[part].tolist(), min_size)
     found = [core for core in found if len(core[1]) <= max_size]
@@ -76,7 +80,9 @@ def _cores_of(a: list[int], b: list[int], weight: list[int], min_size: int) -> l
         links.setdefault(y, {})[x] = w
     found: list[tuple[int, IntArray]] = []
     floor = 0.0
-    while len(links) >= min_size:
+    for _ in range(MAX_CORES):
+        if len(links) < min_size:
+            break
         core, inner = _densest(links, min_size)
         density = inner / len(core)
         if not inner or density < floor:

@@ -16,15 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.errors import LogError
-from graph.bets import Bets, close, meet
+from graph.bets import Bets, close, meet, mixture
 from graph.elond import log_bar
 from graph.evidence import Edge, edges_within
 from graph.identity import match
-from graph.proposals import Proposal, View, base_rates, coarse, first_meeting, group_id, look, propose
+from graph.proposals import Proposal, View, base_rates, coarse, first_meeting, group_id, look, propose, shares
 from graph.touches import HOUR_MS, TOUCH_KINDS, CoordinationSettings, Touch
 from graph.window import TouchWindow
 
-COARSE_MS: Final = 6 * HOUR_MS
+COARSE_MS: Final = 12 * HOUR_MS
 """How often coarse communities are learned anew. They then serve later data only."""
 
 INFLATION_PRIOR: Final = 20.0
@@ -110,6 +110,8 @@ class Coordination:
         self._hypotheses = 0
         self._discoveries = 0
         self._ticks = 0
+        self._proposed_tick = 0
+        self._proposed_end = 0
         self._coarse_ms = 0
         self._lookup: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None
         self._targets: list[dict[int, int]] = []
@@ -165,9 +167,9 @@ class Coordination:
         self._prune()
         new: list[str] = []
         proposed = 0
-        every = -(-len(self.window) // self.settings.touches_per_tick)
         self._ticks += 1
-        if not end and len(self.window) and self._ticks % max(every, 1) == 0:
+        if not end and self._proposal_is_due():
+            self._proposed_tick, self._proposed_end = self._ticks, self.window.end
             view = look(self.window, at_ms, names, self._blocks, self.settings)
             if view is not None:
                 proposals = propose(view, self.settings, self.seed, languages)
@@ -186,13 +188,24 @@ class Coordination:
     def inflation(self) -> list[float]:
         """Overdispersion of the shadows' hits by kind, at least 1, shape (TOUCH_KINDS,).
 
-        The larger of variance over mean and of mean over expectation, both shrunk to 1.
+        The larger of the upper half's variance over the expectation and of hits over the expectation, both shrunk to 1.
+        (Where hits fall short of the expectation, bets are safe already.)
         """
         prior = INFLATION_PRIOR
         return [
             max(1.0, (s + prior) / (e + prior), (h + prior) / (e + prior))
             for s, e, h in zip(self._squares, self._expected, self._hits, strict=True)
         ]
+
+    def _proposal_is_due(self) -> bool:
+        """Enough is new, and a large window is not looked through more often than `touches_per_tick` allows."""
+        size = len(self.window)
+        fresh = self.window.end - self._proposed_end
+        every = -(-size // self.settings.touches_per_tick)
+        return (
+            fresh >= max(self.settings.fresh_share * size, self.settings.fresh_least)
+            and self._ticks - self._proposed_tick >= every
+        )
 
     # -- the parts of a tick -----------------------------------------------------------------------------------
 
@@ -310,7 +323,7 @@ class Coordination:
                         self._record(kind, hits, mu)
 
     def _record(self, kind: int, hits: int, mu: float) -> None:
-        self._squares[kind] += (hits - mu) ** 2
+        self._squares[kind] += max(hits - mu, 0.0) ** 2
         self._expected[kind] += mu
         self._hits[kind] += hits
         if self._expected[kind] > INFLATION_HALF:
@@ -396,6 +409,7 @@ class Coordination:
             list(proposal.pool),
             base_rates(view, proposal.members),
             base_rates(view, proposal.pool),
+            shares(view, proposal.members),
         )
         group = Group(group_id(meeting), self._created, meeting.at_ms, now_ms, now_ms, proposal.strength, bets)
         self._freeze_shadow(group, proposal, view, now_ms)
@@ -406,7 +420,11 @@ class Coordination:
             return
         beside = sorted((set(proposal.pool) | set(proposal.members)) - set(proposal.shadow))
         group.shadow = Bets(
-            dict.fromkeys(proposal.shadow, now_ms), beside, base_rates(view, proposal.shadow), base_rates(view, beside)
+            dict.fromkeys(proposal.shadow, now_ms),
+            beside,
+            base_rates(view, proposal.shadow),
+            base_rates(view, beside),
+            shares(view, proposal.shadow),
         )
 
     def _refreeze(self, group: Group, proposal: Proposal, view: View, now_ms: int) -> None:
@@ -416,6 +434,7 @@ class Coordination:
         if set(proposal.members) != set(bets.members) or now_ms - group.frozen_ms >= COARSE_MS:
             bets.members = {row: bets.members.get(row, now_ms) for row in proposal.members}
             bets.pool = list(proposal.pool)
+            bets.share = shares(view, proposal.members)
             bets.base, bets.pool_base = base_rates(view, proposal.members), base_rates(view, proposal.pool)
             group.frozen_ms = now_ms
             if group.shadow is None:
@@ -436,7 +455,8 @@ class Coordination:
         """The whole state, for a snapshot: arrays and MessagePack bytes."""
         state = _State(
             SNAPSHOT_VERSION, self.groups(), self._due, self._totals, self._blocks, self._walked, self._created,
-            self._hypotheses, self._discoveries, self._ticks, self._coarse_ms, self._squares, self._expected,
+            self._hypotheses, self._discoveries, self._ticks, self._coarse_ms, self._proposed_tick, self._proposed_end,
+            self._squares, self._expected,
             self._hits,
         )  # fmt: skip
         return {f"window.{name}": value for name, value in self.window.arrays().items()} | {
@@ -471,6 +491,7 @@ class Coordination:
         self._walked, self._created, self._ticks = state.walked, state.created, state.ticks
         self._hypotheses, self._discoveries = state.hypotheses, state.discoveries
         self._coarse_ms = state.coarse_ms
+        self._proposed_tick, self._proposed_end = state.proposed_tick, state.proposed_end
         self._squares, self._expected, self._hits = state.squares, state.expected, state.hits
         self._reindex()
         return self
@@ -488,6 +509,8 @@ class _State(msgspec.Struct, array_like=True):
     discoveries: int
     ticks: int
     coarse_ms: int
+    proposed_tick: int
+    proposed_end: int
     squares: list[float]
     expected: list[float]
     hits: list[float]
@@ -499,6 +522,7 @@ def _inherit(group: Group, other: Group) -> None:
     group.bets.log_e = [
         max(a, b) + math.log((1.0 + math.exp(-abs(a - b))) / 2) for a, b in zip(ours, theirs, strict=True)
     ]
+    group.bets.log_value = mixture(group.bets.log_e)
     if other.accepted_ms is not None:
         group.accepted_ms = min(group.accepted_ms or other.accepted_ms, other.accepted_ms)
         group.hypothesis = group.hypothesis or other.hypothesis

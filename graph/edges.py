@@ -104,6 +104,9 @@ def _of_kind(
     rarity = np.log1p(accounts / size) / np.log1p(accounts / 2)
     window = BET_WINDOW_MS[kind]
     gaps = _gaps(size, settings)
+    # An account's meetings at one object weigh 1 together (Newman 2001), or a crowd at one object, of n accounts and
+    # n^2 pairs, would look denser than any group that meets again and again.
+    share = rarity / np.minimum(np.maximum(size - 1, 1), 2 * gaps)
     out: list[Meetings] = []
     for gap in range(1, gaps + 1):
         left = np.flatnonzero((slot[gap:] == slot[:-gap]) & (at[gap:] - at[:-gap] <= window))
@@ -119,7 +122,7 @@ def _of_kind(
                 np.minimum(rank[left], rank[right]),
                 np.maximum(rank[left], rank[right]),
                 np.asarray(np.where(fast, int(TraceKind.FAST_REPOST), kind), np.int64),
-                np.asarray(rarity[left] * synchrony * decay, np.float64),
+                np.asarray(share[left] * synchrony * decay, np.float64),
             )
         )
     return concatenate(out)

@@ -34,6 +34,9 @@ COARSE_RESOLUTION: Final = 0.3
 NO_BLOCK: Final = 0
 """The coarse community of accounts that belong to none of at least `MIN_BLOCK`."""
 
+MIN_OBJECTS: Final = 2
+"""Objects on which a proposed group's members meet, at least."""
+
 DIRECT_WEIGHT: Final = 0.5
 """Weight of one account acting upon another, against 1 for meeting on a rare object: people talk to those they know."""
 
@@ -143,13 +146,13 @@ def propose(
 ) -> list[Proposal]:
     """Dense cores of the communities of soft edges, strongest first, at most `max_groups`, with pools and shadows."""
     community = leiden(view.edges, len(view.rows), settings.resolution, seed)
-    found = cores(view.edges, community, settings.min_size, settings.max_size)[: settings.max_groups]
+    found = _supported(view, cores(view.edges, community, settings.min_size, settings.max_size))[: settings.max_groups]
     if not found:
         return []
     neighbourhood = _Neighbourhood(view, community, seed, languages)
     out: list[Proposal] = []
     for strength, members in found:
-        pool = neighbourhood.pool(members.tolist(), max(settings.pool_size, 2 * len(members)))
+        pool = neighbourhood.pool(members.tolist(), settings)
         shadow = _shadow(view, members.tolist(), pool)
         out.append(
             Proposal(
@@ -160,6 +163,21 @@ def propose(
             )
         )
     return out
+
+
+def _supported(view: View, found: list[tuple[int, IntArray]]) -> list[tuple[int, IntArray]]:
+    """The cores whose members meet on at least `MIN_OBJECTS` objects; the crowd at a single one is no group."""
+    core = np.full(len(view.rows), -1, np.int64)
+    for number, (_, members) in enumerate(found):
+        core[members] = number
+    inside = np.flatnonzero(core[view.rank] >= 0)
+    objects = int(view.slot.max()) + 1
+    # One row per (core, object, member), then members per (core, object), then objects with two members per core.
+    cell = core[view.rank[inside]] * objects + view.slot[inside]
+    once = np.unique(cell * len(view.rows) + view.rank[inside]) // len(view.rows)
+    cells, members_met = np.unique(once, return_counts=True)
+    support = np.bincount(cells[members_met >= 2] // objects, minlength=len(found))
+    return [group for group, n in zip(found, support.tolist(), strict=True) if n >= MIN_OBJECTS]
 
 
 class _Neighbourhood:
@@ -174,6 +192,7 @@ class _Neighbourhood:
         self.weight = np.r_[edges.weight, edges.weight][order].tolist()
         self.start = np.searchsorted(ends[order], np.arange(accounts + 1)).tolist()
         self.community = community.tolist()
+        self.activity = view.counts.sum(axis=1).tolist()
         self.view = view
         self.languages = languages
         self.shuffled = np.random.default_rng(seed).permutation(accounts).tolist()
@@ -181,8 +200,8 @@ class _Neighbourhood:
         for rank in self.shuffled:
             self.by_community.setdefault(self.community[rank], []).append(rank)
 
-    def pool(self, members: Sequence[int], size: int) -> list[int]:
-        """Ranks of at least `size` outsiders where there are so many."""
+    def pool(self, members: Sequence[int], settings: CoordinationSettings) -> list[int]:
+        """Ranks of comparable outsiders: at least `pool_size`, with `pool_activity` times its touches."""
         inside = set(members)
         near: dict[int, int] = {}
         for member in members:
@@ -190,24 +209,27 @@ class _Neighbourhood:
                 other = self.others[n]
                 if other not in inside:
                     near[other] = near.get(other, 0) + self.weight[n]
-        ranked = sorted(near, key=lambda r: (-near[r], r))[:size]
-        chosen = dict.fromkeys(ranked)
-        self._fill(chosen, self.by_community.get(self.community[members[0]], []), inside, size)
-        if len(chosen) < size and self.languages is not None:
-            self._fill(chosen, self._speakers(members), inside, size)
-        self._fill(chosen, self.shuffled, inside, size)
+        ranked = sorted(near, key=lambda r: (-near[r], r))
+        touches = settings.pool_activity * sum(self.activity[r] for r in members)
+        chosen: dict[int, None] = {}
+        sources: list[Callable[[], Sequence[int]]] = [
+            lambda: ranked,
+            lambda: self.by_community.get(self.community[members[0]], []),
+            lambda: self._speakers(members),
+            lambda: self.shuffled,
+        ]
+        for source in sources:
+            for rank in source():
+                if len(chosen) >= settings.pool_size and touches <= 0:
+                    return sorted(chosen)
+                if rank not in inside and rank not in chosen:
+                    chosen[rank] = None
+                    touches -= self.activity[rank]
         return sorted(chosen)
 
-    @staticmethod
-    def _fill(chosen: dict[int, None], candidates: Sequence[int], inside: set[int], size: int) -> None:
-        for rank in candidates:
-            if len(chosen) >= size:
-                return
-            if rank not in inside:
-                chosen[rank] = None
-
     def _speakers(self, members: Sequence[int]) -> list[int]:
-        assert self.languages is not None
+        if self.languages is None:
+            return []
         spoken = [self.languages(int(self.view.rows[r])) for r in members]
         main = max(sorted(set(spoken)), key=spoken.count)
         if not main:
@@ -236,6 +258,14 @@ def base_rates(view: View, rows: Sequence[int]) -> list[float]:
     """Touches per ms of `rows` together in the window, by kind, shape (TOUCH_KINDS,)."""
     wanted = np.isin(view.rows, np.asarray(rows, np.int64))
     return [float(v) for v in view.counts[wanted].sum(axis=0) / view.span_ms]
+
+
+def shares(view: View, rows: Sequence[int]) -> dict[int, float]:
+    """Each row's share of the touches that `rows` made in the window."""
+    place = {row: rank for rank, row in enumerate(view.rows.tolist())}
+    counts = {row: float(view.counts[place[row]].sum()) for row in rows}
+    total = sum(counts.values())
+    return {row: count / total for row, count in counts.items()}
 
 
 def first_meeting(view: View, window: TouchWindow, members: Sequence[int]) -> Meeting:

@@ -119,8 +119,11 @@ class CoordinationSettings(msgspec.Struct, frozen=True, kw_only=True):
     max_size: int = 1000
     max_groups: int = 1000  # proposed groups per tick, strongest first: bounds memory and the tick's length
     resolution: float = 1.0  # Leiden, modularity
-    touches_per_tick: int = 20_000  # proposals are made every ceil(touches in window / this) campaign ticks
+    fresh_share: float = 0.04  # proposals are made once the touches since the last are this share of the window
+    fresh_least: int = 20  # and at least so many
+    touches_per_tick: int = 100_000  # and at most every ceil(touches in window / this) campaign ticks
     pool_size: int = 50  # outsiders a group is compared with, at least
+    pool_activity: int = 4  # and at least so many times its touches: against fewer, nothing could be shown
     popular: int = 50  # an object with more touches than this when a member first meets it is not bet on
     hit_cap: int = 3  # further members counted per object
     activity_bin_ms: int = 3 * HOUR_MS  # resolution of activity over time: finer than day and night
@@ -133,8 +136,7 @@ class CoordinationSettings(msgspec.Struct, frozen=True, kw_only=True):
         longest = max(BET_WINDOW_MS)
         if self.window_ms < 2 * longest:
             raise ConfigError(f"window_ms = {self.window_ms}: must be at least {2 * longest}, twice the longest bet")
-        for name in ("half_life_ms", "neighbours", "pair_budget", "top_edges", "max_groups", "touches_per_tick",
-                     "pool_size", "popular", "hit_cap", "activity_bin_ms", "patience_ms"):  # fmt: skip
+        for name in self.__struct_fields__:
             if getattr(self, name) <= 0:
                 raise ConfigError(f"{name} = {getattr(self, name)}: must be positive")
         if not 3 <= self.min_size <= self.max_size:
