@@ -19,3 +19,8 @@ def role_of(population: str, person: str) -> Role:
     """
     digest = hashlib.sha256(f"{population}/{person}".encode()).digest()
     return _TENTHS[int.from_bytes(digest[:8], "big") % 10]
+
+
+def pseudonym(person: str) -> str:
+    """A stable name for a person that does not show them: the first 12 hexadecimal digits of their SHA-256."""
+    return hashlib.sha256(person.encode("utf-8", "surrogatepass")).hexdigest()[:12]

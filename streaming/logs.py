@@ -1,12 +1,11 @@
 """Logs on standard error: one JSON object a line, or a plain line for eyes. Both are ASCII without control characters.
 
 Texts, account names and ids of the stream do not belong in logs at all. What still gets in (a broker's message, a file
-name) is escaped here, so that no line can break out of itself, and cut. `pseudonym` stands for an account.
+name) is escaped here, so that no line can break out of itself, and cut. An account appears as its pseudonym.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import sys
@@ -31,11 +30,6 @@ def shown(text: object, limit: int = 100) -> str:
     """Any text as short printable ASCII, for one place in a message."""
     escaped = ascii(str(text))[1:-1]
     return escaped if len(escaped) <= limit else escaped[: limit - 3] + "..."
-
-
-def pseudonym(account: str) -> str:
-    """A stable name for an account that does not show it: the first 12 hexadecimal digits of its SHA-256."""
-    return hashlib.sha256(account.encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
 def configure(config: LogConfig, stream: TextIO | None = None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from importlib import resources
 from typing import Any, Final
@@ -12,15 +12,15 @@ import msgspec
 import numpy as np
 
 from detector.errors import UsageError
-from detector.people import role_of
+from detector.people import pseudonym, role_of
 
 POPULATION: Final = "chitchat"
 """The name under which `detector.people` splits these people."""
 
-LEAST_POSTS: Final = 20
+LEAST_POSTS: Final = 12
 """Messages a person must have sent, so that there is something to be wrong about."""
 
-MOST_POSTS: Final = 40
+MOST_POSTS: Final = 60
 """Messages taken of one person: the most talkative sent 23,661, and one person is one person."""
 
 MOST_PEOPLE: Final = 120
@@ -58,11 +58,20 @@ def planted() -> list[Persona]:
     return [msgspec.json.decode(line, type=Persona) for line in text.splitlines()]
 
 
+def known_people() -> frozenset[str]:
+    """Pseudonyms of people kept for the demo whose messages the shipped text model has read all the same.
+
+    They are in two of the sets that it was trained on (`training/known_people.py` makes the list).
+    """
+    file = resources.files("streaming.demo").joinpath("known_people.json")
+    return frozenset(msgspec.json.decode(file.read_bytes(), type=list[str]))
+
+
 def people(seed: int) -> list[Message]:
     """Messages of people kept for the demo, ordered by time, each conversation at its real time of day.
 
     A conversation moves as a whole, by whole days, to one of the stream's days, so that hours, sittings and answers
-    stay real. Nobody in it trains or calibrates anything (`detector.people`).
+    stay real. Nobody in it trains or calibrates anything, and no shipped model has read a message of theirs.
 
     Raises:
         UsageError: `chitchat-dataset` is not installed.
@@ -74,16 +83,22 @@ def people(seed: int) -> list[Message]:
             "the demo's people come from the package chitchat-dataset, which is not installed: "
             "pip install 'swarmlight[demo]', or run `make setup`"
         ) from None
-    return choose(Dataset(), seed)
+    return choose(Dataset(), seed, known_people())
 
 
-def choose(conversations: Mapping[str, Any], seed: int) -> list[Message]:
-    """`people` on a given data set: conversations by id, each with `messages`, lists of turns of utterances."""
+def choose(conversations: Mapping[str, Any], seed: int, known: Collection[str] = ()) -> list[Message]:
+    """`people` on a given data set: conversations by id, each with `messages`, lists of turns of utterances.
+
+    Args:
+        known: pseudonyms of people to leave out.
+    """
     counts: dict[str, int] = defaultdict(int)
     for _, author, text in _utterances(conversations.values()):
         counts[author] += bool(text)
     kept = sorted(
-        author for author, count in counts.items() if count >= LEAST_POSTS and role_of(POPULATION, author) == "demo"
+        author
+        for author, count in counts.items()
+        if count >= LEAST_POSTS and role_of(POPULATION, author) == "demo" and pseudonym(author) not in known
     )
     rng = np.random.default_rng(seed)
     order = sorted(conversations)

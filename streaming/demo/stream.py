@@ -5,7 +5,6 @@ The same seed gives the same stream. Times run over two days from `START_MS`; ac
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
+from detector.people import pseudonym
 from streaming.demo.cast import SPAN_MS, Message, Persona
 from streaming.demo.operators import Draft, cheer, operate
 from streaming.demo.society import Post, Society
@@ -48,7 +48,7 @@ def build(messages: Sequence[Message], personas: Sequence[Persona], seed: int) -
     """The stream of these people and planted accounts."""
     rng = np.random.default_rng(seed)
     authors = Counter(message.author for message in messages)
-    names = [_pseudonym(author) for author in sorted(authors)] + [persona.account for persona in personas]
+    names = [f"user_{pseudonym(author)[:8]}" for author in sorted(authors)] + [persona.account for persona in personas]
     row = {author: number for number, author in enumerate(sorted(authors))}
     society = Society(len(names), SPAN_MS, rng)
     people = _people(messages, row, society)
@@ -77,10 +77,6 @@ def _people(messages: Sequence[Message], row: dict[str, int], society: Society) 
         link = None if answers else society.link(message.at)
         drafts.append(Draft(message.at, row[message.author], message.text, link, answers))
     return drafts
-
-
-def _pseudonym(author: str) -> str:
-    return "user_" + hashlib.sha256(author.encode()).hexdigest()[:8]
 
 
 def _time(at: int) -> str:
