@@ -6,10 +6,11 @@ due, if any. Which ticks run, and what they say, follows from the log alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from detector.account.features import language_tag
 from detector.bundle import Models
@@ -101,6 +102,16 @@ class Assess:
             self._log_models = dict(entry.models)
         self.ordering.feed(entry)
 
+    def watch(self, look: Callable[[str, int, float], None]) -> None:
+        """Have `look` told (account, texts, total) each time a total is held against the threshold: for calibration."""
+        accounts = self._accounts
+
+        def each(rows: NDArray[np.int64]) -> None:
+            for row in rows.tolist():
+                look(accounts.name(row), int(accounts.posts[row]), float(accounts.total[row]))
+
+        self._evidence.watch = each
+
     def next_tick(self) -> int | None:
         """Time of the tick that `advance` would run, ms since 1970; None where none is due."""
         due = self._due()
@@ -177,7 +188,7 @@ class Assess:
     @property
     def campaigns(self) -> int:
         """Campaign alerts open now."""
-        return sum(alert.kind == "campaign" and alert.open for alert in self._book)
+        return sum(alert.kind == "campaign" and alert.open for alert in self._book.of_groups())
 
     def scores(self) -> Iterator[ScoreRow]:
         """One score row per live account, in the order of their names."""

@@ -6,6 +6,7 @@ own while the arithmetic stays vectorised.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -26,6 +27,9 @@ from streaming.observations import Observation
 _BLANK: Final = bytes(READING.itemsize)
 
 Rows = NDArray[np.int64]
+
+Watch = Callable[[Rows], None]
+"""Told whose total is about to be held against the threshold."""
 
 
 @dataclass
@@ -74,6 +78,8 @@ class Languages:
         return code
 
 
+_LANGUAGE_CODES: Final = 1 << 16
+
 _LANGUAGES_KEPT: Final = 4096
 """Tags remembered: a hostile stream can invent tags, there are a few hundred languages."""
 
@@ -108,7 +114,9 @@ class Evidence:
             self.target_fpr = finest
             self.threshold = models.thresholds.threshold(finest)
         self.cap = models.thresholds.cap_nats
+        self._calibrated = models.thresholds.calibrated(np.arange(_LANGUAGE_CODES).astype(np.uint16))
         self._flagged: list[int] = []
+        self.watch: Watch | None = None
 
     def observe(self, seen: Seen, tick_ms: int) -> tuple[Rows, dict[int, int]]:
         """Let the events of a tick take effect, and flag who passes the threshold after a post.
@@ -118,8 +126,7 @@ class Evidence:
         """
         accounts = self._accounts
         rows = np.array(seen.rows, np.int64)
-        kept = np.flatnonzero(rows >= 0)
-        if not len(kept):
+        if not seen.by_row:
             return np.zeros(0, np.int64), {}
         self.statistics.grow(accounts.capacity)
         readings = np.frombuffer(b"".join(reading or _BLANK for reading in seen.readings), READING)
@@ -142,16 +149,17 @@ class Evidence:
                 if turn == len(turns):
                     turns.append([])
                 turns[turn].append(position)
-        stale = np.zeros(0, np.int64)
+        stale: set[int] = set()
         for turn_positions in turns:
             chosen = columns.take(np.array(sorted(turn_positions), np.int64))
             self._round(chosen)
             posting = chosen.rows[chosen.has_text]
             self.refresh(posting)
             self.flag(posting, tick_ms)
-            stale = np.union1d(np.setdiff1d(stale, posting), chosen.rows[~chosen.has_text])
-        self.refresh(stale)
-        updated = np.unique(rows[kept])
+            stale.update(chosen.rows[~chosen.has_text].tolist())
+            stale.difference_update(posting.tolist())
+        self.refresh(np.array(sorted(stale), np.int64))
+        updated = np.array(sorted(seen.by_row), np.int64)
         reasons, counts = np.unique(accounts.text_abstain[updated], return_counts=True)
         return updated, {int(r): int(c) for r, c in zip(reasons, counts, strict=True) if r}
 
@@ -231,11 +239,13 @@ class Evidence:
         if not (self._text and self._behaviour):
             return np.zeros(len(rows), np.bool_)
         speaks: NDArray[np.bool_] = (accounts.posts[rows] > 0) & (accounts.text_abstain[rows] == TextAbstain.NONE)
-        return speaks & self._thresholds.calibrated(accounts.language[rows])
+        return speaks & self._calibrated[accounts.language[rows]]
 
     def flag(self, rows: Rows, tick_ms: int) -> Rows:
         """Flag those of `rows` whose total passes the threshold now; who was newly flagged."""
         accounts = self._accounts
+        if self.watch is not None:
+            self.watch(rows)
         passing: Rows = rows[(accounts.total[rows] > self.threshold) & ~accounts.flagged[rows]]
         if not len(passing):
             return passing
@@ -268,9 +278,9 @@ class Evidence:
             return "uncalibrated: the thresholds are for text and behaviour together"
         if accounts.text_abstain[row] != TextAbstain.NONE:
             return "uncalibrated: no text gave evidence"
-        language = accounts.language[row : row + 1]
-        if not self._thresholds.calibrated(language)[0]:
-            return self._thresholds.why_uncalibrated(int(language[0]))
+        language = int(accounts.language[row])
+        if not self._calibrated[language]:
+            return self._thresholds.why_uncalibrated(language)
         if accounts.automated[row] == 1:
             return "the account says itself that it is automated"
         if accounts.bar[row] == np.inf:

@@ -21,6 +21,7 @@ from streaming.config import Config, load_config
 from streaming.local import live_experts, play, scorer_of
 from streaming.outputs import Outputs, Progress
 from streaming.sources import Inputs
+from streaming.trajectories import Trajectories
 
 _KIB: Final = 1024
 _LARGEST_SEED: Final = 2**32 - 1
@@ -51,6 +52,9 @@ def command(argv: list[str]) -> int:
         )
         models = load_models(Path(config.models.dir) if config.models.dir else None)
         assess = Assess(settings, models, partitions=1)
+        if arguments.trajectories:
+            trajectories = stack.enter_context(Trajectories(arguments.trajectories))
+            assess.watch(trajectories.write)
         progress = Progress(inputs, sys.stderr, time.monotonic)
         for step in play(inputs, assess, scorer_of(models, settings), live_experts(models), _now_ms):
             outputs.write(step)
@@ -99,6 +103,8 @@ def _parser() -> argparse.ArgumentParser:
     }
     for name, text in outputs.items():
         parser.add_argument(f"--{name}", type=Path, metavar="FILE", help=f"write {text}")
+    # What `swarmlight calibrate` reads: every total that was held against the threshold.
+    parser.add_argument("--trajectories", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--config", type=Path, metavar="FILE", help="configuration (swarmlight config prints all keys)")
     parser.add_argument(
         "--without",
