@@ -73,13 +73,19 @@ class AccountAlerts:
         self._open, self.waiting = {}, set()
         for alert in self._shared.book:
             row = accounts.find(alert.account) if alert.kind == "account" and alert.open else None
-            if row is not None:
+            if row is not None and accounts.flagged[row]:  # one that left and returned unflagged begins anew
                 self._open[row] = alert
         self.waiting = set(np.flatnonzero(accounts.flagged).tolist()) - set(self._open)
 
     def flagged(self, rows: Iterable[int]) -> None:
-        """These accounts were newly flagged."""
-        self.waiting.update(row for row in rows if row not in self._open)
+        """These accounts were newly flagged. One that returned, with its alert still open, goes on with that one."""
+        for row in rows:
+            if row not in self._open:
+                alert = self._shared.book.of_account(self._shared.accounts.name(row))
+                if alert is not None and alert.open:
+                    self._open[row] = alert
+                else:
+                    self.waiting.add(row)
 
     def settle(self, tick_ms: int, changed: Iterable[int], forced: set[int]) -> tuple[list[AlertRecord], Pages]:
         """The revisions that a tick brings.
@@ -94,32 +100,33 @@ class AccountAlerts:
         pages: Pages = []
         for row in sorted({row for row in (*changed, *forced) if row in self._open}, key=accounts.name):
             alert = self._open[row]
-            if accounts.total[row] <= OVER_NATS or accounts.automated[row] == 1:
-                evidence.unflag(row)
+            self._take_flag_back(row)
             if not accounts.flagged[row]:
                 del self._open[row]
                 self._write(alert, row, tick_ms, "withdrawn", records, pages)
             elif row in forced or alert.moved((float(accounts.total[row]),), shared.settings.alert_step_nats):
                 self._write(alert, row, tick_ms, "open", records, pages)
-        for row in sorted(self.waiting):
-            if not accounts.flagged[row] or accounts.total[row] <= OVER_NATS:
-                evidence.unflag(row)
+        for row in list(self.waiting):
+            self._take_flag_back(row)
+            if not accounts.flagged[row]:
                 self.waiting.discard(row)
-        rows = np.array(sorted(self.waiting), np.int64)
-        strength = dict(zip(rows.tolist(), evidence.raw(rows).tolist(), strict=True))
-        for row in sorted(self.waiting, key=lambda row: (-strength[row], accounts.name(row))):
-            alert = shared.book.entry(account_alert_id(accounts.name(row)), "account", accounts.name(row))
-            if alert.open:
-                self._open[row] = alert
+        if self.waiting and shared.book.has_room(tick_ms):
+            rows = np.array(sorted(self.waiting), np.int64)
+            strength = dict(zip(rows.tolist(), evidence.raw(rows).tolist(), strict=True))
+            for row in sorted(self.waiting, key=lambda row: (-strength[row], accounts.name(row))):
+                if not shared.book.admits(tick_ms):
+                    break
+                name = accounts.name(row)
+                self._open[row] = alert = shared.book.entry(account_alert_id(name), "account", name)
                 self.waiting.discard(row)
-                if not alert.moved((float(accounts.total[row]),), shared.settings.alert_step_nats):
-                    continue
-            elif not shared.book.admits(tick_ms):
-                break
-            self._open[row] = alert
-            self.waiting.discard(row)
-            self._write(alert, row, tick_ms, "open", records, pages)
+                self._write(alert, row, tick_ms, "open", records, pages)
         return records, pages
+
+    def _take_flag_back(self, row: int) -> None:
+        """An account loses its flag once nothing speaks for a machine any more, or it says itself that it is one."""
+        accounts = self._shared.accounts
+        if accounts.total[row] <= OVER_NATS or accounts.automated[row] == 1:
+            self._shared.evidence.unflag(row)
 
     def _write(
         self, alert: Alert, row: int, tick_ms: int, status: str, records: list[AlertRecord], pages: Pages
@@ -129,8 +136,9 @@ class AccountAlerts:
         shared.book.revise(alert, "open" if status == "open" else "withdrawn", (float(accounts.total[row]),))
         score = next(shared.scores.rows(np.array([row], np.int64)))
         quoted = strongest(shared.texts.of(row))[:MOST_POSTS]
-        alert.shown = [event_key(score["account"], text.id) for text in quoted]
-        alert.members = [score["account"]]
+        if alert.open:
+            alert.members = [score["account"]]
+            alert.shown = [event_key(score["account"], text.id) for text in quoted]
         case = self._case(row, score)
         why, limits = account_why(case), account_limits(case)
         if status != "open":
@@ -200,7 +208,7 @@ class AccountAlerts:
             alert = shared.book.of_account(name)
             if alert is None or not alert.revision:
                 continue
-            alert.account, alert.members, alert.shown, alert.flag = "", [], [], None
+            alert.account, alert.flag = "", None
             shared.book.revise(alert, "withdrawn", (0.0,))
             records.append(emptied(alert, tick_ms, shared, ["Withdrawn: the account was deleted."]))
             pages += no_pages(alert)

@@ -88,7 +88,7 @@ class GroupAlerts:
         accounts = self._shared.accounts
         live = {group.id: group for group in self._groups.accepted}
         self.campaign_of = {}
-        for alert in self._shared.book:
+        for alert in self._shared.book.of_groups():
             if alert.kind == "campaign" and alert.open:
                 group = live.get(alert.id)
                 found = [accounts.find(name) for name in alert.members] if group is None else self._members(group)
@@ -144,7 +144,6 @@ class GroupAlerts:
         self, alert: Alert, tick_ms: int, status: Status, why: str, records: list[AlertRecord], pages: Pages
     ) -> None:
         """The last revision for now: who they were stays readable in earlier ones until compaction."""
-        alert.members, alert.shown = [], []
         self._shared.book.revise(alert, status, alert.evidence)
         records.append(emptied(alert, tick_ms, self._shared, [why]))
         pages += no_pages(alert)

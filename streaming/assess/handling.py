@@ -48,6 +48,8 @@ class Handled:
     """Rows of deleted accounts, with their names."""
     forgotten_names: set[str] = field(default_factory=set)
     """All deleted accounts, also those that had no row (any more)."""
+    with_texts: set[int] = field(default_factory=set)
+    """Rows of which a text was kept."""
     texts: int = 0
     duplicates: int = 0
     last: dict[int, int] = field(default_factory=dict)
@@ -122,7 +124,8 @@ class Handler:
         cluster = None
         if seen.reading and self._with_text:
             cluster = self._near.key(seen.reading, seen.at)
-            self._keep(row, seen)
+            if self._keep(row, seen):
+                done.with_texts.add(row)
         if self._groups.on:
             done.touches.extend(touches_of(seen, row, accounts, cluster))
 
@@ -132,13 +135,15 @@ class Handler:
         accounts = self._deleted_accounts
         return bool(accounts) and accounts.get(event_key(seen.account, ""), seen.at) is not None
 
-    def _keep(self, row: int, seen: Observation) -> None:
+    def _keep(self, row: int, seen: Observation) -> bool:
+        """Keep an event's text, unless it is somebody else's."""
         abstain = seen.reading[_ABSTAIN_AT]
-        if abstain == TextAbstain.NO_TEXT:  # somebody else's text
-            return
+        if abstain == TextAbstain.NO_TEXT:
+            return False
         llr = int.from_bytes(seen.reading[_LLR_AT : _LLR_AT + 2], "little", signed=True)
         kept = Kept(seen.at, seen.id, seen.text, seen.lang, llr, llr, gives=abstain == TextAbstain.NONE)
         self._texts.add(row, kept)
+        return True
 
     def _delete(self, seen: Observation, row: int, done: Handled) -> None:
         if not seen.target:

@@ -53,7 +53,6 @@ class Alert(msgspec.Struct):
     bar: float = float("-inf")
     verdict: str | None = None
     flag: tuple[int, int] | None = None
-    opened: int = 0
 
     @property
     def open(self) -> bool:
@@ -76,6 +75,7 @@ class Book:
     def __init__(self, max_per_day: int) -> None:
         self._limit = max_per_day
         self._alerts: dict[str, Alert] = {}
+        self._of_groups: dict[str, Alert] = {}
         self._day = -1
         self._opened = 0
 
@@ -92,6 +92,8 @@ class Book:
         found = self._alerts.get(alert)
         if found is None:
             found = self._alerts[alert] = Alert(alert, kind, account, members=[], shown=[])
+            if kind != "account":
+                self._of_groups[alert] = found
         elif account:
             found.account = account
         return found
@@ -99,15 +101,22 @@ class Book:
     def __iter__(self) -> Iterator[Alert]:
         return iter(self._alerts.values())
 
-    def admits(self, tick_ms: int) -> bool:
-        """Whether one more alert may be opened today; if so, it is counted."""
+    def of_groups(self) -> Iterator[Alert]:
+        """All campaign and coordination alerts."""
+        return iter(self._of_groups.values())
+
+    def has_room(self, tick_ms: int) -> bool:
+        """Whether one more alert may be opened today."""
         day = (tick_ms - 1) // DAY_MS
         if day != self._day:
             self._day, self._opened = day, 0
-        if self._limit and self._opened >= self._limit:
-            return False
-        self._opened += 1
-        return True
+        return not self._limit or self._opened < self._limit
+
+    def admits(self, tick_ms: int) -> bool:
+        """Whether one more alert may be opened today; if so, it is counted."""
+        admitted = self.has_room(tick_ms)
+        self._opened += admitted
+        return admitted
 
     def revise(self, alert: Alert, status: Status, evidence: tuple[float, ...]) -> None:
         """The next revision of `alert` is written now."""
@@ -116,6 +125,8 @@ class Book:
         alert.evidence = evidence
         if status != "merged":
             alert.merged_into = None
+        if status != "open":
+            alert.members, alert.shown = [], []
 
     def state(self) -> dict[str, Any]:
         """For a snapshot; `restore` is the inverse."""
@@ -126,4 +137,5 @@ class Book:
         """Take over what `state` gave."""
         alerts = msgspec.msgpack.decode(state["alerts"], type=list[Alert])
         self._alerts = {alert.id: alert for alert in alerts}
+        self._of_groups = {alert.id: alert for alert in alerts if alert.kind != "account"}
         self._day, self._opened = state["day"], state["opened"]

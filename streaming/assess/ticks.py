@@ -74,8 +74,9 @@ class TickWork:
         records, pages = self._account_alerts.forget(done.forgotten, done.forgotten_names, tick_ms)
         self._leave(list(done.forgotten))
         self._rulings.forget(done.forgotten_names)
-        updated = updated[~np.isin(updated, list(done.forgotten))]
-        for row in updated.tolist():
+        if done.forgotten:
+            updated = updated[~np.isin(updated, list(done.forgotten))]
+        for row in done.with_texts.difference(done.forgotten):
             suspect = accounts.undecided[row] >= self._experts.low or row in self._groups.of_row
             shared.texts.settle(row, suspect=bool(suspect))
         answered = self._read(updated, tick_ms, experts)
@@ -138,9 +139,8 @@ class TickWork:
             return set()
         return {
             alert.id
-            for alert in self._shared.book
-            if alert.kind != "account"
-            and alert.open
+            for alert in self._shared.book.of_groups()
+            if alert.open
             and not (names.isdisjoint(alert.members) and keys.isdisjoint(alert.shown))
         }
 

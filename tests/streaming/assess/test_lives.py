@@ -174,6 +174,10 @@ def test_a_returning_account_begins_again_and_its_alert_goes_on() -> None:
     revisions = [alert["revision"] for alert in played.alerts()]
     assert revisions == list(range(1, len(revisions) + 1))
     assert played.scores()["ann"]["posts"] == 9
+    observed = harness.score(items)
+    entries = [batch([each]) for each in observed] + [end(len(observed))]
+    broken = harness.play(entries, snapshots=range(len(entries)))
+    assert broken.said() == played.said()
 
 
 def test_texts_are_kept_for_two_weeks() -> None:
