@@ -11,7 +11,7 @@ CODE := detector graph streaming training simulation tests
 .PHONY: help setup demo test lint typecheck format evaluate bench bench-simulate chaos coordinate train clean
 
 help:  ## this list
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */  make \1\t/' | expand -t 20
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */  make \1\t/' | expand -t 24
 
 setup: $(READY)  ## build .venv with everything in it
 

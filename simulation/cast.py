@@ -31,11 +31,11 @@ DRAWS: Final = 64
 """Draws of operators' accounts of which the most even is taken."""
 
 CROWDS: Final[dict[str, Tactics]] = {
-    "news": Tactics(cadence="waves", goals=("link", "tag"), hijack=1.0),
+    "news": Tactics(cadence="waves", goals=("link", "tag", "swarm"), hijack=1.0),
     "fandom": Tactics(cadence="waves", goals=("tag", "amplify"), hijack=0.3, wording="paraphrase"),
     "activists": Tactics(cadence="waves", goals=("link", "tag", "swarm")),
     "giveaway": Tactics(cadence="jitter", goals=("tag", "amplify"), wording="verbatim"),
-    "live_event": Tactics(cadence="waves", goals=("tag",), hijack=0.5),
+    "live_event": Tactics(cadence="waves", goals=("tag", "swarm")),
 }
 """Look-alikes that gather around moments, with what they gather for; numbers come from the society's settings."""
 

@@ -34,6 +34,9 @@ WORDINGS: Final[tuple[Wording | None, ...]] = (None, "verbatim", "paraphrase", "
 JITTER: Final = 12.0
 """`jitter` spreads a task over so many times `lag_s`."""
 
+TIME_BITS: Final = 42
+"""Bits of a time in ms: until the year 2109."""
+
 TASK_HOURS: Final = 12.0
 """A task is served for so long after its moment, by those who drip; afterwards it is yesterday's."""
 
@@ -153,6 +156,7 @@ class Tasks:
         self.tag = np.zeros(0, np.int64)
         self.target = np.zeros(0, np.int64)
         self._order = np.zeros(0, np.int64)
+        self._key = np.zeros(0, np.int64)
         self.done = np.zeros(0, np.int64)
 
     def add(self, crew: Ints, at: Ints, link: Ints, tag: Ints, target: Ints) -> Ints:
@@ -161,7 +165,7 @@ class Tasks:
         self.next += len(crew)
         for name, new in zip(self.NAMES, (number, crew, at, link, tag, target), strict=True):
             setattr(self, name, np.concatenate((getattr(self, name), new)))
-        self._order = np.argsort(self.crew, kind="stable")
+        self._sort()
         return number
 
     def forget(self, before_ms: int) -> None:
@@ -170,7 +174,7 @@ class Tasks:
         cut = int(late[0]) if len(late) else len(self.at)
         for name in self.NAMES:
             setattr(self, name, getattr(self, name)[cut:])
-        self._order = np.argsort(self.crew, kind="stable")
+        self._sort()
         oldest = self.next - len(self.number)
         self.done = self.done[np.searchsorted(self.done, oldest << 32) :]
 
@@ -180,15 +184,19 @@ class Tasks:
         return np.where(number >= oldest, number - oldest, -1)
 
     def recent(self, crew: Ints, at: Ints, rng: np.random.Generator) -> Ints:
-        """Slot of one of the tasks of each crew that have begun by `at`; -1 where the one drawn has not, or none is."""
+        """Slot of one of the tasks of each crew that began in the `TASK_HOURS` before `at`; -1 where none did."""
         if not len(self.crew):
             return np.full(len(crew), -1, np.int64)
-        by_crew = self.crew[self._order]
-        low, high = np.searchsorted(by_crew, crew), np.searchsorted(by_crew, crew, side="right")
+        key = (crew << TIME_BITS) + at
+        low = np.searchsorted(self._key, key - round(TASK_HOURS * HOUR_MS), side="right")
+        high = np.searchsorted(self._key, key, side="right")
         place = low + (rng.random(len(crew)) * (high - low)).astype(np.int64)
-        slot = self._order[np.minimum(place, len(by_crew) - 1)]
-        good = (high > low) & (self.at[slot] <= at) & (at - self.at[slot] < TASK_HOURS * HOUR_MS)
-        return np.where(good, slot, -1)
+        return np.where(high > low, self._order[np.minimum(place, len(self._order) - 1)], -1)
+
+    def _sort(self) -> None:
+        key = (self.crew << TIME_BITS) + self.at
+        self._order = np.argsort(key, kind="stable")
+        self._key = key[self._order]
 
     def once(self, slot: Ints, account: Ints, posting: Flags) -> Flags:
         """True where this account serves this task for the first time by posting, or by reacting; taken note of."""

@@ -120,7 +120,8 @@ class Reader:
         answering = np.flatnonzero((way >= feed.close) & (way < feed.close + feed.answer))
         slot = self.wall.slot(self.wall.inbox[reader[answering]])
         target[answering] = slot
-        wide = (way >= 1 - feed.world) | (rng.random(len(reader)) < feed.world)
+        sent = way < feed.close + feed.answer
+        wide = np.where(sent, rng.random(len(reader)) < feed.world, way >= 1 - feed.world)
         for everywhere in (wide, np.ones(len(reader), bool)):
             left = np.flatnonzero(target < 0)
             target[left] = self.popular(reader[left], everywhere[left], rng)

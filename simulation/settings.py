@@ -65,7 +65,7 @@ class Ties(Part, frozen=True, kw_only=True):
     community_exponent: Exponent = 0.8  # weight of the k-th largest community: k to the power of minus this
     following: Positive = 15.0  # accounts an account chooses to follow: 1 + lognormal, rounded down; its mean ...
     following_spread: Positive = 0.8  # ... and standard deviation of its logarithm
-    fame: Annotated[float, Meta(gt=1.0)] = 1.8  # Pareto exponent of the weight by which accounts are chosen
+    fame: Positive = 1.25  # Pareto exponent of the weight by which accounts are chosen
     inside: Share = 0.7  # choices that stay inside the community
     back: Share = 0.3  # choices that are answered by a follow back
     closeness: Exponent = 1.0  # the k-th closest of those followed is turned to with weight k to minus this

@@ -51,10 +51,7 @@ class World:
         self.community = self.people.community.astype(np.int64)
         self.sittings = Sittings(self.people, society.activity.peakedness)
         self.crews = Crews(self.cast.crews, n, self.start_ms)
-        self.crews.lead_rate = self._lead_rates()
-        self._follower = np.full(n, -1, np.int64)  # the crew that copies or frames each account
-        led = np.flatnonzero(self.crews.led())
-        self._follower[self.crews.leader[led]] = led
+        self.gather()
         self._led = np.zeros((3, 0), np.int64)  # crew, time, link of tasks that leaders made in the last step
         sizes = np.bincount(self.community)
         self.links = Catalogue(society.links, sizes)
@@ -67,6 +64,13 @@ class World:
         self._pending = np.zeros((3, 0), np.int64)  # account, time, task
         self._residents = np.argsort(self.community, kind="stable")
         self._first = np.searchsorted(self.community[self._residents], np.arange(len(sizes) + 1))
+
+    def gather(self) -> None:
+        """Take note of who leads which crew; to be called after `crews.adapt` has changed a cadence."""
+        self.crews.lead_rate = self._lead_rates()
+        self._follower = np.full(len(self.people), -1, np.int64)  # the crew that copies or frames each account
+        led = np.flatnonzero(self.crews.led())
+        self._follower[self.crews.leader[led]] = led
 
     def chunks(self) -> Iterator[Chunk]:
         """The events from the start to the end, step by step, each chunk in order of time."""
@@ -231,8 +235,8 @@ class World:
         reacting = kind != kinds.POST
         target = np.full(n, -1, np.int64)
         target[reacting] = reader.choose(account[reacting], at[reacting], rng)
-        link = self._shared(self.links, text & (rng.random(n) < people.links[account]), account, at, wall.link, reader)
-        tag = self._shared(self.tags, text & (rng.random(n) < people.tags[account]), account, at, wall.tag, reader)
+        link = self._shared(self.links, text & (rng.random(n) < people.links[account]), account, at, wall.link)
+        tag = self._shared(self.tags, text & (rng.random(n) < people.tags[account]), account, at, wall.tag)
         task, manner, words = self._serve(account, at, kind, task, target, link, tag, reader)
         self._led = np.concatenate((self._led, self._framed(account, at, link, span)), axis=1)
         slots = wall.slot(numbers[text])
@@ -248,9 +252,7 @@ class World:
         chunk = Chunk(serial, at, account, kind, event, whom, link, tag, task, manner, words)
         return chunk.where(keep)
 
-    def _shared(
-        self, catalogue: Catalogue, carrying: Flags, account: Ints, at: Ints, on_wall: Ints, reader: Reader
-    ) -> Ints:
+    def _shared(self, catalogue: Catalogue, carrying: Flags, account: Ints, at: Ints, on_wall: Ints) -> Ints:
         """What each event carries: something of one's own, what somebody close has just used, or what is about."""
         rng, settings = self._rng, catalogue.settings
         result = np.full(len(account), -1, np.int64)

@@ -107,15 +107,25 @@ def knit(graph: Graph, circles: Sequence[tuple[Ints, float]], rng: np.random.Gen
             low, high = int(graph.start[a]), int(graph.start[a + 1])
             wanted = min(round(share * CLOSE_TIES * np.sqrt(high - low)), high - low, len(circle) - 1)
             mine = set(graph.follows[low:high].tolist())
-            for position, b in zip(range(low, low + wanted), rng.permutation(circle).tolist(), strict=False):
-                x = int(graph.follows[position])
-                if b == a or b in mine or ring[x] == number or not spare.get(b):
-                    continue
-                edge, y = spare[b].pop()
-                if y == x or graph.follows[edge] != b or x in graph.follows[graph.start[y] : graph.start[y + 1]]:
-                    continue
-                graph.follows[position], graph.follows[edge] = b, x
-                mine.add(b)
+            position = low
+            for b in rng.permutation(circle).tolist():
+                while position < low + wanted and ring[graph.follows[position]] == number:
+                    position += 1
+                if position >= low + wanted:
+                    break
+                if b != a and b not in mine and _switch(graph, position, b, spare):
+                    mine.add(b)
+
+
+def _switch(graph: Graph, position: int, b: int, spare: dict[int, list[tuple[int, int]]]) -> bool:
+    """Turn the edge at `position` to b, and one that led to b to where it led; False where no edge can be had."""
+    x = int(graph.follows[position])
+    while spare.get(b):
+        edge, y = spare[b].pop()
+        if y != x and graph.follows[edge] == b and x not in graph.follows[graph.start[y] : graph.start[y + 1]]:
+            graph.follows[position], graph.follows[edge] = b, x
+            return True
+    return False
 
 
 def _spare(graph: Graph, ring: Ints, rng: np.random.Generator) -> dict[int, list[tuple[int, int]]]:

@@ -37,6 +37,7 @@ SUMMARIES: Final = {
     "calibrate": "fit thresholds on people of one's own platform",
     "evaluate": "measure a stream with known truth, evidence by evidence",
     "audit": "measure false flags by group of people",
+    "simulate": "make a society of people, crowds and operators, its events and the truth about them",
 }
 """One line each for the help. A command that another package installs is listed without one."""
 
