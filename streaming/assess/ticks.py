@@ -140,8 +140,7 @@ class TickWork:
         return {
             alert.id
             for alert in self._shared.book.of_groups()
-            if alert.open
-            and not (names.isdisjoint(alert.members) and keys.isdisjoint(alert.shown))
+            if alert.open and not (names.isdisjoint(alert.members) and keys.isdisjoint(alert.shown))
         }
 
     def _accounts_showing(self, done: Handled) -> set[int]:
