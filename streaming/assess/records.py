@@ -31,7 +31,7 @@ def to_json(value: Any) -> bytes:
 def rfc3339(at_ms: int) -> str:
     """`2024-03-16T00:01:00Z`, with milliseconds only where there are some."""
     seconds, ms = divmod(min(int(at_ms), _LATEST_MS), 1000)
-    text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    text = datetime.fromtimestamp(seconds, UTC).isoformat()[:19]
     return f"{text}.{ms:03d}Z" if ms else f"{text}Z"
 
 
