@@ -27,6 +27,7 @@ from streaming.kafka.lease import Lease
 from streaming.kafka.outbox import Outbox
 from streaming.kafka.replica import Core, Replica
 from streaming.kafka.snapshots import Place, Snapshots
+from streaming.kafka.standby import Standby
 from streaming.kafka.topics import Topics
 from streaming.metering import AssessMeter
 from streaming.metrics import Metrics
@@ -36,8 +37,8 @@ log = logging.getLogger(__name__)
 POLL_MS: Final = 200
 """Longest wait for entries of the log, and how late a request to stop is heard."""
 
-LOOK_EVERY_S: Final = 1.0
-"""How often a cold standby looks whether the log is over, and a busy process shows the group that it lives."""
+SHOW_EVERY_S: Final = 1.0
+"""How often a busy process shows the lease's group that it lives, and tells its metrics."""
 
 
 class AssessStage:
@@ -48,6 +49,7 @@ class AssessStage:
         expert: reads texts for the core; asked only for ticks that nobody has committed.
         settings: digest of the configuration and the models, as the journal keeps it.
         closing: whether a log that is over is what was asked for (`--exit-when-idle`).
+        role: told `active` or `standby` whenever that changes.
         clock: seconds, monotonic.
     """
 
@@ -64,21 +66,23 @@ class AssessStage:
         closing: bool,
         metrics: Metrics,
         health: Health,
+        role: Callable[[str], None] = lambda what: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._expert, self._closing = expert, closing
+        self._expert, self._settings, self._closing = expert, settings, closing
         self._metrics, self._health, self._clock = metrics, health, clock
-        self._meter = AssessMeter(metrics)
-        self._warm = config.kafka.standby == "warm"
+        self._meter, self._role = AssessMeter(metrics), role
+        role("standby")
         self._snapshot_every_s = config.state.snapshot_every_s
         self._snapshots = Snapshots(Path(config.state.dir), topics.prefix)
         self._lease = Lease(clients, topics)
         self._replica = Replica(clients, topics, partitions, self._snapshots, make, settings)
+        self._standby = Standby(self._replica, health, clock, warm=config.kafka.standby == "warm")
         self._outbox = Outbox(clients, topics, self._replica.log.consumer, settings)
         self._committed: int | None = None
         self._journal_offset = -1
         self._snapshot_tick: int | None = None
-        self._snapshot_at = self._looked_at = self._held_at = self._measured_at = clock()
+        self._snapshot_at = self._held_at = self._measured_at = clock()
         self._replay: tuple[int, int] | None = None
         self.active = False
         self.done = False
@@ -91,7 +95,7 @@ class AssessStage:
             LogError: the log, the journal and the snapshots do not fit together, or the log is closed.
             BrokerError: the broker is away or refuses; trying again may help.
         """
-        held = self._lease.poll(0 if self.active or self._warm else POLL_MS)
+        held = self._lease.poll(0 if self.active or self._standby.warm else POLL_MS)
         try:
             if self.active and not held:
                 raise FencedError("the lease went to another process")
@@ -99,45 +103,13 @@ class AssessStage:
                 self._work()
             elif held:
                 self._take_over()
-            else:
-                self._stand_by()
+            elif self._standby.turn():
+                self._found_over()
         except FencedError as error:
             log.warning("%s; standing by", error)
             self._metrics.transaction("fenced")
             self._step_down()
         self._health.turned(self._clock())
-
-    # Standing by
-
-    def _stand_by(self) -> None:
-        replica = self._replica
-        if not self._warm:
-            if self._clock() - self._looked_at < LOOK_EVERY_S:
-                return
-            self._looked_at = self._clock()
-            if replica.journal.journal.last is None:
-                replica.journal.start_near_end()
-        last = replica.journal.catch_up().last
-        self._health.heard(self._clock())
-        if last is not None and last.ended:
-            self._found_over()
-        elif self._warm and replica.held_back:
-            time.sleep(POLL_MS / 1000)
-            replica.follow(0)
-        elif self._warm and not replica.follow(POLL_MS):
-            log.warning("the active process has another configuration or other models: standing by cold")
-            replica.drop()
-            self._warm = False
-        elif not self._warm and last is not None:
-            replica.journal.journal.forget(last.tick_ms)
-
-    def _found_over(self) -> None:
-        if not self._closing:
-            raise LogError(
-                "the observation log is closed (it was processed with --exit-when-idle): go on under another "
-                "[kafka] topic_prefix"
-            )
-        self.done = True
 
     # Taking over
 
@@ -147,7 +119,8 @@ class AssessStage:
         self._outbox.open()
         warm = replica.core is not None
         if warm:
-            replica.journal.catch_up()
+            warm = not replica.journal.catch_up().other_settings(replica.tick, self._settings)
+        if warm:
             replica.check()
         else:
             replica.restore()
@@ -166,14 +139,25 @@ class AssessStage:
         self._replay = (sum(replica.log.positions), sum(ends))
         self.active = True
         self._metrics.active(True)
+        self._role("active")
         how = "warm" if warm else "cold"
         log.info("took over %s in %.2f s, committed up to tick %s", how, self._clock() - started, self._committed)
+
+    def _found_over(self) -> None:
+        if not self._closing:
+            raise LogError(
+                "the observation log is closed (it was processed with --exit-when-idle): go on under another "
+                "[kafka] topic_prefix"
+            )
+        self.done = True
 
     def _step_down(self) -> None:
         self._outbox.close()
         self._replica.drop()
+        self._lease.ask_anew()
         self.active = False
         self._metrics.active(False)
+        self._role("standby")
 
     # Deciding
 
@@ -229,7 +213,7 @@ class AssessStage:
 
     def _hold(self) -> None:
         """Stay a member of the lease's group through a long replay."""
-        if self._clock() - self._held_at >= LOOK_EVERY_S:
+        if self._clock() - self._held_at >= SHOW_EVERY_S:
             self._held_at = self._clock()
             self._health.turned(self._held_at)
             if not self._lease.poll(0):
@@ -285,7 +269,7 @@ class AssessStage:
             raise FencedError("another process has written outputs meanwhile")
 
     def _measure(self, core: Core) -> None:
-        if self._clock() - self._measured_at >= LOOK_EVERY_S:
+        if self._clock() - self._measured_at >= SHOW_EVERY_S:
             self._measured_at = self._clock()
             self._meter.now(core.ordering, time.time())
             self._metrics.lag("assess", *self._replica.log.lag(time.time()))

@@ -9,7 +9,6 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final
 
 from kafka import ConsumerRebalanceListener, KafkaAdminClient, KafkaConsumer, KafkaProducer
-from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.coordinator.assignors.range import RangePartitionAssignor
 from kafka.errors import KafkaError, KafkaTimeoutError
 
@@ -76,20 +75,21 @@ class Clients:
         """Inside, what the client raises becomes a `BrokerError` with its reason (`trouble.explained`)."""
         return trouble.explained(doing, self.servers)
 
-    def member(self, group: str, records: int, *, sticky: bool = False) -> KafkaConsumer:
+    def member(self, group: str, records: int, *, name: str = "swarmlight") -> KafkaConsumer:
         """A member of `group`, to be subscribed: offsets by hand and no position of its own making.
 
-        Partitions are dealt by range, so that the same number of two topics comes to the same member; with `sticky`
-        they stay with their owner when others join.
+        Partitions are dealt by range: the same number of two topics comes to the same member, in the order of the
+        members' ids, which begin with `name`.
         """
         return self._consumer(
+            client_id=name,
             group_id=group,
             max_poll_records=records,
             session_timeout_ms=self.session_ms,
             heartbeat_interval_ms=min(3000, self.session_ms // 3),
             max_poll_interval_ms=MAX_POLL_MS,
             isolation_level="read_committed",
-            partition_assignment_strategy=[CooperativeStickyAssignor if sticky else RangePartitionAssignor],
+            partition_assignment_strategy=[RangePartitionAssignor],
         )
 
     def subscribe(self, consumer: KafkaConsumer, topics: list[str], listener: ConsumerRebalanceListener) -> None:

@@ -138,7 +138,7 @@ class ScoreStage:
         self._silence.keep(owned)
         if not new:
             return
-        tails = self._tail.refresh()
+        tails = self._tail.refresh(deep={place.partition for place in new})
         for place in new:
             self._acknowledged[place] = owned[place]
             if place.topic != self._topics.posts:
@@ -235,6 +235,7 @@ class ScoreStage:
         if self._writer.failed:
             self._metrics.alarm("send_failed")
             self._source.go_back(self._acknowledged)
+            self._tail.forget()
             for place, state in self._safe_clocks.items():
                 self._clocks[place] = Watermark.from_state(state, self._lateness_ms)  # type: ignore[arg-type]
 
@@ -281,7 +282,7 @@ class ScoreStage:
         if ours and not self._patient:
             return True
         try:
-            self._tail.refresh()
+            self._tail.refresh(deep=range(self._partitions))
         except BrokerError:
             return False
         return self._tail.all_ended

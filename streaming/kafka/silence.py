@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Collection, Mapping
+from typing import Final
 
 from kafka import TopicPartition
 
@@ -24,6 +25,10 @@ from streaming.observations import NO_TIME, Idle
 from streaming.watermarks import Watermark
 
 log = logging.getLogger(__name__)
+
+MARK_EVERY_S: Final = 1.0
+"""How often the ends of the others are looked at while one of ours is silent: a backlog of theirs may run through an
+hour of event time meanwhile, and what waits for our mark waits no longer than this."""
 
 
 class Quiet:
@@ -71,6 +76,7 @@ class Silence:
         self._idle_s, self._exit_s = config.idle_partition_s, exit_s
         self._metrics, self._health = metrics, health
         self._quiet = Quiet()
+        self._marked_at = float("-inf")
 
     def heard(self, place: TopicPartition) -> None:
         """Something came of `place`."""
@@ -105,15 +111,18 @@ class Silence:
                 self._quiet.at_end(place, now)
         waiting = {place.partition: lag[place] for place in clocks if place in lag}
         self._metrics.lag("score", waiting, self._source.age_s(time.time()) if any(waiting.values()) else 0.0)
-        over = []
-        for place in clocks:
+        over, silent = [], []
+        for place in sorted(clocks):
             quiet_s = self._quiet.lasts(place, now)
             if place in ended or quiet_s < 0:
                 continue
             if self._exit_s is not None and quiet_s >= self._exit_s and self._decided(place, now):
                 over.append(place)
             elif self._idle_s and quiet_s >= self._idle_s:
-                self._mark(place, clocks[place])
+                silent.append(place)
+        if silent and now - self._marked_at >= MARK_EVERY_S:
+            self._marked_at = now
+            self._mark(silent, clocks)
         return over
 
     def _decided(self, place: TopicPartition, now: float) -> bool:
@@ -124,8 +133,8 @@ class Silence:
             if other.topic != self._posts and other.partition % self._partitions == place.partition
         )
 
-    def _mark(self, place: TopicPartition, clock: Watermark) -> None:
-        """Its watermark becomes the smallest one of the partitions that are not silent, as the log shows it.
+    def _mark(self, silent: list[TopicPartition], clocks: Mapping[TopicPartition, Watermark]) -> None:
+        """Their watermarks become the smallest one of the partitions that are not silent, as the log shows it.
 
         Repeated each tick of that time; where all are silent, nothing is written and the last events wait.
         """
@@ -134,13 +143,16 @@ class Silence:
         except BrokerError as error:
             log.warning("%s", error)
             return
-        low, own = self._tail.low(place.partition), tails[place.partition]
-        if low == NO_TIME or self._writer.ahead(place):
-            return
-        if own.silent and low // self._tick_ms <= own.idle_at // self._tick_ms:
-            return
-        offset = self._source.next[place]
-        clock.raise_to(low)
-        self._writer.write(
-            place, offset, clock, [(place.partition, Idle(place.partition, self._partitions, offset, low))], []
-        )
+        for place in silent:
+            low, own = self._tail.low(place.partition), tails[place.partition]
+            if low == NO_TIME or self._writer.ahead(place):
+                continue
+            if own.silent and low // self._tick_ms <= own.idle_at // self._tick_ms:
+                continue
+            offset, clock = self._source.next[place], clocks[place]
+            clock.raise_to(low)
+            mark = Idle(place.partition, self._partitions, offset, low)
+            if not self._writer.write(place, offset, clock, [(place.partition, mark)], []):
+                return
+            # The next of ours sees this one silent, as it would if another worker owned it.
+            own.silent, own.idle_at = True, low

@@ -7,6 +7,7 @@ the heads of batches are decoded.
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,10 +21,14 @@ from streaming.kafka.topics import Topics
 from streaming.observations import NO_TIME, End, Feedback, Idle
 
 LOOK_BACK: Final = 16
-"""Entries read from the end: enough that an end mark is not hidden behind what a paused worker still wrote after it."""
+"""Entries read from the end where it matters: enough that an end mark is not hidden behind what a worker that had been
+paused still wrote after it."""
+
+GLANCE: Final = 2
+"""Entries read from the end of the others: their newest batch or mark."""
 
 READ_S: Final = 20.0
-"""Longest time to read the tails: `LOOK_BACK` batches of 512 KiB per partition, most of it in the broker's cache."""
+"""Longest time to read the tails: some batches of 512 KiB per partition, most of them in the broker's cache."""
 
 
 class BatchHead(msgspec.Struct, tag="batch", frozen=True):
@@ -58,6 +63,11 @@ class Tail:
     idle_at: int = NO_TIME
     """Time of the newest idle mark."""
 
+    @property
+    def known(self) -> bool:
+        """Whether a batch or a mark was among the entries."""
+        return self.covered > 0 or self.silent or self.ended is not None
+
 
 class LogTail:
     """Reads the tails of all partitions of `observations`; `refresh` looks again."""
@@ -69,8 +79,11 @@ class LogTail:
         self._consumer: KafkaConsumer | None = None
         self.tails = [Tail() for _ in range(partitions)]
 
-    def refresh(self) -> list[Tail]:
+    def refresh(self, deep: Collection[int] = ()) -> list[Tail]:
         """Look at what was written since the last time.
+
+        Args:
+            deep: partitions of which `LOOK_BACK` entries are read, so that no end mark is missed.
 
         Raises:
             BrokerError: the broker is away.
@@ -87,28 +100,39 @@ class LogTail:
                 tail.first = firsts[place]
                 if ends[place] != tail.next:
                     changed.append(place)
-            self._read(changed, firsts, ends)
+            depth = GLANCE
+            while changed:
+                starts = {
+                    place: max(firsts[place], ends[place] - (LOOK_BACK if place.partition in deep else depth))
+                    for place in changed
+                }
+                self._read(starts, ends)
+                # Where there was nothing but decisions, look further back.
+                depth *= 8
+                changed = [
+                    place
+                    for place in changed
+                    if not self.tails[place.partition].known and starts[place] > firsts[place]
+                ]
         return self.tails
 
-    def _read(
-        self, places: list[TopicPartition], firsts: dict[TopicPartition, int], ends: dict[TopicPartition, int]
-    ) -> None:
+    def _read(self, starts: dict[TopicPartition, int], ends: dict[TopicPartition, int]) -> None:
         consumer = self._consumer
-        if consumer is None or not places:
-            return
+        assert consumer is not None
         for place in self._places:
             # A client without a position for each of its partitions would refuse to poll at all. Nothing is paused:
             # see `logreader.POLL_ENTRIES`.
-            start = max(firsts[place], ends[place] - LOOK_BACK, 0)
-            consumer.seek(place, max(start, min(self.tails[place.partition].next, ends[place])))
+            tail = self.tails[place.partition]
+            start = starts.get(place, ends[place])
+            consumer.seek(place, max(start, min(tail.next, ends[place])) if tail.known else start)
         deadline = time.monotonic() + READ_S
-        while any(consumer.position(place) < ends[place] for place in places):
+        while any(consumer.position(place) < ends[place] for place in starts):
             if time.monotonic() > deadline:
                 raise KafkaTimeoutError(f"the end of {self._topic} could not be read within {READ_S:.0f} s")
             for place, records in consumer.poll(200).items():
                 for record in records:
                     self._note(place, record.offset, record.value)
-        for place in places:
+        for place in starts:
             self.tails[place.partition].next = ends[place]
 
     def _note(self, place: TopicPartition, offset: int, value: bytes | None) -> None:
@@ -129,6 +153,11 @@ class LogTail:
             tail.silent, tail.idle_at = True, entry.time
         elif isinstance(entry, End):
             tail.ended = entry.offset
+
+    def forget(self) -> None:
+        """Read everything anew at the next `refresh`: what was noted ahead of the log has not come to pass."""
+        for number in range(len(self.tails)):
+            self.tails[number] = Tail()
 
     @property
     def all_ended(self) -> bool:

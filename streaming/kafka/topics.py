@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -23,6 +24,9 @@ SEGMENT_MS: Final = "3600000"
 
 DECISIONS_MS: Final = str(90 * 86_400_000)
 """Of `feedback`: as long as an account that falls silent is remembered. Decisions name accounts, so not for ever."""
+
+VISIBLE_S: Final = 10.0
+"""Longest wait until topics that were just made, perhaps by another worker, show in the metadata."""
 
 
 class Topics:
@@ -90,7 +94,9 @@ def ensure(clients: Clients, topics: Topics, kafka: KafkaConfig, *, snapshots: b
         missing = {name: settings for name, settings in wanted.items() if name not in found}
         if missing:
             _create(admin, missing, kafka)
-            found = _partitions(admin, topics)
+        deadline = time.monotonic() + VISIBLE_S
+        while not wanted.keys() <= (found := _partitions(admin, topics)).keys() and time.monotonic() < deadline:
+            time.sleep(0.1)
     _check(found, {name: partitions for name, (partitions, _) in wanted.items()}, topics)
     return posts
 

@@ -67,6 +67,8 @@ _memory: Final = _Memory()
 def listen() -> None:
     """Start to remember what the client logs; safe to call often."""
     logger = logging.getLogger("kafka")
+    # Says at every hiccup of the machine that one of its own tasks was slow.
+    logging.getLogger("kafka.net.selector").setLevel(logging.ERROR)
     if _memory not in logger.handlers:
         logger.addHandler(_memory)
         if logger.getEffectiveLevel() < logging.WARNING:

@@ -85,7 +85,8 @@ def work(config: Config, stage: StageName, exit_s: float | None, judgement: Judg
     partitions = ensure(clients, topics, config.kafka, snapshots=True)
     metrics, health = Metrics(), Health(time.monotonic())
     metrics.models(judgement.models)
-    health.role(stage)
+    if stage == "score":
+        health.role("score")
     stages: dict[str, Callable[[], Stage]] = {}
     if stage in ("all", "score"):
         stages["score"] = lambda: ScoreStage(
@@ -111,6 +112,7 @@ def work(config: Config, stage: StageName, exit_s: float | None, judgement: Judg
             closing=exit_s is not None,
             metrics=metrics,
             health=health,
+            role=lambda what: health.role(what if stage == "assess" else f"score, {what}"),
         )
     loops = Loops(stages, metrics)
 

@@ -202,19 +202,21 @@ def test_decisions_go_into_the_log_and_what_is_none_becomes_a_dead_letter(deploy
     bench.turn_until(lambda: bool(deployment.read(deployment.topics.dead_letters)))
 
 
-def test_a_silent_partition_follows_the_slowest_of_the_others(deployment: Deployment, begin: Any) -> None:
+def test_silent_partitions_follow_the_one_that_is_ahead(deployment: Deployment, begin: Any) -> None:
+    """The one that is ahead is the last that is not silent: it follows nobody."""
     deployment.create(deployment.topics.posts, 3)
     bench = begin(idle_partition_s=1.0)
     for partition, seconds in ((0, 600), (1, 900)):
         event = {"id": str(partition), "account": "a", "at": START_MS + seconds * 1000, "kind": "post"}
         deployment.write_raw(deployment.topics.posts, partition, msgspec.json.encode(event))
 
-    def idle() -> list[Idle]:
-        return [each for each in bench.entries() if isinstance(each, Idle) and each.partition == 2]
+    def marks(partition: int) -> list[Idle]:
+        return [each for each in bench.entries() if isinstance(each, Idle) and each.partition == partition]
 
-    bench.turn_until(lambda: bool(idle()))
-    low = START_MS + 540_000
-    assert idle()[0] == Idle(2, 3, 0, low)
+    ahead = START_MS + 840_000
+    bench.turn_until(lambda: all(marks(number)[-1:] and marks(number)[-1].time == ahead for number in (0, 2)))
+    assert marks(2)[-1] == Idle(2, 3, 0, ahead)
+    assert all(mark.time <= ahead for mark in marks(1))
 
 
 def test_where_all_are_silent_no_mark_is_written_after_the_last(deployment: Deployment, begin: Any) -> None:

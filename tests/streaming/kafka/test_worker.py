@@ -58,6 +58,7 @@ def test_a_standby_takes_over_a_killed_active_process_without_a_gap(
     first = deployment.tiny("assess", expert="random", kafka=fast, state={"snapshot_every_s": 1})
     first.wait_for("took over")
     second = deployment.tiny("assess", expert="random", kafka=fast, state={"snapshot_every_s": 1})
+    second.wait_for(f"standing by {standby}")
     deployment.write(events[:500], partitions=2)
     deadline = time.monotonic() + 30
     while not deployment.alerts():
