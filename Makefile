@@ -3,6 +3,7 @@
 
 PYTHON ?= python3.11
 PIP_FLAGS ?=
+OUT ?= build/models
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -55,11 +56,11 @@ coordinate: $(READY)  ## coordinated groups in a table of touches (TABLE=file)
 	@test -n "$(TABLE)" || { echo 'make coordinate TABLE=touches.parquet' >&2; exit 2; }
 	$(BIN)/swarmlight coordinate "$(TABLE)" $(ARGS)
 
-train: $(READY)  ## fit the shipped models again (DATA=folder)
-	@test -n "$(DATA)" || { echo 'make train DATA=folder (docs/operations.md says what is in it)' >&2; exit 2; }
-	$(BIN)/swarmlight train text --data "$(DATA)" $(ARGS)
-	$(BIN)/swarmlight train account --data "$(DATA)" $(ARGS)
-	$(BIN)/swarmlight train fusion --data "$(DATA)" $(ARGS)
+train: $(READY)  ## fit the shipped models again (DATA=folder, OUT=folder)
+	@test -n "$(DATA)" || { echo 'make train DATA=folder [OUT=folder] (docs/operations.md)' >&2; exit 2; }
+	$(BIN)/swarmlight train text --data "$(DATA)" --out "$(OUT)" $(ARGS)
+	$(BIN)/swarmlight train account --data "$(DATA)" --models "$(OUT)" --out "$(OUT)" $(ARGS)
+	$(BIN)/swarmlight train fusion --data "$(DATA)" --models "$(OUT)" --out "$(OUT)" $(ARGS)
 
 clean:  ## remove what setup and the tools made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info build
