@@ -6,13 +6,14 @@ import json
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from heapq import merge
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Final, Self, TextIO
 
+import msgspec
+
 from detector.errors import UsageError
-from streaming.assess import Assess, Gone, ScoreRow
+from streaming.assess import Assess, ScoreRow
 from streaming.assess.records import to_json
 from streaming.deadletters import encode
 from streaming.local import Step
@@ -49,12 +50,16 @@ class Outputs:
         _check_distinct(named, inputs)
         try:
             opened = {name: self._open(name, path) for name, path in named.items()}
-            self._gone = _GoneRows(self._stack.enter_context(tempfile.TemporaryFile()))  # noqa: SIM115 - the stack closes it
+            self._rows = self._latest()
+            self._pages = self._latest()
         except BaseException:
             self._stack.close()
             raise
         self._alerts, self._details, self._scores = opened["alerts"], opened["details"], opened["scores"]
         self._letters, self._summary = opened["dead-letters"], opened["summary"]
+
+    def _latest(self) -> _Latest:
+        return _Latest(self._stack.enter_context(tempfile.TemporaryFile()))
 
     def _open(self, name: str, path: Path | None) -> IO[bytes] | None:
         if path is None:
@@ -74,29 +79,31 @@ class Outputs:
                 for alert in output.alerts:
                     self._alerts.write(alert.body + b"\n")
             if self._details is not None:
-                for _, page in output.details:
-                    if page is not None:
-                        self._details.write(page + b"\n")
-            self._gone.add(output.gone)
+                for key, page in output.details:
+                    self._pages.put(_by_number(key), page)
+            for each in output.gone:
+                self._rows.put(each.account, None if each.row is None else to_json(each.row))
 
     def finish(self, live: Iterable[ScoreRow]) -> tuple[int, int]:
-        """Write the scores: those of live accounts, and the last ones of accounts that left; in order of names.
+        """Write the last revisions' pages, and the scores: of live accounts, and the last ones of accounts that left.
+
+        Pages are in the order of alert and page, scores in the order of accounts.
 
         Returns:
             How many accounts there are, and how many of them are flagged.
         """
-        accounts = flagged = 0
-        for row in merge(self._without_gone(live), self._gone, key=lambda row: str(row["account"])):
-            accounts += 1
-            flagged += row["flagged"]
-            if self._scores is not None:
-                self._scores.write(to_json(row) + b"\n")
-        return accounts, flagged
-
-    def _without_gone(self, live: Iterable[ScoreRow]) -> Iterator[ScoreRow]:
+        if self._details is not None:
+            for page in self._pages:
+                self._details.write(page + b"\n")
         for row in live:
-            self._gone.drop(row["account"])
-            yield row
+            self._rows.put(row["account"], to_json(row))
+        accounts = flagged = 0
+        for body in self._rows:
+            accounts += 1
+            flagged += _flag.decode(body).flagged
+            if self._scores is not None:
+                self._scores.write(body + b"\n")
+        return accounts, flagged
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Write the summary, on one line."""
@@ -112,34 +119,42 @@ class Outputs:
         self._stack.close()
 
 
-class _GoneRows:
-    """Last score rows of accounts that left, on disk, in the order of their names when they are read.
+class _Flag(msgspec.Struct):
+    flagged: bool
 
-    An account that came back is in the live rows; one that was deleted later is dropped.
-    """
+
+_flag = msgspec.json.Decoder(_Flag)
+
+
+class _Latest:
+    """The latest value of every key, on disk, as a compacted topic has them. Only keys are held in memory."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
         self._places: dict[str, tuple[int, int]] = {}
+        self._end = 0
 
-    def add(self, gone: Sequence[Gone]) -> None:
-        for each in gone:
-            if each.row is None:
-                self.drop(each.account)
-            else:
-                body = to_json(each.row)
-                self._places[each.account] = (self._file.seek(0, 2), len(body))
-                self._file.write(body)
+    def put(self, key: str, value: bytes | None) -> None:
+        """Replace the value of `key`; None deletes it."""
+        if value is None:
+            self._places.pop(key, None)
+            return
+        self._places[key] = (self._end, len(value))
+        self._file.seek(self._end)
+        self._file.write(value)
+        self._end += len(value)
 
-    def drop(self, account: str) -> None:
-        self._places.pop(account, None)
+    def __iter__(self) -> Iterator[bytes]:
+        """Values in the order of their keys."""
+        for _, (place, size) in sorted(self._places.items()):
+            self._file.seek(place)
+            yield self._file.read(size)
 
-    def __iter__(self) -> Iterator[ScoreRow]:
-        for account in sorted(self._places):
-            if account in self._places:
-                place, size = self._places[account]
-                self._file.seek(place)
-                yield json.loads(self._file.read(size))
+
+def _by_number(key: str) -> str:
+    """`ID/PAGE` such that pages sort by number."""
+    alert, _, page = key.rpartition("/")
+    return f"{alert}/{int(page):09d}"
 
 
 def _check_distinct(named: Mapping[str, Path | None], inputs: Sequence[str]) -> None:

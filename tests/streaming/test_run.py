@@ -91,7 +91,10 @@ def test_revisions_have_no_gap(whole: Run) -> None:
     for alert in whole["alerts"]:
         assert alert["revision"] == last.get(alert["id"], 0) + 1
         last[alert["id"]] = alert["revision"]
-    assert {page["id"] for page in whole["details"]} == set(last)
+    details = whole["details"]
+    assert [(page["id"], page["page"]) for page in details] == sorted((page["id"], page["page"]) for page in details)
+    assert {page["id"] for page in details} == set(last)
+    assert all(page["revision"] == last[page["id"]] for page in details)
 
 
 def test_two_runs_and_a_compressed_input_are_equal(whole: Run, tmp_path: Path) -> None:
@@ -108,6 +111,20 @@ def test_several_inputs_are_merged_by_time(whole: Run, tmp_path: Path) -> None:
     inputs = ["--input", str(tmp_path / "0.jsonl"), "--input", str(tmp_path / "1.jsonl")]
     assert command([*inputs, "--scores", str(scores)]) == 0
     assert read(scores) == whole["scores"]
+
+
+def test_accounts_that_left_keep_their_last_row(tmp_path: Path) -> None:
+    day = 86_400_000
+    items = [
+        event("ann", text="one two three four"),
+        event("cid"),
+        event("bob", at=100 * day),
+        event("cid", at=101 * day),
+    ]
+    items += [event("eve"), event("eve", at=102 * day, kind="delete_account")]
+    run = Run(tmp_path, items=sorted(items, key=lambda item: int(item["at"])))
+    assert [(row["account"], row["posts"]) for row in run["scores"]] == [("ann", 1), ("bob", 0), ("cid", 0)]
+    assert run["summary"][0]["accounts"] == 3
 
 
 @pytest.mark.parametrize("part", PARTS)
