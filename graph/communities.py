@@ -6,7 +6,6 @@ are renumbered by their first member, so equal edges give equal groups.
 
 from __future__ import annotations
 
-import heapq
 from itertools import pairwise
 from typing import Final
 
@@ -15,13 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from graph.edges import SoftEdges
+from graph.edges import Expectation, SoftEdges, absent
 
 LEIDEN_ITERATIONS: Final = 2
 """Passes of local moving, refinement and aggregation; the second settles nearly all nodes."""
 
 CORE_SHARE: Final = 0.5
 """A further core of one community must be at least this dense, against the first: looser rests are no group."""
+
+DENSE_LIMIT: Final = 1500
+"""Accounts of one community that are peeled, the strongest: a dense matrix of them takes 18 MB."""
 
 MAX_CORES: Final = 8
 """Cores taken from one community: each costs a pass over what is left of it."""
@@ -54,12 +56,15 @@ def leiden(edges: SoftEdges, accounts: int, resolution: float, seed: int) -> Int
     return community
 
 
-def cores(edges: SoftEdges, community: IntArray, min_size: int, max_size: int) -> list[tuple[int, IntArray]]:
+def cores(
+    edges: SoftEdges, community: IntArray, model: Expectation, min_size: int, max_size: int
+) -> list[tuple[int, IntArray]]:
     """Dense cores of the communities: (strength in millinats, sorted members), strongest first, disjoint.
 
-    Greedy peeling (Charikar 2000): take away the account with the least weight inside until nothing is left; the core
-    is the set at which weight per member was largest. The rest is peeled again, until what is found is less than half
-    as dense as the first core.
+    Strength is the residual inside a core: its soft edges less what its other pairs were expected to meet and did not.
+    Without the second half a whole community of people would be its own densest core. Greedy peeling (Charikar 2000):
+    take away the account with the least strength inside until nothing is left; the core is the set at which strength
+    per member was largest. The rest is peeled again, until what is found is less than half as dense as the first core.
     """
     inside = np.flatnonzero(community[edges.a] == community[edges.b])
     order = inside[np.argsort(community[edges.a[inside]], kind="stable")]
@@ -68,57 +73,52 @@ def cores(edges: SoftEdges, community: IntArray, min_size: int, max_size: int) -
     found: list[tuple[int, IntArray]] = []
     for start, stop in pairwise([*cuts.tolist(), len(order)]):
         part = order[start:stop]
-        found += _cores_of(edges.a[part].tolist(), edges.b[part].tolist(), edges.weight[part].tolist(), min_size)
+        found += _cores_of(SoftEdges(edges.a[part], edges.b[part], edges.weight[part]), model, min_size)
     found = [core for core in found if len(core[1]) <= max_size]
     return sorted(found, key=lambda core: (-core[0], core[1].tolist()))
 
 
-def _cores_of(a: list[int], b: list[int], weight: list[int], min_size: int) -> list[tuple[int, IntArray]]:
-    links: dict[int, dict[int, int]] = {}
-    for x, y, w in zip(a, b, weight, strict=True):
-        links.setdefault(x, {})[y] = w
-        links.setdefault(y, {})[x] = w
+def _cores_of(edges: SoftEdges, model: Expectation, min_size: int) -> list[tuple[int, IntArray]]:
+    ranks = np.unique(np.r_[edges.a, edges.b])
+    if len(ranks) > DENSE_LIMIT:
+        strength = np.bincount(np.r_[edges.a, edges.b], np.r_[edges.weight, edges.weight])
+        ranks = np.sort(ranks[np.lexsort((ranks, -strength[ranks]))[:DENSE_LIMIT]])
+        kept = np.isin(edges.a, ranks) & np.isin(edges.b, ranks)
+        edges = SoftEdges(edges.a[kept], edges.b[kept], edges.weight[kept])
+    matrix = -np.rint(absent(model, ranks) * 1000).astype(np.int64)
+    a, b = np.searchsorted(ranks, edges.a), np.searchsorted(ranks, edges.b)
+    matrix[a, b] = matrix[b, a] = edges.weight
+    np.fill_diagonal(matrix, 0)
     found: list[tuple[int, IntArray]] = []
     floor = 0.0
+    left = np.arange(len(ranks))
     for _ in range(MAX_CORES):
-        if len(links) < min_size:
+        if len(left) < min_size:
             break
-        core, inner = _densest(links, min_size)
-        density = inner / len(core)
-        if not inner or density < floor:
+        core, strength_inside = _densest(matrix[np.ix_(left, left)], min_size)
+        density = strength_inside / len(core)
+        if strength_inside <= 0 or density < floor:
             break
         floor = floor or CORE_SHARE * density
-        found.append((inner, np.array(sorted(core), np.int64)))
-        taken = set(core)
-        links = {x: {y: w for y, w in row.items() if y not in taken} for x, row in links.items() if x not in taken}
-        links = {x: row for x, row in links.items() if row}
+        found.append((strength_inside, ranks[left[core]]))
+        left = np.delete(left, core)
     return found
 
 
-def _densest(links: dict[int, dict[int, int]], min_size: int) -> tuple[list[int], int]:
-    """(members, weight inside) of the peeling step with the largest weight per member, of at least `min_size`."""
-    degree = {x: sum(row.values()) for x, row in links.items()}
-    inner = sum(degree.values()) // 2
-    heap = [(d, x) for x, d in degree.items()]
-    heapq.heapify(heap)
-    gone: list[int] = []
-    out: set[int] = set()
-    best, best_gone, best_inner = -1.0, 0, 0
-    left = len(links)
-    while left >= min_size:
-        if inner / left > best:
-            best, best_gone, best_inner = inner / left, len(gone), inner
-        while True:
-            d, x = heapq.heappop(heap)
-            if x not in out and d == degree[x]:
-                break
-        out.add(x)
-        gone.append(x)
-        inner -= d
-        left -= 1
-        for y, w in links[x].items():
-            if y not in out:
-                degree[y] -= w
-                heapq.heappush(heap, (degree[y], y))
-    removed = set(gone[:best_gone])
-    return [x for x in links if x not in removed], best_inner
+def _densest(matrix: IntArray, min_size: int) -> tuple[IntArray, int]:
+    """(places, strength inside) of the peeling step with the largest strength per member, of at least `min_size`."""
+    n = len(matrix)
+    gone = np.iinfo(np.int64).max
+    degree = matrix.sum(axis=1)
+    inner = int(degree.sum()) // 2
+    order = np.empty(n, np.int64)
+    best, best_step, best_inner = -np.inf, 0, 0
+    for step in range(n - min_size + 1):
+        if inner / (n - step) > best:
+            best, best_step, best_inner = inner / (n - step), step, inner
+        least = int(degree.argmin())  # the first of equals: by name
+        order[step] = least
+        inner -= int(degree[least])
+        degree = degree - matrix[least]
+        degree[order[: step + 1]] = gone
+    return np.setdiff1d(np.arange(n), order[:best_step]), best_inner

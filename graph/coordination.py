@@ -25,7 +25,10 @@ from graph.touches import HOUR_MS, TOUCH_KINDS, CoordinationSettings, Touch
 from graph.window import TouchWindow
 
 COARSE_MS: Final = 12 * HOUR_MS
-"""How often coarse communities are learned anew. They then serve later data only."""
+"""How often coarse communities are learned anew; sooner while little has been seen. They serve later data only."""
+
+COARSE_LEAST_MS: Final = HOUR_MS
+"""But not more often than this."""
 
 INFLATION_PRIOR: Final = 20.0
 """Expected hits of prior weight at no overdispersion, so that a handful of shadows' bets does not swing it."""
@@ -176,8 +179,8 @@ class Coordination:
                 proposed = len(proposals)
                 new, merged = self._adopt(at_ms, view, proposals)
                 ended += merged
-                if at_ms - self._coarse_ms >= COARSE_MS:
-                    self._blocks = coarse(view, self.seed)
+                if at_ms - self._coarse_ms >= min(max(view.span_ms // 2, COARSE_LEAST_MS), COARSE_MS):
+                    self._blocks = coarse(view, self.settings, self.seed)
                     self._coarse_ms = at_ms
         return CampaignTick(at_ms, proposed, new, accepted, ended)
 

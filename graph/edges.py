@@ -32,6 +32,9 @@ MIN_BLOCK: Final = 50
 MAX_AFFINITY: Final = 20.0
 """Largest factor that affinity may put on an expectation; estimates beyond it come from a handful of meetings."""
 
+PRIOR_MEETINGS: Final = 5.0
+"""Meetings of prior weight at affinity 1, so that communities which hardly meet do not get an extreme one."""
+
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
@@ -54,17 +57,28 @@ class SoftEdges(NamedTuple):
 
 
 class Expectation(NamedTuple):
-    """What pairs of one kind are expected to weigh.
+    """What pairs are expected to weigh: degree-corrected, with a factor per pair of coarse communities.
 
     Args:
         degree: weight of each account's meetings, shape (kinds, accounts).
         total: sum of weights of meetings, shape (kinds,).
         unit: mean weight of a meeting weighted by weight, shape (kinds,): variance per expected weight.
+        block: coarse community of each account, shape (accounts,).
+        affinity: observed over expected weight between communities, shape (kinds, blocks, blocks).
     """
 
     degree: FloatArray
     total: FloatArray
     unit: FloatArray
+    block: IntArray
+    affinity: FloatArray
+
+    def of(self, kind: int, a: IntArray, b: IntArray) -> FloatArray:
+        """Expected weight between accounts a and b, which broadcast."""
+        scale = 2.0 * max(float(self.total[kind]), 1e-12)
+        degree = self.degree[kind]
+        out: FloatArray = degree[a] * degree[b] / scale * self.affinity[kind, self.block[a], self.block[b]]
+        return out
 
 
 def meetings(
@@ -153,52 +167,50 @@ def sum_pairs(met: Meetings, accounts: int) -> Meetings:
     return Meetings(pair // accounts, pair % accounts, unique // (accounts * accounts), weight)
 
 
-def expectation(met: Meetings, accounts: int) -> Expectation:
-    """Degrees, totals and variance units of single `met` meetings (not yet added up per pair)."""
+def expectation(met: Meetings, block: IntArray) -> Expectation:
+    """The expectation that `met` (not yet added up per pair) implies.
+
+    Args:
+        block: coarse community of each account by rank, 0 for none, shape (accounts,).
+    """
+    accounts, blocks = len(block), int(block.max(initial=0)) + 1
     degree = np.zeros((KINDS, accounts))
     total, unit = np.zeros(KINDS), np.ones(KINDS)
+    affinity = np.ones((KINDS, blocks, blocks))
     for kind in range(KINDS):
         mine = met.kind == kind
-        if mine.any():
-            weight = met.weight[mine]
-            degree[kind] = np.bincount(met.a[mine], weight, accounts) + np.bincount(met.b[mine], weight, accounts)
-            total[kind] = weight.sum()
-            unit[kind] = np.square(weight).sum() / total[kind]
-    return Expectation(degree, total, unit)
+        if not mine.any():
+            continue
+        a, b, weight = met.a[mine], met.b[mine], met.weight[mine]
+        degree[kind] = np.bincount(a, weight, accounts) + np.bincount(b, weight, accounts)
+        total[kind] = weight.sum()
+        unit[kind] = np.square(weight).sum() / total[kind]
+        observed = np.bincount(block[a] * blocks + block[b], weight, blocks * blocks).reshape(blocks, blocks)
+        observed = observed + observed.T  # each meeting seen from both ends
+        by_block = np.bincount(block, degree[kind], blocks)
+        ought = np.outer(by_block, by_block) / (2.0 * total[kind])
+        smooth = PRIOR_MEETINGS * unit[kind]
+        affinity[kind] = np.clip((observed + smooth) / (ought + smooth), 1 / MAX_AFFINITY, MAX_AFFINITY)
+    return Expectation(degree, total, unit, block, affinity)
 
 
-def residuals(pairs: Meetings, model: Expectation, block: IntArray | None) -> tuple[FloatArray, FloatArray]:
-    """(z, expected) of each pair, shape (pairs,).
-
-    The expectation sums over all partners of an account, also those it never met; of the pairs listed here, all met.
-    """
-    total = np.maximum(model.total[pairs.kind], 1e-12)
-    expected = model.degree[pairs.kind, pairs.a] * model.degree[pairs.kind, pairs.b] / (2 * total)
-    if block is not None and len(pairs.a):
-        # Expected weight of a cell needs all pairs, met or not: products of the communities' summed degrees.
-        expected = expected * _cell_ratio(pairs, model, block)
-    unit = model.unit[pairs.kind]
-    z = (pairs.weight - expected) / np.sqrt(expected * unit + np.square(unit))
-    return z, expected
-
-
-def _cell_ratio(pairs: Meetings, model: Expectation, block: IntArray) -> FloatArray:
-    blocks = int(block.max()) + 1
-    ratio = np.ones(len(pairs.a))
+def residuals(pairs: Meetings, model: Expectation) -> tuple[FloatArray, FloatArray]:
+    """(z, expected) of each pair, shape (pairs,)."""
+    expected = np.zeros(len(pairs.a))
     for kind in range(KINDS):
         mine = np.flatnonzero(pairs.kind == kind)
-        if not len(mine):
-            continue
-        x, y = block[pairs.a[mine]], block[pairs.b[mine]]
-        low, high = np.minimum(x, y), np.maximum(x, y)
-        observed = np.bincount(low * blocks + high, pairs.weight[mine], blocks * blocks)
-        by_block = np.bincount(block, model.degree[kind], blocks)
-        ought = np.outer(by_block, by_block) / (2 * model.total[kind])
-        ought = np.where(np.eye(blocks, dtype=bool), ought / 2, ought).ravel()
-        smooth = 5.0 * model.unit[kind]  # five meetings of prior weight keep sparse cells near 1
-        cell = np.clip((observed + smooth) / (ought + smooth), 1 / MAX_AFFINITY, MAX_AFFINITY)
-        ratio[mine] = cell[low * blocks + high]
-    return ratio
+        expected[mine] = model.of(kind, pairs.a[mine], pairs.b[mine])
+    unit = model.unit[pairs.kind]
+    return (pairs.weight - expected) / np.sqrt(expected * unit + np.square(unit)), expected
+
+
+def absent(model: Expectation, ranks: IntArray) -> FloatArray:
+    """What not meeting at all weighs against each pair of `ranks`, in the units of soft edges, shape (n, n)."""
+    out = np.zeros((len(ranks), len(ranks)))
+    for kind in range(KINDS):
+        if model.total[kind]:
+            out += KIND_WEIGHT[kind] * model.of(kind, ranks[:, None], ranks[None, :]) / model.unit[kind]
+    return out
 
 
 def soft_edges(pairs: Meetings, z: FloatArray, accounts: int, top: int) -> SoftEdges:

@@ -71,6 +71,7 @@ class View(NamedTuple):
     slot: IntArray
     kind: IntArray
     counts: IntArray  # touches of each rank by kind, shape (accounts, TOUCH_KINDS)
+    pairs: Meetings
     edges: SoftEdges
     model: Expectation
     span_ms: int
@@ -107,13 +108,13 @@ def look(
     met = meetings(at, rank, objects, window.kind.astype(np.int64), now_ms, settings)
     met = _with_direct(met, window, rows, now_ms, settings)
     pairs = sum_pairs(met, accounts)
-    model = expectation(met, accounts)
-    block = np.array([blocks.get(r, NO_BLOCK) for r in rows.tolist()], np.int64) if blocks else None
-    z, _ = residuals(pairs, model, block)
+    block = np.array([blocks.get(r, NO_BLOCK) for r in rows.tolist()], np.int64)
+    model = expectation(met, block)
+    z, _ = residuals(pairs, model)
     edges = soft_edges(pairs, z, accounts, settings.top_edges)
     span = max(now_ms - int(at[0]), settings.activity_bin_ms)
     ordered = [named[i] for i in by_name]
-    return View(rows, ordered, at, rank, objects, kind, counts, edges, model, span)
+    return View(rows, ordered, at, rank, objects, kind, counts, pairs, edges, model, span)
 
 
 def _with_direct(
@@ -132,9 +133,15 @@ def _with_direct(
     return Meetings(np.r_[met.a, a], np.r_[met.b, b], np.r_[met.kind, kind], np.r_[met.weight, weight])
 
 
-def coarse(view: View, seed: int) -> dict[int, int]:
-    """Coarse community of each row, numbered from 1; rows in communities smaller than `MIN_BLOCK` are left out."""
-    community = leiden(view.edges, len(view.rows), COARSE_RESOLUTION, seed)
+def coarse(view: View, settings: CoordinationSettings, seed: int) -> dict[int, int]:
+    """Coarse community of each row, numbered from 1; rows in communities smaller than `MIN_BLOCK` are left out.
+
+    Learned from residuals against activity and popularity alone: against the communities known so far, they would hide.
+    """
+    plain = view.model._replace(block=np.zeros_like(view.model.block), affinity=np.ones((len(view.model.total), 1, 1)))
+    z, _ = residuals(view.pairs, plain)
+    edges = soft_edges(view.pairs, z, len(view.rows), settings.top_edges)
+    community = leiden(edges, len(view.rows), COARSE_RESOLUTION, seed)
     sizes = np.bincount(community[community >= 0], minlength=1)
     large = np.flatnonzero(sizes >= MIN_BLOCK)
     number = {int(c): n + 1 for n, c in enumerate(large)}
@@ -146,7 +153,9 @@ def propose(
 ) -> list[Proposal]:
     """Dense cores of the communities of soft edges, strongest first, at most `max_groups`, with pools and shadows."""
     community = leiden(view.edges, len(view.rows), settings.resolution, seed)
-    found = _supported(view, cores(view.edges, community, settings.min_size, settings.max_size))[: settings.max_groups]
+    found = _supported(view, cores(view.edges, community, view.model, settings.min_size, settings.max_size))[
+        : settings.max_groups
+    ]
     if not found:
         return []
     neighbourhood = _Neighbourhood(view, community, seed, languages)
@@ -181,8 +190,8 @@ def _supported(view: View, found: list[tuple[int, IntArray]]) -> list[tuple[int,
 
 
 class _Neighbourhood:
-    """Who is near a group without being in it: neighbours by soft edges, then its community, then its language, then
-    anybody, the latter three in a fixed pseudo-random order of names."""
+    """Who is near a group without being in it: neighbours by soft edges, then its communities, its language, then
+    anybody, all but the first in a fixed pseudo-random order of names."""
 
     def __init__(self, view: View, community: IntArray, seed: int, languages: Callable[[int], str] | None) -> None:
         edges, accounts = view.edges, len(view.rows)
@@ -196,12 +205,19 @@ class _Neighbourhood:
         self.view = view
         self.languages = languages
         self.shuffled = np.random.default_rng(seed).permutation(accounts).tolist()
+        self.block = view.model.block.tolist()
+        self.by_block: dict[int, list[int]] = {}
         self.by_community: dict[int, list[int]] = {}
         for rank in self.shuffled:
             self.by_community.setdefault(self.community[rank], []).append(rank)
+            self.by_block.setdefault(self.block[rank], []).append(rank)
 
     def pool(self, members: Sequence[int], settings: CoordinationSettings) -> list[int]:
-        """Ranks of comparable outsiders: at least `pool_size`, with `pool_activity` times its touches."""
+        """Ranks of comparable outsiders, until they are `pool_size` with `pool_activity` times the group's touches.
+
+        Where most members are of one coarse community, outsiders of that community alone, if there are `pool_size`:
+        others would dilute its taste, and what a whole community likes would look like coordination of a part.
+        """
         inside = set(members)
         near: dict[int, int] = {}
         for member in members:
@@ -210,22 +226,36 @@ class _Neighbourhood:
                 if other not in inside:
                     near[other] = near.get(other, 0) + self.weight[n]
         ranked = sorted(near, key=lambda r: (-near[r], r))
-        touches = settings.pool_activity * sum(self.activity[r] for r in members)
+        wanted = settings.pool_activity * sum(self.activity[r] for r in members)
         chosen: dict[int, None] = {}
-        sources: list[Callable[[], Sequence[int]]] = [
-            lambda: ranked,
-            lambda: self.by_community.get(self.community[members[0]], []),
-            lambda: self._speakers(members),
-            lambda: self.shuffled,
-        ]
-        for source in sources:
-            for rank in source():
-                if len(chosen) >= settings.pool_size and touches <= 0:
-                    return sorted(chosen)
-                if rank not in inside and rank not in chosen:
-                    chosen[rank] = None
-                    touches -= self.activity[rank]
+        block = self._main_block(members)
+        if block != NO_BLOCK:
+            home = [r for r in ranked if self.block[r] == block] + self.by_block[block]
+            if self._take(chosen, home, inside, settings.pool_size, wanted) or len(chosen) >= settings.pool_size:
+                return sorted(chosen)
+        for source in (ranked, self.by_community.get(self.community[members[0]], []), self._speakers, self.shuffled):
+            candidates = source(members) if callable(source) else source
+            if self._take(chosen, candidates, inside, settings.pool_size, wanted):
+                break
         return sorted(chosen)
+
+    def _main_block(self, members: Sequence[int]) -> int:
+        blocks = [self.block[r] for r in members]
+        main = max(sorted(set(blocks)), key=blocks.count)
+        return main if 2 * blocks.count(main) > len(blocks) else NO_BLOCK
+
+    def _take(
+        self, chosen: dict[int, None], candidates: Sequence[int], inside: set[int], size: int, touches: int
+    ) -> bool:
+        """Add candidates to `chosen` until it is large enough; whether it is."""
+        have = sum(self.activity[r] for r in chosen)
+        for rank in candidates:
+            if len(chosen) >= size and have >= touches:
+                return True
+            if rank not in inside and rank not in chosen:
+                chosen[rank] = None
+                have += self.activity[rank]
+        return len(chosen) >= size and have >= touches
 
     def _speakers(self, members: Sequence[int]) -> list[int]:
         if self.languages is None:
