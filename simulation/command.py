@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections import Counter
 from pathlib import Path
@@ -14,10 +15,12 @@ from rich.table import Table
 
 from detector.errors import UsageError
 from simulation.arrays import Json
-from simulation.files import PRESETS, load, preset, written
+from simulation.files import PRESETS, explained, load, preset, written
 from simulation.render import Renderer, truth
 from simulation.settings import Society
 from simulation.society import World
+from simulation.texts.choice import writer_of
+from simulation.texts.writer import Writer
 
 
 def command(argv: list[str]) -> int:
@@ -27,7 +30,8 @@ def command(argv: list[str]) -> int:
     console = Console(file=sys.stderr)
     world = World(society, options.seed)
     renderer = Renderer(world)
-    events = _write(world, renderer, options.events, console)
+    writer = writer_of(world, os.environ)
+    events = _write(world, renderer, writer, options.events, console)
     rows = truth(world, renderer.names)
     with written(options.truth) as file:
         for row in rows:
@@ -49,6 +53,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="equal seeds give equal bytes (default 0)")
     parser.add_argument("--accounts", type=int, metavar="N", help="in place of the society's own number")
     parser.add_argument("--days", type=float, metavar="D", help="in place of the society's own")
+    parser.add_argument("--people-texts", metavar="SOURCE", help="none or corpus:FILE (people's posts by author)")
+    parser.add_argument(
+        "--machine-texts", metavar="SOURCE", help="none, corpus:FILE, local:FOLDER, smollm2 or endpoint:ADDRESS#MODEL"
+    )
     return parser
 
 
@@ -57,15 +65,17 @@ def _society(options: argparse.Namespace) -> Society:
     changes = {name: getattr(options, name) for name in ("accounts", "days") if getattr(options, name) is not None}
     if options.seed < 0:
         raise UsageError("--seed is a whole number of at least 0")
-    if not changes:
-        return society
+    words = {"people": options.people_texts, "machines": options.machine_texts}
+    texts = msgspec.structs.replace(society.texts, **{name: word for name, word in words.items() if word is not None})
     try:
-        return msgspec.convert(msgspec.to_builtins(society) | changes, type=Society)
+        return msgspec.convert(
+            msgspec.to_builtins(society) | changes | {"texts": msgspec.to_builtins(texts)}, type=Society
+        )
     except msgspec.ValidationError as error:
-        raise UsageError(f"unusable {' or '.join(f'--{name}' for name in changes)}: {error}") from None
+        raise UsageError(f"these options cannot be used: {explained(str(error))}") from None
 
 
-def _write(world: World, renderer: Renderer, path: Path, console: Console) -> int:
+def _write(world: World, renderer: Renderer, writer: Writer | None, path: Path, console: Console) -> int:
     """Write all events; how many."""
     total = world.end_ms - world.now_ms
     begin = world.now_ms
@@ -74,7 +84,7 @@ def _write(world: World, renderer: Renderer, path: Path, console: Console) -> in
     with written(path) as file, Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bar:
         line = bar.add_task("simulating", total=total, events=0)
         for chunk in world.chunks():
-            file.write(renderer.lines(chunk))
+            file.write(renderer.lines(chunk, writer.texts(chunk) if writer is not None else None))
             events += len(chunk)
             bar.update(line, completed=world.now_ms - begin, events=events)
     return events

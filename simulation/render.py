@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+import msgspec
 import numpy as np
 
 from simulation.arrays import Ints, Json, stream
 from simulation.catalogue import DOMAIN_BITS
 from simulation.chunk import Chunk
 from simulation.society import World
+from simulation.texts.requests import Text
 from streaming.events import format_time
 from streaming.observations import Kind
 
@@ -35,11 +37,11 @@ class Renderer:
         self._shown = np.zeros(len(world.people), bool)
         self._domains: dict[int, str] = {}
 
-    def lines(self, chunk: Chunk, texts: Sequence[str | None] | None = None) -> bytes:
-        """The events of a chunk as JSON lines.
+    def lines(self, chunk: Chunk, texts: Sequence[Text | None] | None = None) -> bytes:
+        """The events of a chunk as JSON lines; a text carries the event's hashtag and link at its end.
 
         Args:
-            texts: one for each event, already quoted as JSON, None for none.
+            texts: one for each event, None for none.
         """
         new = ~self._shown[chunk.account]
         first = np.zeros(len(chunk), bool)
@@ -69,10 +71,19 @@ class Renderer:
         if texts is not None:
             for i, text in enumerate(texts):
                 if text is not None:
-                    rows[i] += f',"text":{text}'
+                    rows[i] += self._text(text, int(chunk.tag[i]), int(chunk.link[i]))
         for i in introducing.tolist():
             rows[i] += f',"profile":{self._profile(int(chunk.account[i]))}'
         return ("}\n".join(rows) + "}\n").encode() if rows else b""
+
+    def _text(self, text: Text, hashtag: int, link: int) -> str:
+        words = text.words
+        if hashtag >= 0:
+            words += f" #{tag(hashtag)}"
+        if link >= 0:
+            words += f" {self.link(link)}"
+        lang = f',"lang":{_quoted(text.lang)}' if text.lang else ""
+        return f',"text":{_quoted(words)}{lang}'
 
     def link(self, code: int) -> str:
         """The address that a link's number stands for."""
@@ -99,6 +110,11 @@ def names(accounts: int, seed: int) -> list[str]:
     """Names in an order that says nothing: the numbers of the accounts, shuffled."""
     order: Ints = stream(seed, "names").permutation(accounts)
     return [f"u{number:06d}" for number in order.tolist()]
+
+
+def _quoted(text: str) -> str:
+    """As a JSON string; what is no character (a lone surrogate) becomes a question mark."""
+    return msgspec.json.encode(text.encode("utf-8", "replace").decode()).decode()
 
 
 def word(number: int) -> str:

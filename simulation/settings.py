@@ -176,6 +176,17 @@ class Operator(Part, frozen=True, kw_only=True):
     crude: Crude = Crude()
 
 
+class Texts(Part, frozen=True, kw_only=True):
+    """Where words come from (`texts`)."""
+
+    people: str = "none"  # none, or corpus:FILE with people's posts by author
+    machines: str = "none"  # none, corpus:FILE, local:FOLDER, smollm2, or endpoint:ADDRESS#MODEL
+    key_env: str = "OPENAI_API_KEY"  # variable that holds the endpoint's key, where it needs one
+    personas: str = ""  # file of prompts in the form of `simulation/texts/personas.toml`; empty: that one
+    max_tokens: Annotated[int, Meta(ge=1, le=4096)] = 100  # of one text of a model
+    temperature: Positive = 0.9
+
+
 class Society(Part, frozen=True, kw_only=True):
     """A whole society: `society.toml`."""
 
@@ -195,5 +206,6 @@ class Society(Part, frozen=True, kw_only=True):
     news: News = News()
     lookalikes: LookAlikes = LookAlikes()
     operators: tuple[Operator, ...] = ()
+    texts: Texts = Texts()
     about: str = ""  # what this society is for, in words
     easy: bool = False  # its operators are meant to be found by counts alone

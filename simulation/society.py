@@ -313,17 +313,18 @@ class World:
             saying = serving[~news & (k == kinds.POST)]
             manner[saying] = crews.wording[crew[saying]]
             words[saying] = tasks.number[slot[saying]]
-            self._copy_posts(saying[manner[saying] == kinds.COPIED], account, words, link, reader)
+            self._copy_posts(saying[manner[saying] == kinds.COPIED], account, manner, words, link, reader)
         headline = self.cast.flags["headline"][account] & (link >= 0) & (kind == kinds.POST)
         manner[headline], words[headline] = kinds.HEADLINE, link[headline]
         served = np.full(n, -1, np.int64)
         served[serving] = tasks.number[s]
         return served, manner, words
 
-    def _copy_posts(self, saying: Ints, account: Ints, words: Ints, link: Ints, reader: Reader) -> None:
+    def _copy_posts(self, saying: Ints, account: Ints, manner: Bytes, words: Ints, link: Ints, reader: Reader) -> None:
         """Posts that are somebody else's, word for word, with its link where both have one: `words` is its serial."""
         home = self.community[account[saying]]
         slot = reader.popular(account[saying], np.zeros(len(saying), bool), self._rng, home)
+        manner[saying[slot < 0]], words[saying[slot < 0]] = kinds.INDEPENDENT, -1
         saying, slot = saying[slot >= 0], slot[slot >= 0]
         words[saying] = self.wall.serial[slot]
         both = (link[saying] >= 0) & (self.wall.link[slot] >= 0)

@@ -1,0 +1,160 @@
+"""Finds the words of every event: whose they are, what they answer, and what they repeat.
+
+Machines write from the moment they have taken an account over; before that, its texts are a person's. Words that many
+use (a verbatim campaign, a share button's headline) are written once, by whoever comes first. Events that need the
+words of others wait for these, so a source is asked in a few rounds a step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, TypeAlias
+
+import numpy as np
+
+from simulation import chunk as kinds
+from simulation.arrays import Ints, stream
+from simulation.chunk import Chunk
+from simulation.society import World
+from simulation.texts.personas import Personas
+from simulation.texts.requests import Purpose, Request, Source, Text
+from simulation.texts.rewrite import vary
+
+Key: TypeAlias = tuple[str, int]
+
+SHARED_KEPT: Final = 50_000
+"""Texts that many use and that are remembered: the oldest are written anew if somebody still needs them."""
+
+
+class Writer:
+    """Gives the events of a world their texts, chunk by chunk, in order.
+
+    Args:
+        people: writes what people say, None for no texts of theirs.
+        machines: writes what machines say.
+    """
+
+    def __init__(self, world: World, people: Source | None, machines: Source | None, personas: Personas) -> None:
+        self._world, self._people, self._machines, self._personas = world, people, machines, personas
+        self._said: dict[int, Text] = {}  # by serial, for as long as an event is on the wall
+        self._shared: dict[Key, Text] = {}
+        self._rng = stream(world.seed, "words")
+
+    def texts(self, chunk: Chunk) -> list[Text | None]:
+        """A text for each event that has words, None for the others."""
+        found: list[Text | None] = [None] * len(chunk)
+        speaking = np.flatnonzero(kinds.written(chunk.kind))
+        waiting = [i for i in speaking.tolist() if self._source(chunk, i) is not None]
+        unsaid = set(chunk.serial[waiting].tolist())
+        while waiting:
+            ready, later = self._ready(chunk, waiting, unsaid)
+            self._write(chunk, ready, found)
+            unsaid.difference_update(chunk.serial[ready].tolist())
+            waiting = later
+        self._forget()
+        return found
+
+    def _is_machine(self, chunk: Chunk, i: int) -> bool:
+        account = int(chunk.account[i])
+        cast = self._world.cast
+        return bool(cast.label[account]) and int(chunk.at[i]) >= int(cast.since_ms[account])
+
+    def _source(self, chunk: Chunk, i: int) -> Source | None:
+        return self._machines if self._is_machine(chunk, i) else self._people
+
+    def _ready(self, chunk: Chunk, waiting: Sequence[int], unsaid: set[int]) -> tuple[list[int], list[int]]:
+        """Those whose words need nothing that is still to be said, and the others. The first is always ready."""
+        ready, later = [], []
+        claimed: set[Key] = set()
+        for i in waiting:
+            key = shared_key(chunk, i)
+            needs = int(chunk.words[i]) if chunk.manner[i] == kinds.COPIED else int(chunk.target[i])
+            if needs in unsaid or (key is not None and key not in self._shared and key in claimed):
+                later.append(i)
+                continue
+            if key is not None:
+                claimed.add(key)
+            ready.append(i)
+        return ready, later
+
+    def _write(self, chunk: Chunk, ready: Sequence[int], found: list[Text | None]) -> None:
+        asked: dict[int, tuple[list[int], list[Request]]] = {}
+        sources = {id(source): source for source in (self._people, self._machines) if source is not None}
+        for i in ready:
+            source = self._source(chunk, i)
+            known = self._known(chunk, i, source)
+            if known is not None:
+                found[i] = known
+            elif source is not None:
+                events, requests = asked.setdefault(id(source), ([], []))
+                events.append(i)
+                requests.append(self._request(chunk, i, source))
+        for number, (events, requests) in asked.items():
+            for i, text in zip(events, sources[number].write(requests), strict=True):
+                found[i] = text
+        self._improve(chunk, [i for i in ready if found[i] is not None], found)
+        for i in ready:
+            text = found[i]
+            if text is not None:
+                self._said[int(chunk.serial[i])] = text
+                key = shared_key(chunk, i)
+                if key is not None:
+                    self._shared.setdefault(key, text)
+
+    def _known(self, chunk: Chunk, i: int, source: Source | None) -> Text | None:
+        """The text of an event whose words somebody has said already, where they are to be repeated or varied."""
+        manner = int(chunk.manner[i])
+        if manner == kinds.COPIED:
+            return self._said.get(int(chunk.words[i]))
+        key = shared_key(chunk, i)
+        base = self._shared.get(key) if key is not None else None
+        if base is None or manner != kinds.PARAPHRASE:
+            return base
+        if source is not None and source.speaks:
+            return None
+        return Text(vary(base.words, self._rng), base.lang)
+
+    def _request(self, chunk: Chunk, i: int, source: Source) -> Request:
+        account, serial, kind = int(chunk.account[i]), int(chunk.serial[i]), int(chunk.kind[i])
+        campaign = self._world.cast.campaign[account]
+        about = self._personas.about(self._world.seed, campaign) if campaign and chunk.task[i] >= 0 else ""
+        key = shared_key(chunk, i)
+        base = self._shared.get(key) if key is not None else None
+        if base is not None:
+            return Request(account, serial, "paraphrase", about, base.words)
+        before = self._said.get(int(chunk.target[i]))
+        purpose: Purpose = "post"
+        if kind != kinds.POST:
+            purpose = "reply" if kind == kinds.REPLY else "quote"
+        return Request(account, serial, purpose, about, before.words if before else "")
+
+    def _improve(self, chunk: Chunk, events: Sequence[int], found: list[Text | None]) -> None:
+        """People who use writing help have what they wrote smoothed by the machines' model, where there is one."""
+        source = self._machines
+        if source is None or not source.speaks:
+            return
+        helped = [
+            i for i in events if self._world.cast.flags["helped"][chunk.account[i]] and not self._is_machine(chunk, i)
+        ]
+        wanted = [(i, text) for i in helped if (text := found[i]) is not None]
+        requests = [
+            Request(int(chunk.account[i]), int(chunk.serial[i]), "improve", "", text.words) for i, text in wanted
+        ]
+        for (i, text), better in zip(wanted, source.write(requests) if requests else [], strict=True):
+            found[i] = Text(better.words, text.lang) if better is not None else text
+
+    def _forget(self) -> None:
+        wall: Ints = self._world.wall.serial
+        oldest = int(wall[0]) if len(wall) else 0
+        for serial in [serial for serial in self._said if serial < oldest]:
+            del self._said[serial]
+        for key in list(self._shared)[: max(0, len(self._shared) - SHARED_KEPT)]:
+            del self._shared[key]
+
+
+def shared_key(chunk: Chunk, i: int) -> Key | None:
+    """What a text that many use belongs to: a task, or a link for headlines; None for words of one's own."""
+    manner = int(chunk.manner[i])
+    if manner in (kinds.VERBATIM, kinds.PARAPHRASE):
+        return "task", int(chunk.words[i])
+    return ("link", int(chunk.words[i])) if manner == kinds.HEADLINE else None
