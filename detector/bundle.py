@@ -27,6 +27,21 @@ class Models:
     versions: dict[str, str]
 
 
+def load_readers(directory: Path | None = None) -> tuple[CheapText, Expert | None, dict[str, str]]:
+    """The text models in `directory`, or the shipped ones, and their versions by part.
+
+    Raises:
+        ModelError: `text` is missing, or one of them is damaged.
+    """
+    place = SHIPPED if directory is None else directory
+    text = CheapText.load(place)
+    expert = MiniLMExpert.load(place) if (place / "expert.json").exists() else None
+    versions = {"text": f"{text.name}@{text.version}"}
+    if expert is not None:
+        versions["expert"] = f"{expert.name}@{expert.version}"
+    return text, expert, versions
+
+
 def load_models(directory: Path | None = None) -> Models:
     """The models in `directory`, or the shipped ones.
 
@@ -34,15 +49,9 @@ def load_models(directory: Path | None = None) -> Models:
         ModelError: one of `text`, `account`, `thresholds` is missing, or any of them is damaged.
     """
     place = SHIPPED if directory is None else directory
-    text = CheapText.load(place)
+    text, expert, versions = load_readers(directory)
     account = AccountModel.load(place)
     thresholds = Thresholds.load(place)
-    expert = MiniLMExpert.load(place) if (place / "expert.json").exists() else None
-    versions = {
-        "text": f"{text.name}@{text.version}",
-        "account": f"{account.name}@{account.version}",
-        "thresholds": f"{thresholds.name}@{thresholds.version}",
-    }
-    if expert is not None:
-        versions["expert"] = f"{expert.name}@{expert.version}"
+    versions["account"] = f"{account.name}@{account.version}"
+    versions["thresholds"] = f"{thresholds.name}@{thresholds.version}"
     return Models(text, expert, account, thresholds, versions)

@@ -1,4 +1,4 @@
-"""Every total that was held against the threshold, one JSON array a line: [account, texts so far, total]."""
+"""Every total that was held against the threshold, one JSON array a line: account, texts so far, total, language."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Trajectories:
         except OSError as error:
             raise UsageError(f"--trajectories {str(path)!a} cannot be written: {error.strerror}") from None
 
-    def write(self, account: str, texts: int, total: float) -> None:
+    def write(self, account: str, texts: int, total: float, language: str) -> None:
         """Append one look at an account."""
-        self._file.write(json.dumps([account, texts, round(total, 6)]) + "\n")
+        self._file.write(json.dumps([account, texts, round(total, 6), language]) + "\n")
 
     def __enter__(self) -> Self:
         return self

@@ -41,7 +41,7 @@ BOOST: Final = BoostSettings(trees=100, depth=5, rate=0.12, ridge=20.0, features
 TEXT_RIDGE: Final = 50.0
 """Penalty of the linear part, in rows of mean weight per unit of squared weight."""
 
-BEHAVIOUR_RIDGE: Final = 300.0
+BEHAVIOUR_RIDGE: Final = 100.0
 """The same for behaviour, stronger: one platform's habits."""
 
 FOLDS: Final = 5
@@ -256,24 +256,27 @@ def fit_behaviour(rows: Learning, text: Floats | None) -> Head:
     return replace(head, weight=linear[:-1], mix=np.array([linear[-1], 1.0, 0.0]))
 
 
-def fold_of(rows: Learning) -> Indices:
+def fold_of(rows: Learning, folds: int = FOLDS) -> Indices:
     """(n,) fold of every row: by account where accounts are real, by cluster otherwise, so each is scored unseen."""
     real = rows.timed | (rows.group == CHAT)
     key = np.where(real, np.array(rows.name)[rows.account], rows.cluster)
     names, inverse = np.unique(key, return_inverse=True)
     digests = [hashlib.blake2b(str(name).encode(), digest_size=8).digest() for name in names]
-    fold = np.array([int.from_bytes(digest, "little") % FOLDS for digest in digests])
+    fold = np.array([int.from_bytes(digest, "little") % folds for digest in digests])
     return fold[inverse]
 
 
 def out_of_fold(
-    rows: Learning, fit: Callable[[Learning], Head], say: Callable[[float], None] = lambda share: None
+    rows: Learning,
+    fit: Callable[[Learning], Head],
+    folds: int = FOLDS,
+    say: Callable[[float], None] = lambda share: None,
 ) -> Floats:
     """(n,) logits of every row by a head that saw neither its account nor, for bags, its cluster."""
-    fold = fold_of(rows)
+    fold = fold_of(rows, folds)
     logit = np.zeros(len(rows))
-    for index in range(FOLDS):
-        say(index / FOLDS)
+    for index in range(folds):
+        say(index / folds)
         held = fold == index
         if held.any():
             logit[held] = text_logit(fit(rows.take(~held)), rows.take(held))

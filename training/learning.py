@@ -26,7 +26,7 @@ POPULATION: Final = "contest"
 """Name under which the people of the labelled stream are split (`detector.people`)."""
 
 READ_SHARE: Final = 0.6
-"""Share of accounts that the expert has read in training. In a run it reads those still undecided, as its budget allows:
+"""Share of accounts that the expert has read in training. In a run it reads those still undecided, within its budget:
 the model must do with it and without."""
 
 READ_TEXTS: Final = 12

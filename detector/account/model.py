@@ -16,7 +16,7 @@ from detector.evidence import MILLINAT
 from detector.text.reading import TextAbstain
 from detector.weights_io import load_weights, save_weights
 
-BEHAVIOUR_LIMIT_NATS: Final = 1.0
+BEHAVIOUR_LIMIT_NATS: Final = 0.5
 """Most that cadence and habits may add or take: what one platform's accounts teach of them carries over badly."""
 
 MIN_WRITTEN: Final = 3

@@ -102,13 +102,14 @@ class Assess:
             self._log_models = dict(entry.models)
         self.ordering.feed(entry)
 
-    def watch(self, look: Callable[[str, int, float], None]) -> None:
-        """Have `look` told (account, texts, total) each time a total is held against the threshold: for calibration."""
+    def watch(self, look: Callable[[str, int, float, str], None]) -> None:
+        """Have `look` told (account, texts, total, main language) whenever a total is held against the threshold."""
         accounts = self._accounts
 
         def each(rows: NDArray[np.int64]) -> None:
             for row in rows.tolist():
-                look(accounts.name(row), int(accounts.posts[row]), float(accounts.total[row]))
+                language = language_tag(int(accounts.language[row]))
+                look(accounts.name(row), int(accounts.posts[row]), float(accounts.total[row]), language)
 
         self._evidence.watch = each
 
@@ -234,7 +235,6 @@ class Assess:
         self._evidence.restore(state["statistics"])
         self._handler.counts = self.ordering.counts
         self._account_alerts.link()
-        self._group_alerts.read_campaigns()
 
     def _parts(self) -> dict[str, Any]:
         """What has `state` and `restore`, in the order of restoring."""
@@ -249,6 +249,7 @@ class Assess:
             "rulings": self._rulings,
             "experts": self._experts,
             "handler": self._handler,
+            "group_alerts": self._group_alerts,
             "ticks": self._work,
         }
 

@@ -1,0 +1,149 @@
+"""Thresholds from people: the running maximum of the whole system's `total` of every calibration person."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from detector.errors import UsageError
+from detector.people import role_of
+from detector.thresholds import HORIZON_PEOPLE, MIN_LANGUAGE_PEOPLE, Thresholds
+from training.accounts import RawEvents
+from training.learning import POPULATION
+from training.system import PARTS_OF_A_BUNDLE, copy_parts, read_lines, run_system
+
+
+@dataclass(frozen=True)
+class Person:
+    """One calibration person's looks at them: texts so far and total, in order, and the language they write most."""
+
+    texts: list[int]
+    totals: list[float]
+    language: str
+
+    def maximum(self, horizon: int) -> float:
+        """Running maximum of the total over the first `horizon` texts."""
+        return max(total for texts, total in zip(self.texts, self.totals, strict=True) if texts <= horizon)
+
+
+def read_people(path: Path, chosen: Callable[[str], bool]) -> dict[str, Person]:
+    """The people of a trajectories file (`swarmlight run --trajectories`) that are `chosen`.
+
+    Accounts none of whose texts gave evidence are left out: nothing could flag them.
+    """
+    texts: defaultdict[str, list[int]] = defaultdict(list)
+    totals: defaultdict[str, list[float]] = defaultdict(list)
+    language: dict[str, str] = {}
+    for account, count, total, tag in read_lines(path):
+        if chosen(account) and tag:
+            texts[account].append(int(count))
+            totals[account].append(float(total))
+            language[account] = str(tag)
+    return {name: Person(texts[name], totals[name], language[name]) for name in texts}
+
+
+def horizon_of(people: Iterable[Person]) -> int:
+    """The largest number of texts that `HORIZON_PEOPLE` people reach; all that anybody has where there are fewer."""
+    reached = sorted((person.texts[-1] for person in people), reverse=True)
+    if not reached:
+        raise UsageError("no calibration person has a text that gives evidence: nothing to calibrate on")
+    return reached[min(HORIZON_PEOPLE, len(reached)) - 1]
+
+
+def thresholds_of(populations: Mapping[str, Mapping[str, Person]], card: Mapping[str, Any]) -> Thresholds:
+    """Thresholds from the people of each population, with what the card needs to say of them."""
+    everyone = [person for people in populations.values() for person in people.values()]
+    horizon = horizon_of(everyone)
+    maxima = {name: [person.maximum(horizon) for person in people.values()] for name, people in populations.items()}
+    counts = Counter(person.language for person in everyone)
+    languages = frozenset(tag for tag, count in counts.items() if count >= MIN_LANGUAGE_PEOPLE)
+    if not languages:
+        raise UsageError(
+            f"no language has {MIN_LANGUAGE_PEOPLE} calibration people ({dict(counts.most_common(3))}): "
+            "more people are needed before anybody may be flagged"
+        )
+    described = {
+        **card,
+        "populations": {
+            name: {
+                "people": len(people),
+                "texts": sum(person.texts[-1] for person in people.values()),
+                "texts_median": float(np.median([person.texts[-1] for person in people.values()])),
+                "languages": dict(Counter(person.language for person in people.values()).most_common()),
+            }
+            for name, people in populations.items()
+            if people
+        },
+    }
+    digest = sha256(json.dumps(maxima, sort_keys=True).encode()).hexdigest()[:8]
+    return Thresholds.of(maxima, horizon, languages, f"1.{digest}", described)
+
+
+def calibrate(
+    models: Path,
+    out: Path,
+    recordings: Mapping[str, tuple[Path, Callable[[str], bool]]],
+    work: Path,
+    card: Mapping[str, Any],
+    rounds: int = 1,
+) -> Thresholds:
+    """Write a models directory whose thresholds come from people in recordings.
+
+    Args:
+        models: bundle to calibrate; its own thresholds say which texts the expert reads in the first round.
+        out: where the calibrated bundle is written.
+        recordings: population -> (recording, which of its accounts are calibration people).
+        work: folder for intermediate files.
+        card: what to say of the people.
+        rounds: how often to calibrate; from the second on, the expert reads whom the new thresholds leave undecided.
+
+    Raises:
+        UsageError: a recording cannot be read, or nobody in it gives evidence.
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    copy_parts(models, out, PARTS_OF_A_BUNDLE)
+    made = Thresholds.load(out)
+    for _ in range(rounds):
+        populations = {}
+        for name, (recording, chosen) in recordings.items():
+            path = work / f"{name}.trajectories"
+            run_system([recording], out, trajectories=path)
+            populations[name] = read_people(path, chosen)
+        made = thresholds_of(populations, card)
+        made.save(out)
+    return made
+
+
+def write_recording(raw: RawEvents, path: Path) -> None:
+    """Write events as a recording that `swarmlight run` reads."""
+    with path.open("w", encoding="utf-8") as file:
+        for i, account in enumerate(raw.account.tolist()):
+            at = datetime.fromtimestamp(int(raw.at_ms[i]) / 1000, UTC).isoformat(timespec="milliseconds")
+            event = {"id": f"e{i}", "account": raw.names[account], "at": at, "kind": "post", "text": raw.texts[i]}
+            file.write(json.dumps({**event, "lang": raw.langs[i] or None}) + "\n")
+
+
+def calibrates(left_out: Collection[str] = ()) -> Callable[[str], bool]:
+    """Which people of the labelled stream calibrate: all that do not train, but for those `left_out`.
+
+    The demo shows nobody of that stream, so those it might have shown calibrate too: the rate of 1% needs them.
+    """
+    hidden = frozenset(left_out)
+    return lambda name: name not in hidden and role_of(POPULATION, name) != "train"
+
+
+PRELIMINARY: Final = 200
+"""People that thresholds which calibrate nothing pretend to: a bundle needs some before its first run."""
+
+
+def preliminary() -> Thresholds:
+    """Thresholds that only say which texts an expert reads in the first round: of people around -2 nats, up to +2."""
+    return Thresholds.of({"nobody": list(np.linspace(-6.0, 2.0, PRELIMINARY))}, 1, frozenset({"en"}), "0-preliminary")
