@@ -94,11 +94,10 @@ def cross_scores(
     A people-only cluster is left out by several models; its rows get their mean.
     """
     label = table["label"].to_numpy().astype(np.int64)
-    source = pd.factorize(table["source"])[0].astype(np.intp)
-    bare = FitSettings(use_grams=False, style_penalty=settings.style_penalty, place_penalty=settings.place_penalty)
+    bare = FitSettings(use_grams=False, style_penalty=settings.style_penalty)
 
     def model(train: NDArray[np.intp], how: FitSettings) -> Linear:
-        return fit(rows.take(train), label[train], balance(table.iloc[train]), source[train], how)
+        return fit(rows.take(train), label[train], balance(table.iloc[train]), how)
 
     sums = np.zeros((2, len(table)))
     count = np.zeros(len(table))
@@ -194,7 +193,7 @@ def train_cheap(
     calibrator = calibrate(table, cross.out)
     say("fitting on everything", 0.97)
     label = table["label"].to_numpy().astype(np.int64)
-    model = fit(rows, label, balance(table), pd.factorize(table["source"])[0].astype(np.intp), settings)
+    model = fit(rows, label, balance(table), settings)
     arrays = cheap_arrays(model, rarities(table["text"].tolist()), calibrator)
     return Trained(table, cross, calibrator, arrays, settings)
 

@@ -19,8 +19,9 @@ from detector.errors import ModelError
 TOKENS: Final = 96
 """Word pieces of a text that are read: posts have about thirty, and the time grows with them."""
 
-LAYERS: Final = (2, 4, 6)
-"""Layers whose mean over the text is taken: style sits in the lower ones, topic in the last."""
+LAYERS: Final = (1, 2, 3)
+"""Layers whose mean over the text is taken. Style sits in the lower half, topic in the last: on sources left out these
+did as well as (2, 4, 6) and far better than the last alone, at half the time, since the layers above need not run."""
 
 DIM: Final = 384
 """Width of one layer."""
@@ -58,35 +59,36 @@ class Encoder:
         except (OSError, ValueError, RuntimeError) as error:
             raise ModelError(f"cannot load the encoder in {path}: {type(error).__name__}; install it again") from error
         self._torch = torch
+        model.encoder.layer = model.encoder.layer[: max(LAYERS)]
         self._model = model.eval()
 
-    def embed(self, texts: Iterable[str], layers: Sequence[int] = LAYERS) -> NDArray[np.float32]:
-        """Embeddings, (n, len(layers) * DIM), each layer's part of unit length; each text's by itself."""
+    def embed(self, texts: Iterable[str]) -> NDArray[np.float32]:
+        """Embeddings, (n, len(LAYERS) * DIM), each layer's part of unit length; each text's by itself."""
         torch = self._torch
         before = torch.get_num_threads()
         torch.set_num_threads(THREADS)
         try:
             with torch.inference_mode():
-                rows = [self._one(text, layers) for text in texts]
+                rows = [self._one(text) for text in texts]
         finally:
             torch.set_num_threads(before)
-        return np.stack(rows) if rows else np.zeros((0, len(layers) * DIM), dtype=np.float32)
+        return np.stack(rows) if rows else np.zeros((0, len(LAYERS) * DIM), dtype=np.float32)
 
-    def embed_together(self, texts: Sequence[str], layers: Sequence[int] = LAYERS) -> NDArray[np.float32]:
+    def embed_together(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """As `embed`, in one batch: twice as fast, and equal to it only to about three digits. For training alone."""
         torch = self._torch
         with torch.inference_mode():
             pieces = self._tokenizer(list(texts), return_tensors="pt", truncation=True, max_length=TOKENS, padding=True)
             states = self._model(**pieces, output_hidden_states=True).hidden_states
             mask = pieces["attention_mask"][:, :, None].float()
-            means = [((states[layer].float() * mask).sum(1) / mask.sum(1)).numpy() for layer in layers]
+            means = [((states[layer].float() * mask).sum(1) / mask.sum(1)).numpy() for layer in LAYERS]
         return np.concatenate(
             [mean / np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-6) for mean in means], 1
         )
 
-    def _one(self, text: str, layers: Sequence[int]) -> NDArray[np.float32]:
+    def _one(self, text: str) -> NDArray[np.float32]:
         pieces = self._tokenizer(text, return_tensors="pt", truncation=True, max_length=TOKENS)
         states = self._model(**pieces, output_hidden_states=True).hidden_states
-        parts = [states[layer][0].float().mean(dim=0).numpy() for layer in layers]
+        parts = [states[layer][0].float().mean(dim=0).numpy() for layer in LAYERS]
         unit = [part / max(float(np.sqrt((part * part).sum())), 1e-6) for part in parts]
         return np.concatenate(unit).astype(np.float32)

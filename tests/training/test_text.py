@@ -14,7 +14,7 @@ from detector.text.reading import TextAbstain
 from tests.training import textsets
 from training.calibrate_text import fit_calibrator, fit_line, tail_bound
 from training.commands.train import SUBCOMMANDS, command
-from training.linear import FitSettings, design, fit
+from training.linear import FitSettings, design, fit, log_ratios
 from training.measure import auroc_at_like_length
 from training.text import cheap_model, cluster_folds, crossfit, crossfit_table, near_folds, readings_of, train_cheap
 
@@ -85,11 +85,20 @@ def test_folds_leave_out_whole_clusters_and_whole_authors(data: Path) -> None:
 def test_the_fit_finds_the_minimum_of_a_convex_loss() -> None:
     texts = ["alpha beta gamma delta", "omega psi chi phi"] * 20
     label = np.array([1, 0] * 20)
-    rows, weight, source = design(texts), np.ones(40), np.zeros(40, dtype=np.intp)
-    loose, tight = (fit(rows, label, weight, source, FitSettings(penalty=p)) for p in (1e-4, 1e-1))
+    rows, weight = design(texts), np.ones(40)
+    loose, tight = (fit(rows, label, weight, FitSettings(penalty=p, ratio_share=0)) for p in (1e-4, 1e-1))
     assert (loose.score(rows)[label == 1] > 0).all()
     assert (loose.score(rows)[label == 0] < 0).all()
     assert np.abs(tight.weights).sum() < np.abs(loose.weights).sum()
+
+
+def test_log_ratios_count_weighted_texts() -> None:
+    rows = design(["alpha beta", "alpha gamma", "beta delta"]).grams
+    ratio = log_ratios(rows, np.array([1, 1, 0]), np.array([3.0, 1.0, 1.0]), smoothing=0.5)
+    both, machine, people = (design([word]).grams.indices for word in ("beta", "alpha", "delta"))
+    assert ratio[np.setdiff1d(machine, np.concatenate([both, people]))].max() == pytest.approx(np.log(3))
+    assert ratio[np.setdiff1d(people, np.concatenate([both, machine]))].min() == pytest.approx(-np.log(3))
+    assert np.median(ratio[both]) == pytest.approx(np.log((0.75 + 0.5) / (1.0 + 0.5)))
 
 
 def test_a_line_recovers_the_likelihood_ratio_of_two_normals() -> None:
