@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import signal
+import sys
 from pathlib import Path
 
 from detector.errors import UsageError
@@ -41,6 +43,8 @@ def command(argv: list[str]) -> int:
     exit_s: float | None = arguments.exit_when_idle
     if exit_s is not None and not (math.isfinite(exit_s) and exit_s >= 0):
         raise UsageError("--exit-when-idle takes a number of seconds, 0 or more")
+    # Until the loops run there is nothing to finish; they install handlers of their own.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     config = load_config(arguments.config, os.environ)
     logs.configure(config.log)
     work(config, arguments.stage, exit_s, shipped(config))

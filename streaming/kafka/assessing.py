@@ -40,6 +40,9 @@ POLL_MS: Final = 200
 SHOW_EVERY_S: Final = 1.0
 """How often a busy process shows the lease's group that it lives, and tells its metrics."""
 
+PROBE_EVERY_S: Final = 5.0
+"""How often the broker is asked whether it is there while the log is silent."""
+
 
 class AssessStage:
     """The loop of `assess`, active or standing by. `turn` until `done` or asked to stop, then `close`.
@@ -82,7 +85,7 @@ class AssessStage:
         self._committed: int | None = None
         self._journal_offset = -1
         self._snapshot_tick: int | None = None
-        self._snapshot_at = self._held_at = self._measured_at = clock()
+        self._heard_at = self._snapshot_at = self._held_at = self._measured_at = clock()
         self._replay: tuple[int, int] | None = None
         self.active = False
         self.done = False
@@ -109,7 +112,6 @@ class AssessStage:
             log.warning("%s; standing by", error)
             self._metrics.transaction("fenced")
             self._step_down()
-        self._health.turned(self._clock())
 
     # Taking over
 
@@ -175,6 +177,9 @@ class AssessStage:
             self._hold()
         if entries:
             self._health.heard(self._clock())
+            self._heard_at = self._clock()
+        elif self._clock() - self._heard_at >= PROBE_EVERY_S:
+            self._probe()
         self._tell_progress()
         self._measure(core)
         if core.ended():
@@ -184,6 +189,17 @@ class AssessStage:
             self._write(ended=False)
         if self._clock() - self._snapshot_at >= self._snapshot_every_s:
             self._snapshot(core)
+
+    def _probe(self) -> None:
+        """A log that is silent looks like a broker that is away; only a question tells.
+
+        Raises:
+            BrokerError: it is away.
+        """
+        self._replica.log.bounds()
+        self._heard_at = self._clock()
+        self._health.heard(self._heard_at)
+        self._metrics.broker(True)
 
     def _run_ticks(self, core: Core) -> None:
         """Run what is due, mute what is committed, and let the rest wait for a transaction."""
@@ -215,7 +231,6 @@ class AssessStage:
         """Stay a member of the lease's group through a long replay."""
         if self._clock() - self._held_at >= SHOW_EVERY_S:
             self._held_at = self._clock()
-            self._health.turned(self._held_at)
             if not self._lease.poll(0):
                 raise FencedError("the lease went to another process")
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from detector.errors import BrokerError
+from streaming.health import Health
 from streaming.kafka import trouble
 from streaming.metrics import Metrics
 
@@ -40,10 +41,12 @@ class Loops:
 
     Args:
         stages: functions that make a stage, by name; each is called in the stage's own thread.
+        health: told when the slowest of the loops last went round.
     """
 
-    def __init__(self, stages: dict[str, Callable[[], Stage]], metrics: Metrics) -> None:
-        self._metrics = metrics
+    def __init__(self, stages: dict[str, Callable[[], Stage]], metrics: Metrics, health: Health) -> None:
+        self._metrics, self._health = metrics, health
+        self._turned = dict.fromkeys(stages, time.monotonic())
         self._stop = threading.Event()
         self._changed = threading.Event()
         self._errors: list[BaseException] = []
@@ -68,6 +71,7 @@ class Loops:
         while any(thread.is_alive() for thread in self._threads) and not self._stop.is_set():
             self._changed.wait(0.2)
             self._changed.clear()
+            self._health.turned(min(self._turned.values()))
         deadline = time.monotonic() + CLOSE_S
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
@@ -82,6 +86,7 @@ class Loops:
             try:
                 self._turn(name, stage)
             finally:
+                self._turned[name] = float("inf")
                 try:
                     stage.close()
                 except BrokerError as error:
@@ -94,6 +99,7 @@ class Loops:
 
     def _turn(self, name: str, stage: Stage) -> None:
         while not stage.done and not self._stop.is_set():
+            self._turned[name] = time.monotonic()
             try:
                 stage.turn()
             except BrokerError as error:

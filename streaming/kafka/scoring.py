@@ -121,7 +121,6 @@ class ScoreStage:
             for place in self._silence.look(now, self._clocks, self._ended):
                 self._end(place)
             self.done = self._exit_s is not None and self._all_done()
-        self._health.turned(now)
 
     # What is ours
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 
@@ -33,6 +33,9 @@ from streaming.score import Scorer
 log = logging.getLogger(__name__)
 
 StageName = Literal["all", "score", "assess"]
+
+SAFE_RETENTION_S: Final = 3 * 86_400
+"""A weekend: the observation log is there when somebody comes back to a deployment that stopped on Friday."""
 
 
 class Judgement(NamedTuple):
@@ -83,6 +86,7 @@ def work(config: Config, stage: StageName, exit_s: float | None, judgement: Judg
     """
     clients, topics = Clients(config.kafka), Topics(config.kafka.topic_prefix)
     partitions = ensure(clients, topics, config.kafka, snapshots=True)
+    _warn_of_short_retention(config)
     metrics, health = Metrics(), Health(time.monotonic())
     metrics.models(judgement.models)
     if stage == "score":
@@ -114,7 +118,7 @@ def work(config: Config, stage: StageName, exit_s: float | None, judgement: Judg
             health=health,
             role=lambda what: health.role(what if stage == "assess" else f"score, {what}"),
         )
-    loops = Loops(stages, metrics)
+    loops = Loops(stages, metrics, health)
 
     def stop(*_: object) -> None:
         health.stopping()
@@ -130,6 +134,16 @@ def work(config: Config, stage: StageName, exit_s: float | None, judgement: Judg
         if endpoint is not None:
             endpoint.close()
     log.info("worker ends")
+
+
+def _warn_of_short_retention(config: Config) -> None:
+    least_s = max(SAFE_RETENTION_S, 2 * config.state.snapshot_every_s)
+    if config.kafka.retention_s < least_s:
+        log.warning(
+            "[kafka] retention_s = %d: a start needs a snapshot that the log still covers; keep it for %d s at least",
+            config.kafka.retention_s,
+            least_s,
+        )
 
 
 def digest(settings: AssessSettings, models: Models) -> str:
