@@ -7,85 +7,33 @@ own while the arithmetic stays vectorised.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detector.account.features import EXPERTS as EXPERT_FEATURES
-from detector.account.features import AccountFeatures, language_code
+from detector.account.features import AccountFeatures
 from detector.account.statistics import AccountStatistics
 from detector.bundle import Models
 from detector.errors import UsageError
 from detector.fusion import Fused, combine
-from detector.text.reading import READING, Readings, TextAbstain
+from detector.text.reading import TextAbstain
 from streaming.assess.accounts import NEVER, Accounts
+from streaming.assess.seen import Columns, Seen
 from streaming.assess.settings import AssessSettings
-from streaming.observations import Observation
 
 # Plain integers: looking up an enum's member costs half a microsecond.
 _NONE: Final = int(TextAbstain.NONE)
 _NO_TEXT: Final = int(TextAbstain.NO_TEXT)
 
-_BLANK: Final = bytes(READING.itemsize)
+_LANGUAGE_CODES: Final = 1 << 16
 
 Rows = NDArray[np.int64]
 
 Watch = Callable[[Rows], None]
 """Told whose total is about to be held against the threshold."""
-
-
-@dataclass
-class Seen:
-    """The events of one tick that have an effect, column by column, in order; a row of -1 was deleted again."""
-
-    rows: list[int] = field(default_factory=list)
-    times: list[int] = field(default_factory=list)
-    kinds: list[int] = field(default_factory=list)
-    readings: list[bytes] = field(default_factory=list)
-    languages: list[int] = field(default_factory=list)
-    links: list[int] = field(default_factory=list)
-    by_row: dict[int, list[int]] = field(default_factory=dict)
-
-    def add(self, row: int, seen: Observation, language: int) -> int:
-        """Append one event; its position."""
-        position = len(self.rows)
-        self.rows.append(row)
-        self.times.append(seen.at)
-        self.kinds.append(seen.kind)
-        self.readings.append(seen.reading)
-        self.languages.append(language)
-        self.links.append(len(seen.urls))
-        self.by_row.setdefault(row, []).append(position)
-        return position
-
-    def forget(self, row: int) -> None:
-        """The account of `row` was deleted: its events of this tick have had no effect."""
-        for position in self.by_row.pop(row, ()):
-            self.rows[position] = -1
-
-
-class Languages:
-    """Codes of language tags, looked up once each."""
-
-    def __init__(self) -> None:
-        self._codes: dict[str, int] = {}
-
-    def code(self, tag: str) -> int:
-        """`language_code` of the tag."""
-        code = self._codes.get(tag)
-        if code is None:
-            code = language_code(tag)
-            if len(self._codes) < _LANGUAGES_KEPT:
-                self._codes[tag] = code
-        return code
-
-
-_LANGUAGE_CODES: Final = 1 << 16
-
-_LANGUAGES_KEPT: Final = 4096
-"""Tags remembered: a hostile stream can invent tags, there are a few hundred languages."""
 
 
 class Evidence:
@@ -129,33 +77,16 @@ class Evidence:
             The accounts updated, ascending; how many of them abstain on text, by reason.
         """
         accounts = self._accounts
-        rows = np.array(seen.rows, np.int64)
         if not seen.by_row:
             return np.zeros(0, np.int64), {}
         self.statistics.grow(accounts.capacity)
-        readings = np.frombuffer(b"".join(reading or _BLANK for reading in seen.readings), READING)
-        has_text = np.array([bool(reading) for reading in seen.readings])
+        columns = seen.columns()
         if not self._text:
-            readings = readings.copy()
+            readings = columns.readings.copy()
             readings["abstain"] = TextAbstain.SWITCHED_OFF
-        columns = _Columns(
-            rows,
-            np.array(seen.times, np.int64),
-            np.array(seen.kinds, np.int64),
-            readings,
-            has_text,
-            np.array(seen.languages, np.uint16),
-            np.array(seen.links, np.int64),
-        )
-        turns: list[list[int]] = []
-        for positions in seen.by_row.values():
-            for turn, position in enumerate(positions):
-                if turn == len(turns):
-                    turns.append([])
-                turns[turn].append(position)
+            columns = replace(columns, readings=readings)
         stale: set[int] = set()
-        for turn_positions in turns:
-            chosen = columns.take(np.array(sorted(turn_positions), np.int64))
+        for chosen in seen.rounds(columns):
             self._round(chosen)
             posting = chosen.rows[chosen.has_text]
             self.refresh(posting)
@@ -167,7 +98,7 @@ class Evidence:
         reasons, counts = np.unique(accounts.text_abstain[updated], return_counts=True)
         return updated, {int(r): int(c) for r, c in zip(reasons, counts, strict=True) if r}
 
-    def _round(self, chosen: _Columns) -> None:
+    def _round(self, chosen: Columns) -> None:
         accounts, rows = self._accounts, chosen.rows
         self.statistics.observe(
             rows, chosen.times, chosen.kinds, chosen.readings, chosen.has_text, chosen.languages, chosen.links
@@ -298,23 +229,6 @@ class Evidence:
     def restore(self, arrays: dict[str, NDArray[Any]]) -> None:
         """Take over the statistics of a snapshot."""
         self.statistics = AccountStatistics.from_arrays(arrays)
-
-
-@dataclass(frozen=True)
-class _Columns:
-    """Events column by column."""
-
-    rows: Rows
-    times: NDArray[np.int64]
-    kinds: NDArray[np.int64]
-    readings: Readings
-    has_text: NDArray[np.bool_]
-    languages: NDArray[np.uint16]
-    links: NDArray[np.int64]
-
-    def take(self, chosen: NDArray[np.int64]) -> _Columns:
-        columns: dict[str, NDArray[Any]] = vars(self)
-        return _Columns(**{name: column[chosen] for name, column in columns.items()})
 
 
 def _unread(features: AccountFeatures, chosen: NDArray[np.bool_]) -> AccountFeatures:

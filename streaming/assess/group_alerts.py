@@ -48,6 +48,7 @@ class GroupAlerts:
         self._decisions = decisions
         self._judge = GroupJudge(shared.models.thresholds, shared.settings.target_fdr)
         self.campaign_of: dict[int, str] = {}
+        """Row -> the alerted campaign it belongs to, as of the last time alerts were looked at."""
         self.held_back = 0
 
     def settle(
@@ -80,10 +81,24 @@ class GroupAlerts:
             if alert is not None and alert.open and alert.kind != "account":
                 self._close(alert, tick_ms, "withdrawn", "Withdrawn: a member or decision changed.", records, pages)
         if all_groups or forced:
-            self.read_campaigns()
+            self._read_campaigns()
         return records, pages
 
-    def read_campaigns(self) -> None:
+    def forget(self, rows: Iterable[int]) -> None:
+        """Accounts left."""
+        for row in rows:
+            self.campaign_of.pop(row, None)
+
+    def state(self) -> dict[str, Any]:
+        """For a snapshot; `restore` is the inverse."""
+        return {"campaign_of": sorted(self.campaign_of.items()), "held_back": self.held_back}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over what `state` gave."""
+        self.campaign_of = dict(state["campaign_of"])
+        self.held_back = state["held_back"]
+
+    def _read_campaigns(self) -> None:
         """Find out who belongs to an alerted campaign."""
         accounts = self._shared.accounts
         live = {group.id: group for group in self._groups.accepted}

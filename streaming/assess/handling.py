@@ -11,12 +11,12 @@ import numpy as np
 from detector.text.reading import READING, TextAbstain
 from graph.touches import Touch
 from streaming.assess.accounts import UNSAID, Accounts
-from streaming.assess.evidence import Languages, Seen
 from streaming.assess.groups import Groups
 from streaming.assess.near_duplicates import NearDuplicates
 from streaming.assess.ordering import Counts
 from streaming.assess.recent import Recent, event_key
 from streaming.assess.rulings import Rulings
+from streaming.assess.seen import Languages, Seen
 from streaming.assess.settings import AssessSettings
 from streaming.assess.texts import Kept, Texts
 from streaming.assess.timeline import Timeline

@@ -160,6 +160,7 @@ class TickWork:
             return
         shared = self._shared
         self._groups.forget(rows)
+        self._group_alerts.forget(rows)
         shared.texts.forget(rows)
         shared.timeline.forget(rows)
         shared.evidence.forget(np.array(rows, np.int64))
@@ -179,7 +180,6 @@ class TickWork:
         gone = [Gone(score["account"], score) for score in shared.scores.rows(rows)]
         for each, row in zip(gone, rows.tolist(), strict=True):
             self._account_alerts.evict(row)
-            self._group_alerts.campaign_of.pop(row, None)
             shared.accounts.give_up(each.account)
         self._leave(rows.tolist())
         return gone
