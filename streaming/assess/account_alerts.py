@@ -106,6 +106,12 @@ class AccountAlerts:
                 self._write(alert, row, tick_ms, "withdrawn", records, pages)
             elif row in forced or alert.moved((float(accounts.total[row]),), shared.settings.alert_step_nats):
                 self._write(alert, row, tick_ms, "open", records, pages)
+        for row in sorted(forced.difference(self._open), key=accounts.name):
+            left = shared.book.of_account(accounts.name(row))
+            if left is not None and left.open:  # of an account that left the state: all that can be said is nothing
+                shared.book.revise(left, "withdrawn", (0.0,))
+                records.append(emptied(left, tick_ms, shared, ["Withdrawn: a text was deleted after it left."]))
+                pages += no_pages(left)
         for row in list(self.waiting):
             self._take_flag_back(row)
             if not accounts.flagged[row]:
@@ -135,13 +141,13 @@ class AccountAlerts:
         accounts = shared.accounts
         shared.book.revise(alert, "open" if status == "open" else "withdrawn", (float(accounts.total[row]),))
         score = next(shared.scores.rows(np.array([row], np.int64)))
-        quoted = strongest(shared.texts.of(row))[:MOST_POSTS]
+        quoted = strongest(shared.texts.of(row))[:MOST_POSTS] if alert.open else []
         if alert.open:
             alert.members = [score["account"]]
             alert.shown = [event_key(score["account"], text.id) for text in quoted]
         case = self._case(row, score)
         why, limits = account_why(case), account_limits(case)
-        if status != "open":
+        if not alert.open:
             why = [self._why_withdrawn(row), *why]
         records.append(
             alert_record(
@@ -165,7 +171,7 @@ class AccountAlerts:
                 },
             )
         )
-        pages += detail_pages(alert, [], shared.timeline_of([row]), [])
+        pages += detail_pages(alert, [], shared.timeline_of([row]), []) if alert.open else no_pages(alert)
 
     def _case(self, row: int, score: dict[str, Any]) -> AccountCase:
         shared = self._shared

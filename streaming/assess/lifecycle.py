@@ -26,6 +26,12 @@ OVER_NATS: Final = 0.0
 are judged on running maxima, so falling back under the threshold alone takes nothing back."""
 
 
+_LEAST_NATS: Final = 0.001
+"""Change that counts where `alert_step_nats` is 0: evidence comes in thousandths of a nat."""
+
+_ROUNDING: Final = 1e-9
+
+
 def account_alert_id(account: str) -> str:
     """The id of an account's alert: a hash of the account."""
     return "a" + hashlib.sha256(b"account\0" + account.encode("utf-8", "surrogatepass")).hexdigest()[:31]
@@ -59,10 +65,11 @@ class Alert(msgspec.Struct):
         return self.status == "open"
 
     def moved(self, evidence: tuple[float, ...], step: float) -> bool:
-        """Whether any of the values has changed by `step` since the last revision."""
+        """Whether any of the values has changed, and by at least `step`, since the last revision."""
         if len(evidence) != len(self.evidence):
             return True
-        return any(abs(new - old) >= step - 1e-9 for new, old in zip(evidence, self.evidence, strict=True))
+        changes = [abs(new - old) for new, old in zip(evidence, self.evidence, strict=True)]
+        return any(change >= max(step, _LEAST_NATS) - _ROUNDING for change in changes)
 
 
 class Book:

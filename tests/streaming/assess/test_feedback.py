@@ -44,6 +44,9 @@ def test_not_a_campaign_withdraws_the_alert_and_takes_the_flag() -> None:
     row = played.scores()["ann"]
     assert (row["flagged"], row["flagged_at"], row["posts_at_flag"]) == (False, None, None)
     assert row["llr"]["total"] > 2.97
+    last = played.alerts()[-1]
+    assert last["posts"] == []
+    assert last["why"][0].startswith("Withdrawn: a moderator")
     assert [alert["revision"] for alert in played.alerts()] == list(range(1, len(played.alerts()) + 1))
 
 

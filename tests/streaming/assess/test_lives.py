@@ -180,6 +180,13 @@ def test_a_returning_account_begins_again_and_its_alert_goes_on() -> None:
     assert broken.said() == played.said()
 
 
+def test_a_text_deleted_after_its_account_left_leaves_the_alert() -> None:
+    robot = "robot robot robot robot robot robot"
+    items = [*posts("ann", 9, robot), event("ann", at=100 * DAY, kind="delete", target="ann-0-0")]
+    last = run([*items, *posts("bob", 1, start=92 * DAY)]).alerts()[-1]
+    assert (last["status"], last["posts"], last["members"]) == ("withdrawn", [], [])
+
+
 def test_texts_are_kept_for_two_weeks() -> None:
     played = run([*posts("ann", 3), *posts("bob", 1, start=15 * DAY)])
     assert [row for row, _ in played.assess._texts] == [1]
