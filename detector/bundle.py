@@ -8,7 +8,7 @@ from typing import Final
 
 from detector.account.model import AccountModel
 from detector.text.cheap import CheapText
-from detector.text.minilm import MiniLMExpert
+from detector.text.experts import load_expert
 from detector.text.protocol import Expert
 from detector.thresholds import Thresholds
 
@@ -35,7 +35,7 @@ def load_readers(directory: Path | None = None) -> tuple[CheapText, Expert | Non
     """
     place = SHIPPED if directory is None else directory
     text = CheapText.load(place)
-    expert = MiniLMExpert.load(place) if (place / "expert.json").exists() else None
+    expert = load_expert(place)
     versions = {"text": f"{text.name}@{text.version}"}
     if expert is not None:
         versions["expert"] = f"{expert.name}@{expert.version}"

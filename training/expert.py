@@ -20,10 +20,10 @@ from detector.text.encode import encode
 from detector.text.minilm import INPUT_LIMIT, INPUTS, encoder_digest, encoder_folder
 from detector.text.style import FOR_TEXT, styles
 from training.datasets import balance
-from training.text import Say, calibrate, cluster_folds, quiet
+from training.text import Say, calibrate, cluster_folds, quiet, sample
 
-CAP: Final = 400
-"""Rows of one source and class: the encoder reads about a hundred texts a second and core."""
+CAP: Final = 250
+"""Rows of one source and class: the encoder reads some hundred and seventy texts a second and core."""
 
 STRENGTH: Final = 1e-3
 """scikit-learn's C of the head: with a thousand inputs that overlap, weak evidence from each."""
@@ -102,7 +102,7 @@ def train_expert(crossed: pd.DataFrame, cache: Path, *, cap: int = CAP, say: Say
     The cheap evidence that the head sees is cross-fitted, so it learns what that is worth on unseen sources; its own
     calibration, too, is on sources left out of the head.
     """
-    table = crossed[crossed.groupby(["source", "label"]).cumcount() < cap].reset_index(drop=True)
+    table = sample(crossed, cap)
     inputs = expert_inputs(table, embed_cached(table["text"].tolist(), cache, say))
     label = table["label"].to_numpy().astype(np.int64)
     total, count = np.zeros(len(table)), np.zeros(len(table))

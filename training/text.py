@@ -86,6 +86,14 @@ def near_folds(table: pd.DataFrame) -> NDArray[np.int64]:
     return np.array([int.from_bytes(digest, "little") % NEAR_FOLDS for digest in digests], dtype=np.int64)
 
 
+def sample(table: pd.DataFrame, cap: int) -> pd.DataFrame:
+    """At most `cap` rows of each source and class, chosen by the hash of their text, in the table's order."""
+    digest = [hashlib.blake2b(text.encode(), digest_size=8).hexdigest() for text in table["text"]]
+    order = table.assign(digest=digest).sort_values("digest", kind="stable")
+    kept = order[order.groupby(["source", "label"]).cumcount() < cap].index
+    return table.loc[table.index.isin(kept)].reset_index(drop=True)
+
+
 def cross_scores(
     table: pd.DataFrame, rows: Design, settings: FitSettings, say: Say = quiet, near: bool = True
 ) -> Cross:

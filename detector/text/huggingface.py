@@ -20,6 +20,9 @@ from detector.text.encode import encode
 from detector.text.normalise import normalise
 from detector.weights_io import load_weights, take
 
+KIND: Final = "huggingface"
+"""`kind` in the calibrator's JSON, beside `model` (path or name), `machine_label` and `languages`."""
+
 TOKENS: Final = 256
 """Tokens of a text that are read: 500 characters hardly have more."""
 
@@ -36,27 +39,33 @@ class HuggingFaceClassifier:
     One text at a time, so neighbours cannot matter.
     """
 
-    def __init__(self, path_or_name: str, calibrator: Path, *, machine_label: int = -1, offline: bool = True) -> None:
+    def __init__(self, path_or_name: str, calibrator: Path, *, offline: bool = True) -> None:
         """Args:
         path_or_name: a folder, or a hub name.
         calibrator: path of the calibrator file, with or without suffix.
-        machine_label: which of a classifier's outputs means machine; the last where not given.
         offline: do not ask the hub.
 
         Raises:
             ModelError: model or calibrator cannot be loaded, or the calibrator was made for another model.
         """
         arrays, meta = load_weights(calibrator)
-        if meta.get("model") != path_or_name:
-            raise ModelError(
-                f"the calibrator {calibrator} was made for another model than {path_or_name}; make its own"
-            )
-        mix = take(arrays, "mix", (3,), calibrator).astype(np.float64)
+        label = meta.get("machine_label")
+        if meta.get("kind") != KIND or meta.get("model") != path_or_name or not isinstance(label, int):
+            raise ModelError(f"the calibrator {calibrator} was made for another model than {path_or_name}")
         self.name = str(meta["name"])
         self.version = str(meta["version"])
-        self._mix = mix
+        self._mix = take(arrays, "mix", (3,), calibrator).astype(np.float64)
         self._calibrator = Calibrator.from_arrays(arrays, meta, calibrator)
-        self._raw = RawScorer(path_or_name, machine_label=machine_label, offline=offline)
+        self._raw = RawScorer(path_or_name, machine_label=label, offline=offline)
+
+    @classmethod
+    def load(cls, calibrator: Path) -> HuggingFaceClassifier:
+        """The model that a calibrator file names.
+
+        Raises:
+            ModelError: as above.
+        """
+        return cls(str(load_weights(calibrator)[1].get("model")), calibrator)
 
     def score(self, texts: Sequence[str], langs: Sequence[str], cheap: NDArray[np.int16]) -> NDArray[np.int16]:
         """LLR of each text in millinats given the text and its cheap LLR; the cheap LLR where it abstains. (n,) all."""
@@ -77,7 +86,10 @@ class RawScorer:
     """The model's own number for one text; larger is more machine-like for a classifier, and by intent for a LM."""
 
     def __init__(self, path_or_name: str, *, machine_label: int = -1, offline: bool = True) -> None:
-        """See `HuggingFaceClassifier`.
+        """Args:
+        path_or_name: a folder, or a hub name.
+        machine_label: which of a classifier's outputs means machine.
+        offline: do not ask the hub.
 
         Raises:
             ModelError: the model cannot be loaded.

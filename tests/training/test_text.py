@@ -16,7 +16,17 @@ from training.calibrate_text import fit_calibrator, fit_line, tail_bound
 from training.commands.train import SUBCOMMANDS, command
 from training.linear import FitSettings, design, fit, log_ratios
 from training.measure import auroc_at_like_length
-from training.text import cheap_model, cluster_folds, crossfit, crossfit_table, near_folds, readings_of, train_cheap
+from training.text import (
+    cheap_model,
+    cluster_folds,
+    crossfit,
+    crossfit_table,
+    near_folds,
+    readings_of,
+    sample,
+    train_cheap,
+)
+
 
 QUICK = FitSettings(iterations=15)
 
@@ -80,6 +90,15 @@ def test_folds_leave_out_whole_clusters_and_whole_authors(data: Path) -> None:
     assert np.sum(cluster_folds(table), axis=0).min() >= 1
     fold = near_folds(table)
     assert table.assign(fold=fold).groupby(["set", "author_id"])["fold"].nunique().max() == 1
+
+
+def test_a_sample_takes_texts_from_everywhere_and_always_the_same() -> None:
+    table = pd.DataFrame({"text": [f"text {i:03}" for i in range(400)], "source": "s", "label": [0, 1] * 200})
+    taken = sample(table, 50)
+    assert taken.groupby("label").size().tolist() == [50, 50]
+    assert taken["text"].is_monotonic_increasing
+    assert taken["text"].iloc[-1] > "text 300"
+    assert taken.equals(sample(table, 50))
 
 
 def test_the_fit_finds_the_minimum_of_a_convex_loss() -> None:

@@ -7,15 +7,17 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
+import pandas as pd
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from detector.text import cheap, minilm
 from detector.weights_io import save_weights
 from training.cards import expert_card, text_card
-from training.expert import train_expert
+from training.expert import TrainedExpert, train_expert
+from training.named_expert import calibrate_named
 from training.report_text import expert_report, report_table, text_report
-from training.text import cheap_model, crossfit_path, crossfit_table, train_cheap, version_of
+from training.text import Say, cheap_model, crossfit_path, crossfit_table, train_cheap, version_of
 
 WIDTH: Final = 150
 """Columns of the printed table: sources, and a measure with its interval for each model."""
@@ -37,7 +39,7 @@ def command(argv: list[str]) -> int:
         crossed = crossfit_table(trained, model)
         given.cache.mkdir(parents=True, exist_ok=True)
         crossed.to_parquet(crossfit_path(given.cache, given.exclude, given.seed))
-        expert = None if given.no_expert else train_expert(crossed, given.cache, say=say)
+        expert = _expert(given, crossed, say)
         say("measuring", 0.99)
         report = text_report(trained, crossed, seed=given.seed)
         full = expert_report(expert, trained, seed=given.seed) if expert else None
@@ -59,10 +61,18 @@ def command(argv: list[str]) -> int:
     }
     _write(given.out, cheap.FILE, trained.arrays, meta, text_card(meta))
     if expert:
-        meta = {**common, **expert.meta, "name": "minilm", "version": version_of(expert.arrays), "report": full}
+        meta = {"name": "minilm", **common, **expert.meta, "version": version_of(expert.arrays), "report": full}
         _write(given.out, minilm.FILE, expert.arrays, meta, expert_card(meta))
     console.print(f"wrote weights, reports and cards to {given.out}")
     return 0
+
+
+def _expert(given: argparse.Namespace, crossed: pd.DataFrame, say: Say) -> TrainedExpert | None:
+    if given.no_expert:
+        return None
+    if given.expert:
+        return calibrate_named(crossed, given.expert, machine_label=given.machine_label, say=say)
+    return train_expert(crossed, given.cache, say=say)
 
 
 def _arguments(argv: list[str]) -> argparse.Namespace:
@@ -73,6 +83,8 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="which rows capped sources keep; bootstrap draws")
     parser.add_argument("--cache", type=Path, default=Path("build/crossfit"), help="folder for cross-fitted scores")
     parser.add_argument("--no-expert", action="store_true", help="train the cheap model alone")
+    parser.add_argument("--expert", metavar="MODEL", help="calibrate this Hugging Face model (folder or name) instead")
+    parser.add_argument("--machine-label", type=int, default=-1, help="which output of MODEL means machine (the last)")
     parser.add_argument(
         "--report",
         choices=["leave-one-source-out"],

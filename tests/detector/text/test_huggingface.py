@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from detector.errors import ModelError
-from detector.text.huggingface import HuggingFaceClassifier, RawScorer
+from detector.text.experts import load_expert
+from detector.text.huggingface import KIND, HuggingFaceClassifier, RawScorer
 from detector.text.protocol import Expert
 from detector.weights_io import save_weights
 from tests.detector.text import toy
@@ -57,7 +58,14 @@ def _causal(folder: Path) -> str:
 def _calibrator(path: Path, model: str) -> Path:
     calibrator = toy.calibrator()
     arrays: dict[str, Any] = {"mix": np.array([0.1, 0.5, 0.0], dtype=np.float32), **calibrator.arrays()}
-    meta = {"name": "tiny", "version": "1", "model": model, "languages": dict(calibrator.groups)}
+    meta = {
+        "name": "tiny",
+        "version": "1",
+        "kind": KIND,
+        "model": model,
+        "machine_label": -1,
+        "languages": dict(calibrator.groups),
+    }
     save_weights(path, arrays, meta)
     return path
 
@@ -65,7 +73,9 @@ def _calibrator(path: Path, model: str) -> Path:
 @pytest.mark.parametrize("make", [_classifier, _causal])
 def test_a_named_model_scores_each_text_by_itself(tmp_path: Path, make: Any) -> None:
     model = make(tmp_path)
-    expert = HuggingFaceClassifier(model, _calibrator(tmp_path / "calibrator", model))
+    _calibrator(tmp_path / "expert", model)
+    expert = load_expert(tmp_path)
+    assert isinstance(expert, HuggingFaceClassifier)
     assert isinstance(expert, Expert)
     cheap = np.array([500, -500, 700, 0], dtype=np.int16)
     langs = ["en", "en", "en", "sw"]
@@ -111,3 +121,10 @@ def test_a_model_that_is_not_there_is_named(tmp_path: Path) -> None:
     name = str(tmp_path / "absent")
     with pytest.raises(ModelError, match="absent"):
         HuggingFaceClassifier(name, _calibrator(tmp_path / "calibrator", name))
+
+
+def test_an_expert_of_unknown_kind_is_refused_and_none_is_none(tmp_path: Path) -> None:
+    assert load_expert(tmp_path) is None
+    save_weights(tmp_path / "expert", {}, {"name": "x", "version": "1", "kind": "oracle"})
+    with pytest.raises(ModelError, match="oracle"):
+        load_expert(tmp_path)
