@@ -37,8 +37,8 @@ log = logging.getLogger(__name__)
 POLL_MS: Final = 200
 """Longest wait for entries of the log, and how late a request to stop is heard."""
 
-SHOW_EVERY_S: Final = 1.0
-"""How often a busy process shows the lease's group that it lives, and tells its metrics."""
+MEASURE_EVERY_S: Final = 1.0
+"""How often metrics are told."""
 
 PROBE_EVERY_S: Final = 5.0
 """How often the broker is asked whether it is there while the log is silent."""
@@ -85,7 +85,7 @@ class AssessStage:
         self._committed: int | None = None
         self._journal_offset = -1
         self._snapshot_tick: int | None = None
-        self._heard_at = self._snapshot_at = self._held_at = self._measured_at = clock()
+        self._heard_at = self._snapshot_at = self._measured_at = clock()
         self._replay: tuple[int, int] | None = None
         self.active = False
         self.done = False
@@ -98,7 +98,7 @@ class AssessStage:
             LogError: the log, the journal and the snapshots do not fit together, or the log is closed.
             BrokerError: the broker is away or refuses; trying again may help.
         """
-        held = self._lease.poll(0 if self.active or self._standby.warm else POLL_MS)
+        held = self._lease.look(0.0 if self.active or self._standby.warm else POLL_MS / 1000)
         try:
             if self.active and not held:
                 raise FencedError("the lease went to another process")
@@ -228,11 +228,9 @@ class AssessStage:
         return answer
 
     def _hold(self) -> None:
-        """Stay a member of the lease's group through a long replay."""
-        if self._clock() - self._held_at >= SHOW_EVERY_S:
-            self._held_at = self._clock()
-            if not self._lease.poll(0):
-                raise FencedError("the lease went to another process")
+        """Go on through a long replay only while the lease is ours."""
+        if not self._lease.look():
+            raise FencedError("the lease went to another process")
 
     # Committing
 
@@ -284,7 +282,7 @@ class AssessStage:
             raise FencedError("another process has written outputs meanwhile")
 
     def _measure(self, core: Core) -> None:
-        if self._clock() - self._measured_at >= SHOW_EVERY_S:
+        if self._clock() - self._measured_at >= MEASURE_EVERY_S:
             self._measured_at = self._clock()
             self._meter.now(core.ordering, time.time())
             self._metrics.lag("assess", *self._replica.log.lag(time.time()))
@@ -322,7 +320,7 @@ class AssessStage:
         """Commit what waits, write a snapshot, leave the lease to another."""
         try:
             core = self._replica.core
-            if self.active and core is not None and self._lease.held and self._outbox.tried is None:
+            if self.active and core is not None and self._outbox.tried is None:
                 if not self._outbox.empty:
                     self._write(ended=False)
                 self._snapshot(core)

@@ -32,41 +32,55 @@ def ask(apache: Broker, deployment: Deployment) -> Iterator[Callable[[], Lease]]
         lease.close()
 
 
-def poll_until(leases: list[Lease], what: Callable[[], bool], timeout_s: float = 30.0) -> None:
+def wait_until(what: Callable[[], bool], timeout_s: float = 30.0) -> None:
     deadline = time.monotonic() + timeout_s
     while not what():
         assert time.monotonic() < deadline
-        for lease in leases:
-            lease.poll(20)
+        time.sleep(0.02)
+
+
+def held(*leases: Lease) -> list[bool]:
+    return [lease.look() for lease in leases]
 
 
 def test_it_stays_with_its_owner_when_others_join_and_goes_on_when_the_owner_leaves(ask: Callable[[], Lease]) -> None:
     first = ask()
-    poll_until([first], lambda: first.held)
-    others = [ask(), ask()]
-    everyone = [first, *others]
+    assert first.look(30)
+    second, third = ask(), ask()
     until = time.monotonic() + 3
-    poll_until(everyone, lambda: time.monotonic() > until or not first.held)
-    assert [lease.held for lease in everyone] == [True, False, False]
+    while time.monotonic() < until:
+        assert held(first, second, third) == [True, False, False]
     first.close()
-    poll_until(others, lambda: others[0].held)
-    assert not others[1].held
+    assert second.look(30)
+    assert not third.look()
 
 
 def test_who_asks_anew_comes_last(ask: Callable[[], Lease]) -> None:
-    first, second = ask(), ask()
-    both = [first, second]
-    poll_until(both, lambda: first.held)
+    first = ask()
+    assert first.look(30)
+    second = ask()
+    time.sleep(1)
     first.ask_anew()
-    poll_until(both, lambda: second.held)
+    assert second.look(30)
     until = time.monotonic() + 2
-    poll_until(both, lambda: time.monotonic() > until)
-    assert [lease.held for lease in both] == [False, True]
+    while time.monotonic() < until:
+        assert held(first, second) == [False, True]
 
 
-def test_who_was_thrown_out_holds_nothing_until_it_asks_anew(ask: Callable[[], Lease]) -> None:
+def test_who_was_thrown_out_asks_anew(ask: Callable[[], Lease]) -> None:
     lease = ask()
-    poll_until([lease], lambda: lease.held)
+    assert lease.look(30)
     lease._membership.on_partitions_lost(lease._membership.assigned)
-    assert not lease.held
-    poll_until([lease], lambda: lease.held)
+    wait_until(lambda: not lease.look())
+    assert lease.look(30)
+
+
+def test_a_process_that_is_stuck_gives_it_up(ask: Callable[[], Lease], monkeypatch: pytest.MonkeyPatch) -> None:
+    first = ask()
+    assert first.look(30)
+    second = ask()
+    monkeypatch.setattr("streaming.kafka.lease.LIFELESS_S", 1.0)
+    deadline = time.monotonic() + 30
+    while not second.look():
+        assert time.monotonic() < deadline
+    assert not first._held.is_set()
