@@ -31,10 +31,10 @@ from streaming.kafka.topics import Topics, ensure
 BROKER_S: Final = 30.0
 """It listens after a third of a second; a machine that is busy with something else gets time."""
 
-IDLE_S: Final = 3.0
-"""Once everything has been sent, the worker ends the topic after this long, and the stream's longest pause."""
+IDLE_S: Final = 5.0
+"""Once everything has been sent, the worker ends the topic after this long: a busy machine may stall us for seconds."""
 
-QUIET_SHARE: Final = 0.05
+QUIET_SHARE: Final = 0.02
 """The longest pause that is played (`player.QUIET_MS`) as a share of two days with their nights cut, rounded up."""
 
 ENDINGS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
