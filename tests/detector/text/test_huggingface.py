@@ -26,7 +26,7 @@ def _tokenizer(folder: Path) -> None:
     BertTokenizer(str(folder / "vocab.txt")).save_pretrained(str(folder))
 
 
-def _classifier(folder: Path) -> str:
+def tiny_classifier(folder: Path) -> str:
     import torch
     from transformers import BertConfig, BertForSequenceClassification
 
@@ -70,7 +70,7 @@ def _calibrator(path: Path, model: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("make", [_classifier, _causal])
+@pytest.mark.parametrize("make", [tiny_classifier, _causal])
 def test_a_named_model_scores_each_text_by_itself(tmp_path: Path, make: Any) -> None:
     model = make(tmp_path)
     _calibrator(tmp_path / "expert", model)
@@ -87,7 +87,7 @@ def test_a_named_model_scores_each_text_by_itself(tmp_path: Path, make: Any) -> 
 
 
 def test_the_log_odds_of_two_outputs_are_opposite(tmp_path: Path) -> None:
-    model = _classifier(tmp_path)
+    model = tiny_classifier(tmp_path)
     first, last = RawScorer(model, machine_label=0), RawScorer(model)
     assert first.score(TEXTS[0]) == pytest.approx(-last.score(TEXTS[0]), abs=1e-6)
     assert abs(last.score(TEXTS[0])) > 1e-3
