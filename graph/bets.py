@@ -1,14 +1,16 @@
 """Bets on a frozen group: do its members meet on objects more than outsiders' behaviour explains?
 
 When a member first touches an object, a clock starts. Until the kind's window ends, every further touch of the object,
-by whomever, is a member's with probability f: the share that the members have of the activity at that time. X counts
-the further members (each once). The bet multiplies by theta^X exp(-(theta - 1) mu) with
-mu = sum over the touches of log(1 + (theta - 1) f) / (theta - 1), which is the likelihood ratio of members being theta
-times as likely (in odds) against f, so that its mean is at most 1 where f is not too small (the sum of f is the
-Poisson bound of the same). It is computed twice, against everybody's activity and, over the touches of members
-and of the group's pool of comparable outsiders alone, against the pool's; the smaller value counts, so that a
-community's taste is no evidence. A bet ends early when X reaches the cap (a stopping time).
-Source: Ramdas, Grunwald, Vovk & Shafer 2023, "Game-theoretic statistics and safe anytime-valid inference".
+by whomever, is a member's with probability f: the members' share of the activity at that time, times their affinity
+to what they touch. X counts the further members (each once). The bet multiplies by theta^X exp(-(theta - 1) mu) with
+mu = sum over the touches of log(1 + (theta - 1) f) / (theta - 1): the likelihood ratio of members being theta times as
+likely (in odds) against f, whose mean is at most 1 where f is not too small. A bet ends early when X reaches the cap
+(a stopping time). Source: Ramdas, Grunwald, Vovk & Shafer 2023, "Game-theoretic statistics and safe anytime-valid
+inference".
+
+Affinity is learned from the group's *pool*, outsiders of its coarse community: how much more often than activity and
+popularity explain they come to the objects that the group opened before. Candidates are left out of the pool. On top
+comes the overdispersion of random groups of the pool (their hits against the same expectation).
 
 What one event touches is one observation: its objects (and each object's short and long window) form one *bundle*,
 whose factor is the mean over them, and an event that meets an open object opens nothing of its own. Members also do
@@ -44,6 +46,12 @@ CLOSED: Final = -1
 
 MAX_SHARE: Final = 0.9
 """Largest f: above it nearly every touch is expected to be a member's and a bet could say nothing anyway."""
+
+KIN_PRIOR: Final = 5.0
+"""Expected visits of the pool at which a group's own affinity counts as much as everybody's."""
+
+MAX_AFFINITY: Final = 50.0
+"""Largest affinity: beyond it f reaches `MAX_SHARE` for any group."""
 
 MIN_FACTOR: Final = 1e-9
 """Smallest factor of one bundle. Raising a factor to it adds at most as much to its mean: nothing against rounding."""
@@ -91,6 +99,8 @@ class Bets(msgspec.Struct, array_like=True):
     seen: dict[int, int] = {}  # uid -> number of its open bundle, or CLOSED
     active: dict[int, int] = {}  # activity cell -> members' touches
     pool_active: dict[int, int] = {}
+    kin_hits: list[float] = msgspec.field(default_factory=lambda: [0.0] * TOUCH_KINDS)  # pool accounts that came
+    kin_expected: list[float] = msgspec.field(default_factory=lambda: [0.0] * TOUCH_KINDS)
     opened: int = 0
     log_e: list[float] = msgspec.field(default_factory=lambda: [0.0] * ((TOUCH_KINDS + 1) * CELLS))
     log_value: float = 0.0  # log of the e-value (nats): `mixture(log_e)`
@@ -184,6 +194,7 @@ def close(
     window: TouchWindow,
     totals: Mapping[int, int],
     inflation: Sequence[float],
+    kin_prior: Sequence[float],
     settings: CoordinationSettings,
     end: bool = False,
 ) -> list[tuple[int, int, float]]:
@@ -193,6 +204,7 @@ def close(
         now_ms: the tick; everything before it is known.
         totals: everybody's touches by activity cell.
         inflation: overdispersion by kind, at least 1; f is multiplied with it.
+        kin_prior: affinity by kind over all groups.
         end: settle everything as of now (end of input).
 
     Returns:
@@ -209,7 +221,7 @@ def close(
         if not (capped or end or bundle.start_ms + item.window_ms < now_ms):
             continue
         until = item.hits[settings.hit_cap - 1] if capped else bundle.start_ms + item.window_ms
-        hits, mu, value = _settle(bets, bundle, item, until, window, totals, inflation, settings)
+        hits, mu, value = _settle(bets, bundle, item, until, window, totals, inflation, kin_prior, settings)
         item.value = value
         if mu > 0 and item.window_ms != SYNCHRONY_MS:
             out.append((item.kind, hits, mu))
@@ -233,6 +245,7 @@ def _settle(
     window: TouchWindow,
     totals: Mapping[int, int],
     inflation: Sequence[float],
+    kin_prior: Sequence[float],
     settings: CoordinationSettings,
 ) -> tuple[int, float, list[float]]:
     """(X, mu, log factor for each theta) of one object within (start, until]."""
@@ -256,41 +269,57 @@ def _settle(
         if at <= until_ms and row != bundle.opener:
             came[row] = at  # newest first: the last one written is the account's first
     hits = min(len(item.hits), settings.hit_cap) if walked <= WALK_CAP else 0
-    touches: dict[int, list[int]] = {}  # activity cell -> further accounts, and those of them in group or pool
+    touches: dict[int, int] = {}  # activity cell -> further accounts
+    kin = 0
     for row, at in came.items():
-        further = touches.setdefault(activity_cell(item.kind, at, bin_ms), [0, 0])
-        further[0] += 1
-        further[1] += row in bets.members or row in in_pool
-    wide: list[tuple[int, float]] = []  # (touches, a member's share) against everybody
-    near: list[tuple[int, float]] = []  # the same against the pool
+        cell = activity_cell(item.kind, at, bin_ms)
+        touches[cell] = touches.get(cell, 0) + 1
+        kin += row in in_pool
     # The opener cannot come again, and is likely to be the busiest member: what remains is the others' activity.
     rest = 1.0 - bets.share.get(bundle.opener, 0.0)
     base, pool_base = rest * bets.base[item.kind] * bin_ms, bets.pool_base[item.kind] * bin_ms
-    for cell, (everybody, comparable) in touches.items():
+    shares: list[tuple[int, float]] = []
+    kin_expected = 0.0
+    for cell, further in touches.items():
         total_on, members_on, pool_on = on_it[cell]
-        active = bets.active.get(cell, 0)
-        own = rest * max(active - members_on, 0)
-        others = max(totals.get(cell, 0) - active - (total_on - members_on), 0)
-        wide.append((everybody, _ratio(max(own, _typical(own, base)) + LEAST_ACTIVITY, others)))
-        if comparable:
-            beside = _typical(max(bets.pool_active.get(cell, 0) - pool_on, 0), pool_base)
-            near.append((comparable, _ratio(_typical(own, base) + LEAST_ACTIVITY, beside)))
-    mu = max(sum(n * f for n, f in wide), sum(n * f for n, f in near))
+        total = max(totals.get(cell, 0) - total_on, 0)
+        active, pool_active = max(bets.active.get(cell, 0) - members_on, 0), bets.pool_active.get(cell, 0) - pool_on
+        shares.append((further, _share(rest * active, base, total - active)))
+        kin_expected += further * _share(max(pool_active, 0), pool_base, total - pool_active)
+    affinity = affinities(bets, kin_prior)[item.kind]
+    mu = affinity * sum(n * f for n, f in shares)
     value = [
-        hits * log_theta - max(_cost(wide, theta, inflation[item.kind]), _cost(near, theta, inflation[item.kind]))
+        hits * log_theta - _cost(shares, theta, affinity * inflation[item.kind])
         for theta, log_theta in zip(THETAS, _LOG_THETA, strict=True)
     ]
+    if item.window_ms != SYNCHRONY_MS:
+        bets.kin_hits[item.kind] += kin
+        bets.kin_expected[item.kind] += kin_expected
     return hits, mu, value
+
+
+def affinities(bets: Bets, prior: Sequence[float]) -> list[float]:
+    """How much more often than expected the pool came to what the group opened, by kind; at least 1.
+
+    Args:
+        prior: the same over all groups, which counts as much as `KIN_PRIOR` expected visits.
+    """
+    return [
+        min(max((hits + KIN_PRIOR * before) / (expected + KIN_PRIOR), 1.0), MAX_AFFINITY)
+        for hits, expected, before in zip(bets.kin_hits, bets.kin_expected, prior, strict=True)
+    ]
+
+
+def _share(seen: float, usual: float, others: float) -> float:
+    """Share of the activity in a bin that is a group's: what it was seen doing, its usual rate, and the others."""
+    mine = max(seen, _typical(seen, usual)) + LEAST_ACTIVITY
+    return mine / (mine + max(others, 0.0))
 
 
 def _typical(seen: float, usual: float) -> float:
     """Activity in a bin, given what was seen in it and what is usual: posterior mean of a Poisson rate whose prior is
     exponential with mean `usual`. What was seen alone is too noisy, what is usual is too old."""
     return (1.0 + seen) * usual / (1.0 + usual)
-
-
-def _ratio(mine: float, others: float) -> float:
-    return mine / (mine + others)
 
 
 def _cost(touches: Sequence[tuple[int, float]], theta: float, inflation: float) -> float:

@@ -56,6 +56,27 @@ def leiden(edges: SoftEdges, accounts: int, resolution: float, seed: int) -> Int
     return community
 
 
+def merge_small(community: IntArray, edges: SoftEdges, least: int) -> IntArray:
+    """The communities with each that has fewer than `least` accounts merged, smallest first, into the one it has most
+    edge weight with; -1 where none is large enough in the end. Renumbered from 0 by first member, shape (accounts,)."""
+    label = community.copy()
+    known = label[edges.a] >= 0
+    a, b, weight = edges.a[known], edges.b[known], edges.weight[known]
+    while True:
+        names, sizes = np.unique(label[label >= 0], return_counts=True)
+        small = np.flatnonzero(sizes < least)
+        if not len(small):
+            break
+        least_of = int(names[small[np.lexsort((names[small], sizes[small]))[0]]])
+        x, y = label[a], label[b]
+        outward = np.r_[y[(x == least_of) & (y != least_of)], x[(y == least_of) & (x != least_of)]]
+        worth = np.r_[weight[(x == least_of) & (y != least_of)], weight[(y == least_of) & (x != least_of)]]
+        label[label == least_of] = int(np.bincount(outward, worth).argmax()) if len(outward) else -1
+    found, first, inverse = np.unique(label, return_index=True, return_inverse=True)
+    order = np.argsort(np.argsort(np.where(found < 0, -1, first)))
+    return np.asarray(order[inverse] - int((found < 0).any()), np.int64)
+
+
 def cores(
     edges: SoftEdges, community: IntArray, model: Expectation, min_size: int, max_size: int
 ) -> list[tuple[int, IntArray]]:

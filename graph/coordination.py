@@ -312,7 +312,7 @@ class Coordination:
                     self._by_row.setdefault(row, []).append((number, shadow))
 
     def _settle(self, now_ms: int, end: bool) -> None:
-        inflation = self.inflation()
+        inflation, kin_prior = self.inflation(), self._affinity()
         due = sorted(t for t in self._due if end or t < now_ms)
         for time in due:
             for number, shadow, bundle in self._due.pop(time):
@@ -320,10 +320,21 @@ class Coordination:
                 bets = None if group is None else group.shadow if shadow else group.bets
                 if bets is None:
                     continue
-                settled = close(bets, bundle, now_ms, self.window, self._totals, inflation, self.settings, end)
+                settled = close(
+                    bets, bundle, now_ms, self.window, self._totals, inflation, kin_prior, self.settings, end
+                )
                 if shadow:
                     for kind, hits, mu in settled:
                         self._record(kind, hits, mu)
+
+    def _affinity(self) -> list[float]:
+        """Affinity by kind over all groups that are under test, shrunk to 1."""
+        hits, expected = [INFLATION_PRIOR] * TOUCH_KINDS, [INFLATION_PRIOR] * TOUCH_KINDS
+        for group in self._groups.values():
+            for kind in range(TOUCH_KINDS):
+                hits[kind] += group.bets.kin_hits[kind]
+                expected[kind] += group.bets.kin_expected[kind]
+        return [h / e for h, e in zip(hits, expected, strict=True)]
 
     def _record(self, kind: int, hits: int, mu: float) -> None:
         self._squares[kind] += max(hits - mu, 0.0) ** 2
@@ -421,7 +432,7 @@ class Coordination:
     def _freeze_shadow(self, group: Group, proposal: Proposal, view: View, now_ms: int) -> None:
         if len(proposal.shadow) < self.settings.min_size:
             return
-        beside = sorted((set(proposal.pool) | set(proposal.members)) - set(proposal.shadow))
+        beside = sorted(set(proposal.pool) - set(proposal.shadow))
         group.shadow = Bets(
             dict.fromkeys(proposal.shadow, now_ms),
             beside,

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from graph.communities import cores, leiden
+from graph.communities import cores, leiden, merge_small
 from graph.edges import (
     MIN_BLOCK,
     Expectation,
@@ -28,8 +28,8 @@ from graph.edges import (
 from graph.touches import TOUCH_KINDS, CoordinationSettings, TraceKind
 from graph.window import TouchWindow
 
-COARSE_RESOLUTION: Final = 0.3
-"""Leiden resolution of coarse communities: a few large ones, whose taste is affinity and not coordination."""
+COARSE_RESOLUTION: Final = 1.0
+"""Leiden resolution of coarse communities, before those smaller than `MIN_BLOCK` are merged."""
 
 NO_BLOCK: Final = 0
 """The coarse community of accounts that belong to none of at least `MIN_BLOCK`."""
@@ -134,7 +134,7 @@ def _with_direct(
 
 
 def coarse(view: View, settings: CoordinationSettings, seed: int) -> dict[int, int]:
-    """Coarse community of each row, numbered from 1; rows in communities smaller than `MIN_BLOCK` are left out.
+    """Coarse community of each row, numbered from 1; communities smaller than `MIN_BLOCK` are merged into others.
 
     Learned from residuals against activity and popularity alone: against the communities known so far, they would hide.
     """
@@ -142,10 +142,8 @@ def coarse(view: View, settings: CoordinationSettings, seed: int) -> dict[int, i
     z, _ = residuals(view.pairs, plain)
     edges = soft_edges(view.pairs, z, len(view.rows), settings.top_edges)
     community = leiden(edges, len(view.rows), COARSE_RESOLUTION, seed)
-    sizes = np.bincount(community[community >= 0], minlength=1)
-    large = np.flatnonzero(sizes >= MIN_BLOCK)
-    number = {int(c): n + 1 for n, c in enumerate(large)}
-    return {int(row): number[c] for row, c in zip(view.rows.tolist(), community.tolist(), strict=True) if c in number}
+    merged = merge_small(community, edges, MIN_BLOCK)
+    return {int(row): c + 1 for row, c in zip(view.rows.tolist(), merged.tolist(), strict=True) if c >= 0}
 
 
 def propose(
@@ -158,10 +156,10 @@ def propose(
     ]
     if not found:
         return []
-    neighbourhood = _Neighbourhood(view, community, seed, languages)
+    outsiders = _Outsiders(view, community, seed, languages)
     out: list[Proposal] = []
     for strength, members in found:
-        pool = neighbourhood.pool(members.tolist(), settings)
+        pool = outsiders.pool(members.tolist(), settings)
         shadow = _shadow(view, members.tolist(), pool)
         out.append(
             Proposal(
@@ -189,73 +187,46 @@ def _supported(view: View, found: list[tuple[int, IntArray]]) -> list[tuple[int,
     return [group for group, n in zip(found, support.tolist(), strict=True) if n >= MIN_OBJECTS]
 
 
-class _Neighbourhood:
-    """Who is near a group without being in it: neighbours by soft edges, then its communities, its language, then
-    anybody, all but the first in a fixed pseudo-random order of names."""
+class _Outsiders:
+    """Who is comparable to a group without being a candidate for it, in a fixed pseudo-random order of names.
+
+    Candidates are the accounts of the group's own community of soft edges: a campaign whose core was found in part
+    must not be explained away by the rest of it.
+    """
 
     def __init__(self, view: View, community: IntArray, seed: int, languages: Callable[[int], str] | None) -> None:
-        edges, accounts = view.edges, len(view.rows)
-        ends, others = np.r_[edges.a, edges.b], np.r_[edges.b, edges.a]
-        order = np.lexsort((others, ends))
-        self.others = others[order].tolist()
-        self.weight = np.r_[edges.weight, edges.weight][order].tolist()
-        self.start = np.searchsorted(ends[order], np.arange(accounts + 1)).tolist()
         self.community = community.tolist()
-        self.activity = view.counts.sum(axis=1).tolist()
         self.view = view
         self.languages = languages
-        self.shuffled = np.random.default_rng(seed).permutation(accounts).tolist()
+        self.shuffled = np.random.default_rng(seed).permutation(len(view.rows)).tolist()
         self.block = view.model.block.tolist()
         self.by_block: dict[int, list[int]] = {}
-        self.by_community: dict[int, list[int]] = {}
         for rank in self.shuffled:
-            self.by_community.setdefault(self.community[rank], []).append(rank)
             self.by_block.setdefault(self.block[rank], []).append(rank)
 
     def pool(self, members: Sequence[int], settings: CoordinationSettings) -> list[int]:
-        """Ranks of comparable outsiders, until they are `pool_size` with `pool_activity` times the group's touches.
-
-        Where most members are of one coarse community, outsiders of that community alone, if there are `pool_size`:
-        others would dilute its taste, and what a whole community likes would look like coordination of a part.
-        """
-        inside = set(members)
-        near: dict[int, int] = {}
-        for member in members:
-            for n in range(self.start[member], self.start[member + 1]):
-                other = self.others[n]
-                if other not in inside:
-                    near[other] = near.get(other, 0) + self.weight[n]
-        ranked = sorted(near, key=lambda r: (-near[r], r))
-        wanted = settings.pool_activity * sum(self.activity[r] for r in members)
+        """Ranks of `pool_size` outsiders and as many as the group has: of its coarse community where that has half of
+        them, else filled with speakers of its language and then with anybody."""
+        candidates = self.community[members[0]]
+        size = settings.pool_size + len(members)
         chosen: dict[int, None] = {}
         block = self._main_block(members)
-        if block != NO_BLOCK:
-            home = [r for r in ranked if self.block[r] == block] + self.by_block[block]
-            if self._take(chosen, home, inside, settings.pool_size, wanted) or len(chosen) >= settings.pool_size:
-                return sorted(chosen)
-        for source in (ranked, self.by_community.get(self.community[members[0]], []), self._speakers, self.shuffled):
-            candidates = source(members) if callable(source) else source
-            if self._take(chosen, candidates, inside, settings.pool_size, wanted):
+        home = self.by_block[block] if block != NO_BLOCK else []
+        for source in (home, self._speakers, self.shuffled):
+            for rank in source(members) if callable(source) else source:
+                if len(chosen) >= size:
+                    break
+                if self.community[rank] != candidates or candidates < 0:
+                    chosen[rank] = None
+            if len(chosen) >= settings.pool_size:
                 break
-        return sorted(chosen)
+        inside = set(members)
+        return sorted(r for r in chosen if r not in inside)
 
     def _main_block(self, members: Sequence[int]) -> int:
         blocks = [self.block[r] for r in members]
         main = max(sorted(set(blocks)), key=blocks.count)
         return main if 2 * blocks.count(main) > len(blocks) else NO_BLOCK
-
-    def _take(
-        self, chosen: dict[int, None], candidates: Sequence[int], inside: set[int], size: int, touches: int
-    ) -> bool:
-        """Add candidates to `chosen` until it is large enough; whether it is."""
-        have = sum(self.activity[r] for r in chosen)
-        for rank in candidates:
-            if len(chosen) >= size and have >= touches:
-                return True
-            if rank not in inside and rank not in chosen:
-                chosen[rank] = None
-                have += self.activity[rank]
-        return len(chosen) >= size and have >= touches
 
     def _speakers(self, members: Sequence[int]) -> list[int]:
         if self.languages is None:

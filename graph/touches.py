@@ -123,7 +123,6 @@ class CoordinationSettings(msgspec.Struct, frozen=True, kw_only=True):
     fresh_least: int = 20  # and at least so many
     touches_per_tick: int = 100_000  # and at most every ceil(touches in window / this) campaign ticks
     pool_size: int = 50  # outsiders a group is compared with, at least
-    pool_activity: int = 9  # with so many times its touches, where its community has them: fewer could show little
     popular: int = 50  # an object with more touches than this when a member first meets it is not bet on
     hit_cap: int = 3  # further members counted per object
     activity_bin_ms: int = 3 * HOUR_MS  # resolution of activity over time: finer than day and night
