@@ -125,7 +125,7 @@ class AssessStage:
         if warm:
             replica.check()
         else:
-            replica.restore()
+            replica.restore(fenced=True)
             self._metrics.restore("beginning" if replica.place is None else "snapshot")
         assert replica.core is not None
         self._meter.already_told(replica.core.ordering)
@@ -298,14 +298,23 @@ class AssessStage:
             self._replay = None
 
     def _snapshot(self, core: Core) -> None:
-        """Write the state, where the tick it holds is committed and newer than the last one's."""
+        """Write the state, where the tick it holds is committed and newer than the last one's.
+
+        Where the disk does not take it, outputs go on all the same: the last snapshot and the log are still there.
+        """
         tick, log_reader = self._replica.tick, self._replica.log
         if tick is None or tick != self._committed or tick == self._snapshot_tick or not self._outbox.empty:
             return
         started = self._clock()
         place = Place(self._outbox.run, tick, list(log_reader.positions), self._journal_offset)
-        self._snapshots.write(place, core.snapshot)
-        self._snapshot_tick, self._snapshot_at = tick, self._clock()
+        self._snapshot_at = started
+        try:
+            self._snapshots.write(place, core.snapshot)
+        except LogError as error:
+            log.error("%s", error)
+            self._metrics.alarm("snapshot_failed")
+            return
+        self._snapshot_tick = tick
         self._metrics.snapshot()
         self._metrics.step("assess", "snapshot", self._clock() - started)
 

@@ -26,8 +26,8 @@ READ_S: Final = 60.0
 """Longest wait for the journal's next records while there are some."""
 
 NEAR_END: Final = 20
-"""Offsets from the end within which there is an entry: each takes two, the second for the transaction's mark, and a
-transaction that was aborted leaves two more."""
+"""Offsets from the end within which there usually is an entry: each takes two, the second for the transaction's mark,
+and a transaction that was aborted leaves two more."""
 
 
 class ExpertResults(msgspec.Struct, array_like=True, frozen=True):
@@ -164,16 +164,23 @@ class JournalReader:
             first = self._consumer.beginning_offsets([self._place], CALL_MS)[self._place]
             self._go(first, first if offset is None else max(first, offset))
 
-    def start_near_end(self) -> None:
+    def read_end(self) -> Journal:
         """Read the last entries only, from which no replay is possible.
 
         Raises:
             BrokerError: the broker is away.
+            LogError: an entry that is none.
         """
-        with self._clients.explained("reading the journal"):
-            first = self._consumer.beginning_offsets([self._place], CALL_MS)[self._place]
-            end = self._consumer.end_offsets([self._place], CALL_MS)[self._place]
-            self._go(first, max(first, end - NEAR_END))
+        depth = NEAR_END
+        while True:
+            with self._clients.explained("reading the journal"):
+                first = self._consumer.beginning_offsets([self._place], CALL_MS)[self._place]
+                end = self._consumer.end_offsets([self._place], CALL_MS)[self._place]
+                self._go(first, max(first, end - depth))
+            journal = self.catch_up()
+            if journal.last is not None or end - depth <= first:
+                return journal
+            depth *= 10
 
     def _go(self, first: int, offset: int) -> None:
         self.journal = Journal(first=first)

@@ -79,20 +79,22 @@ class Replica:
         self.place: Place | None = None
         """The snapshot it started from."""
 
-    def restore(self) -> Core:
+    def restore(self, *, fenced: bool) -> Core:
         """A core at the best place to start from.
+
+        Args:
+            fenced: whether nobody else can commit any more, so that everything that is committed has to agree.
 
         Raises:
             LogError: there is none, or what was found does not fit together.
             BrokerError: the broker is away.
         """
         self.core, self.place = None, None
-        self.journal.start_near_end()
-        last = self.journal.catch_up().last
+        last = self.journal.read_end().last
         usable = [] if last is None else [each for each in self._snapshots.all() if each.place.run == last.run]
         self.journal.start(min((each.place.journal for each in usable), default=None))
         self.journal.catch_up()
-        found = self._found(usable)
+        found = self._found(usable, fenced=fenced)
         check(found)
         reasons: list[str] = []
         for snapshot in starts(found, reasons):
@@ -113,15 +115,19 @@ class Replica:
         return self.core
 
     def check(self) -> None:
-        """Whether what is committed fits together.
+        """Whether what is committed fits together; to be asked once nobody else can commit.
 
         Raises:
             LogError: it does not.
         """
-        check(self._found([]))
+        check(self._found([], fenced=True))
 
-    def _found(self, snapshots: list[Snapshot]) -> Found:
+    def _found(self, snapshots: list[Snapshot], *, fenced: bool) -> Found:
         firsts, ends = self.log.bounds()
+        journal = self.journal.journal
+        if not fenced:
+            # Meanwhile more may have been committed than was read of the journal.
+            return Found(journal, journal.tick_ms, firsts, ends, False, snapshots, self._settings)
         consumer = self.log.consumer
         with self._clients.explained("reading committed positions"):
             group = consumer.committed(TopicPartition(self._topics.observations, 0), metadata=True, timeout_ms=CALL_MS)
@@ -136,7 +142,7 @@ class Replica:
                 f"the group {self._topics.assess_group} has offsets that assess did not commit: another program uses "
                 "the group, or they were reset by hand; delete the group's offsets, the journal has the positions"
             ) from error
-        return Found(self.journal.journal, group_tick, firsts, ends, outputs, snapshots, self._settings)
+        return Found(journal, group_tick, firsts, ends, outputs, snapshots, self._settings)
 
     def drop(self) -> None:
         """Forget the core: ticks may have run in it that another process commits now."""
@@ -155,7 +161,7 @@ class Replica:
         Raises:
             LogError, BrokerError: as `restore` and the log's reader.
         """
-        core = self.core or self.restore()
+        core = self.core or self.restore(fenced=False)
         journal = self.journal.journal
         if journal.other_settings(self.tick, self._settings):
             return False

@@ -39,9 +39,7 @@ class Standby:
             if now - self._looked_at < LOOK_EVERY_S:
                 return False
             self._looked_at = now
-            if reader.journal.last is None:
-                reader.start_near_end()
-        journal = reader.catch_up()
+        journal = reader.read_end() if reader.journal.last is None and not self.warm else reader.catch_up()
         self._health.heard(now)
         if journal.last is not None and journal.last.ended:
             return True

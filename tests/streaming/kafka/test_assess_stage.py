@@ -16,6 +16,7 @@ from streaming.health import Health
 from streaming.kafka.assessing import AssessStage
 from streaming.kafka.clients import Clients
 from streaming.kafka.logreader import LogReader
+from streaming.kafka.snapshots import Snapshots
 from streaming.kafka.topics import ensure
 from streaming.metrics import Metrics
 from streaming.observations import NO_TIME, Batch, End, Entry, Observation, encode
@@ -188,6 +189,20 @@ def test_a_damaged_snapshot_heals_from_the_beginning_of_the_log(bench: Bench) ->
     stage = bench.stage()
     bench.turn_until(stage, lambda: bench.revisions() > before)
     last_revisions(bench.deployment.alerts())
+
+
+def test_a_full_disk_costs_a_snapshot_and_no_output(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = began(bench)
+    before = bench.revisions()
+    bench.log(batch(40, 40), End(0, 1, 80))
+
+    def full(*_: object) -> None:
+        raise LogError("the disk is full")
+
+    monkeypatch.setattr(Snapshots, "write", full)
+    bench.turn_until(stage, lambda: stage.done)
+    assert bench.revisions() > before
+    assert snapshots(bench) == []
 
 
 def test_a_missing_snapshot_fails_where_the_log_no_longer_begins_at_0(bench: Bench) -> None:
