@@ -17,6 +17,7 @@ from importlib.metadata import EntryPoint, entry_points, version
 from typing import Final
 
 from detector.errors import SwarmlightError, UsageError
+from streaming.logs import shown
 
 GROUP: Final = "swarmlight.commands"
 
@@ -61,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if debug:
             traceback.print_exc()
         known = isinstance(error, SwarmlightError)
-        what = str(error) if known else f"unexpected {type(error).__name__}: {ascii(str(error))[1:-1][:500]}"
+        what = str(error) if known else f"unexpected {type(error).__name__}: {shown(error, 500)}"
         hint = "" if known or debug else f" (set {DEBUG_VARIABLE}=1 to see where)"
         print(f"swarmlight: {what}{hint}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from detector.errors import UsageError
+from streaming.logs import shown
 
 EXCERPT_BYTES: Final = 160
 """Bytes of a dead record that are shown: enough to see what it was meant to be, on two lines of a terminal."""
@@ -50,7 +51,7 @@ class Letter(msgspec.Struct, frozen=True):
         cut = "..." if self.size > len(head) else ""
         identity = self.sha256[:12] if _HASH.fullmatch(self.sha256) else "?"
         return (
-            f"{_plain(self.at)} {_plain(self.source)} {_plain(self.field) or '(record)'}: {_plain(self.reason)} "
+            f"{shown(self.at)} {shown(self.source)} {shown(self.field) or '(record)'}: {shown(self.reason)} "
             f"[{self.size} bytes, sha256 {identity}] {ascii(head)[1:]}{cut}"
         )
 
@@ -68,7 +69,7 @@ def letters(records: Iterable[tuple[str, bytes]]) -> Iterator[Letter]:
         try:
             yield _decoder.decode(record)
         except (msgspec.DecodeError, msgspec.ValidationError) as error:
-            raise UsageError(f"{_plain(where)}: this is no dead letter: {_plain(str(error))}") from None
+            raise UsageError(f"{shown(where)}: this is no dead letter: {shown(str(error))}") from None
 
 
 class Tally:
@@ -80,7 +81,7 @@ class Tally:
 
     def add(self, letter: Letter) -> None:
         self.letters += 1
-        self.by_problem[_plain(letter.field) or "(record)", _plain(letter.reason)] += 1
+        self.by_problem[shown(letter.field) or "(record)", shown(letter.reason)] += 1
 
     def lines(self, most: int = 20) -> Iterator[str]:
         """How many, and the most frequent problems."""
@@ -89,7 +90,3 @@ class Tally:
             yield f"{count:>9}  {field}: {reason}"
         if len(self.by_problem) > most:
             yield f"           and {len(self.by_problem) - most} other problems"
-
-
-def _plain(text: str) -> str:
-    return ascii(text[:200])[1:-1]

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from detector.errors import BrokerError, SwarmlightError, UsageError
+from streaming.logs import shown
 
 GRACE_S: Final = 10.0
 """A worker finishes its batch and commits in well under this; what takes longer is killed."""
@@ -55,7 +56,7 @@ class Child:
     def tail(self) -> str:
         """The end of its log as printable ASCII."""
         text = self._log.read_text(encoding="utf-8", errors="replace")[-TAIL_CHARACTERS:]
-        return " / ".join(ascii(line)[1:-1] for line in text.splitlines() if line.strip())
+        return " / ".join(shown(line, TAIL_CHARACTERS) for line in text.splitlines() if line.strip())
 
     def stop(self) -> None:
         """End it and what it started: SIGTERM to its group, and SIGKILL to what is left of that.
