@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+import msgspec
+
 from graph.evidence import Edge
 from streaming.assess.lifecycle import Alert
 from streaming.assess.records import AlertRecord, rfc3339, to_json
@@ -64,18 +66,18 @@ def detail_pages(
 
     `alert.pages` becomes the number of pages.
     """
-    pages: list[dict[str, list[Json]]] = [{}]
+    pages: list[dict[str, list[msgspec.Raw]]] = [{}]
     room = PAGE_BYTES - _PAGE_ROOM
     for name, items in (("edges", edges), ("posts", posts), ("objects", objects)):
         for item in items:
-            size = len(to_json(item)) + 1
-            if size > room:
+            encoded = to_json(item)
+            if len(encoded) + 1 > room:
                 if not pages[-1]:
                     pages.pop()
                 pages.append({})
                 room = PAGE_BYTES - _PAGE_ROOM
-            pages[-1].setdefault(name, []).append(item)
-            room -= size
+            pages[-1].setdefault(name, []).append(msgspec.Raw(encoded))
+            room -= len(encoded) + 1
     keyed: list[tuple[str, bytes | None]] = []
     for number, page in enumerate(pages, 1):
         body = {"id": alert.id, "revision": alert.revision, "page": number, "pages": len(pages)}

@@ -26,6 +26,10 @@ OVER_NATS: Final = 0.0
 are judged on running maxima, so falling back under the threshold alone takes nothing back."""
 
 
+REVISE_SHARE: Final = 0.2
+"""Share by which evidence must have changed besides: the e-value of a busy group grows by some nats at every tick, and
+a moderator who has read "over a million times likelier" learns nothing from each of them."""
+
 _LEAST_NATS: Final = 0.001
 """Change that counts where `alert_step_nats` is 0: evidence comes in thousandths of a nat."""
 
@@ -68,8 +72,10 @@ class Alert(msgspec.Struct):
         """Whether any of the values has changed, and by at least `step`, since the last revision."""
         if len(evidence) != len(self.evidence):
             return True
-        changes = [abs(new - old) for new, old in zip(evidence, self.evidence, strict=True)]
-        return any(change >= max(step, _LEAST_NATS) - _ROUNDING for change in changes)
+        return any(
+            abs(new - old) >= max(step, _LEAST_NATS, REVISE_SHARE * abs(old)) - _ROUNDING
+            for new, old in zip(evidence, self.evidence, strict=True)
+        )
 
 
 class Book:

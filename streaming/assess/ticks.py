@@ -124,9 +124,9 @@ class TickWork:
 
     def _campaign_tick(self, tick_ms: int, changed: list[NDArray[np.int64]], *, last: bool) -> list[tuple[str, str]]:
         accounts, evidence = self._shared.accounts, self._shared.evidence
-        done = self._groups.tick(
-            tick_ms, accounts.name, lambda row: language_tag(int(accounts.language[row])), end=last
-        )
+        tags = {code: language_tag(code) for code in np.unique(accounts.language).tolist()}
+        languages = accounts.language
+        done = self._groups.tick(tick_ms, accounts.name, lambda row: tags[int(languages[row])], end=last)
         rows = evidence.coordinate(self._groups.parts(lambda rows: accounts.text[rows] + accounts.behaviour[rows]))
         evidence.flag(rows, tick_ms)
         changed.append(rows)
