@@ -258,13 +258,6 @@ def test_the_tail_of_the_log_is_read_without_its_body(deployment: Deployment, be
     assert (read.watermark, read.covered, read.ended) == (last.watermark, last.end, last.end)
 
 
-def test_more_partitions_than_the_log_was_begun_with_are_refused(deployment: Deployment) -> None:
-    deployment.create(deployment.topics.posts, 2)
-    deployment.create(deployment.topics.observations, 1)
-    with pytest.raises(LogError, match=r"has 2 partitions and .*observations has 1"):
-        ensure(Clients(deployment.kafka()), deployment.topics, deployment.kafka(), snapshots=True)
-
-
 def test_positions_survive_in_the_group(deployment: Deployment, begin: Any) -> None:
     deployment.create(deployment.topics.posts, 1)
     deployment.write(stream(10), partitions=1)
