@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import numpy as np
 import pandas as pd
@@ -34,8 +36,8 @@ AUTHOR_POSTS: Final = 3
 BAG_TEXTS: Final = 1500
 """Texts of one (source, class, generator, style, language) that go into bags: more weigh no more."""
 
-CHAT_POSTS: Final = 250
-"""Messages of a chat person that are read, the first ones: no calibration needs longer trajectories."""
+CHAT_POSTS: Final = 120
+"""Messages of a chat person that are read, the first ones: about twice the horizon of the thresholds."""
 
 CHAT_MIN_TEXTS: Final = 5
 """Texts of at least four words that make a chat person an account."""
@@ -52,15 +54,7 @@ class RawEvents:
     texts: list[str]
     langs: list[str]
     links: NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Truth:
-    """What is known of the accounts of a stream, in the order of `RawEvents.names`."""
-
-    label: NDArray[np.int64]
-    campaign: list[str | None]
-    part: list[str]
+    sites: list[tuple[str, ...]]
 
 
 def read_truth(path: Path) -> dict[str, dict[str, Any]]:
@@ -108,6 +102,7 @@ def read_stream(path: Path) -> RawEvents:
     index = {name: i for i, name in enumerate(names)}
     events = [record[3] for record in records]
     texts = [event.get("text") or "" for event in events]
+    urls = [event.get("urls") or _LINK.findall(text) for event, text in zip(events, texts, strict=True)]
     return RawEvents(
         names=names,
         account=np.array([index[record[1]] for record in records], np.int64),
@@ -115,11 +110,12 @@ def read_stream(path: Path) -> RawEvents:
         kind=np.array([KINDS[event["kind"]] for event in events], np.int64),
         texts=texts,
         langs=[_language(event.get("lang"), text) for event, text in zip(events, texts, strict=True)],
-        links=np.array(
-            [len(event.get("urls") or ()) or text.count("://") for event, text in zip(events, texts, strict=True)],
-            np.int64,
-        ),
+        links=np.array([len(links) for links in urls], np.int64),
+        sites=[tuple(sorted({urlsplit(link).hostname or "" for link in links})) for links in urls],
     )
+
+
+_LINK: Final = re.compile(r"https?://[^\s<>\"']+")
 
 
 def _milliseconds(at: object) -> int:
@@ -164,7 +160,8 @@ def chat_people(role: str, known_texts: frozenset[str]) -> RawEvents:
         kind=np.zeros(len(rows), np.int64),
         texts=[text for _, _, text in rows],
         langs=["en"] * len(rows),
-        links=np.array([text.count("://") for _, _, text in rows], np.int64),
+        links=np.array([len(_LINK.findall(text)) for _, _, text in rows], np.int64),
+        sites=[()] * len(rows),
     )
 
 

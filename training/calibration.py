@@ -15,6 +15,7 @@ import numpy as np
 
 from detector.errors import UsageError
 from detector.people import role_of
+from detector.text import minilm
 from detector.thresholds import HORIZON_PEOPLE, MIN_LANGUAGE_PEOPLE, Thresholds
 from training.accounts import RawEvents
 from training.learning import POPULATION
@@ -93,7 +94,6 @@ def calibrate(
     recordings: Mapping[str, tuple[Path, Callable[[str], bool]]],
     work: Path,
     card: Mapping[str, Any],
-    rounds: int = 1,
 ) -> Thresholds:
     """Write a models directory whose thresholds come from people in recordings.
 
@@ -103,7 +103,6 @@ def calibrate(
         recordings: population -> (recording, which of its accounts are calibration people).
         work: folder for intermediate files.
         card: what to say of the people.
-        rounds: how often to calibrate; from the second on, the expert reads whom the new thresholds leave undecided.
 
     Raises:
         UsageError: a recording cannot be read, or nobody in it gives evidence.
@@ -111,7 +110,8 @@ def calibrate(
     work.mkdir(parents=True, exist_ok=True)
     copy_parts(models, out, PARTS_OF_A_BUNDLE)
     made = Thresholds.load(out)
-    for _ in range(rounds):
+    # With an expert, twice: whom it reads depends on the thresholds.
+    for _ in range(2 if (out / f"{minilm.FILE}.json").exists() else 1):
         populations = {}
         for name, (recording, chosen) in recordings.items():
             path = work / f"{name}.trajectories"

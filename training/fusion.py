@@ -55,7 +55,7 @@ def shipped_thresholds(
         POPULATION: (data / "streams" / "contest-dev.jsonl.gz", calibrates(left_out)),
         "chat": (chat, lambda name: True),
     }
-    made = calibrate(bundle, out, recordings, work, {"people": CARD}, rounds=2)
+    made = calibrate(bundle, out, recordings, work, {"people": CARD})
     (out / f"{NAME}.card.md").write_text(thresholds_card(made), encoding="utf-8")
     return made
 

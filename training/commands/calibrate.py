@@ -25,7 +25,7 @@ def command(argv: list[str]) -> int:
     with console.status("running the system over your people"), tempfile.TemporaryDirectory() as work:
         recordings = {"people": (given.input, lambda name: True)}
         card = {"people": {"people": "people given to `swarmlight calibrate`"}}
-        made = calibrate(given.models or SHIPPED, given.out, recordings, Path(work), card, rounds=2)
+        made = calibrate(given.models or SHIPPED, given.out, recordings, Path(work), card)
     (given.out / f"{NAME}.card.md").write_text(thresholds_card(made), encoding="utf-8")
     console.print(
         f"{made.people} people; finest target_fpr {made.finest_fpr:.4g}; horizon {made.horizon_posts} texts; "
