@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graph.touches import (
-    BET_WINDOW_MS,
     FAST_REPOST_MS,
+    HOUR_MS,
     KIND_WEIGHT,
     KINDS,
     SYNCHRONY_MS,
@@ -25,6 +25,21 @@ from graph.touches import (
     CoordinationSettings,
     TraceKind,
 )
+
+EDGE_WINDOW_MS: Final[tuple[int, ...]] = (
+    48 * HOUR_MS,  # LINK: an operator's link is spread over its campaign, drop by drop; strangers' links die in hours
+    1 * HOUR_MS,  # DOMAIN: everybody meets on large domains within a day
+    48 * HOUR_MS,  # HASHTAGS: as links
+    24 * HOUR_MS,  # REPOST: posts are worked off within a day
+    24 * HOUR_MS,  # REPLY_TARGET
+    24 * HOUR_MS,  # QUOTE
+    1 * HOUR_MS,  # MENTION: well-known accounts are mentioned all the time
+    48 * HOUR_MS,  # NEAR_DUPLICATE: the same words by chance are rare at any lag
+    24 * HOUR_MS,  # INTERACTION
+)
+"""How long after each other two accounts may touch an object and still have met, by kind of touch. Longer than the
+windows of the bets: a soft edge only proposes, and members of slow campaigns meet hours apart. Meetings in step weigh
+up to twice as much (`SYNCHRONY_MS`)."""
 
 MIN_BLOCK: Final = 50
 """Smallest community that may have an affinity of its own: in a smaller one a campaign would explain itself away."""
@@ -116,11 +131,12 @@ def _of_kind(
     size = np.repeat(sizes, sizes)
     # Rarity: the information in an object, against the rarest there could be; 1 for an object of two among many.
     rarity = np.log1p(accounts / size) / np.log1p(accounts / 2)
-    window = BET_WINDOW_MS[kind]
+    window = EDGE_WINDOW_MS[kind]
     gaps = _gaps(size, settings)
-    # An account's meetings at one object weigh 1 together (Newman 2001), or a crowd at one object, of n accounts and
-    # n^2 pairs, would look denser than any group that meets again and again.
-    share = rarity / np.minimum(np.maximum(size - 1, 1), 2 * gaps)
+    # Not divided by the object's size (Newman 2001): the expectation already grows with popularity, and the division
+    # would leave next to nothing of the one link that all of a campaign share. A crowd at a single object is no group
+    # (`graph.proposals.MIN_OBJECTS`).
+    share = rarity
     out: list[Meetings] = []
     for gap in range(1, gaps + 1):
         left = np.flatnonzero((slot[gap:] == slot[:-gap]) & (at[gap:] - at[:-gap] <= window))
