@@ -47,8 +47,15 @@ CLOSED: Final = -1
 MAX_SHARE: Final = 0.9
 """Largest f: above it nearly every touch is expected to be a member's and a bet could say nothing anyway."""
 
-KIN_PRIOR: Final = 5.0
+VISITS_PRIOR: Final = 5.0
 """Expected visits of the pool at which a group's own affinity counts as much as everybody's."""
+
+TRIM_ROUNDS: Final = 3
+TRIM_FACTOR: Final = 2.5
+TRIM_VISITS: Final = 3.0
+TRIM_SHARE: Final = 0.15
+"""An account of the pool is left out when it came more than 2.5 times as often as its share of the pool's visits, and
+three times more: activity within a community varies by less than that around an account's usual."""
 
 MAX_AFFINITY: Final = 50.0
 """Largest affinity: beyond it f reaches `MAX_SHARE` for any group."""
@@ -95,12 +102,18 @@ class Bets(msgspec.Struct, array_like=True):
     base: list[float] = []  # members' touches per ms by kind before the freeze, shape (TOUCH_KINDS,)
     pool_base: list[float] = []  # the pool's
     share: dict[int, float] = {}  # row -> its share of the members' touches before the freeze
+    pool_share: dict[int, float] = {}  # the same of the pool's
     bundles: dict[int, Bundle] = {}
     seen: dict[int, int] = {}  # uid -> number of its open bundle, or CLOSED
     active: dict[int, int] = {}  # activity cell -> members' touches
     pool_active: dict[int, int] = {}
-    kin_hits: list[float] = msgspec.field(default_factory=lambda: [0.0] * TOUCH_KINDS)  # pool accounts that came
+    visits: dict[int, int] = {}  # row * TOUCH_KINDS + kind -> objects of the group that the pool's account came to
+    visits_expected: list[float] = msgspec.field(default_factory=lambda: [0.0] * TOUCH_KINDS)
+    # As `learn` left them, by kind: visits and expected visits of the trimmed pool, and the affinity they amount to.
+    kin: list[float] = msgspec.field(default_factory=lambda: [0.0] * TOUCH_KINDS)
     kin_expected: list[float] = msgspec.field(default_factory=lambda: [0.0] * TOUCH_KINDS)
+    affinity: list[float] = msgspec.field(default_factory=lambda: [1.0] * TOUCH_KINDS)
+    stale: bool = True  # there are visits that `learn` has not seen
     opened: int = 0
     log_e: list[float] = msgspec.field(default_factory=lambda: [0.0] * ((TOUCH_KINDS + 1) * CELLS))
     log_value: float = 0.0  # log of the e-value (nats): `mixture(log_e)`
@@ -194,7 +207,6 @@ def close(
     window: TouchWindow,
     totals: Mapping[int, int],
     inflation: Sequence[float],
-    kin_prior: Sequence[float],
     settings: CoordinationSettings,
     end: bool = False,
 ) -> list[tuple[int, int, float]]:
@@ -204,7 +216,6 @@ def close(
         now_ms: the tick; everything before it is known.
         totals: everybody's touches by activity cell.
         inflation: overdispersion by kind, at least 1; f is multiplied with it.
-        kin_prior: affinity by kind over all groups.
         end: settle everything as of now (end of input).
 
     Returns:
@@ -221,7 +232,7 @@ def close(
         if not (capped or end or bundle.start_ms + item.window_ms < now_ms):
             continue
         until = item.hits[settings.hit_cap - 1] if capped else bundle.start_ms + item.window_ms
-        hits, mu, value = _settle(bets, bundle, item, until, window, totals, inflation, kin_prior, settings)
+        hits, mu, value = _settle(bets, bundle, item, until, window, totals, inflation, settings)
         item.value = value
         if mu > 0 and item.window_ms != SYNCHRONY_MS:
             out.append((item.kind, hits, mu))
@@ -245,7 +256,6 @@ def _settle(
     window: TouchWindow,
     totals: Mapping[int, int],
     inflation: Sequence[float],
-    kin_prior: Sequence[float],
     settings: CoordinationSettings,
 ) -> tuple[int, float, list[float]]:
     """(X, mu, log factor for each theta) of one object within (start, until]."""
@@ -270,11 +280,12 @@ def _settle(
             came[row] = at  # newest first: the last one written is the account's first
     hits = min(len(item.hits), settings.hit_cap) if walked <= WALK_CAP else 0
     touches: dict[int, int] = {}  # activity cell -> further accounts
-    kin = 0
+    kin: list[int] = []
     for row, at in came.items():
         cell = activity_cell(item.kind, at, bin_ms)
         touches[cell] = touches.get(cell, 0) + 1
-        kin += row in in_pool
+        if row in in_pool:
+            kin.append(row)
     # The opener cannot come again, and is likely to be the busiest member: what remains is the others' activity.
     rest = 1.0 - bets.share.get(bundle.opener, 0.0)
     base, pool_base = rest * bets.base[item.kind] * bin_ms, bets.pool_base[item.kind] * bin_ms
@@ -286,27 +297,58 @@ def _settle(
         active, pool_active = max(bets.active.get(cell, 0) - members_on, 0), bets.pool_active.get(cell, 0) - pool_on
         shares.append((further, _share(rest * active, base, total - active)))
         kin_expected += further * _share(max(pool_active, 0), pool_base, total - pool_active)
-    affinity = affinities(bets, kin_prior)[item.kind]
+    affinity = bets.affinity[item.kind]
     mu = affinity * sum(n * f for n, f in shares)
     value = [
         hits * log_theta - _cost(shares, theta, affinity * inflation[item.kind])
         for theta, log_theta in zip(THETAS, _LOG_THETA, strict=True)
     ]
     if item.window_ms != SYNCHRONY_MS:
-        bets.kin_hits[item.kind] += kin
-        bets.kin_expected[item.kind] += kin_expected
+        for row in kin:
+            visit = row * TOUCH_KINDS + item.kind
+            bets.visits[visit] = bets.visits.get(visit, 0) + 1
+        bets.visits_expected[item.kind] += kin_expected
+        bets.stale = True
     return hits, mu, value
 
 
-def affinities(bets: Bets, prior: Sequence[float]) -> list[float]:
-    """How much more often than expected the pool came to what the group opened, by kind; at least 1.
+def learn(bets: Bets, prior: Sequence[float]) -> None:
+    """Learn the affinity from the visits so far: how much more often than expected the pool came, at least 1, by kind.
+
+    One standard error is added: a core is keener than the rest of its community, and bets must not find that out.
+
+    Accounts of the pool that came far more often than the rest of it are left out: they may belong to the group.
 
     Args:
-        prior: the same over all groups, which counts as much as `KIN_PRIOR` expected visits.
+        prior: affinity over all groups by kind; it counts as much as `VISITS_PRIOR` expected visits.
     """
-    return [
-        min(max((hits + KIN_PRIOR * before) / (expected + KIN_PRIOR), 1.0), MAX_AFFINITY)
-        for hits, expected, before in zip(bets.kin_hits, bets.kin_expected, prior, strict=True)
+    bets.stale = False
+    by_row: dict[int, int] = {}
+    for visit, count in bets.visits.items():
+        by_row[visit // TOUCH_KINDS] = by_row.get(visit // TOUCH_KINDS, 0) + count
+    usual_share = 1.0 / max(len(bets.pool), 1)
+    expected = sum(bets.visits_expected)
+    out: set[int] = set()
+    for _ in range(TRIM_ROUNDS):
+        kept = 1.0 - sum(bets.pool_share.get(row, usual_share) for row in out)
+        came = sum(count for row, count in by_row.items() if row not in out)
+        rate = (came + VISITS_PRIOR) / (max(kept, 0.0) * expected + VISITS_PRIOR)
+        out = {
+            row
+            for row, count in by_row.items()
+            if count > TRIM_FACTOR * rate * bets.pool_share.get(row, usual_share) * expected + TRIM_VISITS
+        }
+    if len(out) > TRIM_SHARE * len(bets.pool):  # so many are a community, not the rest of a group
+        out = set()
+    kept = max(1.0 - sum(bets.pool_share.get(row, usual_share) for row in out), 0.0)
+    bets.kin = [0.0] * TOUCH_KINDS
+    for visit, count in bets.visits.items():
+        if visit // TOUCH_KINDS not in out:
+            bets.kin[visit % TOUCH_KINDS] += count
+    bets.kin_expected = [kept * value for value in bets.visits_expected]
+    bets.affinity = [
+        min(max((v + math.sqrt(v) + VISITS_PRIOR * p) / (e + VISITS_PRIOR), 1.0), MAX_AFFINITY)
+        for v, e, p in zip(bets.kin, bets.kin_expected, prior, strict=True)
     ]
 
 

@@ -16,19 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.errors import LogError
-from graph.bets import Bets, close, meet, mixture
+from graph.bets import Bets, close, learn, meet, mixture
 from graph.elond import log_bar
 from graph.evidence import Edge, edges_within
-from graph.identity import match
-from graph.proposals import Proposal, View, base_rates, coarse, first_meeting, group_id, look, propose, shares
+from graph.identity import first_meeting, group_id, match
+from graph.outsiders import Outsiders
+from graph.proposals import Proposal, coarse, propose
 from graph.touches import HOUR_MS, TOUCH_KINDS, CoordinationSettings, Touch
+from graph.view import View, exceed, look
 from graph.window import TouchWindow
 
-COARSE_MS: Final = 12 * HOUR_MS
-"""How often coarse communities are learned anew; sooner while little has been seen. They serve later data only."""
-
-COARSE_LEAST_MS: Final = HOUR_MS
-"""But not more often than this."""
+COARSE_MS: Final = 6 * HOUR_MS
+"""How often coarse communities are learned anew, and with them whom every group is compared with."""
 
 INFLATION_PRIOR: Final = 20.0
 """Expected hits of prior weight at no overdispersion, so that a handful of shadows' bets does not swing it."""
@@ -109,6 +108,7 @@ class Coordination:
         self._totals: dict[int, int] = {}
         self._blocks: dict[int, int] = {}
         self._walked = 0
+        self._first_ms = -1
         self._created = 0
         self._hypotheses = 0
         self._discoveries = 0
@@ -173,15 +173,10 @@ class Coordination:
         self._ticks += 1
         if not end and self._proposal_is_due():
             self._proposed_tick, self._proposed_end = self._ticks, self.window.end
-            view = look(self.window, at_ms, names, self._blocks, self.settings)
-            if view is not None:
-                proposals = propose(view, self.settings, self.seed, languages)
-                proposed = len(proposals)
-                new, merged = self._adopt(at_ms, view, proposals)
+            view = look(self.window, at_ms, names, self.settings)
+            if view is not None and at_ms - self._first_ms >= self.settings.learn_ms:
+                new, merged, proposed = self._propose(at_ms, view, languages)
                 ended += merged
-                if at_ms - self._coarse_ms >= min(max(view.span_ms // 2, COARSE_LEAST_MS), COARSE_MS):
-                    self._blocks = coarse(view, self.settings, self.seed)
-                    self._coarse_ms = at_ms
         return CampaignTick(at_ms, proposed, new, accepted, ended)
 
     def groups(self) -> list[Group]:
@@ -218,6 +213,8 @@ class Coordination:
         self._walked = self.window.end
         if not len(at):
             return
+        if self._first_ms < 0:
+            self._first_ms = int(at[0])
         kind = self.window.kind[slot].astype(np.int64)
         cells = at // self.settings.activity_bin_ms * TOUCH_KINDS + kind
         live = row >= 0
@@ -312,7 +309,8 @@ class Coordination:
                     self._by_row.setdefault(row, []).append((number, shadow))
 
     def _settle(self, now_ms: int, end: bool) -> None:
-        inflation, kin_prior = self.inflation(), self._affinity()
+        self._learn()
+        inflation = self.inflation()
         due = sorted(t for t in self._due if end or t < now_ms)
         for time in due:
             for number, shadow, bundle in self._due.pop(time):
@@ -320,21 +318,23 @@ class Coordination:
                 bets = None if group is None else group.shadow if shadow else group.bets
                 if bets is None:
                     continue
-                settled = close(
-                    bets, bundle, now_ms, self.window, self._totals, inflation, kin_prior, self.settings, end
-                )
+                settled = close(bets, bundle, now_ms, self.window, self._totals, inflation, self.settings, end)
                 if shadow:
                     for kind, hits, mu in settled:
                         self._record(kind, hits, mu)
 
-    def _affinity(self) -> list[float]:
-        """Affinity by kind over all groups that are under test, shrunk to 1."""
-        hits, expected = [INFLATION_PRIOR] * TOUCH_KINDS, [INFLATION_PRIOR] * TOUCH_KINDS
-        for group in self._groups.values():
+    def _learn(self) -> None:
+        """Learn the affinities that this tick's bets are settled with, from earlier ticks' alone."""
+        visits, expected = [INFLATION_PRIOR] * TOUCH_KINDS, [INFLATION_PRIOR] * TOUCH_KINDS
+        for group in self.groups():
             for kind in range(TOUCH_KINDS):
-                hits[kind] += group.bets.kin_hits[kind]
+                visits[kind] += group.bets.kin[kind]
                 expected[kind] += group.bets.kin_expected[kind]
-        return [h / e for h, e in zip(hits, expected, strict=True)]
+        prior = [v / e for v, e in zip(visits, expected, strict=True)]
+        for group in self.groups():
+            for bets in (group.bets, group.shadow):
+                if bets is not None and bets.stale:
+                    learn(bets, prior)
 
     def _record(self, kind: int, hits: int, mu: float) -> None:
         self._squares[kind] += max(hits - mu, 0.0) ** 2
@@ -384,7 +384,26 @@ class Coordination:
                         for cell in [cell for cell in cells if cell < oldest]:
                             del cells[cell]
 
-    def _adopt(self, now_ms: int, view: View, proposals: Sequence[Proposal]) -> tuple[list[str], list[Ended]]:
+    def _propose(
+        self, now_ms: int, view: View, languages: Callable[[int], str] | None
+    ) -> tuple[list[str], list[Ended], int]:
+        learn_anew = now_ms - self._coarse_ms >= COARSE_MS
+        if learn_anew:
+            self._blocks = coarse(view, self.settings, self.seed)
+            self._coarse_ms = now_ms
+        proposals, outsiders = propose(
+            view, exceed(view, self._blocks, self.settings), self.settings, self.seed, languages
+        )
+        new, merged = self._adopt(now_ms, view, proposals, outsiders)
+        if learn_anew:
+            for group in self.groups():
+                self._compare(group, view, outsiders, now_ms)
+            self._reindex()
+        return new, merged, len(proposals)
+
+    def _adopt(
+        self, now_ms: int, view: View, proposals: Sequence[Proposal], outsiders: Outsiders
+    ) -> tuple[list[str], list[Ended]]:
         """Continue, merge and split existing groups as the proposals say, and freeze what is new."""
         plan = match([set(g.bets.members) for g in self.groups()], [set(p.members) for p in proposals])
         standing = self.groups()
@@ -397,7 +416,7 @@ class Coordination:
                 for other in heirs[1:]:
                     _inherit(group, standing[other])
                     ended.append(self._end(standing[other], group.id))
-                self._refreeze(group, proposal, view, now_ms)
+                self._refreeze(group, proposal, view, outsiders, now_ms)
         for small, place in plan.absorbed:
             group, into = standing[small], standing[plan.continued[place][0]]
             if into.accepted or not group.accepted:
@@ -406,7 +425,7 @@ class Coordination:
         taken = {g.id for g in self.groups()}
         for place, proposal in enumerate(proposals):
             if place not in plan.continued:
-                group = self._freeze(proposal, view, now_ms)
+                group = self._freeze(proposal, view, outsiders, now_ms)
                 if group.id in taken:  # the same two met first in another group that still stands
                     continue
                 taken.add(group.id)
@@ -415,44 +434,44 @@ class Coordination:
         self._reindex()
         return new, ended
 
-    def _freeze(self, proposal: Proposal, view: View, now_ms: int) -> Group:
+    def _freeze(self, proposal: Proposal, view: View, outsiders: Outsiders, now_ms: int) -> Group:
         meeting = first_meeting(view, self.window, proposal.members)
         self._created += 1
-        bets = Bets(
-            dict.fromkeys(proposal.members, now_ms),
-            list(proposal.pool),
-            base_rates(view, proposal.members),
-            base_rates(view, proposal.pool),
-            shares(view, proposal.members),
-        )
+        bets = Bets(dict.fromkeys(proposal.members, now_ms))
         group = Group(group_id(meeting), self._created, meeting.at_ms, now_ms, now_ms, proposal.strength, bets)
-        self._freeze_shadow(group, proposal, view, now_ms)
+        self._compare(group, view, outsiders, now_ms)
         return group
 
-    def _freeze_shadow(self, group: Group, proposal: Proposal, view: View, now_ms: int) -> None:
-        if len(proposal.shadow) < self.settings.min_size:
-            return
-        beside = sorted(set(proposal.pool) - set(proposal.shadow))
-        group.shadow = Bets(
-            dict.fromkeys(proposal.shadow, now_ms),
-            beside,
-            base_rates(view, proposal.shadow),
-            base_rates(view, beside),
-            shares(view, proposal.shadow),
-        )
-
-    def _refreeze(self, group: Group, proposal: Proposal, view: View, now_ms: int) -> None:
+    def _refreeze(self, group: Group, proposal: Proposal, view: View, outsiders: Outsiders, now_ms: int) -> None:
         group.proposed_ms = now_ms
         group.strength = proposal.strength
-        bets = group.bets
-        if set(proposal.members) != set(bets.members) or now_ms - group.frozen_ms >= COARSE_MS:
-            bets.members = {row: bets.members.get(row, now_ms) for row in proposal.members}
-            bets.pool = list(proposal.pool)
-            bets.share = shares(view, proposal.members)
-            bets.base, bets.pool_base = base_rates(view, proposal.members), base_rates(view, proposal.pool)
+        members = group.bets.members
+        if set(proposal.members) != set(members):
+            group.bets.members = {row: members.get(row, now_ms) for row in proposal.members}
             group.frozen_ms = now_ms
-            if group.shadow is None:
-                self._freeze_shadow(group, proposal, view, now_ms)
+            self._compare(group, view, outsiders, now_ms)
+
+    def _compare(self, group: Group, view: View, outsiders: Outsiders, now_ms: int) -> None:
+        """Find whom the group is compared with from now on, and what all of them usually do."""
+        ranks = view.ranks(list(group.bets.members))
+        if not ranks:
+            return
+        pool, shadow = outsiders.compare(ranks, self.settings)
+        self._follow(group.bets, view, ranks, pool)
+        if group.shadow is None and len(shadow) >= self.settings.min_size:
+            group.shadow = Bets(dict.fromkeys(view.rows[shadow].tolist(), now_ms))
+            self._follow(group.shadow, view, shadow, sorted(set(pool) - set(shadow)))
+
+    def _follow(self, bets: Bets, view: View, members: Sequence[int], pool: Sequence[int]) -> None:
+        """Take up from the view (by rank) what members and pool did so far; a new pool's visits begin from nothing."""
+        bets.base, bets.pool_base = view.base_rates(members), view.base_rates(pool)
+        bets.share, bets.pool_share = view.shares(members), view.shares(pool)
+        bets.active = view.activity(members, self.settings.activity_bin_ms)
+        bets.pool_active = view.activity(pool, self.settings.activity_bin_ms)
+        rows = view.rows[list(pool)].tolist()
+        if 2 * len(set(rows) & set(bets.pool)) < len(rows):
+            bets.visits, bets.visits_expected, bets.stale = {}, [0.0] * TOUCH_KINDS, True
+        bets.pool = rows
 
     # -- what an alert shows -----------------------------------------------------------------------------------
 
@@ -468,8 +487,9 @@ class Coordination:
     def arrays(self) -> dict[str, NDArray[Any] | bytes]:
         """The whole state, for a snapshot: arrays and MessagePack bytes."""
         state = _State(
-            SNAPSHOT_VERSION, self.groups(), self._due, self._totals, self._blocks, self._walked, self._created,
-            self._hypotheses, self._discoveries, self._ticks, self._coarse_ms, self._proposed_tick, self._proposed_end,
+            SNAPSHOT_VERSION, self.groups(), self._due, self._totals, self._blocks, self._walked, self._first_ms,
+            self._created, self._hypotheses, self._discoveries, self._ticks, self._coarse_ms,
+            self._proposed_tick, self._proposed_end,
             self._squares, self._expected,
             self._hits,
         )  # fmt: skip
@@ -503,6 +523,7 @@ class Coordination:
         self._groups = {group.number: group for group in state.groups}
         self._due, self._totals, self._blocks = state.due, state.totals, state.blocks
         self._walked, self._created, self._ticks = state.walked, state.created, state.ticks
+        self._first_ms = state.first_ms
         self._hypotheses, self._discoveries = state.hypotheses, state.discoveries
         self._coarse_ms = state.coarse_ms
         self._proposed_tick, self._proposed_end = state.proposed_tick, state.proposed_end
@@ -518,6 +539,7 @@ class _State(msgspec.Struct, array_like=True):
     totals: dict[int, int]
     blocks: dict[int, int]
     walked: int
+    first_ms: int
     created: int
     hypotheses: int
     discoveries: int

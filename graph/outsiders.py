@@ -1,0 +1,113 @@
+"""Whom a group is compared with: outsiders like its members, who are no candidates themselves."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graph.touches import CoordinationSettings
+from graph.view import NO_BLOCK, View
+
+IntArray = NDArray[np.int64]
+
+
+class Comparison(NamedTuple):
+    """Whom a group is compared with: ranks of comparable outsiders, and of a random group among them, ascending."""
+
+    pool: list[int]
+    shadow: list[int]
+
+
+class Outsiders:
+    """Who is comparable to a group without being a candidate for it, in a fixed pseudo-random order of names.
+
+    Candidates are the other cores of the group's own community of soft edges: a campaign found in parts must not be
+    explained away by the rest of it.
+    """
+
+    def __init__(
+        self,
+        view: View,
+        block: IntArray,
+        community: IntArray,
+        found: Sequence[IntArray],
+        seed: int,
+        languages: Callable[[int], str] | None,
+    ) -> None:
+        self.view = view
+        self.languages = languages
+        self.activity = view.counts.sum(axis=1).tolist()
+        self.community = community.tolist()
+        self.in_core = [False] * len(view.rows)
+        for members in found:
+            for rank in members.tolist():
+                self.in_core[rank] = True
+        self.shuffled = np.random.default_rng(seed).permutation(len(view.rows)).tolist()
+        self.block = block.tolist()
+        self.by_block: dict[int, list[int]] = {}
+        for rank in self.shuffled:
+            self.by_block.setdefault(self.block[rank], []).append(rank)
+
+    def compare(self, ranks: Sequence[int], settings: CoordinationSettings) -> Comparison:
+        """Whom the group of `ranks` is compared with.
+
+        The shadow is, for each member, the account of the pool nearest in activity that is not taken yet.
+        """
+        pool = self._pool(ranks, settings)
+        return Comparison(pool, self._shadow(ranks, pool))
+
+    def _pool(self, members: Sequence[int], settings: CoordinationSettings) -> list[int]:
+        """Ranks of outsiders: `pool_size`, and as many as the group has.
+
+        Of its coarse community where that has half of `pool_size`, members of other cores in the same community of
+        soft edges last; others would dilute its taste. Else filled with speakers of its language, then with anybody.
+        """
+        inside = set(members)
+        size = settings.pool_size + len(members)
+        chosen: dict[int, None] = {}
+        block = self._main_block(members)
+        home = [r for r in self.by_block[block] if r not in inside] if block != NO_BLOCK else []
+        own = self.community[members[0]]
+        far = [r for r in home if not (self.in_core[r] and self.community[r] == own)]
+        for source in (far, home, self._speakers, self.shuffled):
+            for rank in source(members) if callable(source) else source:
+                if len(chosen) >= size:
+                    break
+                if rank not in inside:
+                    chosen[rank] = None
+            if len(chosen) >= settings.pool_size / 2:
+                break
+        return sorted(chosen)
+
+    def _main_block(self, members: Sequence[int]) -> int:
+        blocks = [self.block[r] for r in members]
+        main = max(sorted(set(blocks)), key=blocks.count)
+        return main if 2 * blocks.count(main) > len(blocks) else NO_BLOCK
+
+    def _speakers(self, members: Sequence[int]) -> list[int]:
+        if self.languages is None:
+            return []
+        spoken = [self.languages(int(self.view.rows[r])) for r in members]
+        main = max(sorted(set(spoken)), key=spoken.count)
+        if not main:
+            return []
+        return [r for r in self.shuffled if self.languages(int(self.view.rows[r])) == main]
+
+    def _shadow(self, members: Sequence[int], pool: Sequence[int]) -> list[int]:
+        free = sorted(pool, key=lambda r: (self.activity[r], r))
+        levels = [self.activity[r] for r in free]
+        chosen: list[int] = []
+        for member in members:
+            if not free:
+                break
+            level = self.activity[member]
+            place = min(bisect.bisect_left(levels, level), len(free) - 1)
+            if place and levels[place] - level > level - levels[place - 1]:
+                place -= 1
+            chosen.append(free.pop(place))
+            levels.pop(place)
+        return sorted(chosen)

@@ -1,0 +1,145 @@
+"""The window in name order, and the soft edges in it: what groups are proposed from and compared by.
+
+Everything is computed on ranks (positions in name order), so rows and the order of arrival change nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graph.edges import (
+    Expectation,
+    Meetings,
+    SoftEdges,
+    expectation,
+    meetings,
+    residuals,
+    soft_edges,
+    sum_pairs,
+)
+from graph.touches import TOUCH_KINDS, CoordinationSettings, TraceKind
+from graph.window import TouchWindow
+
+NO_BLOCK: Final = 0
+"""The coarse community of accounts that belong to none."""
+
+DIRECT_WEIGHT: Final = 0.5
+"""Weight of one account acting upon another, against 1 for meeting on a rare object: people talk to those they know."""
+
+IntArray = NDArray[np.int64]
+
+
+class View:
+    """A window in name order.
+
+    Args:
+        rows: row of each rank, shape (accounts,).
+        names: name of each rank.
+        at, rank, slot, kind: the touches in event order, shape (n,).
+        met: meetings; pairs: the same added up per pair and kind.
+        span_ms: how much time the window covers.
+    """
+
+    def __init__(
+        self,
+        rows: IntArray,
+        names: list[str],
+        at: IntArray,
+        rank: IntArray,
+        slot: IntArray,
+        kind: IntArray,
+        met: Meetings,
+        span_ms: int,
+    ) -> None:
+        self.rows, self.names = rows, names
+        self.at, self.rank, self.slot, self.kind = at, rank, slot, kind
+        self.met, self.pairs = met, sum_pairs(met, len(rows))
+        self.span_ms = span_ms
+        accounts = len(rows)
+        counts = np.bincount(rank * TOUCH_KINDS + kind, minlength=accounts * TOUCH_KINDS)
+        self.counts: IntArray = counts.reshape(accounts, TOUCH_KINDS)
+        self.rank_of = {row: rank for rank, row in enumerate(rows.tolist())}
+        self._order = np.argsort(rank, kind="stable")
+        self._start = np.r_[0, np.cumsum(np.bincount(rank, minlength=accounts))]
+
+    def ranks(self, rows: Sequence[int]) -> list[int]:
+        """Ranks of those of `rows` that are in the view, ascending."""
+        return sorted(self.rank_of[row] for row in rows if row in self.rank_of)
+
+    def touches_of(self, ranks: Sequence[int]) -> IntArray:
+        """Places of the touches of `ranks`, account by account."""
+        parts = [self._order[self._start[r] : self._start[r + 1]] for r in ranks]
+        return np.concatenate(parts) if parts else np.zeros(0, np.int64)
+
+    def base_rates(self, ranks: Sequence[int]) -> list[float]:
+        """Touches per ms of `ranks` together, by kind, shape (TOUCH_KINDS,)."""
+        return [float(v) for v in self.counts[list(ranks)].sum(axis=0) / self.span_ms]
+
+    def shares(self, ranks: Sequence[int]) -> dict[int, float]:
+        """Row -> its share of the touches that `ranks` made."""
+        touches = self.counts[list(ranks)].sum(axis=1)
+        return dict(zip(self.rows[list(ranks)].tolist(), (touches / touches.sum()).tolist(), strict=True))
+
+    def activity(self, ranks: Sequence[int], bin_ms: int) -> dict[int, int]:
+        """Touches that `ranks` made together by activity cell (see `graph.bets.activity_cell`)."""
+        mine = self.touches_of(ranks)
+        cells, counts = np.unique(self.at[mine] // bin_ms * TOUCH_KINDS + self.kind[mine], return_counts=True)
+        return dict(zip(cells.tolist(), counts.tolist(), strict=True))
+
+
+class Residuals(NamedTuple):
+    """Soft edges of a view and the expectation they exceed."""
+
+    edges: SoftEdges
+    model: Expectation
+
+
+def look(window: TouchWindow, now_ms: int, names: Callable[[int], str], settings: CoordinationSettings) -> View | None:
+    """The window in name order with its meetings; None where fewer than three accounts touched anything."""
+    at, row, slot = window.view()
+    alive = row >= 0
+    at, row, slot = at[alive], row[alive], slot[alive]
+    active, inverse = np.unique(row, return_inverse=True)
+    if len(active) < 3:
+        return None
+    named = [names(int(r)) for r in active]
+    by_name = sorted(range(len(active)), key=named.__getitem__)
+    rank_of = np.empty(len(active), np.int64)
+    rank_of[by_name] = np.arange(len(active))
+    rank = rank_of[inverse]
+    rows = active[by_name].astype(np.int64)
+    objects: IntArray = slot.astype(np.int64)
+    kind = window.kind[objects].astype(np.int64)
+    met = meetings(at, rank, objects, window.kind.astype(np.int64), now_ms, settings)
+    met = _with_direct(met, window, rows, now_ms, settings)
+    span = max(now_ms - int(at[0]), settings.activity_bin_ms)
+    ordered = [named[i] for i in by_name]
+    return View(rows, ordered, at, rank, objects, kind, met, span)
+
+
+def exceed(view: View, blocks: Mapping[int, int], settings: CoordinationSettings) -> Residuals:
+    """Soft edges against activity, popularity and the coarse communities of `blocks` (row -> community, from 1)."""
+    block = np.array([blocks.get(r, NO_BLOCK) for r in view.rows.tolist()], np.int64)
+    model = expectation(view.met, block)
+    z, _ = residuals(view.pairs, model)
+    return Residuals(soft_edges(view.pairs, z, len(view.rows), settings.top_edges), model)
+
+
+def _with_direct(
+    met: Meetings, window: TouchWindow, rows: IntArray, now_ms: int, settings: CoordinationSettings
+) -> Meetings:
+    """The meetings, and direct interactions between accounts that are both in the window."""
+    if not window.direct:
+        return met
+    direct = np.array(window.direct, np.int64)
+    order = np.argsort(rows)
+    ends = [order[np.minimum(np.searchsorted(rows, column, sorter=order), len(rows) - 1)] for column in direct.T[1:]]
+    known = (rows[ends[0]] == direct[:, 1]) & (rows[ends[1]] == direct[:, 2])
+    a, b = np.minimum(*ends)[known], np.maximum(*ends)[known]
+    weight = DIRECT_WEIGHT * np.exp2(-(now_ms - direct[known, 0]) / settings.half_life_ms)
+    kind = np.full(len(a), int(TraceKind.INTERACTION), np.int64)
+    return Meetings(np.r_[met.a, a], np.r_[met.b, b], np.r_[met.kind, kind], np.r_[met.weight, weight])
