@@ -131,13 +131,13 @@ def write_recording(raw: RawEvents, path: Path) -> None:
             file.write(json.dumps({**event, "lang": raw.langs[i] or None}) + "\n")
 
 
-def calibrates(left_out: Collection[str] = ()) -> Callable[[str], bool]:
-    """Which people of the labelled stream calibrate: all that do not train, but for those `left_out`.
+def calibrates(truth: Mapping[str, Mapping[str, Any]], left_out: Collection[str] = ()) -> Callable[[str], bool]:
+    """Which accounts of the labelled stream calibrate: its people that do not train, but for those `left_out`.
 
     The demo shows nobody of that stream, so those it might have shown calibrate too: the rate of 1% needs them.
     """
-    hidden = frozenset(left_out)
-    return lambda name: name not in hidden and role_of(POPULATION, name) != "train"
+    people = {name for name, record in truth.items() if record["label"] == 0 and role_of(POPULATION, name) != "train"}
+    return people.difference(left_out).__contains__
 
 
 PRELIMINARY: Final = 200

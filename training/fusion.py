@@ -11,7 +11,7 @@ import pandas as pd
 from detector.account import model as account_files
 from detector.text import cheap, minilm
 from detector.thresholds import NAME, Thresholds
-from training.accounts import chat_people
+from training.accounts import chat_people, read_truth
 from training.calibration import calibrate, calibrates, preliminary, write_recording
 from training.cards import rows as table
 from training.learning import POPULATION, known_texts
@@ -38,7 +38,7 @@ def shipped_thresholds(
     """Calibrate the models in `models` on the shipped calibration people and write the bundle into `out`.
 
     Args:
-        data: folder with `streams/contest-dev.jsonl.gz`.
+        data: folder with `streams/contest-dev.*`.
         models: with text, account, and perhaps expert; their thresholds, if any, are not used.
         out: where the bundle is written.
         work: folder for intermediate files.
@@ -51,8 +51,10 @@ def shipped_thresholds(
     preliminary().save(bundle)
     chat = work / "chat.jsonl"
     write_recording(chat_people("calibrate", known_texts(table)), chat)
+    streams = data / "streams"
+    truth = read_truth(streams / "contest-dev.truth.jsonl")
     recordings = {
-        POPULATION: (data / "streams" / "contest-dev.jsonl.gz", calibrates(left_out)),
+        POPULATION: (streams / "contest-dev.jsonl.gz", calibrates(truth, left_out)),
         "chat": (chat, lambda name: True),
     }
     made = calibrate(bundle, out, recordings, work, {"people": CARD})
