@@ -23,7 +23,7 @@ from graph.identity import first_meeting, group_id, match
 from graph.outsiders import Outsiders
 from graph.proposals import Proposal, coarse, propose
 from graph.touches import HOUR_MS, TOUCH_KINDS, CoordinationSettings, Touch
-from graph.view import View, exceed, look
+from graph.view import View, look
 from graph.window import TouchWindow
 
 COARSE_MS: Final = 6 * HOUR_MS
@@ -391,9 +391,7 @@ class Coordination:
         if learn_anew:
             self._blocks = coarse(view, self.settings, self.seed)
             self._coarse_ms = now_ms
-        proposals, outsiders = propose(
-            view, exceed(view, self._blocks, self.settings), self.settings, self.seed, languages
-        )
+        proposals, outsiders = propose(view, self._blocks, self.settings, self.seed, languages)
         new, merged = self._adopt(now_ms, view, proposals, outsiders)
         if learn_anew:
             for group in self.groups():

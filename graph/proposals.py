@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from graph.communities import cores, leiden, merge_small
 from graph.edges import MIN_BLOCK
+from graph.identity import CONTINUE_JACCARD
 from graph.outsiders import Outsiders
-from graph.touches import CoordinationSettings
+from graph.touches import CoordinationSettings, TraceKind
 from graph.view import Residuals, View, exceed
 
 COARSE_RESOLUTION: Final = 1.0
@@ -19,6 +20,15 @@ COARSE_RESOLUTION: Final = 1.0
 
 MIN_OBJECTS: Final = 2
 """Objects on which a proposed group's members meet, at least."""
+
+PUBLISHED: Final = frozenset(
+    {
+        int(kind)
+        for kind in TraceKind
+        if kind not in (TraceKind.REPOST, TraceKind.FAST_REPOST, TraceKind.INTERACTION, TraceKind.DOMAIN)
+    }
+)
+"""Kinds of trace that an account chose to publish; domains only repeat links."""
 
 IntArray = NDArray[np.int64]
 
@@ -43,17 +53,36 @@ def coarse(view: View, settings: CoordinationSettings, seed: int) -> dict[int, i
 
 def propose(
     view: View,
-    found: Residuals,
+    blocks: Mapping[int, int],
     settings: CoordinationSettings,
     seed: int,
     languages: Callable[[int], str] | None = None,
 ) -> tuple[list[Proposal], Outsiders]:
-    """Dense cores of the communities of soft edges, strongest first, at most `max_groups`, and whom to compare with."""
+    """Dense cores of the communities of soft edges, strongest first, at most `max_groups`, and whom to compare with.
+
+    Proposed twice: from everything that accounts did, and from what they published alone. Timelines serve a community
+    the same posts to like and repost; an operator's errands show in links, tags, replies and words.
+    """
+    found = exceed(view, blocks, settings)
     community = leiden(found.edges, len(view.rows), settings.resolution, seed)
-    groups = _supported(view, cores(found.edges, community, found.model, settings.min_size, settings.max_size))
-    groups = groups[: settings.max_groups]
+    groups = _cores(view, found, community, settings)
+    wrote = exceed(view, blocks, settings, PUBLISHED)
+    known = [set(members.tolist()) for _, members in groups]
+    for strength, members in _cores(
+        view, wrote, leiden(wrote.edges, len(view.rows), settings.resolution, seed), settings
+    ):
+        mine = set(members.tolist())
+        if all(len(mine & other) < CONTINUE_JACCARD * len(mine | other) for other in known):
+            groups.append((strength, members))
+    groups = sorted(groups, key=lambda group: (-group[0], group[1].tolist()))[: settings.max_groups]
     proposals = [Proposal(tuple(view.rows[members].tolist()), strength) for strength, members in groups]
     return proposals, Outsiders(view, found.model.block, community, [m for _, m in groups], seed, languages)
+
+
+def _cores(
+    view: View, found: Residuals, community: IntArray, settings: CoordinationSettings
+) -> list[tuple[int, IntArray]]:
+    return _supported(view, cores(found.edges, community, found.model, settings.min_size, settings.max_size))
 
 
 def _supported(view: View, found: list[tuple[int, IntArray]]) -> list[tuple[int, IntArray]]:

@@ -5,7 +5,7 @@ Everything is computed on ranks (positions in name order), so rows and the order
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -121,12 +121,26 @@ def look(window: TouchWindow, now_ms: int, names: Callable[[int], str], settings
     return View(rows, ordered, at, rank, objects, kind, met, span)
 
 
-def exceed(view: View, blocks: Mapping[int, int], settings: CoordinationSettings) -> Residuals:
-    """Soft edges against activity, popularity and the coarse communities of `blocks` (row -> community, from 1)."""
+def exceed(
+    view: View, blocks: Mapping[int, int], settings: CoordinationSettings, kinds: Collection[int] | None = None
+) -> Residuals:
+    """Soft edges against activity, popularity and the coarse communities of `blocks` (row -> community, from 1).
+
+    Args:
+        kinds: of meetings that count; all where None.
+    """
     block = np.array([blocks.get(r, NO_BLOCK) for r in view.rows.tolist()], np.int64)
-    model = expectation(view.met, block)
-    z, _ = residuals(view.pairs, model)
-    return Residuals(soft_edges(view.pairs, z, len(view.rows), settings.top_edges), model)
+    met, pairs = view.met, view.pairs
+    if kinds is not None:
+        met, pairs = _of_kinds(met, kinds), _of_kinds(pairs, kinds)
+    model = expectation(met, block)
+    z, _ = residuals(pairs, model)
+    return Residuals(soft_edges(pairs, z, len(view.rows), settings.top_edges), model)
+
+
+def _of_kinds(met: Meetings, kinds: Collection[int]) -> Meetings:
+    mine = np.isin(met.kind, list(kinds))
+    return Meetings(met.a[mine], met.b[mine], met.kind[mine], met.weight[mine])
 
 
 def _with_direct(
