@@ -32,6 +32,9 @@ def e_value(log_e: float) -> float:
 class Groups:
     """Coordination, the accepted groups of its last tick, and who belongs to which.
 
+    A group is named in `of_row` once its own e-value reaches 1 / target_fdr (Ville's inequality: a group that does not
+    act together gets there with probability target_fdr at most); it is `accepted`, and alerted, by e-LOND over all.
+
     Args:
         settings: of the run.
     """
@@ -80,9 +83,13 @@ class Groups:
         return log_bar(max(group.hypothesis, 1), self._accepted_so_far, self._settings.target_fdr)
 
     def _read(self) -> None:
-        self.accepted = [group for group in self.coordination.groups() if group.accepted]
+        groups = self.coordination.groups()
+        self.accepted = [group for group in groups if group.accepted]
+        # Named in --scores by a test of its own; an alert needs acceptance among all groups tested.
+        alone = -math.log(self._settings.target_fdr)
+        named = [group for group in groups if group.accepted or group.log_e >= alone]
         self.of_row = {}
-        for group in sorted(self.accepted, key=lambda group: (group.log_e, -group.number)):
+        for group in sorted(named, key=lambda group: (group.accepted, group.log_e, -group.number)):
             for row in group.members:
                 self.of_row[row] = group
 
