@@ -1,0 +1,133 @@
+"""The account model learns a planted difference, weighs groups as said, and is calibrated out of fold."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from detector.account.features import BEHAVIOUR_DIM, BEHAVIOUR_NAMES, PAIRS, TEXT_DIM, TEXT_NAMES, AccountFeatures
+from training.account import (
+    STREAM,
+    Learning,
+    calibrated,
+    fit_behaviour,
+    fit_linear,
+    fit_text,
+    fold_of,
+    group_weight,
+    learned_behaviour,
+    masked_text_inputs,
+    out_of_fold,
+    row_weights,
+    text_logit,
+    together,
+)
+from training.boosting import BoostSettings
+from training.scoring import auroc
+
+QUICK = BoostSettings(trees=8, depth=2, rate=0.3, ridge=5.0, features=0.5, rows=1.0)
+
+
+def learning(group: str, accounts: int, seed: int, authored: bool = True) -> Learning:
+    """Accounts, every other a machine, seen after 1, 5 and 20 posts; a machine's post evidence is a nat higher."""
+    rng = np.random.default_rng(seed)
+    account = np.repeat(np.arange(accounts), 3)
+    posts = np.tile([1, 5, 20], accounts)
+    label = account % 2
+    n = len(account)
+    text = rng.normal(size=(n, TEXT_DIM)).astype(np.float32)
+    text[:, TEXT_NAMES.index("llr_mean")] += 2.0 * label
+    behaviour = rng.normal(size=(n, BEHAVIOUR_DIM)).astype(np.float32)
+    behaviour[:, BEHAVIOUR_NAMES.index("gap_log_sd")] -= 2.0 * label
+    count = posts.astype(np.float32)
+    features = AccountFeatures(
+        text=text,
+        behaviour=behaviour,
+        weight=count,
+        expert=np.zeros(n, np.float32),
+        events=count,
+        written=count,
+        posts=posts.astype(np.uint32),
+        language=np.zeros(n, np.uint16),
+        abstain=np.zeros(n, np.uint8),
+    )
+    return Learning(
+        features=features,
+        label=label,
+        account=account,
+        group=np.full(n, group),
+        cluster=np.full(n, group),
+        authored=np.full(n, authored),
+        posts=posts,
+        name=[f"{group}/{i}" for i in range(accounts)],
+    )
+
+
+def test_groups_weigh_as_said_and_classes_alike_at_every_age() -> None:
+    rows = together([learning(f"{STREAM}/s", 10, 0), learning("people/x", 60, 1)])
+    weight = row_weights(rows)
+    for posts in (1, 5, 20):
+        at = rows.posts == posts
+        assert weight[at & (rows.label == 1)].sum() == pytest.approx(weight[at & (rows.label == 0)].sum(), rel=0.01)
+    real = rows.timed
+    expected = group_weight(f"{STREAM}/s") / group_weight("people/x")
+    assert weight[real].sum() / weight[~real].sum() == pytest.approx(expected, rel=0.01)
+
+
+def test_a_planted_difference_is_found_in_accounts_not_seen() -> None:
+    train, test = learning("a", 80, 0), learning("a", 80, 5)
+    logit = text_logit(fit_text(train, QUICK), test)
+    old = test.posts == 20
+    assert auroc(test.label[old], logit[old]) > 0.85
+    young = test.posts == 1
+    assert np.abs(logit[young]).mean() < np.abs(logit[old]).mean()
+
+
+def test_spreads_of_bags_without_an_author_are_masked() -> None:
+    _, counts = masked_text_inputs(learning("a", 4, 0, authored=False))
+    assert not counts[:, PAIRS].any()
+    _, counts = masked_text_inputs(learning("a", 4, 0))
+    assert counts[:, PAIRS].any()
+
+
+def test_an_account_and_a_cluster_lie_in_one_fold() -> None:
+    rows = together([learning(f"{STREAM}/s", 20, 0), learning("b", 20, 1)])
+    fold = fold_of(rows)
+    for account in range(40):
+        assert len(set(fold[rows.account == account])) == 1
+    assert len(set(fold[rows.cluster == "b"])) == 1
+    assert len(set(fold[rows.timed])) > 1
+
+
+def test_evidence_that_does_not_hold_out_of_fold_is_calibrated_away() -> None:
+    rows = learning(f"{STREAM}/s", 60, 0)
+    head = fit_text(rows, QUICK)
+    noise = np.random.default_rng(0).normal(size=len(rows)) * 3
+    assert calibrated(head, noise, rows)[0].mix[1] < 0.2
+    honest = out_of_fold(rows, lambda part: fit_text(part, QUICK))
+    kept, llr = calibrated(head, honest, rows)
+    assert 0.2 < kept.mix[1] <= 1.0
+    assert auroc(rows.label, llr) > 0.7
+
+
+def test_behaviour_beside_text_says_less_than_alone_where_both_say_the_same() -> None:
+    rows = learning(f"{STREAM}/s", 200, 0)
+    knows = np.where(rows.label == 1, 3.0, -3.0)
+    alone, beside = fit_behaviour(rows, None), fit_behaviour(rows, knows)
+    assert np.abs(beside.weight).max() < np.abs(alone.weight).max() / 2
+
+
+def test_artefacts_of_the_contest_are_not_learned() -> None:
+    learned = {BEHAVIOUR_NAMES[i] for i in learned_behaviour(learning(f"{STREAM}/s", 20, 0))}
+    assert "gap_log_sd" in learned
+    assert not learned & {"linked_share", "hour_entropy", "quiet_hours"}
+
+
+def test_the_linear_fit_is_at_its_minimum() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(300, 3))
+    y = (rng.random(300) < 1 / (1 + np.exp(-x[:, 0]))).astype(np.int64)
+    theta = fit_linear(x, y, np.ones(300), 2.0)
+    p = 1 / (1 + np.exp(-(x @ theta[:-1] + theta[-1])))
+    slope = np.append(x.T @ (p - y) + 2.0 * theta[:-1], (p - y).sum())
+    assert np.abs(slope).max() < 0.05
