@@ -57,7 +57,9 @@ class Assess:
         self.tick_ms = NOT_BEGUN
         self._closed = False
         self._log_models: dict[str, str] | None = None
-        self.ordering = Ordering(partitions, settings.tick_ms, settings.allowed_lateness_s * 1000)
+        self.ordering = Ordering(
+            partitions, settings.tick_ms, settings.allowed_lateness_s * 1000, settings.campaign_tick_ms
+        )
         self._accounts = Accounts()
         self._evidence = Evidence(settings, models, self._accounts)
         self._texts = Texts()

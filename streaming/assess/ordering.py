@@ -7,6 +7,7 @@ earlier can come any more, and the bucket is sorted.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -69,11 +70,16 @@ class Ordering:
         partitions: how many `posts` has.
         tick_ms: length of a tick.
         allowed_lateness_ms: of every partition's watermark.
+        campaign_tick_ms: multiples of it are ticks too; need not be a multiple of `tick_ms`.
     """
 
-    def __init__(self, partitions: int, tick_ms: int, allowed_lateness_ms: int) -> None:
+    def __init__(
+        self, partitions: int, tick_ms: int, allowed_lateness_ms: int, campaign_tick_ms: int | None = None
+    ) -> None:
         self.counts = Counts()
         self._tick_ms = tick_ms
+        self._campaign_tick_ms = campaign_tick_ms or tick_ms
+        self._width_ms = math.gcd(self._tick_ms, self._campaign_tick_ms)
         self._lateness_ms = allowed_lateness_ms
         self._partitions = [_Partition(Watermark(allowed_lateness_ms)) for _ in range(partitions)]
         self._waiting: dict[int, list[Observation]] = {}
@@ -118,7 +124,7 @@ class Ordering:
             counts.holes += 1
             counts.hole_records += batch.start - expected
         partition.next_offset = batch.end
-        see, tick_ms, waiting = partition.watermark.see, self._tick_ms, self._waiting
+        see, width_ms, waiting = partition.watermark.see, self._width_ms, self._waiting
         for seen in batch.observations:
             if seen.offset < expected:
                 continue
@@ -127,10 +133,10 @@ class Ordering:
             elif partition.ended or see(seen.at, seen.stamp):
                 counts.late += 1
             else:
-                tick = seen.at // tick_ms
-                bucket = waiting.get(tick)
+                place = seen.at // width_ms
+                bucket = waiting.get(place)
                 if bucket is None:
-                    waiting[tick] = [seen]
+                    waiting[place] = [seen]
                 else:
                     bucket.append(seen)
 
@@ -140,8 +146,8 @@ class Ordering:
             self.counts.gaps += 1
             return
         time = partition.time
-        tick = time // self._tick_ms if time > NO_TIME else NO_TIME
-        self._decisions.setdefault(tick, []).append(entry.body)
+        place = time // self._width_ms if time > NO_TIME else NO_TIME
+        self._decisions.setdefault(place, []).append(entry.body)
 
     @property
     def low(self) -> int:
@@ -151,32 +157,37 @@ class Ordering:
     def next_tick(self) -> int | None:
         """The first tick that has events or decisions, if it may run; else None."""
         low = self.low
-        if low == NO_TIME:
+        places = self._places()
+        if low == NO_TIME or not places:
             return None
-        ticks = [*self._waiting, *(tick for tick in self._decisions if tick > NO_TIME)]
-        first = (min(ticks) + 1) * self._tick_ms if ticks else NO_END
-        return first if first <= low and ticks else None
+        end = (min(places) + 1) * self._width_ms
+        first = min(_multiple(end, self._tick_ms), _multiple(end, self._campaign_tick_ms))
+        return first if first <= low else None
 
     def last_tick(self) -> int | None:
-        """The last tick that has events or decisions, complete or not; None where nothing waits."""
-        ticks = [*self._waiting, *(tick for tick in self._decisions if tick > NO_TIME)]
-        return (max(ticks) + 1) * self._tick_ms if ticks else None
+        """The regular tick that covers the last event or decision; None where nothing waits."""
+        places = self._places()
+        return _multiple((max(places) + 1) * self._width_ms, self._tick_ms) if places else None
+
+    def _places(self) -> list[int]:
+        """Buckets that hold something with a time."""
+        return [*self._waiting, *(place for place in self._decisions if place > NO_TIME)]
 
     def take(self, tick_ms: int) -> list[Observation]:
         """The waiting events before `tick_ms`, in order; they wait no longer."""
-        limit = tick_ms // self._tick_ms
-        due = [tick for tick in self._waiting if tick < limit]
+        limit = tick_ms // self._width_ms
+        due = [place for place in self._waiting if place < limit]
         events: list[Observation] = []
-        for tick in due:
-            events += self._waiting.pop(tick)
+        for place in due:
+            events += self._waiting.pop(place)
         events.sort(key=event_order)
         return events
 
     def take_decisions(self, tick_ms: int) -> list[bytes]:
         """The decisions that take effect by `tick_ms`, in an order that does not depend on their partition."""
-        limit = tick_ms // self._tick_ms
-        due = [tick for tick in self._decisions if tick < limit]
-        return sorted(body for tick in due for body in self._decisions.pop(tick))
+        limit = tick_ms // self._width_ms
+        due = [place for place in self._decisions if place < limit]
+        return sorted(body for place in due for body in self._decisions.pop(place))
 
     @property
     def waiting(self) -> int:
@@ -200,12 +211,12 @@ class Ordering:
 
     def state(self) -> dict[str, Any]:
         """For a snapshot; `restore` is the inverse. Waiting events in order, so that equal states are equal bytes."""
-        waiting = [sorted(self._waiting[tick], key=event_order) for tick in sorted(self._waiting)]
+        waiting = [sorted(self._waiting[place], key=event_order) for place in sorted(self._waiting)]
         return {
             "partitions": [[part.next_offset, part.ended, *part.watermark.state()] for part in self._partitions],
             "counts": vars(self.counts).copy(),
             "waiting": msgspec.msgpack.encode([_placeless(seen) for bucket in waiting for seen in bucket]),
-            "decisions": [[tick, sorted(self._decisions[tick])] for tick in sorted(self._decisions)],
+            "decisions": [[place, sorted(self._decisions[place])] for place in sorted(self._decisions)],
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -225,8 +236,13 @@ class Ordering:
         self.counts = Counts(**state["counts"])
         self._waiting = {}
         for seen in msgspec.msgpack.decode(state["waiting"], type=list[Observation]):
-            self._waiting.setdefault(seen.at // self._tick_ms, []).append(seen)
-        self._decisions = {tick: list(bodies) for tick, bodies in state["decisions"]}
+            self._waiting.setdefault(seen.at // self._width_ms, []).append(seen)
+        self._decisions = {place: list(bodies) for place, bodies in state["decisions"]}
+
+
+def _multiple(time_ms: int, of_ms: int) -> int:
+    """The smallest multiple of `of_ms` that is not before `time_ms`."""
+    return -(-time_ms // of_ms) * of_ms
 
 
 def _placeless(seen: Observation) -> Observation:

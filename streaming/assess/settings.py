@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from detector.errors import ConfigError, UsageError
+from detector.errors import UsageError
 from detector.evidence import PARTS, Part
 from streaming.settings import Config
 
@@ -44,7 +44,7 @@ class AssessSettings:
         allowed_lateness_s: seconds an event may come after later ones.
         duplicate_window_s: seconds within which the same account and id are one event.
         tick_s: seconds of event time between decisions about accounts.
-        campaign_tick_s: the same about groups; a multiple of `tick_s`.
+        campaign_tick_s: the same about groups.
         expert_texts_per_s: texts an expert may read per second of event time.
         alert_step_nats: change of evidence that makes a new revision of an alert.
         max_alerts_per_day: account and campaign alerts opened per day of event time; 0 is no limit.
@@ -69,20 +69,12 @@ class AssessSettings:
     text_ttl_days: int = TEXT_TTL_DAYS
     without: frozenset[Part] = frozenset()
 
-    def __post_init__(self) -> None:
-        if self.tick_s < 1 or self.campaign_tick_s % self.tick_s:
-            raise ConfigError(
-                f"campaign_tick_s = {self.campaign_tick_s} is not a multiple of tick_s = {self.tick_s}: groups are "
-                "judged on ticks; choose a multiple"
-            )
-
     @classmethod
     def from_config(cls, config: Config, without: Iterable[str] = ()) -> AssessSettings:
         """The settings in a configuration, with the parts to leave out.
 
         Raises:
             UsageError: a part that does not exist.
-            ConfigError: values that do not fit together.
         """
         parts: set[Part] = set()
         for name in without:

@@ -151,6 +151,22 @@ def test_an_empty_recording_is_one(tmp_path: Path) -> None:
     assert run["summary"][0]["read"] == 0
 
 
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_is_shown_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    source = write_lines(tmp_path / "in.jsonl", [event(), event("bob")])
+    for stream in (Terminal(), io.StringIO()):
+        monkeypatch.setattr(sys, "stderr", stream)
+        assert command(["--input", str(source)]) == 0
+        shown = stream.getvalue()
+        assert ("2 events" in shown and "2 accounts" in shown) if stream.isatty() else shown == ""
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

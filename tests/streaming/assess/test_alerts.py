@@ -15,8 +15,9 @@ from streaming.assess import AssessSettings
 from streaming.assess.alerts import PAGE_BYTES, RECORD_BYTES, alert_record, detail_pages
 from streaming.assess.lifecycle import Alert
 from tests.streaming.assess import harness, societies
+from tests.streaming.assess.fakes import ScriptedCoordination
 from tests.streaming.assess.harness import Played
-from tests.streaming.builders import batch, end
+from tests.streaming.builders import T0, batch, end
 
 ALERT_FIELDS = {
     "v", "id", "kind", "revision", "status", "merged_into", "at", "first_post_at", "last_post_at", "members",
@@ -30,19 +31,22 @@ SCORE_FIELDS = {
 
 
 def run(items: list[dict[str, Any]], settings: AssessSettings = harness.SETTINGS) -> Played:
+    """Play the items; a group of the machines is accepted after two hours."""
     observed = harness.score(items)
-    return harness.play([batch(observed), end(len(observed))], settings)
+    script = [(T0 + 2 * 3_600_000, {"g": [f"m{i}" for i in range(6)]}, dict[str, str]())]
+    coordination = ScriptedCoordination(script)
+    return harness.play([batch(observed), end(len(observed))], settings, coordination=coordination)
 
 
 @pytest.fixture(scope="module")
 def machines() -> Played:
-    return run(societies.campaign(0))
+    return run(societies.campaign(0, people=30))
 
 
 @pytest.fixture(scope="module")
 def fans() -> Played:
     """The same with people who act together."""
-    return run(societies.campaign(0, tilt=-0.5))
+    return run(societies.campaign(0, people=30, tilt=-0.5))
 
 
 def test_alerts_have_the_contract_s_fields(machines: Played) -> None:
@@ -89,7 +93,7 @@ def test_people_who_act_together_are_told_for_information_and_nobody_is_flagged(
     scores = fans.scores()
     assert not any(row["flagged"] or row["campaign"] for row in scores.values())
     assert all(scores[f"m{i}"]["group"] is not None for i in range(6))
-    assert all(scores[f"m{i}"]["llr"]["coordination"] <= 0 for i in range(6))
+    assert all(scores[f"m{i}"]["llr"]["coordination"] < 0 for i in range(6))
 
 
 def test_scores_add_up(machines: Played) -> None:

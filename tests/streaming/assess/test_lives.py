@@ -260,3 +260,12 @@ def test_ticks_are_multiples_and_cover_what_is_before_them() -> None:
     assert [output.tick_ms - T0 for output in played.outputs] == [MINUTE, 2 * MINUTE]
     assert [output.stats.events for output in played.outputs] == [2, 1]
     assert played.assess.ended()
+
+
+def test_campaign_ticks_need_not_be_regular_ones() -> None:
+    settings = AssessSettings(tick_s=60, campaign_tick_s=90)
+    played = run([event(str(i), at=i * 20_000, text=MILD, lang="en") for i in range(12)], settings)
+    ticks = [
+        ((output.tick_ms - T0) // 1000, output.stats.campaign_tick, output.stats.events) for output in played.outputs
+    ]
+    assert ticks == [(60, False, 3), (90, True, 2), (120, False, 1), (180, True, 3), (240, True, 3)]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detector.errors import ConfigError, UsageError
+from detector.errors import UsageError
 from detector.thresholds import Thresholds
 from graph.touches import TraceKind
 from streaming.assess.accounts import NEVER, Accounts
@@ -34,8 +34,6 @@ def test_settings_come_from_the_configuration() -> None:
     assert settings.without == frozenset({"text", "graph"})
     with pytest.raises(UsageError, match="luck"):
         AssessSettings.from_config(Config(), ["luck"])
-    with pytest.raises(ConfigError, match="multiple"):
-        AssessSettings(tick_s=60, campaign_tick_s=90)
 
 
 @pytest.mark.parametrize(
