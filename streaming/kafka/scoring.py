@@ -162,9 +162,10 @@ class ScoreStage:
         self._metrics.partitions(len(self._clocks))
 
     def _found_closed(self, place: TopicPartition, offset: int) -> None:
+        """A partition has its end mark. Records after it are written all the same, and late, until all have theirs."""
         ends = self._source.ends([place])
         end = offset if ends is None else ends[place]
-        if self._exit_s is None or end > offset:
+        if self._exit_s is None or (end > offset and self._all_ended()):
             raise LogError(
                 f"the log of {place.topic}-{place.partition} is closed at offset {offset} and takes no more records "
                 f"(the topic ends at {end}): it was processed with --exit-when-idle; go on under another "
@@ -176,7 +177,7 @@ class ScoreStage:
 
     def _score(self, taken: Taken) -> None:
         place, now_ms = taken.place, self._wall_ms()
-        if place not in self._acknowledged or self._writer.failed or place in self._ended:
+        if place not in self._acknowledged or self._writer.failed:
             return
         started = self._clock()
         origin = f"{place.topic}-{place.partition}@"
@@ -280,6 +281,9 @@ class ScoreStage:
             return False
         if ours and not self._patient:
             return True
+        return self._all_ended()
+
+    def _all_ended(self) -> bool:
         try:
             self._tail.refresh(deep=range(self._partitions))
         except BrokerError:

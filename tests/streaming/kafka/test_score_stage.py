@@ -232,6 +232,16 @@ def test_where_all_are_silent_no_mark_is_written_after_the_last(deployment: Depl
     assert [mark.partition for mark in marks] == [1]
 
 
+def test_what_comes_after_an_end_mark_is_in_the_log_where_it_counts_as_late(deployment: Deployment, begin: Any) -> None:
+    deployment.create(deployment.topics.posts, 2)
+    bench = begin(exit_s=2.0)
+    bench.turn_until(lambda: bench.stage._ended != set())
+    deployment.write(stream(10), partitions=2, keyed=False)
+    bench.turn_until(lambda: bench.covered(0) == 5 and bench.covered(1) == 5)
+    ended = {each.partition for each in bench.entries() if isinstance(each, End)}
+    assert ended
+
+
 def test_a_worker_goes_on_from_the_watermark_its_predecessor_left(deployment: Deployment, begin: Any) -> None:
     deployment.create(deployment.topics.posts, 1)
     deployment.write(stream(10), partitions=1)
