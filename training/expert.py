@@ -25,7 +25,7 @@ from training.text import Say, calibrate, cluster_folds, quiet, sample
 CAP: Final = 250
 """Rows of one source and class: the encoder reads some hundred and seventy texts a second and core."""
 
-STRENGTH: Final = 1e-3
+STRENGTH: Final = 3e-3
 """scikit-learn's C of the head: with a thousand inputs that overlap, weak evidence from each."""
 
 BATCH: Final = 32
@@ -80,8 +80,11 @@ def embed_cached(texts: Sequence[str], cache: Path, say: Say = quiet) -> NDArray
 
 
 def fit_head(inputs: NDArray[np.float32], label: NDArray[np.int64], weight: Floats) -> Head:
-    """L2-regularised logistic regression on standardised, clipped inputs. Lengths and case stay unused, as in cheap."""
-    used = np.concatenate([np.ones(len(LAYERS) * DIM, dtype=bool), FOR_TEXT, [True]])
+    """L2-regularised logistic regression on standardised, clipped embeddings and style; lengths and case unused.
+
+    The cheap evidence gets no weight here, for it would get too little: it is cross-fitted, the embeddings are not.
+    """
+    used = np.concatenate([np.ones(len(LAYERS) * DIM, dtype=bool), FOR_TEXT, [False]])
     mean = np.average(inputs.astype(np.float64), axis=0, weights=weight)
     spread = np.sqrt(np.average((inputs - mean) ** 2, axis=0, weights=weight)) + 1e-3
     z = (np.clip((inputs - mean) / spread, -INPUT_LIMIT, INPUT_LIMIT) * used).astype(np.float32)
@@ -96,11 +99,31 @@ def expert_inputs(table: pd.DataFrame, embedding: NDArray[np.float32]) -> NDArra
     return np.concatenate([embedding, style, cheap], axis=1)
 
 
+def stack(head: Head, out: Floats, cheap: Floats, label: NDArray[np.int64], weight: Floats) -> tuple[Head, Floats]:
+    """The head with the cheap evidence in it, and the scores of the two together.
+
+    Args:
+        head: trained on everything, without the cheap evidence.
+        out: (n,) scores of heads that had not seen the row's cluster.
+        cheap: (n,) cheap LLR in nats from models that had not seen it.
+        label, weight: (n,).
+
+    The two weights are fitted on scores that are both of unseen sources, and so are what each is worth there (stacked
+    generalisation, Wolpert 1992).
+    """
+    both = np.stack([out, cheap], axis=1)
+    model = LogisticRegression(C=10.0).fit(both, label, sample_weight=weight)
+    own, other = (max(float(x), 0.0) for x in model.coef_[0])
+    mean, spread, weights = head.mean.copy(), head.spread.copy(), head.weights * own
+    mean[-1], spread[-1], weights[-1] = 0.0, 1.0, other
+    bias = head.bias * own + float(model.intercept_[0])
+    return Head(weights, mean, spread, bias), both @ np.array([own, other]) + float(model.intercept_[0])
+
+
 def train_expert(crossed: pd.DataFrame, cache: Path, *, cap: int = CAP, say: Say = quiet) -> TrainedExpert:
     """Train the head on a part of a cross-fitted table (`training.text.crossfit_table`).
 
-    The cheap evidence that the head sees is cross-fitted, so it learns what that is worth on unseen sources; its own
-    calibration, too, is on sources left out of the head.
+    Head, stacking and calibration all rest on sources left out: what is fitted says what the evidence is worth there.
     """
     table = sample(crossed, cap)
     inputs = expert_inputs(table, embed_cached(table["text"].tolist(), cache, say))
@@ -112,9 +135,10 @@ def train_expert(crossed: pd.DataFrame, cache: Path, *, cap: int = CAP, say: Say
         head = fit_head(inputs[~left_out], label[~left_out], balance(table[~left_out]))
         total[left_out] += head.score(inputs[left_out])
         count[left_out] += 1
-    out = total / np.maximum(count, 1)
+    weight = balance(table)
+    cheap = inputs[:, -1].astype(np.float64)
+    head, out = stack(fit_head(inputs, label, weight), total / np.maximum(count, 1), cheap, label, weight)
     calibrator = calibrate(table, out)
-    head = fit_head(inputs, label, balance(table))
     arrays: dict[str, NDArray[np.generic]] = {
         "weights": head.weights.astype(np.float32),
         "mean": head.mean.astype(np.float32),

@@ -108,9 +108,9 @@ def test_the_shipped_model_prefers_a_stock_phrase_of_assistants(shipped: CheapTe
         "It's truly inspiring to see how innovation is transforming our communities, empowering individuals, and "
         "fostering meaningful connections. What are your thoughts? #Innovation #Community"
     )
-    person = "ugh my bus was late again smh they said 10 min its been 40 n im freezing out here lmao"
+    person = "Yall remember when Mrs Jackson made us run laps cuz Tyrone threw up in the gym @user lmaooo"
     readings = shipped.read([machine, person], ["en", "en"])
-    assert readings["llr"][0] > 500 > readings["llr"][1]
+    assert readings["llr"][0] > 1000 > readings["llr"][1]
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "swap", "empty"])
