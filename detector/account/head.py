@@ -21,7 +21,7 @@ from detector.weights_io import take
 CLIP: Final = 4.0
 """Standard deviations at which a standardised feature is cut: a single odd habit decides nothing."""
 
-_CHUNK: Final = 1024
+_CHUNK: Final = 256
 """Rows scored at once: keeps the scratch arrays in the processor's cache."""
 
 Floats = NDArray[np.float64]
@@ -86,10 +86,12 @@ class Head:
     def trees(self, terms: Floats) -> Floats:
         """(n,) sum of the trees' leaves for rows of terms."""
         count, depth = self.question.shape
-        above = np.take(terms, self.question.reshape(-1), axis=1) > self.cut.reshape(-1)
-        bits = 1 << np.arange(depth - 1, -1, -1)
-        leaf = (above.reshape(len(terms), count, depth) * bits).sum(axis=2)
-        total: Floats = np.ascontiguousarray(self.leaf[np.arange(count), leaf]).sum(axis=1)
+        leaf = np.zeros((len(terms), count), np.int64)
+        for level in range(depth):
+            leaf <<= 1
+            leaf |= np.take(terms, self.question[:, level], axis=1) > self.cut[:, level]
+        leaf += np.arange(count) << depth
+        total: Floats = np.take(self.leaf.reshape(-1), leaf).sum(axis=1)
         return total
 
     def arrays(self, prefix: str) -> dict[str, NDArray[Any]]:
