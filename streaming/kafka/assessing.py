@@ -87,6 +87,7 @@ class AssessStage:
         self._snapshot_tick: int | None = None
         self._heard_at = self._snapshot_at = self._measured_at = clock()
         self._replay: tuple[int, int] | None = None
+        self._took_over_at: float | None = None
         self.active = False
         self.done = False
         """Nothing is left to do: the log is over and its last tick is committed."""
@@ -139,6 +140,7 @@ class AssessStage:
         self._snapshot_at = self._clock()
         _, ends = replica.log.bounds()
         self._replay = (sum(replica.log.positions), sum(ends))
+        self._took_over_at = self._clock()
         self.active = True
         self._metrics.active(True)
         self._role("active")
@@ -252,6 +254,9 @@ class AssessStage:
         self._note_committed(outputs, tick_ms)
 
     def _note_committed(self, outputs: list[TickOutput], tick_ms: int) -> None:
+        if self._took_over_at is not None:
+            log.info("first commit %.2f s after taking over", self._clock() - self._took_over_at)
+            self._took_over_at = None
         self._committed = tick_ms
         self._metrics.transaction("committed")
         self._health.committed(self._clock())

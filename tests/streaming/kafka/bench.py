@@ -62,15 +62,19 @@ class Worker:
         """The end of its log."""
         return self.log.read_text(errors="replace")[-6000:]
 
-    def wait_for(self, words: str, timeout_s: float = EXIT_S) -> float:
-        """When the log first has `words` in it (`time.monotonic`).
+    def wrote(self, start: int = 0) -> str:
+        """Its log from character `start` on."""
+        return self.log.read_text(errors="replace")[start:]
+
+    def wait_for(self, words: str, timeout_s: float = EXIT_S, start: int = 0) -> float:
+        """When the log first has `words` in it (`time.monotonic`), from character `start` on.
 
         Raises:
             AssertionError: it does not in time.
         """
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
-            if words in self.log.read_text(errors="replace"):
+            if words in self.wrote(start):
                 return time.monotonic()
             assert self.alive, f"a worker ended before saying {words!r}:\n{self.said()}"
             time.sleep(0.02)
