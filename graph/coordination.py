@@ -103,7 +103,7 @@ class Coordination:
         self.seed = seed
         self.window = TouchWindow()
         self._groups: dict[int, Group] = {}
-        self._by_row: dict[int, list[tuple[int, bool]]] = {}  # row -> (group number, whether as a shadow)
+        self._followers: dict[int, list[tuple[int, bool]]] | None = None
         self._due: dict[int, list[tuple[int, bool, int]]] = {}
         self._totals: dict[int, int] = {}
         self._blocks: dict[int, int] = {}
@@ -183,6 +183,11 @@ class Coordination:
         """All groups under test, in order of creation."""
         return [self._groups[n] for n in sorted(self._groups)]
 
+    @property
+    def discoveries(self) -> int:
+        """Groups accepted so far, those that have ended included."""
+        return self._discoveries
+
     def inflation(self) -> list[float]:
         """Overdispersion of the shadows' hits by kind, at least 1, shape (TOUCH_KINDS,).
 
@@ -224,7 +229,8 @@ class Coordination:
             return
         self._count_activity(row, cells)
         followed = np.zeros(int(row.max()) + 1, bool)
-        known = np.fromiter(self._by_row, np.int64, len(self._by_row))
+        by_row = self._by_row()
+        known = np.fromiter(by_row, np.int64, len(by_row))
         followed[known[known < len(followed)]] = True
         mine = np.flatnonzero(live & followed[row])
         rows, ats = row[mine].tolist(), at[mine].tolist()
@@ -235,7 +241,7 @@ class Coordination:
             while until < stop and rows[until] == rows[n] and ats[until] == ats[n]:
                 until += 1
             touched = list(zip(places[n:until], slots[n:until], kinds[n:until], strict=True))
-            for number, shadow in self._by_row[rows[n]]:
+            for number, shadow in by_row[rows[n]]:
                 self._meet(number, shadow, rows[n], ats[n], touched, now_ms)
             n = until
 
@@ -299,14 +305,20 @@ class Coordination:
         return self._lookup
 
     def _reindex(self) -> None:
-        """Groups changed: rebuild who is followed."""
+        """Groups changed: who is followed is to be looked up anew."""
         self._lookup = None
-        self._by_row = {}
-        for number in sorted(self._groups):
-            group = self._groups[number]
-            for shadow, bets in ((False, group.bets), (True, group.shadow)):
-                for row in bets.members if bets is not None else ():
-                    self._by_row.setdefault(row, []).append((number, shadow))
+        self._followers = None
+
+    def _by_row(self) -> dict[int, list[tuple[int, bool]]]:
+        """Row -> (group number, whether as a shadow) of the groups it is in."""
+        if self._followers is None:
+            self._followers = {}
+            for number in sorted(self._groups):
+                group = self._groups[number]
+                for shadow, bets in ((False, group.bets), (True, group.shadow)):
+                    for row in bets.members if bets is not None else ():
+                        self._followers.setdefault(row, []).append((number, shadow))
+        return self._followers
 
     def _settle(self, now_ms: int, end: bool) -> None:
         self._learn()
