@@ -77,7 +77,18 @@ def active(slots: list[Slot]) -> Slot | None:
     )
 
 
-def test_twenty_kills_change_nothing(apache: Broker, deployment: Deployment) -> None:
+@pytest.fixture
+def say(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
+    """Prints what a test measured, also where it passes."""
+
+    def say(text: str) -> None:
+        with capsys.disabled():
+            print(f"\n{text}", end="", flush=True)
+
+    return say
+
+
+def test_twenty_kills_change_nothing(apache: Broker, deployment: Deployment, say: Callable[[str], None]) -> None:
     """Score workers, the active assess and the standby die by SIGKILL at seeded moments."""
     rng = random.Random(SEED)
     events = society(EVENTS, seed=SEED, people=200, crew=8)
@@ -124,16 +135,16 @@ def test_twenty_kills_change_nothing(apache: Broker, deployment: Deployment) -> 
         else:
             slot.kill()
         slot.restart()
-        print(f"kill {number + 1:2d}: {slot.name}{' (active)' if slot is holder else ''}", flush=True)
+        say(f"kill {number + 1:2d}: {slot.name}{' (active)' if slot is holder else ''}")
     writer.join()
     for slot in slots.values():
         assert slot.worker.wait(600) == 0, f"{slot.name}:\n{slot.worker.said()}"
     for how, seconds in takeovers.seconds.items():
         for active_s, commit_s in seconds:
-            print(f"takeover by a {how} standby: active after {active_s:.1f} s, first commit after {commit_s:.1f} s")
-    print(f"of these, {SESSION_S} s are the session timeout")
+            say(f"takeover by a {how} standby: active after {active_s:.1f} s, first commit after {commit_s:.1f} s")
+    say(f"of these, {SESSION_S} s are the session timeout")
     revisions = deployment.alerts()
-    print(f"{len(events)} events, {sum(slot.deaths for slot in slots.values())} kills, {len(revisions)} alerts")
+    say(f"{len(events)} events, {sum(slot.deaths for slot in slots.values())} kills, {len(revisions)} alerts")
     check_equal(deployment, wanted)
 
 
