@@ -149,10 +149,10 @@ def _null_table(trials: list[NullTrial], settings: CoordinationSettings) -> str:
     found = sum(t.accepted > 0 for t in trials)
     hypotheses = sum(t.hypotheses for t in trials)
     mean = sum(t.sum_e for t in trials) / max(hypotheses, 1)
+    rate = f"{found / len(trials):.3f}; at most {upper_rate(found, len(trials)):.3f} at 95%"
     return (
-        f"swapped {len(trials)} times: groups found in {found} "
-        f"({found / len(trials):.3f}; at most {upper_rate(found, len(trials)):.3f} at 95%; "
-        f"target {settings.target_fdr:g})\n{hypotheses} groups tested, mean e-value {mean:.3f}, largest {max(t.max_e for t in trials):.1f}"
+        f"swapped {len(trials)} times: groups found in {found} ({rate}; target {settings.target_fdr:g})\n"
+        f"{hypotheses} groups tested, mean e-value {mean:.3f}, largest {max(t.max_e for t in trials):.1f}"
     )
 
 

@@ -29,6 +29,9 @@ from graph.window import TouchWindow
 COARSE_MS: Final = 6 * HOUR_MS
 """How often coarse communities are learned anew, and with them whom every group is compared with."""
 
+PROMISING_NATS: Final = 2.0
+"""Log e-value from which a group that no proposal continues is watched for a whole window."""
+
 INFLATION_PRIOR: Final = 20.0
 """Expected hits of prior weight at no overdispersion, so that a handful of shadows' bets does not swing it."""
 
@@ -371,12 +374,16 @@ class Coordination:
     def _drop(self, now_ms: int) -> list[Ended]:
         out: list[Ended] = []
         for group in self.groups():
-            patience = self.settings.accepted_patience_ms if group.accepted else self.settings.patience_ms
-            if now_ms - group.proposed_ms > patience:
+            if now_ms - group.proposed_ms > self._patience_ms(group):
                 out.append(self._end(group, None))
         if out:
             self._reindex()
         return out
+
+    def _patience_ms(self, group: Group) -> int:
+        if group.accepted:
+            return self.settings.accepted_patience_ms
+        return self.settings.window_ms if group.log_e > PROMISING_NATS else self.settings.patience_ms
 
     def _end(self, group: Group, into: str | None) -> Ended:
         del self._groups[group.number]
@@ -429,7 +436,8 @@ class Coordination:
                 self._refreeze(group, proposal, view, outsiders, now_ms)
         for small, place in plan.absorbed:
             group, into = standing[small], standing[plan.continued[place][0]]
-            if into.accepted or not group.accepted:
+            # What stands better alone is left standing: a small group's evidence would drown in a large one's.
+            if group.accepted == into.accepted and (group.accepted or group.log_e <= max(into.log_e, 0.0)):
                 _inherit(into, group)
                 ended.append(self._end(group, into.id))
         taken = {g.id for g in self.groups()}
