@@ -10,7 +10,7 @@ from rich.table import Table
 
 from training.datasets import describe
 from training.expert import TrainedExpert
-from training.measure import Floats, auroc_at_like_length, bootstrap, tpr_at_like_length
+from training.measure import DRAWS, Floats, auroc_at_like_length, bootstrap, tpr_at_like_length
 from training.text import Trained
 
 FEW_PEOPLE: Final = 150
@@ -29,7 +29,7 @@ def people_beside(table: pd.DataFrame, source: str) -> np.ndarray[Any, np.dtype[
     return (own | ((table["set"] == "human_short_text") & table["lang"].isin(langs & {"en"}))).to_numpy()
 
 
-def left_out(table: pd.DataFrame, scores: dict[str, Floats], seed: int) -> list[dict[str, Any]]:
+def left_out(table: pd.DataFrame, scores: dict[str, Floats], seed: int, draws: int = DRAWS) -> list[dict[str, Any]]:
     """For each source with machine texts: AUROC and TPR at 1% FPR, at like length, of each of `scores`."""
     rng = np.random.default_rng(seed)
     label = table["label"].to_numpy().astype(np.int64)
@@ -42,7 +42,7 @@ def left_out(table: pd.DataFrame, scores: dict[str, Floats], seed: int) -> list[
         record: dict[str, Any] = {"source": source, "machine": int(machine.sum()), "people": int(people.sum())}
         for name, score in scores.items():
             for measure, short in ((auroc_at_like_length, "auroc"), (tpr_at_like_length, "tpr_at_1pct_fpr")):
-                found = bootstrap(measure, score[rows], label[rows], words[rows], rng)
+                found = bootstrap(measure, score[rows], label[rows], words[rows], rng, draws)
                 record[f"{name}_{short}"] = [round(x, 4) for x in (found.value, found.low, found.high)]
         records.append(record)
     return records
@@ -76,7 +76,7 @@ def text_report(trained: Trained, crossed: pd.DataFrame, seed: int) -> dict[str,
     }
 
 
-def expert_report(expert: TrainedExpert, trained: Trained, seed: int) -> dict[str, Any]:
+def expert_report(expert: TrainedExpert, trained: Trained, seed: int, draws: int = DRAWS) -> dict[str, Any]:
     """The JSON report of the expert: baseline, cheap and full on the same rows, by models that had not seen them."""
     table = expert.table
     style = pd.Series(trained.cross.style, index=trained.table["text"])
@@ -91,7 +91,7 @@ def expert_report(expert: TrainedExpert, trained: Trained, seed: int) -> dict[st
     return {
         "rows": len(table),
         "sources": list(describe(table)),
-        "leave_one_source_out": left_out(table, scores, seed),
+        "leave_one_source_out": left_out(table, scores, seed, draws),
         "people": false_evidence(judged),
     }
 

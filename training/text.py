@@ -25,6 +25,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from detector.text.calibration import Calibrator
 from detector.text.cheap import CheapText
@@ -193,7 +194,11 @@ def train_cheap(
     Raises:
         UsageError: no set is there, or an excluded name is none.
     """
-    settings = settings or FitSettings()
+    with threadpool_limits(limits=1):  # so that the weights do not depend on how many cores trained them
+        return _train_cheap(data, exclude, seed, cap, settings or FitSettings(), say)
+
+
+def _train_cheap(data: Path, exclude: Collection[str], seed: int, cap: int, settings: FitSettings, say: Say) -> Trained:
     say("reading the text sets", 0.0)
     table = load_texts(data, exclude, seed, cap)
     rows = design(table["text"].tolist())

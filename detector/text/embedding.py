@@ -7,7 +7,8 @@ embedding would depend on its neighbours. One text at a time it cannot.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,8 +27,17 @@ did as well as (2, 4, 6) and far better than the last alone, at half the time, s
 DIM: Final = 384
 """Width of one layer."""
 
-THREADS: Final = 1
-"""Threads of one encoder: texts are short, so a second thread costs more than it gives."""
+
+@contextmanager
+def one_thread(torch: Any) -> Iterator[None]:
+    """Texts are short, so a second thread costs more than it gives, and the number of threads may change a sum."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        torch.set_num_threads(before)
 
 
 class Encoder:
@@ -64,20 +74,13 @@ class Encoder:
 
     def embed(self, texts: Iterable[str]) -> NDArray[np.float32]:
         """Embeddings, (n, len(LAYERS) * DIM), each layer's part of unit length; each text's by itself."""
-        torch = self._torch
-        before = torch.get_num_threads()
-        torch.set_num_threads(THREADS)
-        try:
-            with torch.inference_mode():
-                rows = [self._one(text) for text in texts]
-        finally:
-            torch.set_num_threads(before)
+        with one_thread(self._torch):
+            rows = [self._one(text) for text in texts]
         return np.stack(rows) if rows else np.zeros((0, len(LAYERS) * DIM), dtype=np.float32)
 
     def embed_together(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """As `embed`, in one batch: twice as fast, and equal to it only to about three digits. For training alone."""
-        torch = self._torch
-        with torch.inference_mode():
+        with one_thread(self._torch):
             pieces = self._tokenizer(list(texts), return_tensors="pt", truncation=True, max_length=TOKENS, padding=True)
             states = self._model(**pieces, output_hidden_states=True).hidden_states
             mask = pieces["attention_mask"][:, :, None].float()

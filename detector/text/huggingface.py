@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from detector.errors import ModelError
 from detector.evidence import MILLINAT
 from detector.text.calibration import MIN_WORDS, UNCALIBRATED, Calibrator
+from detector.text.embedding import one_thread
 from detector.text.encode import encode
 from detector.text.normalise import normalise
 from detector.weights_io import load_weights, take
@@ -125,7 +126,7 @@ class RawScorer:
         """Raw score of one normalised text, within `RAW_LIMIT`; 0 where there are too few tokens."""
         torch = self._torch
         pieces = self._tokenizer(text, return_tensors="pt", truncation=True, max_length=TOKENS)
-        with torch.inference_mode():
+        with one_thread(torch):
             logits = self._model(**pieces).logits[0].double()
             raw = _curvature(torch, logits, pieces["input_ids"][0]) if self.causal else _log_odds(logits, self._label)
         return float(np.clip(raw, -RAW_LIMIT, RAW_LIMIT)) if np.isfinite(raw) else 0.0
