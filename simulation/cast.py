@@ -34,7 +34,7 @@ CROWDS: Final[dict[str, Tactics]] = {
     "news": Tactics(cadence="waves", goals=("link", "tag", "swarm"), hijack=1.0),
     "fandom": Tactics(cadence="waves", goals=("tag", "amplify"), hijack=0.3, wording="paraphrase"),
     "activists": Tactics(cadence="waves", goals=("link", "tag", "swarm")),
-    "giveaway": Tactics(cadence="jitter", goals=("tag", "amplify"), wording="verbatim"),
+    "giveaway": Tactics(cadence="jitter", goals=("tag", "swarm"), wording="verbatim"),
     "live_event": Tactics(cadence="waves", goals=("tag", "swarm")),
 }
 """Look-alikes that gather around moments, with what they gather for; numbers come from the society's settings."""

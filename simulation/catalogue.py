@@ -11,12 +11,15 @@ from typing import Final
 
 import numpy as np
 
-from simulation.arrays import DAY_MS, HOUR_MS, Floats, Ints, running, weighted
+from simulation.arrays import DAY_MS, HOUR_MS, Flags, Floats, Ints, first_of_each, running, weighted
 from simulation.people import pareto
 from simulation.settings import Links, Objects
 
 DOMAIN_BITS: Final = 12
 """Low bits of a link's number that hold its domain, so that nothing else need remember it."""
+
+USED: Final = 8
+"""Objects that an account has used and does not use again: few post a link twice. Hashtags are used again."""
 
 LIVES_KEPT: Final = 6.0
 """An object leaves the catalogue after so many of its lives: its weight is then 1/400 of what it was."""
@@ -39,6 +42,8 @@ class Catalogue:
         exponent = objects.domain_exponent if isinstance(objects, Links) else 1.0
         self._domains = running(np.arange(1.0, domains + 1) ** -float(exponent))
         self._next = 0
+        self.once = isinstance(objects, Links)
+        self.used = np.full((int(members.sum()), USED), -1, np.int64)  # the last ones of each account
         self.code = np.zeros(0, np.int64)
         self.community = np.zeros(0, np.int64)  # the number of communities stands for everybody
         self.appeal: Floats = np.zeros(0)
@@ -97,6 +102,18 @@ class Catalogue:
             self._cumulative, np.where(outside, wide[0], low), np.where(outside, wide[1], high), rng.random(n)
         )
         return np.where(index >= 0, self.code[np.minimum(index, len(self.code) - 1)], -1) if len(self.code) else index
+
+    def again(self, account: Ints, code: Ints) -> Flags:
+        """True where an account has used an object before, or does so twice here; hashtags may be used again."""
+        if not self.once:
+            return np.zeros(len(account), bool)
+        known = (self.used[account] == code[:, None]).any(axis=1)
+        result: Flags = known | ~first_of_each((account << 40) ^ code)
+        return result
+
+    def take(self, account: Ints, code: Ints) -> None:
+        """Take note of what accounts use."""
+        self.used[account] = np.concatenate((code[:, None], self.used[account, :-1]), axis=1)
 
     def _pull(self, community: Ints) -> Floats:
         """Everybody's objects are shared out among communities by their size."""

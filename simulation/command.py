@@ -1,42 +1,55 @@
-"""`swarmlight simulate`: a society's events and the truth about its accounts."""
+"""`swarmlight simulate`: a society's events, the truth about its accounts, and what there is to know about both."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import sys
-from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
+from typing import IO
 
 import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from detector.errors import UsageError
-from simulation.arrays import Json
+from simulation.chunk import Chunk
 from simulation.files import PRESETS, explained, load, preset, written
+from simulation.gate import judge
+from simulation.load import KafkaSink, Pace
+from simulation.plot import Plot
 from simulation.render import Renderer, truth
+from simulation.report.command import report
 from simulation.settings import Society
 from simulation.society import World
+from simulation.summary import summary, verdict
 from simulation.texts.choice import writer_of
-from simulation.texts.writer import Writer
+from streaming.config import load_config
+
+OUTPUTS = ("events", "truth", "to_kafka", "plot", "report", "gate")
 
 
 def command(argv: list[str]) -> int:
-    """Parse `argv` and simulate. Exit status 0."""
+    """Parse `argv` and simulate. Exit status 0; 1 where `--gate` finds that metadata tell too much."""
     options = _parser().parse_args(argv)
+    asked = [name for name in OUTPUTS if getattr(options, name) not in (None, False)]
+    if not asked:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in OUTPUTS)
+        raise UsageError(f"nothing to do: name at least one of {names}")
     society = _society(options)
     console = Console(file=sys.stderr)
-    world = World(society, options.seed)
-    renderer = Renderer(world)
-    writer = writer_of(world, os.environ)
-    events = _write(world, renderer, writer, options.events, console)
-    rows = truth(world, renderer.names)
-    with written(options.truth) as file:
-        for row in rows:
-            file.write(msgspec.json.encode(row) + b"\n")
-    console.print(summary(rows, events))
+    if options.report is not None:
+        report(society, options.seed, options.report, Console(), options.report_out)
+    if options.gate:
+        console.print("simulating, then training on metadata alone ...")
+        world = World(society, options.seed)
+        found = judge(world, world.chunks())
+        Console().print(verdict(found, easy=society.easy))
+        if found.failures() and not society.easy:
+            return 1
+    if set(asked) - {"report", "gate"}:
+        _simulate(World(society, options.seed), options, console)
     return 0
 
 
@@ -48,8 +61,8 @@ def _parser() -> argparse.ArgumentParser:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--preset", metavar="NAME", help=", ".join(PRESETS))
     source.add_argument("--config", type=Path, metavar="FILE", help="a society of one's own (society.toml)")
-    parser.add_argument("--events", type=Path, metavar="OUT", required=True, help=".jsonl, .jsonl.gz, .jsonl.zst or -")
-    parser.add_argument("--truth", type=Path, metavar="OUT", required=True, help="who is what, one line an account")
+    parser.add_argument("--events", type=Path, metavar="OUT", help=".jsonl, .jsonl.gz, .jsonl.zst or - for the events")
+    parser.add_argument("--truth", type=Path, metavar="OUT", help="who is what: one line an account")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="equal seeds give equal bytes (default 0)")
     parser.add_argument("--accounts", type=int, metavar="N", help="in place of the society's own number")
     parser.add_argument("--days", type=float, metavar="D", help="in place of the society's own")
@@ -57,6 +70,21 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--machine-texts", metavar="SOURCE", help="none, corpus:FILE, local:FOLDER, smollm2 or endpoint:ADDRESS#MODEL"
     )
+    parser.add_argument("--plot", type=Path, metavar="OUT.svg", help="draw the network, and activity over time")
+    parser.add_argument(
+        "--to-kafka", nargs="?", const="", metavar="HOST:PORT", help="send the events to the topic `posts` (the load "
+        "generator); the broker is the configuration's unless named here",
+    )  # fmt: skip
+    parser.add_argument(
+        "--rate", type=float, default=0.0, metavar="N", help="events a second to Kafka; 0: all it takes"
+    )
+    parser.add_argument("--settings", type=Path, metavar="FILE", help="Swarmlight's configuration, for its [kafka]")
+    parser.add_argument(
+        "--report", type=Path, metavar="REAL", help="compare with a real stream (.jsonl[.gz|.zst] of post events, or "
+        "a .parquet or .csv of who shared what, when) and say what misses",
+    )  # fmt: skip
+    parser.add_argument("--report-out", type=Path, metavar="OUT.md", help="write that comparison into this page too")
+    parser.add_argument("--gate", action="store_true", help="fail (exit 1) where metadata alone tell who is a machine")
     return parser
 
 
@@ -65,6 +93,8 @@ def _society(options: argparse.Namespace) -> Society:
     changes = {name: getattr(options, name) for name in ("accounts", "days") if getattr(options, name) is not None}
     if options.seed < 0:
         raise UsageError("--seed is a whole number of at least 0")
+    if not 0 <= options.rate < float("inf"):
+        raise UsageError("--rate is a number of events a second, or 0 for as many as the broker takes")
     words = {"people": options.people_texts, "machines": options.machine_texts}
     texts = msgspec.structs.replace(society.texts, **{name: word for name, word in words.items() if word is not None})
     try:
@@ -75,30 +105,48 @@ def _society(options: argparse.Namespace) -> Society:
         raise UsageError(f"these options cannot be used: {explained(str(error))}") from None
 
 
-def _write(world: World, renderer: Renderer, writer: Writer | None, path: Path, console: Console) -> int:
-    """Write all events; how many."""
-    total = world.end_ms - world.now_ms
-    begin = world.now_ms
+def _simulate(world: World, options: argparse.Namespace, console: Console) -> None:
+    """Act the world out, once, into everything that was asked for."""
+    renderer = Renderer(world)
+    writer = writer_of(world, os.environ)
+    plot = Plot(world) if options.plot is not None else None
     events = 0
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[events]:,} events"))
-    with written(path) as file, Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bar:
-        line = bar.add_task("simulating", total=total, events=0)
+    with ExitStack() as stack:
+        file = stack.enter_context(written(options.events)) if options.events is not None else None
+        sink = _kafka(options) if options.to_kafka is not None else None
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[events]:,} events"))
+        bar = stack.enter_context(Progress(*columns, TimeRemainingColumn(), console=console, transient=True))
+        begin = world.now_ms
+        line = bar.add_task("simulating", total=world.end_ms - begin, events=0)
         for chunk in world.chunks():
-            file.write(renderer.lines(chunk, writer.texts(chunk) if writer is not None else None))
-            events += len(chunk)
+            rows = renderer.rows(chunk, writer.texts(chunk) if writer is not None else None)
+            _give(chunk, rows, renderer, file, sink)
+            if plot is not None:
+                plot.take(chunk)
+            events += len(rows)
             bar.update(line, completed=world.now_ms - begin, events=events)
-    return events
+        if sink is not None:
+            sink.close()
+            console.print(f"{sink.pace.sent:,} events to {sink.topic}, {sink.pace.reached():,.0f} a second")
+    if plot is not None:
+        plot.write(options.plot)
+    facts = truth(world, renderer.names)
+    if options.truth is not None:
+        with written(options.truth) as file:
+            for row in facts:
+                file.write(msgspec.json.encode(row) + b"\n")
+    console.print(summary(facts, events))
 
 
-def summary(rows: list[Json], events: int) -> Table:
-    """What was made, by slice."""
-    table = Table(title=f"{events:,} events by {len(rows):,} accounts")
-    for column in ("slice", "accounts", "machines", "campaigns", "groups"):
-        table.add_column(column, justify="left" if column == "slice" else "right")
-    for name, count in sorted(Counter(str(row["slice"]) for row in rows).items(), key=lambda item: (-item[1], item[0])):
-        mine = [row for row in rows if row["slice"] == name]
-        machines = sum(int(row["label"]) for row in mine)
-        campaigns = {row["campaign"] for row in mine} - {None}
-        groups = {row["group"] for row in mine} - {None}
-        table.add_row(name, *(f"{value:,}" for value in (count, machines, len(campaigns), len(groups))))
-    return table
+def _give(chunk: Chunk, rows: list[str], renderer: Renderer, file: IO[bytes] | None, sink: KafkaSink | None) -> None:
+    if file is not None and rows:
+        file.write(("\n".join(rows) + "\n").encode())
+    if sink is not None:
+        sink.send([renderer.names[account] for account in chunk.account.tolist()], rows)
+
+
+def _kafka(options: argparse.Namespace) -> KafkaSink:
+    kafka = load_config(options.settings, os.environ).kafka
+    if options.to_kafka:
+        kafka = msgspec.structs.replace(kafka, bootstrap_servers=options.to_kafka)
+    return KafkaSink(kafka, Pace(options.rate))

@@ -2,8 +2,9 @@
 
 Stated distribution (`settings.Feed`): a reaction goes with probability `close` to the latest text of somebody followed
 (by closeness, tried a few times, taken with probability exp(-age / recency)); with probability `answer` to whoever
-replied to one last; otherwise to a recent text by weight (1 + reactions)^popularity exp(-age / recency), anywhere with
-probability `world`, else in the community. What finds nothing tries the next.
+replied to one last; otherwise to a recent text by weight
+(1 + reactions)^popularity (1 + followers of the author)^reach exp(-age / recency), anywhere with probability `world`,
+else in the community. What finds nothing, or what the reader has just reacted to, tries the next.
 """
 
 from __future__ import annotations
@@ -12,15 +13,18 @@ from typing import Final
 
 import numpy as np
 
-from simulation.arrays import HOUR_MS, Flags, Floats, Ints, running, weighted
+from simulation.arrays import HOUR_MS, Flags, Floats, Ints, first_of_each, running, weighted
 from simulation.settings import Feed
 from simulation.ties import Graph
+
+SEEN: Final = 8
+"""Texts that an account has reacted to and knows of: few people like the same thing twice on purpose."""
 
 TRIES: Final = 4
 """Followed accounts looked at before a reaction goes elsewhere: a glance at the top of a time line."""
 
-HORIZON: Final = 5.0
-"""Texts older than this many recency times are out of sight: their weight has fallen to under 1%."""
+HORIZON: Final = 8.0
+"""Texts older than this many recency times are out of sight: their weight has fallen to under a thousandth."""
 
 
 class Wall:
@@ -42,6 +46,8 @@ class Wall:
         self.reactions = np.zeros(0, np.int64)
         self.latest = np.full(accounts, -1, np.int64)  # number of each account's latest text
         self.inbox = np.full(accounts, -1, np.int64)  # number of the latest text that replied to it
+        self.seen = np.full((accounts, SEEN), -1, np.int64)  # numbers of the last texts that each reacted to
+        self._next = np.zeros(accounts, np.int64)
 
     @property
     def end(self) -> int:
@@ -64,6 +70,16 @@ class Wall:
             setattr(self, name, getattr(self, name)[cut:])
         self.base += cut
 
+    def reacted(self, account: Ints, number: Ints) -> None:
+        """Take note that these accounts have reacted to these texts."""
+        order = np.argsort(account, kind="stable")
+        account, number = account[order], number[order]
+        starts = np.flatnonzero(np.diff(account, prepend=-1))
+        counts = np.diff(np.append(starts, len(account)))
+        rank = np.arange(len(account)) - np.repeat(starts, counts)
+        self.seen[account, (self._next[account] + rank) % SEEN] = number
+        self._next[account[starts]] += counts
+
     def slot(self, number: Ints) -> Ints:
         """Where the texts of these numbers are kept; -1 for those gone or none."""
         return np.where(number >= self.base, number - self.base, -1)
@@ -79,7 +95,8 @@ class Reader:
         home = community[wall.author]
         self._order = np.argsort(home, kind="stable")
         fading: Floats = np.exp((wall.at - now_ms) / self.tau)
-        weight: Floats = np.power(1.0 + wall.reactions, feed.popularity) * fading
+        reach = np.power(1.0 + graph.followers[wall.author], feed.reach)
+        weight: Floats = np.power(1.0 + wall.reactions, feed.popularity) * reach * fading
         self._cumulative = running(weight[self._order])
         self._first = np.searchsorted(home[self._order], np.arange(int(community.max()) + 2))
         self._community = community
@@ -122,10 +139,19 @@ class Reader:
         target[answering] = slot
         sent = way < feed.close + feed.answer
         wide = np.where(sent, rng.random(len(reader)) < feed.world, way >= 1 - feed.world)
-        for everywhere in (wide, np.ones(len(reader), bool)):
-            left = np.flatnonzero(target < 0)
-            target[left] = self.popular(reader[left], everywhere[left], rng)
+        everywhere = np.ones(len(reader), bool)
+        for reach in (wide, everywhere):
+            left = np.flatnonzero((target < 0) | self._again(reader, target))
+            target[left] = self.popular(reader[left], reach[left], rng)
+        left = np.flatnonzero(target < 0)
+        target[left] = self.popular(reader[left], everywhere[left], rng)
         return target
+
+    def _again(self, reader: Ints, slot: Ints) -> Flags:
+        """True where a reader has reacted to a text before, or does so twice in this step."""
+        known = (self.wall.seen[reader] == (slot + self.wall.base)[:, None]).any(axis=1)
+        repeated: Flags = known | ~first_of_each((reader << 32) + slot)
+        return repeated & (slot >= 0)
 
     def popular(self, reader: Ints, everywhere: Flags, rng: np.random.Generator, home: Ints | None = None) -> Ints:
         """Slots of texts by popularity and recency, of the reader's community or of anywhere, never the reader's own.

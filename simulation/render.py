@@ -38,7 +38,12 @@ class Renderer:
         self._domains: dict[int, str] = {}
 
     def lines(self, chunk: Chunk, texts: Sequence[Text | None] | None = None) -> bytes:
-        """The events of a chunk as JSON lines; a text carries the event's hashtag and link at its end.
+        """The events of a chunk as JSON lines."""
+        rows = self.rows(chunk, texts)
+        return ("\n".join(rows) + "\n").encode() if rows else b""
+
+    def rows(self, chunk: Chunk, texts: Sequence[Text | None] | None = None) -> list[str]:
+        """The events of a chunk, each as JSON; a text carries the event's hashtag and link at its end.
 
         Args:
             texts: one for each event, None for none.
@@ -74,7 +79,7 @@ class Renderer:
                     rows[i] += self._text(text, int(chunk.tag[i]), int(chunk.link[i]))
         for i in introducing.tolist():
             rows[i] += f',"profile":{self._profile(int(chunk.account[i]))}'
-        return ("}\n".join(rows) + "}\n").encode() if rows else b""
+        return [row + "}" for row in rows]
 
     def _text(self, text: Text, hashtag: int, link: int) -> str:
         words = text.words

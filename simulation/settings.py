@@ -28,12 +28,12 @@ class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 class Activity(Part, frozen=True, kw_only=True):
     """How much an account does, and when (`people`, `sittings`)."""
 
-    mean_per_day: Positive = 8.0  # events a day; lognormal over accounts with this mean ...
-    spread: Positive = 1.0  # ... and this standard deviation of its logarithm
+    mean_per_day: Positive = 12.0  # events a day; lognormal over accounts with this mean ...
+    spread: Positive = 0.9  # ... and this standard deviation of its logarithm
     branching: Inner = 0.5  # mean of Beta: further events that an event brings about in the same sitting
     branching_concentration: Positive = 12.0  # a + b of that Beta
-    gap_s: Positive = 240.0  # seconds from an event to one it brings about: exponential; its mean is lognormal ...
-    gap_spread: Positive = 0.5  # ... over accounts with mean gap_s and this standard deviation of its logarithm
+    gap_s: Positive = 600.0  # seconds from an event to one it brings about: exponential; its mean is lognormal ...
+    gap_spread: Positive = 0.6  # ... over accounts with mean gap_s and this standard deviation of its logarithm
     peak_hour: Annotated[float, Meta(ge=0.0, lt=24.0)] = 19.0  # local hour; normal over accounts with this mean ...
     peak_spread: Positive = 3.0  # ... and this standard deviation, in hours
     peakedness: Positive = 1.2  # concentration (kappa) of the von Mises density of sittings around the peak hour
@@ -78,8 +78,8 @@ class Objects(Part, frozen=True, kw_only=True):
     appeal: Annotated[float, Meta(gt=1.0)] = 1.6  # Pareto exponent of the weight by which they are chosen
     life_hours: Positive = 12.0  # the weight falls by e in this time; exponential over objects with this mean
     world: Share = 0.2  # objects that belong to no community
-    own: Share = 0.4  # uses of something that nobody else uses: an own page, a passing word
-    copied: Share = 0.2  # uses of what a followed account has just used, where it has
+    own: Share = 0.5  # uses of something that nobody else uses: an own page, a passing word
+    copied: Share = 0.15  # uses of what a followed account has just used, where it has
 
 
 class Links(Objects, frozen=True, kw_only=True):
@@ -97,11 +97,12 @@ class Tags(Objects, frozen=True, kw_only=True):
 class Feed(Part, frozen=True, kw_only=True):
     """Whom people react to (`feed`)."""
 
-    close: Share = 0.5  # reactions that go to an account one follows, by closeness
+    close: Share = 0.45  # reactions that go to an account one follows, by closeness
     answer: Share = 0.15  # reactions that go to the last account that replied to one, where there is one
-    world: Share = 0.1  # reactions to anything anywhere, by popularity; the rest: inside the community, by popularity
-    popularity: Exponent = 0.8  # weight of a post with n reactions: (1 + n) to this
-    recency_hours: Positive = 2.0  # the weight falls by e in this time
+    world: Share = 0.15  # reactions to anything anywhere, by popularity; the rest: inside the community, by popularity
+    popularity: Exponent = 1.0  # weight of a text with n reactions: (1 + n) to this ...
+    reach: Exponent = 0.7  # ... times (1 + followers of its author) to this
+    recency_hours: Positive = 1.0  # the weight falls by e in this time
 
 
 class News(Part, frozen=True, kw_only=True):
@@ -134,7 +135,7 @@ class LookAlikes(Part, frozen=True, kw_only=True):
     activists: LookAlike = LookAlike(share=0.02, size=(8, 60), tasks_per_day=4.0, lag_s=600.0)
     brand: LookAlike = LookAlike(share=0.01)
     declared_bot: LookAlike = LookAlike(share=0.005)
-    giveaway: LookAlike = LookAlike(share=0.02, size=(15, 100), tasks_per_day=2.0, lag_s=7200.0)
+    giveaway: LookAlike = LookAlike(share=0.02, size=(15, 100), tasks_per_day=2.0, lag_s=900.0)
     live_event: LookAlike = LookAlike(share=0.03, size=(20, 150), tasks_per_day=6.0, lag_s=240.0)
     writing_help: LookAlike = LookAlike(share=0.03)
     second_language: LookAlike = LookAlike(share=0.04)
@@ -194,7 +195,7 @@ class Society(Part, frozen=True, kw_only=True):
     days: Positive = 3.0
     start: str = "2024-03-04T00:00:00Z"
     burn_in_hours: Annotated[float, Meta(ge=0.0)] = 24.0  # acted before the start and not written
-    step_minutes: Annotated[float, Meta(ge=1.0, le=240.0)] = 30.0  # acts inside one step see popularity as at its start
+    step_minutes: Annotated[float, Meta(ge=1.0, le=240.0)] = 15.0  # acts inside one step see popularity as at its start
     machines: Annotated[float, Meta(ge=0.0, le=0.4)] = 0.05  # share of accounts that operators drive
     campaigns: Annotated[int, Meta(ge=0)] = 0  # at least so many, by making them smaller; 0: as sizes have it
     activity: Activity = Activity()

@@ -244,6 +244,7 @@ class World:
         wall.latest[account[text]] = numbers[text]
         hit = target >= 0
         np.add.at(wall.reactions, target[hit], 1)
+        wall.reacted(account[hit], target[hit] + wall.base)
         answered = hit & ((kind == kinds.REPLY) | (kind == kinds.QUOTE))
         whom = np.where(hit, wall.author[target], -1) if len(wall.author) else target
         wall.inbox[whom[answered]] = numbers[answered]
@@ -266,8 +267,9 @@ class World:
         result[own] = catalogue.fresh(len(own), rng)
         rest = who[result[who] < 0]
         result[rest] = catalogue.pick(self.community[account[rest]], rng)
-        bare = who[result[who] < 0]
+        bare = who[(result[who] < 0) | catalogue.again(account[who], result[who])]
         result[bare] = catalogue.fresh(len(bare), rng)
+        catalogue.take(account[who], result[who])
         return result
 
     def _serve(

@@ -16,6 +16,7 @@ QUIET = Society(
     accounts=600,
     machines=0.0,
     burn_in_hours=0.0,
+    step_minutes=60.0,
     activity=Activity(spread=0.05, branching=0.02, branching_concentration=1000.0, mean_per_day=8.0),
     ties=Ties(community=100),
     news=News(per_day=0.0),

@@ -111,6 +111,7 @@ def test_some_share_their_own_and_some_what_a_friend_has_just_shared() -> None:
         wall.latest[:] = numbers
         who = rng.integers(0, 500, n)
         before = world.links.fresh(1, rng)[0]
+        world.links.once = False
         found = world._shared(world.links, np.ones(n, bool), who, np.full(n, world.now_ms), wall.link)
         copied = int((found == marker).sum())
         own = int(((found > before) & (found < marker)).sum())

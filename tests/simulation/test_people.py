@@ -127,6 +127,6 @@ def test_the_people_of_a_society_are_drawn_by_these_generators() -> None:
     drawn = people.draw(society, 5)
     assert abs(mean(np.log(drawn.rate), log(3.0) - 0.7**2 / 2)) < 5
     assert abs(mean(drawn.branching, 0.5)) < 5
-    assert abs(mean(np.log(drawn.gap_s), log(240) - 0.5**2 / 2)) < 5
+    assert abs(mean(np.log(drawn.gap_s), log(600) - 0.6**2 / 2)) < 5
     assert drawn.kinds.shape == (20_000, 6)
     assert np.allclose(drawn.kinds.sum(axis=1), 1)
