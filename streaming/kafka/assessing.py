@@ -51,6 +51,7 @@ class AssessStage:
         make: a core from the folder of a snapshot's state, or a new one.
         expert: reads texts for the core; asked only for ticks that nobody has committed.
         settings: digest of the configuration and the models, as the journal keeps it.
+        prepare: loads what the expert needs; called by a warm standby.
         closing: whether a log that is over is what was asked for (`--exit-when-idle`).
         role: told `active` or `standby` whenever that changes.
         clock: seconds, monotonic.
@@ -66,6 +67,7 @@ class AssessStage:
         make: Callable[[Path | None], Core],
         expert: Experts,
         settings: str,
+        prepare: Callable[[], None],
         closing: bool,
         metrics: Metrics,
         health: Health,
@@ -80,7 +82,7 @@ class AssessStage:
         self._snapshots = Snapshots(Path(config.state.dir), topics.prefix)
         self._lease = Lease(clients, topics)
         self._replica = Replica(clients, topics, partitions, self._snapshots, make, settings)
-        self._standby = Standby(self._replica, health, clock, warm=config.kafka.standby == "warm")
+        self._standby = Standby(self._replica, health, clock, warm=config.kafka.standby == "warm", prepare=prepare)
         self._outbox = Outbox(clients, topics, self._replica.log.consumer, settings)
         self._committed: int | None = None
         self._journal_offset = -1

@@ -20,10 +20,22 @@ READ_MS: Final = 200
 
 
 class Standby:
-    """Cold: keeps nothing. Warm: keeps the replica at the committed tick."""
+    """Cold: keeps nothing. Warm: keeps the replica at the committed tick, and what the expert needs in memory.
 
-    def __init__(self, replica: Replica, health: Health, clock: Callable[[], float], *, warm: bool) -> None:
-        self._replica, self._health, self._clock = replica, health, clock
+    Args:
+        prepare: loads what is otherwise loaded when the expert is first asked, seconds after a takeover.
+    """
+
+    def __init__(
+        self,
+        replica: Replica,
+        health: Health,
+        clock: Callable[[], float],
+        *,
+        warm: bool,
+        prepare: Callable[[], None],
+    ) -> None:
+        self._replica, self._health, self._clock, self._prepare = replica, health, clock, prepare
         self._looked_at = float("-inf")
         self._began = False
         self.warm = warm
@@ -47,6 +59,8 @@ class Standby:
             self._follow()
         if not self._began:
             self._began = True
+            if self.warm:
+                self._prepare()
             log.info("standing by %s", "warm" if self.warm else "cold")
         if not self.warm and journal.last is not None:
             journal.forget(journal.last.tick_ms)

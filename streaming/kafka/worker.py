@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 import msgspec
+import numpy as np
 
 from detector.bundle import Models, load_models
 from streaming.assess.records import Experts
@@ -45,6 +46,7 @@ class Judgement(NamedTuple):
         scorer: of the stage `score`.
         make: a core from the folder of a snapshot's state and the number of partitions of `posts`, or a new one.
         expert: reads texts for the core.
+        prepare: loads what the expert needs.
         settings: digest of everything that outputs depend on besides the log.
         models: name and version of each, for metrics.
     """
@@ -52,6 +54,7 @@ class Judgement(NamedTuple):
     scorer: Scorer
     make: Callable[[Path | None, int], Core]
     expert: Experts
+    prepare: Callable[[], None]
     settings: str
     models: dict[str, str]
 
@@ -69,6 +72,7 @@ def shipped(config: Config) -> Judgement:
         Scorer(models.text),
         lambda folder, partitions: make_core(settings, models, partitions, folder),
         live_experts(models),
+        lambda: _prepare(models),
         digest(settings, models),
         models.versions,
     )
@@ -112,6 +116,7 @@ def work(config: Config, stage: StageName, exit_s: float | None, judgement: Judg
             partitions,
             make=lambda folder: judgement.make(folder, partitions),
             expert=judgement.expert,
+            prepare=judgement.prepare,
             settings=judgement.settings,
             closing=exit_s is not None,
             metrics=metrics,
@@ -134,6 +139,12 @@ def work(config: Config, stage: StageName, exit_s: float | None, judgement: Judg
         if endpoint is not None:
             endpoint.close()
     log.info("worker ends")
+
+
+def _prepare(models: Models) -> None:
+    """Have the expert read something: an encoder takes seconds to load."""
+    if models.expert is not None:
+        models.expert.score(["good morning"], ["en"], np.zeros(1, np.int16))
 
 
 def _warn_of_short_retention(config: Config) -> None:

@@ -75,6 +75,7 @@ class Bench:
             make=lambda folder: TinyCore.make(folder, self.partitions),
             expert=judgement.expert,
             settings=settings,
+            prepare=judgement.prepare,
             closing=closing,
             metrics=Metrics(),
             health=Health(0.0),

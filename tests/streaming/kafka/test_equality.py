@@ -21,15 +21,21 @@ pytestmark = pytest.mark.kafka
 
 TOLERANCE: Final = 1e-4
 
-TOP: Final[dict[str, object]] = {"target_fpr": 0.2, "target_fdr": 0.2}
-"""Loose enough that six hundred events make alerts."""
+TOP: Final[dict[str, object]] = {"target_fpr": 0.2, "target_fdr": 0.2, "expert_texts_per_s": 0.001}
+"""Loose enough that six hundred events make alerts, and a hundred texts a day for the expert."""
 
 
-def run(deployment: Deployment, events: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+FAST: Final = TOP | {"expert_texts_per_s": 0}
+"""The same without the expert, which takes seconds to load in every process."""
+
+
+def run(
+    deployment: Deployment, events: Iterable[dict[str, Any]], top: dict[str, object] = TOP
+) -> dict[str, dict[str, Any]]:
     """Last revisions of all alerts of `swarmlight run`."""
     folder = deployment.folder
     (folder / "events.jsonl").write_bytes(b"".join(msgspec.json.encode(event) + b"\n" for event in events))
-    config = deployment.config(top=TOP)
+    config = deployment.config(top=top)
     subprocess.run(
         [
             *(sys.executable, "-m", "streaming", "run", "--config", str(config)),
@@ -73,19 +79,20 @@ def process(
     keyed: bool,
     records: int,
     trickle: bool,
+    top: dict[str, object] = TOP,
 ) -> None:
     """Have `workers` process `events` from a topic of `partitions`, written before or while they run."""
     deployment.create(deployment.topics.posts, partitions)
     taken: dict[str, object] = {"poll_records": records}
     if not trickle:
         deployment.write(events, partitions=partitions, keyed=keyed)
-    running = [deployment.worker(exit_s=6.0 if trickle else 2.0, top=TOP, kafka=taken) for _ in range(workers)]
+    running = [deployment.worker(exit_s=6.0 if trickle else 2.0, top=top, kafka=taken) for _ in range(workers)]
     if trickle:
         for worker in running:
             worker.wait_for("owns")
         deployment.write(events, partitions=partitions, keyed=keyed, pause_s=0.003)
     for worker in running:
-        assert worker.wait() == 0, worker.said()
+        assert worker.wait(240) == 0, worker.said()
 
 
 def test_one_worker_and_one_partition(deployment: Deployment) -> None:
@@ -98,16 +105,16 @@ def test_one_worker_and_one_partition(deployment: Deployment) -> None:
 
 def test_one_worker_taking_records_singly_from_unkeyed_partitions(deployment: Deployment) -> None:
     events = society(400, seed=1)
-    expected = run(deployment, events)
-    process(deployment, events, workers=1, partitions=4, keyed=False, records=1, trickle=False)
+    expected = run(deployment, events, FAST)
+    process(deployment, events, workers=1, partitions=4, keyed=False, records=1, trickle=False, top=FAST)
     check_equal(deployment, expected)
 
 
 def test_three_workers_and_a_trickle_out_of_order(apache: Broker, deployment: Deployment) -> None:
     events = society(600, seed=2)
-    expected = run(deployment, events)
+    expected = run(deployment, events, FAST)
     late = shuffled(events, within_ms=59_000)
-    process(deployment, late, workers=3, partitions=4, keyed=True, records=2000, trickle=True)
+    process(deployment, late, workers=3, partitions=4, keyed=True, records=2000, trickle=True, top=FAST)
     check_equal(deployment, expected)
 
 
@@ -124,9 +131,18 @@ def test_every_combination(
         pytest.skip("several workers need Apache Kafka")
     seed = MATRIX.index((workers, partitions, keyed, records, trickle))
     events = society(600, seed=seed)
-    expected = run(deployment, events)
+    expected = run(deployment, events, FAST)
     arriving = shuffled(events, within_ms=59_000, seed=seed)
-    process(deployment, arriving, workers=workers, partitions=partitions, keyed=keyed, records=records, trickle=trickle)
+    process(
+        deployment,
+        arriving,
+        workers=workers,
+        partitions=partitions,
+        keyed=keyed,
+        records=records,
+        trickle=trickle,
+        top=FAST,
+    )
     check_equal(deployment, expected)
 
 

@@ -117,6 +117,7 @@ def tiny(expert: str = "steady", settings: str = "tiny") -> Judgement:
         Scorer(None, detect=lambda text: ""),
         TinyCore.make,
         no_two_alike if expert == "random" else steady,
+        lambda: None,
         settings,
         {},
     )
