@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from detector.evidence import MILLINAT
 from detector.people import role_of
@@ -18,8 +19,9 @@ from detector.text.protocol import Expert
 from detector.text.reading import Readings, TextAbstain
 from training.account import CHAT, STREAM, Learning, together
 from training.accounts import RawEvents, bags, beginning, chat_people, codes, has_text, read_stream, read_truth
-from training.expert import train_expert
-from training.text import crossfit, readings_of
+from training.datasets import balance
+from training.expert import TrainedExpert, embed_cached, expert_inputs, fit_head, train_expert
+from training.text import NEAR_FOLDS, crossfit, near_folds, readings_of
 from training.trajectories import Events, snapshots
 
 POPULATION: Final = "contest"
@@ -98,7 +100,7 @@ def _rows(raw: RawEvents, readers: Readers, label: NDArray[np.int64], kept: NDAr
     )
 
 
-def bag_rows(table: pd.DataFrame, expert: Floats, seed: int = 0) -> Learning:
+def bag_rows(table: pd.DataFrame, expert: tuple[Floats, Floats], seed: int = 0) -> Learning:
     """Snapshots of bags of a cross-fitted table (`training.text.crossfit`).
 
     Of two bags one has readings by models that had not seen its source, the other by models that had seen others of it:
@@ -106,7 +108,8 @@ def bag_rows(table: pd.DataFrame, expert: Floats, seed: int = 0) -> Learning:
 
     Args:
         table: cross-fitted.
-        expert: (n,) expert LLR of its rows in nats by experts that had not seen their source, NaN where there is none.
+        expert: (n,) expert LLR of its rows in nats by experts that had not seen their source, and by those that had
+            seen others of it; NaN where there is none.
         seed: of the bags.
     """
     made = bags(table, seed)
@@ -116,8 +119,8 @@ def bag_rows(table: pd.DataFrame, expert: Floats, seed: int = 0) -> Learning:
     near = account % 2 == 1
     readings["llr"] = np.where(near, table["llr_near"].to_numpy()[rows], table["llr"].to_numpy()[rows])
     n = len(rows)
-    # The expert's verdict was cross-fitted on the cheap reading of an unseen source.
-    read = np.where(near, np.nan, expert[rows])
+    read = np.where(near, expert[1][rows], expert[0][rows])
+    read[np.random.default_rng(seed).random(len(made))[account] >= READ_SHARE] = np.nan
     events = Events(
         account=account,
         at_ms=np.zeros(n, np.int64),
@@ -141,16 +144,43 @@ def bag_rows(table: pd.DataFrame, expert: Floats, seed: int = 0) -> Learning:
     )
 
 
-def expert_column(table: pd.DataFrame, cache: Path, say: Callable[[str, float], None]) -> Floats:
-    """(n,) cross-fitted expert LLR of a cross-fitted table in nats, NaN for rows that the expert did not learn from."""
+def expert_columns(table: pd.DataFrame, cache: Path, say: Callable[[str, float], None]) -> tuple[Floats, Floats]:
+    """Expert LLR (nats) of a cross-fitted table's rows, NaN for those the expert did not learn from, (n,) twice.
+
+    By experts that had not seen the row's cluster, beside its cheap reading of an unseen source; and by experts that
+    had not seen its thread or author only, beside its cheap reading by models that had not either.
+    """
     trained = train_expert(table, cache, say=say)
-    place: Mapping[Any, int] = {key: i for i, key in enumerate(zip(table["source"], table["text"], strict=True))}
     part = trained.table
-    words = part["words"].to_numpy().astype(np.int64)
-    given = trained.calibrator.millinats(trained.out, words, trained.calibrator.group_of(part["lang"].tolist()))
-    column = np.full(len(table), np.nan)
-    column[[place[key] for key in zip(part["source"], part["text"], strict=True)]] = given / MILLINAT
-    return column
+    near = _near_scores(trained, cache, say)
+    words, group = part["words"].to_numpy().astype(np.int64), trained.calibrator.group_of(part["lang"].tolist())
+    place = {key: i for i, key in enumerate(zip(table["source"], table["text"], strict=True))}
+    rows = [place[key] for key in zip(part["source"], part["text"], strict=True)]
+    columns = np.full((2, len(table)), np.nan)
+    for column, score in zip(columns, (trained.out, near), strict=True):
+        column[rows] = trained.calibrator.millinats(score, words, group) / MILLINAT
+    return columns[0], columns[1]
+
+
+def _near_scores(trained: TrainedExpert, cache: Path, say: Callable[[str, float], None]) -> Floats:
+    """(n,) stacked scores of `trained.table` by heads that had not seen a row's thread or author."""
+    part = trained.table
+    inputs = expert_inputs(part, embed_cached(part["text"].tolist(), cache, say))
+    label = part["label"].to_numpy().astype(np.int64)
+    fold = near_folds(part)
+    with threadpool_limits(limits=1):
+        whole = fit_head(inputs, label, balance(part))
+        score = np.zeros(len(part))
+        for index in range(NEAR_FOLDS):
+            say("leaving threads out of the expert", index / NEAR_FOLDS)
+            held = fold == index
+            score[held] = fit_head(inputs[~held], label[~held], balance(part[~held])).score(inputs[held])
+    # The shipped head is `whole` times its stacking weight, and the cheap evidence times its own, plus a bias.
+    weights = trained.arrays["weights"].astype(np.float64)
+    own = float(np.linalg.norm(weights[:-1]) / max(float(np.linalg.norm(whole.weights[:-1])), 1e-12))
+    bias = float(trained.arrays["bias"].astype(np.float64)[0]) - own * whole.bias
+    stacked: Floats = own * score + weights[-1] * part["llr_near"].to_numpy() / MILLINAT + bias
+    return stacked
 
 
 def gather(
@@ -176,7 +206,8 @@ def gather(
         say: progress.
     """
     table = crossfit(data, cache, exclude=exclude, seed=seed, say=say)
-    expert = expert_column(table, cache, say) if readers.expert is not None else np.full(len(table), np.nan)
+    unread = np.full(len(table), np.nan)
+    expert = expert_columns(table, cache, say) if readers.expert is not None else (unread, unread)
     say("reading accounts", 0.0)
     streams = data / "streams"
     return together(

@@ -24,8 +24,10 @@ judged by the last month, and a fortnight's holiday forgets a quarter."""
 SITTING_GAP_MS: Final = 30 * 60_000
 """A pause longer than this ends a sitting: the usual session boundary of log analysis."""
 
-LLR_EDGES: Final = np.array([-6, -4, -3, -2, -1.5, -1, -0.5, 0, 0.5, 1, 1.5, 2, 3, 4, 6], dtype=np.float64)
-"""Inner edges (nats) of the 16-bin histogram of post LLRs: fine where posts of both kinds lie, open at the ends."""
+LLR_EDGES: Final = np.array(
+    [-2, -1.2, -0.8, -0.5, -0.25, 0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.3, 1.7, 2.2, 2.8], dtype=np.float64
+)
+"""Inner edges (nats) of the 16-bin histogram of post LLRs: fine where single posts lie, which is within 3 nats."""
 
 WRITES: Final = np.array([True, True, False, True, False, False])
 """By kind: what is written. Pauses, sittings and hours are those of writing, which every platform has and which the
