@@ -69,6 +69,9 @@ LEAST_ACTIVITY: Final = 0.25
 WALK_CAP: Final = 2000
 """Touches of one object that a settlement reads; an object beyond it is settled as if no member had come."""
 
+NOBODY: Final = -1
+"""The opener of a bundle whose account was forgotten."""
+
 SLOT_MASK: Final = (1 << 32) - 1
 
 _LOG_THETA: Final = tuple(math.log(theta) for theta in THETAS)
@@ -310,6 +313,17 @@ def _settle(
         bets.visits_expected[item.kind] += kin_expected
         bets.stale = True
     return hits, mu, value
+
+
+def forget(bets: Bets, row: int) -> None:
+    """Forget an account; what it did to the e-values stays."""
+    for by_row in (bets.members, bets.share, bets.pool_share):
+        by_row.pop(row, None)
+    bets.pool = [r for r in bets.pool if r != row]
+    bets.visits = {visit: n for visit, n in bets.visits.items() if visit // TOUCH_KINDS != row}
+    for bundle in bets.bundles.values():
+        bundle.opener = NOBODY if bundle.opener == row else bundle.opener
+        bundle.met = [r for r in bundle.met if r != row]
 
 
 def learn(bets: Bets, prior: Sequence[float]) -> None:

@@ -7,21 +7,24 @@ is frozen at its tick and bet on only with objects whose first member comes afte
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from detector.errors import LogError
-from graph.bets import Bets, close, learn, meet, mixture
+from graph.bets import Bets, close, forget, learn, meet
+from graph.dispersion import INFLATION_PRIOR, Dispersion
 from graph.elond import log_bar
 from graph.evidence import Edge, edges_within
+from graph.followers import Followers
+from graph.group import CampaignTick, Ended, Group, inherit
 from graph.identity import first_meeting, group_id, match
 from graph.outsiders import Outsiders
 from graph.proposals import Proposal, coarse, propose
+from graph.state import SNAPSHOT_VERSION, State, decode_state
 from graph.touches import HOUR_MS, TOUCH_KINDS, CoordinationSettings, Touch
 from graph.view import View, look
 from graph.window import TouchWindow
@@ -32,67 +35,8 @@ COARSE_MS: Final = 6 * HOUR_MS
 PROMISING_NATS: Final = 2.0
 """Log e-value from which a group that no proposal continues is watched for a whole window."""
 
-INFLATION_PRIOR: Final = 20.0
-"""Expected hits of prior weight at no overdispersion, so that a handful of shadows' bets does not swing it."""
-
-INFLATION_HALF: Final = 5000.0
-"""Expected hits per kind after which the shadows' older record is halved: it follows the platform, slowly."""
-
 PRUNE_TICKS: Final = 6
 """Ticks between two clean-ups of what groups remember: an hour."""
-
-SNAPSHOT_VERSION: Final = 1
-
-
-class Group(msgspec.Struct):
-    """A proposed group, its bets, and what became of it."""
-
-    id: str
-    number: int  # order of creation, ties of a tick by strength
-    since_ms: int  # when its founding pair met
-    frozen_ms: int
-    proposed_ms: int  # the last proposal that continued it
-    strength: int
-    bets: Bets
-    shadow: Bets | None = None
-    hypothesis: int = 0  # e-LOND number, 0 until its first bet opens
-    accepted_ms: int | None = None
-    merged_into: str | None = None
-
-    @property
-    def members(self) -> list[int]:
-        """Rows of the members."""
-        return list(self.bets.members)
-
-    @property
-    def log_e(self) -> float:
-        """Log of the group's e-value, in nats."""
-        return self.bets.log_value
-
-    @property
-    def accepted(self) -> bool:
-        """Whether e-LOND accepted it as a discovery at `target_fdr`."""
-        return self.accepted_ms is not None
-
-
-class Ended(NamedTuple):
-    """A group that is under test no longer, and why: merged into another, or continued by no proposal for long."""
-
-    id: str
-    log_e: float
-    hypothesis: int
-    accepted: bool
-    merged_into: str | None
-
-
-class CampaignTick(NamedTuple):
-    """What one tick did: how many groups were proposed, ids that are new, were accepted, and have ended."""
-
-    at_ms: int
-    proposed: int
-    new: list[str]
-    accepted: list[str]
-    ended: list[Ended]
 
 
 class Coordination:
@@ -106,7 +50,7 @@ class Coordination:
         self.seed = seed
         self.window = TouchWindow()
         self._groups: dict[int, Group] = {}
-        self._followers: dict[int, list[tuple[int, bool]]] | None = None
+        self._followers = Followers(self._groups)
         self._due: dict[int, list[tuple[int, bool, int]]] = {}
         self._totals: dict[int, int] = {}
         self._blocks: dict[int, int] = {}
@@ -119,13 +63,7 @@ class Coordination:
         self._proposed_tick = 0
         self._proposed_end = 0
         self._coarse_ms = 0
-        self._lookup: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None
-        self._targets: list[dict[int, int]] = []
-        self._squares = [0.0] * TOUCH_KINDS
-        self._expected = [0.0] * TOUCH_KINDS
-        self._hits = [0.0] * TOUCH_KINDS
-
-    # -- input -------------------------------------------------------------------------------------------------
+        self._dispersion = Dispersion()
 
     def add(self, touches: Sequence[Touch]) -> None:
         """Take touches in event order ((at, account name, event id)); touches of one event next to each other."""
@@ -138,17 +76,14 @@ class Coordination:
         for group in list(self._groups.values()):
             for bets in (group.bets, group.shadow):
                 if bets is not None:
-                    bets.members.pop(row, None)
-                    bets.pool = [r for r in bets.pool if r != row]
+                    forget(bets, row)
             if len(group.bets.members) < 2:
                 del self._groups[group.number]
-        self._reindex()
+        self._followers.reset()
 
     def forget_event(self, row: int, at_ms: int) -> None:
         """Forget what `row` touched at `at_ms`: its objects go unless somebody else touched them."""
         self.window.forget(row, at_ms)
-
-    # -- ticks -------------------------------------------------------------------------------------------------
 
     def tick(
         self,
@@ -191,18 +126,6 @@ class Coordination:
         """Groups accepted so far, those that have ended included."""
         return self._discoveries
 
-    def inflation(self) -> list[float]:
-        """Overdispersion of the shadows' hits by kind, at least 1, shape (TOUCH_KINDS,).
-
-        The larger of the upper half's variance over the expectation and of hits over the expectation, both shrunk to 1.
-        (Where hits fall short of the expectation, bets are safe already.)
-        """
-        prior = INFLATION_PRIOR
-        return [
-            max(1.0, (s + prior) / (e + prior), (h + prior) / (e + prior))
-            for s, e, h in zip(self._squares, self._expected, self._hits, strict=True)
-        ]
-
     def _proposal_is_due(self) -> bool:
         """Enough is new, and a large window is not looked through more often than `touches_per_tick` allows."""
         size = len(self.window)
@@ -212,8 +135,6 @@ class Coordination:
             fresh >= max(self.settings.fresh_share * size, self.settings.fresh_least)
             and self._ticks - self._proposed_tick >= every
         )
-
-    # -- the parts of a tick -----------------------------------------------------------------------------------
 
     def _walk(self, now_ms: int) -> None:
         at, row, slot = self.window.view(self._walked)
@@ -230,9 +151,9 @@ class Coordination:
             self._totals[cell] = self._totals.get(cell, 0) + count
         if not self._groups:
             return
-        self._count_activity(row, cells)
+        self._followers.count_activity(row, cells)
         followed = np.zeros(int(row.max()) + 1, bool)
-        by_row = self._by_row()
+        by_row = self._followers.by_row()
         known = np.fromiter(by_row, np.int64, len(by_row))
         followed[known[known < len(followed)]] = True
         mine = np.flatnonzero(live & followed[row])
@@ -268,64 +189,9 @@ class Coordination:
         elif any(len(item.hits) >= self.settings.hit_cap for item in bets.bundles[bundle].items):
             self._due.setdefault(now_ms - 1, []).append((number, shadow, bundle))
 
-    def _count_activity(self, row: NDArray[np.int32], cells: NDArray[np.int64]) -> None:
-        """Add the new touches to the activity of every group, shadow and pool that their account is in."""
-        rows, codes = self._index()
-        order = np.argsort(row, kind="stable")
-        ordered = row[order]
-        left, right = np.searchsorted(rows, ordered, "left"), np.searchsorted(rows, ordered, "right")
-        times = right - left
-        total = int(times.sum())
-        if not total:
-            return
-        offset = np.arange(total) - np.repeat(np.cumsum(times) - times, times)
-        code = codes[np.repeat(left, times) + offset]
-        base = int(cells.min())
-        span = int(cells.max()) - base + 1
-        key, count = np.unique(code * span + np.repeat(cells[order] - base, times), return_counts=True)
-        for k, n in zip(key.tolist(), count.tolist(), strict=True):
-            target = self._targets[k // span]
-            cell = k % span + base
-            target[cell] = target.get(cell, 0) + n
-
-    def _index(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """(rows in ascending order, place in `_targets` of the activity they add to)."""
-        if self._lookup is None:
-            rows: list[int] = []
-            codes: list[int] = []
-            self._targets = []
-            for number in sorted(self._groups):
-                group = self._groups[number]
-                for bets in (group.bets, group.shadow):
-                    if bets is None:
-                        continue
-                    for accounts, target in ((list(bets.members), bets.active), (bets.pool, bets.pool_active)):
-                        rows += accounts
-                        codes += [len(self._targets)] * len(accounts)
-                        self._targets.append(target)
-            order = np.argsort(np.array(rows, np.int64), kind="stable")
-            self._lookup = np.array(rows, np.int64)[order], np.array(codes, np.int64)[order]
-        return self._lookup
-
-    def _reindex(self) -> None:
-        """Groups changed: who is followed is to be looked up anew."""
-        self._lookup = None
-        self._followers = None
-
-    def _by_row(self) -> dict[int, list[tuple[int, bool]]]:
-        """Row -> (group number, whether as a shadow) of the groups it is in."""
-        if self._followers is None:
-            self._followers = {}
-            for number in sorted(self._groups):
-                group = self._groups[number]
-                for shadow, bets in ((False, group.bets), (True, group.shadow)):
-                    for row in bets.members if bets is not None else ():
-                        self._followers.setdefault(row, []).append((number, shadow))
-        return self._followers
-
     def _settle(self, now_ms: int, end: bool) -> None:
         self._learn()
-        inflation = self.inflation()
+        inflation = self._dispersion.inflation()
         due = sorted(t for t in self._due if end or t < now_ms)
         for time in due:
             for number, shadow, bundle in self._due.pop(time):
@@ -336,7 +202,7 @@ class Coordination:
                 settled = close(bets, bundle, now_ms, self.window, self._totals, inflation, self.settings, end)
                 if shadow:
                     for kind, hits, mu in settled:
-                        self._record(kind, hits, mu)
+                        self._dispersion.record(kind, hits, mu)
 
     def _learn(self) -> None:
         """Learn the affinities that this tick's bets are settled with, from earlier ticks' alone."""
@@ -350,15 +216,6 @@ class Coordination:
             for bets in (group.bets, group.shadow):
                 if bets is not None and bets.stale:
                     learn(bets, prior)
-
-    def _record(self, kind: int, hits: int, mu: float) -> None:
-        self._squares[kind] += max(hits - mu, 0.0) ** 2
-        self._expected[kind] += mu
-        self._hits[kind] += hits
-        if self._expected[kind] > INFLATION_HALF:
-            self._squares[kind] /= 2
-            self._expected[kind] /= 2
-            self._hits[kind] /= 2
 
     def _accept(self, now_ms: int) -> list[str]:
         out: list[str] = []
@@ -377,7 +234,7 @@ class Coordination:
             if now_ms - group.proposed_ms > self._patience_ms(group):
                 out.append(self._end(group, None))
         if out:
-            self._reindex()
+            self._followers.reset()
         return out
 
     def _patience_ms(self, group: Group) -> int:
@@ -415,7 +272,7 @@ class Coordination:
         if learn_anew:
             for group in self.groups():
                 self._compare(group, view, outsiders, now_ms)
-            self._reindex()
+            self._followers.reset()
         return new, merged, len(proposals)
 
     def _adopt(
@@ -431,14 +288,14 @@ class Coordination:
             if heirs:
                 group = standing[heirs[0]]
                 for other in heirs[1:]:
-                    _inherit(group, standing[other])
+                    inherit(group, standing[other])
                     ended.append(self._end(standing[other], group.id))
                 self._refreeze(group, proposal, view, outsiders, now_ms)
         for small, place in plan.absorbed:
             group, into = standing[small], standing[plan.continued[place][0]]
             # What stands better alone is left standing: a small group's evidence would drown in a large one's.
             if group.accepted == into.accepted and (group.accepted or group.log_e <= max(into.log_e, 0.0)):
-                _inherit(into, group)
+                inherit(into, group)
                 ended.append(self._end(group, into.id))
         taken = {g.id for g in self.groups()}
         for place, proposal in enumerate(proposals):
@@ -449,7 +306,7 @@ class Coordination:
                 taken.add(group.id)
                 self._groups[group.number] = group
                 new.append(group.id)
-        self._reindex()
+        self._followers.reset()
         return new, ended
 
     def _freeze(self, proposal: Proposal, view: View, outsiders: Outsiders, now_ms: int) -> Group:
@@ -491,8 +348,6 @@ class Coordination:
             bets.visits, bets.visits_expected, bets.stale = {}, [0.0] * TOUCH_KINDS, True
         bets.pool = rows
 
-    # -- what an alert shows -----------------------------------------------------------------------------------
-
     def edges_within(self, members: Sequence[int], limit: int = 50) -> list[Edge]:
         """What pairs of `members` (rows) had in common in the window, largest residual first, ties in the given order.
 
@@ -500,16 +355,12 @@ class Coordination:
         """
         return edges_within(self.window, members, limit)
 
-    # -- snapshot ----------------------------------------------------------------------------------------------
-
     def arrays(self) -> dict[str, NDArray[Any] | bytes]:
         """The whole state, for a snapshot: arrays and MessagePack bytes."""
-        state = _State(
+        state = State(
             SNAPSHOT_VERSION, self.groups(), self._due, self._totals, self._blocks, self._walked, self._first_ms,
             self._created, self._hypotheses, self._discoveries, self._ticks, self._coarse_ms,
-            self._proposed_tick, self._proposed_end,
-            self._squares, self._expected,
-            self._hits,
+            self._proposed_tick, self._proposed_end, self._dispersion,
         )  # fmt: skip
         return {f"window.{name}": value for name, value in self.window.arrays().items()} | {
             "state": msgspec.msgpack.encode(state)
@@ -524,59 +375,19 @@ class Coordination:
         Raises:
             LogError: the snapshot is of another version or damaged.
         """
-        try:
-            state = msgspec.msgpack.decode(bytes(arrays["state"]), type=_State)
-            found = state.version
-        except (msgspec.DecodeError, msgspec.ValidationError, KeyError) as error:
-            raise LogError(
-                f"the snapshot's coordination state cannot be read ({error}): use another snapshot"
-            ) from error
-        if found != SNAPSHOT_VERSION:
-            raise LogError(
-                f"the snapshot's coordination state has version {found}, not {SNAPSHOT_VERSION}: replay the log"
-            )
+        if "state" not in arrays:
+            raise LogError("the snapshot lacks the coordination state: use another snapshot")
+        state = decode_state(bytes(arrays["state"]))
         self = cls(settings, seed)
         prefix = "window."
         self.window = TouchWindow.from_arrays({k[len(prefix) :]: v for k, v in arrays.items() if k.startswith(prefix)})
-        self._groups = {group.number: group for group in state.groups}
+        self._groups.update({group.number: group for group in state.groups})
         self._due, self._totals, self._blocks = state.due, state.totals, state.blocks
         self._walked, self._created, self._ticks = state.walked, state.created, state.ticks
         self._first_ms = state.first_ms
         self._hypotheses, self._discoveries = state.hypotheses, state.discoveries
         self._coarse_ms = state.coarse_ms
         self._proposed_tick, self._proposed_end = state.proposed_tick, state.proposed_end
-        self._squares, self._expected, self._hits = state.squares, state.expected, state.hits
-        self._reindex()
+        self._dispersion = state.dispersion
+        self._followers.reset()
         return self
-
-
-class _State(msgspec.Struct, array_like=True):
-    version: int
-    groups: list[Group]
-    due: dict[int, list[tuple[int, bool, int]]]
-    totals: dict[int, int]
-    blocks: dict[int, int]
-    walked: int
-    first_ms: int
-    created: int
-    hypotheses: int
-    discoveries: int
-    ticks: int
-    coarse_ms: int
-    proposed_tick: int
-    proposed_end: int
-    squares: list[float]
-    expected: list[float]
-    hits: list[float]
-
-
-def _inherit(group: Group, other: Group) -> None:
-    """Merge `other`'s evidence into `group`: the mean of two e-processes is one, whatever their dependence."""
-    ours, theirs = group.bets.log_e, other.bets.log_e
-    group.bets.log_e = [
-        max(a, b) + math.log((1.0 + math.exp(-abs(a - b))) / 2) for a, b in zip(ours, theirs, strict=True)
-    ]
-    group.bets.log_value = mixture(group.bets.log_e)
-    if other.accepted_ms is not None:
-        group.accepted_ms = min(group.accepted_ms or other.accepted_ms, other.accepted_ms)
-        group.hypothesis = group.hypothesis or other.hypothesis

@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from graph.coordination import CampaignTick, Coordination, Group
+from graph.coordination import Coordination
+from graph.group import CampaignTick, Group
 from graph.touches import CoordinationSettings, Touch
 
 TICK_MS = 600_000

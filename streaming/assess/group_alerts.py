@@ -10,8 +10,8 @@ import numpy as np
 
 from detector.explain import CampaignCase, campaign_limits, campaign_why
 from detector.text.reading import TextAbstain
-from graph.coordination import Group
 from graph.evidence import Edge
+from graph.group import Group
 from streaming.assess.account_alerts import Pages, Shared, emptied, strongest
 from streaming.assess.alerts import (
     MOST_POSTS,

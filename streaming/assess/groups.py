@@ -9,9 +9,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from graph.coordination import CampaignTick, Coordination, Group
+from graph.coordination import Coordination
 from graph.elond import log_bar
 from graph.evidence import Edge
+from graph.group import CampaignTick, Group
 from graph.part import coordination_part
 from graph.touches import CoordinationSettings, Touch
 from streaming.assess.accounts import NEVER

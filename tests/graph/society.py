@@ -1,4 +1,4 @@
-"""Small societies for tests: people who touch objects of heavy-tailed popularity in their hours, and planted groups."""
+"""Small societies for tests: people with hours, bursts and communities, and groups planted among them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from graph.coordination import Coordination
 from graph.touches import HOUR_MS, Touch, TraceKind
 
 TICK_MS = 600_000
+STEP_H = 0.25
 
 
 def name_of(row: int) -> str:
@@ -17,25 +18,40 @@ def name_of(row: int) -> str:
     return f"n{row * 7919 % 10007:05d}"
 
 
-def quiet(seed: int, accounts: int = 300, per_day: float = 15, hours: int = 48) -> list[Touch]:
-    """Independent people: Poisson activity, day and night, popularity with a heavy tail, objects that come and go."""
+def society(
+    seed: int, sizes: Sequence[int], taste: float, per_day: float = 8.0, hours: int = 48, kind: int = TraceKind.REPOST
+) -> list[Touch]:
+    """People in communities of `sizes`. Activity is heavy-tailed, comes in bursts and keeps to the community's hours;
+    a share `taste` of what they touch are their community's objects, whose popularity is heavy-tailed and short-lived.
+    """
     rng = np.random.default_rng(seed)
-    touches: list[Touch] = []
-    rate = rng.gamma(1.0, per_day, accounts)
-    phase = rng.uniform(0, 24, accounts)
-    objects = int(accounts * per_day * hours / 24 / 3)
+    people = sum(sizes)
+    home = np.repeat(np.arange(len(sizes)), sizes)
+    rate = rng.gamma(0.7, per_day / 0.7, people)
+    peak = rng.uniform(0, 24, len(sizes))[home] + rng.normal(0, 2, people)
+    objects = int(people * per_day * hours / 24 / 3)
+    share = np.array(sizes) / people * taste
+    owner = rng.choice(len(sizes) + 1, objects, p=[*share, 1 - share.sum()])
     born = rng.uniform(-6, hours, objects)
     fame = rng.pareto(1.2, objects) + 0.2
-    for account in range(accounts):
-        n = rng.poisson(rate[account] * hours / 24)
-        at = rng.uniform(0, hours, 3 * n)
-        awake = rng.random(3 * n) < 0.5 + 0.5 * np.cos((at - phase[account]) / 24 * 2 * np.pi)
-        for t in at[awake][:n]:
-            age = t - born
-            weight = np.where((age > 0) & (age < 12), fame * np.exp(-age / 3), 0.0)
-            if weight.sum() > 0:
-                thing = int(rng.choice(objects, p=weight / weight.sum()))
-                touches.append(Touch(int(t * HOUR_MS), account, TraceKind.REPOST, f"o{thing}"))
+    touches: list[Touch] = []
+    for hour in np.arange(0, hours, STEP_H):
+        age = hour - born
+        appeal = np.where((age > -STEP_H) & (age < 12), fame * np.exp(-np.maximum(age, 0) / 3), 0.0)
+        awake = np.clip(1 + np.cos((hour - peak) / 24 * 2 * np.pi), 0, None)
+        acts = rng.poisson(rate / 24 * STEP_H * awake * rng.gamma(0.3, 1 / 0.3, people))
+        for community in range(len(sizes)):
+            who = np.repeat(np.flatnonzero(home == community), acts[home == community])
+            near, wide = appeal * (owner == community), appeal * (owner == len(sizes))
+            chance = taste * near / max(near.sum(), 1e-9) + (1 - taste) * wide / max(wide.sum(), 1e-9)
+            if not len(who) or not chance.sum():
+                continue
+            things = rng.choice(objects, len(who), p=chance / chance.sum())
+            times = (hour + rng.uniform(0, STEP_H, len(who))) * HOUR_MS
+            touches += [
+                Touch(int(at), int(account), kind, f"o{thing}")
+                for at, account, thing in zip(times, who, things, strict=True)
+            ]
     return in_order(touches)
 
 
@@ -43,10 +59,11 @@ def planted(people: Sequence[Touch], members: Iterable[int], objects: int, seed:
     """`people` with a group that reposts the same `objects` posts within minutes of each other, over the whole time."""
     rng = np.random.default_rng(seed)
     end = max(t.at_ms for t in people)
+    rows = list(members)
     extra = [
-        Touch(int(start + rng.exponential(600_000)), member, TraceKind.REPOST, f"p{n}")
+        Touch(int(start + rng.exponential(TICK_MS)), member, TraceKind.REPOST, f"p{n}")
         for n, start in enumerate(np.linspace(HOUR_MS, end - HOUR_MS, objects))
-        for member in members
+        for member in rows
     ]
     return in_order([*people, *extra])
 
@@ -64,22 +81,21 @@ def feed(
     start: int = 0,
     until: int | None = None,
 ) -> Coordination:
-    """Run the touches from `start` to `until` (ms) through campaign ticks; all windows are closed where it is None."""
-    tick = (start // TICK_MS + 1) * TICK_MS if start else (touches[0].at_ms // TICK_MS + 1) * TICK_MS
-    if start:
-        tick = -(-start // TICK_MS) * TICK_MS
+    """Run the touches of [start, until), both multiples of a tick, through campaign ticks.
+
+    All windows are closed at the end where `until` is None.
+    """
+    part = [t for t in touches if start <= t.at_ms and (until is None or t.at_ms < until)]
+    tick = (start or part[0].at_ms) // TICK_MS * TICK_MS
     place = 0
-    while place < len(touches) and touches[place].at_ms < start:
-        place += 1
-    while place < len(touches) and (until is None or touches[place].at_ms < until):
-        stop = place
-        while stop < len(touches) and touches[stop].at_ms < tick and (until is None or touches[stop].at_ms < until):
-            stop += 1
-        coordination.add(touches[place:stop])
-        place = stop
-        if until is None or tick <= until:
-            coordination.tick(tick, names)
+    while place < len(part) or (until is not None and tick < until):
         tick += TICK_MS
+        stop = place
+        while stop < len(part) and part[stop].at_ms < tick:
+            stop += 1
+        coordination.add(part[place:stop])
+        place = stop
+        coordination.tick(tick, names)
     if until is None:
-        coordination.tick(tick, names, end=True)
+        coordination.tick(tick + TICK_MS, names, end=True)
     return coordination

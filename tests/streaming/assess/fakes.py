@@ -16,8 +16,8 @@ from detector.bundle import Models
 from detector.text.cheap import CheapText
 from detector.text.reading import MINHASH_DIM, READING, Readings, TextAbstain
 from detector.thresholds import Thresholds
-from graph.coordination import CampaignTick, Ended
 from graph.evidence import Edge
+from graph.group import CampaignTick, Ended
 from graph.touches import Touch
 
 PEOPLE = np.linspace(-3.0, 3.0, 199)

@@ -1,0 +1,73 @@
+"""A group under test, and what ticks tell of groups."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import msgspec
+
+from graph.bets import Bets, mixture
+
+
+class Group(msgspec.Struct):
+    """A proposed group, its bets, and what became of it."""
+
+    id: str
+    number: int  # order of creation, ties of a tick by strength
+    since_ms: int  # when its founding pair met
+    frozen_ms: int
+    proposed_ms: int  # the last proposal that continued it
+    strength: int
+    bets: Bets
+    shadow: Bets | None = None
+    hypothesis: int = 0  # e-LOND number, 0 until its first bet opens
+    accepted_ms: int | None = None
+    merged_into: str | None = None
+
+    @property
+    def members(self) -> list[int]:
+        """Rows of the members."""
+        return list(self.bets.members)
+
+    @property
+    def log_e(self) -> float:
+        """Log of the group's e-value, in nats."""
+        return self.bets.log_value
+
+    @property
+    def accepted(self) -> bool:
+        """Whether e-LOND accepted it as a discovery at `target_fdr`."""
+        return self.accepted_ms is not None
+
+
+class Ended(NamedTuple):
+    """A group that is under test no longer, and why: merged into another, or continued by no proposal for long."""
+
+    id: str
+    log_e: float
+    hypothesis: int
+    accepted: bool
+    merged_into: str | None
+
+
+class CampaignTick(NamedTuple):
+    """What one tick did: how many groups were proposed, ids that are new, were accepted, and have ended."""
+
+    at_ms: int
+    proposed: int
+    new: list[str]
+    accepted: list[str]
+    ended: list[Ended]
+
+
+def inherit(group: Group, other: Group) -> None:
+    """Merge `other`'s evidence into `group`: the mean of two e-processes is one, whatever their dependence."""
+    ours, theirs = group.bets.log_e, other.bets.log_e
+    group.bets.log_e = [
+        max(a, b) + math.log((1.0 + math.exp(-abs(a - b))) / 2) for a, b in zip(ours, theirs, strict=True)
+    ]
+    group.bets.log_value = mixture(group.bets.log_e)
+    if other.accepted_ms is not None:
+        group.accepted_ms = min(group.accepted_ms or other.accepted_ms, other.accepted_ms)
+        group.hypothesis = group.hypothesis or other.hypothesis
