@@ -1,4 +1,6 @@
-"""Draws a society as one SVG: the network of who reacts to whom, activity over time, one campaign beside its twins.
+"""Draws a society as one SVG: the network of who meets whom, activity over time, one campaign beside its twins.
+
+Two accounts meet where they use the same link or hashtag, react to the same text, or to each other.
 
 Written by hand, so that no plotting library is needed; memory is of the size of what is drawn.
 """
@@ -17,8 +19,16 @@ from simulation.chunk import Chunk
 from simulation.files import written
 from simulation.society import World
 
-DRAWN: Final = 500
+DRAWN: Final = 420
 """Accounts in the network: more is a grey ball."""
+
+SHOWN: Final = 8
+"""Campaigns in the network, of those that are large enough to see, at most `MEMBERS` of each, and as many crowds."""
+
+MEMBERS: Final = 20
+
+TALK: Final = 25
+"""What more of the drawn accounts touch is the talk of the day, and ties nobody."""
 
 ROUNDS: Final = 80
 """Of the layout: it has settled by then."""
@@ -28,6 +38,7 @@ WIDTH: Final = 1200
 PEOPLE: Final = "#9aa5b1"
 CROWD: Final = "#e3b341"
 TWINS: Final = "#3c8dbc"
+OTHERS: Final = "#4b5563"
 CAMPAIGNS: Final = ("#c0392b", "#8e44ad", "#d35400", "#16a085", "#7f1d1d", "#db2777", "#4d7c0f", "#0f766e")
 
 
@@ -55,17 +66,23 @@ class Plot:
             half = large.members[:40], large.twins[:40]
             for first, side in zip((0, 40), half, strict=True):
                 self._rows[side] = first + np.arange(len(side))
+        self._touched: dict[tuple[str, int], set[int]] = {}
         self._dots: list[tuple[int, int, int]] = []
 
     def _chosen(self) -> Ints:
-        """Members of campaigns first, then the busiest and the followed, at most `DRAWN`."""
+        """Campaigns first, two of them with their twins, then crowds, then the busy; at most `DRAWN`."""
         world = self._world
         rng = stream(world.seed, "plot")
-        machines = rng.permutation(np.flatnonzero(self._campaign >= 0))[: DRAWN // 3]
-        weight = world.people.rate * np.sqrt(1.0 + world.graph.followers)
-        weight[machines] = 0
-        others = np.argsort(-weight * rng.random(len(weight)))[: DRAWN - len(machines)]
-        return np.unique(np.concatenate((machines, others)))
+        campaigns = world.cast.campaigns
+        self._shown = [i for i in rng.permutation(len(campaigns)).tolist() if len(campaigns[i].members) >= 5][:SHOWN]
+        large = [campaigns[i] for i in self._shown]
+        twins = [campaign.twins[:MEMBERS] for campaign in large[:2]]
+        crowds = [crew.members for crew in world.crews.list if len(crew.members) >= 5 and self._crowd[crew.members[0]]]
+        chosen = [campaign.members[:MEMBERS] for campaign in large] + twins
+        chosen += [crowds[i][:MEMBERS] for i in rng.permutation(len(crowds))[:SHOWN]]
+        others = np.argsort(-world.people.rate * rng.random(len(world.people)))[:DRAWN]
+        found = np.concatenate([*chosen, others])
+        return np.sort(found[np.sort(np.unique(found, return_index=True)[1])][:DRAWN])
 
     def take(self, chunk: Chunk) -> None:
         """Take note of events."""
@@ -79,6 +96,11 @@ class Plot:
         a, b = self._place[chunk.account[aimed]], self._place[chunk.target_account[aimed]]
         both = (a >= 0) & (b >= 0)
         np.add.at(self.ties, (a[both], b[both]), 1.0)
+        for name in ("link", "tag", "target"):
+            value = getattr(chunk, name)
+            touched = np.flatnonzero((value >= 0) & (self._place[chunk.account] >= 0))
+            for i in touched.tolist():
+                self._touched.setdefault((name, int(value[i])), set()).add(int(self._place[chunk.account[i]]))
         mine = np.flatnonzero(self._rows[chunk.account] >= 0)
         for i in mine.tolist():
             self._dots.append((int(self._rows[chunk.account[i]]), int(chunk.at[i]), int(chunk.task[i] >= 0)))
@@ -108,16 +130,26 @@ class Plot:
     def _colour(self, account: int) -> str:
         campaign = int(self._campaign[account])
         if campaign >= 0:
-            return CAMPAIGNS[campaign % len(CAMPAIGNS)]
+            return CAMPAIGNS[self._shown.index(campaign)] if campaign in self._shown else OTHERS
         if self._twin[account]:
             return TWINS
         return CROWD if self._crowd[account] else PEOPLE
 
+    def met(self) -> Floats:
+        """How often the drawn accounts have met, two by two."""
+        weight: Floats = self.ties + self.ties.T
+        for places in self._touched.values():
+            if 1 < len(places) <= TALK:
+                each = np.array(sorted(places))
+                weight[np.ix_(each, each)] += 1
+        np.fill_diagonal(weight, 0)
+        return weight
+
     def _network(self, left: int, top: int, size: int) -> list[str]:
-        weight = self.ties + self.ties.T
+        weight = self.met()
         place = layout(weight, stream(self._world.seed, "layout")) * (size - 20) + 10
         x, y = left + place[:, 0], top + place[:, 1]
-        parts = [f'<text x="{left}" y="34" font-size="18">Who reacts to whom ({len(self.drawn)} accounts)</text>']
+        parts = [f'<text x="{left}" y="34" font-size="18">Who meets whom ({len(self.drawn)} accounts)</text>']
         heavy = np.argwhere(np.triu(weight, 1) > 0)
         order = np.argsort(-weight[heavy[:, 0], heavy[:, 1]], kind="stable")[:4000]
         lines = " ".join(f"M{x[a]:.0f} {y[a]:.0f}L{x[b]:.0f} {y[b]:.0f}" for a, b in heavy[order].tolist())
@@ -131,11 +163,11 @@ class Plot:
     def _legend(self, left: int, top: int) -> list[str]:
         rows = [(PEOPLE, "people"), (CROWD, "organic look-alikes"), (TWINS, "organic twins of campaigns")]
         campaigns = self._world.cast.campaigns
-        for number, campaign in enumerate(campaigns[:20]):
-            label = f"{campaign.name} {campaign.family.name}, {len(campaign.members)} accounts"
-            rows.append((CAMPAIGNS[number % len(CAMPAIGNS)], label))
-        if len(campaigns) > 20:
-            rows.append(("#ffffff", f"and {len(campaigns) - 20} campaigns more"))
+        for number, colour in zip(self._shown, CAMPAIGNS, strict=False):
+            campaign = campaigns[number]
+            rows.append((colour, f"{campaign.name} {campaign.family.name}, {len(campaign.members)} accounts"))
+        if len(campaigns) > len(self._shown):
+            rows.append((OTHERS, f"{len(campaigns) - len(self._shown)} campaigns more"))
         return [
             f'<circle cx="{left}" cy="{top + 22 * i - 5}" r="6" fill="{colour}"/>'
             f'<text x="{left + 14}" y="{top + 22 * i}" font-size="13">{escape(text)}</text>'
@@ -178,7 +210,8 @@ def layout(weight: Floats, rng: np.random.Generator) -> Floats:
     n = len(weight)
     place: Floats = rng.random((n, 2))
     ideal = np.sqrt(1 / max(n, 1))
-    pull = np.log1p(weight)
+    degree = np.maximum(np.log1p(weight).sum(axis=1), 1.0)
+    pull = 3 * np.log1p(weight) / np.sqrt(degree[:, None] * degree[None])
     for turn in range(ROUNDS):
         apart = place[:, None] - place[None]
         distance = np.sqrt((apart**2).sum(axis=2)) + 1e-6
@@ -187,6 +220,6 @@ def layout(weight: Floats, rng: np.random.Generator) -> Floats:
         move = (apart / distance[:, :, None] * force[:, :, None]).sum(axis=1) - (place - 0.5) * ideal * 2
         length = np.sqrt((move**2).sum(axis=1, keepdims=True)) + 1e-9
         place = place + move / length * np.minimum(length, 0.1 * (1 - turn / ROUNDS))
-    place = place - place.min(axis=0)
-    result: Floats = place / np.maximum(place.max(axis=0), 1e-9)
+    low, high = np.percentile(place, (3, 97), axis=0)
+    result: Floats = np.clip((place - low) / np.maximum(high - low, 1e-9), 0, 1)
     return result
