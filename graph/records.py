@@ -96,17 +96,18 @@ def _parse(record: Mapping[str, Any], columns: Columns, where: str) -> tuple[int
     return at, texts[0], int(TraceKind[str(kind).upper()]), texts[1]
 
 
-def _time(value: Any, columns: Columns, where: str) -> int:
+def _time(value: object, columns: Columns, where: str) -> int:
     problem = UsageError(
         f"{where}: field {columns.at!r} must be an RFC 3339 time with offset, or a number of ms since 1970 UTC "
         "(of seconds with --seconds)"
     )
     if isinstance(value, str):
+        text = value
         try:
-            value = float(value)
+            value = float(text)
         except ValueError:
             try:
-                moment = datetime.fromisoformat(value)
+                moment = datetime.fromisoformat(text)
             except ValueError as error:
                 raise problem from error
             if moment.tzinfo is None:
