@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 from detector.account.features import language_code, language_tag
 from detector.errors import ModelError, UsageError
@@ -81,7 +81,7 @@ class Thresholds:
         """
         _, rank, people = self._strictest(target_fpr)
         shape = (rank, people + 1 - rank)
-        return float(beta.ppf(0.025, *shape)), float(beta.ppf(0.975, *shape))
+        return float(betaincinv(*shape, 0.025)), float(betaincinv(*shape, 0.975))
 
     def _strictest(self, target_fpr: float) -> tuple[float, int, int]:
         """Threshold, its rank from the top, and the size of the population that sets it."""

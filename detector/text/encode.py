@@ -44,27 +44,26 @@ class CharClass(IntEnum):
     """A character that is a word by itself: Chinese, Japanese kana, and other scripts without spaces."""
 
 
+_BY_CATEGORY: Final = {"Ll": CharClass.LOWER, "Lu": CharClass.UPPER, "Lt": CharClass.UPPER, "Nd": CharClass.DIGIT}
+
+
 def _classify(char: str) -> CharClass:
-    code = ord(char)
-    if 0x2E80 <= code <= 0x9FFF or 0xF900 <= code <= 0xFAFF:
-        return CharClass.IDEOGRAPH if unicodedata.category(char)[0] == "L" else CharClass.MARK
     category = unicodedata.category(char)
-    by_category = {"Ll": CharClass.LOWER, "Lu": CharClass.UPPER, "Lt": CharClass.UPPER, "Nd": CharClass.DIGIT}
+    if "\u2e80" <= char <= "\u9fff" or "\uf900" <= char <= "\ufaff":
+        return CharClass.IDEOGRAPH if category[0] == "L" else CharClass.MARK
     if char.isspace():
         return CharClass.SPACE
-    return by_category.get(category, CharClass.LETTER if category[0] in "LM" else CharClass.MARK)
+    return _BY_CATEGORY.get(category, CharClass.LETTER if category[0] in "LM" else CharClass.MARK)
 
 
 @lru_cache(maxsize=1)
 def _tables() -> tuple[NDArray[np.uint8], NDArray[np.uint32]]:
     """Class and folded code of every character of the first plane: lower case, digits all `0`."""
-    classes = np.empty(PLANE, dtype=np.uint8)
-    folded = np.empty(PLANE, dtype=np.uint32)
-    for code in range(PLANE):
-        char = chr(code)
-        classes[code] = _classify(char)
-        lower = char.lower()
-        folded[code] = ord("0") if classes[code] == CharClass.DIGIT else ord(lower) if len(lower) == 1 else code
+    chars = [chr(code) for code in range(PLANE)]
+    classes = np.array([_classify(char) for char in chars], dtype=np.uint8)
+    lower = [char.lower() for char in chars]
+    folded = np.array([ord(low if len(low) == 1 else char) for char, low in zip(chars, lower, strict=True)], np.uint32)
+    folded[classes == CharClass.DIGIT] = ord("0")
     return classes, folded
 
 

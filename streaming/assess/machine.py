@@ -18,7 +18,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from detector.thresholds import Thresholds
 
@@ -68,7 +68,7 @@ class GroupJudge:
     """
 
     def __init__(self, thresholds: Thresholds, target_fdr: float) -> None:
-        self._z = float(norm.isf(target_fdr))
+        self._z = -float(ndtri(target_fdr))
         self._people = [
             (float(np.mean(maxima)), float(np.std(maxima, ddof=1)) if len(maxima) > 1 else 0.0)
             for maxima in thresholds.maxima.values()
