@@ -4,16 +4,46 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from detector.account.model import AccountModel
 from detector.text.cheap import CheapText
 from detector.text.experts import load_expert
 from detector.text.protocol import Expert
 from detector.thresholds import Thresholds
+from detector.weights_io import Arrays, load_weights
 
 SHIPPED: Final = Path(__file__).parent / "weights"
 """The weights inside the package."""
+
+GRAPH: Final = "graph"
+"""Stem of the graph model's files; a bundle may lack them, and then the graph part abstains."""
+
+
+@dataclass(frozen=True)
+class SavedWeights:
+    """Arrays and meta as they were saved, for a folder that knows what they mean.
+
+    Args:
+        name, version: of the model.
+        path: where they lie, without suffix, for messages.
+    """
+
+    name: str
+    version: str
+    arrays: Arrays
+    meta: dict[str, Any]
+    path: Path
+
+    @classmethod
+    def load(cls, path: Path) -> SavedWeights:
+        """The pair of files at `path`.
+
+        Raises:
+            ModelError: one is missing or damaged.
+        """
+        arrays, meta = load_weights(path)
+        return cls(meta["name"], meta["version"], arrays, meta, path)
 
 
 @dataclass(frozen=True)
@@ -25,6 +55,7 @@ class Models:
     account: AccountModel
     thresholds: Thresholds
     versions: dict[str, str]
+    graph: SavedWeights | None = None
 
 
 def load_readers(directory: Path | None = None) -> tuple[CheapText, Expert | None, dict[str, str]]:
@@ -54,4 +85,7 @@ def load_models(directory: Path | None = None) -> Models:
     thresholds = Thresholds.load(place)
     versions["account"] = f"{account.name}@{account.version}"
     versions["thresholds"] = f"{thresholds.name}@{thresholds.version}"
-    return Models(text, expert, account, thresholds, versions)
+    graph = SavedWeights.load(place / GRAPH) if (place / f"{GRAPH}.json").exists() else None
+    if graph is not None:
+        versions["graph"] = f"{graph.name}@{graph.version}"
+    return Models(text, expert, account, thresholds, versions, graph)

@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from enum import IntEnum
 from typing import Final
 
 from detector.account.model import BehaviourAbstain
@@ -31,6 +32,22 @@ BEHAVIOUR_REASONS: Final[Mapping[int, str]] = {
 """What `abstained.behaviour` says."""
 
 NO_GRAPH_MODEL: Final = "no graph model"
+
+
+class GraphAbstain(IntEnum):
+    """Why the graph model gives no evidence; 0 when it does."""
+
+    NONE = 0
+    NOT_YET = 1
+    NO_TIES = 2
+
+
+GRAPH_REASONS: Final[Mapping[int, str]] = {
+    GraphAbstain.NOT_YET: "not looked at yet",
+    GraphAbstain.NO_TIES: "no strong ties to others",
+}
+"""What `abstained.graph` says where there is a model."""
+
 NOT_IN_A_GROUP: Final = "in no tested group"
 
 _KIND_WORDS: Final[Mapping[str, tuple[str, str]]] = {

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from detector.account.model import BehaviourAbstain
+from detector.explain import GraphAbstain
 from detector.text.reading import TextAbstain
 
 NEVER: Final = -(2**62)
@@ -26,6 +27,8 @@ _COLUMNS: Final[dict[str, tuple[DTypeLike, Any]]] = {
     "text": (np.float64, 0.0),
     "behaviour": (np.float64, 0.0),
     "coordination": (np.float64, 0.0),
+    "graph": (np.float64, 0.0),
+    "graph_abstain": (np.uint8, GraphAbstain.NOT_YET),
     "total": (np.float64, 0.0),
     "undecided": (np.float64, 0.0),
     "text_abstain": (np.uint8, TextAbstain.NO_TEXT),
@@ -48,7 +51,7 @@ class Accounts:
     """Name <-> row, and the columns. Rows of accounts that left are used again, lowest first.
 
     Columns, each (capacity,): times of the last event and of the first and last post (ms); `posts` accepted with text;
-    the raw parts `text`, `behaviour`, `coordination` (nats) and their fused
+    the raw parts `text`, `behaviour`, `coordination`, `graph` (nats) and their fused
     `total`; `undecided`, the raw text and behaviour evidence without experts; why parts abstain; main `language`;
     the flag, its tick and `posts` then; `bar`, the raw evidence below which decisions keep the account away; `told` and
     `told_flag`, what was last published; the day `expert_day` and the texts experts read in it.
@@ -62,6 +65,8 @@ class Accounts:
     text: NDArray[np.float64]
     behaviour: NDArray[np.float64]
     coordination: NDArray[np.float64]
+    graph: NDArray[np.float64]
+    graph_abstain: NDArray[np.uint8]
     total: NDArray[np.float64]
     undecided: NDArray[np.float64]
     text_abstain: NDArray[np.uint8]

@@ -17,6 +17,7 @@ from detector.bundle import Models
 from detector.errors import LogError
 from streaming.assess.account_alerts import AccountAlerts, Shared
 from streaming.assess.accounts import Accounts
+from streaming.assess.connections import GraphLooks, GraphTick
 from streaming.assess.evidence import Evidence
 from streaming.assess.experts import Experts as ExpertChoice
 from streaming.assess.feedback import Decisions
@@ -68,7 +69,10 @@ class Assess:
         self._book = Book(settings.max_alerts_per_day)
         self._decisions = Decisions()
         self._rulings = Rulings(self._accounts, self._evidence, self._book, self._decisions)
-        self._scores = Scores(settings, self._accounts, self._evidence, self._membership)
+        self._graph = GraphLooks(settings, models.graph, self._accounts, lambda: self._groups.coordination)
+        self._groups.traced = self._graph.model is not None
+        has_graph = self._graph.model is not None
+        self._scores = Scores(settings, self._accounts, self._evidence, self._membership, has_graph)
         shared = Shared(
             settings, models, self._accounts, self._evidence, self._texts, self._timeline, self._scores, self._book
         )
@@ -87,6 +91,7 @@ class Assess:
             self._rulings,
             self._account_alerts,
             self._group_alerts,
+            self._graph,
         )
 
     def feed(self, entry: Entry) -> None:
@@ -114,6 +119,11 @@ class Assess:
                 look(accounts.name(row), int(accounts.posts[row]), float(accounts.total[row]), language)
 
         self._evidence.watch = each
+
+    def watch_graphs(self, look: Callable[[GraphTick], None]) -> None:
+        """Have `look` told every account graph, also where there is no graph model."""
+        self._graph.watch = look
+        self._groups.traced = True
 
     def next_tick(self) -> int | None:
         """Time of the tick that `advance` would run, ms since 1970; None where none is due."""
@@ -253,6 +263,7 @@ class Assess:
             "handler": self._handler,
             "group_alerts": self._group_alerts,
             "ticks": self._work,
+            "graph": self._graph,
         }
 
     @staticmethod

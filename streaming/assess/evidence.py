@@ -18,9 +18,11 @@ from detector.account.features import AccountFeatures
 from detector.account.statistics import AccountStatistics
 from detector.bundle import Models
 from detector.errors import UsageError
+from detector.explain import GraphAbstain
 from detector.fusion import Fused, combine
 from detector.text.reading import TextAbstain
 from streaming.assess.accounts import NEVER, Accounts
+from streaming.assess.connections import Connections
 from streaming.assess.seen import Columns, Seen
 from streaming.assess.settings import AssessSettings
 
@@ -139,7 +141,7 @@ class Evidence:
             accounts.text[rows],
             accounts.behaviour[rows],
             accounts.coordination[rows],
-            np.zeros(len(rows)),
+            accounts.graph[rows],
             self.cap,
         )
 
@@ -151,8 +153,8 @@ class Evidence:
     def raw(self, rows: Rows) -> NDArray[np.float64]:
         """(n,) the sum of the parts before the cap, which evidence can still grow beyond."""
         accounts = self._accounts
-        total: NDArray[np.float64] = accounts.text[rows] + accounts.behaviour[rows] + accounts.coordination[rows]
-        return total
+        own: NDArray[np.float64] = accounts.text[rows] + accounts.behaviour[rows]
+        return own + accounts.coordination[rows] + accounts.graph[rows]
 
     def coordinate(self, parts: dict[int, float]) -> Rows:
         """Set the coordination part of the accounts in `parts` (nats), and 0 for all others; who changed, ascending."""
@@ -165,6 +167,19 @@ class Evidence:
         if self._coordination:
             accounts.coordination[rows] = [parts[int(row)] for row in rows]
         moved: Rows = changed[accounts.coordination[changed] != old]
+        self.fuse(moved)
+        return moved
+
+    def connect(self, found: Connections) -> Rows:
+        """Set the graph part of the accounts it says something of, and 0 for all others; who changed, ascending."""
+        accounts = self._accounts
+        changed = np.union1d(np.flatnonzero(accounts.graph), found.rows)
+        old = accounts.graph[changed].copy()
+        accounts.graph[changed] = 0.0
+        accounts.graph[found.rows] = found.nats
+        accounts.graph_abstain[accounts.live()] = GraphAbstain.NO_TIES
+        accounts.graph_abstain[found.rows] = GraphAbstain.NONE
+        moved: Rows = changed[accounts.graph[changed] != old]
         self.fuse(moved)
         return moved
 

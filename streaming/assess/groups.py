@@ -45,6 +45,7 @@ class Groups:
         self._seed = settings.seed
         self._every_ms = settings.campaign_tick_ms
         self.on = "coordination" not in settings.without
+        self.traced = False
         self.coordination = Coordination(self._settings, self._seed)
         self.accepted: list[Group] = []
         self.of_row: dict[int, Group] = {}
@@ -54,9 +55,14 @@ class Groups:
 
     def add(self, touches: Sequence[Touch]) -> None:
         """Take touches in event order."""
-        if self.on and touches:
+        if self.gathers and touches:
             self.coordination.add(touches)
             self._last_touch = touches[-1].at_ms
+
+    @property
+    def gathers(self) -> bool:
+        """Whether touches are wanted: by groups, or (`traced`) by the graph model alone."""
+        return self.on or self.traced
 
     def next_tick(self, after_ms: int) -> int | None:
         """The next campaign tick that can change anything without further events; None when all is settled."""

@@ -132,7 +132,7 @@ class Handler:
             cluster = self._near.key(seen.reading, seen.at)
             if self._keep(row, seen):
                 done.with_texts.add(row)
-        if self._groups.on:
+        if self._groups.gathers:
             done.touches.extend(touches_of(seen, row, accounts, cluster))
 
     def _is_deleted(self, seen: Observation, key: bytes) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.explain import BEHAVIOUR_REASONS, NO_GRAPH_MODEL, NOT_IN_A_GROUP, TEXT_REASONS
+from detector.explain import BEHAVIOUR_REASONS, GRAPH_REASONS, NO_GRAPH_MODEL, NOT_IN_A_GROUP, TEXT_REASONS
 from detector.fusion import posterior
 from streaming.assess.accounts import Accounts
 from streaming.assess.evidence import Evidence
@@ -38,6 +38,7 @@ class Scores:
         settings: prior and the parts left out.
         accounts, evidence: the state.
         membership: of the account in a row.
+        has_graph: whether there is a graph model that speaks.
     """
 
     def __init__(
@@ -46,7 +47,9 @@ class Scores:
         accounts: Accounts,
         evidence: Evidence,
         membership: Callable[[int], Membership],
+        has_graph: bool,
     ) -> None:
+        self._has_graph = has_graph
         self._prior = settings.prior
         self._without = settings.without
         self._accounts = accounts
@@ -95,7 +98,9 @@ class Scores:
             reasons["coordination"] = SWITCHED_OFF
         elif member.group is None and accounts.coordination[row] == 0.0:
             reasons["coordination"] = NOT_IN_A_GROUP
-        reasons["graph"] = SWITCHED_OFF if "graph" in self._without else NO_GRAPH_MODEL
+        graph = GRAPH_REASONS.get(int(accounts.graph_abstain[row])) if self._has_graph else NO_GRAPH_MODEL
+        if "graph" in self._without or graph is not None:
+            reasons["graph"] = SWITCHED_OFF if "graph" in self._without else str(graph)
         flag = self._evidence.why_not_flagged(row)
         if flag is not None:
             reasons["flag"] = flag

@@ -1,8 +1,8 @@
 """What happens at a tick, in this order.
 
 Events take effect in rounds; deleted accounts go; experts read and their results enter; at a campaign tick groups are
-tested and every member's coordination part is renewed; decisions of moderators take effect; alerts follow; accounts
-that were silent for long leave; summaries of those whose total moved are told.
+tested and every member's coordination part is renewed, and once an hour the graph part; decisions of moderators take
+effect; alerts follow; accounts that were silent for long leave; summaries of those whose total moved are told.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from detector.account.features import language_tag
 from detector.explain import TEXT_REASONS
 from streaming.assess.account_alerts import AccountAlerts, Shared
 from streaming.assess.accounts import NEVER
+from streaming.assess.connections import GraphLooks
 from streaming.assess.experts import Experts as ExpertChoice
 from streaming.assess.experts import answer, request
 from streaming.assess.group_alerts import GroupAlerts
@@ -44,6 +45,7 @@ class TickWork:
         rulings: Rulings,
         account_alerts: AccountAlerts,
         group_alerts: GroupAlerts,
+        graph: GraphLooks,
     ) -> None:
         self._shared = shared
         self._handler = handler
@@ -52,6 +54,7 @@ class TickWork:
         self._rulings = rulings
         self._account_alerts = account_alerts
         self._group_alerts = group_alerts
+        self._graph = graph
         self._day = NEVER
 
     def run(
@@ -85,6 +88,10 @@ class TickWork:
         merged: list[tuple[str, str]] = []
         if is_campaign and self._groups.on:
             merged = self._campaign_tick(tick_ms, changed, last=last)
+        if is_campaign and (found := self._graph.look(tick_ms, last=last)) is not None:
+            rows = evidence.connect(found)
+            evidence.flag(rows, tick_ms)
+            changed.append(rows)
         ruled, ruled_groups, again = self._rulings.apply(bodies)
         if ruled:
             evidence.flag(np.array(sorted(ruled), np.int64), tick_ms)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from graph.account_graph import INTERACTIONS
 from graph.touches import Touch, TraceKind
 from streaming.assess.accounts import Accounts
 from streaming.extract import domain_of
@@ -35,6 +36,29 @@ _TARGETED: Final = {
 def object_key(account: str, event: str) -> str:
     """The object that the event `event` of `account` is; ids need not be unique across accounts."""
     return f"{account}\n{event}" if account else event
+
+
+_ACTED: Final = {
+    int(TraceKind.REPLY_TARGET): INTERACTIONS.index("reply"),
+    int(TraceKind.REPOST): INTERACTIONS.index("repost"),
+    int(TraceKind.QUOTE): INTERACTIONS.index("quote"),
+}
+_LIKE: Final = INTERACTIONS.index("like")
+_FOLLOWED: Final = INTERACTIONS.index("follow")
+_MENTIONED: Final = INTERACTIONS.index("mention")
+
+
+def acted_upon(kind: int, key: str) -> tuple[int, str] | None:
+    """(place in `INTERACTIONS`, name of the account) of an object that is somebody's, None of any other."""
+    if kind == _MENTION:
+        return _MENTIONED, key
+    account, known, event = key.partition("\n")
+    if not known:
+        return None
+    if kind == _INTERACTION:
+        return (_LIKE if event else _FOLLOWED), account
+    how = _ACTED.get(kind)
+    return None if how is None else (how, account)
 
 
 def touches_of(seen: Observation, row: int, accounts: Accounts, cluster: str | None) -> Iterator[Touch]:

@@ -16,6 +16,7 @@ import msgspec
 from detector.bundle import load_models
 from detector.errors import UsageError
 from detector.evidence import PARTS
+from streaming.account_graphs import AccountGraphs
 from streaming.assess import Assess, AssessSettings
 from streaming.config import Config, load_config
 from streaming.local import live_experts, play, scorer_of
@@ -55,6 +56,8 @@ def command(argv: list[str]) -> int:
         if arguments.trajectories:
             trajectories = stack.enter_context(Trajectories(arguments.trajectories))
             assess.watch(trajectories.write)
+        if arguments.account_graphs:
+            assess.watch_graphs(AccountGraphs(arguments.account_graphs).write)
         progress = Progress(inputs, sys.stderr, time.monotonic)
         for step in play(inputs, assess, scorer_of(models, settings), live_experts(models), _now_ms):
             outputs.write(step)
@@ -105,6 +108,8 @@ def _parser() -> argparse.ArgumentParser:
         parser.add_argument(f"--{name}", type=Path, metavar="FILE", help=f"write {text}")
     # What `swarmlight calibrate` reads: every total that was held against the threshold.
     parser.add_argument("--trajectories", type=Path, help=argparse.SUPPRESS)
+    # What `swarmlight train graph` reads: what the graph model sees, twice a day.
+    parser.add_argument("--account-graphs", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--config", type=Path, metavar="FILE", help="configuration (swarmlight config prints all keys)")
     parser.add_argument(
         "--without",
