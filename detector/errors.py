@@ -5,6 +5,7 @@ SwarmlightError
 │   └── ConfigError      a configuration file or variable that cannot be used
 ├── ModelError           a weights file that is missing, damaged or of another version
 ├── EventError           one record that is no post event: field and reason
+├── FeedError            what somebody asked of the moderators' feed, and did not get
 ├── BrokerError          the message broker is away, or refuses what was asked of it
 └── LogError             the observation log contradicts the state, or a snapshot cannot be used
     └── FencedError      another process has taken over; this one must stop
@@ -45,6 +46,19 @@ class EventError(SwarmlightError):
 
 class BrokerError(SwarmlightError):
     """The message broker cannot be reached, or refuses what was asked of it; the message gives its reason."""
+
+
+class FeedError(SwarmlightError):
+    """The moderators' feed refuses what was asked of it.
+
+    Args:
+        code: why: `invalid`, `login`, `forbidden`, `not_found`, `conflict`, `limited` or `too_large`.
+        message: what was wrong and what to do, in words that may be shown to whoever asked.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class LogError(SwarmlightError):

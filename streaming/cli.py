@@ -30,6 +30,7 @@ SUMMARIES: Final = {
     "run": "score a recording of events to its end",
     "worker": "score the events of a Kafka topic, for as long as it lives",
     "demo": "play a stream with planted campaigns into a small broker and watch them being caught",
+    "feed": "serve the moderators' feed: understand, claim and decide alerts in a browser",
     "config": "print all configuration keys with defaults and reasons",
     "dlq": "look at dead letters, or send them again",
     "forget": "remove everything that is kept of an account",

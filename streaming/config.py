@@ -20,6 +20,7 @@ from detector.errors import ConfigError
 from streaming.settings import (
     SECTIONS,
     Config,
+    FeedConfig,
     KafkaConfig,
     Key,
     LogConfig,
@@ -32,6 +33,7 @@ from streaming.settings import (
 
 __all__ = [
     "Config",
+    "FeedConfig",
     "KafkaConfig",
     "LogConfig",
     "MetricsConfig",
@@ -78,6 +80,7 @@ def load_config(path: Path | None, environ: Mapping[str, str]) -> Config:
         metrics=MetricsConfig(**sections["metrics"]),
         models=ModelsConfig(**sections["models"]),
         log=LogConfig(**sections["log"]),
+        feed=FeedConfig(**sections["feed"]),
         given=frozenset(values),
         **sections[""],
     )

@@ -167,6 +167,29 @@ class LogConfig(msgspec.Struct, frozen=True, kw_only=True):
     ] = "json"
 
 
+class FeedConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """`[feed]`: the moderators' feed."""
+
+    database: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            description="sqlite:///FILE, or postgresql://user@host/name for a team (password in PGPASSFILE)",
+        ),
+    ] = "sqlite:///swarmlight-feed.db"
+    host: Annotated[
+        str, Meta(min_length=1, description="address to listen on; loopback unless a proxy with TLS stands before it")
+    ] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65_535, description="port to listen on; 0: any that is free")] = 8080
+    public_url: Annotated[
+        str,
+        Meta(
+            pattern=r"^(https?://[^/\s]+/?)?$",
+            description="address that browsers use, where a proxy stands before the feed; https marks cookies secure",
+        ),
+    ] = ""
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """All keys. `given` names those that a file or variable set (`"kafka.topic_prefix"`), whatever their value."""
 
@@ -226,6 +249,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     metrics: MetricsConfig = MetricsConfig()
     models: ModelsConfig = ModelsConfig()
     log: LogConfig = LogConfig()
+    feed: FeedConfig = FeedConfig()
     given: frozenset[str] = frozenset()
 
 
@@ -236,6 +260,7 @@ SECTIONS: Final[dict[str, type[msgspec.Struct]]] = {
     "metrics": MetricsConfig,
     "models": ModelsConfig,
     "log": LogConfig,
+    "feed": FeedConfig,
 }
 """Tables of the file by name, `""` for the top level, in the order in which they are printed."""
 

@@ -1,0 +1,389 @@
+"""What the API takes and gives. Times are RFC 3339 in UTC."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import Path, Query
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from moderation.decisions import Verdict
+from moderation.queue import LARGEST_PAGE, PAGE
+from moderation.records import LARGEST_ACCOUNT, rfc3339
+
+
+def _clean(text: str) -> str:
+    """A person's words: no control characters but line ends and tabs, and nothing that is not UTF-8."""
+    if any(
+        (ord(each) < 32 and each not in "\n\t") or ord(each) == 127 or 0xD800 <= ord(each) <= 0xDFFF for each in text
+    ):
+        raise ValueError("control characters are not allowed")
+    return text.strip()
+
+
+def _account(text: str) -> str:
+    """An account's name as the stream has it."""
+    if "\0" in text or any(0xD800 <= ord(each) <= 0xDFFF for each in text):
+        raise ValueError("no account has this name")
+    return text
+
+
+Line = Annotated[str, Field(max_length=200), AfterValidator(_clean)]
+Words = Annotated[str, Field(max_length=2000), AfterValidator(_clean)]
+Account = Annotated[str, Field(min_length=1, max_length=LARGEST_ACCOUNT), AfterValidator(_account)]
+AlertId = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}$", description="id of an alert")]
+AlertName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}$")]
+Uuid = Annotated[
+    str, Field(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$", description="a UUID")
+]
+Hex = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$")]
+Cursor = Annotated[str | None, Query(max_length=400, pattern=r"^[A-Za-z0-9_-]+$", description="`next` of a page")]
+Limit = Annotated[int, Query(ge=1, le=LARGEST_PAGE)]
+DEFAULT_LIMIT = PAGE
+
+
+class Strict(BaseModel):
+    """Unknown fields are a mistake of the caller's."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Problem(BaseModel):
+    """Why a request was refused."""
+
+    code: str
+    message: str
+
+
+class Refusal(BaseModel):
+    """The body of every error."""
+
+    error: Problem
+
+
+class AlertItem(BaseModel):
+    """An alert in a list."""
+
+    id: str
+    kind: str
+    status: str
+    revision: int
+    merged_into: str | None
+    at: str
+    first_post_at: str
+    last_post_at: str
+    members: int
+    urgency: float
+    title: str
+    decision: str | None
+    escalated: bool
+    returned: bool
+    snoozed_until: str | None
+    claimed_by: str | None
+    claimed_until: str | None
+
+
+class AlertList(BaseModel):
+    """One page; `next` is the cursor of the following one."""
+
+    alerts: list[AlertItem]
+    next: str | None
+
+
+class DecisionItem(BaseModel):
+    """A decision that was made."""
+
+    id: str
+    alert: str
+    account: str | None
+    decision: str
+    undoes: str | None
+    undone: bool
+    at: str
+    by: str
+    policy: str
+    reason: str
+    note: str
+    revision: int
+
+
+class DecisionList(BaseModel):
+    """One page; `next` is the cursor of the following one."""
+
+    decisions: list[DecisionItem]
+    next: str | None
+
+
+class AlertWhole(BaseModel):
+    """An alert with its record (topic `alerts`) and decisions."""
+
+    alert: AlertItem
+    record: dict[str, Any]
+    decisions: list[DecisionItem]
+    on_accounts: dict[str, str]
+    """Account -> the decision that holds on it."""
+
+
+class Details(BaseModel):
+    """The network and time line: all pages of topic `alert-details` put together."""
+
+    id: str
+    revision: int | None
+    complete: bool
+    edges: list[dict[str, Any]]
+    posts: list[dict[str, Any]]
+    objects: list[dict[str, Any]]
+
+
+class Claimed(BaseModel):
+    """A claim and its end."""
+
+    id: str
+    until: str
+
+
+class Done(BaseModel):
+    """It was done."""
+
+    id: str
+
+
+class NewDecision(Strict):
+    """What to decide. With `id`, a UUID of the caller's, asking again after a broken connection decides once."""
+
+    decision: Verdict
+    account: Account | None = None
+    policy: Line = ""
+    reason: Line = ""
+    note: Words = ""
+    revision: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
+    id: Uuid | None = None
+
+
+class Reason(Strict):
+    """Why."""
+
+    reason: Line = ""
+
+
+class Missed(Strict):
+    """An account that no alert names."""
+
+    account: Account
+    reason: Line = ""
+    note: Words = ""
+
+
+class Snooze(Strict):
+    """Put off by this many minutes; 0 brings it back."""
+
+    minutes: Annotated[int, Field(ge=0, le=30 * 24 * 60)]
+
+
+class Assignment(Strict):
+    """To whom."""
+
+    user: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+
+
+class BulkOrder(Strict):
+    """What to do with many alerts."""
+
+    action: Literal["decide", "snooze", "claim", "release", "escalate"]
+    ids: Annotated[list[AlertName], Field(min_length=1, max_length=200)]
+    decision: Verdict | None = None
+    policy: Line = ""
+    reason: Line = ""
+    note: Words = ""
+    minutes: Annotated[int, Field(ge=0, le=30 * 24 * 60)] = 0
+
+
+class BulkFate(BaseModel):
+    """What would happen, or happened, to one alert; `problem` says why nothing."""
+
+    id: str
+    title: str
+    kind: str
+    members: int
+    revision: int
+    problem: str | None
+
+
+class BulkPreview(BaseModel):
+    """What an order would do. `until` (ms) replaces the minutes so that both mean the same time."""
+
+    fates: list[BulkFate]
+    until: int
+    made: int
+    proof: str
+
+
+class BulkApply(Strict):
+    """The order again, with what its preview gave."""
+
+    order: BulkOrder
+    revisions: dict[AlertName, Annotated[int, Field(ge=0, le=2**31 - 1)]]
+    until: Annotated[int, Field(ge=0, le=2**53)]
+    made: Annotated[int, Field(ge=0, le=2**53)]
+    proof: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class BulkDone(BaseModel):
+    """What happened."""
+
+    fates: list[BulkFate]
+
+
+class NewView(Strict):
+    """Filters to save, as the query of the queue's address."""
+
+    name: Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_clean)]
+    query: Annotated[str, Field(max_length=1000)] = ""
+    shared: bool = False
+
+
+class ViewItem(BaseModel):
+    """A saved view."""
+
+    id: str
+    name: str
+    query: str
+    shared: bool
+    mine: bool
+
+
+class ViewList(BaseModel):
+    """All views one can use."""
+
+    views: list[ViewItem]
+
+
+class Me(BaseModel):
+    """Whoever asks."""
+
+    name: str
+    pseudonym: str
+    role: str
+    rights: list[str]
+    counts: dict[str, int]
+
+
+class UserItem(BaseModel):
+    """A person."""
+
+    id: str
+    name: str
+    pseudonym: str
+    role: str
+    active: bool
+
+
+class UserList(BaseModel):
+    """Everybody."""
+
+    users: list[UserItem]
+
+
+class NewUser(Strict):
+    """A person to add; without a password only a login link lets them in."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$")]
+    role: Literal["viewer", "moderator", "lead", "admin"]
+    password: Annotated[str, Field(min_length=12, max_length=200)] | None = None
+
+
+class UserChange(Strict):
+    """What to change of a person."""
+
+    role: Literal["viewer", "moderator", "lead", "admin"] | None = None
+    active: bool | None = None
+    password: Annotated[str, Field(min_length=12, max_length=200)] | None = None
+
+
+class TokenItem(BaseModel):
+    """A token, without itself."""
+
+    id: str
+    name: str
+    owner: str
+    scopes: list[str]
+    expires: str
+    used: str | None
+
+
+class TokenList(BaseModel):
+    """Tokens one may see."""
+
+    tokens: list[TokenItem]
+
+
+class NewToken(Strict):
+    """A token to make for oneself."""
+
+    name: Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_clean)]
+    scopes: Annotated[list[Literal["read", "work", "lead", "admin"]], Field(min_length=1, max_length=4)]
+    days: Annotated[int, Field(ge=1, le=366)] = 90
+
+
+class TokenMade(BaseModel):
+    """A new token. It is shown this once."""
+
+    id: str
+    token: str
+
+
+class AuditItem(BaseModel):
+    """One entry of the audit log."""
+
+    seq: int
+    at: str
+    actor: str
+    action: str
+    subject: str
+    facts: dict[str, str | int | float | bool | None]
+    hash: str
+
+
+class AuditList(BaseModel):
+    """Entries, the newest first; `next` is the number to go on before."""
+
+    entries: list[AuditItem]
+    next: int | None
+
+
+class AuditVerdict(BaseModel):
+    """What checking the chain found."""
+
+    entries: int
+    head: str
+    problem: str | None
+
+
+class AccountWhole(BaseModel):
+    """What is known of an account here."""
+
+    account: str
+    alerts: list[AlertItem]
+    decisions: list[DecisionItem]
+
+
+def alert_item(row: Any, now: int) -> AlertItem:
+    """A row of a list as the API gives it."""
+    held = row.claimed_by is not None and row.claimed_until > now
+    return AlertItem(
+        id=row.id, kind=row.kind, status=row.status, revision=row.revision, merged_into=row.merged_into,
+        at=rfc3339(row.at), first_post_at=rfc3339(row.first_post_at), last_post_at=rfc3339(row.last_post_at),
+        members=row.members, urgency=row.urgency, title=row.title, decision=row.decision,
+        escalated=bool(row.escalated), returned=bool(row.returned),
+        snoozed_until=rfc3339(row.snoozed_until) if row.snoozed_until > now else None,
+        claimed_by=row.holder if held else None, claimed_until=rfc3339(row.claimed_until) if held else None,
+    )  # fmt: skip
+
+
+def decision_item(row: Any) -> DecisionItem:
+    """A row of `decisions.history` as the API gives it."""
+    return DecisionItem(
+        id=row.id, alert=row.alert_id, account=row.account, decision=row.verdict, undoes=row.undoes,
+        undone=row.undone_by is not None, at=rfc3339(row.at), by=row.by_name or row.by or "", policy=row.policy,
+        reason=row.reason, note=row.note, revision=row.revision,
+    )  # fmt: skip

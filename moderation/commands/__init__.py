@@ -1,0 +1,1 @@
+"""Subcommands of `swarmlight` that belong to the feed."""

@@ -1,0 +1,164 @@
+"""The database: SQLite in a file by default, PostgreSQL through its URL. Everything else speaks SQL through `Database`.
+
+Reads take a snapshot; writes are transactions that SQLite runs one at a time (`BEGIN IMMEDIATE`) and PostgreSQL side by
+side, which is why every change that two people could race for is one conditional statement.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from alembic import command
+from alembic.config import Config as AlembicConfig
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, SQLAlchemyError
+
+from detector.errors import UsageError
+
+BUSY_S: Final = 15.0
+"""A writer waits this long for another process's transaction; ours take milliseconds."""
+
+MIGRATIONS: Final = Path(__file__).with_name("migrations")
+
+LOCK: Final = 7_283_114
+"""Number of the PostgreSQL advisory lock under which the schema is brought up to date: any, but always the same."""
+
+BROKEN_UP: Final = frozenset({"40001", "40P01"})
+"""SQLSTATE of a transaction that lost to another: it can simply be run again."""
+
+RETRIES: Final = 5
+
+POOL: Final = 20
+"""Connections held at most, half of what the service's threads could ask for at once."""
+
+T = TypeVar("T")
+
+
+class Database:
+    """A pool of connections, with the schema up to date.
+
+    Args:
+        url: `sqlite:///feed.db`, or `postgresql://user@host/name` (a password in `PGPASSFILE` or the URL).
+
+    Raises:
+        UsageError: a URL that names no database, or a database that cannot be used.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = _parsed(url)
+        self.is_sqlite = self._url.get_backend_name() == "sqlite"
+        # SQLite has one writer; waiting for it in line is fairer than its own polling.
+        self._turn = threading.Lock() if self.is_sqlite else None
+        self.engine = _engine(self._url)
+        self._writing = self.engine.execution_options(swarmlight_write=True)
+        try:
+            self._migrate()
+        except DBAPIError as error:
+            self.engine.dispose()
+            reason = str(error.orig).strip().partition("\n")[0]
+            raise UsageError(
+                f"--database {self._url.render_as_string(hide_password=True)!a} cannot be used: {reason!a}; "
+                "is the server running, and does the account own the database?"
+            ) from None
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A connection to look with; nothing it does stays."""
+        with self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction: committed at the end, rolled back on any error."""
+        with self._turn or nullcontext(), self._writing.begin() as connection:
+            yield connection
+
+    def transact(self, work: Callable[[Connection], T]) -> T:
+        """The result of `work` in one transaction; run again where PostgreSQL broke a deadlock."""
+        for _ in range(RETRIES):
+            try:
+                with self.write() as connection:
+                    return work(connection)
+            except OperationalError as error:
+                if getattr(error.orig, "sqlstate", None) not in BROKEN_UP:
+                    raise
+        with self.write() as connection:
+            return work(connection)
+
+    def alive(self) -> bool:
+        """Whether the database answers."""
+        try:
+            with self.read() as connection:
+                connection.execute(text("SELECT 1"))
+        except SQLAlchemyError:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Give all connections back."""
+        self.engine.dispose()
+
+    def _migrate(self) -> None:
+        with self.write() as connection:
+            if not self.is_sqlite:
+                connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+            migrate(connection)
+
+
+def migrate(connection: Connection, to: str = "head") -> None:
+    """Bring the schema to version `to` within the connection's transaction."""
+    config = AlembicConfig()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["connection"] = connection
+    command.upgrade(config, to)
+
+
+def upsert(connection: Connection, table: Any) -> Any:
+    """`INSERT` of the connection's dialect, which knows `on_conflict_do_update`."""
+    make: Callable[[Any], Any] = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    return make(table)
+
+
+def _parsed(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise UsageError(
+            "--database: no database URL; write sqlite:///feed.db or postgresql://user@host/name"
+        ) from None
+    backend = parsed.get_backend_name()
+    if backend == "postgresql":
+        return parsed.set(drivername="postgresql+psycopg")
+    if backend == "sqlite" and parsed.database and parsed.database != ":memory:":
+        return parsed.set(drivername="sqlite")
+    raise UsageError("--database: sqlite:///FILE and postgresql://... are the databases this feed can use")
+
+
+def _engine(url: URL) -> Engine:
+    try:
+        if url.drivername == "sqlite":
+            engine = create_engine(url, connect_args={"timeout": BUSY_S}, pool_size=POOL, max_overflow=POOL)
+            event.listen(engine, "connect", _sqlite_connected)
+            event.listen(engine, "begin", _sqlite_begins)
+            return engine
+        return create_engine(url, pool_size=POOL, max_overflow=POOL, pool_pre_ping=True)
+    except (NoSuchModuleError, ModuleNotFoundError):
+        raise UsageError("--database: PostgreSQL needs psycopg: pip install 'swarmlight[feed]'") from None
+
+
+def _sqlite_connected(connection: Any, _record: object) -> None:
+    # We begin transactions ourselves (`_sqlite_begins`); the driver would do it too late to see a stable snapshot.
+    connection.isolation_level = None
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _sqlite_begins(connection: Connection) -> None:
+    writing = connection.get_execution_options().get("swarmlight_write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")

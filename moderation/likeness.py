@@ -1,0 +1,71 @@
+"""Which words of a post stand in another account's post too, so that a page can mark near-identical texts. Pure.
+
+Words are compared in runs of three, without case and punctuation: single common words prove nothing, and a run survives
+a changed name or link around it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+RUN: Final = 3
+
+_word: Final = re.compile(r"\w+(?:['’]\w+)*")
+
+
+class Segment(NamedTuple):
+    """A stretch of a text, and whether other accounts wrote it too."""
+
+    text: str
+    shared: bool
+
+
+def segments(posts: Sequence[tuple[str, str]]) -> list[list[Segment]]:
+    """For each (account, text), the text cut into stretches that others share and stretches that are its own."""
+    words = [[(found.group().casefold(), found.start(), found.end()) for found in _word.finditer(text)]
+             for _, text in posts]  # fmt: skip
+    who: dict[tuple[str, ...], set[str]] = defaultdict(set)
+    for (account, _), found in zip(posts, words, strict=True):
+        for place in range(len(found) - RUN + 1):
+            who[_run(found, place)].add(account)
+    out = []
+    for (_, text), found in zip(posts, words, strict=True):
+        marked = [False] * len(found)
+        for place in range(len(found) - RUN + 1):
+            if len(who[_run(found, place)]) > 1:
+                marked[place : place + RUN] = [True] * RUN
+        out.append(_cut(text, found, marked))
+    return out
+
+
+def share(parts: Sequence[Segment]) -> float:
+    """Share of the letters that others wrote too, 0 to 1."""
+    total = sum(len(part.text) for part in parts)
+    return sum(len(part.text) for part in parts if part.shared) / total if total else 0.0
+
+
+def _run(found: list[tuple[str, int, int]], place: int) -> tuple[str, ...]:
+    return tuple(word for word, _, _ in found[place : place + RUN])
+
+
+def _cut(text: str, found: list[tuple[str, int, int]], marked: list[bool]) -> list[Segment]:
+    out: list[Segment] = []
+    end = 0
+    place = 0
+    while place < len(found):
+        last = place
+        while last + 1 < len(found) and marked[last + 1] == marked[place]:
+            last += 1
+        if marked[place]:
+            start, stop = found[place][1], found[last][2]
+            if start > end:
+                out.append(Segment(text[end:start], False))
+            out.append(Segment(text[start:stop], True))
+            end = stop
+        place = last + 1
+    if end < len(text):
+        out.append(Segment(text[end:], False))
+    return out

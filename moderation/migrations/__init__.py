@@ -1,0 +1,1 @@
+"""Versions of the database's schema, applied at start; `versions/` has one file each."""

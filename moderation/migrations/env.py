@@ -1,0 +1,12 @@
+"""Runs the versions on the connection that `database.migrate` hands over."""
+
+from __future__ import annotations
+
+from alembic import context
+
+from moderation.schema import Base
+
+connection = context.config.attributes["connection"]
+context.configure(connection=connection, target_metadata=Base.metadata, render_as_batch=False)
+with context.begin_transaction():
+    context.run_migrations()

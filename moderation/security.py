@@ -1,0 +1,151 @@
+"""What stands before every request: host, size, rate and headers. Plain ASGI, so that streams pass through it."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from detector.errors import FeedError
+from moderation.services import Services
+
+LARGEST_BODY: Final = 256 * 1024
+"""A decision with its note has some kB, a bulk order of 200 ids some 20 kB."""
+
+LONGEST_TARGET: Final = 8 * 1024
+
+CONTENT_POLICY: Final = "; ".join(
+    [
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self'",
+        "font-src 'self'",
+        "connect-src 'self'",
+        "form-action 'self'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+        "require-trusted-types-for 'script'",
+    ]
+)
+"""Nothing from elsewhere, nothing inline, and no way to turn a text into markup in a script."""
+
+HEADERS: Final = {
+    "content-security-policy": CONTENT_POLICY,
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+}
+
+STRICT_TRANSPORT: Final = "max-age=31536000"
+
+OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/metrics"})
+"""Asked by machines that know no host name and are counted nowhere."""
+
+
+class Guard:
+    """Refuses what is too large, too much, or meant for another host; adds headers; measures."""
+
+    def __init__(self, app: ASGIApp, services: Services) -> None:
+        self._app = app
+        self._services = services
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        status = 500
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                self._add_headers(scope, message)
+            await send(message)
+
+        refusal = self._refusal(scope)
+        try:
+            if refusal is not None:
+                await refusal(scope, receive, answer)
+            else:
+                await self._app(scope, _Limited(receive), answer)
+        finally:
+            route = getattr(scope.get("route"), "path", "none")
+            self._services.metrics.request(route, _method(scope), status, time.perf_counter() - started)
+
+    def _refusal(self, scope: Scope) -> PlainTextResponse | None:
+        headers = Headers(scope=scope)
+        path = scope["path"]
+        if len(scope.get("raw_path", b"")) + len(scope.get("query_string", b"")) > LONGEST_TARGET:
+            return PlainTextResponse("the address is too long\n", 414)
+        length = headers.get("content-length", "0")
+        if not length.isascii() or not length.isdecimal() or int(length[:20]) > LARGEST_BODY:
+            return PlainTextResponse("the request is too large\n", 413)
+        if path in OPEN_PATHS:
+            return None
+        hosts = self._services.settings.hosts
+        if "*" not in hosts and _host(headers.get("host", "")) not in hosts:
+            return PlainTextResponse("this feed is not called that: see --host and [feed] public_url\n", 421)
+        if not self._services.addresses.admit(address(scope, headers, self._services), self._services.clock()):
+            self._services.metrics.refusal("limited")
+            return PlainTextResponse("too many requests: wait a second\n", 429, {"retry-after": "1"})
+        return None
+
+    def _add_headers(self, scope: Scope, message: Message) -> None:
+        headers = MutableHeaders(scope=message)
+        for name, value in HEADERS.items():
+            headers[name] = value
+        if not scope["path"].startswith("/static/"):
+            headers.setdefault("cache-control", "no-store")
+        if self._services.settings.secure:
+            headers["strict-transport-security"] = STRICT_TRANSPORT
+
+
+class _Limited:
+    """Receives a body of at most `LARGEST_BODY` bytes."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._left = LARGEST_BODY
+
+    async def __call__(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.request":
+            self._left -= len(message.get("body", b""))
+            if self._left < 0:
+                raise FeedError("too_large", "the request is too large")
+        return message
+
+
+def address(scope: Scope, headers: Headers, services: Services) -> str:
+    """The client's address; behind a trusted proxy the last one that proxy saw."""
+    if services.settings.proxied:
+        seen = headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
+        if seen:
+            return seen[:64]
+    client = scope.get("client")
+    return str(client[0]) if client else "unknown"
+
+
+def same_site(headers: Headers) -> bool:
+    """Whether a request that changes something comes from a page of ours, as far as the browser says."""
+    origin, host = headers.get("origin"), headers.get("host", "")
+    if origin is not None and origin.partition("://")[2] != host:
+        return False
+    return headers.get("sec-fetch-site", "same-origin") in ("same-origin", "none")
+
+
+def _host(value: str) -> str:
+    return value.lower() if value.endswith("]") else value.lower().rpartition(":")[0] or value.lower()
+
+
+def _method(scope: Scope) -> str:
+    method = scope["method"]
+    return method if method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS") else "other"

@@ -1,0 +1,87 @@
+"""What a request needs, put together once when the feed starts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from moderation.database import Database
+from moderation.limits import Limiter
+from moderation.live import Hub
+from moderation.loops import Feedback, Ingest, now_ms
+from moderation.metrics import FeedMetrics
+
+LOGIN_BURST: Final = 5
+LOGIN_PER_S: Final = 1 / 30
+"""Five wrong passwords at once, then one in half a minute: a person notices nothing, a list of words gets nowhere."""
+
+REQUEST_BURST: Final = 200
+REQUEST_PER_S: Final = 50.0
+"""Of one person: a page makes a handful of requests, a program that works a queue some ten a second."""
+
+ADDRESS_BURST: Final = 1000
+ADDRESS_PER_S: Final = 300.0
+"""Of one address, whoever asks: a whole team may sit behind one."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the feed is reached.
+
+    Args:
+        hosts: names under which browsers may ask for it (`Host`), without ports; "*" for any.
+        secure: whether it is reached by https only: cookies are marked so, and browsers told to stay with it.
+        proxied: whether `X-Forwarded-For` of the nearest proxy names the client.
+    """
+
+    hosts: tuple[str, ...] = ("localhost", "127.0.0.1", "[::1]")
+    secure: bool = False
+    proxied: bool = False
+
+
+@dataclass
+class Services:
+    """All parts of a running feed."""
+
+    database: Database
+    metrics: FeedMetrics
+    hub: Hub
+    settings: Settings
+    now: Callable[[], int] = now_ms
+    clock: Callable[[], float] = time.monotonic
+    ingest: Ingest | None = None
+    feedback: Feedback | None = None
+    logins: Limiter = field(default_factory=lambda: Limiter(LOGIN_BURST, LOGIN_PER_S))
+    addresses: Limiter = field(default_factory=lambda: Limiter(ADDRESS_BURST, ADDRESS_PER_S))
+    requests: Limiter = field(default_factory=lambda: Limiter(REQUEST_BURST, REQUEST_PER_S))
+
+    def decided(self, verdict: str) -> None:
+        """A decision was made: count it, and have it sent."""
+        self.metrics.decision(verdict)
+        if self.feedback is not None:
+            self.feedback.wake()
+
+    def problems(self) -> list[str]:
+        """Why the feed is not ready, in words; empty where it is."""
+        found = []
+        try:
+            if not self.database.alive():
+                found.append("the database does not answer")
+        except SQLAlchemyError:
+            found.append("the database does not answer")
+        for loop in (self.ingest, self.feedback):
+            if loop is not None and not loop.alive:
+                found.append(f"the {loop.name} loop has ended")
+            elif loop is not None and loop.problem is not None:
+                found.append(f"{loop.name}: {loop.problem}")
+        return found
+
+
+def build(database: Database, settings: Settings, now: Callable[[], int] = now_ms) -> Services:
+    """Services without background loops; `service.create_app` serves them."""
+    metrics = FeedMetrics()
+    return Services(database, metrics, Hub(database, metrics, now), settings, now=now)

@@ -1,0 +1,124 @@
+"""The words that people read: of kinds, parts, verdicts, times. Pure."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Final
+
+from detector.explain import direction
+from moderation.records import AlertRecord
+
+KINDS: Final = {
+    "campaign": "LLM campaign",
+    "account": "LLM account",
+    "coordination": "Coordination",
+}
+"""What an alert says, in a word or two."""
+
+PARTS: Final = {
+    "text": ("Text", "how they write"),
+    "behaviour": ("Habits", "pauses, sittings and hours of the day"),
+    "coordination": ("Group", "what they do together"),
+    "graph": ("Contacts", "whom they deal with"),
+}
+
+VERDICTS: Final = {
+    "llm_campaign": "LLM campaign",
+    "human_coordination": "Human coordination",
+    "permitted_automation": "Permitted automation",
+    "not_a_campaign": "Not a campaign",
+    "needs_more": "Needs more",
+    "missed": "Missed account",
+    "undo": "Taken back",
+}
+
+VERDICT_EFFECTS: Final = {
+    "llm_campaign": "Language models drive these accounts. The alert leaves the queue and stays open for follow-up.",
+    "human_coordination": "People act together here. The alert leaves the queue and nobody counts as a machine for it.",
+    "permitted_automation": "Machines, and allowed to be. These accounts stay out of the queue for good.",
+    "not_a_campaign": "Nothing here. The alert comes back only when the evidence has grown clearly.",
+    "needs_more": "Not enough to tell. The alert leaves the queue until its next revision.",
+}
+
+EDGE_KINDS: Final = {
+    "link": "same link", "domain": "same domain", "hashtags": "same hashtags", "repost": "repost of the same post",
+    "fast_repost": "quick repost of the same post", "reply_target": "reply to the same post",
+    "mention": "mention of the same account", "quote": "quote of the same post",
+    "near_duplicate": "near-identical text", "paraphrase": "same text in other words",
+    "synchrony": "active at the same time", "profile": "alike profiles", "interaction": "dealings with each other",
+}  # fmt: skip
+
+STATES: Final = {
+    "waiting": "Waiting", "mine": "Mine", "claimed": "Claimed", "escalated": "Escalated", "snoozed": "Put off",
+    "decided": "Decided", "closed": "Closed", "all": "All",
+}  # fmt: skip
+
+SORTS: Final = {"urgency": "Most urgent", "newest": "Newest", "largest": "Largest"}
+
+KIND_FILTERS: Final = {"any": "All kinds"} | KINDS
+
+NAMED: Final = 3
+"""Members named in a sentence."""
+
+
+def when(at_ms: int) -> str:
+    """`14 Mar 2024, 09:05`, UTC."""
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%-d %b %Y, %H:%M")
+
+
+def ago(at_ms: int, now_ms: int) -> str:
+    """`5 min ago`, `3 h ago`, `12 days ago`, in steps nobody trips over."""
+    seconds = max(0, (now_ms - at_ms) // 1000)
+    if seconds < 60:
+        return "just now"
+    if seconds < 3600:
+        return f"{seconds // 60} min ago"
+    if seconds < 2 * 86_400:
+        return f"{seconds // 3600} h ago"
+    return f"{seconds // 86_400} days ago"
+
+
+def span(first_ms: int, last_ms: int) -> str:
+    """How long something lasted: `40 minutes`, `5 hours`, `3 days`."""
+    minutes = max(0, last_ms - first_ms) // 60_000
+    if minutes < 120:
+        return counted(max(1, minutes), "minute")
+    if minutes < 48 * 60:
+        return counted(minutes // 60, "hour")
+    return counted(minutes // 1440, "day")
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 account`, `12 accounts`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def who(names: list[str], total: int) -> str:
+    """Whom an alert is about: `a, b, c and 9 others`."""
+    if not names:
+        return "nobody who may be named"
+    named = names[:NAMED]
+    others = total - len(named)
+    if others > 0:
+        return f"{', '.join(named)} and {counted(others, 'other')}"
+    return named[0] if len(named) == 1 else f"{', '.join(named[:-1])} and {named[-1]}"
+
+
+def labelled(sentences: list[str]) -> list[tuple[str, str]]:
+    """The label and the rest of sentences such as "Since: 14 March ..."; "" where there is no label."""
+    found = []
+    for sentence in sentences:
+        label, colon, rest = sentence.partition(": ")
+        plain = bool(colon) and label.isalpha() and len(label) <= 20
+        found.append((label, rest) if plain else ("", sentence))
+    return found
+
+
+def sentence(record: AlertRecord, label: str) -> str:
+    """The record's own sentence under a label, "" where it has none."""
+    return next((rest for name, rest in labelled(record.why) if name == label), "")
+
+
+def evidence_words(nats: float) -> str:
+    """What evidence says, for people."""
+    return direction(nats)
