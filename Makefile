@@ -7,7 +7,8 @@ OUT ?= build/models
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-CODE := detector graph streaming training simulation tests
+PROCESSES ?= 2
+CODE := $(wildcard detector graph streaming training moderation simulation tests)
 
 .PHONY: help setup demo test lint typecheck format evaluate bench bench-simulate chaos coordinate train clean
 
@@ -18,14 +19,15 @@ setup: $(READY)  ## build .venv with everything in it
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet $(PIP_FLAGS) -e '.[demo,train,dev]'
+	$(BIN)/python -m pip install --quiet $(PIP_FLAGS) -e '.[demo,feed,train,dev]'
 	touch $@
 
 demo: $(READY)  ## watch campaigns being caught (ARGS="--seconds 60")
 	$(BIN)/swarmlight demo $(ARGS)
 
-test: $(READY)  ## the default suite (ARGS="-k name")
-	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+# The order of tests/conftest.py is kept: all that share the Kafka broker in one process, and these first.
+test: $(READY)  ## the default suite, in two processes (ARGS="-k name", PROCESSES=0 for one)
+	$(BIN)/python -m pytest -m "not slow" -n $(PROCESSES) --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 chaos: $(READY)  ## the slow tests: kills and takeovers on a broker, long runs (KAFKA_HOME=folder)
 	$(BIN)/python -m pytest -m slow --timeout 3600 $(ARGS)
