@@ -11,7 +11,6 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from detector.evidence import MILLINAT
@@ -21,13 +20,14 @@ from detector.text.encode import encode
 from detector.text.minilm import INPUT_LIMIT, INPUTS, encoder_digest, encoder_folder
 from detector.text.style import FOR_TEXT, styles
 from training.datasets import balance
-from training.text import Say, calibrate, cluster_folds, quiet, sample
+from training.mixed import Block, fit_logistic
+from training.text import NEAR_FOLDS, Say, calibrate, cluster_folds, near_folds, quiet, sample
 
-CAP: Final = 600
+CAP: Final = 800
 """Rows of one source and class: the encoder reads some hundred and seventy texts a second and core."""
 
-STRENGTH: Final = 1e-3
-"""scikit-learn's C of the head: with a thousand inputs that overlap, weak evidence from each."""
+PENALTY: Final = 0.03
+"""Per unit of mean loss: with a thousand inputs that overlap, weak evidence from each."""
 
 BATCH: Final = 32
 
@@ -52,10 +52,13 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class TrainedExpert:
-    """What one training of the head made; `out` (n,) are scores of `table`'s rows by heads that had not seen them."""
+    """What one training of the head made, and scores (n,) of `table`'s rows by heads that had not seen them."""
 
     table: pd.DataFrame
     out: Floats
+    """By heads that had not seen the row's cluster."""
+    near: Floats
+    """By heads that had not seen its thread or author alone."""
     calibrator: Calibrator
     arrays: dict[str, NDArray[np.generic]]
     meta: dict[str, Any]
@@ -80,8 +83,8 @@ def embed_cached(texts: Sequence[str], cache: Path, say: Say = quiet) -> NDArray
     return out.astype(np.float32)
 
 
-def fit_head(inputs: NDArray[np.float32], label: NDArray[np.int64], weight: Floats) -> Head:
-    """L2-regularised logistic regression on standardised, clipped embeddings and style; lengths and case unused.
+def fit_head(inputs: NDArray[np.float32], label: NDArray[np.int64], weight: Floats, source: NDArray[np.str_]) -> Head:
+    """Logistic regression within sources on standardised, clipped embeddings and style; lengths and case unused.
 
     The cheap evidence gets no weight here, for it would get too little: it is cross-fitted, the embeddings are not.
     """
@@ -89,8 +92,8 @@ def fit_head(inputs: NDArray[np.float32], label: NDArray[np.int64], weight: Floa
     mean = np.average(inputs.astype(np.float64), axis=0, weights=weight)
     spread = np.sqrt(np.average((inputs - mean) ** 2, axis=0, weights=weight)) + 1e-3
     z = (np.clip((inputs - mean) / spread, -INPUT_LIMIT, INPUT_LIMIT) * used).astype(np.float32)
-    model = LogisticRegression(C=STRENGTH, max_iter=100, tol=1e-3).fit(z, label, sample_weight=weight)
-    return Head(model.coef_[0].astype(np.float64) * used, mean, spread, float(model.intercept_[0]))
+    found = fit_logistic([Block(z, PENALTY)], label, weight, source)
+    return Head(found.weights[0] * used, mean, spread, found.bias)
 
 
 def expert_inputs(table: pd.DataFrame, embedding: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -100,25 +103,26 @@ def expert_inputs(table: pd.DataFrame, embedding: NDArray[np.float32]) -> NDArra
     return np.concatenate([embedding, style, cheap], axis=1)
 
 
-def stack(head: Head, out: Floats, cheap: Floats, label: NDArray[np.int64], weight: Floats) -> tuple[Head, Floats]:
-    """The head with the cheap evidence in it, and the scores of the two together.
+def stack(head: Head, out: Floats, cheap: Floats, weight: Floats) -> tuple[Head, float, float]:
+    """The head with the cheap evidence in it, and the weights of the two in it.
+
+    Each counts in units of its own spread on unseen sources. Fitted weights did worse there: they follow whichever of
+    the two knows the larger of the sources that are left in.
 
     Args:
         head: trained on everything, without the cheap evidence.
         out: (n,) scores of heads that had not seen the row's cluster.
         cheap: (n,) cheap LLR in nats from models that had not seen it.
-        label, weight: (n,).
-
-    The two weights are fitted on scores that are both of unseen sources, and so are what each is worth there (stacked
-    generalisation, Wolpert 1992).
+        weight: (n,).
     """
-    both = np.stack([out, cheap], axis=1)
-    model = LogisticRegression(C=10.0).fit(both, label, sample_weight=weight)
-    own, other = (max(float(x), 0.0) for x in model.coef_[0])
+    own, other = (1 / max(_spread(score, weight), 1e-9) for score in (out, cheap))
     mean, spread, weights = head.mean.copy(), head.spread.copy(), head.weights * own
     mean[-1], spread[-1], weights[-1] = 0.0, 1.0, other
-    bias = head.bias * own + float(model.intercept_[0])
-    return Head(weights, mean, spread, bias), both @ np.array([own, other]) + float(model.intercept_[0])
+    return Head(weights, mean, spread, head.bias * own), own, other
+
+
+def _spread(score: Floats, weight: Floats) -> float:
+    return float(np.sqrt(np.average((score - np.average(score, weights=weight)) ** 2, weights=weight)))
 
 
 def train_expert(crossed: pd.DataFrame, cache: Path, *, cap: int = CAP, say: Say = quiet) -> TrainedExpert:
@@ -133,17 +137,28 @@ def train_expert(crossed: pd.DataFrame, cache: Path, *, cap: int = CAP, say: Say
 def _train_expert(table: pd.DataFrame, cache: Path, say: Say) -> TrainedExpert:
     inputs = expert_inputs(table, embed_cached(table["text"].tolist(), cache, say))
     label = table["label"].to_numpy().astype(np.int64)
-    total, count = np.zeros(len(table)), np.zeros(len(table))
+    source = table["source"].to_numpy().astype(str)
+
+    def head_without(rows: NDArray[np.bool_]) -> Head:
+        kept = ~rows
+        return fit_head(inputs[kept], label[kept], balance(table[kept]), source[kept])
+
+    total, count, near = np.zeros(len(table)), np.zeros(len(table)), np.zeros(len(table))
     folds = cluster_folds(table)
     for index, left_out in enumerate(folds):
         say("leaving sources out of the expert", index / len(folds))
-        head = fit_head(inputs[~left_out], label[~left_out], balance(table[~left_out]))
-        total[left_out] += head.score(inputs[left_out])
+        total[left_out] += head_without(left_out).score(inputs[left_out])
         count[left_out] += 1
+    out = total / np.maximum(count, 1)
+    fold = near_folds(table)
+    for index in range(NEAR_FOLDS):
+        say("leaving threads out of the expert", index / NEAR_FOLDS)
+        near[fold == index] = head_without(fold == index).score(inputs[fold == index])
     weight = balance(table)
-    cheap = inputs[:, -1].astype(np.float64)
-    head, out = stack(fit_head(inputs, label, weight), total / np.maximum(count, 1), cheap, label, weight)
-    calibrator = calibrate(table, out)
+    head, own, other = stack(fit_head(inputs, label, weight, source), out, inputs[:, -1].astype(np.float64), weight)
+    out = own * out + other * table["llr"].to_numpy() / MILLINAT
+    near = own * near + other * table["llr_near"].to_numpy() / MILLINAT
+    calibrator = calibrate(table, out, near)
     arrays: dict[str, NDArray[np.generic]] = {
         "weights": head.weights.astype(np.float32),
         "mean": head.mean.astype(np.float32),
@@ -153,4 +168,4 @@ def _train_expert(table: pd.DataFrame, cache: Path, say: Say) -> TrainedExpert:
     }
     assert inputs.shape[1] == INPUTS
     meta = {"languages": dict(calibrator.groups), "encoder_sha256": encoder_digest(encoder_folder())}
-    return TrainedExpert(table, out, calibrator, arrays, meta)
+    return TrainedExpert(table, out, near, calibrator, arrays, meta)

@@ -10,7 +10,6 @@ from typing import Final
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from detector.evidence import MILLINAT
 from detector.people import role_of
@@ -19,9 +18,8 @@ from detector.text.protocol import Expert
 from detector.text.reading import Readings, TextAbstain
 from training.account import CHAT, STREAM, Learning, together
 from training.accounts import RawEvents, bags, beginning, chat_people, codes, has_text, read_stream, read_truth
-from training.datasets import balance
-from training.expert import TrainedExpert, embed_cached, expert_inputs, fit_head, train_expert
-from training.text import NEAR_FOLDS, crossfit, near_folds, readings_of
+from training.expert import train_expert
+from training.text import crossfit, readings_of
 from training.trajectories import Events, snapshots
 
 POPULATION: Final = "contest"
@@ -152,35 +150,13 @@ def expert_columns(table: pd.DataFrame, cache: Path, say: Callable[[str, float],
     """
     trained = train_expert(table, cache, say=say)
     part = trained.table
-    near = _near_scores(trained, cache, say)
     words, group = part["words"].to_numpy().astype(np.int64), trained.calibrator.group_of(part["lang"].tolist())
     place = {key: i for i, key in enumerate(zip(table["source"], table["text"], strict=True))}
     rows = [place[key] for key in zip(part["source"], part["text"], strict=True)]
     columns = np.full((2, len(table)), np.nan)
-    for column, score in zip(columns, (trained.out, near), strict=True):
+    for column, score in zip(columns, (trained.out, trained.near), strict=True):
         column[rows] = trained.calibrator.millinats(score, words, group) / MILLINAT
     return columns[0], columns[1]
-
-
-def _near_scores(trained: TrainedExpert, cache: Path, say: Callable[[str, float], None]) -> Floats:
-    """(n,) stacked scores of `trained.table` by heads that had not seen a row's thread or author."""
-    part = trained.table
-    inputs = expert_inputs(part, embed_cached(part["text"].tolist(), cache, say))
-    label = part["label"].to_numpy().astype(np.int64)
-    fold = near_folds(part)
-    with threadpool_limits(limits=1):
-        whole = fit_head(inputs, label, balance(part))
-        score = np.zeros(len(part))
-        for index in range(NEAR_FOLDS):
-            say("leaving threads out of the expert", index / NEAR_FOLDS)
-            held = fold == index
-            score[held] = fit_head(inputs[~held], label[~held], balance(part[~held])).score(inputs[held])
-    # The shipped head is `whole` times its stacking weight, and the cheap evidence times its own, plus a bias.
-    weights = trained.arrays["weights"].astype(np.float64)
-    own = float(np.linalg.norm(weights[:-1]) / max(float(np.linalg.norm(whole.weights[:-1])), 1e-12))
-    bias = float(trained.arrays["bias"].astype(np.float64)[0]) - own * whole.bias
-    stacked: Floats = own * score + weights[-1] * part["llr_near"].to_numpy() / MILLINAT + bias
-    return stacked
 
 
 def gather(

@@ -1,5 +1,6 @@
-"""Two linear models of hashed n-grams in one: logistic regression, which is strong on what resembles its sources, and
-naive Bayes over sources, which is strong on what does not. Their weights add up, so together they cost no more.
+"""Two linear models of hashed n-grams in one: logistic regression and naive Bayes, both within sources.
+
+Their weights add up, so together they cost no more than one.
 """
 
 from __future__ import annotations
@@ -10,20 +11,23 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.sparse import coo_array, csr_array, vstack
 
 from detector.text.encode import encode
 from detector.text.ngrams import BUCKETS, entries
 from detector.text.style import FOR_TEXT, styles
+from training.mixed import Block, fit_logistic
 
 CHUNK: Final = 2048
 
 STYLE_LIMIT: Final = 3.0
 """Standard deviations at which a style feature is clipped: no single oddity decides."""
 
-SMOOTHING: Final = 3e-4
-"""Share of texts that is added to both classes of a bucket: rarer n-grams say little either way."""
+SMOOTHING: Final = 3e-3
+"""Share of a source's texts that is added to both classes of a bucket: rarer n-grams say little either way."""
+
+MIN_EACH: Final = 20
+"""Texts of either class by which a source has log ratios of its own."""
 
 Floats = NDArray[np.float64]
 
@@ -75,9 +79,11 @@ class FitSettings:
     penalty: float = 1e-5
     style_penalty: float = 1e-3
     use_grams: bool = True
-    ratio_share: float = 0.5
+    use_sources: bool = True
+    """Whether each source has an intercept of its own (`training.mixed`)."""
+    ratio_share: float = 0.25
     """Spread of the naive Bayes score over that of the fitted one in their sum; 0 for none."""
-    iterations: int = 60
+    iterations: int = 80
 
 
 def log_ratios(grams: csr_array, label: NDArray[np.int64], weight: Floats, smoothing: float = SMOOTHING) -> Floats:
@@ -96,54 +102,55 @@ def log_ratios(grams: csr_array, label: NDArray[np.int64], weight: Floats, smoot
     return ratio
 
 
-def fit(rows: Design, label: NDArray[np.int64], weight: Floats, settings: FitSettings) -> Linear:
-    """Minimise mean weighted logistic loss + penalty/2 |w|^2, by L-BFGS from zero; then add `log_ratios`.
+def within_sources(grams: csr_array, label: NDArray[np.int64], source: NDArray[np.str_]) -> Floats:
+    """Mean over the sources that have both classes of their `log_ratios`, (BUCKETS,); zeros where there is none."""
+    total, count = np.zeros(BUCKETS), 0
+    for name in np.unique(source):
+        rows = np.flatnonzero(source == name)
+        machine = int(label[rows].sum())
+        if min(machine, len(rows) - machine) >= MIN_EACH:
+            total += log_ratios(csr_array(grams[rows]), label[rows], np.ones(len(rows)))
+            count += 1
+    return total / max(count, 1)
+
+
+def fit(
+    rows: Design, label: NDArray[np.int64], weight: Floats, source: NDArray[np.str_], settings: FitSettings
+) -> Linear:
+    """Logistic regression with a random intercept for each source, and naive Bayes within sources added to it.
 
     Args:
         rows: the texts.
         label: (n,) 1 = machine.
         weight: (n,) how much each counts.
+        source: (n,) where each is from.
         settings: penalties and limits.
     """
     mean = np.average(rows.style, axis=0, weights=weight)
     spread = np.sqrt(np.average((rows.style - mean) ** 2, axis=0, weights=weight)) + 1e-3
     z = np.clip((rows.style - mean) / spread, -STYLE_LIMIT, STYLE_LIMIT) * FOR_TEXT
-    grams = rows.grams
-    if not settings.use_grams:
-        kept = np.zeros(0, dtype=np.intp)
-    else:
-        kept = np.flatnonzero(np.bincount(grams.indices, minlength=BUCKETS))
-    matrix = csr_array(grams[:, kept]).astype(np.float32)
-    transposed = csr_array(matrix.T)
-    sign = np.where(label == 1, 1.0, -1.0)
-    share = weight / weight.sum()
-    size, dims = len(kept), z.shape[1]
-    penalties = np.concatenate([np.full(size, settings.penalty), np.full(dims, settings.style_penalty), [0.0]])
-
-    def loss(theta: Floats) -> tuple[float, Floats]:
-        raw = matrix @ theta[:size].astype(np.float32) + z @ theta[size:-1] + theta[-1]
-        margin = sign * raw
-        value = float(share @ np.logaddexp(0, -margin)) + 0.5 * float(penalties @ (theta * theta))
-        slope = -share * sign / (1 + np.exp(np.clip(margin, -60, 60)))
-        gradient = np.concatenate([transposed @ slope.astype(np.float32), z.T @ slope, [slope.sum()]])
-        return value, gradient + penalties * theta
-
-    found = minimize(
-        loss,
-        np.zeros(len(penalties)),
-        jac=True,
-        method="L-BFGS-B",
-        options={"maxiter": settings.iterations, "ftol": 1e-7, "gtol": 1e-7},
+    blocks = [Block(z, settings.style_penalty)]
+    kept = np.zeros(0, dtype=np.intp)
+    if settings.use_grams:
+        kept = np.flatnonzero(np.bincount(rows.grams.indices, minlength=BUCKETS))
+        blocks.append(Block(csr_array(rows.grams[:, kept]), settings.penalty))
+    found = fit_logistic(
+        blocks, label, weight, source if settings.use_sources else None, iterations=settings.iterations
     )
-    weights = np.zeros(BUCKETS)
-    weights[kept] = found.x[:size]
+    weights, bias = np.zeros(BUCKETS), found.bias
+    if settings.use_grams:
+        weights[kept] = found.weights[1]
     if settings.use_grams and settings.ratio_share:
-        ratio = log_ratios(grams, label, weight)
-        fitted, naive = (_spread(grams @ one, share) for one in (weights, ratio))
-        weights += settings.ratio_share * fitted / max(naive, 1e-9) * ratio
-    return Linear(weights, found.x[size : size + dims] * FOR_TEXT, mean, spread, float(found.x[-1]))
+        ratio = within_sources(rows.grams, label, source)
+        share = weight / weight.sum()
+        (_, fitted), (middle, naive) = (_moments(rows.grams @ one, share) for one in (weights, ratio))
+        scale = settings.ratio_share * fitted / max(naive, 1e-9)
+        weights += scale * ratio
+        bias -= scale * middle
+    return Linear(weights, found.weights[0] * FOR_TEXT, mean, spread, bias)
 
 
-def _spread(score: Floats, share: Floats) -> float:
-    middle = share @ score
-    return float(np.sqrt(share @ (score - middle) ** 2))
+def _moments(score: Floats, share: Floats) -> tuple[float, float]:
+    """Weighted mean and standard deviation."""
+    middle = float(share @ score)
+    return middle, float(np.sqrt(share @ (score - middle) ** 2))

@@ -47,7 +47,8 @@ def calibrate_named(
     fitted = LogisticRegression(C=1.0).fit(inputs, label, sample_weight=balance(table))
     mix = np.array([*fitted.coef_[0], fitted.intercept_[0]])
     out = inputs @ mix[:2] + mix[2]
-    calibrator = calibrate(table, out)
+    near = out + mix[1] * (table["llr_near"].to_numpy() - table["llr"].to_numpy()) / MILLINAT
+    calibrator = calibrate(table, out, near)
     arrays: dict[str, NDArray[np.generic]] = {"mix": mix.astype(np.float32), **calibrator.arrays()}
     meta: dict[str, Any] = {
         "name": Path(model).name,
@@ -56,4 +57,4 @@ def calibrate_named(
         "machine_label": machine_label,
         "languages": dict(calibrator.groups),
     }
-    return TrainedExpert(table, out, calibrator, arrays, meta)
+    return TrainedExpert(table, out, near, calibrator, arrays, meta)

@@ -103,10 +103,11 @@ def cross_scores(
     A people-only cluster is left out by several models; its rows get their mean.
     """
     label = table["label"].to_numpy().astype(np.int64)
-    bare = FitSettings(use_grams=False, style_penalty=settings.style_penalty)
+    bare = FitSettings(use_grams=False, use_sources=False, style_penalty=settings.style_penalty)
+    source = table["source"].to_numpy().astype(str)
 
     def model(train: NDArray[np.intp], how: FitSettings) -> Linear:
-        return fit(rows.take(train), label[train], balance(table.iloc[train]), how)
+        return fit(rows.take(train), label[train], balance(table.iloc[train]), source[train], how)
 
     sums = np.zeros((2, len(table)))
     count = np.zeros(len(table))
@@ -145,14 +146,19 @@ def rarities(texts: list[str]) -> NDArray[np.uint8]:
     return np.clip(weight, 1, 255).astype(np.uint8)
 
 
-def calibrate(table: pd.DataFrame, score: Floats) -> Calibrator:
-    """A calibrator on held-out scores of `table`'s rows."""
+def calibrate(table: pd.DataFrame, *scores: Floats) -> Calibrator:
+    """A calibrator on held-out scores of `table`'s rows; of several, each row counts once with each.
+
+    Scores of unseen sources alone would say how little is known of a generator nobody has met, and cut short the
+    evidence of those that were: a new stream lies between the two.
+    """
+    times = len(scores)
     return fit_calibrator(
-        score,
-        table["label"].to_numpy().astype(np.int64),
-        balance(table),
-        table["words"].to_numpy().astype(np.int64),
-        table["lang"].to_numpy().astype(str),
+        np.concatenate(scores),
+        np.tile(table["label"].to_numpy().astype(np.int64), times),
+        np.tile(balance(table), times),
+        np.tile(table["words"].to_numpy().astype(np.int64), times),
+        np.tile(table["lang"].to_numpy().astype(str), times),
     )
 
 
@@ -203,10 +209,10 @@ def _train_cheap(data: Path, exclude: Collection[str], seed: int, cap: int, sett
     table = load_texts(data, exclude, seed, cap)
     rows = design(table["text"].tolist())
     cross = cross_scores(table, rows, settings, say)
-    calibrator = calibrate(table, cross.out)
+    calibrator = calibrate(table, cross.out, cross.near)
     say("fitting on everything", 0.97)
     label = table["label"].to_numpy().astype(np.int64)
-    model = fit(rows, label, balance(table), settings)
+    model = fit(rows, label, balance(table), table["source"].to_numpy().astype(str), settings)
     arrays = cheap_arrays(model, rarities(table["text"].tolist()), calibrator)
     return Trained(table, cross, calibrator, arrays, settings)
 
@@ -266,8 +272,8 @@ def crossfit(
     return rows
 
 
-CROSSFIT_FORMAT: Final = 1
-"""Raised when features change, so that an older cache is not mistaken for a current one."""
+CROSSFIT_FORMAT: Final = 2
+"""Raised when features or fits change, so that an older cache is not mistaken for a current one."""
 
 
 def cheap_model(trained: Trained) -> CheapText:

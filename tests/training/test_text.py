@@ -14,8 +14,9 @@ from detector.text.reading import TextAbstain
 from tests.training import textsets
 from training.calibrate_text import fit_calibrator, fit_line, tail_bound
 from training.commands.train import SUBCOMMANDS, command
-from training.linear import FitSettings, design, fit, log_ratios
+from training.linear import FitSettings, design, fit, log_ratios, within_sources
 from training.measure import auroc_at_like_length
+from training.mixed import Block, fit_logistic
 from training.text import (
     cheap_model,
     cluster_folds,
@@ -104,10 +105,36 @@ def test_the_fit_finds_the_minimum_of_a_convex_loss() -> None:
     texts = ["alpha beta gamma delta", "omega psi chi phi"] * 20
     label = np.array([1, 0] * 20)
     rows, weight = design(texts), np.ones(40)
-    loose, tight = (fit(rows, label, weight, FitSettings(penalty=p, ratio_share=0)) for p in (1e-4, 1e-1))
+    loose, tight = (
+        fit(rows, label, weight, np.full(40, "s"), FitSettings(penalty=p, ratio_share=0)) for p in (1e-4, 1e-1)
+    )
     assert (loose.score(rows)[label == 1] > 0).all()
     assert (loose.score(rows)[label == 0] < 0).all()
     assert np.abs(tight.weights).sum() < np.abs(loose.weights).sum()
+
+
+def test_a_source_is_no_evidence() -> None:
+    """Source b has more machines, and a word of its own; within both sources another word tells machines apart."""
+    rng = np.random.default_rng(0)
+    source = np.repeat(["a", "b"], 1000)
+    label = (rng.random(2000) < np.where(source == "b", 0.9, 0.1)).astype(np.int64)
+    word = (source == "b").astype(float)
+    telling = (rng.random(2000) < np.where(label == 1, 0.7, 0.3)).astype(float)
+    values = np.stack([word, telling], axis=1)
+    within, plain = (
+        fit_logistic([Block(values, 1e-2)], label, np.ones(2000), given).weights[0] for given in (source, None)
+    )
+    assert within[1] > 3 * abs(within[0])
+    assert plain[0] > 2 * plain[1]
+
+
+def test_ratios_within_sources_know_nothing_of_sources_with_one_class() -> None:
+    grams = design(["alpha beta"] * 20 + ["alpha gamma"] * 20 + ["beta delta"] * 40).grams
+    label = np.repeat([1, 0, 1], [20, 20, 40])
+    ratio = within_sources(grams, label, np.repeat(["both", "machines"], 40))
+    alpha, beta, gamma, delta = (set(design([one]).grams.indices) for one in ("alpha", "beta", "gamma", "delta"))
+    assert np.abs(ratio[list(delta - beta - gamma - alpha)]).max() == 0
+    assert ratio[list(beta - alpha - gamma - delta)].min() > 5 > -5 > ratio[list(gamma - alpha - beta - delta)].max()
 
 
 def test_log_ratios_count_weighted_texts() -> None:
