@@ -57,10 +57,11 @@ def fit_logistic(
         source: (n,) where each row is from; None for one intercept alone.
         iterations: of L-BFGS, at most.
     """
-    names, place = np.unique(source, return_inverse=True) if source is not None else ([], np.zeros(len(label), np.intp))
+    place = np.zeros(len(label), np.intp) if source is None else np.unique(source, return_inverse=True)[1]
+    groups = 0 if source is None else int(place.max()) + 1
     sizes = [block.values.shape[1] for block in blocks]
     cuts = np.cumsum([0, *sizes])
-    bias, groups = int(cuts[-1]), len(names)
+    bias = int(cuts[-1])
     penalties = np.concatenate(
         [
             *(
