@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import signal
@@ -11,6 +12,9 @@ import time
 from pathlib import Path
 
 import pytest
+from rich.console import Console
+
+from streaming.demo import show
 
 pytest.importorskip("noida_db")
 pytest.importorskip("chitchat_dataset")
@@ -41,14 +45,33 @@ def left_behind(tmp_path: Path) -> list[str]:
     return running + [str(path) for path in tmp_path.glob("swarmlight-demo-*")]
 
 
-@pytest.mark.kafka
-def test_the_demo_catches_a_campaign_and_tells_the_truth_about_it(tmp_path: Path) -> None:
-    demo = start(tmp_path, "--seconds", "6", "--no-wait")
-    told, _ = demo.communicate(timeout=110)
-    assert demo.returncode == 0, told
+def check(told: str) -> None:
+    """It announced a campaign while it played, and said at the end how it and the people fared."""
     assert re.search(r"^ +[\d.]+ s  campaign of \d+: ", told, flags=re.MULTILINE), told
     assert re.search(r"^campaign \w+: found as a campaign, [4-8] of 8 accounts", told, flags=re.MULTILINE), told
     assert re.search(r"^people flagged, which is wrong: \d+ of \d+$", told, flags=re.MULTILINE), told
+
+
+@pytest.mark.kafka
+def test_the_demo_catches_a_campaign_and_tells_the_truth_about_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the expert, which reads for most of a minute what the demo plays in seconds."""
+    monkeypatch.setattr(show, "CONFIG", "expert_texts_per_s = 0\n" + show.CONFIG)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    said = io.StringIO()
+    assert show.Show(6, 0, wait=False, environ=os.environ, console=Console(file=said, width=200)).run() == 0
+    check(said.getvalue())
+    assert left_behind(tmp_path) == []
+
+
+@pytest.mark.slow
+@pytest.mark.kafka
+def test_the_command_does_all_that_with_the_expert(tmp_path: Path) -> None:
+    demo = start(tmp_path, "--seconds", "6", "--no-wait")
+    told, _ = demo.communicate(timeout=300)
+    assert demo.returncode == 0, told
+    check(told)
     assert left_behind(tmp_path) == []
 
 
