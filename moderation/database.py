@@ -17,7 +17,7 @@ from alembic.config import Config as AlembicConfig
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from detector.errors import UsageError
 
@@ -44,14 +44,17 @@ class Database:
     """A pool of connections, with the schema up to date.
 
     Args:
-        url: `sqlite:///feed.db`, or `postgresql://user@host/name` (a password in `PGPASSFILE` or the URL).
+        url: `sqlite:///feed.db`, or `postgresql://user@host/name`.
+        password: of the PostgreSQL account, where the URL has none.
 
     Raises:
         UsageError: a URL that names no database, or a database that cannot be used.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, password: str | None = None) -> None:
         self._url = _parsed(url)
+        if password is not None and self._url.password is None and self._url.get_backend_name() == "postgresql":
+            self._url = self._url.set(password=password)
         self.is_sqlite = self._url.get_backend_name() == "sqlite"
         # SQLite has one writer; waiting for it in line is fairer than its own polling.
         self._turn = threading.Lock() if self.is_sqlite else None
@@ -61,7 +64,8 @@ class Database:
             self._migrate()
         except DBAPIError as error:
             self.engine.dispose()
-            reason = str(error.orig).strip().partition("\n")[0]
+            said = error.orig.args[0] if error.orig is not None and error.orig.args else ""
+            reason = str(said.get("M", "") if isinstance(said, dict) else said).partition("\n")[0]
             raise UsageError(
                 f"--database {self._url.render_as_string(hide_password=True)!a} cannot be used: {reason!a}; "
                 "is the server running, and does the account own the database?"
@@ -85,8 +89,8 @@ class Database:
             try:
                 with self.write() as connection:
                     return work(connection)
-            except OperationalError as error:
-                if getattr(error.orig, "sqlstate", None) not in BROKEN_UP:
+            except DBAPIError as error:
+                if _sqlstate(error) not in BROKEN_UP:
                     raise
         with self.write() as connection:
             return work(connection)
@@ -125,6 +129,12 @@ def upsert(connection: Connection, table: Any) -> Any:
     return make(table)
 
 
+def _sqlstate(error: DBAPIError) -> str:
+    """PostgreSQL's code of an error, "" where it has none."""
+    said = error.orig.args[0] if error.orig is not None and error.orig.args else None
+    return str(said.get("C", "")) if isinstance(said, dict) else ""
+
+
 def _parsed(url: str) -> URL:
     try:
         parsed = make_url(url)
@@ -134,7 +144,7 @@ def _parsed(url: str) -> URL:
         ) from None
     backend = parsed.get_backend_name()
     if backend == "postgresql":
-        return parsed.set(drivername="postgresql+psycopg")
+        return parsed.set(drivername="postgresql+pg8000")
     if backend == "sqlite" and parsed.database and parsed.database != ":memory:":
         return parsed.set(drivername="sqlite")
     raise UsageError("--database: sqlite:///FILE and postgresql://... are the databases this feed can use")
@@ -149,7 +159,7 @@ def _engine(url: URL) -> Engine:
             return engine
         return create_engine(url, pool_size=POOL, max_overflow=POOL, pool_pre_ping=True)
     except (NoSuchModuleError, ModuleNotFoundError):
-        raise UsageError("--database: PostgreSQL needs psycopg: pip install 'swarmlight[feed]'") from None
+        raise UsageError("--database: PostgreSQL needs pg8000: pip install 'swarmlight[feed]'") from None
 
 
 def _sqlite_connected(connection: Any, _record: object) -> None:

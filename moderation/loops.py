@@ -33,7 +33,7 @@ class Loop:
         self.name = name
         self.metrics = metrics
         self.stopping = threading.Event()
-        self.problem: str | None = None
+        self.problem: str | None = "starting"
         """What went wrong at the last turn; None where nothing did."""
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -68,7 +68,7 @@ class Loop:
             except (SwarmlightError, SQLAlchemyError, OSError) as error:
                 # The text of a database error may quote rows; its kind is enough to look further.
                 said = str(error) if isinstance(error, SwarmlightError) else type(error).__name__
-                if self.problem is None:
+                if self.problem != said:
                     log.warning("%s: %s; trying again", self.name, said)
                 self.problem = said
                 self.metrics.failure(self.name)

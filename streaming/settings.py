@@ -174,7 +174,7 @@ class FeedConfig(msgspec.Struct, frozen=True, kw_only=True):
         str,
         Meta(
             min_length=1,
-            description="sqlite:///FILE, or postgresql://user@host/name for a team (password in PGPASSFILE)",
+            description="sqlite:///FILE, or postgresql://user@host/name for a team (password in PGPASSWORD)",
         ),
     ] = "sqlite:///swarmlight-feed.db"
     host: Annotated[

@@ -31,4 +31,4 @@ def configuration(options: argparse.Namespace) -> Config:
 
 def open_database(options: argparse.Namespace, config: Config) -> Database:
     """The database that is meant, its schema up to date."""
-    return Database(options.database or config.feed.database)
+    return Database(options.database or config.feed.database, os.environ.get("PGPASSWORD"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import ipaddress
 import logging
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -64,6 +65,7 @@ def run(options: argparse.Namespace) -> int:
     if not 0 <= config.feed.port <= 65535:
         raise UsageError(f"--port {config.feed.port}: give 0 to 65535")
     logs.configure(config.log)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     source, sink = _source(options, config), _sink(options, config)
     listener = _listen(config)
     config = msgspec.structs.replace(
@@ -75,6 +77,8 @@ def run(options: argparse.Namespace) -> int:
         services.ingest = Ingest(database, source, services.metrics, services.now)
     if sink is not None:
         services.feedback = Feedback(database, sink, services.metrics, services.now)
+    # After an orderly end uvicorn raises the signal again: that end is a good one.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         print(_welcome(database, config), flush=True)
         return _serve(services, listener)

@@ -14,8 +14,9 @@ from detector.errors import FeedError
 from moderation import alerts, claims, decisions, users
 from moderation.access import Form, Parts, Visitor
 from moderation.console.entry import local
-from moderation.console.models import alert_view, graph_json
+from moderation.console.models import alert_view
 from moderation.console.pages import page
+from moderation.console.picture import graph_json
 from moderation.schema import Alert
 
 router = APIRouter()

@@ -22,6 +22,7 @@ from streaming.config import Config, load_config
 from streaming.demo.board import Board, report
 from streaming.demo.cast import people, planted
 from streaming.demo.children import Child, broker, free_port, listening, quiet_environ, wait_for, worker
+from streaming.demo.feed import DemoFeed, installed
 from streaming.demo.panel import announce, draw, draw_verdict
 from streaming.demo.player import Player
 from streaming.demo.stream import Stream, build
@@ -68,7 +69,16 @@ def make_stream(seed: int) -> Stream:
 class Show:
     """One run of the demo. Use `run`."""
 
-    def __init__(self, seconds: float, seed: int, wait: bool, environ: Mapping[str, str], console: Console) -> None:
+    def __init__(
+        self,
+        seconds: float,
+        seed: int,
+        wait: bool,
+        environ: Mapping[str, str],
+        console: Console,
+        *,
+        feed: bool = True,
+    ) -> None:
         self._seconds = seconds
         self._seed = seed
         self._wait = wait
@@ -76,6 +86,8 @@ class Show:
         self._console = console
         self._board = Board()
         self._announced: set[str] = set()
+        self._with_feed = feed and installed()
+        self._feed: DemoFeed | None = None
         self._began = time.monotonic()
 
     def run(self) -> int:
@@ -105,6 +117,9 @@ class Show:
         wait_for(carrier, lambda: listening(port), BROKER_S)
         judge = stack.enter_context(worker(folder, path, self._idle_s(), self._environ))
         player, consumer = self._connect(config, stream, stack)
+        if self._with_feed:
+            self._feed = DemoFeed(folder, path, free_port(), self._environ)
+            stack.enter_context(self._feed.child)
         self._began = time.monotonic()
         player.start()
         self._watch(stream, player, consumer, judge, metrics)
@@ -133,9 +148,10 @@ class Show:
                 ended, status = status is not None, judge.status()
                 news = self._look(consumer, metrics)
                 if live is not None:
-                    live.update(self._drawn(player, "Ctrl-C ends everything", self._console.size.height))
+                    live.update(self._drawn(player, self._note(), self._console.size.height))
                 else:
                     self._announce()
+                self._show_feed()
                 if ended and not news:
                     break
                 if player.error:
@@ -148,8 +164,40 @@ class Show:
                 self._console.print(line, markup=False, highlight=False, soft_wrap=True)
         else:
             self._console.print(self._drawn(player, "done", None), draw_verdict(verdict))
-            if self._wait:
-                self._linger()
+        self._end_with_feed()
+        if live is not None and self._wait:
+            self._linger()
+
+    def _note(self) -> str:
+        """What stands below the panel."""
+        address = self._feed.address if self._feed is not None else None
+        return f"console: {address}   Ctrl-C ends everything" if address else "Ctrl-C ends everything"
+
+    def _show_feed(self) -> None:
+        """Open the console on the first campaign that was caught."""
+        caught = self._first_campaign()
+        if self._feed is not None and caught is not None:
+            self._feed.ask(caught, browser=self._console.is_terminal)
+
+    def _first_campaign(self) -> str | None:
+        """The id of the campaign that was caught first."""
+        caught = [each for each in self._board.groups() if each.alert["kind"] == "campaign"]
+        return str(min(caught, key=lambda each: each.after_s).alert["id"]) if caught else None
+
+    def _end_with_feed(self) -> None:
+        """Say where the console is, with a link that has not been used."""
+        caught = self._first_campaign()
+        if self._feed is None:
+            hint = "swarmlight feed needs its packages: pip install 'swarmlight[feed]'"
+            if self._with_feed or installed():
+                return
+            self._console.print(hint, markup=False, highlight=False, soft_wrap=True)
+            return
+        address = self._feed.link(caught) if caught is not None else None
+        if address is not None:
+            self._console.print(
+                f"look at it, claim it, decide: {address}", markup=False, highlight=False, soft_wrap=True
+            )
 
     def _look(self, consumer: KafkaConsumer, metrics: int) -> bool:
         """Take the alerts that have come and the worker's numbers; whether there were any alerts."""

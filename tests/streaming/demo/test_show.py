@@ -60,7 +60,7 @@ def test_the_demo_catches_a_campaign_and_tells_the_truth_about_it(
     monkeypatch.setattr(show, "CONFIG", "expert_texts_per_s = 0\n" + show.CONFIG)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     said = io.StringIO()
-    assert show.Show(6, 0, wait=False, environ=os.environ, console=Console(file=said, width=200)).run() == 0
+    assert show.Show(6, 0, wait=False, environ=os.environ, console=Console(file=said, width=200), feed=False).run() == 0
     check(said.getvalue())
     assert left_behind(tmp_path) == []
 
@@ -72,6 +72,8 @@ def test_the_command_does_all_that_with_the_expert(tmp_path: Path) -> None:
     told, _ = demo.communicate(timeout=300)
     assert demo.returncode == 0, told
     check(told)
+    assert re.search(r"^look at it, claim it, decide: http://127\.0\.0\.1:\d+/enter\?token=\S+&next=/alerts/\w+$", told,
+                     flags=re.MULTILINE), told  # fmt: skip
     assert left_behind(tmp_path) == []
 
 
