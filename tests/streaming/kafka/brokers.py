@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -11,6 +12,7 @@ import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
@@ -27,19 +29,21 @@ SHORT_LIVED: Final = {
 }
 """For a broker that lives minutes: without the second compiler and a collector's threads it takes half the CPU."""
 
+OUT_OF_THE_WAY: Final = (15_000, 32_000)
+"""Ports below those that Linux gives to clients (32768 to 60999): a broker starts for seconds before it listens."""
+
 CLUSTER_ID: Final = "5L6g3nShT-eMCtK--X86sw"
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports nobody listens on just now."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
+    """Ports nobody listens on just now, and which no client is given for its end of a connection meanwhile."""
+    ports: list[int] = []
+    while len(ports) < count:
+        port = random.SystemRandom().randrange(*OUT_OF_THE_WAY)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            ports.append(port)
+    return ports
 
 
 def kafka_home() -> Path | None:
