@@ -25,9 +25,9 @@ $(READY): pyproject.toml
 demo: $(READY)  ## watch campaigns being caught (ARGS="--seconds 60")
 	$(BIN)/swarmlight demo $(ARGS)
 
-# The order of tests/conftest.py is kept: all that share the Kafka broker in one process, and these first.
+# Dealt out by tests/scheduling.py, in the order of tests/conftest.py: Kafka's in one process, and these first.
 test: $(READY)  ## the default suite, in two processes (ARGS="-k name", PROCESSES=0 for one)
-	$(BIN)/python -m pytest -m "not slow" -n $(PROCESSES) --dist loadgroup --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest -m "not slow" -n $(PROCESSES) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 chaos: $(READY)  ## the slow tests: kills and takeovers on a broker, long runs (KAFKA_HOME=folder)
 	$(BIN)/python -m pytest -m slow --timeout 3600 $(ARGS)

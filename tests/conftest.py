@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -17,21 +18,18 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 settings.register_profile("patient", settings.default, deadline=None)
 settings.load_profile("patient")
 
-BROKERS = {"broker", "home"}
-"""Fixtures of tests that need the session's Kafka broker or start one of their own."""
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """How tests are dealt out where there are several processes (`make test`)."""
+    from tests.scheduling import Scheduling
+
+    return Scheduling(config, log)
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Deal out whole files, so that what they share is made once, and all that use a broker as one, and first.
-
-    They wait more than they compute, and take longest: the other process does the rest meanwhile.
-    """
-    waiting = [bool(BROKERS & set(getattr(item, "fixturenames", ()))) for item in items]
-    for item, waits in zip(items, waiting, strict=True):
-        item.add_marker(pytest.mark.xdist_group("kafka" if waits else item.nodeid.partition("::")[0]))
-    order = sorted(range(len(items)), key=lambda number: not waiting[number])
-    items[:] = [items[number] for number in order]
+    """Kafka's tests first: while they wait, the other process has work left to do."""
+    items.sort(key=lambda item: not item.nodeid.startswith("tests/streaming/kafka/"))
 
 
 @pytest.fixture(scope="session")
