@@ -25,6 +25,10 @@ CORE_SHARE: Final = 0.5
 DENSE_LIMIT: Final = 1500
 """Accounts of one community that are peeled, the strongest: a dense matrix of them takes 18 MB."""
 
+JOIN_SHARE: Final = 0.35
+"""Who is tied to a core this much as well as its members are to each other belongs to it: the densest part of a group
+is its busiest, and leaves out members who took part in less."""
+
 MAX_CORES: Final = 8
 """Cores taken from one community: each costs a pass over what is left of it."""
 
@@ -117,6 +121,7 @@ def _cores_of(edges: SoftEdges, model: Expectation, min_size: int) -> list[tuple
         if len(left) < min_size:
             break
         core, strength_inside = _densest(matrix[np.ix_(left, left)], min_size)
+        core, strength_inside = _expand(matrix[np.ix_(left, left)], core, strength_inside)
         density = strength_inside / len(core)
         if strength_inside <= 0 or density < floor:
             break
@@ -124,6 +129,23 @@ def _cores_of(edges: SoftEdges, model: Expectation, min_size: int) -> list[tuple
         found.append((strength_inside, ranks[left[core]]))
         left = np.delete(left, core)
     return found
+
+
+def _expand(matrix: IntArray, core: IntArray, inner: int) -> tuple[IntArray, int]:
+    """The core and all who are tied to it `JOIN_SHARE` as well as its members to each other, the best first."""
+    size = len(core)
+    inside = np.zeros(len(matrix), bool)
+    inside[core] = True
+    ties = matrix[core].sum(axis=0)
+    for _ in range(size):
+        best = int(np.where(inside, np.iinfo(np.int64).min, ties).argmax())
+        if inside[best] or ties[best] * (size - 1) < JOIN_SHARE * 2 * inner:
+            break
+        inside[best] = True
+        inner += int(ties[best])
+        ties = ties + matrix[best]
+        size += 1
+    return np.flatnonzero(inside), inner
 
 
 def _densest(matrix: IntArray, min_size: int) -> tuple[IntArray, int]:

@@ -15,12 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.errors import LogError
-from graph.bets import Bets, close, forget, learn, meet
+from graph.affinity import learn
+from graph.bets import Bets, Record, Touched, capped, close, due_ms, forget, meet
 from graph.dispersion import INFLATION_PRIOR, Dispersion
 from graph.elond import log_bar
 from graph.evidence import Edge, edges_within
 from graph.followers import Followers
+from graph.freeze import compare
 from graph.group import CampaignTick, Ended, Group, inherit
+from graph.habits import REFRESH_MS, Habits
 from graph.identity import first_meeting, group_id, match
 from graph.outsiders import Outsiders
 from graph.proposals import Proposal, coarse, propose
@@ -64,6 +67,7 @@ class Coordination:
         self._proposed_end = 0
         self._coarse_ms = 0
         self._dispersion = Dispersion()
+        self._habits: Habits | None = None
 
     def add(self, touches: Sequence[Touch]) -> None:
         """Take touches in event order ((at, account name, event id)); touches of one event next to each other."""
@@ -72,6 +76,7 @@ class Coordination:
     def forget_account(self, row: int) -> None:
         """Forget all of an account: its touches, and its place in groups. The row may be given to another account."""
         self.window.forget(row)
+        self._habits = None
         self._blocks.pop(row, None)
         for group in list(self._groups.values()):
             for bets in (group.bets, group.shadow):
@@ -84,6 +89,7 @@ class Coordination:
     def forget_event(self, row: int, at_ms: int) -> None:
         """Forget what `row` touched at `at_ms`: its objects go unless somebody else touched them."""
         self.window.forget(row, at_ms)
+        self._habits = None
 
     def tick(
         self,
@@ -157,41 +163,49 @@ class Coordination:
         known = np.fromiter(by_row, np.int64, len(by_row))
         followed[known[known < len(followed)]] = True
         mine = np.flatnonzero(live & followed[row])
+        before = self.window.before(slot, mine)
         rows, ats = row[mine].tolist(), at[mine].tolist()
-        slots, kinds, places = slot[mine].tolist(), kind[mine].tolist(), (mine + first).tolist()
+        touches = [
+            Touched(*touch)
+            for touch in zip(
+                (mine + first).tolist(),
+                kind[mine].tolist(),
+                self.window.uids(slot[mine]).tolist(),
+                before.tolist(),
+                strict=True,
+            )
+        ]
         n, stop = 0, len(rows)
         while n < stop:
             until = n + 1
             while until < stop and rows[until] == rows[n] and ats[until] == ats[n]:
                 until += 1
-            touched = list(zip(places[n:until], slots[n:until], kinds[n:until], strict=True))
             for number, shadow in by_row[rows[n]]:
-                self._meet(number, shadow, rows[n], ats[n], touched, now_ms)
+                self._meet(number, shadow, rows[n], ats[n], touches[n:until], now_ms)
             n = until
 
-    def _meet(
-        self, number: int, shadow: bool, row: int, at: int, touched: list[tuple[int, int, int]], now_ms: int
-    ) -> None:
+    def _meet(self, number: int, shadow: bool, row: int, at: int, touched: list[Touched], now_ms: int) -> None:
         group = self._groups[number]
         bets = group.shadow if shadow else group.bets
         if bets is None or row not in bets.members:
             return
         before = bets.opened
-        bundle = meet(bets, row, at, touched, self.window, self.settings)
+        bundle = meet(bets, row, at, touched, self.settings.popular)
         if bundle < 0:
             return
         if bets.opened > before:
             if not shadow and not group.hypothesis:
                 self._hypotheses += 1
                 group.hypothesis = self._hypotheses
-            for span in {item.window_ms for item in bets.bundles[bundle].items}:
-                self._due.setdefault(at + span, []).append((number, shadow, bundle))
-        elif any(len(item.hits) >= self.settings.hit_cap for item in bets.bundles[bundle].items):
+            self._due.setdefault(due_ms(bets.bundles[bundle]), []).append((number, shadow, bundle))
+        elif capped(bets.bundles[bundle], self.settings.hit_cap):
             self._due.setdefault(now_ms - 1, []).append((number, shadow, bundle))
 
     def _settle(self, now_ms: int, end: bool) -> None:
         self._learn()
-        inflation = self._dispersion.inflation()
+        if self._habits is None or self._habits.until_ms != now_ms // REFRESH_MS * REFRESH_MS:
+            self._habits = Habits(self.window, now_ms, self.settings)
+        record = Record(self.window, self._habits, self._totals, self._dispersion.inflation(), self.settings)
         due = sorted(t for t in self._due if end or t < now_ms)
         for time in due:
             for number, shadow, bundle in self._due.pop(time):
@@ -199,13 +213,15 @@ class Coordination:
                 bets = None if group is None else group.shadow if shadow else group.bets
                 if bets is None:
                     continue
-                settled = close(bets, bundle, now_ms, self.window, self._totals, inflation, self.settings, end)
+                settled = close(bets, bundle, record)
                 if shadow:
                     for kind, hits, mu in settled:
                         self._dispersion.record(kind, hits, mu)
 
     def _learn(self) -> None:
-        """Learn the affinities that this tick's bets are settled with, from earlier ticks' alone."""
+        """Learn the affinities that bets are settled with from now on, from earlier ticks' alone, once per hour."""
+        if self._ticks % PRUNE_TICKS:
+            return
         visits, expected = [INFLATION_PRIOR] * TOUCH_KINDS, [INFLATION_PRIOR] * TOUCH_KINDS
         for group in self.groups():
             for kind in range(TOUCH_KINDS):
@@ -255,7 +271,10 @@ class Coordination:
         for group in self._groups.values():
             for bets in (group.bets, group.shadow):
                 if bets is not None:
-                    bets.seen = {uid: n for uid, n in bets.seen.items() if n >= 0 or self.window.alive(uid)}
+                    uids = np.fromiter(bets.seen, np.int64, len(bets.seen))
+                    for uid in uids[~self.window.living(uids)].tolist():
+                        if bets.seen[uid] < 0:
+                            del bets.seen[uid]
                     for cells in (bets.active, bets.pool_active):
                         for cell in [cell for cell in cells if cell < oldest]:
                             del cells[cell]
@@ -271,7 +290,7 @@ class Coordination:
         new, merged = self._adopt(now_ms, view, proposals, outsiders)
         if learn_anew:
             for group in self.groups():
-                self._compare(group, view, outsiders, now_ms)
+                compare(group, view, outsiders, self.window, now_ms, self.settings)
             self._followers.reset()
         return new, merged, len(proposals)
 
@@ -314,7 +333,7 @@ class Coordination:
         self._created += 1
         bets = Bets(dict.fromkeys(proposal.members, now_ms))
         group = Group(group_id(meeting), self._created, meeting.at_ms, now_ms, now_ms, proposal.strength, bets)
-        self._compare(group, view, outsiders, now_ms)
+        compare(group, view, outsiders, self.window, now_ms, self.settings)
         return group
 
     def _refreeze(self, group: Group, proposal: Proposal, view: View, outsiders: Outsiders, now_ms: int) -> None:
@@ -324,29 +343,7 @@ class Coordination:
         if set(proposal.members) != set(members):
             group.bets.members = {row: members.get(row, now_ms) for row in proposal.members}
             group.frozen_ms = now_ms
-            self._compare(group, view, outsiders, now_ms)
-
-    def _compare(self, group: Group, view: View, outsiders: Outsiders, now_ms: int) -> None:
-        """Find whom the group is compared with from now on, and what all of them usually do."""
-        ranks = view.ranks(list(group.bets.members))
-        if not ranks:
-            return
-        pool, shadow = outsiders.compare(ranks, self.settings)
-        self._follow(group.bets, view, ranks, pool)
-        if group.shadow is None and len(shadow) >= self.settings.min_size:
-            group.shadow = Bets(dict.fromkeys(view.rows[shadow].tolist(), now_ms))
-            self._follow(group.shadow, view, shadow, sorted(set(pool) - set(shadow)))
-
-    def _follow(self, bets: Bets, view: View, members: Sequence[int], pool: Sequence[int]) -> None:
-        """Take up from the view (by rank) what members and pool did so far; a new pool's visits begin from nothing."""
-        bets.base, bets.pool_base = view.base_rates(members), view.base_rates(pool)
-        bets.share, bets.pool_share = view.shares(members), view.shares(pool)
-        bets.active = view.activity(members, self.settings.activity_bin_ms)
-        bets.pool_active = view.activity(pool, self.settings.activity_bin_ms)
-        rows = view.rows[list(pool)].tolist()
-        if 2 * len(set(rows) & set(bets.pool)) < len(rows):
-            bets.visits, bets.visits_expected, bets.stale = {}, [0.0] * TOUCH_KINDS, True
-        bets.pool = rows
+            compare(group, view, outsiders, self.window, now_ms, self.settings)
 
     def edges_within(self, members: Sequence[int], limit: int = 50) -> list[Edge]:
         """What pairs of `members` (rows) had in common in the window, largest residual first, ties in the given order.

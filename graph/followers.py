@@ -50,7 +50,7 @@ class Followers:
                 for bets in (group.bets, group.shadow):
                     if bets is None:
                         continue
-                    for accounts, target in ((list(bets.members), bets.active), (bets.pool, bets.pool_active)):
+                    for accounts, target in ((list(bets.members), bets.active), (list(bets.pool), bets.pool_active)):
                         rows += accounts
                         codes += [len(self._targets)] * len(accounts)
                         self._targets.append(target)

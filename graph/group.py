@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from graph.bets import Bets, mixture
+from graph.bets import Bets
+from graph.stakes import e_value, log_sum
 
 
 class Group(msgspec.Struct):
@@ -63,11 +64,12 @@ class CampaignTick(NamedTuple):
 
 def inherit(group: Group, other: Group) -> None:
     """Merge `other`'s evidence into `group`: the mean of two e-processes is one, whatever their dependence."""
-    ours, theirs = group.bets.log_e, other.bets.log_e
-    group.bets.log_e = [
-        max(a, b) + math.log((1.0 + math.exp(-abs(a - b))) / 2) for a, b in zip(ours, theirs, strict=True)
-    ]
-    group.bets.log_value = mixture(group.bets.log_e)
+    ours, theirs = group.bets, other.bets
+    worth = log_sum([ours.log_value, theirs.log_value]) - math.log(2.0)
+    ours.log_e = [log_sum(pair) - math.log(2.0) for pair in zip(ours.log_e, theirs.log_e, strict=True)]
+    # What the cells amount to now may be more: the difference is owed for good.
+    ours.debt = min(0.0, worth - e_value(ours.log_e))
+    ours.log_value = ours.debt + e_value(ours.log_e)
     if other.accepted_ms is not None:
         group.accepted_ms = min(group.accepted_ms or other.accepted_ms, other.accepted_ms)
         group.hypothesis = group.hypothesis or other.hypothesis

@@ -60,17 +60,16 @@ def propose(
 ) -> tuple[list[Proposal], Outsiders]:
     """Dense cores of the communities of soft edges, strongest first, at most `max_groups`, and whom to compare with.
 
-    Proposed twice: from everything that accounts did, and from what they published alone. Timelines serve a community
-    the same posts to like and repost; an operator's errands show in links, tags, replies and words.
+    Proposed twice: from what accounts published alone, and from everything they did, where that finds other groups.
+    Timelines serve a community the same posts to like and repost, which blurs a campaign's edge; its errands show in
+    links, tags, replies and words.
     """
     found = exceed(view, blocks, settings)
     community = leiden(found.edges, len(view.rows), settings.resolution, seed)
-    groups = _cores(view, found, community, settings)
     wrote = exceed(view, blocks, settings, PUBLISHED)
+    groups = _cores(view, wrote, leiden(wrote.edges, len(view.rows), settings.resolution, seed), settings)
     known = [set(members.tolist()) for _, members in groups]
-    for strength, members in _cores(
-        view, wrote, leiden(wrote.edges, len(view.rows), settings.resolution, seed), settings
-    ):
+    for strength, members in _cores(view, found, community, settings):
         mine = set(members.tolist())
         if all(len(mine & other) < CONTINUE_JACCARD * len(mine | other) for other in known):
             groups.append((strength, members))

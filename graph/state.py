@@ -10,7 +10,7 @@ from detector.errors import LogError
 from graph.dispersion import Dispersion
 from graph.group import Group
 
-SNAPSHOT_VERSION: Final = 1
+SNAPSHOT_VERSION: Final = 2
 
 
 class State(msgspec.Struct, array_like=True):

@@ -111,8 +111,8 @@ class CoordinationSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     target_fdr: float = 0.05
     window_ms: int = 48 * HOUR_MS  # how long touches are kept: members of slow campaigns meet 0-2 times in two days
-    learn_ms: int = 12 * HOUR_MS  # communities are learned from so much before groups are proposed
-    half_life_ms: int = 24 * HOUR_MS  # decay of a meeting's weight in soft edges
+    learn_ms: int = 6 * HOUR_MS  # communities are learned from so much before groups are proposed
+    half_life_ms: int = 96 * HOUR_MS  # decay of a meeting's weight in soft edges: little, the window ends at 48 h
     neighbours: int = 16  # touches of one object that each touch is paired with (the nearest in time): bounds pairs
     pair_budget: int = 4_000_000  # pairs per kind in one proposal: ~0.5 GB of work arrays
     top_edges: int = 20  # soft edges kept per account

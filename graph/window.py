@@ -8,6 +8,7 @@ generation) therefore names an object for good.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
@@ -21,6 +22,9 @@ FREE: Final = -1
 """Row of a touch that was forgotten, and kind of a slot that is free."""
 
 GENERATION_BITS: Final = 32
+
+NO_AUTHOR: Final = 0
+"""In `TouchWindow.author`: the object is nobody's post."""
 
 
 class TouchWindow:
@@ -40,6 +44,7 @@ class TouchWindow:
         self.last = np.full(1024, -1, np.int64)
         self.count = np.zeros(1024, np.int32)
         self.generation = np.zeros(1024, np.int32)
+        self.author = np.zeros(1024, np.int64)  # of the object: a hash of the account whose post it is
         self._free: list[int] = []
         self.direct: list[tuple[int, int, int]] = []  # (at, row, other): one account acted upon another
 
@@ -67,6 +72,7 @@ class TouchWindow:
                         self._grow_objects()
                 table[key] = slot
                 self.kind[slot] = kind
+                self.author[slot] = _author(key)
             ats.append(at)
             rows.append(row)
             found.append(slot)
@@ -110,7 +116,7 @@ class TouchWindow:
 
     def _grow_objects(self) -> None:
         capacity = max(1024, 2 * len(self.kind))
-        for name, empty in (("kind", FREE), ("last", -1), ("count", 0), ("generation", 0)):
+        for name, empty in (("kind", FREE), ("last", -1), ("count", 0), ("generation", 0), ("author", NO_AUTHOR)):
             old = getattr(self, name)
             new = np.full(capacity, empty, old.dtype)
             new[: len(old)] = old
@@ -135,6 +141,29 @@ class TouchWindow:
         """Whether the object is still in the window."""
         slot = uid & (1 << GENERATION_BITS) - 1
         return int(self.generation[slot]) == uid >> GENERATION_BITS and bool(self.last[slot] >= self.base)
+
+    def uids(self, slots: NDArray[Any]) -> NDArray[np.int64]:
+        """`uid` of each of `slots`."""
+        out: NDArray[np.int64] = slots.astype(np.int64) | (self.generation[slots].astype(np.int64) << GENERATION_BITS)
+        return out
+
+    def living(self, uids: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which of the objects are still in the window."""
+        slots = uids & (1 << GENERATION_BITS) - 1
+        alive: NDArray[np.bool_] = (self.generation[slots] == uids >> GENERATION_BITS) & (self.last[slots] >= self.base)
+        return alive
+
+    def before(self, slots: NDArray[Any], places: NDArray[np.int64]) -> NDArray[np.int64]:
+        """How often the object of each of `places` in `slots`, the newest touches, was touched before that touch."""
+        order = np.argsort(slots, kind="stable")
+        ordered = slots[order]
+        new = np.r_[True, ordered[1:] != ordered[:-1]]
+        starts = np.flatnonzero(new)
+        size = np.diff(np.r_[starts, len(slots)])
+        rank = np.empty(len(slots), np.int64)
+        rank[order] = np.arange(len(slots)) - np.repeat(starts + size, size)
+        out: NDArray[np.int64] = self.count[slots[places]] + rank[places]
+        return out
 
     def key(self, slot: int) -> str:
         """The object's key."""
@@ -212,6 +241,7 @@ class TouchWindow:
             "last": self.last[objects].copy(),
             "count": self.count[objects].copy(),
             "generation": self.generation[objects].copy(),
+            "author": self.author[objects].copy(),
             "free": np.array(self._free, np.int64),
             "direct": np.array(self.direct, np.int64).reshape(-1, 3),
             "span": np.array([self.base, self.end], np.int64),
@@ -225,7 +255,7 @@ class TouchWindow:
         window.base, window.end = (int(v) for v in arrays["span"])
         for name in ("at", "row", "slot", "prev"):
             setattr(window, f"_{name}", np.array(arrays[name]))
-        for name in ("kind", "last", "count", "generation"):
+        for name in ("kind", "last", "count", "generation", "author"):
             setattr(window, name, np.array(arrays[name]))
         window._keys = msgspec.msgpack.decode(bytes(arrays["keys"]), type=list[str])
         window._free = np.asarray(arrays["free"]).tolist()
@@ -235,3 +265,9 @@ class TouchWindow:
                 window._slots[kind][window._keys[slot]] = slot
         window._grow_objects()
         return window
+
+
+def _author(key: str) -> int:
+    """A number for the account whose post an object is (keys of posts are `account`, a line break, `id`)."""
+    account, found, _ = key.partition("\n")
+    return zlib.crc32(account.encode("utf-8", "surrogatepass")) + 1 if found else NO_AUTHOR

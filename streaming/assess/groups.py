@@ -50,7 +50,6 @@ class Groups:
         self.accepted: list[Group] = []
         self.of_row: dict[int, Group] = {}
         self._bars: dict[str, float] = {}
-        self._accepted_so_far = 0
         self._last_touch = NEVER
 
     def add(self, touches: Sequence[Touch]) -> None:
@@ -79,15 +78,15 @@ class Groups:
         """Run a campaign tick and read the groups anew."""
         done = self.coordination.tick(tick_ms, names, languages, end=end)
         groups = {group.id: group for group in self.coordination.groups()}
-        for accepted in done.accepted:
+        earlier = self.coordination.discoveries - len(done.accepted)
+        for place, accepted in enumerate(done.accepted):
             if accepted in groups:
-                self._bars[accepted] = self._bar(groups[accepted])
-            self._accepted_so_far += 1
+                self._bars[accepted] = self._bar(groups[accepted], earlier + place)
         self._read()
         return done
 
-    def _bar(self, group: Group) -> float:
-        return log_bar(max(group.hypothesis, 1), self._accepted_so_far, self._settings.target_fdr)
+    def _bar(self, group: Group, earlier: int) -> float:
+        return log_bar(max(group.hypothesis, 1), earlier, self._settings.target_fdr)
 
     def _read(self) -> None:
         groups = self.coordination.groups()
@@ -102,7 +101,7 @@ class Groups:
 
     def bar(self, group: Group) -> float:
         """Log of the e-value at which e-LOND accepted a group; of one that inherited its acceptance, its bar today."""
-        return self._bars.setdefault(group.id, self._bar(group))
+        return self._bars.setdefault(group.id, self._bar(group, self.coordination.discoveries))
 
     def parts(self, evidence: Callable[[NDArray[np.int64]], NDArray[np.float64]]) -> dict[int, float]:
         """Coordination part (nats) of every member of a group under test.
@@ -134,7 +133,6 @@ class Groups:
         return {
             "coordination": self.coordination.arrays(),
             "bars": dict(self._bars),
-            "accepted": self._accepted_so_far,
             "last_touch": self._last_touch,
         }
 
@@ -142,6 +140,5 @@ class Groups:
         """Take over what `state` gave."""
         self.coordination = Coordination.from_arrays(state["coordination"], self._settings, self._seed)
         self._bars = dict(state["bars"])
-        self._accepted_so_far = state["accepted"]
         self._last_touch = state["last_touch"]
         self._read()

@@ -6,7 +6,9 @@ import math
 
 import numpy as np
 
-from graph.bets import CLOSED, Bets, activity_cell, close, learn, meet, mixture
+from graph.affinity import learn
+from graph.bets import CLOSED, Bets, Record, Settled, Touched, activity_cell, capped, close, due_ms, meet
+from graph.habits import Habits
 from graph.touches import HOUR_MS, MINUTE_MS, TOUCH_KINDS, CoordinationSettings, Touch, TraceKind
 from graph.window import TouchWindow
 
@@ -17,7 +19,8 @@ LINK = TraceKind.LINK
 
 def frozen(members: range, pool: range = range(100, 150), rate: float = 0.0) -> Bets:
     share = dict.fromkeys(members, 1 / len(members))
-    return Bets(dict.fromkeys(members, 0), list(pool), [rate] * TOUCH_KINDS, [rate] * TOUCH_KINDS, share)
+    pool_share = dict.fromkeys(pool, 1 / len(pool))
+    return Bets(dict.fromkeys(members, 0), [rate] * TOUCH_KINDS, [rate] * TOUCH_KINDS, share, pool_share)
 
 
 class Table:
@@ -36,17 +39,22 @@ class Table:
             return CLOSED
         self.bets.active[cell] = self.bets.active.get(cell, 0) + len(keys)
         slots = [self.window.slot_of(kind, key) for key in keys]
-        touched = [(first + n, slot, int(kind)) for n, slot in enumerate(slots) if slot is not None]
-        return meet(self.bets, row, at, touched, self.window, SETTINGS)
+        touched = [
+            Touched(first + n, int(kind), self.window.uid(slot), int(self.window.count[slot]) - 1)
+            for n, slot in enumerate(slots)
+            if slot is not None
+        ]
+        return meet(self.bets, row, at, touched, SETTINGS.popular)
 
-    def close(self, number: int, at: int, end: bool = False) -> list[tuple[int, int, float]]:
-        return close(self.bets, number, at, self.window, self.totals, FAIR, SETTINGS, end)
+    def close(self, number: int, at: int = 10 * HOUR_MS) -> list[Settled]:
+        habits = Habits(self.window, at, SETTINGS)
+        return close(self.bets, number, Record(self.window, habits, self.totals, FAIR, SETTINGS))
 
 
 def test_objects_nobody_else_touches_cost_nothing() -> None:
     table = Table(range(5))
     number = table.touch(1000, 0, "a")
-    table.close(number, 10 * HOUR_MS)
+    table.close(number)
     assert math.isclose(table.bets.log_value, 0.0, abs_tol=1e-9)
     assert not table.bets.bundles
 
@@ -58,8 +66,9 @@ def test_members_count_once_and_the_cap_ends_the_bet() -> None:
     number = table.touch(2000, 0, "a")
     for member in (1, 1, 2, 3, 4):
         table.touch(3000 + member, member, "a")
-    settled = table.close(number, 4000)
-    assert [hits for _, hits, _ in settled] == [SETTINGS.hit_cap]
+    assert capped(table.bets.bundles[number], SETTINGS.hit_cap)
+    settled = table.close(number)
+    assert [outcome.hits for outcome in settled] == [SETTINGS.hit_cap]
     assert table.bets.log_value > 1.0
     assert not table.bets.bundles
 
@@ -69,16 +78,8 @@ def test_outsiders_coming_lowers_the_value() -> None:
     number = table.touch(2000, 0, "a")
     for outsider in range(200, 230):
         table.touch(3000, outsider, "a")
-    table.close(number, 10 * HOUR_MS)
+    table.close(number)
     assert table.bets.log_value < 0.0
-
-
-def test_an_object_that_a_member_touched_before_is_not_bet_on() -> None:
-    table = Table(range(5))
-    del table.bets.members[4]
-    table.touch(1000, 4, "a")
-    table.bets.members[4] = 1500
-    assert table.touch(2000, 0, "a") == CLOSED
 
 
 def test_a_popular_object_is_not_bet_on() -> None:
@@ -96,7 +97,7 @@ def test_one_event_is_one_observation() -> None:
         number = table.touch(2000, 0, *keys)
         for member in (1, 2, 3):
             assert table.touch(2000 + member, member, *keys) == number
-        table.close(number, 10 * HOUR_MS)
+        table.close(number)
     assert 1.0 < many.bets.log_value <= one.bets.log_value
 
 
@@ -105,7 +106,7 @@ def test_a_member_that_joined_later_does_not_count() -> None:
     table.bets.members[1] = 2500
     number = table.touch(2000, 0, "a")
     table.touch(3000, 1, "a")
-    assert table.close(number, 10 * HOUR_MS)[0][1] == 0
+    assert table.close(number)[0].hits == 0
 
 
 def test_bets_on_independent_people_are_fair() -> None:
@@ -119,7 +120,7 @@ def test_bets_on_independent_people_are_fair() -> None:
             number = table.touch(at, int(rng.integers(0, 200)), f"o{int(rng.integers(0, 30))}")
             opened += [number] if number >= 0 else []
         for number in sorted(set(opened)):
-            table.close(number, 4 * HOUR_MS, end=True)
+            table.close(number)
         values.append(math.exp(table.bets.log_value))
     assert np.mean(values) <= 1.0 + 2 * np.std(values) / math.sqrt(len(values))
     assert np.mean(values) > 0.3
@@ -127,23 +128,34 @@ def test_bets_on_independent_people_are_fair() -> None:
 
 def test_affinity_is_learned_from_the_pool_without_its_outliers() -> None:
     bets = frozen(range(5))
-    bets.pool_share = dict.fromkeys(bets.pool, 1 / len(bets.pool))
     bets.visits_expected[LINK] = 20.0
     bets.visits = {row * TOUCH_KINDS + LINK: 2 for row in bets.pool}
     learn(bets, FAIR)
     assert 3.5 < bets.affinity[LINK] < 6.0
     # Three accounts that come to everything the group opens are likely of the group.
-    bets.visits = {row * TOUCH_KINDS + LINK: 15 for row in bets.pool[:3]}
+    bets.visits = {row * TOUCH_KINDS + LINK: 15 for row in list(bets.pool)[:3]}
     learn(bets, FAIR)
     assert bets.affinity[LINK] < 1.2
-
-
-def test_the_mixture_of_ones_is_one() -> None:
-    assert math.isclose(mixture(Bets({}).log_e), 0.0, abs_tol=1e-12)
 
 
 def test_windows_end() -> None:
     table = Table(range(5))
     number = table.touch(1000, 0, "a", kind=TraceKind.DOMAIN)
     table.touch(1000 + 61 * MINUTE_MS, 1, "a", kind=TraceKind.DOMAIN)
-    assert table.bets.bundles[number].items[1].hits == []
+    assert table.bets.bundles[number].items[0].hits == []
+    assert due_ms(table.bets.bundles[number]) == 1000 + 60 * MINUTE_MS
+
+
+def test_followers_of_one_author_are_expected_on_its_posts() -> None:
+    # Members like the author's posts day by day; the same meetings on posts of ever new authors are evidence.
+    fans, allies, opened = Table(range(5)), Table(range(5)), 0
+    for table, post in ((fans, "star\n{}"), (allies, "author{}\n0")):
+        for day, members in enumerate([(0, 1, 2), (1, 2, 3), (2, 3, 4), (0, 2, 4)]):
+            start = (day + 1) * 9 * HOUR_MS
+            for n in range(60):
+                table.touch(start, 200 + n, f"x{day}{n}\n0", kind=TraceKind.INTERACTION)
+            for late, member in enumerate(members):
+                number = table.touch(start + 1 + late, member, post.format(day), kind=TraceKind.INTERACTION)
+                opened = max(number, 0) if late == 0 else opened
+        table.close(opened, 37 * HOUR_MS)
+    assert fans.bets.log_value < 0.2 < 0.5 < allies.bets.log_value

@@ -108,6 +108,7 @@ class ScriptedCoordination:
         self._rows: set[int] = set()
         self._groups: dict[str, ScriptedGroup] = {}
         self._log_e = 20.0
+        self.discoveries = 0
 
     def add(self, touches: Sequence[Touch]) -> None:
         self._rows.update(touch.account for touch in touches)
@@ -124,6 +125,7 @@ class ScriptedCoordination:
                 name: ScriptedGroup(name, [rows[each] for each in members if each in rows], since_ms=since)
                 for name, members in groups.items()
             }
+        self.discoveries += len(accepted)
         return CampaignTick(at_ms, 0, [], accepted, ended)
 
     def groups(self) -> list[ScriptedGroup]:
