@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from urllib.parse import quote_plus
 
 from sqlalchemy import Connection, delete, or_, select, update
 
 from moderation import audit
 from moderation.database import upsert
-from moderation.ingest import page_without, without
 from moderation.pseudonyms import key, pseudonym
-from moderation.records import dump, read_alert, read_page, storable
+from moderation.records import dump, json_text, read_alert, read_page, storable
+from moderation.redaction import names, page_without, without
 from moderation.roles import Actor
 from moderation.schema import Alert, Decision, Forgotten, Member, Outgoing, Page, View
 from moderation.summary import summarise
@@ -44,7 +45,7 @@ def forget(connection: Connection, actor: Actor, account: str, now: int) -> Forg
     connection.execute(upsert(connection, Forgotten).values(mark=mark, at=now).on_conflict_do_nothing())
     named = set(connection.scalars(select(Member.alert_id).where(Member.account == storable(account))))
     # An alert may still quote somebody who is no longer a member; texts are searched as JSON has them.
-    quoted = _json_text(account)
+    quoted = json_text(account)
     named |= set(connection.scalars(select(Alert.id).where(Alert.body.contains(quoted, autoescape=True))))
     alerts = _rewrite_alerts(connection, named | {own}, account, now)
     held = select(Page).where(or_(Page.alert_id.in_(named), Page.body.contains(quoted, autoescape=True)))
@@ -63,7 +64,7 @@ def forget(connection: Connection, actor: Actor, account: str, now: int) -> Forg
         update(Decision).where(about).values(account=None, policy="", reason="", note="")
     ).rowcount
     stripped += _strip_words(connection, account)
-    connection.execute(delete(View).where(View.query.contains(account, autoescape=True)))
+    connection.execute(delete(View).where(View.query.contains(quote_plus(account), autoescape=True)))
     audit.append(connection, now, actor, "forget", mark, {"alerts": alerts, "decisions": stripped})
     return Forgot(alerts, pages, stripped, unsent)
 
@@ -74,7 +75,10 @@ def _rewrite_alerts(connection: Connection, names: Iterable[str], account: str, 
         row = connection.execute(select(Alert.body).where(Alert.id == name)).one_or_none()
         if row is None:
             continue
-        record = without(read_alert(row.body), {account})
+        before = read_alert(row.body)
+        record = without(before, {account})
+        if record == before:
+            continue
         made = summarise(record)
         connection.execute(
             update(Alert)
@@ -89,12 +93,10 @@ def _rewrite_alerts(connection: Connection, names: Iterable[str], account: str, 
 def _strip_words(connection: Connection, account: str) -> int:
     """Words written with other decisions that name the account."""
     columns = (Decision.policy, Decision.reason, Decision.note)
-    naming = or_(*(column.contains(account, autoescape=True) for column in columns))
-    return connection.execute(update(Decision).where(naming).values(policy="", reason="", note="")).rowcount
-
-
-def _json_text(account: str) -> str:
-    """The name as it stands in the JSON that is kept (`records.dump` escapes no letter)."""
-    from moderation.records import _encoder
-
-    return _encoder.encode(account).decode()[1:-1]
+    asked = select(Decision.id, *columns).where(or_(*(each.contains(account, autoescape=True) for each in columns)))
+    found = [
+        row.id for row in connection.execute(asked) if names("\n".join((row.policy, row.reason, row.note)), account)
+    ]
+    if found:
+        connection.execute(update(Decision).where(Decision.id.in_(found)).values(policy="", reason="", note=""))
+    return len(found)

@@ -11,12 +11,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-import msgspec
-from sqlalchemy import Connection, and_, delete, insert, or_, select, update
+from sqlalchemy import Connection, and_, delete, func, insert, or_, select, update
 
 from moderation.database import upsert
 from moderation.pseudonyms import key, pseudonym
 from moderation.records import AlertRecord, PageRecord, dump, milliseconds, storable
+from moderation.redaction import named_in, page_without, without
 from moderation.schema import Alert, Forgotten, Member, Page
 from moderation.summary import summarise
 
@@ -34,7 +34,7 @@ def take_alerts(connection: Connection, records: Sequence[AlertRecord], now: int
     """Take revisions in, in any order, within the connection's transaction."""
     if not records:
         return
-    hidden = _forgotten_among(connection, {member.account for each in records for member in each.members})
+    hidden = forgotten_among(connection, records, [])
     by_id: dict[str, list[AlertRecord]] = defaultdict(list)
     for record in records:
         by_id[record.id].append(without(record, hidden) if hidden else record)
@@ -71,8 +71,19 @@ def take_alerts(connection: Connection, records: Sequence[AlertRecord], now: int
 def take_pages(connection: Connection, records: Iterable[PageRecord], taken: Taken) -> None:
     """Take pages of details in; those of an older revision than is there change nothing."""
     pages = list(records)
-    hidden = _forgotten_among(connection, {post.account for page in pages for post in page.posts})
+    hidden = forgotten_among(connection, [], pages)
+    newest = {
+        row.alert_id: row.revision
+        for row in connection.execute(
+            select(Page.alert_id, func.max(Page.revision).label("revision"))
+            .where(Page.alert_id.in_({page.id for page in pages}))
+            .group_by(Page.alert_id)
+        )
+    }
     for page in sorted(pages, key=lambda each: (each.id, each.revision, each.page)):
+        if page.revision < newest.get(page.id, 0):
+            taken.stale += 1
+            continue
         shown = page_without(page, hidden) if hidden else page
         values = {"revision": page.revision, "pages": page.pages, "body": dump(shown)}
         statement = upsert(connection, Page).values(alert_id=page.id, page=page.page, **values)
@@ -91,43 +102,6 @@ def take_pages(connection: Connection, records: Iterable[PageRecord], taken: Tak
 def drop_page(connection: Connection, alert_id: str, page: int) -> None:
     """A page was deleted at the source."""
     connection.execute(delete(Page).where(Page.alert_id == alert_id, Page.page == page))
-
-
-def without(record: AlertRecord, accounts: set[str]) -> AlertRecord:
-    """The alert without any trace of these accounts but their number."""
-    members = [each for each in record.members if each.account not in accounts]
-    gone = len(record.members) - len(members)
-    if not gone:
-        return record
-    texts = [*record.why, *record.limits]
-    return msgspec.structs.replace(
-        record,
-        members=members,
-        posts=[each for each in record.posts if each.account not in accounts],
-        edges=[each for each in record.edges if each.a not in accounts and each.b not in accounts],
-        why=[text for text in record.why if not any(name in text for name in accounts)],
-        limits=[
-            *(text for text in record.limits if not any(name in text for name in accounts)),
-            *([] if any("forgotten here" in text for text in texts) else [FORGOTTEN_LIMIT]),
-        ],
-    )
-
-
-FORGOTTEN_LIMIT = "Left out: what was forgotten here on request."
-
-
-def page_without(page: PageRecord, accounts: set[str]) -> PageRecord:
-    """The page without any trace of these accounts."""
-    return msgspec.structs.replace(
-        page,
-        edges=[each for each in page.edges if each.a not in accounts and each.b not in accounts],
-        posts=[each for each in page.posts if each.account not in accounts],
-        objects=[
-            msgspec.structs.replace(each, accounts=[name for name in each.accounts if name not in accounts])
-            for each in page.objects
-            if not any(each.object.startswith(f"{name}/") or each.object == name for name in accounts)
-        ],
-    )
 
 
 def _store(connection: Connection, record: AlertRecord, now: int, *, came_back: bool) -> bool:
@@ -193,11 +167,11 @@ def _hand_over(connection: Connection, gone: str, into: str, now: int) -> None:
     connection.execute(update(Alert).where(Alert.id == gone).values(claimed_by=None, claimed_until=0))
 
 
-def _forgotten_among(connection: Connection, accounts: set[str]) -> set[str]:
-    """Those of the accounts that were forgotten here."""
-    if not accounts or connection.scalar(select(Forgotten.mark).limit(1)) is None:
+def forgotten_among(connection: Connection, alerts: Sequence[AlertRecord], pages: Sequence[PageRecord]) -> set[str]:
+    """Those of the accounts in records that were forgotten here."""
+    if connection.scalar(select(Forgotten.mark).limit(1)) is None:
         return set()
     secret = key(connection)
-    marks = {pseudonym(secret, account): account for account in accounts}
-    found = connection.scalars(select(Forgotten.mark).where(Forgotten.mark.in_(marks)))
-    return {marks[mark] for mark in found}
+    marks = {pseudonym(secret, account): account for account in named_in(alerts, pages)}
+    kept = set(connection.scalars(select(Forgotten.mark)))
+    return {account for mark, account in marks.items() if mark in kept}

@@ -152,6 +152,11 @@ def dump(record: msgspec.Struct) -> str:
     return _encoder.encode(record).decode()
 
 
+def json_text(text: str) -> str:
+    """A text as it stands within the JSON that `dump` writes."""
+    return _encoder.encode(text).decode()[1:-1]
+
+
 def milliseconds(at: str | None) -> int | None:
     """RFC 3339 as ms since 1970; None where it is no time with an offset."""
     if not at:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -129,7 +131,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("alert_id", "account"),
     )
     op.create_index("members_by_account", "members", ["account"], unique=False)
-    op.create_table(
+    meta = op.create_table(
         "meta",
         sa.Column("key", sa.String(length=256), nullable=False),
         sa.Column("value", sa.Text(), nullable=False),
@@ -205,6 +207,7 @@ def upgrade() -> None:
     for name, columns in SORTS.items():
         op.create_index(name, "alerts", [sa.text(column) for column in columns])
     op.bulk_insert(head, [{"id": 1, "seq": 0, "hash": ""}])
+    op.bulk_insert(meta, [{"key": "pseudonym-key", "value": secrets.token_hex(32)}])
     for statement in SQLITE_GUARD if op.get_bind().dialect.name == "sqlite" else POSTGRESQL_GUARD:
         op.execute(statement)
 

@@ -1,0 +1,178 @@
+"""A feed to test: a migrated database, people in every role, and a clock that stands still unless moved."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx2 as httpx
+import pytest
+from starlette.testclient import TestClient
+
+from moderation import ingest, passwords, sessions, tokens, users
+from moderation.database import Database
+from moderation.records import read_alert, read_page
+from moderation.roles import ROLES, SYSTEM, Actor
+from moderation.service import create_app
+from moderation.services import Services, Settings, build
+from tests.moderation import builders
+
+NOW = 1_800_000_000_000
+
+
+@dataclass
+class Clock:
+    """A wall clock in ms that moves when told."""
+
+    at: int = NOW
+
+    def __call__(self) -> int:
+        return self.at
+
+    def pass_s(self, seconds: float) -> None:
+        self.at += round(seconds * 1000)
+
+
+@dataclass
+class Feed:
+    """A database with people in it, and the functions under test around it."""
+
+    database: Database
+    clock: Clock
+    actors: dict[str, Actor]
+    sent: list[bytes] = field(default_factory=list)
+
+    def put(self, *records: dict[str, Any]) -> ingest.Taken:
+        """Take records of `alerts` and `alert-details` in."""
+        taken = ingest.Taken()
+        alerts = [read_alert(builders.line(each)) for each in records if "kind" in each]
+        pages = [read_page(builders.line(each)) for each in records if "kind" not in each]
+        with self.database.write() as connection:
+            ingest.take_alerts(connection, alerts, self.clock(), taken)
+            ingest.take_pages(connection, pages, taken)
+        return taken
+
+    def do(self, work: Callable[..., Any], who: str, *arguments: Any, **named: Any) -> Any:
+        """Run `work(connection, actor, ..., now)` in a transaction."""
+        with self.database.write() as connection:
+            return work(connection, self.actors[who], *arguments, now=self.clock(), **named)
+
+    def see(self, work: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+        """Run `work(connection, ...)` on a connection that only looks."""
+        with self.database.read() as connection:
+            return work(connection, *arguments, **named)
+
+
+@pytest.fixture(scope="session")
+def fast_passwords() -> Iterator[None]:
+    """Argon2 as cheap as it gets: what is tested is not how slow it is."""
+    before = passwords._hasher
+    passwords._hasher = type(before)(time_cost=1, memory_cost=8, parallelism=1)  # type: ignore[misc]
+    yield
+    passwords._hasher = before  # type: ignore[misc]
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory, fast_passwords: None) -> tuple[Path, dict[str, Actor]]:
+    """A migrated database with one person in each role (and a second moderator), to be copied."""
+    path = tmp_path_factory.mktemp("feed") / "template.db"
+    database = Database(f"sqlite:///{path}")
+    actors = {}
+    with database.write() as connection:
+        for name, role in [*((role, role) for role in ROLES), ("colleague", "moderator")]:
+            number = users.add(connection, SYSTEM, name, role, f"password of {name}", NOW)
+            login = sessions.begin(connection, number, NOW, "test")
+            actor = sessions.of_cookie(connection, login.cookie, NOW)
+            assert actor is not None
+            actors[name] = actor
+    database.close()
+    return path, actors
+
+
+@pytest.fixture
+def feed(tmp_path: Path, template: tuple[Path, dict[str, Actor]]) -> Iterator[Feed]:
+    path = tmp_path / "feed.db"
+    shutil.copy(template[0], path)
+    database = Database(f"sqlite:///{path}")
+    yield Feed(database, Clock(), dict(template[1]))
+    database.close()
+
+
+class Browser:
+    """Somebody's browser: keeps the cookie, sends forms with the page's secret."""
+
+    def __init__(self, client: TestClient, csrf: str) -> None:
+        self.client = client
+        self.csrf = csrf
+
+    def get(self, path: str, **more: Any) -> httpx.Response:
+        return self.client.get(path, **more)
+
+    def post(self, path: str, data: dict[str, Any] | None = None, **more: Any) -> httpx.Response:
+        return self.client.post(path, data={"csrf": self.csrf} | (data or {}), **more)
+
+    def api(self, method: str, path: str, **more: Any) -> httpx.Response:
+        headers = {"x-csrf-token": self.csrf} | more.pop("headers", {})
+        return self.client.request(method, f"/api/v1{path}", headers=headers, **more)
+
+
+@dataclass
+class Site:
+    """A served feed (in this process), without background loops."""
+
+    feed: Feed
+    services: Services
+
+    def client(self) -> TestClient:
+        """Somebody nobody knows."""
+        return TestClient(
+            create_app(self.services),
+            base_url="http://localhost",
+            follow_redirects=False,
+            raise_server_exceptions=False,
+        )
+
+    def browser(self, who: str) -> Browser:
+        """Somebody who has logged in."""
+        with self.feed.database.write() as connection:
+            login = sessions.begin(connection, self.feed.actors[who].user_id, self.feed.clock(), "test")
+            actor = sessions.of_cookie(connection, login.cookie, self.feed.clock())
+        assert actor is not None
+        client = self.client()
+        client.cookies.set("swarmlight", login.cookie, domain="localhost.local")
+        return Browser(client, actor.csrf)
+
+    def token(self, who: str, *scopes: str) -> dict[str, str]:
+        """Headers of a program that acts for somebody."""
+        actor = self.feed.actors[who]
+        with self.feed.database.write() as connection:
+            user = users.by_name(connection, actor.name)
+            value = tokens.add(connection, actor, user, "test", scopes, 1, self.feed.clock())[1]
+        return {"authorization": f"Bearer {value}"}
+
+
+@pytest.fixture
+def site(feed: Feed) -> Site:
+    services = build(feed.database, Settings(), feed.clock)
+    services.feedback = None
+    return Site(feed, services)
+
+
+class ListSink:
+    """Keeps what is sent; fails when told."""
+
+    def __init__(self) -> None:
+        self.bodies: list[bytes] = []
+        self.fail_after: int | None = None
+
+    def send(self, records: Any) -> None:
+        for record in records:
+            if self.fail_after is not None and len(self.bodies) >= self.fail_after:
+                raise OSError("the disk is full")
+            self.bodies.append(record.body)
+
+    def close(self) -> None:
+        """Nothing to close."""
