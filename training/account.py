@@ -13,12 +13,12 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
-from detector.account.features import BEHAVIOUR_NAMES, PAIRS, TEXT_DIM, TEXT_NAMES, AccountFeatures
+from detector.account.features import BEHAVIOUR_NAMES, PAIRS, TEXT_DIM, AccountFeatures
 from detector.account.head import Head
 from detector.account.model import MIN_WRITTEN, behaviour_inputs, text_inputs
 from training.boosting import BoostSettings, boost
+from training.mixed import Block, fit_logistic
 from training.trajectories import joined
 
 Floats = NDArray[np.float64]
@@ -38,10 +38,10 @@ _AGES: Final = np.array([2, 4, 7, 11, 18, 28])
 
 BOOST: Final = BoostSettings(trees=100, depth=5, rate=0.12, ridge=20.0, features=0.3, rows=0.7)
 
-TEXT_RIDGE: Final = 50.0
-"""Penalty of the linear part, in rows of mean weight per unit of squared weight."""
+TEXT_PENALTY: Final = 2.5e-3
+"""Penalty of the linear part's squared weights per unit of mean loss."""
 
-BEHAVIOUR_RIDGE: Final = 100.0
+BEHAVIOUR_PENALTY: Final = 0.07
 """The same for behaviour, stronger: one platform's habits."""
 
 FOLDS: Final = 5
@@ -179,51 +179,54 @@ def standardised(values: Floats, counts: Floats, columns: Indices, shrink: float
 _LEAST_SCALE: Final = 1e-3
 
 
-def fit_linear(terms: Floats, label: Indices, weight: Floats, ridge: float, offset: Floats | None = None) -> Floats:
-    """Weights and, last, the bias of ridge logistic regression.
-
-    Minimises sum of weight x loss(offset + terms @ w + b) + ridge / 2 x |w|^2, weights of mean 1.
-    """
-    sign = np.where(label == 1, 1.0, -1.0)
-    start = np.zeros(len(label)) if offset is None else offset
-    share = weight / weight.mean()
-
-    def loss(theta: Floats) -> tuple[float, Floats]:
-        margin = sign * (start + terms @ theta[:-1] + theta[-1])
-        value = float(share @ np.logaddexp(0, -margin)) + 0.5 * ridge * float(theta[:-1] @ theta[:-1])
-        slope = -share * sign / (1 + np.exp(np.clip(margin, -60, 60)))
-        gradient = np.append(terms.T @ slope + ridge * theta[:-1], slope.sum())
-        return value, gradient
-
-    found = minimize(loss, np.zeros(terms.shape[1] + 1), jac=True, method="L-BFGS-B", options={"maxiter": 300})
-    result: Floats = found.x
-    return result
-
-
 def fit_text(rows: Learning, settings: BoostSettings = BOOST, seed: int = 0) -> Head:
-    """The text head before calibration: mean of a linear model, trees, and trees that do not see mean style.
+    """The text head before calibration: the mean of what all rows teach and what they teach without the stream's bots.
 
-    Mean style is half of a population's fingerprint: with it the model is better on people and bots like those it has
-    met, without it on others; their average is better than either where both kinds come.
+    Those bots are one contest's, and weigh a lot for being whole accounts: a head that has met them bends to their
+    style, one that has not knows other machines better and people as well.
     """
+    abroad = rows.take(~(rows.timed & (rows.label == 1)))
+    learners = [rows, abroad] if (abroad.label == 1).any() else [rows]
+    return averaged([_fit_text(part, settings, seed + i) for i, part in enumerate(learners)])
+
+
+def _fit_text(rows: Learning, settings: BoostSettings, seed: int) -> Head:
+    """Mean of a linear model and trees, both within groups: what a group alone says goes into its intercept."""
     weight = row_weights(rows)
     values, counts = masked_text_inputs(rows)
     head = standardised(values, counts, np.arange(TEXT_DIM), SHRINK_POSTS, weight)
     terms = head.terms(values, counts)
-    linear = fit_linear(terms, rows.label, weight, TEXT_RIDGE)
-    anywhere = np.array([not name.startswith("style_mean") for name in TEXT_NAMES])
-    forests = [
-        boost(terms, rows.label, weight, settings, seed),
-        boost(terms * anywhere, rows.label, weight, settings, seed + 1),
-    ]
-    models = 1 + len(forests)
+    linear = fit_logistic([Block(terms, TEXT_PENALTY)], rows.label, weight, rows.group)
+    trees = boost(terms, rows.label, weight, settings, seed, start=linear.intercepts)
     return replace(
         head,
-        weight=linear[:-1] / models,
-        question=np.concatenate([trees.feature for trees in forests]),
-        cut=np.concatenate([trees.cut for trees in forests]),
-        leaf=np.concatenate([trees.leaf for trees in forests]) / models,
-        mix=np.array([linear[-1] / models, 1.0, 1.0]),
+        weight=linear.weights[0] / 2,
+        question=trees.feature,
+        cut=trees.cut,
+        leaf=trees.leaf / 2,
+        mix=np.array([linear.bias / 2, 1.0, 1.0]),
+    )
+
+
+def averaged(heads: Sequence[Head]) -> Head:
+    """One head whose logit is the mean of the logits of `heads`, whose mix is (bias, 1, 1)."""
+    share = 1 / len(heads)
+    first = np.cumsum([0, *(len(head.column) for head in heads[:-1])])
+
+    def all_of(name: str) -> NDArray[Any]:
+        joint: NDArray[Any] = np.concatenate([getattr(head, name) for head in heads])
+        return joint
+
+    return Head(
+        column=all_of("column"),
+        centre=all_of("centre"),
+        scale=all_of("scale"),
+        shrink=all_of("shrink"),
+        weight=all_of("weight") * share,
+        question=np.concatenate([head.question + start for head, start in zip(heads, first, strict=True)]),
+        cut=all_of("cut"),
+        leaf=all_of("leaf") * share,
+        mix=np.array([share * sum(float(head.mix[0]) for head in heads), 1.0, 1.0]),
     )
 
 
@@ -252,8 +255,8 @@ def fit_behaviour(rows: Learning, text: Floats | None) -> Head:
     values, counts = behaviour_inputs(part.features)
     head = standardised(values, counts, learned_behaviour(part), SHRINK_POSTS, weight)
     offset = None if text is None else text[chosen]
-    linear = fit_linear(head.terms(values, counts), part.label, weight, BEHAVIOUR_RIDGE, offset)
-    return replace(head, weight=linear[:-1], mix=np.array([linear[-1], 1.0, 0.0]))
+    linear = fit_logistic([Block(head.terms(values, counts), BEHAVIOUR_PENALTY)], part.label, weight, offset=offset)
+    return replace(head, weight=linear.weights[0], mix=np.array([linear.bias, 1.0, 0.0]))
 
 
 def fold_of(rows: Learning, folds: int = FOLDS) -> Indices:
@@ -288,7 +291,11 @@ def calibrated(head: Head, logit: Floats, rows: Learning) -> tuple[Head, Floats]
 
     The slope is at most 1: what is known out of fold never makes evidence stronger than it was fitted.
     """
-    line = fit_linear(logit[:, None], rows.label, row_weights(rows), 1e-3)
-    slope, shift = float(np.clip(line[0], 0.05, 1.0)), float(line[1])
+    line = fit_logistic([Block(logit[:, None], _LINE_PENALTY)], rows.label, row_weights(rows))
+    slope, shift = float(np.clip(line.weights[0][0], 0.05, 1.0)), line.bias
     mix = head.mix * slope + np.array([shift, 0.0, 0.0])
     return replace(head, mix=mix), logit * slope + shift
+
+
+_LINE_PENALTY: Final = 1e-6
+"""Enough to bound the slope where the classes are apart."""

@@ -41,8 +41,15 @@ class Trees:
     leaf: Floats
 
 
-def boost(x: Floats, label: NDArray[np.int64], weight: Floats, settings: BoostSettings, seed: int = 0) -> Trees:
-    """Boost logistic loss from a logit of 0.
+def boost(
+    x: Floats,
+    label: NDArray[np.int64],
+    weight: Floats,
+    settings: BoostSettings,
+    seed: int = 0,
+    start: Floats | None = None,
+) -> Trees:
+    """Boost logistic loss.
 
     Args:
         x: (n, d) features without NaN.
@@ -50,6 +57,7 @@ def boost(x: Floats, label: NDArray[np.int64], weight: Floats, settings: BoostSe
         weight: (n,) row weights; their scale does not matter.
         settings: how.
         seed: of the samples of rows and features.
+        start: (n,) logits to begin with, no part of the trees; None for 0.
     """
     rng = np.random.default_rng(seed)
     n, width = x.shape
@@ -60,7 +68,7 @@ def boost(x: Floats, label: NDArray[np.int64], weight: Floats, settings: BoostSe
     for j in range(width):
         binned[j] = np.searchsorted(edges[j], x[:, j], side="left")
     count = max(1, round(settings.features * len(usable)))
-    logit = np.zeros(n)
+    logit = np.zeros(n) if start is None else start.copy()
     features, cuts, leaves = [], [], []
     for _ in range(settings.trees):
         p = 1 / (1 + np.exp(-logit))

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.bundle import load_readers
+from detector.bundle import GRAPH, load_readers
 from detector.people import role_of
 from detector.text import cheap, minilm
 from training.account import Learning
@@ -78,7 +78,7 @@ class CrossValidation:
             unseen = [name for name, of in self._fold.items() if of == fold]
             self._say(f"fold {fold}: learning", fold / self.folds)
             made = self.work / f"models-{fold}"
-            copy_parts(self.models, made, (cheap.FILE, minilm.FILE))
+            copy_parts(self.models, made, (cheap.FILE, minilm.FILE, GRAPH))
             model = train_account(self._learned(frozenset(unseen)), self._versions, folds=INNER_FOLDS)
             save(model, made, excluded=self.exclude, seed=0)
             self._say(f"fold {fold}: calibrating", (fold + 0.3) / self.folds)

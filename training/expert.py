@@ -65,12 +65,29 @@ class TrainedExpert:
 
 
 def embed_cached(texts: Sequence[str], cache: Path, say: Say = quiet) -> NDArray[np.float32]:
-    """Embeddings of `texts`, (n, len(LAYERS) * DIM), kept in `cache` under a name that says which texts and encoder."""
-    digest = hashlib.sha256("\0".join([encoder_digest(encoder_folder()), str(LAYERS), *texts]).encode()).hexdigest()
-    path = cache / f"minilm-{digest[:12]}.npy"
+    """Embeddings of `texts`, (n, len(LAYERS) * DIM); each text is embedded once and kept in `cache`, one file for each
+    encoder."""
+    digest = hashlib.sha256(f"{encoder_digest(encoder_folder())} {LAYERS}".encode()).hexdigest()
+    path = cache / f"minilm-{digest[:12]}.npz"
+    known, kept = np.zeros(0, np.uint64), np.zeros((0, len(LAYERS) * DIM), np.float16)
     if path.is_file():
-        kept: NDArray[np.float16] = np.load(path, allow_pickle=False)
-        return kept.astype(np.float32)
+        with np.load(path, allow_pickle=False) as stored:
+            known, kept = stored["texts"], stored["embeddings"]
+    keys = np.array(
+        [int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little") for text in texts], np.uint64
+    )
+    fresh, first = np.unique(keys, return_index=True)
+    new = first[~np.isin(fresh, known)]
+    if len(new):
+        made = _embed([texts[row] for row in new], say)
+        known, kept = np.concatenate([known, keys[new]]), np.concatenate([kept, made])
+        cache.mkdir(parents=True, exist_ok=True)
+        np.savez(path, texts=known, embeddings=kept)
+    order = np.argsort(known)
+    return kept[order[np.searchsorted(known[order], keys)]].astype(np.float32)
+
+
+def _embed(texts: Sequence[str], say: Say) -> NDArray[np.float16]:
     encoder = Encoder(encoder_folder())
     out = np.zeros((len(texts), len(LAYERS) * DIM), dtype=np.float16)
     order = np.argsort([len(text) for text in texts], kind="stable")  # texts of like length waste little padding
@@ -78,9 +95,7 @@ def embed_cached(texts: Sequence[str], cache: Path, say: Say = quiet) -> NDArray
         say("embedding", begin / len(texts))
         rows = order[begin : begin + BATCH]
         out[rows] = encoder.embed_together([texts[row] for row in rows])
-    cache.mkdir(parents=True, exist_ok=True)
-    np.save(path, out, allow_pickle=False)
-    return out.astype(np.float32)
+    return out
 
 
 def fit_head(inputs: NDArray[np.float32], label: NDArray[np.int64], weight: Floats, source: NDArray[np.str_]) -> Head:

@@ -9,6 +9,7 @@ from typing import Any, Final
 import pandas as pd
 
 from detector.account import model as account_files
+from detector.bundle import GRAPH
 from detector.text import cheap, minilm
 from detector.thresholds import NAME, Thresholds
 from training.accounts import chat_people, read_truth
@@ -39,7 +40,7 @@ def shipped_thresholds(
 
     Args:
         data: folder with `streams/contest-dev.*`.
-        models: with text, account, and perhaps expert; their thresholds, if any, are not used.
+        models: with text, account, and perhaps expert and graph; their thresholds, if any, are not used.
         out: where the bundle is written.
         work: folder for intermediate files.
         table: what the text models were trained on: its authors calibrate nothing.
@@ -47,7 +48,7 @@ def shipped_thresholds(
     """
     work.mkdir(parents=True, exist_ok=True)
     bundle = work / "bundle"
-    copy_parts(models, bundle, (cheap.FILE, minilm.FILE, account_files.NAME))
+    copy_parts(models, bundle, (cheap.FILE, minilm.FILE, account_files.NAME, GRAPH))
     preliminary().save(bundle)
     chat = work / "chat.jsonl"
     write_recording(chat_people("calibrate", known_texts(table)), chat)

@@ -73,7 +73,7 @@ def squash(values: Tensor) -> Tensor:
 class SageNet(nn.Module):
     """The network; parameters are named as the arrays of `SageModel`."""
 
-    def __init__(self, width: int, bases: int, seed: int, dropout: float = 0.0) -> None:
+    def __init__(self, width: int, bases: int, seed: int) -> None:
         super().__init__()
         random = torch.Generator().manual_seed(seed)
 
@@ -95,7 +95,6 @@ class SageNet(nn.Module):
         self.pair = drawn(2 * width + EDGE_FEATURES + 1, scale=0.1)
         self.head = drawn(width + 4, scale=0.01)
         self.sum = WeightedSum()
-        self.dropout = nn.Dropout(dropout)
 
     def forward(self, graph: GraphTensors, own: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(logit (n,), first layer (n, w), same controller of the soft pairs (q,))."""
@@ -115,14 +114,14 @@ class SageNet(nn.Module):
 
         x = graph.with_own(own)
         h1 = layer(x, self.self_1, self.basis_1, self.coef_1).clamp(0.0, ACTIVATION_LIMIT)
-        h2 = layer(self.dropout(h1), self.self_2, self.basis_2, self.coef_2) + self.bias_2
+        h2 = layer(h1, self.self_2, self.basis_2, self.coef_2) + self.bias_2
         h2 = h2.clamp(0.0, ACTIVATION_LIMIT)
         same = self.same_controller(h1, graph.pair_ends, graph.pair_edge)
         other, mine = graph.pair_ends
         many = torch.zeros(n, dtype=same.dtype).index_add(0, mine, same)
         shown = torch.zeros(n, dtype=same.dtype).index_add(0, mine, same * own[other, 0]) / (1.0 + many)
         tail = torch.stack((many / (2.0 + many), shown, own[:, 0], torch.ones(n, dtype=same.dtype)), dim=1)
-        return torch.cat((self.dropout(h2), tail), dim=1) @ self.head, h1, same
+        return torch.cat((h2, tail), dim=1) @ self.head, h1, same
 
     def same_controller(self, h1: Tensor, ends: Tensor, edge: Tensor) -> Tensor:
         """How probably pairs (2, p) with edge features (p, EDGE_FEATURES) have one controller."""

@@ -33,7 +33,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Mixed:
-    """A fit: weights of each block, the common bias, and the intercept of each source in the order of its names."""
+    """A fit: weights of each block, the common bias, and of each row (n,) the intercept of its source."""
 
     weights: list[Floats]
     bias: float
@@ -44,8 +44,9 @@ def fit_logistic(
     blocks: Sequence[Block],
     label: NDArray[np.int64],
     weight: Floats,
-    source: NDArray[np.str_] | None,
+    source: NDArray[np.str_] | None = None,
     *,
+    offset: Floats | None = None,
     iterations: int = 150,
 ) -> Mixed:
     """Minimise mean weighted logistic loss + sum of penalty / 2 x squares, by L-BFGS from zero.
@@ -55,6 +56,7 @@ def fit_logistic(
         label: (n,) 1 = machine.
         weight: (n,) how much each row counts; the scale does not matter.
         source: (n,) where each row is from; None for one intercept alone.
+        offset: (n,) logits known beforehand; None for 0.
         iterations: of L-BFGS, at most.
     """
     place = np.zeros(len(label), np.intp) if source is None else np.unique(source, return_inverse=True)[1]
@@ -75,10 +77,11 @@ def fit_logistic(
     columns = [block.values.astype(np.float32) for block in blocks]
     rows = [csr_array(one.T) if isinstance(one, csr_array) else one.T for one in columns]
     sign = np.where(label == 1, 1.0, -1.0)
+    start = np.zeros(len(label)) if offset is None else offset
     share = weight / weight.sum()
 
     def loss(theta: Floats) -> tuple[float, Floats]:
-        raw = np.full(len(label), theta[bias])
+        raw = start + theta[bias]
         for k, one in enumerate(columns):
             raw += one @ theta[cuts[k] : cuts[k + 1]].astype(np.float32)
         if groups:
@@ -98,4 +101,5 @@ def fit_logistic(
         options={"maxiter": iterations, "ftol": 1e-7, "gtol": 1e-7},
     ).x
     weights = [found[cuts[k] : cuts[k + 1]] for k in range(len(blocks))]
-    return Mixed(weights, float(found[bias]), found[bias + 1 :])
+    intercepts = found[bias + 1 :][place] if groups else np.zeros(len(label))
+    return Mixed(weights, float(found[bias]), intercepts)

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from detector.account import model as account_files
+from detector.bundle import GRAPH
 from detector.errors import SwarmlightError, UsageError
 from detector.text import cheap, minilm
 from detector.thresholds import NAME as THRESHOLDS
 
-PARTS_OF_A_BUNDLE: Final = (cheap.FILE, minilm.FILE, account_files.NAME, THRESHOLDS)
+PARTS_OF_A_BUNDLE: Final = (cheap.FILE, minilm.FILE, account_files.NAME, GRAPH, THRESHOLDS)
 """Stems of the files of a models directory."""
 
 _SUFFIXES: Final = (".safetensors", ".json", ".card.md")
@@ -65,20 +66,24 @@ def run_system(
     if target_fpr is not None:
         settings["SWARMLIGHT_TARGET_FPR"] = repr(target_fpr)
     done = subprocess.run(  # noqa: S603 - our own interpreter and module, no shell
-        command, env={**_clean_environment(), **settings}, stderr=subprocess.PIPE, text=True, check=False
+        command, env={**clean_environment(), **settings}, stderr=subprocess.PIPE, text=True, check=False
     )
     if done.returncode:
-        message = done.stderr.strip().splitlines()[-1:] or ["no message"]
         error = UsageError if done.returncode == _USAGE else SwarmlightError
-        raise error(f"swarmlight run on {', '.join(map(str, inputs))}: {message[0]}")
+        raise error(f"swarmlight run on {', '.join(map(str, inputs))}: {last_line(done.stderr)}")
 
 
 _USAGE: Final = 2
 
 
-def _clean_environment() -> Mapping[str, str]:
+def clean_environment() -> Mapping[str, str]:
     """This process's environment without the settings of a deployment, on which no figure may depend."""
     return {key: value for key, value in os.environ.items() if not key.startswith("SWARMLIGHT_")}
+
+
+def last_line(message: str) -> str:
+    """What a process said last."""
+    return (message.strip().splitlines()[-1:] or ["no message"])[0]
 
 
 def read_lines(path: Path) -> list[Any]:

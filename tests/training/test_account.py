@@ -9,9 +9,9 @@ from detector.account.features import BEHAVIOUR_DIM, BEHAVIOUR_NAMES, PAIRS, TEX
 from training.account import (
     STREAM,
     Learning,
+    averaged,
     calibrated,
     fit_behaviour,
-    fit_linear,
     fit_text,
     fold_of,
     group_weight,
@@ -123,11 +123,8 @@ def test_artefacts_of_the_contest_are_not_learned() -> None:
     assert not learned & {"linked_share", "hour_entropy", "quiet_hours"}
 
 
-def test_the_linear_fit_is_at_its_minimum() -> None:
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(300, 3))
-    y = (rng.random(300) < 1 / (1 + np.exp(-x[:, 0]))).astype(np.int64)
-    theta = fit_linear(x, y, np.ones(300), 2.0)
-    p = 1 / (1 + np.exp(-(x @ theta[:-1] + theta[-1])))
-    slope = np.append(x.T @ (p - y) + 2.0 * theta[:-1], (p - y).sum())
-    assert np.abs(slope).max() < 0.05
+def test_the_mean_of_two_heads_is_the_mean_of_their_logits() -> None:
+    rows = learning("a", 40, 0)
+    heads = [fit_text(learning("a", 40, seed), QUICK) for seed in (1, 2)]
+    said = [text_logit(head, rows) for head in heads]
+    assert text_logit(averaged(heads), rows) == pytest.approx((said[0] + said[1]) / 2)

@@ -16,7 +16,6 @@ from training.calibrate_text import fit_calibrator, fit_line, tail_bound
 from training.commands.train import SUBCOMMANDS, command
 from training.linear import FitSettings, design, fit, log_ratios, within_sources
 from training.measure import auroc_at_like_length
-from training.mixed import Block, fit_logistic
 from training.text import (
     cheap_model,
     cluster_folds,
@@ -111,21 +110,6 @@ def test_the_fit_finds_the_minimum_of_a_convex_loss() -> None:
     assert (loose.score(rows)[label == 1] > 0).all()
     assert (loose.score(rows)[label == 0] < 0).all()
     assert np.abs(tight.weights).sum() < np.abs(loose.weights).sum()
-
-
-def test_a_source_is_no_evidence() -> None:
-    """Source b has more machines, and a word of its own; within both sources another word tells machines apart."""
-    rng = np.random.default_rng(0)
-    source = np.repeat(["a", "b"], 1000)
-    label = (rng.random(2000) < np.where(source == "b", 0.9, 0.1)).astype(np.int64)
-    word = (source == "b").astype(float)
-    telling = (rng.random(2000) < np.where(label == 1, 0.7, 0.3)).astype(float)
-    values = np.stack([word, telling], axis=1)
-    within, plain = (
-        fit_logistic([Block(values, 1e-2)], label, np.ones(2000), given).weights[0] for given in (source, None)
-    )
-    assert within[1] > 3 * abs(within[0])
-    assert plain[0] > 2 * plain[1]
 
 
 def test_ratios_within_sources_know_nothing_of_sources_with_one_class() -> None:

@@ -1,4 +1,4 @@
-"""`swarmlight train text | account | fusion`: each kind of model has a module of its own, named here."""
+"""`swarmlight train text | account | graph | fusion`: each kind of model has a module of its own, named here."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Final
 SUBCOMMANDS: Final[dict[str, tuple[str, str]]] = {
     "text": ("training.commands.train_text", "the cheap text model and the expert's head, from single posts"),
     "account": ("training.commands.train_account", "the account model, from bags of one author's readings"),
+    "graph": ("training.commands.train_graph", "the graph model, from simulated societies"),
     "fusion": ("training.commands.train_fusion", "thresholds on held-out people's running maxima"),
 }
 """Subcommand -> module with `command(argv: list[str]) -> int`, and what it trains. Add a line to add one."""
