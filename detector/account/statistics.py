@@ -94,6 +94,7 @@ class AccountStatistics:
         n = len(rows)
         if n == 0:
             return
+        kinds = kinds.astype(np.intp)  # they index columns: a narrow type would overflow
         table = self.table[rows]
         last = self.last_ms[rows]
         elapsed = np.where(last == NEVER, 0, np.maximum(at_ms - last, 0))

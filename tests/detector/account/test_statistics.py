@@ -77,6 +77,20 @@ def test_an_account_keeps_at_most_a_kilobyte_after_ten_thousand_posts() -> None:
     assert np.isfinite(statistics.features(np.array([0])).text).all()
 
 
+def test_kinds_may_be_of_any_integer_type() -> None:
+    """The observation log has them in eight bits, and there are more columns than those can number."""
+    kept = []
+    for dtype in (np.int8, np.uint8, np.int64):
+        statistics = AccountStatistics(6)
+        at_ms, text, links = np.arange(6), np.ones(6, bool), np.zeros(6, np.int64)
+        statistics.observe(
+            np.arange(6), at_ms, np.arange(6, dtype=dtype), readings(6), text, np.full(6, EN, np.uint16), links
+        )
+        kept.append(statistics.arrays())
+    for arrays in kept[:2]:
+        assert all(np.array_equal(value, kept[2][name]) for name, value in arrays.items())
+
+
 def test_what_is_kept_comes_back_exactly() -> None:
     statistics = AccountStatistics(7)
     for i in range(30):
