@@ -1,4 +1,4 @@
-"""The graph part of accounts: the graph model over the window of touches, once an hour of event time.
+"""The graph part of accounts: the graph model over the window of touches, every six hours of event time.
 
 The window, its expectation and the edges are those of coordination; the answer is a function of the window, the groups
 under test and the accounts' own evidence at that tick, and lies in the accounts' columns until the next.
@@ -23,12 +23,9 @@ from streaming.assess.accounts import NEVER, Accounts
 from streaming.assess.settings import AssessSettings
 from streaming.assess.touches import acted_upon
 
-EVERY_MS: Final = HOUR_MS
-"""Event time between two looks: what ties accounts together changes over hours, and a look costs as much as a
-proposal of groups."""
-
-TOUCHES_PER_LOOK: Final = 100_000
-"""A window of more touches is looked at less often, in proportion, so that the cost per event stays the same."""
+EVERY_MS: Final = 6 * HOUR_MS
+"""Event time between two looks, as between two lessons in communities: a look costs as much as two proposals of
+groups, some 20 microseconds for each touch in the window, and ties change over days."""
 
 
 class Connections(NamedTuple):
@@ -93,8 +90,7 @@ class GraphLooks:
             return None
         window = self._coordination().window
         window.expire(tick_ms - self._settings.window_ms)
-        every = EVERY_MS * max(-(-len(window) // TOUCHES_PER_LOOK), 1)
-        if not (last or self._last == NEVER or tick_ms - self._last >= every):
+        if not (last or tick_ms - self._last >= EVERY_MS):
             return None
         if not len(window) or tick_ms - int(window.view()[0][0]) < self._settings.learn_ms:
             return None

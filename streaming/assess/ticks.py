@@ -1,7 +1,7 @@
 """What happens at a tick, in this order.
 
 Events take effect in rounds; deleted accounts go; experts read and their results enter; at a campaign tick groups are
-tested and every member's coordination part is renewed, and once an hour the graph part; decisions of moderators take
+tested and every member's coordination part is renewed, and every six hours the graph part; decisions of moderators take
 effect; alerts follow; accounts that were silent for long leave; summaries of those whose total moved are told.
 """
 

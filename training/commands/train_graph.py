@@ -1,0 +1,198 @@
+"""`swarmlight train graph`: the graph model, from randomised societies.
+
+Societies are simulated and run through the system as subprocesses; --society adds recordings with truth of your own.
+The first are trained on, the next calibrate, the last measure. A plan is selected by how much it gains on operator
+families that it has never seen. Where the calibrated model gains nothing on the last societies, it ships as abstaining.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from detector.bundle import GRAPH
+from detector.errors import UsageError
+from detector.weights_io import save_weights
+from graph.touches import HOUR_MS
+from training.graph_calibrate import calibration, judge
+from training.graph_data import Example, read_examples
+from training.graph_fit import Plan, fit
+from training.graph_net import SageNet
+from training.graph_report import ablation_table, family_table, graph_card, left_out, measured
+from training.societies import FAMILIES, account_graphs, shuffled, simulate, society_toml
+from training.text import Say
+
+PLANS: Final = (Plan(width=32), Plan(width=16))
+
+SELECTION_EPOCHS: Final = 18
+"""Epochs while plans are compared: half of what the shipped network gets."""
+
+FOLDS: Final = 4
+"""Parts into which operator families are cut, each left out in turn."""
+
+MATURE_MS: Final = 11 * HOUR_MS
+"""Graphs are learned from when they are this much older than the first: younger ones hardly have campaigns in them."""
+
+DRAWS: Final = 2
+"""Draws of own evidence that calibrate."""
+
+FEWEST: Final = 4
+"""Societies, at least: two to learn from, one to calibrate, one to measure."""
+
+
+@dataclass
+class Societies:
+    """Graphs of societies by what they are for; `broken` are the test societies' with accounts exchanged."""
+
+    train: list[Example]
+    calibrate: list[Example]
+    test: list[Example]
+    broken: list[Example]
+    count: dict[str, int]
+
+
+def command(argv: list[str]) -> int:
+    """Run `swarmlight train graph ...`; the exit status."""
+    given = _arguments(argv)
+    torch.set_num_threads(1)  # sums in another order would be another model
+    if given.societies + len(given.society) < FEWEST:
+        raise UsageError(f"{given.societies + len(given.society)} societies are too few: at least {FEWEST}")
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress, tempfile.TemporaryDirectory() as scratch:
+        task = progress.add_task("graph", total=1.0)
+
+        def say(what: str, share: float) -> None:
+            progress.update(task, description=what, completed=share)
+
+        societies = gather(given, given.work or Path(scratch), lambda what, share: say(what, 0.5 * share))
+        meta = train(societies, given.out, given.seed, lambda what, share: say(what, 0.5 + 0.5 * share))
+    out = Console(width=140)
+    for title, (header, lines) in (
+        ("held-out societies", ablation_table(meta["report"]["test"])),
+        ("operator families left out of training", family_table(meta["report"]["left_out"])),
+    ):
+        table = Table(title=title)
+        for name in header:
+            table.add_column(name)
+        for line in lines:
+            table.add_row(*line)
+        out.print(table)
+    console.print(f"wrote {meta['name']}@{meta['version']} to {given.out}; abstains: {meta['abstains'] or 'no'}")
+    return 0
+
+
+def gather(given: argparse.Namespace, work: Path, say: Say) -> Societies:
+    """Make, or find in `work`, the societies and their graphs."""
+    wanted = given.societies + len(given.society)
+    held = max(wanted * 3 // 16, 1)
+    found: list[list[Example]] = []
+    broken: list[Example] = []
+    for i in range(wanted):
+        place = work / f"s{i:02d}"
+        place.mkdir(parents=True, exist_ok=True)
+        say(f"society {i + 1} of {wanted}", i / wanted)
+        if i < given.societies:
+            events, truth = place / "events.jsonl", place / "truth.jsonl"
+            if not truth.exists():
+                toml = society_toml(np.random.default_rng([given.seed, i]))
+                simulate(toml, given.seed * 1000 + i, events, truth)
+        else:
+            events, truth = map(Path, given.society[i - given.societies])
+        held_out = i >= wanted - 2 * held
+        if not list((place / "graphs").glob("*.json")):
+            account_graphs(events, place / "graphs", given.models, coordination=held_out)
+        found.append(read_examples(place / "graphs", truth, f"s{i:02d}"))
+        if i >= wanted - held:
+            if not list((place / "broken").glob("*.json")):
+                mixed = place / "broken.jsonl"
+                shuffled(events, mixed, i)
+                account_graphs(mixed, place / "broken", given.models, coordination=False)
+            broken.append(read_examples(place / "broken", truth, f"s{i:02d}")[-1])
+    cut = wanted - 2 * held
+    train_on = [one for each in found[:cut] for one in _mature(each)]
+    calibrate_on = [one for each in found[cut : cut + held] for one in _mature(each)]
+    counts = {"train": cut, "calibrate": held, "test": held}
+    return Societies(train_on, calibrate_on, [each[-1] for each in found[cut + held :]], broken, counts)
+
+
+def _mature(examples: Sequence[Example]) -> list[Example]:
+    return [one for one in examples if one.tick_ms >= examples[0].tick_ms + MATURE_MS] or list(examples[-1:])
+
+
+def train(societies: Societies, out: Path, seed: int, say: Say) -> dict[str, Any]:
+    """Select, fit, calibrate, measure and write; the meta of what was written."""
+    present = sorted(
+        {part for one in societies.train for part in np.unique(one.part[one.label == 1]).tolist()} & {*FAMILIES}
+        or {part for one in societies.train for part in np.unique(one.part[one.label == 1]).tolist()}
+    )
+    folds = [present[k::FOLDS] for k in range(FOLDS) if present[k::FOLDS]]
+    selection: dict[str, float] = {}
+    tables = {}
+    steps = len(PLANS) * len(folds) + 3
+    for p, plan in enumerate(PLANS):
+        nets: list[tuple[Sequence[str], SageNet]] = []
+        for k, families in enumerate(folds):
+            say(f"{plan}: without {', '.join(families)}", (p * len(folds) + k) / steps)
+            nets.append(
+                (families, fit(societies.train, replace(plan, epochs=SELECTION_EPOCHS), seed, without=families))
+            )
+        tables[plan] = left_out(nets, [_last(societies.calibrate, name) for name in _names(societies.calibrate)], seed)
+        gains = [found["gain in AUROC"][0] + found["without text"][0] - 0.5 for found in tables[plan].values()]
+        selection[str(plan)] = float(np.mean(gains)) if gains else 0.0
+    best = max(PLANS, key=lambda plan: selection[str(plan)])
+    say(f"the model itself: {best}", (steps - 3) / steps)
+    net = fit(societies.train, best, seed)
+    say("calibrating", (steps - 1) / steps)
+    knots, values = calibration(judge(net, societies.calibrate, seed, DRAWS), seed)
+    test = measured(net, knots, values, societies.test, societies.broken, seed)
+    no_gain = "no gain on held-out societies: the interval of its gain in nats holds 0"
+    arrays = {**net.arrays(), "knots": knots, "values": values}
+    digest = hashlib.sha256(b"".join(arrays[name].tobytes() for name in sorted(arrays))).hexdigest()[:8]
+    meta = {
+        "name": GRAPH,
+        "version": f"1.{digest}",
+        "seed": seed,
+        "abstains": "" if test["gain_nats"][1] > 0 else no_gain,
+        "report": {
+            "plan": str(best), "societies": societies.count, "selection": selection, "left_out": tables[best],
+            "knots": knots.tolist(), "values": values.tolist(), "test": test,
+        },
+    }  # fmt: skip
+    save_weights(out / GRAPH, arrays, meta)
+    (out / f"{GRAPH}.card.md").write_text(graph_card(meta), encoding="utf-8")
+    return meta
+
+
+def _names(examples: Sequence[Example]) -> list[str]:
+    return sorted({one.society for one in examples})
+
+
+def _last(examples: Sequence[Example], society: str) -> Example:
+    return [one for one in examples if one.society == society][-1]
+
+
+def _arguments(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="swarmlight train graph", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder for graph.safetensors, graph.json and the card")
+    parser.add_argument("--societies", type=int, default=16, metavar="N", help="societies to simulate")
+    parser.add_argument(
+        "--society", nargs=2, action="append", default=[], metavar=("EVENTS", "TRUTH"), help="one of your own, besides"
+    )
+    parser.add_argument("--models", type=Path, metavar="DIR", help="bundle that runs over them (the shipped one)")
+    parser.add_argument("--work", type=Path, metavar="DIR", help="keep societies and graphs here, and use them again")
+    parser.add_argument("--seed", type=int, default=0, help="of societies, weights and draws")
+    return parser.parse_args(argv)
