@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -51,6 +53,19 @@ BEHAVIOUR_NAMES: Final[tuple[str, ...]] = (
 BEHAVIOUR_DIM: Final = len(BEHAVIOUR_NAMES)
 CADENCE: Final = slice(0, BEHAVIOUR_NAMES.index("reply_share"))
 """Behaviour features that rest on what was written; the others rest on all events."""
+
+
+def fingerprint() -> str:
+    """What a model's weights are made for: a digest of the features, their order, and all that shapes their values."""
+    shapes = [
+        TEXT_NAMES,
+        BEHAVIOUR_NAMES,
+        at_.LLR_EDGES.tolist(),
+        at_.GAP_EDGES_S.tolist(),
+        at_.WRITES.tolist(),
+        [at_.HALF_LIFE_POSTS, at_.HALF_LIFE_MS, at_.SITTING_GAP_MS, at_.RECENT, _QUIET],
+    ]
+    return hashlib.sha256(json.dumps(shapes).encode()).hexdigest()[:16]
 
 
 class AccountFeatures(NamedTuple):

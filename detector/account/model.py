@@ -10,13 +10,14 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.account.features import BEHAVIOUR_DIM, CADENCE, EXPERTS, PAIRS, TEXT_DIM, AccountFeatures
+from detector.account.features import BEHAVIOUR_DIM, CADENCE, EXPERTS, PAIRS, TEXT_DIM, AccountFeatures, fingerprint
 from detector.account.head import Head
+from detector.errors import ModelError
 from detector.evidence import MILLINAT
 from detector.text.reading import TextAbstain
 from detector.weights_io import load_weights, save_weights
 
-BEHAVIOUR_LIMIT_NATS: Final = 0.5
+BEHAVIOUR_LIMIT_NATS: Final = 0.25
 """Most that cadence and habits may add or take: what one platform's accounts teach of them carries over badly."""
 
 MIN_WRITTEN: Final = 3
@@ -102,6 +103,10 @@ class AccountModel:
         """
         path = directory / NAME
         arrays, meta = load_weights(path)
+        if meta.get("features") != fingerprint():
+            raise ModelError(
+                f"the account model in {path} was trained on other features than this version's: train it again"
+            )
         widths = (("text", TEXT_DIM + 2), ("joint", BEHAVIOUR_DIM), ("behaviour", BEHAVIOUR_DIM))
         heads = {part: Head.from_arrays(arrays, part, width, path) for part, width in widths}
         report = meta.get("report")
@@ -113,7 +118,13 @@ class AccountModel:
         for part in ("text", "joint", "behaviour"):
             head: Head = getattr(self, part)
             arrays |= head.arrays(part)
-        described = {**(meta or {}), "name": self.name, "version": self.version, "report": self.report}
+        described = {
+            **(meta or {}),
+            "features": fingerprint(),
+            "name": self.name,
+            "version": self.version,
+            "report": self.report,
+        }
         save_weights(directory / NAME, arrays, described)
 
     def parts(self, features: AccountFeatures, *, text: bool = True, behaviour: bool = True) -> AccountParts:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from detector.account import layout
 from detector.account.features import BEHAVIOUR_DIM, TEXT_DIM, AccountFeatures
 from detector.account.head import Head
 from detector.account.model import (
@@ -141,4 +142,13 @@ def test_a_model_for_other_features_is_refused(tmp_path: Path) -> None:
     wrong = AccountModel("account", "t", head(TEXT_DIM + 40, 1), model().joint, model().behaviour, {})
     wrong.save(tmp_path)
     with pytest.raises(ModelError, match="does not have"):
+        AccountModel.load(tmp_path)
+
+
+def test_a_model_of_another_layout_is_refused_though_its_shapes_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model().save(tmp_path)
+    monkeypatch.setattr(layout, "LLR_EDGES", layout.LLR_EDGES + 0.1)
+    with pytest.raises(ModelError, match="other features"):
         AccountModel.load(tmp_path)
