@@ -18,11 +18,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.errors import BrokerError, FencedError, LogError
-from streaming.assess.records import ExpertRequest, Experts, TickOutput
+from detector.errors import FencedError, LogError
+from streaming.assess.records import ExpertRequest, Experts
 from streaming.config import Config
 from streaming.health import Health
 from streaming.kafka.clients import Clients
+from streaming.kafka.commits import Commits
 from streaming.kafka.lease import Lease
 from streaming.kafka.outbox import Outbox
 from streaming.kafka.replica import Core, Replica
@@ -84,12 +85,10 @@ class AssessStage:
         self._replica = Replica(clients, topics, partitions, self._snapshots, make, settings)
         self._standby = Standby(self._replica, health, clock, warm=config.kafka.standby == "warm", prepare=prepare)
         self._outbox = Outbox(clients, topics, self._replica.log.consumer, settings)
-        self._committed: int | None = None
-        self._journal_offset = -1
+        self._commits = Commits(self._outbox, self._replica, self._meter, metrics, health, clock)
         self._snapshot_tick: int | None = None
         self._heard_at = self._snapshot_at = self._measured_at = clock()
         self._replay: tuple[int, int] | None = None
-        self._took_over_at: float | None = None
         self.active = False
         self.done = False
         """Nothing is left to do: the log is over and its last tick is committed."""
@@ -137,17 +136,16 @@ class AssessStage:
             self._found_over()
             return
         self._outbox.run = uuid.uuid4().hex if journal.last is None else journal.last.run
-        self._committed, self._journal_offset = journal.tick_ms, journal.last_offset
         self._snapshot_tick = None if replica.place is None else replica.place.tick_ms
         self._snapshot_at = self._clock()
         _, ends = replica.log.bounds()
         self._replay = (sum(replica.log.positions), sum(ends))
-        self._took_over_at = self._clock()
+        self._commits.begin(journal.tick_ms, journal.last_offset)
         self.active = True
         self._metrics.active(True)
         self._role("active")
         how = "warm" if warm else "cold"
-        log.info("took over %s in %.2f s, committed up to tick %s", how, self._clock() - started, self._committed)
+        log.info("took over %s in %.2f s, committed up to tick %s", how, self._clock() - started, journal.tick_ms)
 
     def _found_over(self) -> None:
         if not self._closing:
@@ -170,8 +168,7 @@ class AssessStage:
     def _work(self) -> None:
         replica, core = self._replica, self._replica.core
         assert core is not None
-        if self._outbox.tried is not None:
-            self._make_sure()
+        self._commits.make_sure()
         entries = 0
         self._run_ticks(core)
         for entry in replica.log.poll(POLL_MS if self._outbox.empty else 1):
@@ -190,7 +187,7 @@ class AssessStage:
             self._finish(core)
             return
         if not self._outbox.empty and (not entries or self._outbox.due(self._clock())):
-            self._write(ended=False)
+            self._commits.write(ended=False)
         if self._clock() - self._snapshot_at >= self._snapshot_every_s:
             self._snapshot(core)
 
@@ -214,16 +211,16 @@ class AssessStage:
                 return
             self._replica.tick = output.tick_ms
             self._metrics.step("assess", "tick", self._clock() - started)
-            if self._committed is None or output.tick_ms > self._committed:
-                self._outbox.add(output, self._clock())
-            else:
+            if self._commits.has(output.tick_ms):
                 self._replica.journal.journal.forget(output.tick_ms)
                 self._meter.already_told(core.ordering)
+            else:
+                self._outbox.add(output, self._clock())
             if self._outbox.due(self._clock()):
-                self._write(ended=False)
+                self._commits.write(ended=False)
 
     def _answer(self, request: ExpertRequest) -> NDArray[np.int16]:
-        if self._committed is not None and request.tick_ms <= self._committed:
+        if self._commits.has(request.tick_ms):
             return self._replica.journal.journal.answer(request)
         started = self._clock()
         answer = self._expert(request)
@@ -236,57 +233,7 @@ class AssessStage:
         if not self._lease.look():
             raise FencedError("the lease went to another process")
 
-    # Committing
-
-    def _write(self, *, ended: bool) -> None:
-        """Commit what waits. Where it is not known whether that worked, the next turn finds out."""
-        tick_ms = self._replica.tick
-        self._commit(0 if tick_ms is None else tick_ms, list(self._replica.log.positions), ended)
-
-    def _commit(self, tick_ms: int, positions: list[int], ended: bool) -> None:
-        started = self._clock()
-        self._health.commit_due(started)
-        outputs = self._outbox.waiting
-        try:
-            self._journal_offset = self._outbox.write(tick_ms, positions, ended)
-        except BrokerError:
-            self._metrics.transaction("aborted")
-            raise
-        self._metrics.step("assess", "commit", self._clock() - started)
-        self._note_committed(outputs, tick_ms)
-
-    def _note_committed(self, outputs: list[TickOutput], tick_ms: int) -> None:
-        if self._took_over_at is not None:
-            log.info("first commit %.2f s after taking over", self._clock() - self._took_over_at)
-            self._took_over_at = None
-        self._committed = tick_ms
-        self._metrics.transaction("committed")
-        self._health.committed(self._clock())
-        if self._replica.core is not None:
-            self._meter.committed(self._replica.core.ordering, outputs)
-        for output in outputs:
-            self._metrics.decision_delay(time.time() - output.tick_ms / 1000)
-
-    def _make_sure(self) -> None:
-        """Find out whether the transaction that failed was committed; write it again where it was not."""
-        tried = self._outbox.tried
-        assert tried is not None
-        tick_ms, positions, ended = tried
-        self._outbox.open()
-        journal = self._replica.journal.catch_up()
-        journal.forget(tick_ms)
-        last = journal.last
-        if journal.last_offset == self._journal_offset:
-            log.info("the transaction that failed was not committed: writing it again")
-            self._commit(tick_ms, positions, ended)
-        elif last is not None and (last.run, last.tick_ms, last.ended) == (self._outbox.run, tick_ms, ended):
-            log.info("the transaction that failed was committed after all")
-            self._journal_offset = journal.last_offset
-            outputs = self._outbox.waiting
-            self._outbox.drop()
-            self._note_committed(outputs, tick_ms)
-        else:
-            raise FencedError("another process has written outputs meanwhile")
+    # Keeping
 
     def _measure(self, core: Core) -> None:
         if self._clock() - self._measured_at >= MEASURE_EVERY_S:
@@ -310,10 +257,10 @@ class AssessStage:
         Where the disk does not take it, outputs go on all the same: the last snapshot and the log are still there.
         """
         tick, log_reader = self._replica.tick, self._replica.log
-        if tick is None or tick != self._committed or tick == self._snapshot_tick or not self._outbox.empty:
+        if tick is None or tick != self._commits.tick_ms or tick == self._snapshot_tick or not self._outbox.empty:
             return
         started = self._clock()
-        place = Place(self._outbox.run, tick, list(log_reader.positions), self._journal_offset)
+        place = Place(self._outbox.run, tick, list(log_reader.positions), self._commits.journal_offset)
         self._snapshot_at = started
         try:
             self._snapshots.write(place, core.snapshot)
@@ -327,7 +274,7 @@ class AssessStage:
 
     def _finish(self, core: Core) -> None:
         """Every partition is over and the last tick has run."""
-        self._write(ended=True)
+        self._commits.write(ended=True)
         self._snapshot(core)
         log.info("the log is over: everything is committed")
         self.done = True
@@ -338,7 +285,7 @@ class AssessStage:
             core = self._replica.core
             if self.active and core is not None and self._outbox.tried is None:
                 if not self._outbox.empty:
-                    self._write(ended=False)
+                    self._commits.write(ended=False)
                 self._snapshot(core)
         except FencedError as error:
             log.warning("%s", error)
