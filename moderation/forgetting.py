@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import quote_plus
 
+import msgspec
 from sqlalchemy import Connection, delete, or_, select, update
 
 from moderation import audit
@@ -99,4 +100,8 @@ def _strip_words(connection: Connection, account: str) -> int:
     ]
     if found:
         connection.execute(update(Decision).where(Decision.id.in_(found)).values(policy="", reason="", note=""))
+        waiting = select(Outgoing.seq, Outgoing.body).where(Outgoing.sent == 0, Outgoing.decision_id.in_(found))
+        for row in connection.execute(waiting).all():
+            body = msgspec.json.encode(msgspec.json.decode(row.body) | {"reason": ""}).decode()
+            connection.execute(update(Outgoing).where(Outgoing.seq == row.seq).values(body=body))
     return len(found)

@@ -52,14 +52,14 @@ OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 class Guard:
     """Refuses what is too large, too much, or meant for another host; adds headers; measures."""
 
-    def __init__(self, app: ASGIApp, services: Services) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._services = services
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        services: Services = scope["app"].state.services
         started = time.perf_counter()
         status = 500
 
@@ -67,10 +67,10 @@ class Guard:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                self._add_headers(scope, message)
+                _add_headers(scope, message, services)
             await send(message)
 
-        refusal = self._refusal(scope)
+        refusal = _refusal(scope, services)
         try:
             if refusal is not None:
                 await refusal(scope, receive, answer)
@@ -78,34 +78,36 @@ class Guard:
                 await self._app(scope, _Limited(receive), answer)
         finally:
             route = getattr(scope.get("route"), "path", "none")
-            self._services.metrics.request(route, _method(scope), status, time.perf_counter() - started)
+            services.metrics.request(route, _method(scope), status, time.perf_counter() - started)
 
-    def _refusal(self, scope: Scope) -> PlainTextResponse | None:
-        headers = Headers(scope=scope)
-        path = scope["path"]
-        if len(scope.get("raw_path", b"")) + len(scope.get("query_string", b"")) > LONGEST_TARGET:
-            return PlainTextResponse("the address is too long\n", 414)
-        length = headers.get("content-length", "0")
-        if not length.isascii() or not length.isdecimal() or int(length[:20]) > LARGEST_BODY:
-            return PlainTextResponse("the request is too large\n", 413)
-        if path in OPEN_PATHS:
-            return None
-        hosts = self._services.settings.hosts
-        if "*" not in hosts and _host(headers.get("host", "")) not in hosts:
-            return PlainTextResponse("this feed is not called that: see --host and [feed] public_url\n", 421)
-        if not self._services.addresses.admit(address(scope, headers, self._services), self._services.clock()):
-            self._services.metrics.refusal("limited")
-            return PlainTextResponse("too many requests: wait a second\n", 429, {"retry-after": "1"})
+
+def _refusal(scope: Scope, services: Services) -> PlainTextResponse | None:
+    headers = Headers(scope=scope)
+    path = scope["path"]
+    if len(scope.get("raw_path", b"")) + len(scope.get("query_string", b"")) > LONGEST_TARGET:
+        return PlainTextResponse("the address is too long\n", 414)
+    length = headers.get("content-length", "0")
+    if not length.isascii() or not length.isdecimal() or int(length[:20]) > LARGEST_BODY:
+        return PlainTextResponse("the request is too large\n", 413)
+    if path in OPEN_PATHS:
         return None
+    hosts = services.settings.hosts
+    if "*" not in hosts and _host(headers.get("host", "")) not in hosts:
+        return PlainTextResponse("this feed is not called that: see --host and [feed] public_url\n", 421)
+    if not services.addresses.admit(address(scope, headers, services), services.clock()):
+        services.metrics.refusal("limited")
+        return PlainTextResponse("too many requests: wait a second\n", 429, {"retry-after": "1"})
+    return None
 
-    def _add_headers(self, scope: Scope, message: Message) -> None:
-        headers = MutableHeaders(scope=message)
-        for name, value in HEADERS.items():
-            headers[name] = value
-        if not scope["path"].startswith("/static/"):
-            headers.setdefault("cache-control", "no-store")
-        if self._services.settings.secure:
-            headers["strict-transport-security"] = STRICT_TRANSPORT
+
+def _add_headers(scope: Scope, message: Message, services: Services) -> None:
+    headers = MutableHeaders(scope=message)
+    for name, value in HEADERS.items():
+        headers[name] = value
+    if not scope["path"].startswith("/static/"):
+        headers.setdefault("cache-control", "no-store")
+    if services.settings.secure:
+        headers["strict-transport-security"] = STRICT_TRANSPORT
 
 
 class _Limited:

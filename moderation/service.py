@@ -18,6 +18,7 @@ from starlette.staticfiles import StaticFiles
 
 from detector.errors import FeedError
 from moderation import api, console
+from moderation.access import Parts, services_of
 from moderation.api.models import Refusal
 from moderation.console.errors import error_page
 from moderation.security import Guard
@@ -63,30 +64,31 @@ def create_app(services: Services) -> FastAPI:
     app.include_router(api.router(), responses=refusals)
     app.include_router(console.router())
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
-    _add_health(app, services)
-    _add_errors(app, services)
-    app.add_middleware(Guard, services=services)
+    _add_health(app)
+    _add_errors(app)
+    app.add_middleware(Guard)
     return app
 
 
-def _add_health(app: FastAPI, services: Services) -> None:
+def _add_health(app: FastAPI) -> None:
     @app.get("/healthz", include_in_schema=False)
     def live() -> dict[str, bool]:
         return {"live": True}
 
     @app.get("/readyz", include_in_schema=False)
-    def ready() -> JSONResponse:
+    def ready(services: Parts) -> JSONResponse:
         problems = services.problems()
         return JSONResponse({"ready": not problems, "problems": problems}, 503 if problems else 200)
 
     @app.get("/metrics", include_in_schema=False)
-    def metrics(request: Request) -> Response:
+    def metrics(request: Request, services: Parts) -> Response:
         encode, kind = choose_encoder(request.headers.get("accept", ""))
         return Response(encode(services.metrics.registry), headers={"content-type": kind})
 
 
-def _add_errors(app: FastAPI, services: Services) -> None:
+def _add_errors(app: FastAPI) -> None:
     def answer(request: Request, code: str, message: str, status: int) -> Response:
+        services = services_of(request)
         services.metrics.refusal(code)
         if request.url.path.startswith("/api/"):
             headers = {"www-authenticate": "Bearer"} if status == 401 else None

@@ -16,7 +16,13 @@ from moderation.records import ID
 
 router = APIRouter()
 
-ACTIONS: dict[str, bulk.Action] = {each: each for each in ("decide", "snooze", "claim", "release", "escalate")}
+ACTIONS: dict[str, bulk.Action] = {
+    "decide": "decide",
+    "snooze": "snooze",
+    "claim": "claim",
+    "release": "release",
+    "escalate": "escalate",
+}
 
 
 @router.post("/bulk/preview")

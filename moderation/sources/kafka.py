@@ -76,7 +76,10 @@ class KafkaSource:
             else:
                 name, _, page = (key or b"").decode("utf-8", "replace").rpartition("/")
                 if name and page.isascii() and page.isdecimal() and len(page) < 7:
-                    batch.gone_pages.append((name, int(page)))
+                    # A page that was read in the same batch was there before it was deleted.
+                    gone = (name, int(page))
+                    batch.pages = [each for each in batch.pages if (each.id, each.page) != gone]
+                    batch.gone_pages.append(gone)
         except FeedError:
             batch.unreadable += 1
 

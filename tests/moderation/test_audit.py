@@ -51,7 +51,7 @@ def test_an_untouched_log_holds_and_names_nobody(feed: Feed) -> None:
     assert not any(name in told for name in ("ada", "Ada", "'moderator'"))
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(column=st.sampled_from(COLUMNS), place=st.floats(0, 1), value=st.text(min_size=1, max_size=5))
 def test_a_change_anywhere_is_found(feed: Feed, column: str, place: float, value: str) -> None:
     if not feed.see(audit.verify).entries > 8:

@@ -25,7 +25,7 @@ def holder(feed: Feed, name: str = "c1") -> str | None:
     return row.holder if row.claimed_by is not None and row.claimed_until > feed.clock() else None
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     steps=st.lists(
         st.tuples(

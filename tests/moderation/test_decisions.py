@@ -30,7 +30,7 @@ def bodies(feed: Feed) -> list[dict[str, Any]]:
         return [json.loads(body) for body in connection.scalars(select(Outgoing.body).order_by(Outgoing.seq))]
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(st.one_of(st.sampled_from(VERDICTS), st.integers(0, 9)), max_size=14))
 def test_what_holds_is_the_last_decision_that_was_not_taken_back(feed: Feed, steps: list[Any]) -> None:
     """Against a model: a list of decisions, of which some are struck out. A number takes that one back."""

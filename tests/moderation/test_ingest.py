@@ -42,7 +42,7 @@ REVISIONS = [
 ]
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_order_repetition_and_batches_change_nothing(feed: Feed, data: st.DataObject) -> None:
     clear(feed)

@@ -28,7 +28,7 @@ def ids(bodies: list[bytes]) -> list[str]:
     return [json.loads(body)["id"] for body in bodies]
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(count=st.integers(0, 8), crashes=st.lists(st.integers(0, 12), max_size=4), batch=st.integers(1, 4))
 def test_every_decision_arrives_at_least_once_and_in_order(
     feed: Feed, count: int, crashes: list[int], batch: int

@@ -1,0 +1,150 @@
+"""Files are followed while they are written, from where one stopped; Kafka's records once each, deletions included."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from detector.errors import UsageError
+from moderation.loops import Ingest
+from moderation.metrics import FeedMetrics
+from moderation.schema import Alert, Meta, Page
+from moderation.sources import Batch
+from moderation.sources.files import FileSource, Follower
+from tests.moderation.builders import alert, line, pages
+from tests.moderation.conftest import Feed
+
+
+def test_a_line_that_is_being_written_waits_for_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "alerts.jsonl"
+    follower = Follower(path)
+    follower.start(None)
+    assert follower.lines() == []
+    path.write_bytes(b'{"a": 1}\n{"b"')
+    assert follower.lines() == [b'{"a": 1}']
+    with path.open("ab") as file:
+        file.write(b": 2}\n")
+    assert follower.lines() == [b'{"b": 2}']
+    assert follower.lines() == []
+
+
+def test_another_file_of_the_same_name_is_read_from_its_beginning(tmp_path: Path) -> None:
+    path = tmp_path / "alerts.jsonl"
+    path.write_bytes(b"1\n2\n")
+    follower = Follower(path)
+    follower.start(None)
+    assert follower.lines() == [b"1", b"2"]
+    place = follower.place
+    again = Follower(path)
+    again.start(place)
+    assert again.lines() == []
+    path.rename(tmp_path / "old")
+    path.write_bytes(b"3\n")
+    assert follower.lines() == [b"3"]
+    again = Follower(path)
+    again.start(place)
+    assert again.lines() == [b"3"]
+    path.write_bytes(b"")
+    assert follower.lines() == []
+
+
+def test_a_line_longer_than_any_record_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("moderation.sources.files.CHUNK_BYTES", 8)
+    monkeypatch.setattr("moderation.sources.files.LONGEST_LINE", 32)
+    path = tmp_path / "alerts.jsonl"
+    path.write_bytes(b"x" * 100 + b"\nshort\n" + b"y" * 20 + b"\n")
+    follower = Follower(path)
+    follower.start(None)
+    got = [each for _ in range(12) for each in follower.lines()]
+    assert got[-2:] == [b"short", b"y" * 20]
+
+
+def ingest(feed: Feed, source: FileSource) -> Ingest:
+    return Ingest(feed.database, source, FeedMetrics(), feed.clock)
+
+
+def test_a_restart_goes_on_where_the_last_transaction_ended(feed: Feed, tmp_path: Path) -> None:
+    alerts, details = tmp_path / "alerts.jsonl", tmp_path / "details.jsonl"
+    alerts.write_bytes(line(alert()) + b"not json\n" + line(alert("c2")))
+    details.write_bytes(b"".join(line(page) for page in pages("c1", size=100)))
+    first = ingest(feed, FileSource(alerts, details, lambda _: None))
+    first.turn()
+    with feed.database.read() as connection:
+        assert set(connection.scalars(select(Alert.id))) == {"c1", "c2"}
+        assert len(list(connection.scalars(select(Page.page)))) == 2
+        places = [key for key in connection.scalars(select(Meta.key)) if key.startswith("file:")]
+    assert len(places) == 2
+    with alerts.open("ab") as file:
+        file.write(line(alert(revision=2)))
+    source = FileSource(alerts, details, lambda _: None)
+    second = ingest(feed, source)
+    second.turn()
+    assert second.metrics._alerts.labels("campaign", "open")._value.get() == 1
+    second.finish()
+
+
+def test_unusable_files_are_said_at_once(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is no file"):
+        FileSource(tmp_path, None)
+
+
+@pytest.mark.kafka
+def test_kafka_gives_each_record_once_and_goes_on_where_it_was(feed: Feed, tmp_path: Path) -> None:
+    from moderation import decisions, outbox
+    from moderation.feedback import KafkaSink
+    from moderation.sources.kafka import KafkaSource
+    from streaming.config import KafkaConfig
+    from streaming.kafka.clients import Clients, close
+    from streaming.kafka.topics import Topics, ensure
+    from tests.streaming.kafka.brokers import make_broker
+
+    broker = make_broker(tmp_path)
+    try:
+        kafka = KafkaConfig(bootstrap_servers=broker.address, partitions=1)
+        clients, topics = Clients(kafka), Topics("")
+        ensure(clients, topics, kafka, snapshots=True)
+        producer = clients.producer()
+        producer.send(topics.alerts, line(alert()), key=b"c1")
+        for page in pages("c1", size=100):
+            producer.send(topics.details, line(page), key=f"c1/{page['page']}".encode())
+        producer.send(topics.details, None, key=b"c1/2")
+        producer.send(topics.alerts, b"not json", key=b"x")
+        producer.flush()
+
+        def read() -> Batch:
+            source = KafkaSource(kafka)
+            loop = Ingest(feed.database, source, FeedMetrics(), feed.clock)
+            for _ in range(10):
+                loop.turn()
+            loop.finish()
+            with feed.database.read() as connection:
+                rows = connection.execute(select(Meta.key, Meta.value).where(Meta.key.startswith("kafka:")))
+                return Batch(places={row.key: row.value for row in rows})
+
+        places = read().places
+        assert places == {"kafka:alerts:0": "2", "kafka:alert-details:0": "3"}
+        with feed.database.read() as connection:
+            assert list(connection.scalars(select(Page.page))) == [1]
+        producer.send(topics.alerts, line(alert(revision=2)), key=b"c1")
+        producer.flush()
+        assert read().places["kafka:alerts:0"] == "3"
+        close(producer)
+
+        number = feed.do(decisions.decide, "moderator", decisions.Wish("c1", "llm_campaign"))
+        sink = KafkaSink(kafka)
+        assert outbox.flush(feed.database, sink.send, feed.clock) == 1
+        sink.close()
+        reader = clients.reader(committed=True)
+        from kafka import TopicPartition
+
+        place = TopicPartition(topics.feedback, 0)
+        reader.assign([place])
+        reader.seek(place, 0)
+        got = [record for _ in range(10) for records in reader.poll(300).values() for record in records]
+        close(reader)
+        assert [(record.key, json.loads(record.value)["id"]) for record in got] == [(b"c1", number)]
+    finally:
+        broker.stop()
