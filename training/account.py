@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.account.features import BEHAVIOUR_NAMES, PAIRS, TEXT_DIM, AccountFeatures
-from detector.account.head import Head
+from detector.account.head import Head, Mixture
 from detector.account.model import MIN_WRITTEN, behaviour_inputs, text_inputs
 from training.boosting import BoostSettings, boost
 from training.mixed import Block, fit_logistic
@@ -179,15 +179,16 @@ def standardised(values: Floats, counts: Floats, columns: Indices, shrink: float
 _LEAST_SCALE: Final = 1e-3
 
 
-def fit_text(rows: Learning, settings: BoostSettings = BOOST, seed: int = 0) -> Head:
-    """The text head before calibration: the mean of what all rows teach and what they teach without the stream's bots.
+def fit_text(rows: Learning, settings: BoostSettings = BOOST, seed: int = 0) -> Mixture:
+    """The text part before calibration: one head taught by all rows, one by those without the stream's bots.
 
     Those bots are one contest's, and weigh a lot for being whole accounts: a head that has met them bends to their
-    style, one that has not knows other machines better and people as well.
+    style, one that has not knows other machines better.
     """
     abroad = rows.take(~(rows.timed & (rows.label == 1)))
     learners = [rows, abroad] if (abroad.label == 1).any() else [rows]
-    return averaged([_fit_text(part, settings, seed + i) for i, part in enumerate(learners)])
+    heads = [_fit_text(part, settings, seed + i) for i, part in enumerate(learners)]
+    return Mixture(tuple(heads), np.array([0.0, 1.0]))
 
 
 def _fit_text(rows: Learning, settings: BoostSettings, seed: int) -> Head:
@@ -208,29 +209,7 @@ def _fit_text(rows: Learning, settings: BoostSettings, seed: int) -> Head:
     )
 
 
-def averaged(heads: Sequence[Head]) -> Head:
-    """One head whose logit is the mean of the logits of `heads`, whose mix is (bias, 1, 1)."""
-    share = 1 / len(heads)
-    first = np.cumsum([0, *(len(head.column) for head in heads[:-1])])
-
-    def all_of(name: str) -> NDArray[Any]:
-        joint: NDArray[Any] = np.concatenate([getattr(head, name) for head in heads])
-        return joint
-
-    return Head(
-        column=all_of("column"),
-        centre=all_of("centre"),
-        scale=all_of("scale"),
-        shrink=all_of("shrink"),
-        weight=all_of("weight") * share,
-        question=np.concatenate([head.question + start for head, start in zip(heads, first, strict=True)]),
-        cut=all_of("cut"),
-        leaf=all_of("leaf") * share,
-        mix=np.array([share * sum(float(head.mix[0]) for head in heads), 1.0, 1.0]),
-    )
-
-
-def text_logit(head: Head, rows: Learning) -> Floats:
+def text_logit(head: Mixture, rows: Learning) -> Floats:
     """What `head` says of rows, spreads masked as in training."""
     return head.logit(*masked_text_inputs(rows))
 
@@ -271,7 +250,7 @@ def fold_of(rows: Learning, folds: int = FOLDS) -> Indices:
 
 def out_of_fold(
     rows: Learning,
-    fit: Callable[[Learning], Head],
+    fit: Callable[[Learning], Mixture],
     folds: int = FOLDS,
     say: Callable[[float], None] = lambda share: None,
 ) -> Floats:
@@ -286,15 +265,14 @@ def out_of_fold(
     return logit
 
 
-def calibrated(head: Head, logit: Floats, rows: Learning) -> tuple[Head, Floats]:
+def calibrated(head: Mixture, logit: Floats, rows: Learning) -> tuple[Mixture, Floats]:
     """`head` with its logits made LLRs by Platt's line on out-of-fold `logit`, and those LLRs.
 
     The slope is at most 1: what is known out of fold never makes evidence stronger than it was fitted.
     """
     line = fit_logistic([Block(logit[:, None], _LINE_PENALTY)], rows.label, row_weights(rows))
     slope, shift = float(np.clip(line.weights[0][0], 0.05, 1.0)), line.bias
-    mix = head.mix * slope + np.array([shift, 0.0, 0.0])
-    return replace(head, mix=mix), logit * slope + shift
+    return replace(head, line=np.array([shift, slope])), logit * slope + shift
 
 
 _LINE_PENALTY: Final = 1e-6

@@ -111,8 +111,10 @@ def account_card(meta: Mapping[str, Any]) -> str:
 
 From an account's decayed statistics (distribution of post evidence, mean and spread of 24 style features,
 self-similarity, repeats, what the expert added; pauses and sittings) to two parts in nats: *text*, and what
-*behaviour* adds. Text is the mean of a linear model, {report["trees"]} oblivious trees, and as many that do not see
-mean style. Behaviour is linear, learned on one platform, and bounded to {report["behaviour_limit_nats"]:g} nat.
+*behaviour* adds. Text is a mixture of two heads, one that has met the contest's bots and one that has not; each is the
+mean of a linear model and {report["trees"]} oblivious trees, learned within groups: what a group alone says goes into
+an intercept that is dropped. Behaviour is linear, learned on one platform, and bounded to
+{report["behaviour_limit_nats"]:g} nat.
 
 - Text models whose readings it learned from: {", ".join(f"{k} {v}" for k, v in sorted(report["readers"].items()))}.
 - Left out of training on request: {", ".join(meta["excluded"]) or "nothing"}. `frontier_posts` and the stream made

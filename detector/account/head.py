@@ -126,6 +126,48 @@ class Head:
         return cls(**loaded)
 
 
+@dataclass(frozen=True)
+class Mixture:
+    """logit = line[0] + line[1] * log(mean of exp(logit) over heads): machines are of one kind or of another.
+
+    Each head knows another kind of machine against the same people; the likelihood of a mixture of kinds is the mean of
+    theirs.
+
+    Args:
+        heads: at least one.
+        line: (2,) shift and slope of the calibration.
+    """
+
+    heads: tuple[Head, ...]
+    line: Floats
+
+    def logit(self, values: Floats, counts: Floats) -> Floats:
+        """The logit of each row; arguments as of `Head.logit`."""
+        said = np.stack([head.logit(values, counts) for head in self.heads])
+        out: Floats = self.line[0] + self.line[1] * (np.logaddexp.reduce(said, axis=0) - np.log(len(self.heads)))
+        return out
+
+    def arrays(self, prefix: str) -> dict[str, NDArray[Any]]:
+        """The mixture as named arrays in the types they are stored in."""
+        stored: dict[str, NDArray[Any]] = {f"{prefix}.line": np.asarray(self.line, np.float64)}
+        for i, head in enumerate(self.heads):
+            stored |= head.arrays(f"{prefix}.{i}")
+        return stored
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], prefix: str, width: int, path: Path) -> Mixture:
+        """The mixture stored under `prefix`, for `width` features.
+
+        Raises:
+            ModelError: as `Head.from_arrays`, or there is no head.
+        """
+        line = take(arrays, f"{prefix}.line", (2,), path).astype(np.float64)
+        heads = [Head.from_arrays(arrays, f"{prefix}.0", width, path)]
+        while f"{prefix}.{len(heads)}.column" in arrays:
+            heads.append(Head.from_arrays(arrays, f"{prefix}.{len(heads)}", width, path))
+        return cls(tuple(heads), line)
+
+
 _STORED: Final[dict[str, type[np.generic]]] = {
     "column": np.int32,
     "centre": np.float32,

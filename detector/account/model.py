@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.account.features import BEHAVIOUR_DIM, CADENCE, EXPERTS, PAIRS, TEXT_DIM, AccountFeatures, fingerprint
-from detector.account.head import Head
+from detector.account.head import Head, Mixture
 from detector.errors import ModelError
 from detector.evidence import MILLINAT
 from detector.text.reading import TextAbstain
@@ -83,13 +83,15 @@ _FADED: Final = 0.2
 class AccountModel:
     """Nested heads: `text` = logit q(y|T), `joint` = what B adds to it, `behaviour` = logit q(y|B).
 
+    `text` is a mixture over kinds of machines.
+
     Trained with both classes at equal weight at every number of posts, so the prior's logit is 0 and a logit is an
     LLR. The parts add up by construction: text + behaviour = logit q(y|T, B).
     """
 
     name: str
     version: str
-    text: Head
+    text: Mixture
     joint: Head
     behaviour: Head
     report: dict[str, Any]
@@ -107,17 +109,14 @@ class AccountModel:
             raise ModelError(
                 f"the account model in {path} was trained on other features than this version's: train it again"
             )
-        widths = (("text", TEXT_DIM + 2), ("joint", BEHAVIOUR_DIM), ("behaviour", BEHAVIOUR_DIM))
-        heads = {part: Head.from_arrays(arrays, part, width, path) for part, width in widths}
+        text = Mixture.from_arrays(arrays, "text", TEXT_DIM + 2, path)
+        joint, behaviour = (Head.from_arrays(arrays, part, BEHAVIOUR_DIM, path) for part in ("joint", "behaviour"))
         report = meta.get("report")
-        return cls(meta["name"], meta["version"], **heads, report=report if isinstance(report, dict) else {})
+        return cls(meta["name"], meta["version"], text, joint, behaviour, report if isinstance(report, dict) else {})
 
     def save(self, directory: Path, meta: dict[str, Any] | None = None) -> None:
         """Write the model into `directory`, with `meta` (provenance) beside name, version and report."""
-        arrays: dict[str, NDArray[Any]] = {}
-        for part in ("text", "joint", "behaviour"):
-            head: Head = getattr(self, part)
-            arrays |= head.arrays(part)
+        arrays = self.text.arrays("text") | self.joint.arrays("joint") | self.behaviour.arrays("behaviour")
         described = {
             **(meta or {}),
             "features": fingerprint(),

@@ -9,7 +9,6 @@ from detector.account.features import BEHAVIOUR_DIM, BEHAVIOUR_NAMES, PAIRS, TEX
 from training.account import (
     STREAM,
     Learning,
-    averaged,
     calibrated,
     fit_behaviour,
     fit_text,
@@ -103,10 +102,10 @@ def test_evidence_that_does_not_hold_out_of_fold_is_calibrated_away() -> None:
     rows = learning(f"{STREAM}/s", 60, 0)
     head = fit_text(rows, QUICK)
     noise = np.random.default_rng(0).normal(size=len(rows)) * 3
-    assert calibrated(head, noise, rows)[0].mix[1] < 0.2
+    assert calibrated(head, noise, rows)[0].line[1] < 0.2
     honest = out_of_fold(rows, lambda part: fit_text(part, QUICK))
     kept, llr = calibrated(head, honest, rows)
-    assert 0.2 < kept.mix[1] <= 1.0
+    assert 0.2 < kept.line[1] <= 1.0
     assert auroc(rows.label, llr) > 0.7
 
 
@@ -123,8 +122,7 @@ def test_artefacts_of_the_contest_are_not_learned() -> None:
     assert not learned & {"linked_share", "hour_entropy", "quiet_hours"}
 
 
-def test_the_mean_of_two_heads_is_the_mean_of_their_logits() -> None:
-    rows = learning("a", 40, 0)
-    heads = [fit_text(learning("a", 40, seed), QUICK) for seed in (1, 2)]
-    said = [text_logit(head, rows) for head in heads]
-    assert text_logit(averaged(heads), rows) == pytest.approx((said[0] + said[1]) / 2)
+def test_one_head_has_not_met_the_streams_bots() -> None:
+    rows = together([learning(f"{STREAM}/s", 40, 0), learning("b", 40, 1)])
+    assert len(fit_text(rows, QUICK).heads) == 2
+    assert len(fit_text(learning(f"{STREAM}/s", 40, 0), QUICK).heads) == 1

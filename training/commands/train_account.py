@@ -67,7 +67,7 @@ def train_account(
         "trees": BOOST.trees,
         "boosting": asdict(BOOST),
         "behaviour_limit_nats": BEHAVIOUR_LIMIT_NATS,
-        "slope": round(float(text.mix[1]), 4),
+        "slope": round(float(text.line[1]), 4),
     }
     say("done", 1.0)
     return AccountModel("account", version_of(arrays), text, joint, alone, report)

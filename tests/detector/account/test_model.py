@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from detector.account import layout
 from detector.account.features import BEHAVIOUR_DIM, TEXT_DIM, AccountFeatures
-from detector.account.head import Head
+from detector.account.head import Head, Mixture
 from detector.account.model import (
     BEHAVIOUR_LIMIT_NATS,
     AccountModel,
@@ -40,7 +40,8 @@ def head(width: int, seed: int, mix: tuple[float, float, float] = (0.1, 1.0, 0.5
 
 
 def model() -> AccountModel:
-    return AccountModel("account", "t", head(TEXT_DIM + 2, 1), head(BEHAVIOUR_DIM, 2), head(BEHAVIOUR_DIM, 3), {})
+    text = Mixture((head(TEXT_DIM + 2, 1), head(TEXT_DIM + 2, 4)), np.array([0.2, 0.9]))
+    return AccountModel("account", "t", text, head(BEHAVIOUR_DIM, 2), head(BEHAVIOUR_DIM, 3), {})
 
 
 def features(n: int, seed: int = 0) -> AccountFeatures:
@@ -84,6 +85,13 @@ def test_a_trees_answers_number_its_leaf_the_first_the_highest_bit() -> None:
     )
     values = np.array([[0.4, 0.9], [0.4, 1.1], [0.6, 0.9], [0.6, 1.1]])
     assert tree.logit(values, np.ones_like(values)).tolist() == [1.0, 2.0, 3.0, 4.0]
+
+
+def test_a_mixture_says_what_the_mean_of_the_likelihoods_says() -> None:
+    seen = features(9)
+    text = model().text
+    one, other = (part.logit(*text_inputs(seen)) for part in text.heads)
+    assert text.logit(*text_inputs(seen)) == pytest.approx(0.2 + 0.9 * np.log((np.exp(one) + np.exp(other)) / 2))
 
 
 def test_a_term_has_half_its_weight_at_its_shrink() -> None:
@@ -139,7 +147,8 @@ def test_a_model_comes_back_from_its_files(tmp_path: Path) -> None:
 
 
 def test_a_model_for_other_features_is_refused(tmp_path: Path) -> None:
-    wrong = AccountModel("account", "t", head(TEXT_DIM + 40, 1), model().joint, model().behaviour, {})
+    text = Mixture((head(TEXT_DIM + 40, 1),), np.array([0.0, 1.0]))
+    wrong = AccountModel("account", "t", text, model().joint, model().behaviour, {})
     wrong.save(tmp_path)
     with pytest.raises(ModelError, match="does not have"):
         AccountModel.load(tmp_path)
