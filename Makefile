@@ -10,7 +10,7 @@ READY := $(VENV)/.ready
 PROCESSES ?= 2
 CODE := $(wildcard detector graph streaming training moderation simulation tests)
 
-.PHONY: help setup demo test lint typecheck format evaluate bench bench-simulate chaos coordinate train clean
+.PHONY: help setup demo test lint typecheck format evaluate bench bench-simulate bench-graph audit-graph chaos coordinate train clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */  make \1\t/' | expand -t 24
@@ -53,6 +53,12 @@ bench: $(READY)  ## events per second and memory on overlaid copies of a stream 
 
 bench-simulate: $(READY)  ## events per second and memory of the simulator (ARGS="--accounts 100000")
 	$(BIN)/python -m simulation.bench $(ARGS)
+
+bench-graph: $(READY)  ## the graph model on 100,000 nodes and a million edges, beside a bare SAGE
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m graph.bench $(ARGS)
+
+audit-graph: $(READY)  ## what the graph model must not live on, at full size (docs/graph-model.md)
+	$(BIN)/python -m pytest tests/training/test_graph_audits.py --timeout 3600 $(ARGS)
 
 coordinate: $(READY)  ## coordinated groups in a table of touches (TABLE=file)
 	@test -n "$(TABLE)" || { echo 'make coordinate TABLE=touches.parquet' >&2; exit 2; }

@@ -24,7 +24,7 @@ from scipy.sparse import csr_matrix
 from detector.bundle import SavedWeights
 from detector.errors import ModelError
 from detector.weights_io import take
-from graph.account_graph import EDGE_FEATURES, GRID, RELATIONS, STRUCTURE, AccountGraph, on_grid
+from graph.account_graph import EDGE_FEATURES, RELATIONS, STRUCTURE, AccountGraph, on_grid
 from graph.touches import KINDS
 
 OWN: Final = 2
@@ -41,6 +41,9 @@ WEIGHT_LIMIT: Final = 4.0
 ACTIVATION_LIMIT: Final = 16.0
 MIXED_LIMIT: Final = 64.0
 """Bounds that keep sums exact: 26 bits of activation, 18 of weight and 8 for up to 256 terms are 52 bits."""
+
+_PAIRS: Final = 8192
+"""Pairs looked at at once: their embeddings stay in the processor's cache."""
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -164,8 +167,10 @@ class SageModel:
             own: shape (n, OWN), from `own_columns`.
         """
         n = len(graph.rows)
-        features = np.concatenate((graph.edge, np.ones((len(graph.edge), 1))), axis=1)
-        weight = on_grid(squash(_rowwise(features, self.gate[graph.relation])))
+        gate = self.gate[:, -1][graph.relation]
+        for j in range(EDGE_FEATURES):
+            gate += graph.edge[:, j] * self.gate[:, j][graph.relation]
+        weight = on_grid(squash(gate))
         cell = graph.target * RELATIONS + graph.relation
         total = np.bincount(cell, weight, n * RELATIONS)
         share = on_grid(weight / (1.0 + total[cell]))
@@ -183,7 +188,13 @@ class SageModel:
         h1 = _relu(layer(x, self.self_1, self.basis_1, self.coef_1))
         h2 = _relu(layer(h1, self.self_2, self.basis_2, self.coef_2) + self.bias_2)
         pairs = soft_pairs(graph)
-        same = self.same_controller(h1[pairs.source], h1[pairs.target], pairs.edge)
+        same = np.concatenate(
+            [np.zeros(0)]
+            + [
+                self.same_controller(h1[pairs.source[part]], h1[pairs.target[part]], pairs.edge[part])
+                for part in (slice(i, i + _PAIRS) for i in range(0, len(pairs.edge), _PAIRS))
+            ]
+        )
         many = np.bincount(pairs.target, same, n)
         shown = np.bincount(pairs.target, on_grid(same * own[pairs.source, 0]), n) / (1.0 + many)
         tail = on_grid(np.stack((many / (2.0 + many), shown, own[:, 0], np.ones(n)), axis=1))
@@ -200,10 +211,11 @@ class SageModel:
 
     def same_controller(self, one: FloatArray, other: FloatArray, edge: FloatArray) -> FloatArray:
         """How probably pairs have one controller, in (0, 1), from first-layer embeddings (p, w) and edge features."""
-        joint = np.concatenate(
-            (on_grid(one * other / ACTIVATION_LIMIT), np.abs(one - other), edge, np.ones((len(edge), 1))), axis=1
-        )
-        return on_grid(squash(joint @ self.pair))
+        w = one.shape[1]
+        value = edge @ self.pair[2 * w : -1] + self.pair[-1]
+        value += on_grid(one * other / ACTIVATION_LIMIT) @ self.pair[:w]
+        value += np.abs(one - other) @ self.pair[w : 2 * w]
+        return on_grid(squash(value))
 
 
 def rounded(weights: FloatArray) -> FloatArray:
@@ -214,14 +226,3 @@ def rounded(weights: FloatArray) -> FloatArray:
 
 def _relu(values: FloatArray) -> FloatArray:
     return on_grid(np.clip(values, 0.0, ACTIVATION_LIMIT))
-
-
-def _rowwise(a: FloatArray, b: FloatArray) -> FloatArray:
-    """Sum over columns of the product of two (n, k) arrays, column by column."""
-    out = np.zeros(len(a))
-    for j in range(a.shape[1]):
-        out += a[:, j] * b[:, j]
-    return out
-
-
-__all__ = ["GRID", "INPUTS", "OWN", "Outcome", "SageModel", "inputs_of", "own_columns", "rounded", "soft_pairs"]
