@@ -20,7 +20,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from detector.bundle import SHIPPED
 from detector.errors import UsageError
-from detector.evidence import PARTS
+from detector.evidence import PARTS, Part
 from training.accounts import read_stream, read_truth
 from training.baselines import metadata_scores
 from training.crossval import CrossValidation, folds_of, held_out, once
@@ -79,10 +79,18 @@ def _as_shipped(given: argparse.Namespace, work: Path, say: Any) -> list[dict[st
             scores = work / f"{stream.name}.{number}.{step}.scores"
             run_system([stream], models, scores=scores, without=without)
             found[name] = judged(truth, read_lines(scores))
-        ablation = {name: (result, PARTS) for name, result in reversed(found.items())}
         main = next(iter(found.values()))
+        ablation: dict[str, tuple[Judged, Sequence[str]]] = {}
+        if given.without:
+            ablation |= _nested(main, [part for part in PARTS if part not in given.without])
+        ablation |= {name: (result, PARTS) for name, result in reversed(found.items())}
         reports.append(_report(stream, truth, main, ablation, [main], "as shipped", given))
     return reports
+
+
+def _nested(main: Judged, kept: Sequence[Part]) -> dict[str, tuple[Judged, Sequence[str]]]:
+    """The ablation of one run. A part's column is what it adds to those before it, whichever come after."""
+    return {" + ".join(kept[: i + 1]): (main, kept[: i + 1]) for i in range(len(kept))}
 
 
 def _cross_validated(given: argparse.Namespace, work: Path, say: Any) -> list[dict[str, Any]]:
@@ -97,9 +105,7 @@ def _cross_validated(given: argparse.Namespace, work: Path, say: Any) -> list[di
         results = trained.measure(stream, truth, given.without)
         main = held_out(results, folds_of(truth, given.cross_validate))
         everyone.append(main)
-        # Parts are nested, so a part's column is what it adds whichever later parts are there.
-        ablation = {name: (main, PARTS[: i + 1]) for i, (name, _) in enumerate(ABLATIONS)}
-        reports.append(_report(stream, truth, main, ablation, results, title, given))
+        reports.append(_report(stream, truth, main, _nested(main, PARTS), results, title, given))
     if len(everyone) > 1:
         people = pooled(everyone).take(once(everyone))
         reports.append(

@@ -131,7 +131,7 @@ def _mature(examples: Sequence[Example]) -> list[Example]:
     return [one for one in examples if one.tick_ms >= examples[0].tick_ms + MATURE_MS] or list(examples[-1:])
 
 
-def train(societies: Societies, out: Path, seed: int, say: Say) -> dict[str, Any]:
+def train(societies: Societies, out: Path, seed: int, say: Say, *, plans: Sequence[Plan] = PLANS) -> dict[str, Any]:
     """Select, fit, calibrate, measure and write; the meta of what was written."""
     present = sorted(
         {part for one in societies.train for part in np.unique(one.part[one.label == 1]).tolist()} & {*FAMILIES}
@@ -140,18 +140,26 @@ def train(societies: Societies, out: Path, seed: int, say: Say) -> dict[str, Any
     folds = [present[k::FOLDS] for k in range(FOLDS) if present[k::FOLDS]]
     selection: dict[str, float] = {}
     tables = {}
-    steps = len(PLANS) * len(folds) + 3
-    for p, plan in enumerate(PLANS):
+    steps = len(plans) * len(folds) + 3
+    for p, plan in enumerate(plans):
         nets: list[tuple[Sequence[str], SageNet]] = []
         for k, families in enumerate(folds):
             say(f"{plan}: without {', '.join(families)}", (p * len(folds) + k) / steps)
             nets.append(
-                (families, fit(societies.train, replace(plan, epochs=SELECTION_EPOCHS), seed, without=families))
+                (
+                    families,
+                    fit(
+                        societies.train,
+                        replace(plan, epochs=min(SELECTION_EPOCHS, plan.epochs)),
+                        seed,
+                        without=families,
+                    ),
+                )
             )
         tables[plan] = left_out(nets, [_last(societies.calibrate, name) for name in _names(societies.calibrate)], seed)
         gains = [found["gain in AUROC"][0] + found["without text"][0] - 0.5 for found in tables[plan].values()]
         selection[str(plan)] = float(np.mean(gains)) if gains else 0.0
-    best = max(PLANS, key=lambda plan: selection[str(plan)])
+    best = max(plans, key=lambda plan: selection[str(plan)])
     say(f"the model itself: {best}", (steps - 3) / steps)
     net = fit(societies.train, best, seed)
     say("calibrating", (steps - 1) / steps)
