@@ -130,6 +130,8 @@ def _listen(config: Config) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        # Whoever follows the link we print is answered, if a moment later.
+        listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
         raise UsageError(

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from moderation import words
-from moderation.console.models import FULL_BAR_NATS, _bar
+from moderation.console.evidence import FULL_BAR_NATS, bar
 from moderation.hostile import short, visible
 from moderation.likeness import segments, share
 from moderation.records import read_alert
@@ -59,8 +59,8 @@ def test_honest_scripts_and_emoji_stay_as_they_are() -> None:
 def test_evidence_reads_as_odds() -> None:
     assert "20 times likelier for a machine" in words.evidence_words(3.0)
     assert "likelier for a person" in words.evidence_words(-1.0)
-    assert [_bar("text", "", "", nats, "").width for nats in (0.0, FULL_BAR_NATS / 2, -99.0)] == [0, 50, 100]
-    assert [_bar("text", "", "", nats, "").toward for nats in (0.05, 1.0, -1.0)] == ["neither", "machine", "person"]
+    assert [bar("text", "", "", nats, "").width for nats in (0.0, FULL_BAR_NATS / 2, -99.0)] == [0, 50, 100]
+    assert [bar("text", "", "", nats, "").toward for nats in (0.05, 1.0, -1.0)] == ["neither", "machine", "person"]
 
 
 def test_times_and_numbers_are_in_words() -> None:

@@ -1,0 +1,81 @@
+"""What must hold on SQLite holds on PostgreSQL: the same tests on another database, where there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from moderation import audit, sessions, users
+from moderation.database import Database
+from moderation.roles import ROLES, SYSTEM
+from tests.moderation import (
+    postgres,
+    test_claims,
+    test_console,
+    test_decisions,
+    test_forgetting,
+    test_ingest,
+    test_outbox,
+)
+from tests.moderation.conftest import NOW, Clock, Feed
+
+pytestmark = pytest.mark.skipif(postgres.program("initdb") is None, reason="no PostgreSQL server on this machine")
+
+
+@pytest.fixture(scope="module")
+def server(fast_passwords: None) -> Iterator[tuple[str, Feed]]:
+    """A server whose database `feed` is a template with people in it."""
+    with postgres.server(fsync="off") as address:
+        database = Database(address)
+        actors = {}
+        with database.write() as connection:
+            for name, role in [*((role, role) for role in ROLES), ("colleague", "moderator")]:
+                number = users.add(connection, SYSTEM, name, role, f"password of {name}", NOW)
+                actor = sessions.of_cookie(connection, sessions.begin(connection, number, NOW, "test").cookie, NOW)
+                assert actor is not None
+                actors[name] = actor
+        database.close()
+        yield address, Feed(database, Clock(), actors)
+
+
+@pytest.fixture
+def feed(server: tuple[str, Feed]) -> Iterator[Feed]:
+    address, template = server
+    base = address.rpartition("/")[0]
+    postgres.run(f"{base}/postgres", "DROP DATABASE IF EXISTS copy")
+    postgres.run(f"{base}/postgres", "CREATE DATABASE copy TEMPLATE feed")
+    database = Database(f"{base}/copy")
+    yield replace(template, database=database, clock=Clock())
+    database.close()
+
+
+test_many_at_once = test_claims.test_many_people_at_once_never_get_the_same_alert
+test_bulk = test_decisions.test_bulk_does_what_its_preview_showed_and_nothing_else
+test_forgotten = test_forgetting.test_nothing_of_it_is_left
+test_used = test_console.test_claim_decide_and_take_back
+
+slow = pytest.mark.slow
+test_order = slow(test_ingest.test_order_repetition_and_batches_change_nothing)
+test_hostile_names = slow(test_ingest.test_hostile_names_are_stored_as_they_are)
+test_merge = slow(test_ingest.test_a_claim_follows_a_merge_where_the_other_is_free)
+test_held_by_one = slow(test_claims.test_an_alert_is_held_by_one_person_until_the_lease_ends)
+test_pages = slow(test_claims.test_pages_of_the_queue_show_every_alert_once_in_order)
+test_filters = slow(test_claims.test_filters_find_by_kind_size_state_and_words)
+test_what_holds = slow(test_decisions.test_what_holds_is_the_last_decision_that_was_not_taken_back)
+test_failing = slow(test_decisions.test_nothing_is_left_of_a_decision_whose_transaction_fails)
+test_arrival = slow(test_outbox.test_every_decision_arrives_at_least_once_and_in_order)
+
+
+@pytest.mark.parametrize("statement", ["UPDATE audit SET actor = 'x'", "DELETE FROM audit", "TRUNCATE audit"])
+def test_the_server_refuses_to_change_the_log(feed: Feed, statement: str) -> None:
+    with pytest.raises(DBAPIError, match="append-only"), feed.database.write() as connection:
+        connection.execute(text(statement))
+
+
+def test_the_chain_holds_under_many_writers(feed: Feed) -> None:
+    test_claims.test_many_people_at_once_never_get_the_same_alert(feed)
+    assert feed.see(audit.verify).problem is None
