@@ -41,6 +41,30 @@ def segments(posts: Sequence[tuple[str, str]]) -> list[list[Segment]]:
     return out
 
 
+def groups(posts: Sequence[tuple[str, str]]) -> list[list[int]]:
+    """Places of posts of different accounts that share a run of words, at first or second hand; the largest first."""
+    parent = list(range(len(posts)))
+
+    def root(place: int) -> int:
+        while parent[place] != place:
+            place = parent[place]
+        return place
+
+    first: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    for place, (_, text) in enumerate(posts):
+        found = [(match.group().casefold(), 0, 0) for match in _word.finditer(text)]
+        for run in {_run(found, start) for start in range(len(found) - RUN + 1)}:
+            first[run].append(place)
+    for places in first.values():
+        if len({posts[place][0] for place in places}) > 1:
+            for place in places[1:]:
+                parent[root(place)] = root(places[0])
+    together: dict[int, list[int]] = defaultdict(list)
+    for place in range(len(posts)):
+        together[root(place)].append(place)
+    return sorted((each for each in together.values() if len(each) > 1), key=lambda each: (-len(each), each))
+
+
 def share(parts: Sequence[Segment]) -> float:
     """Share of the letters that others wrote too, 0 to 1."""
     total = sum(len(part.text) for part in parts)

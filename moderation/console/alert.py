@@ -25,6 +25,8 @@ AlertId = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}$")]
 
 LONGEST_LINE = 200
 LONGEST_NOTE = 2000
+MOST_ACCOUNTS = 200
+"""Decided on at once; all at once is a decision on the alert."""
 
 
 @router.get("/alerts/{alert_id}")
@@ -148,13 +150,31 @@ def _hand_back(connection: Connection, actor: Any, alert_id: str, form: FormData
 
 
 def _decide(connection: Connection, actor: Any, alert_id: str, form: FormData, now: int) -> str:
-    wish = decisions.Wish(
-        alert_id, verdict_of(form), account=str(form.get("account", "")) or None, policy=line(form, "policy"),
-        reason=line(form, "reason"), note=line(form, "note", LONGEST_NOTE),
-        revision=number(form, "revision", 2**31 - 1) or None if form.get("revision") else None,
-    )  # fmt: skip
-    decisions.decide(connection, actor, wish, now)
+    for account in _decided_on(form):
+        wish = decisions.Wish(
+            alert_id, verdict_of(form), account=account, policy=line(form, "policy"), reason=line(form, "reason"),
+            note=line(form, "note", LONGEST_NOTE),
+            revision=number(form, "revision", 2**31 - 1) or None if form.get("revision") else None,
+        )  # fmt: skip
+        decisions.decide(connection, actor, wish, now)
     return "decided"
+
+
+def _decided_on(form: FormData) -> list[str | None]:
+    """The accounts that a decision is about; [None]: the alert as a whole.
+
+    Raises:
+        FeedError: `invalid`: what was chosen contradicts itself, or is too much.
+    """
+    accounts = list(dict.fromkeys(str(each) for each in form.getlist("account") if each))
+    scope = str(form.get("scope", "accounts" if accounts else "alert"))
+    if scope == "accounts" and not accounts:
+        raise FeedError("invalid", "choose the accounts in the table of members first")
+    if scope != "accounts" and accounts:
+        raise FeedError("invalid", "accounts are chosen, but the decision is on the whole alert: say which you mean")
+    if len(accounts) > MOST_ACCOUNTS:
+        raise FeedError("invalid", f"choose {MOST_ACCOUNTS} accounts at most, or decide on the whole alert")
+    return [*accounts] or [None]
 
 
 _ACTIONS: dict[str, Callable[[Connection, Any, str, FormData, int], str]] = {

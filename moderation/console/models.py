@@ -8,25 +8,47 @@ from typing import Any, Final
 
 from moderation import words
 from moderation.alerts import Whole
+from moderation.console.evidence import Bar, Together, bar, bars, in_detail, number, seen_together, statistic, strength
+from moderation.decisions import VERDICTS
 from moderation.hostile import visible
-from moderation.likeness import Segment, segments, share
-from moderation.records import PARTS, AlertRecord, milliseconds
+from moderation.likeness import Segment, groups, segments, share
+from moderation.records import AlertRecord, milliseconds
 from moderation.roles import Actor
 
-FULL_BAR_NATS: Final = 5.0
-"""Evidence that fills a bar: odds of 148 to 1."""
-
 MOST_MEMBERS: Final = 1000
+
+MOST_TIES: Final = 50
+"""Ties named in the table beside the picture: those an alert itself carries."""
+
+
+TIES: Final = {
+    "near_duplicate": "text", "paraphrase": "text", "link": "link", "domain": "link", "hashtags": "link",
+    "repost": "repost", "fast_repost": "repost", "reply_target": "talk", "mention": "talk", "quote": "talk",
+    "interaction": "talk", "synchrony": "time", "profile": "profile",
+}  # fmt: skip
+"""Kinds of edges by what they are drawn like."""
+
+SAYS: Final = {
+    "campaign": ("looks machine-driven", "act together and look machine-driven"),
+    "account": ("looks machine-driven", "look machine-driven"),
+    "coordination": ("acts together with others; no sign of a machine", "act together; no sign of a machine"),
+}
+"""What an alert says of one account, and of several."""
 
 
 @dataclass(frozen=True)
 class QueueRow:
-    """One alert in a list. `badges` are (class, words)."""
+    """One alert in a list. `badges` are (class, words); `pips`, of five, say how strong the evidence is."""
 
     id: str
     kind: str
     kind_words: str
     who: str
+    names: list[str]
+    others: int
+    says: str
+    pips: int
+    strength: str
     members: int
     since: str
     last: str
@@ -37,20 +59,6 @@ class QueueRow:
     holder: str
     mine: bool
     decision: str
-
-
-@dataclass(frozen=True)
-class Bar:
-    """One part of the evidence. `width` is 0 to 100 and `toward` is `machine`, `person` or `neither`."""
-
-    part: str
-    label: str
-    meaning: str
-    nats: float
-    width: int
-    toward: str
-    words: str
-    abstained: str
 
 
 @dataclass(frozen=True)
@@ -66,24 +74,48 @@ class Post:
 
 @dataclass(frozen=True)
 class MemberRow:
-    """One member: `bars` in the order of `PARTS`; `verdict` holds on it alone."""
+    """One member; `verdict` holds on it alone."""
 
     account: str
     posterior_percent: int
     total: float
     total_words: str
+    width: int
+    toward: str
     strength_percent: int
     verdict: str
     verdict_words: str
 
 
 @dataclass(frozen=True)
+class PostGroup:
+    """Posts that share wording, or (`alike` false) those that share it with none."""
+
+    alike: bool
+    posts: list[Post]
+    accounts: int
+
+
+@dataclass(frozen=True)
+class Tie:
+    """What two members did together, of one kind."""
+
+    a: str
+    b: str
+    kind_words: str
+    count: str
+    expected: str
+    objects: list[str]
+
+
+@dataclass(frozen=True)
 class SharedObject:
-    """Something that members shared."""
+    """Something that members shared; `percent` of them."""
 
     kind_words: str
     name: str
     accounts: int
+    percent: int
 
 
 @dataclass(frozen=True)
@@ -138,20 +170,24 @@ class AlertView:
     what: str
     who: str
     since: str
+    because: str
     reasons: list[Sentence]
     limits: list[str]
     bars: list[Bar]
     total: Bar
+    together: list[Together]
     statistic_words: str
-    posts: list[Post]
+    posts: list[PostGroup]
+    posts_total: int
     members: list[MemberRow]
     members_total: int
     objects: list[SharedObject]
-    edge_kinds: list[tuple[str, str, int]]
+    edge_kinds: list[tuple[str, str, int, str]]
+    ties: list[Tie]
     has_details: bool
     details_note: str
     decisions: list[PastDecision]
-    decision_words: str
+    standing: PastDecision | None
     rights: Rights
     merged_into: str
     status: str
@@ -181,7 +217,9 @@ def queue_row(row: Any, actor: Actor, now: int) -> QueueRow:
     names = [visible(name) for name in row.title.split(", ")] if row.title else []
     return QueueRow(
         id=row.id, kind=row.kind, kind_words=words.KINDS.get(row.kind, row.kind),
-        who=words.who(names, max(row.members, len(names))), members=row.members,
+        who=words.who(names, max(row.members, len(names))), names=names, others=max(0, row.members - len(names)),
+        says=SAYS[row.kind][0 if max(row.members, len(names)) == 1 else 1],
+        pips=strength(row)[0], strength=strength(row)[1], members=row.members,
         since=words.when(row.first_post_at), last=words.when(row.last_post_at),
         lasted=words.span(row.first_post_at, row.last_post_at), at=words.when(row.at),
         ago=words.ago(row.arrived, now), badges=badges, holder=(row.holder or "somebody") if held else "",
@@ -203,23 +241,29 @@ def alert_view(
     row, record = whole.row, whole.record
     listed = queue_row(row, actor, now)
     names = [member.account for member in record.members]
-    lead = words.sentence(record, "What")
-    who = words.who([visible(name) for name in names], row.members)
-    reasons = [Sentence(label, visible(text)) for label, text in words.labelled(record.why)
-               if label not in ("What", "Since")]  # fmt: skip
+    headline = _headline(record, row)
+    lead = visible(words.sentence(record, "What"))
+    posts = _posts(record)
+    shown = [past_decision(each, actor, known, now) for each in decisions]
+    parts = bars(record)
+    together = seen_together(record)
     return AlertView(
-        row=listed, headline=_headline(record, row), what=visible(lead) or _headline(record, row), who=who,
+        row=listed, headline=headline, what=lead if lead.rstrip(".") != headline.rstrip(".") else "",
+        who=words.who([visible(name) for name in names], row.members),
         since=f"{words.when(row.first_post_at)} to {words.when(row.last_post_at)} UTC, "
-              f"over {words.span(row.first_post_at, row.last_post_at)}",
-        reasons=reasons, limits=[visible(text) for text in record.limits], bars=_bars(record),
-        total=_bar("total", "Together", "all parts added up", float(_number(record.evidence.get("total"))), ""),
-        statistic_words=_statistic(record), posts=_posts(record), members=_members(record, on_accounts),
-        members_total=row.members, objects=_objects(whole), edge_kinds=_edge_kinds(whole),
-        has_details=bool(whole.details), details_note=_details_note(whole),
-        decisions=[past_decision(each, actor, known, now) for each in decisions],
-        decision_words=words.VERDICTS.get(row.decision, "") if row.decision else "",
+              f"over {words.span(row.first_post_at, row.last_post_at)}.",
+        because=_because(record, parts, together), reasons=[Sentence(*each) for each in in_detail(record, together)],
+        limits=[visible(text) for text in record.limits if not text.startswith("Not used: ")], bars=parts,
+        total=bar("total", "Together", "all parts added up", number(record.evidence.get("total")), ""),
+        together=together, statistic_words=statistic(record), posts=_grouped(record, posts), posts_total=len(posts),
+        members=_members(record, on_accounts), members_total=row.members, objects=_objects(whole),
+        edge_kinds=_edge_kinds(whole), ties=_ties(record), has_details=bool(whole.details),
+        details_note=_details_note(whole), decisions=shown,
+        standing=next((each for each in shown if each.verdict in VERDICTS and not each.account and not each.undone),
+                      None) if row.decision or row.waits_revision >= row.revision else None,
         rights=_rights(row, actor, now), merged_into=row.merged_into or "", status=row.status,
-        revision=row.revision, models=sorted(record.models.items()),
+        revision=row.revision,
+        models=[(visible(name), visible(value)) for name, value in sorted(record.models.items())],
         lease_until=words.when(row.claimed_until) if listed.holder else "",
     )  # fmt: skip
 
@@ -244,49 +288,26 @@ def past_decision(row: Any, actor: Actor, known: set[str], now: int) -> PastDeci
 def _headline(record: AlertRecord, row: Any) -> str:
     accounts = words.counted(max(row.members, 1), "account")
     if record.kind == "campaign":
-        return f"{accounts} that act together and look driven by a language model"
+        return f"{accounts} act together and look driven by a language model"
     if record.kind == "coordination":
-        return f"{accounts} that act together; nothing shows that a machine drives them"
-    return "An account that a language model probably drives"
+        return f"{accounts} act together; nothing shows that a machine drives them"
+    return "A language model probably drives this account"
 
 
-def _bars(record: AlertRecord) -> list[Bar]:
-    unused = _abstained(record)
-    return [
-        _bar(part, *words.PARTS[part], float(_number(record.evidence.get(part))), unused.get(part, ""))
-        for part in PARTS
-    ]
-
-
-def _bar(part: str, label: str, meaning: str, nats: float, abstained: str) -> Bar:
-    toward = "neither" if abs(nats) < 0.1 else "machine" if nats > 0 else "person"
-    width = round(100 * min(abs(nats), FULL_BAR_NATS) / FULL_BAR_NATS)
-    return Bar(part, label, meaning, nats, width, toward, words.evidence_words(nats), abstained)
-
-
-def _abstained(record: AlertRecord) -> dict[str, str]:
-    """Parts that were not used, and why, out of "Not used: part (reason)."."""
-    found = {}
-    for sentence in record.limits:
-        label, _, rest = sentence.partition(": ")
-        part, _, reason = rest.partition(" (")
-        if label == "Not used" and part in PARTS:
-            found[part] = visible(reason.rstrip(").")) or "not used"
-    return found
-
-
-def _number(value: object) -> float:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else 0.0
-
-
-def _statistic(record: AlertRecord) -> str:
-    if record.statistic is None or record.threshold is None:
-        return ""
-    if record.threshold_kind == "e_value":
-        rate = f", so that at most {record.target_fdr:.0%} of listed groups are chance" if record.target_fdr else ""
-        return f"e-value {record.statistic:.3g}, {record.threshold:.3g} is needed{rate}"
-    rate = f", set so that {record.target_fpr:.1%} of people would ever pass it" if record.target_fpr else ""
-    return f"total {record.statistic:.2f} nats, the threshold is {record.threshold:.2f}{rate}"
+def _because(record: AlertRecord, parts: Sequence[Bar], together: Sequence[Together]) -> str:
+    """Why, in one sentence: the strongest thing that speaks for it."""
+    met = ""
+    if together:
+        first = max(together, key=lambda each: each.seen)
+        met = f"They met {first.seen} times in {first.words}, where chance would give about {first.expected_words}"
+    if record.kind == "coordination":
+        return f"{met}." if met else "They do the same things more often than chance would have it."
+    total = number(record.evidence.get("total"))
+    said = f"What was seen is {words.evidence_words(total)}"
+    most = max(parts, key=lambda each: each.nats)
+    if most.nats > 0:
+        said += f"; {most.meaning} says most"
+    return f"{said}. {met}." if met else f"{said}."
 
 
 def _posts(record: AlertRecord) -> list[Post]:
@@ -301,6 +322,26 @@ def _posts(record: AlertRecord) -> list[Post]:
     ]  # fmt: skip
 
 
+def _grouped(record: AlertRecord, posts: list[Post]) -> list[PostGroup]:
+    """The posts that share wording side by side, the largest group first, and then the others."""
+    together = groups([(post.account, visible(post.text)) for post in record.posts])
+    alike = [PostGroup(True, [posts[place] for place in group], len({posts[place].account for place in group}))
+             for group in together]  # fmt: skip
+    used = {place for group in together for place in group}
+    rest = [post for place, post in enumerate(posts) if place not in used]
+    return alike + ([PostGroup(False, rest, len({post.account for post in rest}))] if rest else [])
+
+
+def _ties(record: AlertRecord) -> list[Tie]:
+    return [
+        Tie(
+            visible(edge.a), visible(edge.b), words.EDGE_KINDS.get(edge.kind, visible(edge.kind)), f"{edge.count:g}",
+            f"{edge.expected:.1f}", [visible(name)[:200] for name in edge.objects[:10]],
+        )
+        for edge in record.edges[:MOST_TIES]
+    ]  # fmt: skip
+
+
 def _members(record: AlertRecord, on_accounts: Mapping[str, Any]) -> list[MemberRow]:
     rows = []
     for member in record.members[:MOST_MEMBERS]:
@@ -310,7 +351,8 @@ def _members(record: AlertRecord, on_accounts: Mapping[str, Any]) -> list[Member
         rows.append(
             MemberRow(
                 account=member.account, posterior_percent=round(100 * member.posterior), total=total,
-                total_words=words.evidence_words(total), strength_percent=round(100 * min(max(member.strength, 0), 1)),
+                total_words=words.evidence_words(total), width=bar("", "", "", total, "").width,
+                toward=bar("", "", "", total, "").toward, strength_percent=round(100 * min(max(member.strength, 0), 1)),
                 verdict=verdict, verdict_words=words.VERDICTS.get(verdict, ""),
             )
         )  # fmt: skip
@@ -318,29 +360,32 @@ def _members(record: AlertRecord, on_accounts: Mapping[str, Any]) -> list[Member
 
 
 def _objects(whole: Whole) -> list[SharedObject]:
+    size = max(whole.row.members, 1)
     if whole.details:
         found = [each for page in whole.details for each in page.objects]
         return [
-            SharedObject(words.EDGE_KINDS.get(each.kind, each.kind), visible(each.object)[:300], len(each.accounts))
-            for each in found[:50]
+            _object(each.kind, each.object, len(each.accounts), size)
+            for each in sorted(found, key=lambda each: -len(each.accounts))[:50]
         ]
     shared: dict[tuple[str, str], set[str]] = {}
     for edge in whole.record.edges:
         for name in edge.objects:
             shared.setdefault((edge.kind, name), set()).update((edge.a, edge.b))
     ranked = sorted(shared.items(), key=lambda item: (-len(item[1]), item[0]))
-    return [
-        SharedObject(words.EDGE_KINDS.get(kind, kind), visible(name)[:300], len(who))
-        for (kind, name), who in ranked[:50]
-    ]
+    return [_object(kind, name, len(who), size) for (kind, name), who in ranked[:50]]
 
 
-def _edge_kinds(whole: Whole) -> list[tuple[str, str, int]]:
+def _object(kind: str, name: str, accounts: int, size: int) -> SharedObject:
+    share = min(100, round(100 * accounts / size))
+    return SharedObject(words.EDGE_KINDS.get(kind, visible(kind)), visible(name)[:300], accounts, share)
+
+
+def _edge_kinds(whole: Whole) -> list[tuple[str, str, int, str]]:
     edges = [edge for page in whole.details for edge in page.edges] if whole.details else whole.record.edges
     counts: dict[str, int] = {}
     for edge in edges:
         counts[edge.kind] = counts.get(edge.kind, 0) + 1
-    return [(kind, words.EDGE_KINDS.get(kind, kind), count)
+    return [(kind, words.EDGE_KINDS.get(kind, visible(kind)), count, TIES.get(kind, ""))
             for kind, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]  # fmt: skip
 
 

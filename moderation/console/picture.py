@@ -56,7 +56,7 @@ def graph_json(whole: Whole, on_accounts: Mapping[str, Any]) -> dict[str, Any]:
             for edge in edges
         ],
         "posts": [{"n": place, "at": at, "kind": kind} for place, at, kind in times if at is not None],
-        "kinds": {kind: words.EDGE_KINDS.get(kind, kind) for kind in sorted({edge.kind for edge in edges})},
+        "kinds": {kind: words.EDGE_KINDS.get(kind, visible(kind)) for kind in sorted({edge.kind for edge in edges})},
         "first": whole.row.first_post_at,
         "last": whole.row.last_post_at,
         "complete": whole.complete,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
-from moderation import claims, queue, saved
+from moderation import claims, queue, saved, words
 from moderation.access import Form, Parts, Visitor
 from moderation.console.models import QueueRow, queue_row
 from moderation.console.pages import page
@@ -26,10 +28,11 @@ def show(request: Request, services: Parts, actor: Visitor) -> Response:
         views = saved.listed(connection, actor)
     rows: list[QueueRow] = [queue_row(row, actor, now) for row in found.rows]
     following = f"{filters.query}&cursor={found.cursor}".lstrip("&") if found.cursor else ""
+    states = [(key, words.STATES[key], replace(filters, state=key).query, counts.get(key)) for key in queue.STATES]
     template = "queue_rows.html" if fields.get("rows") else "queue.html"
     return page(
         request, services, template, actor, rows=rows, filters=filters, counts=counts, views=views,
-        following=following, first=not fields.get("cursor"),
+        states=states, following=following, first=not fields.get("cursor"),
     )  # fmt: skip
 
 

@@ -1,5 +1,88 @@
-// Says when the alert one reads has been revised.
+// An alert's page: its pictures, its members, and that it has changed while one reads.
+import { counted, h } from "./dom.js";
+import { key } from "./keys.js";
+import { network } from "./network.js";
+import { timeline } from "./timeline.js";
+
 const article = document.querySelector("[data-alert]");
+const revised = document.querySelector("#revised");
 document.addEventListener("feed:change", ({ detail }) => {
-  if (detail.changed.includes(article.dataset.alert)) document.querySelector("#revised").hidden = false;
+  if (detail.changed.includes(article.dataset.alert)) revised.hidden = false;
 });
+
+// Pictures
+const frame = document.querySelector("#network");
+const address = `/alerts/${encodeURIComponent(article.dataset.alert)}/graph.json`;
+
+async function pictures() {
+  const answer = await fetch(address);
+  if (!answer.ok) throw new Error(String(answer.status));
+  const data = await answer.json();
+  const card = document.querySelector("#when");
+  card.hidden = false;
+  card.hidden = !timeline(document.querySelector("#timeline"), data, document.querySelector("#timeline-said"));
+  if (frame) await network(frame, data, [...document.querySelectorAll("#edge-kinds input")]);
+  article.dataset.drawn = "yes";
+}
+
+pictures().catch(() => {
+  frame?.replaceChildren(h("p", { class: "wait", role: "alert" }, "The picture could not be drawn. The table below has the strongest ties."));
+  article.dataset.drawn = "no";
+});
+
+// Members
+const boxes = [...document.querySelectorAll("input[name=account]")];
+const rows = [...document.querySelectorAll(".members tbody tr")];
+const search = document.querySelector("#members-search");
+const said = document.querySelector("#members-said");
+const chosen = document.querySelector("#chosen");
+const whole = document.querySelector("input[name=scope][value=alert]");
+const alone = document.querySelector("input[name=scope][value=accounts]");
+
+function choices() {
+  const count = boxes.filter((box) => box.checked).length;
+  if (chosen) chosen.textContent = count ? `${counted(count, "chosen member")}` : "chosen members";
+  if (alone && count) alone.checked = true;
+  if (whole && !count) whole.checked = true;
+}
+
+if (search) {
+  document.querySelector("#members-tools").hidden = rows.length < 2;
+  search.addEventListener("input", () => {
+    const asked = search.value.trim().toLowerCase();
+    let count = 0;
+    for (const row of rows) {
+      row.hidden = !row.querySelector(".account").textContent.toLowerCase().includes(asked);
+      count += row.hidden ? 0 : 1;
+    }
+    said.textContent = asked ? `${counted(count, "account")} found` : "";
+  });
+  const set = (on) => () => {
+    for (const box of boxes) if (!on || !box.closest("tr").hidden) box.checked = on;
+    choices();
+  };
+  document.querySelector("#members-all")?.addEventListener("click", set(true));
+  document.querySelector("#members-none")?.addEventListener("click", set(false));
+  for (const box of boxes) box.addEventListener("change", choices);
+  whole?.addEventListener("change", () => {
+    for (const box of boxes) box.checked = false;
+    choices();
+  });
+}
+
+// Keys
+const claim = document.querySelector("#claim");
+const verdicts = [...document.querySelectorAll("input[name=decision]")];
+key("u", "back to the queue", () => document.querySelector("#back").click());
+if (claim) key("c", "claim", () => claim.click());
+if (verdicts.length) {
+  verdicts.forEach((radio, place) => {
+    key(String(place + 1), radio.closest("label").querySelector("strong").textContent, () => {
+      radio.checked = true;
+      radio.focus();
+    });
+  });
+  key("d", "go to the decision", () => (verdicts.find((radio) => radio.checked) ?? verdicts[0]).focus());
+}
+key("n", "go to the network", () => frame?.focus());
+key("m", "go to the members", () => (search ?? document.querySelector(".members-scroll"))?.focus());

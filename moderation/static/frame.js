@@ -1,0 +1,39 @@
+// What every page has: the switch between light and dark, and help on keys.
+import { h, keep, kept } from "./dom.js";
+import { help, key } from "./keys.js";
+
+const LOOKS = [["", "Auto"], ["light", "Light"], ["dark", "Dark"]];
+const root = document.documentElement;
+const button = h("button", { type: "button", id: "looks" });
+
+function say() {
+  const look = LOOKS.find(([name]) => name === (root.dataset.theme ?? ""));
+  button.textContent = look[1];
+  button.setAttribute("aria-label", `Looks: ${look[1]}. Change`);
+}
+
+button.addEventListener("click", () => {
+  const place = LOOKS.findIndex(([name]) => name === (root.dataset.theme ?? ""));
+  const [name] = LOOKS[(place + 1) % LOOKS.length];
+  if (name) root.dataset.theme = name;
+  else delete root.dataset.theme;
+  keep("feed-theme", name || null);
+  say();
+});
+
+addEventListener("storage", () => {
+  const name = kept("feed-theme", "");
+  if (name) root.dataset.theme = name;
+  else delete root.dataset.theme;
+  say();
+});
+
+say();
+const tools = document.querySelector(".tools");
+tools?.append(button);
+if (document.body.dataset.csrf) {
+  const keys = h("button", { type: "button", "aria-label": "Keys" }, "?");
+  keys.addEventListener("click", help);
+  tools?.append(keys);
+}
+key("?", "this help", help);

@@ -1,0 +1,74 @@
+// Where the accounts of a network are drawn: attraction along ties, repulsion between all, a pull to the middle.
+// Fruchterman & Reingold (1991) with linear cooling. No chance in it and no clock: the same network is the same picture.
+
+const ROUNDS = 260;
+const GOLDEN = Math.PI * (3 - Math.sqrt(5));
+
+/**
+ * Places of nodes, in steps of one round each, so that the caller can pause between them.
+ * @param {number} count nodes
+ * @param {{a: number, b: number, weight: number}[]} ties ends as places among the nodes; weights about 0 to 1
+ * @yields {{x: Float64Array, y: Float64Array}} the same two arrays each time, in units of the ideal distance
+ */
+export function* layout(count, ties) {
+  const x = new Float64Array(count);
+  const y = new Float64Array(count);
+  const fx = new Float64Array(count);
+  const fy = new Float64Array(count);
+  // A sunflower: evenly spread, and no two at one place.
+  for (let n = 0; n < count; n++) {
+    const radius = 0.6 * Math.sqrt(n + 0.5);
+    x[n] = radius * Math.cos(n * GOLDEN);
+    y[n] = radius * Math.sin(n * GOLDEN);
+  }
+  const rounds = count > 400 ? ROUNDS / 2 : ROUNDS;
+  const pull = 0.06 + 0.5 / Math.sqrt(count + 1);
+  for (let round = 0; round < rounds; round++) {
+    fx.fill(0);
+    fy.fill(0);
+    for (let n = 0; n < count; n++) {
+      for (let m = n + 1; m < count; m++) {
+        const dx = x[n] - x[m];
+        const dy = y[n] - y[m];
+        const push = 1 / (dx * dx + dy * dy + 0.01);
+        fx[n] += dx * push;
+        fy[n] += dy * push;
+        fx[m] -= dx * push;
+        fy[m] -= dy * push;
+      }
+      fx[n] -= x[n] * pull;
+      fy[n] -= y[n] * pull;
+    }
+    for (const { a, b, weight } of ties) {
+      const dx = x[a] - x[b];
+      const dy = y[a] - y[b];
+      const draw = weight * Math.sqrt(dx * dx + dy * dy);
+      fx[a] -= dx * draw;
+      fy[a] -= dy * draw;
+      fx[b] += dx * draw;
+      fy[b] += dy * draw;
+    }
+    const heat = 0.9 * (1 - round / rounds) + 0.01;
+    for (let n = 0; n < count; n++) {
+      const force = Math.hypot(fx[n], fy[n]) || 1;
+      const step = Math.min(force, heat) / force;
+      x[n] += fx[n] * step;
+      y[n] += fy[n] * step;
+    }
+    yield { x, y };
+  }
+}
+
+/** Run a generator in slices that leave the page free to answer; its last value. */
+export async function sliced(steps, sliceMs = 12) {
+  let last;
+  for (;;) {
+    const end = performance.now() + sliceMs;
+    while (performance.now() < end) {
+      const { done, value } = steps.next();
+      if (done) return last;
+      last = value;
+    }
+    await new Promise((resolve) => setTimeout(resolve));
+  }
+}

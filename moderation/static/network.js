@@ -1,0 +1,319 @@
+// The picture of who is tied to whom: point, drag, zoom, filter by kind; arrows go from account to account.
+import { counted, h, s, tooltip } from "./dom.js";
+import { layout, sliced } from "./layout.js";
+
+const MOST_NODES = 1200;
+const MOST_LABELS = 40;
+const KEPT_BELOW = 0.35; // Nats either way that say nothing: odds of 1.4 to 1.
+
+/** Draw the network of `data` (graph.json) into `frame`; `boxes` are the check boxes of the kinds. */
+export async function network(frame, data, boxes) {
+  const waiting = h("p", { class: "wait", role: "status" }, "Drawing…");
+  frame.append(waiting);
+  const nodes = chosen(data);
+  const ties = tiesOf(data, nodes);
+  const { x, y } = nodes.length ? await sliced(layout(nodes.length, ties)) : { x: [], y: [] };
+  waiting.remove();
+  return new Picture(frame, data, nodes, ties, x, y, boxes);
+}
+
+/** Places in data.nodes of those drawn: all, or where there are too many those with the most ties. */
+function chosen(data) {
+  const degree = new Array(data.nodes.length).fill(0);
+  for (const { a, b } of data.edges) {
+    degree[a] += 1;
+    degree[b] += 1;
+  }
+  const places = data.nodes.map((_, place) => place);
+  if (places.length <= MOST_NODES) return places;
+  return places.sort((m, n) => degree[n] - degree[m] || m - n).slice(0, MOST_NODES);
+}
+
+/** One tie for each pair, with what it consists of; ends are places among those drawn. */
+function tiesOf(data, nodes) {
+  const at = new Map(nodes.map((place, n) => [place, n]));
+  const pairs = new Map();
+  for (const edge of data.edges) {
+    const [a, b] = [at.get(edge.a), at.get(edge.b)];
+    if (a === undefined || b === undefined || a === b) continue;
+    const name = a < b ? `${a} ${b}` : `${b} ${a}`;
+    const tie = pairs.get(name) ?? { a: Math.min(a, b), b: Math.max(a, b), edges: [], strength: 0 };
+    tie.edges.push(edge);
+    tie.strength += Math.max(edge.z ?? 1, 0.5);
+    pairs.set(name, tie);
+  }
+  const ties = [...pairs.values()];
+  const most = ties.reduce((best, tie) => Math.max(best, tie.strength), 1);
+  for (const tie of ties) tie.weight = 0.15 + 0.85 * (tie.strength / most);
+  return ties;
+}
+
+class Picture {
+  constructor(frame, data, nodes, ties, x, y, boxes) {
+    Object.assign(this, { frame, data, nodes, ties, x, y, boxes });
+    this.at = -1;
+    this.view = this.whole();
+    this.build();
+    this.place();
+    this.filter();
+    this.listen();
+  }
+
+  node(n) {
+    return this.data.nodes[this.nodes[n]];
+  }
+
+  whole() {
+    const xs = [...this.x];
+    const ys = [...this.y];
+    const [left, right] = [Math.min(0, ...xs), Math.max(0, ...xs)];
+    const [top, bottom] = [Math.min(0, ...ys), Math.max(0, ...ys)];
+    const size = Math.max(right - left, bottom - top, 2) * 1.16;
+    return { x: (left + right) / 2, y: (top + bottom) / 2, size };
+  }
+
+  build() {
+    const { frame, data } = this;
+    const looks = Object.fromEntries(this.boxes.map((box) => [box.value, box.dataset.look]));
+    this.svg = s("svg", { "aria-hidden": "true", focusable: "false" });
+    this.lines = this.ties.map((tie) => {
+      const first = tie.edges.reduce((best, edge) => ((edge.z ?? 0) > (best.z ?? 0) ? edge : best));
+      const line = s("line", { class: `tie-${looks[first.kind] ?? "profile"}`, "stroke-width": (0.8 + 2.6 * tie.weight).toFixed(2) });
+      return line;
+    });
+    this.radius = this.nodes.length > 300 ? 3.5 : this.nodes.length > 60 ? 6 : 9;
+    this.dots = this.nodes.map((_, n) => {
+      const { total } = this.node(n);
+      const look = total === null ? "outside" : total > KEPT_BELOW ? "high" : total < -KEPT_BELOW ? "low" : "unsure";
+      return s("circle", { class: look, "data-n": n });
+    });
+    this.labels = this.nodes.length <= MOST_LABELS ? this.nodes.map((_, n) => s("text", {}, short(this.node(n).id))) : [];
+    this.svg.append(s("g", {}, ...this.lines), s("g", {}, ...this.dots), s("g", {}, ...this.labels));
+    frame.tabIndex = 0;
+    frame.setAttribute("role", "group");
+    frame.setAttribute("aria-label", `Network of ${counted(this.nodes.length, "account")} and ${counted(this.ties.length, "tied pair")}. Arrow keys go from account to account.`);
+    this.voice = h("p", { class: "hidden", role: "status" });
+    const zoom = [["+", "Zoom in", 0.75], ["−", "Zoom out", 1 / 0.75], ["⤢", "Show all", 0]].map(([text, label, by]) => {
+      const button = h("button", { type: "button", "aria-label": label, title: label }, text);
+      button.addEventListener("click", () => this.zoom(by));
+      return button;
+    });
+    frame.append(this.svg, h("div", { class: "zoom" }, ...zoom), this.voice);
+    this.tip = tooltip(frame);
+    const keys = [["machine", "looks machine-driven"], ["person", "looks like a person"], ["none", "cannot be told"]];
+    frame.after(h("ul", { class: "key-list quiet" }, ...keys.map(([name, text]) => h("li", { class: `dot-${name}` }, text)),
+      ...(data.nodes.length > this.nodes.length ? [h("li", {}, `${counted(data.nodes.length - this.nodes.length, "account")} with fewer ties not drawn`)] : [])));
+  }
+
+  /** Pixels a unit takes now. */
+  scale() {
+    const { clientWidth, clientHeight } = this.svg;
+    return Math.min(clientWidth, clientHeight) / this.view.size || 1;
+  }
+
+  place() {
+    const { clientWidth, clientHeight } = this.svg;
+    const scale = this.scale();
+    this.svg.setAttribute("viewBox", `0 0 ${Math.max(clientWidth, 1)} ${Math.max(clientHeight, 1)}`);
+    // The longer side of the frame is used too: the picture is stretched by up to half.
+    const wide = Math.min(clientWidth / Math.max(clientHeight, 1), 1.6);
+    const px = (n) => clientWidth / 2 + (this.x[n] - this.view.x) * scale * Math.max(wide, 1);
+    const py = (n) => clientHeight / 2 + (this.y[n] - this.view.y) * scale;
+    this.stretch = Math.max(wide, 1);
+    this.px = this.nodes.map((_, n) => px(n));
+    this.py = this.nodes.map((_, n) => py(n));
+    this.ties.forEach((tie, place) => {
+      const line = this.lines[place];
+      line.setAttribute("x1", this.px[tie.a].toFixed(1));
+      line.setAttribute("y1", this.py[tie.a].toFixed(1));
+      line.setAttribute("x2", this.px[tie.b].toFixed(1));
+      line.setAttribute("y2", this.py[tie.b].toFixed(1));
+    });
+    this.dots.forEach((dot, n) => {
+      dot.setAttribute("cx", this.px[n].toFixed(1));
+      dot.setAttribute("cy", this.py[n].toFixed(1));
+      dot.setAttribute("r", this.radius);
+    });
+    this.labels.forEach((label, n) => {
+      const right = this.px[n] > clientWidth - 130;
+      label.setAttribute("x", (this.px[n] + (right ? -1 : 1) * (this.radius + 4)).toFixed(1));
+      label.setAttribute("y", (this.py[n] + 4).toFixed(1));
+      label.setAttribute("text-anchor", right ? "end" : "start");
+    });
+  }
+
+  filter() {
+    const shown = new Set(this.boxes.filter((box) => box.checked).map((box) => box.value));
+    this.ties.forEach((tie, place) => {
+      tie.shown = tie.edges.some((edge) => shown.has(edge.kind) || !this.boxes.some((box) => box.value === edge.kind));
+      this.lines[place].toggleAttribute("hidden", !tie.shown);
+      this.lines[place].style.display = tie.shown ? "" : "none";
+    });
+  }
+
+  neighbours(n) {
+    return this.ties.filter((tie) => tie.shown && (tie.a === n || tie.b === n));
+  }
+
+  /** Facts of an account, as lines. */
+  facts(n) {
+    const node = this.node(n);
+    const mine = this.neighbours(n);
+    const others = new Set(mine.map((tie) => (tie.a === n ? tie.b : tie.a)));
+    const evidence = node.total === null ? "not a member" : `evidence ${node.total > 0 ? "+" : ""}${node.total.toFixed(2)} nats`;
+    const lines = [node.id, `${evidence}, tied to ${counted(others.size, "account")}`];
+    const kinds = new Map();
+    for (const edge of mine.flatMap((tie) => tie.edges)) kinds.set(edge.kind, (kinds.get(edge.kind) ?? 0) + edge.count);
+    const ranked = [...kinds].sort((m, k) => k[1] - m[1]).slice(0, 3);
+    if (ranked.length) lines.push(ranked.map(([kind, count]) => `${this.data.kinds[kind] ?? kind}: ${count}`).join("; "));
+    if (node.verdict) lines.push(`decided: ${node.verdict.replaceAll("_", " ")}`);
+    return lines;
+  }
+
+  /** Facts of a tie. */
+  told(tie) {
+    const lines = [`${this.node(tie.a).id} and ${this.node(tie.b).id}`];
+    for (const edge of tie.edges) lines.push(`${this.data.kinds[edge.kind] ?? edge.kind}: ${edge.count} times, ${(edge.expected ?? 0).toFixed(1)} by chance`);
+    return lines;
+  }
+
+  point(n) {
+    this.at = n;
+    const near = new Set();
+    for (const tie of n < 0 ? [] : this.neighbours(n)) near.add(tie.a).add(tie.b);
+    if (n >= 0) near.add(n);
+    this.svg.classList.toggle("pointed", n >= 0);
+    this.dots.forEach((dot, place) => {
+      dot.classList.toggle("near", near.has(place));
+      dot.classList.toggle("at", place === n);
+    });
+    this.labels.forEach((label, place) => label.classList.toggle("near", near.has(place)));
+    this.ties.forEach((tie, place) => this.lines[place].classList.toggle("near", tie.a === n || tie.b === n));
+  }
+
+  say(x, y, [first, ...rest]) {
+    this.tip.show(x, y, h("strong", {}, h("bdi", {}, first)), ...rest.map((line) => h("div", {}, line)));
+  }
+
+  zoom(by, x = null, y = null) {
+    const before = this.scale();
+    const { clientWidth, clientHeight } = this.svg;
+    if (by === 0) {
+      this.view = this.whole();
+    } else {
+      this.view.size = Math.min(Math.max(this.view.size * by, 0.6), this.whole().size * 3);
+      if (x !== null) {
+        const grown = 1 / before - 1 / this.scale();
+        this.view.x += ((x - clientWidth / 2) * grown) / this.stretch;
+        this.view.y += (y - clientHeight / 2) * grown;
+      }
+    }
+    this.frame.classList.toggle("zoomed", this.view.size < this.whole().size * 0.99);
+    this.place();
+  }
+
+  listen() {
+    const { svg, frame } = this;
+    const where = (event) => {
+      const box = frame.getBoundingClientRect();
+      return [event.clientX - box.left - frame.clientLeft, event.clientY - box.top - frame.clientTop];
+    };
+    let held = null;
+    svg.addEventListener("pointerdown", (event) => {
+      const n = event.target.dataset?.n;
+      held = { n: n === undefined ? -1 : Number(n), x: event.clientX, y: event.clientY };
+      svg.setPointerCapture(event.pointerId);
+      svg.classList.add("moving");
+    });
+    svg.addEventListener("pointermove", (event) => {
+      const [x, y] = where(event);
+      if (held) {
+        const [dx, dy] = [(event.clientX - held.x) / this.scale() / this.stretch, (event.clientY - held.y) / this.scale()];
+        held.x = event.clientX;
+        held.y = event.clientY;
+        if (held.n >= 0) {
+          this.x[held.n] += dx;
+          this.y[held.n] += dy;
+        } else {
+          this.view.x -= dx;
+          this.view.y -= dy;
+        }
+        this.tip.hide();
+        this.place();
+        return;
+      }
+      const n = this.nearest(x, y);
+      if (n >= 0) {
+        if (n !== this.at) this.point(n);
+        this.say(x, y, this.facts(n));
+        return;
+      }
+      if (this.at >= 0) this.point(-1);
+      const place = this.lines.indexOf(event.target);
+      if (place >= 0) this.say(x, y, this.told(this.ties[place]));
+      else this.tip.hide();
+    });
+    for (const name of ["pointerup", "pointercancel"]) {
+      svg.addEventListener(name, (event) => {
+        held = null;
+        svg.classList.remove("moving");
+        const [x, y] = where(event);
+        const n = this.nearest(x, y);
+        if (n >= 0) {
+          this.point(n);
+          this.say(x, y, this.facts(n));
+        }
+      });
+    }
+    svg.addEventListener("pointerleave", () => {
+      if (held || frame.matches(":focus-visible")) return;
+      this.point(-1);
+      this.tip.hide();
+    });
+    svg.addEventListener("wheel", (event) => {
+      if (!event.ctrlKey && document.activeElement !== frame) return; // Otherwise the page scrolls.
+      event.preventDefault();
+      this.zoom(event.deltaY > 0 ? 1.15 : 1 / 1.15, ...where(event));
+    }, { passive: false });
+    frame.addEventListener("keydown", (event) => {
+      if (event.target !== frame || !this.nodes.length) return;
+      const by = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+      if (by) {
+        const n = (this.at + by + this.nodes.length) % this.nodes.length;
+        this.point(this.at < 0 ? 0 : n);
+        const lines = this.facts(this.at);
+        this.say(this.px[this.at], this.py[this.at], lines);
+        this.voice.textContent = lines.join(". ");
+      } else if (event.key === "+" || event.key === "-") {
+        this.zoom(event.key === "+" ? 0.75 : 1 / 0.75);
+      } else if (event.key === "0") {
+        this.zoom(0);
+      } else if (event.key === "Escape") {
+        this.point(-1);
+        this.tip.hide();
+      } else {
+        return;
+      }
+      event.preventDefault();
+    });
+    frame.addEventListener("blur", () => {
+      this.point(-1);
+      this.tip.hide();
+    });
+    for (const box of this.boxes) box.addEventListener("change", () => this.filter());
+    new ResizeObserver(() => this.place()).observe(svg);
+  }
+
+  nearest(x, y) {
+    const reach = Math.max(this.radius + 4, 12);
+    let best = -1;
+    let least = reach * reach;
+    for (let n = 0; n < this.px.length; n++) {
+      const far = (this.px[n] - x) ** 2 + (this.py[n] - y) ** 2;
+      if (far < least) [best, least] = [n, far];
+    }
+    return best;
+  }
+}
+
+const short = (text) => (text.length > 22 ? `${text.slice(0, 21)}…` : text);
