@@ -60,6 +60,9 @@ bench-graph: $(READY)  ## the graph model on 100,000 nodes and a million edges, 
 audit-graph: $(READY)  ## what the graph model must not live on, at full size (docs/graph-model.md)
 	$(BIN)/python -m pytest tests/training/test_graph_audits.py --timeout 3600 $(ARGS)
 
+bench-feed: $(READY)  ## the moderators' feed under load, with a kill (ARGS="--alerts 100000 --people 50")
+	$(BIN)/python -m tests.moderation.load $(ARGS)
+
 coordinate: $(READY)  ## coordinated groups in a table of touches (TABLE=file)
 	@test -n "$(TABLE)" || { echo 'make coordinate TABLE=touches.parquet' >&2; exit 2; }
 	$(BIN)/swarmlight coordinate "$(TABLE)" $(ARGS)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, and_, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, literal_column, or_, select, update
 
 from detector.errors import FeedError
 from moderation import audit
@@ -23,14 +23,14 @@ ASSIGN_MS: Final = 24 * 3_600_000
 LONGEST_SNOOZE_MS: Final = 30 * 86_400_000
 
 
+def undecided() -> ColumnElement[bool]:
+    """The alert is open and nothing is decided: in the words of the partial index (`schema.UNDECIDED`)."""
+    return and_(Alert.status == literal_column("'open'"), Alert.decision.is_(None))
+
+
 def waiting(now: int) -> ColumnElement[bool]:
     """The alert is in the queue: open, undecided, not put off, and not waiting for its next revision."""
-    return and_(
-        Alert.status == "open",
-        Alert.decision.is_(None),
-        Alert.snoozed_until <= now,
-        Alert.waits_revision < Alert.revision,
-    )
+    return and_(undecided(), Alert.snoozed_until <= now, Alert.waits_revision < Alert.revision)
 
 
 def unheld(now: int) -> ColumnElement[bool]:

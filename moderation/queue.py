@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, true
 
 from detector.errors import FeedError
-from moderation.claims import held_by, unheld, waiting
+from moderation.claims import held_by, undecided, unheld, waiting
 from moderation.roles import Actor
 from moderation.schema import Alert, Member, User
 
@@ -133,7 +133,7 @@ def counts(connection: Connection, actor: Actor, now: int) -> dict[str, int]:
 
 
 def _state(actor: Actor, state: State, now: int) -> ColumnElement[bool]:
-    open_ = and_(Alert.status == "open", Alert.decision.is_(None))
+    open_ = undecided()
     held = Alert.claimed_until > now
     conditions: dict[str, ColumnElement[bool]] = {
         "waiting": waiting(now),

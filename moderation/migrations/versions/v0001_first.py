@@ -18,7 +18,7 @@ TABLES = (
 )  # fmt: skip
 
 SORTS = {
-    "alerts_by_urgency": ("escalated DESC", "urgency DESC", "id"),
+    "alerts_by_urgency": ("escalated DESC", "urgency DESC", "id", "snoozed_until", "waits_revision", "revision"),
     "alerts_by_time": ("at DESC", "id"),
     "alerts_by_members": ("members DESC", "id"),
 }
@@ -205,7 +205,10 @@ def upgrade() -> None:
     )
     op.create_index("ix_views_user_id", "views", ["user_id"], unique=False)
     for name, columns in SORTS.items():
-        op.create_index(name, "alerts", [sa.text(column) for column in columns])
+        undecided = sa.text("status = 'open' AND decision IS NULL") if name == "alerts_by_urgency" else None
+        op.create_index(
+            name, "alerts", [sa.text(each) for each in columns], sqlite_where=undecided, postgresql_where=undecided
+        )
     op.bulk_insert(head, [{"id": 1, "seq": 0, "hash": ""}])
     op.bulk_insert(meta, [{"key": "pseudonym-key", "value": secrets.token_hex(32)}])
     for statement in SQLITE_GUARD if op.get_bind().dialect.name == "sqlite" else POSTGRESQL_GUARD:
