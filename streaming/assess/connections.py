@@ -25,7 +25,7 @@ from streaming.assess.touches import acted_upon
 
 EVERY_MS: Final = 6 * HOUR_MS
 """Event time between two looks, as between two lessons in communities: a look costs as much as two proposals of
-groups, some 20 microseconds for each touch in the window, and ties change over days."""
+groups, some 13 microseconds for each touch in the window, and ties change over days."""
 
 
 class Connections(NamedTuple):
