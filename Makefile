@@ -10,7 +10,7 @@ READY := $(VENV)/.ready
 PROCESSES ?= 2
 CODE := $(wildcard detector graph streaming training moderation simulation tests)
 
-.PHONY: help setup demo test lint typecheck format evaluate bench bench-simulate bench-graph audit-graph chaos coordinate train clean
+.PHONY: help setup demo test lint typecheck format evaluate bench bench-feed bench-simulate bench-graph audit-graph chaos coordinate train clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */  make \1\t/' | expand -t 24
