@@ -10,7 +10,9 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-from graph.bets import Bets
+from graph.bets import FROZEN, LEARNED, VISITED, Bets
+from graph.dispersion import INFLATION_PRIOR
+from graph.group import Group
 from graph.touches import TOUCH_KINDS
 
 VISITS_PRIOR: Final = 5.0
@@ -27,6 +29,22 @@ MAX_AFFINITY: Final = 50.0
 """Largest affinity: beyond it f reaches its limit for any group."""
 
 
+def learn_due(groups: Sequence[Group], *, everybody: bool) -> None:
+    """Learn the affinities of groups and shadows that were frozen anew, or of all with new visits."""
+    least = VISITED if everybody else FROZEN
+    due = [bets for group in groups for bets in (group.bets, group.shadow) if bets is not None and bets.stale >= least]
+    if not due:
+        return
+    visits, expected = [INFLATION_PRIOR] * TOUCH_KINDS, [INFLATION_PRIOR] * TOUCH_KINDS
+    for group in groups:
+        for kind in range(TOUCH_KINDS):
+            visits[kind] += group.bets.kin[kind]
+            expected[kind] += group.bets.kin_expected[kind]
+    prior = [v / e for v, e in zip(visits, expected, strict=True)]
+    for bets in due:
+        learn(bets, prior)
+
+
 def learn(bets: Bets, prior: Sequence[float]) -> None:
     """Learn the affinity from the visits so far: how much more often than expected the pool came, at least 1, by kind.
 
@@ -34,10 +52,13 @@ def learn(bets: Bets, prior: Sequence[float]) -> None:
 
     Accounts of the pool that came far more often than the rest of it are left out: they may belong to the group.
 
+    Before there are visits, the affinity is how often members met the pool in the window before the freeze; it counts
+    as much as `VISITS_PRIOR` expected visits.
+
     Args:
-        prior: affinity over all groups by kind; it counts as much as `VISITS_PRIOR` expected visits.
+        prior: affinity over all groups by kind, which in turn counts as much as `VISITS_PRIOR` expected meetings.
     """
-    bets.stale = False
+    bets.stale = LEARNED
     by_row: dict[int, int] = {}
     for visit, count in bets.visits.items():
         by_row[visit // TOUCH_KINDS] = by_row.get(visit // TOUCH_KINDS, 0) + count
@@ -64,7 +85,9 @@ def learn(bets: Bets, prior: Sequence[float]) -> None:
         if visit // TOUCH_KINDS not in out:
             bets.kin[visit % TOUCH_KINDS] += count
     bets.kin_expected = [kept * value for value in bets.visits_expected]
+    met = bets.kinship or [(0.0, 0.0)] * TOUCH_KINDS
+    before = [(m + VISITS_PRIOR * p) / (o + VISITS_PRIOR) for (m, o), p in zip(met, prior, strict=True)]
     bets.affinity = [
-        min(max((v + math.sqrt(v) + VISITS_PRIOR * p) / (e + VISITS_PRIOR), 1.0), MAX_AFFINITY)
-        for v, e, p in zip(bets.kin, bets.kin_expected, prior, strict=True)
+        min(max((v + math.sqrt(v) + VISITS_PRIOR * b) / (e + VISITS_PRIOR), 1.0), MAX_AFFINITY)
+        for v, e, b in zip(bets.kin, bets.kin_expected, before, strict=True)
     ]

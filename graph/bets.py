@@ -30,6 +30,9 @@ from graph.window import NO_AUTHOR, TouchWindow
 CLOSED: Final = -1
 """In `Bets.seen`: the object was met before and is not bet on again."""
 
+LEARNED, VISITED, FROZEN = range(3)
+"""In `Bets.stale`: affinity is learned; there are visits since; it was frozen anew and is to be learned at once."""
+
 MAX_SHARE: Final = 0.9
 """Largest f: above it nearly every touch is expected to be a member's and a bet could say nothing anyway."""
 
@@ -102,7 +105,8 @@ class Bets(msgspec.Struct, array_like=True):
     kin: list[float] = msgspec.field(default_factory=lambda: [0.0] * TOUCH_KINDS)
     kin_expected: list[float] = msgspec.field(default_factory=lambda: [0.0] * TOUCH_KINDS)
     affinity: list[float] = msgspec.field(default_factory=lambda: [1.0] * TOUCH_KINDS)
-    stale: bool = True  # there are visits that `learn` has not seen
+    kinship: list[tuple[float, float]] = []  # by kind: how often members met the pool before the freeze, and were to
+    stale: int = FROZEN  # whether `learn` has seen everything
     opened: int = 0
     log_e: list[float] = msgspec.field(default_factory=no_bets)
     debt: float = 0.0  # nats that a merge took off the e-value
@@ -162,7 +166,10 @@ def _count(bundle: Bundle, row: int, at_ms: int, uids: Sequence[int]) -> None:
 
 def due_ms(bundle: Bundle) -> int:
     """When the last window of the bundle ends."""
-    return bundle.start_ms + max(BET_WINDOW_MS[item.kind] for item in bundle.items)
+    items = bundle.items
+    if len(items) == 1:
+        return bundle.start_ms + BET_WINDOW_MS[items[0].kind]
+    return bundle.start_ms + max(BET_WINDOW_MS[item.kind] for item in items)
 
 
 def capped(bundle: Bundle, hit_cap: int) -> bool:
@@ -223,7 +230,7 @@ class Record:
 
 
 def close(bets: Bets, number: int, record: Record) -> list[Settled]:
-    """Settle a bundle, whose windows are over or whose cap is reached, as of now."""
+    """Settle a bundle, whose windows are over or whose cap is reached, as of now. `log_value` is left to the caller."""
     bundle = bets.bundles.pop(number, None)
     if bundle is None:
         return []
@@ -248,7 +255,6 @@ def close(bets: Bets, number: int, record: Record) -> list[Settled]:
     if out:
         bets.tested += 1
         multiply(bets.log_e, bundle.turn, values)
-        bets.log_value = bets.debt + e_value(bets.log_e)
     return out
 
 
@@ -306,7 +312,7 @@ def _settle(
         # Of those who are no members: where members come more than expected, all others' share is smaller.
         kin_expected += outside * _share(max(pool_active, 0), pool_base, total - active - pool_active)
     bets.visits_expected[kind] += kin_expected
-    bets.stale = True
+    bets.stale = max(bets.stale, VISITED)
     cap = record.settings.hit_cap
     counted = len(later) <= WALK_CAP
     hits = min(sum(at <= until for at in item.hits), cap) if counted else 0
@@ -318,6 +324,11 @@ def _settle(
         long.append(hits * log_theta - sum(n * c for (n, _, _), c in zip(shares, costs, strict=True)))
         short.append(hits_soon * log_theta - sum(n * c for (_, n, _), c in zip(shares, costs, strict=True)))
     return Settled(kind, hits, mu), long, short
+
+
+def worth(bets: Bets) -> float:
+    """Log of the e-value (nats) that all settled bets amount to."""
+    return bets.debt + e_value(bets.log_e)
 
 
 def forget(bets: Bets, row: int) -> None:

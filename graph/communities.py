@@ -120,8 +120,8 @@ def _cores_of(edges: SoftEdges, model: Expectation, min_size: int) -> list[tuple
     for _ in range(MAX_CORES):
         if len(left) < min_size:
             break
-        core, strength_inside = _densest(matrix[np.ix_(left, left)], min_size)
-        core, strength_inside = _expand(matrix[np.ix_(left, left)], core, strength_inside)
+        rest = matrix if len(left) == len(ranks) else matrix[np.ix_(left, left)]
+        core, strength_inside = _expand(rest, *_densest(rest, min_size))
         density = strength_inside / len(core)
         if strength_inside <= 0 or density < floor:
             break
@@ -151,7 +151,7 @@ def _expand(matrix: IntArray, core: IntArray, inner: int) -> tuple[IntArray, int
 def _densest(matrix: IntArray, min_size: int) -> tuple[IntArray, int]:
     """(places, strength inside) of the peeling step with the largest strength per member, of at least `min_size`."""
     n = len(matrix)
-    gone = np.iinfo(np.int64).max
+    gone = np.iinfo(np.int64).max // 2  # what is taken off it later does not bring it back
     degree = matrix.sum(axis=1)
     inner = int(degree.sum()) // 2
     order = np.empty(n, np.int64)
@@ -162,6 +162,8 @@ def _densest(matrix: IntArray, min_size: int) -> tuple[IntArray, int]:
         least = int(degree.argmin())  # the first of equals: by name
         order[step] = least
         inner -= int(degree[least])
-        degree = degree - matrix[least]
-        degree[order[: step + 1]] = gone
-    return np.setdiff1d(np.arange(n), order[:best_step]), best_inner
+        degree -= matrix[least]
+        degree[least] = gone
+    kept = np.ones(n, bool)
+    kept[order[:best_step]] = False
+    return np.flatnonzero(kept), best_inner

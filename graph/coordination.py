@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.errors import LogError
-from graph.affinity import learn
-from graph.bets import Bets, Record, Touched, capped, close, due_ms, forget, meet
-from graph.dispersion import INFLATION_PRIOR, Dispersion
+from graph.affinity import learn_due
+from graph.bets import Bets, Record, Touched, capped, close, due_ms, forget, meet, worth
+from graph.dispersion import Dispersion
 from graph.elond import log_bar
 from graph.evidence import Edge, edges_within
 from graph.followers import Followers
@@ -26,7 +26,7 @@ from graph.group import CampaignTick, Ended, Group, inherit
 from graph.habits import REFRESH_MS, Habits
 from graph.identity import first_meeting, group_id, match
 from graph.outsiders import Outsiders
-from graph.proposals import Proposal, coarse, propose
+from graph.proposals import Proposal, coarse, near, propose
 from graph.state import SNAPSHOT_VERSION, State, decode_state
 from graph.touches import HOUR_MS, TOUCH_KINDS, CoordinationSettings, Touch
 from graph.view import View, look
@@ -57,6 +57,7 @@ class Coordination:
         self._due: dict[int, list[tuple[int, bool, int]]] = {}
         self._totals: dict[int, int] = {}
         self._blocks: dict[int, int] = {}
+        self._homes: dict[int, int] = {}
         self._walked = 0
         self._first_ms = -1
         self._created = 0
@@ -78,6 +79,7 @@ class Coordination:
         self.window.forget(row)
         self._habits = None
         self._blocks.pop(row, None)
+        self._homes.pop(row, None)
         for group in list(self._groups.values()):
             for bets in (group.bets, group.shadow):
                 if bets is not None:
@@ -202,10 +204,11 @@ class Coordination:
             self._due.setdefault(now_ms - 1, []).append((number, shadow, bundle))
 
     def _settle(self, now_ms: int, end: bool) -> None:
-        self._learn()
+        learn_due(self.groups(), everybody=self._ticks % PRUNE_TICKS == 0)
         if self._habits is None or self._habits.until_ms != now_ms // REFRESH_MS * REFRESH_MS:
             self._habits = Habits(self.window, now_ms, self.settings)
         record = Record(self.window, self._habits, self._totals, self._dispersion.inflation(), self.settings)
+        moved: dict[int, Bets] = {}
         due = sorted(t for t in self._due if end or t < now_ms)
         for time in due:
             for number, shadow, bundle in self._due.pop(time):
@@ -214,24 +217,14 @@ class Coordination:
                 if bets is None:
                     continue
                 settled = close(bets, bundle, record)
-                if shadow:
+                if not shadow:
+                    if settled:
+                        moved[number] = bets
+                else:
                     for kind, hits, mu in settled:
                         self._dispersion.record(kind, hits, mu)
-
-    def _learn(self) -> None:
-        """Learn the affinities that bets are settled with from now on, from earlier ticks' alone, once per hour."""
-        if self._ticks % PRUNE_TICKS:
-            return
-        visits, expected = [INFLATION_PRIOR] * TOUCH_KINDS, [INFLATION_PRIOR] * TOUCH_KINDS
-        for group in self.groups():
-            for kind in range(TOUCH_KINDS):
-                visits[kind] += group.bets.kin[kind]
-                expected[kind] += group.bets.kin_expected[kind]
-        prior = [v / e for v, e in zip(visits, expected, strict=True)]
-        for group in self.groups():
-            for bets in (group.bets, group.shadow):
-                if bets is not None and bets.stale:
-                    learn(bets, prior)
+        for bets in moved.values():
+            bets.log_value = worth(bets)
 
     def _accept(self, now_ms: int) -> list[str]:
         out: list[str] = []
@@ -285,8 +278,9 @@ class Coordination:
         learn_anew = now_ms - self._coarse_ms >= COARSE_MS
         if learn_anew:
             self._blocks = coarse(view, self.settings, self.seed)
+            self._homes = near(view, self._blocks, self.settings, self.seed)
             self._coarse_ms = now_ms
-        proposals, outsiders = propose(view, self._blocks, self.settings, self.seed, languages)
+        proposals, outsiders = propose(view, self._blocks, self._homes, self.settings, self.seed, languages)
         new, merged = self._adopt(now_ms, view, proposals, outsiders)
         if learn_anew:
             for group in self.groups():
@@ -355,8 +349,8 @@ class Coordination:
     def arrays(self) -> dict[str, NDArray[Any] | bytes]:
         """The whole state, for a snapshot: arrays and MessagePack bytes."""
         state = State(
-            SNAPSHOT_VERSION, self.groups(), self._due, self._totals, self._blocks, self._walked, self._first_ms,
-            self._created, self._hypotheses, self._discoveries, self._ticks, self._coarse_ms,
+            SNAPSHOT_VERSION, self.groups(), self._due, self._totals, self._blocks, self._homes, self._walked,
+            self._first_ms, self._created, self._hypotheses, self._discoveries, self._ticks, self._coarse_ms,
             self._proposed_tick, self._proposed_end, self._dispersion,
         )  # fmt: skip
         return {f"window.{name}": value for name, value in self.window.arrays().items()} | {
@@ -379,7 +373,8 @@ class Coordination:
         prefix = "window."
         self.window = TouchWindow.from_arrays({k[len(prefix) :]: v for k, v in arrays.items() if k.startswith(prefix)})
         self._groups.update({group.number: group for group in state.groups})
-        self._due, self._totals, self._blocks = state.due, state.totals, state.blocks
+        self._due, self._totals = state.due, state.totals
+        self._blocks, self._homes = state.blocks, state.homes
         self._walked, self._created, self._ticks = state.walked, state.created, state.ticks
         self._first_ms = state.first_ms
         self._hypotheses, self._discoveries = state.hypotheses, state.discoveries

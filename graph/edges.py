@@ -223,9 +223,15 @@ def residuals(pairs: Meetings, model: Expectation) -> tuple[FloatArray, FloatArr
 def absent(model: Expectation, ranks: IntArray) -> FloatArray:
     """What not meeting at all weighs against each pair of `ranks`, in the units of soft edges, shape (n, n)."""
     out = np.zeros((len(ranks), len(ranks)))
+    block = model.block[ranks]
+    one = bool((block == block[0]).all())
     for kind in range(KINDS):
-        if model.total[kind]:
-            out += KIND_WEIGHT[kind] * model.of(kind, ranks[:, None], ranks[None, :]) / model.unit[kind]
+        degree = model.degree[kind, ranks]
+        if model.total[kind] and degree.any():
+            scale = KIND_WEIGHT[kind] / (2.0 * float(model.total[kind]) * float(model.unit[kind]))
+            known = model.affinity[kind]
+            affinity = known[block[0], block[0]] if one else known[block[:, None], block[None, :]]
+            out += np.multiply.outer(degree * scale, degree) * affinity
     return out
 
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 
-from graph.bets import CLOSED, Bets
+from graph.bets import CLOSED, FROZEN, Bets
 from graph.group import Group
 from graph.outsiders import Outsiders
 from graph.touches import TOUCH_KINDS, CoordinationSettings
 from graph.view import View
 from graph.window import TouchWindow
+
+SHADOW_EVERY: Final = 3
+"""One group in three has a shadow: enough for the dispersion of a platform, and a shadow costs as much as its group."""
 
 
 def compare(
@@ -23,7 +27,7 @@ def compare(
         return
     pool, shadow = outsiders.compare(ranks, settings)
     _follow(group.bets, view, ranks, pool, window, settings)
-    if group.shadow is None and len(shadow) >= settings.min_size:
+    if group.shadow is None and group.number % SHADOW_EVERY == 0 and len(shadow) >= settings.min_size:
         group.shadow = Bets(dict.fromkeys(view.rows[shadow].tolist(), now_ms))
         _follow(group.shadow, view, shadow, sorted(set(pool) - set(shadow)), window, settings)
 
@@ -46,6 +50,9 @@ def _follow(
     bets.active = view.activity(members, settings.activity_bin_ms)
     bets.pool_active = view.activity(pool, settings.activity_bin_ms)
     if 2 * len(bets.pool.keys() & before) < len(bets.pool):
-        bets.visits, bets.visits_expected, bets.stale = {}, [0.0] * TOUCH_KINDS, True
+        bets.visits, bets.visits_expected = {}, [0.0] * TOUCH_KINDS
+    bets.stale = FROZEN
+    met, ought = view.kinship(members, pool)
+    bets.kinship = [(m, o) for m, o in zip(met.tolist(), ought.tolist(), strict=True)]
     for uid in window.uids(np.unique(view.slot[view.touches_of(members)])).tolist():
         bets.seen.setdefault(uid, CLOSED)

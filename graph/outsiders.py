@@ -25,6 +25,8 @@ class Comparison(NamedTuple):
 class Outsiders:
     """Who is comparable to a group without being a candidate for it, in a fixed pseudo-random order of names.
 
+    `levels` are communities of each account, the nearest first.
+
     Candidates are the other cores of the group's own community of soft edges: a campaign found in parts must not be
     explained away by the rest of it.
     """
@@ -32,7 +34,7 @@ class Outsiders:
     def __init__(
         self,
         view: View,
-        block: IntArray,
+        levels: Sequence[IntArray],
         community: IntArray,
         found: Sequence[IntArray],
         seed: int,
@@ -47,10 +49,13 @@ class Outsiders:
             for rank in members.tolist():
                 self.in_core[rank] = True
         self.shuffled = np.random.default_rng(seed).permutation(len(view.rows)).tolist()
-        self.block = block.tolist()
-        self.by_block: dict[int, list[int]] = {}
-        for rank in self.shuffled:
-            self.by_block.setdefault(self.block[rank], []).append(rank)
+        self.levels: list[tuple[list[int], dict[int, list[int]]]] = []
+        for label in levels:
+            labels = label.tolist()
+            by_label: dict[int, list[int]] = {}
+            for rank in self.shuffled:
+                by_label.setdefault(labels[rank], []).append(rank)
+            self.levels.append((labels, by_label))
 
     def compare(self, ranks: Sequence[int], settings: CoordinationSettings) -> Comparison:
         """Whom the group of `ranks` is compared with.
@@ -63,17 +68,20 @@ class Outsiders:
     def _pool(self, members: Sequence[int], settings: CoordinationSettings) -> list[int]:
         """Ranks of outsiders: `pool_size`, and as many as the group has.
 
-        Of its coarse community where that has half of `pool_size`, members of other cores in the same community of
-        soft edges last; others would dilute its taste. Else filled with speakers of its language, then with anybody.
+        Of its own community where that has half of `pool_size`, else of the coarser one, likewise; members of other
+        cores in the same community of soft edges last. Others would dilute its taste. Else filled with speakers of its
+        language, then with anybody.
         """
         inside = set(members)
         size = settings.pool_size + len(members)
         chosen: dict[int, None] = {}
-        block = self._main_block(members)
-        home = [r for r in self.by_block[block] if r not in inside] if block != NO_BLOCK else []
         own = self.community[members[0]]
-        far = [r for r in home if not (self.in_core[r] and self.community[r] == own)]
-        for source in (far, home, self._speakers, self.shuffled):
+        sources: list[list[int]] = []
+        for label, by_label in self.levels:
+            main = self._main(label, members)
+            around = [r for r in by_label[main] if r not in inside] if main != NO_BLOCK else []
+            sources += [[r for r in around if not (self.in_core[r] and self.community[r] == own)], around]
+        for source in (*sources, self._speakers, self.shuffled):
             for rank in source(members) if callable(source) else source:
                 if len(chosen) >= size:
                     break
@@ -83,10 +91,10 @@ class Outsiders:
                 break
         return sorted(chosen)
 
-    def _main_block(self, members: Sequence[int]) -> int:
-        blocks = [self.block[r] for r in members]
-        main = max(sorted(set(blocks)), key=blocks.count)
-        return main if 2 * blocks.count(main) > len(blocks) else NO_BLOCK
+    def _main(self, label: Sequence[int], members: Sequence[int]) -> int:
+        labels = [label[r] for r in members]
+        main = max(sorted(set(labels)), key=labels.count)
+        return main if 2 * labels.count(main) > len(labels) else NO_BLOCK
 
     def _speakers(self, members: Sequence[int]) -> list[int]:
         if self.languages is None:

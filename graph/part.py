@@ -26,10 +26,10 @@ class PartSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Assumptions of the derivation, each to be fitted once there are labelled campaigns."""
 
     prior_group: float = 0.01  # pi: a proposed group shares one controller before anything is bet on it
-    max_shared: float = 0.9  # rho never exceeds this: parties and fan clubs pass the test too
+    max_shared: float = 0.5  # rho never exceeds this: groups of people pass too (`docs/coordination.md`, "Null")
     machine_group: float = 0.05  # q: a group is machine-driven independently of this member
     icc: float = 0.2  # correlation of members' LLR errors; 0.1 already turns a rate of 1% into 7.7% when ignored
-    member_cap: float = 3.0  # nats that one other member can give or take: nobody speaks for a group alone
+    member_cap: float = 1.0  # nats that one other member can give or take: only many speak for a group
     up_cap: float = 6.0  # largest gain, nats
     down_cap: float = 1.0  # largest loss, nats
 

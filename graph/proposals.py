@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graph.communities import cores, leiden, merge_small
-from graph.edges import MIN_BLOCK
+from graph.edges import MIN_BLOCK, SoftEdges
 from graph.identity import CONTINUE_JACCARD
 from graph.outsiders import Outsiders
 from graph.touches import CoordinationSettings, TraceKind
-from graph.view import Residuals, View, exceed
+from graph.view import NO_BLOCK, Residuals, View, exceed
 
 COARSE_RESOLUTION: Final = 1.0
 """Leiden resolution of coarse communities, before those smaller than `MIN_BLOCK` are merged."""
@@ -40,6 +40,25 @@ class Proposal(NamedTuple):
     strength: int
 
 
+def near(view: View, blocks: Mapping[int, int], settings: CoordinationSettings, seed: int) -> dict[int, int]:
+    """Community within the coarse communities `blocks` of each row, numbered from 1, none smaller than `MIN_BLOCK`.
+
+    Whom a group is compared with comes from there: people of one town have more in common than people of one country.
+    """
+    edges = exceed(view, blocks, settings).edges
+    block = np.array([blocks.get(row, NO_BLOCK) for row in view.rows.tolist()], np.int64)
+    out: dict[int, int] = {}
+    for number in range(1, int(block.max(initial=0)) + 1):
+        # Each by itself: in all of the platform at once, what is small against it stays hidden (the resolution limit).
+        mine = np.flatnonzero((block[edges.a] == number) & (block[edges.b] == number))
+        inside = SoftEdges(edges.a[mine], edges.b[mine], edges.weight[mine])
+        found = merge_small(leiden(inside, len(view.rows), COARSE_RESOLUTION, seed), inside, MIN_BLOCK)
+        first = max(out.values(), default=0) + 1
+        known = np.flatnonzero(found >= 0)
+        out |= dict(zip(view.rows[known].tolist(), (found[known] + first).tolist(), strict=True))
+    return out
+
+
 def coarse(view: View, settings: CoordinationSettings, seed: int) -> dict[int, int]:
     """Coarse community of each row, numbered from 1; communities smaller than `MIN_BLOCK` are merged into others.
 
@@ -54,6 +73,7 @@ def coarse(view: View, settings: CoordinationSettings, seed: int) -> dict[int, i
 def propose(
     view: View,
     blocks: Mapping[int, int],
+    homes: Mapping[int, int],
     settings: CoordinationSettings,
     seed: int,
     languages: Callable[[int], str] | None = None,
@@ -75,7 +95,9 @@ def propose(
             groups.append((strength, members))
     groups = sorted(groups, key=lambda group: (-group[0], group[1].tolist()))[: settings.max_groups]
     proposals = [Proposal(tuple(view.rows[members].tolist()), strength) for strength, members in groups]
-    return proposals, Outsiders(view, found.model.block, community, [m for _, m in groups], seed, languages)
+    home = np.array([homes.get(row, NO_BLOCK) for row in view.rows.tolist()], np.int64)
+    levels = (home, found.model.block)
+    return proposals, Outsiders(view, levels, community, [m for _, m in groups], seed, languages)
 
 
 def _cores(

@@ -10,7 +10,7 @@ from detector.errors import LogError
 from graph.dispersion import Dispersion
 from graph.group import Group
 
-SNAPSHOT_VERSION: Final = 2
+SNAPSHOT_VERSION: Final = 3
 
 
 class State(msgspec.Struct, array_like=True):
@@ -21,6 +21,7 @@ class State(msgspec.Struct, array_like=True):
     due: dict[int, list[tuple[int, bool, int]]]
     totals: dict[int, int]
     blocks: dict[int, int]
+    homes: dict[int, int]
     walked: int
     first_ms: int
     created: int

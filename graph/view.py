@@ -21,7 +21,7 @@ from graph.edges import (
     soft_edges,
     sum_pairs,
 )
-from graph.touches import TOUCH_KINDS, CoordinationSettings, TraceKind
+from graph.touches import KINDS, TOUCH_KINDS, CoordinationSettings, TraceKind
 from graph.window import TouchWindow
 
 NO_BLOCK: Final = 0
@@ -30,7 +30,17 @@ NO_BLOCK: Final = 0
 DIRECT_WEIGHT: Final = 0.5
 """Weight of one account acting upon another, against 1 for meeting on a rare object: people talk to those they know."""
 
+FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
+
+
+class Ties(NamedTuple):
+    """Who met whom, account by account: whom rank r met is at [start[r], start[r + 1]); as which pair; expectation."""
+
+    start: IntArray
+    other: IntArray
+    pair: IntArray
+    model: Expectation
 
 
 class View:
@@ -63,6 +73,9 @@ class View:
         counts = np.bincount(rank * TOUCH_KINDS + kind, minlength=accounts * TOUCH_KINDS)
         self.counts: IntArray = counts.reshape(accounts, TOUCH_KINDS)
         self.rank_of = {row: rank for rank, row in enumerate(rows.tolist())}
+        self._cells: IntArray | None = None
+        self._ties: Ties | None = None
+        self._first_cell = 0
         self._order = np.argsort(rank, kind="stable")
         self._start = np.r_[0, np.cumsum(np.bincount(rank, minlength=accounts))]
 
@@ -84,11 +97,37 @@ class View:
         touches = self.counts[list(ranks)].sum(axis=1)
         return dict(zip(self.rows[list(ranks)].tolist(), (touches / touches.sum()).tolist(), strict=True))
 
+    def kinship(self, members: Sequence[int], pool: Sequence[int]) -> tuple[FloatArray, FloatArray]:
+        """How often `members` met `pool`, and how often they were to, by kind of touch, shape (TOUCH_KINDS,) each."""
+        if self._ties is None:
+            ends = np.r_[self.pairs.a, self.pairs.b]
+            order = np.argsort(ends, kind="stable")
+            count = len(self.pairs.a)
+            start = np.r_[0, np.cumsum(np.bincount(ends, minlength=len(self.rows)))]
+            model = expectation(self.met, np.zeros(len(self.rows), np.int64))
+            self._ties = Ties(start, np.r_[self.pairs.b, self.pairs.a][order], order % max(count, 1), model)
+        ties = self._ties
+        inside = np.zeros(len(self.rows), bool)
+        inside[list(pool)] = True
+        mine = np.concatenate([np.arange(ties.start[r], ties.start[r + 1]) for r in members])
+        pair = ties.pair[mine[inside[ties.other[mine]]]]
+        unit = ties.model.unit
+        met = np.bincount(self.pairs.kind[pair], self.pairs.weight[pair], KINDS) / unit
+        ours, theirs = (ties.model.degree[:, list(side)].sum(axis=1) for side in (members, pool))
+        ought = ours * theirs / np.maximum(2.0 * ties.model.total, 1e-12) / unit
+        for values in (met, ought):
+            values[TraceKind.REPOST] += values[TraceKind.FAST_REPOST]
+        return met[:TOUCH_KINDS], ought[:TOUCH_KINDS]
+
     def activity(self, ranks: Sequence[int], bin_ms: int) -> dict[int, int]:
         """Touches that `ranks` made together by activity cell (see `graph.bets.activity_cell`)."""
-        mine = self.touches_of(ranks)
-        cells, counts = np.unique(self.at[mine] // bin_ms * TOUCH_KINDS + self.kind[mine], return_counts=True)
-        return dict(zip(cells.tolist(), counts.tolist(), strict=True))
+        if self._cells is None:
+            cells = self.at // bin_ms * TOUCH_KINDS + self.kind
+            self._first_cell = int(cells.min())
+            self._cells = cells - self._first_cell
+        counts = np.bincount(self._cells[self.touches_of(ranks)])
+        found = np.flatnonzero(counts)
+        return dict(zip((found + self._first_cell).tolist(), counts[found].tolist(), strict=True))
 
 
 class Residuals(NamedTuple):

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from graph.affinity import learn
-from graph.bets import CLOSED, Bets, Record, Settled, Touched, activity_cell, capped, close, due_ms, meet
+from graph.bets import CLOSED, Bets, Record, Settled, Touched, activity_cell, capped, close, due_ms, meet, worth
 from graph.habits import Habits
 from graph.touches import HOUR_MS, MINUTE_MS, TOUCH_KINDS, CoordinationSettings, Touch, TraceKind
 from graph.window import TouchWindow
@@ -48,7 +48,9 @@ class Table:
 
     def close(self, number: int, at: int = 10 * HOUR_MS) -> list[Settled]:
         habits = Habits(self.window, at, SETTINGS)
-        return close(self.bets, number, Record(self.window, habits, self.totals, FAIR, SETTINGS))
+        settled = close(self.bets, number, Record(self.window, habits, self.totals, FAIR, SETTINGS))
+        self.bets.log_value = worth(self.bets)
+        return settled
 
 
 def test_objects_nobody_else_touches_cost_nothing() -> None:

@@ -58,7 +58,7 @@ def test_a_snapshot_reads_on_to_the_same_state() -> None:
 
 def test_a_snapshot_of_another_version_is_refused() -> None:
     arrays = Coordination().arrays()
-    arrays["state"] = bytes(arrays["state"]).replace(b"\x02", b"\x63", 1)
+    arrays["state"] = bytes(arrays["state"]).replace(b"\x03", b"\x63", 1)
     with pytest.raises(LogError, match="version"):
         Coordination.from_arrays(arrays)
     with pytest.raises(LogError, match="cannot be read"):
