@@ -142,13 +142,12 @@ class SageModel:
         if saved.meta.get("abstains"):
             return None
         arrays, path = saved.arrays, saved.path
-        width = np.shape(arrays.get("self_2", ()))[-1] if "self_2" in arrays else 0
-        bases = len(arrays["coef_1"][0]) if np.ndim(arrays.get("coef_1", 0)) == 2 else 0
+        width, bases = (np.shape(arrays.get(name, ()))[-1:] or (0,) for name in ("self_2", "coef_1"))
         shapes: dict[str, tuple[int | None, ...]] = {
             "gate": (RELATIONS, EDGE_FEATURES + 1),
-            "self_1": (INPUTS, width), "basis_1": (bases, INPUTS, width), "coef_1": (RELATIONS, bases),
-            "self_2": (width, width), "basis_2": (bases, width, width), "coef_2": (RELATIONS, bases),
-            "bias_2": (width,), "pair": (2 * width + EDGE_FEATURES + 1,), "head": (width + 4,),
+            "self_1": (INPUTS, *width), "basis_1": (*bases, INPUTS, *width), "coef_1": (RELATIONS, *bases),
+            "self_2": (*width, *width), "basis_2": (*bases, *width, *width), "coef_2": (RELATIONS, *bases),
+            "bias_2": width, "pair": (2 * width[0] + EDGE_FEATURES + 1,), "head": (width[0] + 4,),
             "knots": (None,), "values": (None,),
         }  # fmt: skip
         taken = {name: np.asarray(take(arrays, name, shape, path), np.float64) for name, shape in shapes.items()}

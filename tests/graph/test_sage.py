@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
+import pytest
 import torch
 
+from detector.bundle import SavedWeights
+from detector.errors import ModelError
 from graph.account_graph import RELATIONS, AccountGraph, account_graph, stratified_ranks
 from graph.sage import SageModel, own_columns
 from graph.touches import HOUR_MS, CoordinationSettings, Touch, TraceKind
@@ -120,6 +126,27 @@ def test_accounts_without_ties_are_not_judged() -> None:
     place = graph.names.index("zz")
     assert (found.judged[place], found.increment[place]) == (False, 0.0)
     assert np.abs(found.increment[found.judged]).max() > 0
+
+
+def test_a_window_in_which_nobody_met_judges_nobody() -> None:
+    graph = graph_of([Touch(n, n, TraceKind.LINK, f"own{n}") for n in range(5)], NAMES)
+    _, numpy_model = model()
+    found = numpy_model.run(graph, own_of(graph))
+    assert len(graph.rows) == 5
+    assert not found.judged.any()
+
+
+def test_weights_of_another_release_are_refused_and_abstaining_ones_are_none() -> None:
+    net, _ = model()
+    knots = {"knots": np.array([0.0, 1.0]), "values": np.array([0.0, 1.0])}
+    saved = SavedWeights("graph", "1", {**net.arrays(), **knots}, {}, Path("graph"))
+    assert SageModel.of(saved) is not None
+    assert SageModel.of(replace(saved, meta={"abstains": "no gain"})) is None
+    for name, value in (("gate", np.zeros((3, 3))), ("self_2", np.zeros(4)), ("knots", np.array([1.0, 0.0]))):
+        with pytest.raises(ModelError):
+            SageModel.of(replace(saved, arrays={**saved.arrays, name: value}))
+    with pytest.raises(ModelError):
+        SageModel.of(replace(saved, arrays=knots))
 
 
 def test_ranks_do_not_depend_on_how_active_accounts_are() -> None:
