@@ -248,11 +248,11 @@ def alert_view(
     parts = bars(record)
     together = seen_together(record)
     return AlertView(
-        row=listed, headline=headline, what=lead if lead.rstrip(".") != headline.rstrip(".") else "",
+        row=listed, headline=headline, what=lead if lead.rstrip(".") != headline.replace(",", "") else "",
         who=words.who([visible(name) for name in names], row.members),
         since=f"{words.when(row.first_post_at)} to {words.when(row.last_post_at)} UTC, "
               f"over {words.span(row.first_post_at, row.last_post_at)}.",
-        because=_because(record, parts, together), reasons=[Sentence(*each) for each in in_detail(record, together)],
+        because=_because(record, together), reasons=[Sentence(*each) for each in in_detail(record, together)],
         limits=[visible(text) for text in record.limits if not text.startswith("Not used: ")], bars=parts,
         total=bar("total", "Together", "all parts added up", number(record.evidence.get("total")), ""),
         together=together, statistic_words=statistic(record), posts=_grouped(record, posts), posts_total=len(posts),
@@ -294,20 +294,16 @@ def _headline(record: AlertRecord, row: Any) -> str:
     return "A language model probably drives this account"
 
 
-def _because(record: AlertRecord, parts: Sequence[Bar], together: Sequence[Together]) -> str:
-    """Why, in one sentence: the strongest thing that speaks for it."""
+def _because(record: AlertRecord, together: Sequence[Together]) -> str:
+    """Why, in one sentence."""
     met = ""
     if together:
-        first = max(together, key=lambda each: each.seen)
-        met = f"They met {first.seen} times in {first.words}, where chance would give about {first.expected_words}"
+        first = together[0]
+        met = f"they met {first.seen:,} times in {first.words}, where chance would give about {first.expected_words}"
     if record.kind == "coordination":
-        return f"{met}." if met else "They do the same things more often than chance would have it."
-    total = number(record.evidence.get("total"))
-    said = f"What was seen is {words.evidence_words(total)}"
-    most = max(parts, key=lambda each: each.nats)
-    if most.nats > 0:
-        said += f"; {most.meaning} says most"
-    return f"{said}. {met}." if met else f"{said}."
+        return f"{met or 'they do the same things more often than chance would have it'}.".capitalize()
+    said = f"What was seen is {words.evidence_words(number(record.evidence.get('total')))}"
+    return f"{said}, and {met}." if met else f"{said}."
 
 
 def _posts(record: AlertRecord) -> list[Post]:

@@ -8,7 +8,7 @@ const button = h("button", { type: "button", id: "looks" });
 
 function say() {
   const look = LOOKS.find(([name]) => name === (root.dataset.theme ?? ""));
-  button.textContent = look[1];
+  button.replaceChildren("◐", h("span", {}, look[1]));
   button.setAttribute("aria-label", `Looks: ${look[1]}. Change`);
 }
 

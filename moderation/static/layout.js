@@ -57,6 +57,21 @@ export function* layout(count, ties) {
     }
     yield { x, y };
   }
+  lie(x, y);
+  yield { x, y };
+}
+
+/** Turn the picture so that its longer side lies level: frames are wider than high. */
+function lie(x, y) {
+  let [xx, xy, yy] = [0, 0, 0];
+  for (let n = 0; n < x.length; n++) {
+    xx += x[n] * x[n];
+    xy += x[n] * y[n];
+    yy += y[n] * y[n];
+  }
+  const angle = Math.atan2(2 * xy, xx - yy) / 2;
+  const [cos, sin] = [Math.cos(angle), Math.sin(angle)];
+  for (let n = 0; n < x.length; n++) [x[n], y[n]] = [x[n] * cos + y[n] * sin, y[n] * cos - x[n] * sin];
 }
 
 /** Run a generator in slices that leave the page free to answer; its last value. */

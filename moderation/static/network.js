@@ -4,6 +4,8 @@ import { layout, sliced } from "./layout.js";
 
 const MOST_NODES = 1200;
 const MOST_LABELS = 40;
+const MOST_BOLD = 600; // Ties; of more, each is drawn fainter.
+const MARGIN_PX = 48;
 const KEPT_BELOW = 0.35; // Nats either way that say nothing: odds of 1.4 to 1.
 
 /** Draw the network of `data` (graph.json) into `frame`; `boxes` are the check boxes of the kinds. */
@@ -64,12 +66,10 @@ class Picture {
   }
 
   whole() {
-    const xs = [...this.x];
-    const ys = [...this.y];
-    const [left, right] = [Math.min(0, ...xs), Math.max(0, ...xs)];
-    const [top, bottom] = [Math.min(0, ...ys), Math.max(0, ...ys)];
-    const size = Math.max(right - left, bottom - top, 2) * 1.16;
-    return { x: (left + right) / 2, y: (top + bottom) / 2, size };
+    const [left, right] = [Math.min(...this.x, 0), Math.max(...this.x, 0)];
+    const [top, bottom] = [Math.min(...this.y, 0), Math.max(...this.y, 0)];
+    const [wide, tall] = [Math.max(right - left, 1), Math.max(bottom - top, 1)];
+    return { x: (left + right) / 2, y: (top + bottom) / 2, wide, tall, zoom: 1 };
   }
 
   build() {
@@ -88,7 +88,7 @@ class Picture {
       return s("circle", { class: look, "data-n": n });
     });
     this.labels = this.nodes.length <= MOST_LABELS ? this.nodes.map((_, n) => s("text", {}, short(this.node(n).id))) : [];
-    this.svg.append(s("g", {}, ...this.lines), s("g", {}, ...this.dots), s("g", {}, ...this.labels));
+    this.svg.append(s("g", { class: this.lines.length > MOST_BOLD && "dense" }, ...this.lines), s("g", {}, ...this.dots), s("g", {}, ...this.labels));
     frame.tabIndex = 0;
     frame.setAttribute("role", "group");
     frame.setAttribute("aria-label", `Network of ${counted(this.nodes.length, "account")} and ${counted(this.ties.length, "tied pair")}. Arrow keys go from account to account.`);
@@ -108,20 +108,16 @@ class Picture {
   /** Pixels a unit takes now. */
   scale() {
     const { clientWidth, clientHeight } = this.svg;
-    return Math.min(clientWidth, clientHeight) / this.view.size || 1;
+    const fits = Math.min((clientWidth - 2 * MARGIN_PX) / this.view.wide, (clientHeight - 2 * MARGIN_PX) / this.view.tall);
+    return Math.max(fits, 1) * this.view.zoom;
   }
 
   place() {
     const { clientWidth, clientHeight } = this.svg;
     const scale = this.scale();
     this.svg.setAttribute("viewBox", `0 0 ${Math.max(clientWidth, 1)} ${Math.max(clientHeight, 1)}`);
-    // The longer side of the frame is used too: the picture is stretched by up to half.
-    const wide = Math.min(clientWidth / Math.max(clientHeight, 1), 1.6);
-    const px = (n) => clientWidth / 2 + (this.x[n] - this.view.x) * scale * Math.max(wide, 1);
-    const py = (n) => clientHeight / 2 + (this.y[n] - this.view.y) * scale;
-    this.stretch = Math.max(wide, 1);
-    this.px = this.nodes.map((_, n) => px(n));
-    this.py = this.nodes.map((_, n) => py(n));
+    this.px = this.nodes.map((_, n) => clientWidth / 2 + (this.x[n] - this.view.x) * scale);
+    this.py = this.nodes.map((_, n) => clientHeight / 2 + (this.y[n] - this.view.y) * scale);
     this.ties.forEach((tie, place) => {
       const line = this.lines[place];
       line.setAttribute("x1", this.px[tie.a].toFixed(1));
@@ -201,14 +197,14 @@ class Picture {
     if (by === 0) {
       this.view = this.whole();
     } else {
-      this.view.size = Math.min(Math.max(this.view.size * by, 0.6), this.whole().size * 3);
+      this.view.zoom = Math.min(Math.max(this.view.zoom / by, 0.5), 30);
       if (x !== null) {
         const grown = 1 / before - 1 / this.scale();
-        this.view.x += ((x - clientWidth / 2) * grown) / this.stretch;
+        this.view.x += (x - clientWidth / 2) * grown;
         this.view.y += (y - clientHeight / 2) * grown;
       }
     }
-    this.frame.classList.toggle("zoomed", this.view.size < this.whole().size * 0.99);
+    this.frame.classList.toggle("zoomed", this.view.zoom > 1.01);
     this.place();
   }
 
@@ -228,7 +224,7 @@ class Picture {
     svg.addEventListener("pointermove", (event) => {
       const [x, y] = where(event);
       if (held) {
-        const [dx, dy] = [(event.clientX - held.x) / this.scale() / this.stretch, (event.clientY - held.y) / this.scale()];
+        const [dx, dy] = [(event.clientX - held.x) / this.scale(), (event.clientY - held.y) / this.scale()];
         held.x = event.clientX;
         held.y = event.clientY;
         if (held.n >= 0) {

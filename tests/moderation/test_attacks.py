@@ -121,7 +121,7 @@ def test_every_answer_carries_the_strict_policy(site: Site) -> None:
         assert "unsafe" not in policy
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["x-frame-options"] == "DENY"
-        assert headers["referrer-policy"] == "no-referrer"
+        assert headers["referrer-policy"] == "same-origin"
     assert browser.get("/queue").headers["cache-control"] == "no-store"
 
 

@@ -28,6 +28,18 @@ TEXTS = (
 
 CLUB = ("Fenwick Readers", "bookish_bea", "marginalia_mo", "spine_and_page", "tbr_tomas", "third_shelf", "dogear_dina")
 
+CHANCE = (
+    "Chance: on what they shared after the group was first suspected, it is over a million times likelier that they "
+    "act together than not; at most 5% of the groups listed are expected to be chance."
+)
+
+ALONE = (
+    "What: a language model probably drives this account: what was seen is 20 times likelier for one than for a person.",
+    "Since: 1 June 2025 08:00 UTC, over 3 texts.",
+    "Text: how it writes is 20 times likelier for a machine-driven account; 100% of its texts look machine-written.",
+    "Chance: of 1,000 people like those the system was calibrated on, about 10 (1 to 22) would ever be flagged.",
+)
+
 ARABIC = ("مراقب_الميناء", "صوت_المدينة_القديمة", "نورة_العلي")
 ARABIC_TEXTS = (
     "النفق سيكلف كل أسرة أكثر من ألفي دينار في السنة، اسألوا المجلس قبل يوم الجمعة.",
@@ -60,8 +72,8 @@ def edges(accounts: Sequence[str], reach: int = 3) -> list[dict[str, Any]]:
     kinds = ("near_duplicate", "repost", "link", "synchrony", "reply_target")
     shared = {"link": ["https://tunnel.example/facts"], "repost": ["harbour_watch_77/p12", "tide_tables/p40"]}
     return [
-        {"a": min(a, b), "b": max(a, b), "kind": kind, "count": 3 + (one * 5 + two) % 9, "expected": 0.4 + 0.1 * (one % 4),
-         "z": 2.5 + (one * 7 + two * 3) % 40 / 10, "objects": shared.get(kind, [])}
+        {"a": min(a, b), "b": max(a, b), "kind": kind, "count": 3 + (one * 5 + two) % 9,
+         "expected": 0.4 + 0.1 * (one % 4), "z": 2.5 + (one * 7 + two * 3) % 40 / 10, "objects": shared.get(kind, [])}
         for one, a in enumerate(accounts)
         for two, b in enumerate(accounts[one + 1 : one + 1 + reach])
         for kind in kinds[(one + two) % 5 : (one + two) % 5 + 1 + (one % 3 == 0)]
@@ -93,10 +105,9 @@ def tunnel(name: str = "tunnel", accounts: Sequence[str] = TUNNEL, **more: Any) 
         "Since: 1 June 2025 08:00 UTC, last seen 3 June 2025 07:59 UTC.",
         *together((121, "reposts of the same posts", 15.8), (73, "the same links", 13.8),
                   (48, "near-identical texts", 0.9)),
-        "Chance: on what they shared after the group was first suspected, it is over a million times likelier that they act "
-        "together than not; at most 5% of the groups listed are expected to be chance.",
-        f"Machine: the members' own texts and habits are 6.7 times likelier for a machine-driven account as a group; "
-        f"{len(accounts) - 1} of {len(accounts)} are flagged by their own total.",
+        CHANCE,
+        (f"Machine: their own texts and habits are 6.7 times likelier for machine-driven accounts; "
+        f"{len(accounts) - 1} of {len(accounts)} are flagged by their own total."),
     ]  # fmt: skip
     record["limits"] = [
         "Not used: graph (no graph model).",
@@ -104,8 +115,8 @@ def tunnel(name: str = "tunnel", accounts: Sequence[str] = TUNNEL, **more: Any) 
         "Who runs the accounts, and why, cannot be seen from posts.",
     ]
     details = {
-        "id": name, "revision": record["revision"], "page": 1, "pages": 1, "edges": edges(accounts), "posts": waves(accounts),
-        "objects": [
+        "id": name, "revision": record["revision"], "page": 1, "pages": 1, "edges": edges(accounts),
+        "posts": waves(accounts), "objects": [
             {"kind": "link", "object": "https://tunnel.example/facts", "accounts": list(accounts[:9])},
             {"kind": "repost", "object": "harbour_watch_77/p12", "accounts": list(accounts[:7])},
             {"kind": "hashtags", "object": "#voteno #harbour", "accounts": list(accounts[2:7])},
@@ -119,14 +130,7 @@ def lone(name: str, account: str, text: float, minutes: float = 900) -> dict[str
     record = alert(name, kind="account", accounts=(account,), texts=TEXTS[5:8], minutes=minutes)
     record["evidence"] = record["members"][0]["llr"] = llr(text=text, coordination=0.0)
     record["statistic"], record["threshold"], record["target_fpr"], record["target_fdr"] = text - 0.2, 2.553, 0.01, None
-    record["why"] = [
-        "What: a language model probably drives this account: what was seen is about 20 times likelier for such an account "
-        "than for a person.",
-        "Since: 1 June 2025 08:00 UTC, over 3 texts.",
-        "Text: how it writes is 20 times likelier for a machine-driven account; 100% of its texts look machine-written singly.",
-        "Chance: of 1,000 people like those the system was calibrated on, about 10 (1 to 22) would ever be flagged within "
-        "50 texts.",
-    ]
+    record["why"] = list(ALONE)
     record["limits"] = [
         "Not used: coordination (in no tested group).", "Not used: graph (no graph model).",
         "Only 3 texts so far: the evidence is thin.",
@@ -165,9 +169,8 @@ def strangers() -> list[dict[str, Any]]:
 
 def crowd(size: int = 1000) -> list[dict[str, Any]]:
     """A campaign of a thousand: as many members and ties as an alert may have."""
-    accounts = [f"{first}_{last}{number}" for number, (first, last) in zip(
-        range(size), itertools.cycle(itertools.product(("ann", "bo", "cy", "dee", "eli"), ("ray", "west", "hill"))), strict=False
-    )]  # fmt: skip
+    names = itertools.cycle(itertools.product(("ann", "bo", "cy", "dee", "eli"), ("ray", "west", "hill")))
+    accounts = [f"{first}_{last}{number}" for number, (first, last) in zip(range(size), names, strict=False)]
     record, *_ = tunnel("crowd", accounts)
     found = pages("crowd", accounts=accounts, edges=0, posts=6)
     found[0]["edges"] = [

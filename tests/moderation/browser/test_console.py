@@ -1,0 +1,209 @@
+"""A moderator's work in a real browser: an alert arrives, is understood, claimed, decided and taken back."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+
+from moderation import audit
+from tests.moderation.browser import scenes
+from tests.moderation.browser.conftest import Served, Visit
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+pytest.importorskip("playwright.sync_api", reason="no Playwright: pip install playwright")
+
+Visits = Callable[..., Visit]
+
+AXE_TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+
+
+def violations(page: Page) -> list[str]:
+    """What axe-core finds wrong on a page, as lines."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(page, options={"runOnly": {"type": "tag", "values": AXE_TAGS}, "resultTypes": ["violations"]})
+    return [
+        f"{page.url} {each['id']}: {node['target']} {node['failureSummary']}"
+        for each in found.response["violations"]
+        for node in each["nodes"]
+    ]
+
+
+def drawn(page: Page, path: str) -> None:
+    """Open an alert and wait for its pictures."""
+    page.goto(path)
+    page.wait_for_selector("[data-drawn=yes]")
+
+
+def test_an_alert_arrives_is_understood_decided_and_taken_back(served: Served, visit: Visits) -> None:
+    served.put(*scenes.club())
+    page = visit(None).page
+    page.goto("/queue")
+    page.get_by_label("Name").fill("nadia")
+    page.get_by_label("Password").fill("password of nadia")
+    page.get_by_role("button", name="Log in").click()
+    page.wait_for_selector("#link[data-state=live]")
+    rows = page.locator("#rows tr")
+    before = rows.count()
+    top = rows.first.bounding_box()
+    served.put(*scenes.tunnel("arrives"))
+    news = page.get_by_role("button", name="1 new alert: show")
+    news.wait_for()
+    assert rows.count() == before
+    assert rows.first.bounding_box() == top
+    news.click()
+    row = page.locator('tr[data-id="arrives"]')
+    row.wait_for()
+    assert "harbour_watch_77, nadia_kettle, oldtown_oliver and 9 others act together" in row.inner_text()
+    assert page.evaluate("document.activeElement.closest('tr').dataset.id") == "arrives"
+    page.keyboard.press("Enter")
+    page.wait_for_selector("[data-drawn=yes]")
+    assert page.locator("h1").inner_text() == "12 accounts act together and look driven by a language model"
+    facts = page.locator(".facts").inner_text()
+    assert "47 hours" in facts
+    assert "121 times in reposts of the same posts, where chance would give about 15.8" in facts
+    assert "+4.50" in page.locator("tr.sum").inner_text()
+    assert "cannot be seen from posts" in page.locator(".limits").inner_text()
+    page.get_by_role("button", name="Claim").click()
+    page.locator(".panel .badge.mine").wait_for()
+    page.get_by_text("LLM campaign", exact=True).last.click()
+    page.locator("input[name=reason]").fill("one operator, twelve names")
+    page.get_by_role("button", name="Decide", exact=True).click()
+    page.get_by_text("Decided, and told to the system.").wait_for()
+    assert "LLM campaign" in page.locator(".standing").inner_text()
+    page.locator("#undo").click()
+    page.get_by_text("Taken back.").wait_for()
+    assert page.locator(".standing").count() == 0
+    with served.database.read() as connection:
+        assert audit.verify(connection).problem is None
+    lead = visit("lead").page
+    lead.goto("/audit")
+    assert re.search(r"The chain of \d+ entries holds", lead.locator("main").inner_text())
+    assert "undo" in lead.locator("table").inner_text()
+    served_lines = [json.loads(line) for line in served.feedback.read_text().splitlines()]
+    assert [each["decision"] for each in served_lines if each["alert_id"] == "arrives"] == ["llm_campaign", "undo"]
+
+
+def test_the_keyboard_is_enough(served: Served, visit: Visits) -> None:
+    served.put(*scenes.tunnel("keys1"), *scenes.tunnel("keys2", scenes.TUNNEL[:4]))
+    page = visit("moderator").page
+    page.goto("/queue")
+    press = page.keyboard.press
+    press("?")
+    assert page.get_by_role("dialog").get_by_text("next alert").is_visible()
+    press("Escape")
+    press("/")
+    page.keyboard.type("harbour_watch")
+    press("Enter")
+    page.wait_for_url("**q=harbour_watch**")
+    press("j")
+    press("j")
+    press("k")
+    here = page.evaluate("document.activeElement.closest('tr').dataset.id")
+    assert here == page.locator("#rows tr").first.get_attribute("data-id")
+    press("x")
+    assert page.locator("#bulk").is_visible()
+    press("x")
+    press("c")
+    page.locator(f'tr[data-id="{here}"] .badge.mine').wait_for()
+    press("Enter")
+    page.wait_for_selector("[data-drawn=yes]")
+    press("n")
+    press("ArrowRight")
+    assert "evidence" in page.locator("#network [role=status]").inner_text()
+    press("m")
+    page.keyboard.type("kettle")
+    assert page.locator(".members tbody tr:visible").count() == 1
+    press("Tab")
+    press("Tab")
+    press("Escape")
+    page.locator(".members input:visible").focus()
+    press("Space")
+    assert page.locator("#chosen").inner_text() == "1 chosen member"
+    press("5")
+    page.locator(".decide > button").focus()
+    press("Enter")
+    page.get_by_text("Decided, and told to the system.").wait_for()
+    assert "Needs more" in page.locator(".members tr", has_text="nadia_kettle").inner_text()
+    press("u")
+    page.wait_for_url("**/queue**")
+
+
+def test_what_strangers_write_is_only_text(served: Served, visit: Visits) -> None:
+    served.put(*scenes.strangers())
+    page = visit("admin", viewport={"width": 390, "height": 844}).page
+    paths = ["/queue", "/alerts/hostile", "/alerts/arabic", "/account?name=" + scenes.HOSTILE[0]]
+    for path in paths:
+        drawn(page, path) if path.startswith("/alerts/") else page.goto(path)
+        assert "owned" not in page.title() or "<script>" in page.title(), path
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+        assert page.locator("main script, main img, main iframe, main a[href^=javascript]").count() == 0
+    drawn(page, "/alerts/hostile")
+    page.locator("#network").focus()
+    page.keyboard.press("ArrowRight")
+    assert "<script>document.title='owned'</script>" in page.locator("#network .tip").inner_text()
+    assert "49" not in page.locator(".posts .text").first.inner_text()
+
+
+def test_no_page_has_a_barrier(served: Served, visit: Visits) -> None:
+    pytest.importorskip("axe_playwright_python", reason="no axe-core: pip install axe-playwright-python")
+    served.put(*scenes.everything())
+    found: list[str] = []
+    for look, width in (("light", 1280), ("dark", 390)):
+        page = visit("admin", color_scheme=look, viewport={"width": width, "height": 900}).page
+        drawn(page, "/alerts/tunnel")
+        found += violations(page)
+        page.goto("/queue")
+        page.locator(".choose").first.check()
+        found += violations(page)
+    page = visit("admin").page
+    for path in (
+        "/alerts/club",
+        "/decisions",
+        "/account?name=dellow_bakes",
+        "/missed",
+        "/people",
+        "/me",
+        "/audit",
+        "/nowhere",
+    ):
+        page.goto(path)
+        found += violations(page)
+    assert "404" in page.locator(".code").inner_text()
+    page.context.clear_cookies()
+    page.goto("/login")
+    found += violations(page)
+    assert found == []
+
+
+def test_the_looks_are_kept_in_this_browser(served: Served, visit: Visits) -> None:
+    page = visit("viewer", color_scheme="light").page
+    page.goto("/queue")
+    light = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    page.locator("#looks").click()
+    page.locator("#looks").click()
+    dark = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert light != dark
+    page.goto("/decisions")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == dark
+
+
+def test_a_thousand_accounts_are_drawn_the_same_twice(served: Served, visit: Visits) -> None:
+    served.put(*scenes.crowd())
+    page = visit("moderator").page
+    drawn(page, "/alerts/crowd")
+    assert page.locator("#network circle").count() == 1000
+    assert page.locator(".members tbody tr").count() == 1000
+    places = "[...document.querySelectorAll('#network circle')].map((dot) => dot.getAttribute('cx')).join()"
+    before = page.evaluate(places)
+    drawn(page, "/alerts/crowd")
+    assert page.evaluate(places) == before
+    page.locator('#edge-kinds input[value="repost"]').uncheck()
+    shown = "[...document.querySelectorAll('#network line')].filter((line) => line.style.display !== 'none').length"
+    assert 0 < page.evaluate(shown) < page.locator("#network line").count()
