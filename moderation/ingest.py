@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, Final
 
-from sqlalchemy import Connection, and_, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, and_, case, delete, func, insert, or_, select, update
 
 from moderation.database import upsert
 from moderation.pseudonyms import key, pseudonym
@@ -19,6 +21,10 @@ from moderation.records import AlertRecord, PageRecord, dump, milliseconds, stor
 from moderation.redaction import named_in, page_without, without
 from moderation.schema import Alert, Forgotten, Member, Page
 from moderation.summary import summarise
+
+ROWS: Final = 500
+MEMBER_ROWS: Final = 5000
+"""Rows in one statement: with 15 and 4 values a row they stay under the 32,766 values that a statement may have."""
 
 
 @dataclass
@@ -28,6 +34,18 @@ class Taken:
     revisions: dict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))
     stale: int = 0
     pages: int = 0
+
+
+@dataclass(frozen=True)
+class _Latest:
+    """Revisions of one alert that are new, the latest last; whether it opens again with them."""
+
+    fresh: list[AlertRecord]
+    came_back: bool
+
+    @property
+    def record(self) -> AlertRecord:
+        return self.fresh[-1]
 
 
 def take_alerts(connection: Connection, records: Sequence[AlertRecord], now: int, taken: Taken) -> None:
@@ -45,27 +63,29 @@ def take_alerts(connection: Connection, records: Sequence[AlertRecord], now: int
             select(Alert.id, Alert.revision, Alert.status, Alert.decision).where(Alert.id.in_(by_id))
         )
     }
+    latest: list[_Latest] = []
     for name in sorted(by_id):
         before = known.get(name)
-        status = before.status if before is not None else "open"
         fresh = sorted(
             {each.revision: each for each in by_id[name] if before is None or each.revision > before.revision}.values(),
             key=lambda each: each.revision,
         )
         taken.stale += len(by_id[name]) - len(fresh)
-        if not fresh:
+        if fresh:
+            status = before.status if before is not None else "open"
+            statuses = [status, *(each.status for each in fresh)]
+            opened = [a != "open" and b == "open" for a, b in pairwise(statuses)]
+            latest.append(_Latest(fresh, came_back=before is not None and any(opened)))
+    written = _store(connection, latest, now)
+    for each in latest:
+        if each.record.id not in written:
+            # Another process was faster.
+            taken.stale += len(each.fresh)
             continue
-        came_back = False
-        for each in fresh:
-            came_back = came_back or (status != "open" and each.status == "open")
-            status = each.status
-        if not _store(connection, fresh[-1], now, came_back=came_back and before is not None):
-            taken.stale += len(fresh)
-            continue
-        for each in fresh:
-            taken.revisions[each.kind, each.status] += 1
-        if fresh[-1].status == "merged" and fresh[-1].merged_into:
-            _hand_over(connection, name, fresh[-1].merged_into, now)
+        for record in each.fresh:
+            taken.revisions[record.kind, record.status] += 1
+        if each.record.status == "merged" and each.record.merged_into:
+            _hand_over(connection, each.record.id, each.record.merged_into, now)
 
 
 def take_pages(connection: Connection, records: Iterable[PageRecord], taken: Taken) -> None:
@@ -104,44 +124,64 @@ def drop_page(connection: Connection, alert_id: str, page: int) -> None:
     connection.execute(delete(Page).where(Page.alert_id == alert_id, Page.page == page))
 
 
-def _store(connection: Connection, record: AlertRecord, now: int, *, came_back: bool) -> bool:
-    """Write a revision where no newer one is; whether it was written."""
-    made = summarise(record)
-    values = {
-        "kind": record.kind,
-        "status": record.status,
-        "revision": record.revision,
-        "merged_into": record.merged_into,
-        "at": milliseconds(record.at),
-        "first_post_at": made.first_post_at,
-        "last_post_at": made.last_post_at,
-        "members": len(record.members),
-        "urgency": made.urgency,
-        "title": made.title,
-        "digest": made.digest,
-        "body": dump(record),
-        "changed": now,
-    }
-    back = {"decision": None, "decision_id": None, "returned": 1, "snoozed_until": 0} if came_back else {}
-    statement = upsert(connection, Alert).values(id=record.id, arrived=now, **values)
+def _store(connection: Connection, latest: Sequence[_Latest], now: int) -> set[str]:
+    """Write revisions where no newer ones are, and their members; the ids of those that were written."""
+    written: set[str] = set()
+    for came_back in (False, True):
+        chosen = [each.record for each in latest if each.came_back == came_back]
+        for start in range(0, len(chosen), ROWS):
+            written |= _upsert(connection, chosen[start : start + ROWS], now, came_back=came_back)
+    if not written:
+        return written
+    connection.execute(delete(Member).where(Member.alert_id.in_(written)))
+    rows = [row for each in latest if each.record.id in written for row in _members(each.record)]
+    for start in range(0, len(rows), MEMBER_ROWS):
+        connection.execute(insert(Member).values(rows[start : start + MEMBER_ROWS]))
+    return written
+
+
+def _upsert(connection: Connection, records: Sequence[AlertRecord], now: int, *, came_back: bool) -> set[str]:
+    rows = []
+    for record in records:
+        made = summarise(record)
+        rows.append(
+            {
+                "id": record.id,
+                "kind": record.kind,
+                "status": record.status,
+                "revision": record.revision,
+                "merged_into": record.merged_into,
+                "at": milliseconds(record.at),
+                "first_post_at": made.first_post_at,
+                "last_post_at": made.last_post_at,
+                "members": len(record.members),
+                "urgency": made.urgency,
+                "title": made.title,
+                "digest": made.digest,
+                "body": dump(record),
+                "changed": now,
+                "arrived": now,
+            }
+        )
+    statement = upsert(connection, Alert).values(rows)
+    values: dict[str, Any] = {name: statement.excluded[name] for name in rows[0] if name not in ("id", "arrived")}
+    if came_back:
+        # Marked so only where a decision had sent it away, not where undoing one brings it back.
+        returned = case((Alert.decision.is_not(None), 1), else_=Alert.returned)
+        values |= {"decision": None, "decision_id": None, "returned": returned, "snoozed_until": 0}
     statement = statement.on_conflict_do_update(
-        index_elements=["id"], set_=values | back, where=Alert.revision < record.revision
+        index_elements=["id"], set_=values, where=Alert.revision < statement.excluded["revision"]
     )
-    if not connection.execute(statement).rowcount:
-        return False
-    connection.execute(delete(Member).where(Member.alert_id == record.id))
-    rows = {
-        storable(member.account): {
-            "alert_id": record.id,
-            "account": storable(member.account),
-            "place": place,
-            "total": member.llr.get("total", 0.0),
-        }
-        for place, member in enumerate(record.members)
-    }
-    if rows:
-        connection.execute(insert(Member), list(rows.values()))
-    return True
+    return set(connection.scalars(statement.returning(Alert.id)))
+
+
+def _members(record: AlertRecord) -> Iterable[dict[str, Any]]:
+    rows = {}
+    for place, member in enumerate(record.members):
+        name = storable(member.account)
+        total = member.llr.get("total", 0.0)
+        rows[name] = {"alert_id": record.id, "account": name, "place": place, "total": total}
+    return rows.values()
 
 
 def _hand_over(connection: Connection, gone: str, into: str, now: int) -> None:

@@ -90,8 +90,10 @@ def listing(
     """
     actor.require("read")
     columns, descending = _order(filters.sort)
-    columns_shown: list[Any] = [*LISTED, User.name.label("holder")]
-    asked = select(*columns_shown).join(User, User.id == Alert.claimed_by, isouter=True)
+    # Not a join: that lets PostgreSQL, where it knows nothing of the table yet, sort all that waits.
+    holder = select(User.name).where(User.id == Alert.claimed_by).scalar_subquery().label("holder")
+    columns_shown: list[Any] = [*LISTED, holder]
+    asked = select(*columns_shown)
     asked = asked.where(wanted(actor, filters, now))
     if cursor is not None:
         asked = asked.where(_after(columns, descending, _decoded(cursor, len(columns))))
@@ -118,18 +120,21 @@ def wanted(actor: Actor, filters: Filters, now: int) -> ColumnElement[bool]:
     return and_(*conditions)
 
 
-def counts(connection: Connection, actor: Actor, now: int) -> dict[str, int]:
-    """How many alerts wait, wait for nobody yet, are one's own, were escalated."""
+def counts(connection: Connection, actor: Actor, now: int, waiting_now: int | None = None) -> dict[str, int]:
+    """How many alerts wait (counted, unless given), are one's own, were escalated."""
     actor.require("read")
-    asked = {
-        "waiting": waiting(now),
-        "mine": _state(actor, "mine", now),
-        "escalated": _state(actor, "escalated", now),
-    }
-    return {
-        name: int(connection.scalar(select(func.count()).select_from(Alert).where(condition)) or 0)
-        for name, condition in asked.items()
-    }
+    asked = {"mine": _state(actor, "mine", now), "escalated": _state(actor, "escalated", now)}
+    found = {"waiting": count_waiting(connection, now) if waiting_now is None else waiting_now}
+    return found | {name: _count(connection, condition) for name, condition in asked.items()}
+
+
+def count_waiting(connection: Connection, now: int) -> int:
+    """How many alerts wait."""
+    return _count(connection, waiting(now))
+
+
+def _count(connection: Connection, condition: ColumnElement[bool]) -> int:
+    return int(connection.scalar(select(func.count()).select_from(Alert).where(condition)) or 0)
 
 
 def _state(actor: Actor, state: State, now: int) -> ColumnElement[bool]:

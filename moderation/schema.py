@@ -75,6 +75,7 @@ class Alert(Base):
         Index("alerts_by_members", text("members DESC"), "id"),
         Index("alerts_by_change", "changed"),
         Index("alerts_by_holder", "claimed_by"),
+        Index("alerts_by_successor", "merged_into"),
     )
 
 

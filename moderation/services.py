@@ -7,8 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
+from moderation import queue
 from moderation.database import Database
 from moderation.limits import Limiter
 from moderation.live import Hub
@@ -26,6 +28,11 @@ REQUEST_PER_S: Final = 50.0
 ADDRESS_BURST: Final = 1000
 ADDRESS_PER_S: Final = 300.0
 """Of one address, whoever asks: a whole team may sit behind one."""
+
+
+FEW: Final = 1000
+COUNT_S: Final = 3.0
+"""Counting 100,000 alerts takes some ten milliseconds: too much for every page, and nobody sees the last digits."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +64,16 @@ class Services:
     feedback: Feedback | None = None
     logins: Limiter = field(default_factory=lambda: Limiter(LOGIN_BURST, LOGIN_PER_S))
     addresses: Limiter = field(default_factory=lambda: Limiter(ADDRESS_BURST, ADDRESS_PER_S))
+    _waiting: tuple[float, int] = (0.0, 0)
     requests: Limiter = field(default_factory=lambda: Limiter(REQUEST_BURST, REQUEST_PER_S))
+
+    def waiting(self, connection: Connection) -> int:
+        """How many alerts wait: counted now where they are few, else as of the last `COUNT_S` seconds."""
+        at, count = self._waiting
+        if count < FEW or self.clock() - at > COUNT_S:
+            count = queue.count_waiting(connection, self.now())
+            self._waiting = (self.clock(), count)
+        return count
 
     def decided(self, verdict: str) -> None:
         """A decision was made: count it, and have it sent."""

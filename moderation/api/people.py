@@ -15,7 +15,7 @@ router = APIRouter(tags=["people"])
 def me(services: Parts, actor: Reader) -> Me:
     """Whoever asks, and how much waits for them."""
     with services.database.read() as connection:
-        counts = queue.counts(connection, actor, services.now())
+        counts = queue.counts(connection, actor, services.now(), services.waiting(connection))
     return Me(name=actor.name, pseudonym=actor.pseudonym, role=actor.role, rights=sorted(actor.rights), counts=counts)
 
 

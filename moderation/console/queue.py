@@ -24,7 +24,7 @@ def show(request: Request, services: Parts, actor: Visitor) -> Response:
     now = services.now()
     with services.database.read() as connection:
         found = queue.listing(connection, actor, filters, now, fields.get("cursor") or None)
-        counts = queue.counts(connection, actor, now)
+        counts = queue.counts(connection, actor, now, services.waiting(connection))
         views = saved.listed(connection, actor)
     rows: list[QueueRow] = [queue_row(row, actor, now) for row in found.rows]
     following = f"{filters.query}&cursor={found.cursor}".lstrip("&") if found.cursor else ""

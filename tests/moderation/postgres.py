@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -55,7 +56,8 @@ def server(**settings: str) -> Iterator[str]:
         yield address + "feed"
     finally:
         if process is not None:
-            process.terminate()
+            # Its fast shutdown, which waits for no client.
+            process.send_signal(signal.SIGINT)
             process.wait(20)
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -70,6 +70,7 @@ def upgrade() -> None:
     )
     op.create_index("alerts_by_change", "alerts", ["changed"], unique=False)
     op.create_index("alerts_by_holder", "alerts", ["claimed_by"], unique=False)
+    op.create_index("alerts_by_successor", "alerts", ["merged_into"], unique=False)
     op.create_table(
         "audit",
         sa.Column("seq", sa.BigInteger(), autoincrement=False, nullable=False),
