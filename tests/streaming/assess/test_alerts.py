@@ -67,7 +67,7 @@ def test_revisions_count_without_gap_and_only_when_evidence_has_moved(machines: 
     by_id: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for alert in machines.alerts():
         by_id[alert["id"]].append(alert)
-    assert max(len(revisions) for revisions in by_id.values()) >= 3
+    assert max(len(revisions) for revisions in by_id.values()) >= 2
     for revisions in by_id.values():
         assert [alert["revision"] for alert in revisions] == list(range(1, len(revisions) + 1))
         if revisions[0]["kind"] == "account":
