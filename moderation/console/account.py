@@ -6,13 +6,13 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from detector.errors import FeedError
-from moderation import alerts, decisions
+from moderation import alerts, decisions, words
 from moderation.access import Parts, Visitor
 from moderation.console.alert import known_alerts
 from moderation.console.models import past_decision, queue_row
 from moderation.console.pages import page
 from moderation.hostile import visible
-from moderation.records import LARGEST_ACCOUNT, PostRecord, read_alert
+from moderation.records import LARGEST_ACCOUNT, PostRecord, milliseconds, read_alert
 
 router = APIRouter()
 
@@ -36,6 +36,7 @@ def show(request: Request, services: Parts, actor: Visitor, name: str = "") -> R
     return page(
         request, services, "account.html", actor, name=name, shown=visible(name),
         rows=[queue_row(row, actor, now) for row in rows], members=members,
-        posts=sorted(posts.values(), key=lambda post: post.at),
+        posts=[(words.when(milliseconds(post.at) or 0), post.text)
+               for post in sorted(posts.values(), key=lambda post: post.at)],
         decisions=[past_decision(row, actor, known, now) for row in made],
     )  # fmt: skip

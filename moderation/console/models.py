@@ -10,7 +10,7 @@ from moderation import words
 from moderation.alerts import Whole
 from moderation.console.evidence import Bar, Together, bar, bars, in_detail, number, seen_together, statistic, strength
 from moderation.decisions import VERDICTS
-from moderation.hostile import visible
+from moderation.hostile import short, visible
 from moderation.likeness import Segment, groups, segments, share
 from moderation.records import AlertRecord, milliseconds
 from moderation.roles import Actor
@@ -254,7 +254,7 @@ def alert_view(
               f"over {words.span(row.first_post_at, row.last_post_at)}.",
         because=_because(record, together), reasons=[Sentence(*each) for each in in_detail(record, together)],
         limits=[visible(text) for text in record.limits if not text.startswith("Not used: ")], bars=parts,
-        total=bar("total", "Together", "all parts added up", number(record.evidence.get("total")), ""),
+        total=bar("total", "All together", "the parts added up", number(record.evidence.get("total")), ""),
         together=together, statistic_words=statistic(record), posts=_grouped(record, posts), posts_total=len(posts),
         members=_members(record, on_accounts), members_total=row.members, objects=_objects(whole),
         edge_kinds=_edge_kinds(whole), ties=_ties(record), has_details=bool(whole.details),
@@ -291,7 +291,8 @@ def _headline(record: AlertRecord, row: Any) -> str:
         return f"{accounts} act together and look driven by a language model"
     if record.kind == "coordination":
         return f"{accounts} act together; nothing shows that a machine drives them"
-    return "A language model probably drives this account"
+    name = short(record.members[0].account, 60) if record.members else "this account"
+    return f"A language model probably drives {name}"
 
 
 def _because(record: AlertRecord, together: Sequence[Together]) -> str:
@@ -302,6 +303,9 @@ def _because(record: AlertRecord, together: Sequence[Together]) -> str:
         met = f"they met {first.seen:,} times in {first.words}, where chance would give about {first.expected_words}"
     if record.kind == "coordination":
         return f"{met or 'they do the same things more often than chance would have it'}.".capitalize()
+    if record.kind == "account":
+        most = max(bars(record), key=lambda each: each.nats)
+        return f"{most.meaning[:1].upper()}{most.meaning[1:]}: {most.words}." if most.nats > 0 else ""
     said = f"What was seen is {words.evidence_words(number(record.evidence.get('total')))}"
     return f"{said}, and {met}." if met else f"{said}."
 

@@ -37,3 +37,8 @@ if (document.body.dataset.csrf) {
   tools?.append(keys);
 }
 key("?", "this help", help);
+// Where bars of links are wider than the window, the current one is in sight.
+for (const bar of document.querySelectorAll(".top nav, .states")) {
+  const current = bar.querySelector("[aria-current]");
+  if (current) bar.scrollLeft = current.offsetLeft - bar.offsetLeft - (bar.clientWidth - current.offsetWidth) / 2;
+}

@@ -6,6 +6,7 @@ const MOST_NODES = 1200;
 const MOST_LABELS = 40;
 const MOST_BOLD = 600; // Ties; of more, each is drawn fainter.
 const MARGIN_PX = 48;
+const MOST_DRAWN_OUT = 1.8; // Times as far apart in one direction as in the other.
 const KEPT_BELOW = 0.35; // Nats either way that say nothing: odds of 1.4 to 1.
 
 /** Draw the network of `data` (graph.json) into `frame`; `boxes` are the check boxes of the kinds. */
@@ -105,19 +106,21 @@ class Picture {
       ...(data.nodes.length > this.nodes.length ? [h("li", {}, `${counted(data.nodes.length - this.nodes.length, "account")} with fewer ties not drawn`)] : [])));
   }
 
-  /** Pixels a unit takes now. */
+  /** Pixels a unit takes now, across and down: a picture is drawn out to fill its frame, but not beyond recognition. */
   scale() {
     const { clientWidth, clientHeight } = this.svg;
-    const fits = Math.min((clientWidth - 2 * MARGIN_PX) / this.view.wide, (clientHeight - 2 * MARGIN_PX) / this.view.tall);
-    return Math.max(fits, 1) * this.view.zoom;
+    const [across, down] = [Math.max(clientWidth - 2 * MARGIN_PX, 1) / this.view.wide, Math.max(clientHeight - 2 * MARGIN_PX, 1) / this.view.tall];
+    const least = Math.min(across, down);
+    return [Math.min(across, least * MOST_DRAWN_OUT) * this.view.zoom, Math.min(down, least * MOST_DRAWN_OUT) * this.view.zoom];
   }
 
   place() {
     const { clientWidth, clientHeight } = this.svg;
-    const scale = this.scale();
+    const [across, down] = this.scale();
     this.svg.setAttribute("viewBox", `0 0 ${Math.max(clientWidth, 1)} ${Math.max(clientHeight, 1)}`);
-    this.px = this.nodes.map((_, n) => clientWidth / 2 + (this.x[n] - this.view.x) * scale);
-    this.py = this.nodes.map((_, n) => clientHeight / 2 + (this.y[n] - this.view.y) * scale);
+    this.svg.classList.toggle("unnamed", clientWidth < 60 * Math.sqrt(10 * this.nodes.length));
+    this.px = this.nodes.map((_, n) => clientWidth / 2 + (this.x[n] - this.view.x) * across);
+    this.py = this.nodes.map((_, n) => clientHeight / 2 + (this.y[n] - this.view.y) * down);
     this.ties.forEach((tie, place) => {
       const line = this.lines[place];
       line.setAttribute("x1", this.px[tie.a].toFixed(1));
@@ -199,9 +202,9 @@ class Picture {
     } else {
       this.view.zoom = Math.min(Math.max(this.view.zoom / by, 0.5), 30);
       if (x !== null) {
-        const grown = 1 / before - 1 / this.scale();
-        this.view.x += (x - clientWidth / 2) * grown;
-        this.view.y += (y - clientHeight / 2) * grown;
+        const after = this.scale();
+        this.view.x += (x - clientWidth / 2) * (1 / before[0] - 1 / after[0]);
+        this.view.y += (y - clientHeight / 2) * (1 / before[1] - 1 / after[1]);
       }
     }
     this.frame.classList.toggle("zoomed", this.view.zoom > 1.01);
@@ -224,7 +227,8 @@ class Picture {
     svg.addEventListener("pointermove", (event) => {
       const [x, y] = where(event);
       if (held) {
-        const [dx, dy] = [(event.clientX - held.x) / this.scale(), (event.clientY - held.y) / this.scale()];
+        const [across, down] = this.scale();
+        const [dx, dy] = [(event.clientX - held.x) / across, (event.clientY - held.y) / down];
         held.x = event.clientX;
         held.y = event.clientY;
         if (held.n >= 0) {

@@ -7,7 +7,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,7 +19,7 @@ from moderation.database import Database
 from moderation.feedback import FileSink
 from moderation.loops import Feedback
 from moderation.records import read_alert, read_page
-from moderation.roles import ROLES, SYSTEM
+from moderation.roles import ROLES, SYSTEM, Actor
 from moderation.service import create_app
 from moderation.services import Settings, build
 from tests.moderation import builders
@@ -48,7 +48,6 @@ class Served:
     address: str
     database: Database
     feedback: Path
-    opened: list[Any] = field(default_factory=list)
 
     def put(self, *records: dict[str, Any]) -> None:
         """Let records of `alerts` and `alert-details` arrive."""
@@ -58,6 +57,17 @@ class Served:
         with self.database.write() as connection:
             ingest.take_alerts(connection, alerts, _now(), taken)
             ingest.take_pages(connection, pages, taken)
+
+    def now(self) -> int:
+        """The time, ms."""
+        return _now()
+
+    def actor(self, who: str) -> Actor:
+        """Somebody, as the rest of the code knows them."""
+        with self.database.read() as connection:
+            found = sessions.of_cookie(connection, self.cookie(who)["value"], _now())
+        assert found is not None
+        return found
 
     def cookie(self, who: str) -> dict[str, Any]:
         """The cookie of somebody who is in."""
@@ -109,6 +119,23 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
+AXE_TAGS: Final = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+
+
+def violations(page: Page) -> list[str]:
+    """What axe-core finds wrong on a page, as lines."""
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright", reason="no axe-core: pip install axe-playwright-python"
+    )
+    options = {"runOnly": {"type": "tag", "values": AXE_TAGS}, "resultTypes": ["violations"]}
+    found = axe.Axe().run(page, options=options)
+    return [
+        f"{page.url} {each['id']}: {node['target']} {node['failureSummary']}"
+        for each in found.response["violations"]
+        for node in each["nodes"]
+    ]
+
+
 @dataclass
 class Visit:
     """Somebody's window, and everything that went wrong in it."""
@@ -122,7 +149,7 @@ def visit(served: Served, chromium: Browser) -> Iterator[Callable[..., Visit]]:
     """Open windows; none of them may log an error, ask another host for anything or try what the policy forbids."""
     opened: list[tuple[Any, list[str]]] = []
 
-    def open_(who: str | None, **options: Any) -> Visit:
+    def open_(who: str | None, *, problems_expected: bool = False, **options: Any) -> Visit:
         context = chromium.new_context(base_url=served.address, **options)
         context.set_default_timeout(WAIT_MS)
         if who is not None:
@@ -132,7 +159,7 @@ def visit(served: Served, chromium: Browser) -> Iterator[Callable[..., Visit]]:
         page.on("console", lambda said: problems.append(f"{said.type}: {said.text}") if said.type == "error" else None)
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on("request", lambda asked: None if asked.url.startswith(served.address) else problems.append(asked.url))
-        opened.append((context, problems))
+        opened.append((context, [] if problems_expected else problems))
         return Visit(page, problems)
 
     yield open_

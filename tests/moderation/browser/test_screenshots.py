@@ -1,0 +1,114 @@
+"""Every page in light, dark and on a phone: nothing sticks out, nothing bars anybody. `make screenshots` keeps them."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from PIL import Image
+
+from moderation import claims, decisions, saved
+from moderation.decisions import Wish
+from tests.moderation.browser import scenes
+from tests.moderation.browser.conftest import Served, Visit, violations
+
+pytest.importorskip("playwright.sync_api", reason="no Playwright: pip install playwright")
+
+LOOKS: Final[dict[str, dict[str, Any]]] = {
+    "light": {"color_scheme": "light", "viewport": {"width": 1180, "height": 760}},
+    "dark": {"color_scheme": "dark", "viewport": {"width": 1180, "height": 760}},
+    "phone": {"color_scheme": "light", "viewport": {"width": 390, "height": 780}, "is_mobile": True, "has_touch": True},
+}
+
+COLOURS: Final = 96
+"""Of a picture: the pages have few, and a third of the bytes will do."""
+
+PAGES: Final = {
+    "queue": "/queue",
+    "campaign": "/alerts/tunnel",
+    "coordination": "/alerts/club",
+    "decided": "/alerts/lone3",
+    "right-to-left": "/alerts/arabic",
+    "account": "/account?name=ferry_commuter",
+    "decisions": "/decisions",
+    "missed": "/missed",
+    "people": "/people",
+    "me": "/me",
+    "audit": "/audit",
+    "error": "/alerts/nothing-here",
+}
+
+PARTS: Final = {
+    "campaign-network": "#network-title",
+    "campaign-posts": "#timeline-title",
+    "campaign-members": "#members-title",
+}
+
+
+@pytest.fixture(scope="module")
+def busy(served: Served) -> Served:
+    """A feed in the middle of a working day."""
+    served.put(*scenes.everything())
+    nadia, lead = served.actor("nadia"), served.actor("lead")
+    now = served.now()
+    with served.database.write() as connection:
+        claims.claim(connection, nadia, "tunnel", now)
+        claims.claim(connection, lead, "club", now)
+        claims.escalate(connection, nadia, "lone2", now)
+        bot = Wish(
+            "lone3", "llm_campaign", reason="posts the same forecast for three towns", note="The mast is not theirs."
+        )
+        decisions.decide(connection, nadia, bot, now)
+        other = decisions.decide(connection, lead, Wish("lone0", "permitted_automation", policy="guidelines 4.2"), now)
+        decisions.undo(connection, lead, other, "the label is gone", now)
+        saved.add(connection, nadia, "Large campaigns", "kind=campaign&min_members=5", shared=False)
+    return served
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("look", LOOKS)
+def test_every_page_fits_and_bars_nobody(busy: Served, visit: Callable[..., Visit], tmp_path: Path, look: str) -> None:
+    folder = Path(os.environ.get("SWARMLIGHT_SCREENSHOTS") or tmp_path)
+    folder.mkdir(parents=True, exist_ok=True)
+    found: list[str] = []
+
+    def keep(page: Any, name: str) -> None:
+        picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+        picture.quantize(COLOURS, dither=Image.Dither.NONE).save(folder / f"{name}-{look}.png", optimize=True)
+
+    for name, path in PAGES.items():
+        # The page of people is an admin's; everything else is shown as a moderator or a lead sees it.
+        who = {"people": "admin", "audit": "lead"}.get(name, "nadia")
+        window = visit(who, **LOOKS[look], problems_expected=name == "error")
+        page = window.page
+        page.goto(path)
+        if path.startswith("/alerts/") and name != "error":
+            page.wait_for_selector("[data-drawn=yes]")
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (name, look)
+        found += violations(page)
+        keep(page, name)
+        for part, title in PARTS.items() if name == "campaign" else ():
+            page.locator(title).evaluate("(title) => scrollTo(0, title.getBoundingClientRect().top + scrollY - 24)")
+            page.wait_for_timeout(200)
+            keep(page, part)
+        if name == "queue":
+            for box in page.locator(".choose").all()[2:5]:
+                box.check()
+            page.locator("select[name=action]").select_option("escalate")
+            page.get_by_role("button", name="Preview").click()
+            page.wait_for_url("**/bulk/preview")
+            found += violations(page)
+            keep(page, "bulk")
+            page.goto("/queue?q=no+such+words")
+            keep(page, "empty")
+        page.context.close()
+    page = visit(None, **LOOKS[look]).page
+    page.goto("/login")
+    found += violations(page)
+    keep(page, "login")
+    assert found == []
