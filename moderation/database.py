@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -60,6 +60,8 @@ class Database:
         self._turn = threading.Lock() if self.is_sqlite else None
         self.engine = _engine(self._url)
         self._writing = self.engine.execution_options(swarmlight_write=True)
+        if self.is_sqlite:
+            _private(Path(str(self._url.database)))
         try:
             self._migrate()
         except DBAPIError as error:
@@ -160,6 +162,12 @@ def _engine(url: URL) -> Engine:
         return create_engine(url, pool_size=POOL, max_overflow=POOL, pool_pre_ping=True)
     except (NoSuchModuleError, ModuleNotFoundError):
         raise UsageError("--database: PostgreSQL needs pg8000: pip install 'swarmlight[feed]'") from None
+
+
+def _private(path: Path) -> None:
+    """Make a new file readable by its owner alone: it holds texts and names. SQLite gives its other files the same."""
+    with suppress(OSError):
+        path.touch(mode=0o600, exist_ok=False)
 
 
 def _sqlite_connected(connection: Any, _record: object) -> None:

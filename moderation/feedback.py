@@ -35,7 +35,8 @@ class FileSink:
 
     def __init__(self, path: Path) -> None:
         try:
-            self._file = path.open("ab")
+            # Decisions name accounts: a new file is its owner's alone.
+            self._file = os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab")
         except OSError as error:
             raise UsageError(f"--feedback {str(path)!a} cannot be written: {error.strerror}") from None
         # A crash in the middle of a line must not spoil the next one.

@@ -33,6 +33,7 @@ class Actor:
         user_id, name, pseudonym, role: of the person.
         rights: what they may do now, by role and, with a token, scopes.
         csrf: the secret their forms carry; "" with a token.
+        by_token: whether a program asks with their token.
     """
 
     user_id: str
@@ -41,6 +42,7 @@ class Actor:
     role: str
     rights: frozenset[Right]
     csrf: str = ""
+    by_token: bool = False
 
     def may(self, right: Right) -> bool:
         return right in self.rights

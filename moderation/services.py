@@ -21,6 +21,10 @@ LOGIN_BURST: Final = 5
 LOGIN_PER_S: Final = 1 / 30
 """Five wrong passwords at once, then one in half a minute: a person notices nothing, a list of words gets nowhere."""
 
+NAME_BURST: Final = 30
+NAME_PER_S: Final = 1 / 20
+"""Of one name from all addresses: high enough that a stranger elsewhere does not keep its owner out."""
+
 REQUEST_BURST: Final = 200
 REQUEST_PER_S: Final = 50.0
 """Of one person: a page makes a handful of requests, a program that works a queue some ten a second."""
@@ -63,6 +67,7 @@ class Services:
     ingest: Ingest | None = None
     feedback: Feedback | None = None
     logins: Limiter = field(default_factory=lambda: Limiter(LOGIN_BURST, LOGIN_PER_S))
+    names: Limiter = field(default_factory=lambda: Limiter(NAME_BURST, NAME_PER_S))
     addresses: Limiter = field(default_factory=lambda: Limiter(ADDRESS_BURST, ADDRESS_PER_S))
     _waiting: tuple[float, int] = (0.0, 0)
     requests: Limiter = field(default_factory=lambda: Limiter(REQUEST_BURST, REQUEST_PER_S))

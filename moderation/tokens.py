@@ -36,6 +36,9 @@ def add(
     """
     if user.id != actor.user_id:
         actor.require("admin")
+    if actor.by_token and not actor.may("admin"):
+        # Else a key that leaked could make itself others, which outlive it.
+        raise FeedError("forbidden", "tokens are made in a browser, or with the scope 'admin'")
     wanted = [scope for scope in SCOPES if scope in scopes]
     if not wanted or len(wanted) != len(set(scopes)):
         raise FeedError("invalid", f"scopes are some of {', '.join(SCOPES)}")
@@ -86,7 +89,11 @@ def of_value(connection: Connection, value: str, now: int) -> tuple[Actor, bool,
     if row is None:
         return None
     rights = RIGHTS.get(row.role, frozenset()) & frozenset(row.scopes.split())
-    return Actor(row.id, row.name, row.pseudonym, row.role, rights), row.used + USED_EVERY_MS < now, row.token
+    return (
+        Actor(row.id, row.name, row.pseudonym, row.role, rights, by_token=True),
+        row.used + USED_EVERY_MS < now,
+        row.token,
+    )
 
 
 def note_use(connection: Connection, token_id: str, now: int) -> None:

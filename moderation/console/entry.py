@@ -61,8 +61,13 @@ def login(request: Request, services: Parts, form: Annotated[FormData, Depends(r
     name, password = str(form.get("name", "")).strip()[:64], str(form.get("password", ""))
     onward = local(str(form.get("next", "")) or "/queue")
     here = address(request.scope, request.headers, services)
-    keys = (f"name:{name.lower()}", f"address:{here}")
-    admitted = [services.logins.admit(key, services.clock()) for key in keys]
+    pair = f"{name.lower()} {here}"
+    # All are asked, so that each attempt counts everywhere.
+    admitted = [
+        services.logins.admit(pair, services.clock()),
+        services.logins.admit(here, services.clock()),
+        services.names.admit(name.lower(), services.clock()),
+    ]
     if not all(admitted):
         services.metrics.login("limited")
         return page(
@@ -77,7 +82,7 @@ def login(request: Request, services: Parts, form: Annotated[FormData, Depends(r
             request, services, "login.html", None, 401, name=name, next=onward,
             problem="This name and password do not belong together.",
         )  # fmt: skip
-    services.logins.forgive(keys[0])
+    services.logins.forgive(pair)
     made = services.database.transact(
         lambda connection: sessions.begin(connection, user_id, services.now(), "password")
     )

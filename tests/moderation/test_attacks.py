@@ -213,6 +213,28 @@ def test_sql_is_text(site: Site, text: str) -> None:
         assert connection.scalar(select(func.count()).select_from(Alert)) == 2
 
 
+def test_bytes_that_are_no_text_break_nothing(site: Site) -> None:
+    site.feed.put(alert())
+    browser = site.browser("moderator")
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    secret = f"csrf={browser.csrf}".encode()
+    for bad in (b"%ff%fe", b"%ED%A0%80", b"%00", b"\xff\xfe"):
+        for path in ("/missed", "/alerts/c1/decide", "/login", "/views"):
+            body = (
+                secret + b"&account=" + bad + b"&name=" + bad + b"&reason=" + bad + b"&decision=needs_more&note=" + bad
+            )
+            assert browser.client.post(path, content=body, headers=form).status_code < 500, (path, bad)
+        raw = b'{"account": "a' + bad + b'"}'
+        assert browser.api("POST", "/missed", content=raw).status_code < 500
+        assert browser.client.get("/queue?q=" + bad.decode("latin-1")).status_code < 500
+    assert browser.api("POST", "/missed", content=b'{"account": "\\ud800"}').status_code in (400, 422)
+    multipart = {"content-type": "multipart/form-data; boundary=x"}
+    assert browser.client.post("/missed", content=b"--x\r\ngarbage", headers=multipart).status_code in (400, 403)
+    assert (
+        browser.client.post("/missed", content=b"", headers={"content-type": "multipart/form-data"}).status_code == 400
+    )
+
+
 def test_oversized_input_is_refused(site: Site) -> None:
     site.feed.put(alert())
     browser = site.browser("moderator")

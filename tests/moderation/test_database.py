@@ -78,3 +78,8 @@ def test_no_password_is_shown(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as said:
         Database("postgresql://feed:topsecret@127.0.0.1:1/feed")
     assert "topsecret" not in str(said.value)
+
+
+def test_the_file_is_its_owner_s_alone(tmp_path: Path) -> None:
+    Database(f"sqlite:///{tmp_path / 'feed.db'}").close()
+    assert [path.stat().st_mode & 0o077 for path in tmp_path.glob("feed.db*")] == [0]
