@@ -7,7 +7,7 @@ is frozen at its tick and bet on only with objects whose first member comes afte
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from detector.errors import LogError
 from graph.affinity import learn_due
 from graph.bets import Bets, Record, Touched, capped, close, due_ms, forget, meet, worth
+from graph.campaigns import Campaigns
 from graph.dispersion import Dispersion
 from graph.elond import log_bar
 from graph.evidence import Edge, edges_within
@@ -68,6 +69,7 @@ class Coordination:
         self._proposed_end = 0
         self._coarse_ms = 0
         self._dispersion = Dispersion()
+        self._campaigns = Campaigns()
         self._habits: Habits | None = None
 
     def add(self, touches: Sequence[Touch]) -> None:
@@ -124,6 +126,10 @@ class Coordination:
                 new, merged, proposed = self._propose(at_ms, view, languages)
                 ended += merged
         return CampaignTick(at_ms, proposed, new, accepted, ended)
+
+    def examine(self, machine: Collection[int], at_ms: int) -> None:
+        """Test the groups whose numbers are in `machine`, the machine-driven ones, as campaigns (`graph.campaigns`)."""
+        self._campaigns.examine(self.groups(), machine, self.settings.target_fdr, at_ms)
 
     def groups(self) -> list[Group]:
         """All groups under test, in order of creation."""
@@ -247,7 +253,7 @@ class Coordination:
         return out
 
     def _patience_ms(self, group: Group) -> int:
-        if group.accepted:
+        if group.stands:
             return self.settings.accepted_patience_ms
         return self.settings.window_ms if group.log_e > PROMISING_NATS else self.settings.patience_ms
 
@@ -307,7 +313,7 @@ class Coordination:
         for small, place in plan.absorbed:
             group, into = standing[small], standing[plan.continued[place][0]]
             # What stands better alone is left standing: a small group's evidence would drown in a large one's.
-            if group.accepted == into.accepted and (group.accepted or group.log_e <= max(into.log_e, 0.0)):
+            if group.stands == into.stands and (group.stands or group.log_e <= max(into.log_e, 0.0)):
                 inherit(into, group)
                 ended.append(self._end(group, into.id))
         taken = {g.id for g in self.groups()}
@@ -351,7 +357,7 @@ class Coordination:
         state = State(
             SNAPSHOT_VERSION, self.groups(), self._due, self._totals, self._blocks, self._homes, self._walked,
             self._first_ms, self._created, self._hypotheses, self._discoveries, self._ticks, self._coarse_ms,
-            self._proposed_tick, self._proposed_end, self._dispersion,
+            self._proposed_tick, self._proposed_end, self._dispersion, self._campaigns,
         )  # fmt: skip
         return {f"window.{name}": value for name, value in self.window.arrays().items()} | {
             "state": msgspec.msgpack.encode(state)
@@ -380,6 +386,6 @@ class Coordination:
         self._hypotheses, self._discoveries = state.hypotheses, state.discoveries
         self._coarse_ms = state.coarse_ms
         self._proposed_tick, self._proposed_end = state.proposed_tick, state.proposed_end
-        self._dispersion = state.dispersion
+        self._dispersion, self._campaigns = state.dispersion, state.campaigns
         self._followers.reset()
         return self

@@ -24,6 +24,9 @@ class Group(msgspec.Struct):
     shadow: Bets | None = None
     hypothesis: int = 0  # e-LOND number, 0 until its first bet opens
     accepted_ms: int | None = None
+    chosen: int = 0  # number among the groups tested as campaigns (`graph.campaigns`), 0 while it is none of them
+    campaign_ms: int | None = None
+    campaign_bar: float = 0.0  # log e-value (nats) at which it was accepted as a campaign
     merged_into: str | None = None
 
     @property
@@ -38,8 +41,13 @@ class Group(msgspec.Struct):
 
     @property
     def accepted(self) -> bool:
-        """Whether e-LOND accepted it as a discovery at `target_fdr`."""
+        """Whether e-LOND accepted it as a discovery among all groups at `target_fdr`."""
         return self.accepted_ms is not None
+
+    @property
+    def stands(self) -> bool:
+        """Whether it was accepted in either list: among all groups, or among machine-driven ones."""
+        return self.accepted_ms is not None or self.campaign_ms is not None
 
 
 class Ended(NamedTuple):
@@ -73,3 +81,6 @@ def inherit(group: Group, other: Group) -> None:
     if other.accepted_ms is not None:
         group.accepted_ms = min(group.accepted_ms or other.accepted_ms, other.accepted_ms)
         group.hypothesis = group.hypothesis or other.hypothesis
+    if other.campaign_ms is not None and (group.campaign_ms is None or other.campaign_ms < group.campaign_ms):
+        group.campaign_ms, group.campaign_bar = other.campaign_ms, other.campaign_bar
+    group.chosen = group.chosen or other.chosen

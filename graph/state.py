@@ -7,10 +7,11 @@ from typing import Final
 import msgspec
 
 from detector.errors import LogError
+from graph.campaigns import Campaigns
 from graph.dispersion import Dispersion
 from graph.group import Group
 
-SNAPSHOT_VERSION: Final = 3
+SNAPSHOT_VERSION: Final = 4
 
 
 class State(msgspec.Struct, array_like=True):
@@ -32,6 +33,7 @@ class State(msgspec.Struct, array_like=True):
     proposed_tick: int
     proposed_end: int
     dispersion: Dispersion
+    campaigns: Campaigns
 
 
 def decode_state(raw: bytes) -> State:

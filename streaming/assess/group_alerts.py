@@ -84,6 +84,15 @@ class GroupAlerts:
             self._read_campaigns()
         return records, pages
 
+    def examine(self, tick_ms: int) -> None:
+        """Test the groups that are machine-driven as campaigns."""
+
+        def machine(group: Group) -> bool:
+            members = self._members(group)
+            return len(members) >= 2 and self._judgement(members).machine
+
+        self._groups.examine(machine, tick_ms)
+
     def forget(self, rows: Iterable[int]) -> None:
         """Accounts left."""
         for row in rows:
@@ -142,7 +151,13 @@ class GroupAlerts:
             return
         was = alert is not None and alert.open and alert.kind == "campaign"
         machine = judgement.still_machine if was else judgement.machine
-        kind: AlertKind = "campaign" if machine and verdict != "human_coordination" else "coordination"
+        people = verdict == "human_coordination"
+        kind: AlertKind = "campaign" if machine and group.campaign_ms is not None and not people else "coordination"
+        if kind == "coordination" and not (group.accepted or people):
+            if alert is not None and alert.open:
+                why = "Withdrawn: the texts no longer show machines, and without them too little speaks for a group."
+                self._close(alert, tick_ms, "withdrawn", why, records, pages)
+            return
         evidence = (round(group.log_e, 6), judgement.nats)
         if alert is not None and alert.open and alert.kind == kind:
             if not forced and not alert.moved(evidence, self._shared.settings.alert_step_nats):

@@ -34,7 +34,8 @@ class Groups:
     """Coordination, the accepted groups of its last tick, and who belongs to which.
 
     A group is named in `of_row` once its own e-value reaches 1 / target_fdr (Ville's inequality: a group that does not
-    act together gets there with probability target_fdr at most); it is `accepted`, and alerted, by e-LOND over all.
+    act together gets there with probability target_fdr at most); it is `accepted`, and alerted, by e-LOND over all, or
+    as a campaign by e-LOND over those that are machine-driven.
 
     Args:
         settings: of the run.
@@ -85,22 +86,30 @@ class Groups:
         self._read()
         return done
 
+    def examine(self, machine: Callable[[Group], bool], tick_ms: int) -> None:
+        """Test the groups that are `machine`-driven as campaigns."""
+        fresh = [group for group in self.coordination.groups() if group.hypothesis and not group.chosen]
+        self.coordination.examine({group.number for group in fresh if machine(group)}, tick_ms)
+        self._read()
+
     def _bar(self, group: Group, earlier: int) -> float:
         return log_bar(max(group.hypothesis, 1), earlier, self._settings.target_fdr)
 
     def _read(self) -> None:
         groups = self.coordination.groups()
-        self.accepted = [group for group in groups if group.accepted]
+        self.accepted = [group for group in groups if group.stands]
         # Named in --scores by a test of its own; an alert needs acceptance among all groups tested.
         alone = -math.log(self._settings.target_fdr)
-        named = [group for group in groups if group.accepted or group.log_e >= alone]
+        named = [group for group in groups if group.stands or group.log_e >= alone]
         self.of_row = {}
-        for group in sorted(named, key=lambda group: (group.accepted, group.log_e, -group.number)):
+        for group in sorted(named, key=lambda group: (group.stands, group.log_e, -group.number)):
             for row in group.members:
                 self.of_row[row] = group
 
     def bar(self, group: Group) -> float:
         """Log of the e-value at which e-LOND accepted a group; of one that inherited its acceptance, its bar today."""
+        if group.campaign_ms is not None:
+            return group.campaign_bar
         return self._bars.setdefault(group.id, self._bar(group, self.coordination.discoveries))
 
     def parts(self, evidence: Callable[[NDArray[np.int64]], NDArray[np.float64]]) -> dict[int, float]:

@@ -136,6 +136,7 @@ class TickWork:
         done = self._groups.tick(tick_ms, accounts.name, lambda row: tags[int(languages[row])], end=last)
         rows = evidence.coordinate(self._groups.parts(lambda rows: accounts.text[rows] + accounts.behaviour[rows]))
         evidence.flag(rows, tick_ms)
+        self._group_alerts.examine(tick_ms)
         changed.append(rows)
         return [(ended.id, ended.merged_into) for ended in done.ended if ended.merged_into is not None]
 

@@ -11,6 +11,7 @@ import pytest
 from detector.errors import LogError
 from graph.coordination import Coordination
 from graph.nulls import run
+from graph.state import SNAPSHOT_VERSION
 from graph.touches import HOUR_MS, Touch, TraceKind
 from tests.graph.society import feed, name_of, planted, society
 
@@ -58,7 +59,7 @@ def test_a_snapshot_reads_on_to_the_same_state() -> None:
 
 def test_a_snapshot_of_another_version_is_refused() -> None:
     arrays = Coordination().arrays()
-    arrays["state"] = bytes(arrays["state"]).replace(b"\x03", b"\x63", 1)
+    arrays["state"] = bytes(arrays["state"]).replace(bytes([SNAPSHOT_VERSION]), b"\x63", 1)
     with pytest.raises(LogError, match="version"):
         Coordination.from_arrays(arrays)
     with pytest.raises(LogError, match="cannot be read"):

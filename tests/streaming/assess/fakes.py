@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -16,8 +16,9 @@ from detector.bundle import Models
 from detector.text.cheap import CheapText
 from detector.text.reading import MINHASH_DIM, READING, Readings, TextAbstain
 from detector.thresholds import Thresholds
+from graph.campaigns import Campaigns
 from graph.evidence import Edge
-from graph.group import CampaignTick, Ended
+from graph.group import CampaignTick, Ended, Group
 from graph.touches import Touch
 
 PEOPLE = np.linspace(-3.0, 3.0, 199)
@@ -95,6 +96,10 @@ class ScriptedGroup:
     hypothesis: int = 1
     accepted: bool = True
     since_ms: int = 0
+    chosen: int = 0
+    campaign_ms: int | None = None
+    campaign_bar: float = 3.0
+    stands: bool = True
 
 
 class ScriptedCoordination:
@@ -122,11 +127,14 @@ class ScriptedCoordination:
             accepted += [name for name in groups if name not in self._groups]
             ended = [Ended(name, 20.0, 1, True, into) for name, into in merged.items()]
             self._groups = {
-                name: ScriptedGroup(name, [rows[each] for each in members if each in rows], since_ms=since)
-                for name, members in groups.items()
+                name: ScriptedGroup(name, [rows[each] for each in members if each in rows], place, since_ms=since)
+                for place, (name, members) in enumerate(groups.items(), 1)
             }
         self.discoveries += len(accepted)
         return CampaignTick(at_ms, 0, [], accepted, ended)
+
+    def examine(self, machine: Collection[int], at_ms: int) -> None:
+        Campaigns().examine(cast("list[Group]", self.groups()), machine, 0.05, at_ms)
 
     def groups(self) -> list[ScriptedGroup]:
         return list(self._groups.values())
