@@ -17,6 +17,9 @@ from moderation.roles import Actor
 
 MOST_MEMBERS: Final = 1000
 
+SOON_MS: Final = 12 * 3_600_000
+"""A time of day within this is the next one of its name."""
+
 MOST_TIES: Final = 50
 """Ties named in the table beside the picture: those an alert itself carries."""
 
@@ -264,8 +267,13 @@ def alert_view(
         rights=_rights(row, actor, now), merged_into=row.merged_into or "", status=row.status,
         revision=row.revision,
         models=[(visible(name), visible(value)) for name, value in sorted(record.models.items())],
-        lease_until=words.when(row.claimed_until) if listed.holder else "",
+        lease_until=_until(row.claimed_until, now) if listed.holder else "",
     )  # fmt: skip
+
+
+def _until(at: int, now: int) -> str:
+    """When a claim ends: the time alone where that is soon."""
+    return words.when(at).rpartition(", ")[2] if at - now < SOON_MS else words.when(at)
 
 
 def past_decision(row: Any, actor: Actor, known: set[str], now: int) -> PastDecision:

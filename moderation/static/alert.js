@@ -10,6 +10,17 @@ document.addEventListener("feed:change", ({ detail }) => {
   if (detail.changed.includes(article.dataset.alert)) revised.hidden = false;
 });
 
+// A window that was out of sight followed nothing meanwhile.
+let greeted = false;
+document.addEventListener("feed:hello", async () => {
+  if (greeted) {
+    const answer = await fetch(`/api/v1/alerts/${encodeURIComponent(article.dataset.alert)}`).catch(() => null);
+    const now = answer?.ok ? await answer.json() : null;
+    if (now && String(now.revision) !== article.dataset.revision) revised.hidden = false;
+  }
+  greeted = true;
+});
+
 // Pictures
 const frame = document.querySelector("#network");
 const address = `/alerts/${encodeURIComponent(article.dataset.alert)}/graph.json`;

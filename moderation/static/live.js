@@ -1,5 +1,6 @@
-// Follows the queue's changes and tells the page about them, as events of `document`; says whether it does.
-const source = new EventSource("/api/v1/live");
+// Follows the queue's changes and tells the page about them, as events of `document`; says whether it does. A window that is
+// not in sight does not: a browser has few connections to one host, and a moderator many windows.
+let source = null;
 const link = document.querySelector("#link");
 
 function say(state, text) {
@@ -9,14 +10,24 @@ function say(state, text) {
   link.title = text;
 }
 
-for (const name of ["hello", "change"]) {
-  source.addEventListener(name, (event) => {
-    say("live", "live");
-    document.dispatchEvent(new CustomEvent(`feed:${name}`, { detail: JSON.parse(event.data) }));
-  });
+function follow() {
+  if (source || document.hidden) return;
+  source = new EventSource("/api/v1/live");
+  for (const name of ["hello", "change"]) {
+    source.addEventListener(name, (event) => {
+      say("live", "live");
+      document.dispatchEvent(new CustomEvent(`feed:${name}`, { detail: JSON.parse(event.data) }));
+    });
+  }
+  source.addEventListener("error", () => say("lost", source?.readyState === EventSource.CLOSED ? "not live: reload" : "connecting"));
 }
-source.addEventListener("error", () => say("lost", source.readyState === EventSource.CLOSED ? "not live: reload" : "connecting"));
-addEventListener("pagehide", () => source.close());
-addEventListener("pageshow", (event) => {
-  if (event.persisted) location.reload();
-});
+
+function rest() {
+  source?.close();
+  source = null;
+}
+
+follow();
+document.addEventListener("visibilitychange", () => (document.hidden ? rest() : follow()));
+addEventListener("pagehide", rest);
+addEventListener("pageshow", follow);

@@ -9,6 +9,8 @@ const button = document.querySelector("#show-news");
 const announced = new Set();
 let asked = false;
 let again = false;
+let missed = false; // Arrivals while nothing was followed: every row that is not here is news then.
+let greeted = false;
 
 const rowOf = (root, id) => root?.querySelector(`tr[data-id="${CSS.escape(id)}"]`);
 const ids = (root) => [...(root?.querySelectorAll("tr[data-id]") ?? [])].map((row) => row.dataset.id);
@@ -48,7 +50,7 @@ async function look(arrived, changed) {
   try {
     const fresh = await rows();
     for (const row of body?.querySelectorAll("tr[data-id]") ?? []) refresh(row, rowOf(fresh, row.dataset.id));
-    const news = ids(fresh).filter((id) => announced.has(id) && !rowOf(body, id)).length;
+    const news = ids(fresh).filter((id) => (missed || announced.has(id)) && !rowOf(body, id)).length;
     button.hidden = !news;
     button.textContent = `${counted(news, "new alert")}: show`;
     button.dataset.count = news;
@@ -78,11 +80,20 @@ async function show() {
   }
   body.replaceChildren(...made);
   announced.clear();
+  missed = false;
   button.hidden = true;
   (body.querySelector("tr.fresh .open") ?? body.querySelector(".open"))?.focus();
   choices();
 }
 
+document.addEventListener("feed:hello", () => {
+  if (greeted) {
+    missed = true;
+    again = true;
+    look([], []);
+  }
+  greeted = true;
+});
 document.addEventListener("feed:change", ({ detail }) => {
   document.querySelector("#waiting").textContent = detail.waiting.toLocaleString("en");
   look(detail.arrived, detail.changed);

@@ -34,7 +34,10 @@ CHANCE = (
 )
 
 ALONE = (
-    "What: a language model probably drives this account: what was seen is 20 times likelier of one than of a person.",
+    (
+        "What: a language model probably drives this account: what was seen is about 20 times likelier for such an "
+        "account than for a person."
+    ),
     "Since: 1 June 2025 08:00 UTC, over 3 texts.",
     "Text: how it writes is 20 times likelier for a machine-driven account; 100% of its texts look machine-written.",
     "Chance: of 1,000 people like those the system was calibrated on, about 10 (1 to 22) would ever be flagged.",

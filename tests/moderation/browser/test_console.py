@@ -121,6 +121,49 @@ def test_the_keyboard_is_enough(served: Served, visit: Visits) -> None:
     page.wait_for_url("**/queue**")
 
 
+def test_it_works_without_scripts(served: Served, visit: Visits) -> None:
+    served.put(*scenes.tunnel("plain"))
+    page = visit("lead", java_script_enabled=False).page
+    page.goto("/queue?q=harbour_watch_77")
+    page.locator('tr[data-id="plain"] .open').click()
+    assert "near-identical texts" in page.locator(".together").inner_text()
+    page.get_by_text("strongest ties as a table").click()
+    assert page.locator("details[open] tbody tr").count() > 10
+    page.get_by_role("button", name="Claim").click()
+    page.locator(".members input[name=account]").first.check()
+    page.locator("input[name=scope][value=accounts]").check()
+    page.get_by_text("Not a campaign").first.click()
+    page.get_by_role("button", name="Decide", exact=True).click()
+    assert "Not a campaign" in page.locator(".members tbody tr").first.inner_text()
+    assert page.locator(".standing").count() == 0
+
+
+def test_the_network_answers_to_the_mouse(served: Served, visit: Visits) -> None:
+    served.put(*scenes.tunnel("mouse"))
+    page = visit("viewer").page
+    drawn(page, "/alerts/mouse")
+    dot = page.locator("#network circle").first
+    dot.scroll_into_view_if_needed()
+    dot.hover(force=True)
+    tip = page.locator("#network .tip")
+    assert "harbour_watch_77" in tip.inner_text()
+    assert "tied to" in tip.inner_text()
+    before = dot.bounding_box()
+    assert before is not None
+    page.mouse.down()
+    page.mouse.move(before["x"] + 60, before["y"] + 40)
+    page.mouse.up()
+    after = dot.bounding_box()
+    assert after is not None
+    assert after["x"] - before["x"] > 30
+    page.get_by_role("button", name="Zoom in").click()
+    assert dot.bounding_box() != after
+    page.get_by_role("button", name="Show all").click()
+    line = page.locator("#timeline svg")
+    line.hover()
+    assert "of 12 accounts" in page.locator("#timeline .tip").inner_text()
+
+
 def test_what_strangers_write_is_only_text(served: Served, visit: Visits) -> None:
     served.put(*scenes.strangers())
     page = visit("admin", viewport={"width": 390, "height": 844}).page

@@ -24,7 +24,7 @@ LOOKS: Final[dict[str, dict[str, Any]]] = {
     "phone": {"color_scheme": "light", "viewport": {"width": 390, "height": 780}, "is_mobile": True, "has_touch": True},
 }
 
-COLOURS: Final = 96
+COLOURS: Final = 128
 """Of a picture: the pages have few, and a third of the bytes will do."""
 
 PAGES: Final = {
@@ -79,7 +79,8 @@ def test_every_page_fits_and_bars_nobody(busy: Served, visit: Callable[..., Visi
 
     def keep(page: Any, name: str) -> None:
         picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
-        picture.quantize(COLOURS, dither=Image.Dither.NONE).save(folder / f"{name}-{look}.png", optimize=True)
+        small = picture.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+        small.save(folder / f"{name}-{look}.png", optimize=True)
 
     for name, path in PAGES.items():
         # The page of people is an admin's; everything else is shown as a moderator or a lead sees it.
