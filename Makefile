@@ -10,7 +10,7 @@ READY := $(VENV)/.ready
 PROCESSES ?= 2
 CODE := $(wildcard detector graph streaming training moderation simulation tests)
 
-.PHONY: help setup demo test lint typecheck format evaluate bench bench-feed bench-simulate bench-graph audit-graph chaos screenshots coordinate train clean
+.PHONY: help setup demo test lint typecheck format evaluate red-team bench bench-feed bench-simulate bench-graph audit-graph chaos screenshots coordinate train clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */  make \1\t/' | expand -t 24
@@ -53,6 +53,9 @@ evaluate: $(READY)  ## measure a stream with known truth (STREAM=file TRUTH=file
 bench: $(READY)  ## events per second and memory on overlaid copies of a stream (STREAM=file)
 	@test -n "$(STREAM)" || { echo 'make bench STREAM=events.jsonl.gz [ARGS="--copies 160"]' >&2; exit 2; }
 	$(BIN)/python -m streaming.bench --input "$(STREAM)" $(ARGS)
+
+red-team: $(READY)  ## docs/red-team.md: the detector against simulated societies and an operator who learns
+	OMP_NUM_THREADS=1 $(BIN)/python -m simulation.red_team $(ARGS)
 
 bench-simulate: $(READY)  ## events per second and memory of the simulator (ARGS="--accounts 100000")
 	$(BIN)/python -m simulation.bench $(ARGS)

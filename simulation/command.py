@@ -19,6 +19,7 @@ from simulation.files import PRESETS, explained, load, preset, written
 from simulation.gate import judge
 from simulation.load import KafkaSink, Pace
 from simulation.plot import Plot
+from simulation.red_team.command import adaptive
 from simulation.render import Renderer, truth
 from simulation.report.command import report
 from simulation.settings import Society
@@ -27,7 +28,7 @@ from simulation.summary import summary, verdict
 from simulation.texts.choice import writer_of
 from streaming.config import load_config
 
-OUTPUTS = ("events", "truth", "to_kafka", "plot", "report", "gate")
+OUTPUTS = ("events", "truth", "to_kafka", "plot", "report", "gate", "adaptive")
 
 
 def command(argv: list[str]) -> int:
@@ -39,6 +40,13 @@ def command(argv: list[str]) -> int:
         raise UsageError(f"nothing to do: name at least one of {names}")
     society = _society(options)
     console = Console(file=sys.stderr)
+    if options.adaptive is not None:
+        if set(asked) - {"adaptive", "plot"}:
+            raise UsageError("--adaptive plays a game of its own: ask for events, truth, report or gate in another run")
+        adaptive(options, society, console)
+        return 0
+    if options.out is not None or options.work is not None or options.models is not None:
+        raise UsageError("--out, --work and --models go with --adaptive")
     if options.report is not None:
         report(society, options.seed, options.report, Console(), options.report_out)
     if options.gate:
@@ -84,6 +92,13 @@ def _parser() -> argparse.ArgumentParser:
         "a .parquet or .csv of who shared what, when) and say what misses",
     )  # fmt: skip
     parser.add_argument("--report-out", type=Path, metavar="OUT.md", help="write that comparison into this page too")
+    parser.add_argument(
+        "--adaptive", type=int, metavar="ROUNDS", help="play an operator who learns from what the detector flags, and "
+        "one who does not, among the society's people; --plot draws the curve",
+    )  # fmt: skip
+    parser.add_argument("--out", type=Path, metavar="OUT.json", help="write that game: plans, recall, round by round")
+    parser.add_argument("--work", type=Path, metavar="DIR", help="keep its rounds here, so that a broken game goes on")
+    parser.add_argument("--models", type=Path, metavar="DIR", help="models to play it against, not the shipped ones")
     parser.add_argument("--gate", action="store_true", help="fail (exit 1) where metadata alone tell who is a machine")
     return parser
 
