@@ -52,7 +52,10 @@ VERDICTS: Final = ("llm_campaign", "not_a_campaign", "human_coordination", "perm
 class Told:
     """What the service told its clients."""
 
-    latencies: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    latencies: dict[str, list[tuple[float, float]]] = field(default_factory=lambda: defaultdict(list))
+    """By what was asked: when it began, and the seconds it took."""
+    down: tuple[float, float] = (0.0, 0.0)
+    """From the kill until the service answered again."""
     claims: list[tuple[str, str]] = field(default_factory=list)
     decided: list[tuple[str, str]] = field(default_factory=list)
     statuses: Counter[str] = field(default_factory=Counter)
@@ -115,7 +118,7 @@ class Person(threading.Thread):
                 time.sleep(0.2)
                 continue
             with self._told.lock:
-                self._told.latencies[what].append(took)
+                self._told.latencies[what].append((started, took))
                 self._told.statuses[f"{what} {answer.status}"] += 1
             if answer.status == 429:
                 time.sleep(0.5)
@@ -258,11 +261,10 @@ def measure(options: argparse.Namespace, folder: Path, url: str) -> int:
     time.sleep(options.seconds / 2)
     served.send_signal(signal.SIGKILL)
     served.wait()
-    killed = time.monotonic()
+    killed = time.perf_counter()
     served = start(url, folder, port)
-    print(
-        f"killed after {options.seconds / 2:.0f} s, answering again {time.monotonic() - killed:.1f} s later", flush=True
-    )
+    told.down = (killed, time.perf_counter())
+    print(f"killed after {options.seconds / 2:.0f} s, answering again {told.down[1] - killed:.1f} s later", flush=True)
     time.sleep(options.seconds / 2)
     stop.set()
     for thread in (arrivals, *crew):
@@ -333,17 +335,27 @@ def check(database: Database, folder: Path, told: Told, arrivals: Arrivals, open
 
 def report(told: Told, arrivals: Arrivals, database: Database) -> None:
     """Latencies by what was asked, and their ratio to the request that does nothing."""
-    base = quantiles(told.latencies["no-op"])
+    normal = {
+        what: [took for began, took in asked if not waited(told, began, took)] for what, asked in told.latencies.items()
+    }
+    waits = [took for asked in told.latencies.values() for began, took in asked if waited(told, began, took)]
+    base = quantiles(normal["no-op"])
     print("milliseconds        median      p95      p99      max   times no-op (median, p95)")
     for what in ("no-op", "claim", "read", "list", "decide"):
-        found = quantiles(told.latencies[what])
+        found = quantiles(normal[what])
         ratio = f"{found[0] / base[0]:6.1f} {found[1] / base[1]:6.1f}"
         print(f"{what:<16} {found[0]:>9.1f} {found[1]:>8.1f} {found[2]:>8.1f} {found[3]:>8.1f}   {ratio}")
+    print(f"left out: {len(waits)} requests that met the restart, the longest waited {max(waits, default=0.0):.1f} s")
     with database.read() as connection:
         rows = connection.execute(select(Alert.id, Alert.arrived).where(Alert.id.like("new%"))).all()
     delays = quantiles([(row.arrived - arrivals.written[row.id]) / 1000 for row in rows if row.id in arrivals.written])
     print(f"{'arrival to queue':<16} {delays[0]:>9.1f} {delays[1]:>8.1f} {delays[2]:>8.1f} {delays[3]:>8.1f}")
     print("statuses: " + ", ".join(f"{name}: {count}" for name, count in sorted(told.statuses.items())))
+
+
+def waited(told: Told, began: float, took: float) -> bool:
+    """Whether a request was under way while the service was down."""
+    return began <= told.down[1] and began + took >= told.down[0]
 
 
 def quantiles(seconds: list[float]) -> tuple[float, float, float, float]:
