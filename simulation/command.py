@@ -34,7 +34,7 @@ OUTPUTS = ("events", "truth", "to_kafka", "plot", "report", "gate", "adaptive")
 def command(argv: list[str]) -> int:
     """Parse `argv` and simulate. Exit status 0; 1 where `--gate` finds that metadata tell too much."""
     options = _parser().parse_args(argv)
-    asked = [name for name in OUTPUTS if getattr(options, name) not in (None, False)]
+    asked = [name for name in OUTPUTS if getattr(options, name) is not None and getattr(options, name) is not False]
     if not asked:
         names = ", ".join(f"--{name.replace('_', '-')}" for name in OUTPUTS)
         raise UsageError(f"nothing to do: name at least one of {names}")
