@@ -79,7 +79,7 @@ def test_every_page_fits_and_bars_nobody(busy: Served, visit: Callable[..., Visi
 
     def keep(page: Any, name: str) -> None:
         picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
-        small = picture.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+        small = picture.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE)
         small.save(folder / f"{name}-{look}.png", optimize=True)
 
     for name, path in PAGES.items():
