@@ -9,7 +9,7 @@ from moderation import decisions
 from moderation.access import Parts, Visitor
 from moderation.api.decisions import read_cursor
 from moderation.console.alert import known_alerts
-from moderation.console.models import past_decision
+from moderation.console.deeds import past_decision
 from moderation.console.pages import page
 
 router = APIRouter()

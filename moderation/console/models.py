@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from moderation import words
 from moderation.alerts import Whole
+from moderation.console.deeds import PastDecision, Rights, past_decision, rights_of
 from moderation.console.evidence import Bar, Together, bar, bars, in_detail, number, seen_together, statistic, strength
 from moderation.decisions import VERDICTS
 from moderation.hostile import short, visible
@@ -130,41 +131,6 @@ class Sentence:
 
 
 @dataclass(frozen=True)
-class PastDecision:
-    """One line of the history. `undoable` by whoever looks."""
-
-    id: str
-    alert_id: str
-    alert_known: bool
-    account: str
-    verdict: str
-    verdict_words: str
-    by: str
-    at: str
-    ago: str
-    policy: str
-    reason: str
-    note: str
-    undone: bool
-    undoable: bool
-
-
-@dataclass(frozen=True)
-class Rights:
-    """What whoever looks can do with the alert now; templates show nothing else."""
-
-    claim: bool
-    release: bool
-    decide: bool
-    snooze: bool
-    wake: bool
-    escalate: bool
-    hand_back: bool
-    assign: bool
-    why_not: str
-
-
-@dataclass(frozen=True)
 class AlertView:
     """Everything on an alert's page."""
 
@@ -264,7 +230,7 @@ def alert_view(
         details_note=_details_note(whole), decisions=shown,
         standing=next((each for each in shown if each.verdict in VERDICTS and not each.account and not each.undone),
                       None) if row.decision or row.waits_revision >= row.revision else None,
-        rights=_rights(row, actor, now), merged_into=row.merged_into or "", status=row.status,
+        rights=rights_of(row, actor, now), merged_into=row.merged_into or "", status=row.status,
         revision=row.revision,
         models=[(visible(name), visible(value)) for name, value in sorted(record.models.items())],
         lease_until=_until(row.claimed_until, now) if listed.holder else "",
@@ -274,23 +240,6 @@ def alert_view(
 def _until(at: int, now: int) -> str:
     """When a claim ends: the time alone where that is soon."""
     return words.when(at).rpartition(", ")[2] if at - now < SOON_MS else words.when(at)
-
-
-def past_decision(row: Any, actor: Actor, known: set[str], now: int) -> PastDecision:
-    """One line of the history out of a row of `decisions.history`."""
-    undoable = (
-        row.verdict != "undo"
-        and row.undone_by is None
-        and actor.may("work")
-        and (row.user_id == actor.user_id or actor.may("lead"))
-    )
-    return PastDecision(
-        id=row.id, alert_id=row.alert_id, alert_known=row.alert_id in known,
-        account=visible(row.account) if row.account else "", verdict=row.verdict,
-        verdict_words=words.VERDICTS.get(row.verdict, row.verdict), by=row.by_name or row.by or "somebody",
-        at=words.when(row.at), ago=words.ago(row.at, now), policy=visible(row.policy), reason=visible(row.reason),
-        note=visible(row.note), undone=row.undone_by is not None, undoable=undoable,
-    )  # fmt: skip
 
 
 def _headline(record: AlertRecord, row: Any) -> str:
@@ -405,31 +354,3 @@ def _details_note(whole: Whole) -> str:
     if whole.details[0].revision != whole.row.revision:
         return f"The network is that of revision {whole.details[0].revision}; the alert is at {whole.row.revision}."
     return ""
-
-
-def _rights(row: Any, actor: Actor, now: int) -> Rights:
-    held = row.claimed_by is not None and row.claimed_until > now
-    mine = held and row.claimed_by == actor.user_id
-    works, leads = actor.may("work"), actor.may("lead")
-    undecided = row.status == "open" and row.decision is None
-    free = not held or mine
-    why = ""
-    if not works:
-        why = "You can look, but not decide."
-    elif row.status == "merged":
-        why = "This alert is now part of another."
-    elif row.status != "open":
-        why = "This alert was withdrawn: there is nothing left to decide."
-    elif row.decision is not None:
-        why = "This alert is decided. Take the decision back to work on it again."
-    elif not free:
-        why = f"{row.holder or 'Somebody'} is working on this alert."
-    elif row.escalated and not leads:
-        why = "This alert was escalated: a lead decides on it."
-    can = works and undecided
-    return Rights(
-        claim=can and free, release=works and held and (mine or leads), decide=can and free and not why,
-        snooze=can and (free or leads) and row.snoozed_until <= now, wake=can and row.snoozed_until > now,
-        escalate=can and (free or leads) and not row.escalated, hand_back=can and leads and bool(row.escalated),
-        assign=can and leads, why_not=why,
-    )  # fmt: skip

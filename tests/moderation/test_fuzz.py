@@ -15,7 +15,7 @@ from moderation.services import Settings
 from tests.moderation.builders import alert, pages
 from tests.moderation.conftest import Feed, Site
 
-EXAMPLES = 4
+EXAMPLES = 3
 """Requests per route by default; `make chaos` tries a hundred times as many."""
 
 

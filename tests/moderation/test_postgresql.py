@@ -55,19 +55,23 @@ def feed(server: tuple[str, Feed]) -> Iterator[Feed]:
 
 test_many_at_once = test_claims.test_many_people_at_once_never_get_the_same_alert
 test_bulk = test_decisions.test_bulk_does_what_its_preview_showed_and_nothing_else
-test_forgotten = test_forgetting.test_nothing_of_it_is_left
-test_used = test_console.test_claim_decide_and_take_back
 
-slow = pytest.mark.slow
-test_order = slow(test_ingest.test_order_repetition_and_batches_change_nothing)
-test_hostile_names = slow(test_ingest.test_hostile_names_are_stored_as_they_are)
-test_merge = slow(test_ingest.test_a_claim_follows_a_merge_where_the_other_is_free)
-test_held_by_one = slow(test_claims.test_an_alert_is_held_by_one_person_until_the_lease_ends)
-test_pages = slow(test_claims.test_pages_of_the_queue_show_every_alert_once_in_order)
-test_filters = slow(test_claims.test_filters_find_by_kind_size_state_and_words)
-test_what_holds = slow(test_decisions.test_what_holds_is_the_last_decision_that_was_not_taken_back)
-test_failing = slow(test_decisions.test_nothing_is_left_of_a_decision_whose_transaction_fails)
-test_arrival = slow(test_outbox.test_every_decision_arrives_at_least_once_and_in_order)
+
+@pytest.mark.slow
+class TestTheRest:
+    """In a class, so that the mark is not set on the tests themselves, which are others' too."""
+
+    test_forgotten = staticmethod(test_forgetting.test_nothing_of_it_is_left)
+    test_used = staticmethod(test_console.test_claim_decide_and_take_back)
+    test_order = staticmethod(test_ingest.test_order_repetition_and_batches_change_nothing)
+    test_hostile_names = staticmethod(test_ingest.test_hostile_names_are_stored_as_they_are)
+    test_merge = staticmethod(test_ingest.test_a_claim_follows_a_merge_where_the_other_is_free)
+    test_held_by_one = staticmethod(test_claims.test_an_alert_is_held_by_one_person_until_the_lease_ends)
+    test_pages = staticmethod(test_claims.test_pages_of_the_queue_show_every_alert_once_in_order)
+    test_filters = staticmethod(test_claims.test_filters_find_by_kind_size_state_and_words)
+    test_what_holds = staticmethod(test_decisions.test_what_holds_is_the_last_decision_that_was_not_taken_back)
+    test_failing = staticmethod(test_decisions.test_nothing_is_left_of_a_decision_whose_transaction_fails)
+    test_arrival = staticmethod(test_outbox.test_every_decision_arrives_at_least_once_and_in_order)
 
 
 @pytest.mark.parametrize("statement", ["UPDATE audit SET actor = 'x'", "DELETE FROM audit", "TRUNCATE audit"])
