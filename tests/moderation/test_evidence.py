@@ -1,0 +1,87 @@
+"""What the pages say of evidence and of likeness, and on whom a form decides."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from moderation.console.evidence import bars, even, in_detail, seen_together, strength
+from moderation.likeness import groups
+from moderation.records import read_alert
+from moderation.summary import summarise
+from tests.moderation.browser import scenes
+from tests.moderation.builders import alert, line
+from tests.moderation.conftest import Site
+
+
+@pytest.mark.parametrize(("nats", "pips"), [(-3.0, 1), (0.5, 1), (1.2, 2), (2.5, 3), (4.0, 4), (5.5, 5)])
+@pytest.mark.parametrize("size", [1, 12, 1000])
+def test_strength_is_read_out_of_urgency(nats: float, pips: int, size: int) -> None:
+    record = read_alert(line(alert(accounts=[f"u{place}" for place in range(size)], evidence={"total": nats})))
+    row = SimpleNamespace(kind="campaign", status="open", members=size, urgency=summarise(record).urgency)
+    assert strength(row)[0] == pips
+
+
+def test_coordination_says_nothing_about_machines() -> None:
+    assert strength(SimpleNamespace(kind="coordination", status="open", members=5, urgency=9.0)) == (0, "")
+
+
+def test_how_often_they_met_is_read_from_the_alerts_own_sentences() -> None:
+    record = read_alert(line(scenes.tunnel()[0]))
+    met = seen_together(record)
+    assert [(each.seen, each.expected_words, each.times) for each in met] == [
+        (121, "15.8", "8 times"), (73, "13.8", "5 times"), (48, "0.9", "53 times")
+    ]  # fmt: skip
+    assert met[0].seen_width == 100
+    assert [label for label, _ in in_detail(record, met)] == ["Chance", "Machine"]
+
+
+def test_a_sentence_in_other_words_is_shown_as_it_is() -> None:
+    record = read_alert(line(alert(why=["Together: they met a lot.", "Together: pairs of them met 3 times."])))
+    assert seen_together(record) == []
+    assert in_detail(record, []) == [("Together", "they met a lot."), ("Together", "pairs of them met 3 times.")]
+
+
+def test_a_part_that_was_not_used_says_why() -> None:
+    by_part = {bar.part: bar for bar in bars(read_alert(line(alert())))}
+    assert by_part["graph"].abstained == "no graph model"
+    assert (by_part["text"].toward, by_part["behaviour"].toward) == ("machine", "person")
+
+
+@given(st.floats(allow_nan=False))
+def test_widths_are_those_of_the_style_sheet(percent: float) -> None:
+    assert even(percent) in range(0, 101, 2)
+
+
+def test_posts_that_share_wording_stand_together() -> None:
+    posts = list(zip(scenes.TUNNEL, scenes.TEXTS, strict=False))
+    assert groups(posts) == [[0, 1, 2], [3, 4], [5, 6]]
+    assert groups([("a", "the same few words"), ("a", "the same few words")]) == []
+
+
+def test_a_decision_on_several_members_is_one_on_each(site: Site) -> None:
+    site.feed.put(alert())
+    browser = site.browser("moderator")
+    chosen = {"scope": "accounts", "account": ["ada", "cyd", "ada"], "decision": "not_a_campaign"}
+    assert browser.post("/alerts/c1/decide", chosen).status_code == 303
+    made = browser.api("GET", "/decisions").json()
+    found = made if isinstance(made, list) else next(each for each in made.values() if isinstance(each, list))
+    assert sorted(each["account"] for each in found) == ["ada", "cyd"]
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"scope": "accounts"},
+        {"scope": "alert", "account": "ada"},
+        {"scope": "accounts", "account": [f"u{place}" for place in range(201)]},
+    ],
+)
+def test_a_form_that_contradicts_itself_decides_nothing(site: Site, form: dict[str, object]) -> None:
+    site.feed.put(alert())
+    browser = site.browser("moderator")
+    assert browser.post("/alerts/c1/decide", form | {"decision": "llm_campaign"}).status_code == 400
+    assert "No decisions yet" in browser.get("/decisions").text
