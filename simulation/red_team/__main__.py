@@ -28,7 +28,7 @@ def main(argv: list[str] | None = None) -> int:
         key = fingerprint(people, machines, options.models)
         game = game_of(options, options.work / f"adaptive-{key[:16]}-{options.seed}", people, machines, console)
         results = []
-        for name in PRESETS:
+        for name in options.presets:
             console.print(f"{name} ...")
             results.append(measure(name, options.work, key, people, machines, options.models, options.seed))
         write(options.out, results, game, own_posts() if options.machine_texts is None else None)
@@ -60,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", dest="adaptive", type=int, default=20, metavar="N", help="of the adaptive operator")
     parser.add_argument("--seed", type=int, default=0, metavar="N")
     parser.add_argument("--models", type=Path, metavar="DIR", help="models in place of the shipped ones")
+    parser.add_argument("--presets", nargs="+", choices=PRESETS, default=list(PRESETS), metavar="NAME")
     add_texts(parser)
     return parser
 
