@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from simulation.red_team.curve import WINDOW, recall
 from simulation.red_team.detector import TICK_S
@@ -63,7 +63,7 @@ def page(results: Sequence[Result], game: Game, *, own: int | None, plot: str) -
     texts = (
         OWN.format(machines=own) if own is not None else GIVEN.format(people=setting.people, machines=setting.machines)
     )
-    parts = [INTRO, texts, _models(results, game), _societies(results)]
+    parts = [INTRO, texts, _models(results), _societies(results)]
     parts += [_people(results), _tactics(results), _each(results), _adaptive(game, plot)]
     return "\n".join(parts)
 
@@ -74,13 +74,35 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)]) + "\n"
 
 
-def _models(results: Sequence[Result], game: Game) -> str:
-    ran = [each.models for each in results] + [each.models for each in game.rounds]
-    versions = {f"{part} `{name}`" for models in ran for part, name in models.items()}
-    graph = "" if any("graph" in each.models for each in results) else " There is no graph model among them."
+def _models(results: Sequence[Result]) -> str:
+    versions = {named(each.models) for each in results}
     return (
-        f"**Models**: {', '.join(sorted(versions))}.{graph} Campaign ticks every {TICK_S // 3600} hours of event time "
-        "(shipped: 10 minutes), which makes a run several times shorter.\n"
+        f"**Models** of the presets: {'; '.join(sorted(versions))}. Campaign ticks every {TICK_S // 3600} hours of event "
+        "time (shipped: 10 minutes), which makes a run several times shorter.\n"
+    )
+
+
+def named(models: Mapping[str, str]) -> str:
+    """Versions of models, and whether the graph is among them."""
+    versions = ", ".join(f"{part} `{name}`" for part, name in sorted(models.items()))
+    return versions if "graph" in models else f"{versions}, no graph model"
+
+
+def _played_against(game: Game) -> str:
+    """The models of the game, span by span of rounds where they were replaced on the way."""
+    spans: list[tuple[str, int, int]] = []
+    for each in game.rounds:
+        name = named(each.models)
+        if spans and spans[-1][0] == name:
+            spans[-1] = (name, spans[-1][1], each.number)
+        else:
+            spans.append((name, each.number, each.number))
+    if len(spans) == 1:
+        return f"\nModels of the game: {spans[0][0]}.\n"
+    told = "; ".join(f"rounds {a + 1} to {b + 1}: {name}" for name, a, b in spans)
+    return (
+        f"\nThe models were replaced while the game was played, for both operators alike: {told}. An empty work folder "
+        "plays it against one bundle.\n"
     )
 
 
@@ -154,7 +176,8 @@ def _adaptive(game: Game, plot: str) -> str:
             questions=len(MENU), budget=setting.budget,
         ),
         *(f"- {question}: " + ", ".join(f"{one.name} ({one.price})" for one in MENU[question]) for question in MENU),
-        f"\n![recall by round]({plot})\n",
+        _played_against(game),
+        f"![recall by round]({plot})\n",
         table(("rounds", "adaptive: flagged", "control: flagged"), rows),
         _comes_to(game, half),
         f"\nPeople flagged in these rounds: {shown(accused, people)}.\n",
