@@ -77,8 +77,8 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def _models(results: Sequence[Result]) -> str:
     versions = {named(each.models) for each in results}
     return (
-        f"**Models** of the presets: {'; '.join(sorted(versions))}. Campaign ticks every {TICK_S // 3600} hours of event "
-        "time (shipped: 10 minutes), which makes a run several times shorter.\n"
+        f"**Models** of the presets: {'; '.join(sorted(versions))}. Campaign ticks every {TICK_S // 3600} hours of "
+        "event time (shipped: 10 minutes), which makes a run several times shorter.\n"
     )
 
 
