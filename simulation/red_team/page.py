@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from simulation.files import PRESETS
 from simulation.red_team.curve import WINDOW, recall
 from simulation.red_team.detector import TICK_S
 from simulation.red_team.intervals import shown
@@ -114,7 +115,9 @@ def _societies(results: Sequence[Result]) -> str:
     ]  # fmt: skip
     head = ("preset", "accounts", "days", "events", "texts", "machines flagged", "people flagged",
             "people named a campaign")  # fmt: skip
-    return SMALLER + table(head, rows)
+    left = [f"`{name}`" for name in PRESETS if name not in {each.preset for each in results}]
+    note = f"\nNot measured for this page: {', '.join(left)}.\n" if left else ""
+    return SMALLER + table(head, rows) + note
 
 
 def _flagged(slices: Sequence[Slice]) -> str:

@@ -169,6 +169,7 @@ def test_the_page_says_what_was_measured(texts: tuple[str, str], tmp_path: Path)
     assert "+60 points in the operator's favour" in text
     assert "Learning pays." in text
     assert "Nobody was accused." in text
+    assert "Not measured for this page: `election`, " in text
     assert "No gain is shown." in page([found], game_of(5, 5), own=None, plot="p.svg")
     assert "Learning does worse" in page([found], game_of(8, 2), own=None, plot="p.svg")
 
