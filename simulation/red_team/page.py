@@ -35,6 +35,12 @@ tactic, so that each is there, and therefore with more machines among few accoun
 
 """
 
+MISSED = """## Which tactics are missed
+Operators' accounts, over all presets; the most missed first. Campaigns have about the smallest size of their tactic here,
+so that what is said about naming campaigns holds for small ones.
+
+"""
+
 GIVEN = "**Texts** are the user's: `{people}` for people and `{machines}` for machines.\n"
 
 
@@ -146,9 +152,7 @@ def _tactics(results: Sequence[Result]) -> str:
     found = sorted(summed(results, machines=True), key=lambda each: each.flagged / max(each.acted, 1))
     rows = [[_name(each.name), shown(each.flagged, each.acted), shown(each.flagged, each.spoke),
              shown(each.campaign, each.acted)] for each in found]  # fmt: skip
-    return "## Which tactics are missed\nOperators' accounts, over all presets; the most missed first.\n\n" + table(
-        ("tactic", "flagged", "flagged, of those with a text", "in a campaign that was named"), rows
-    )
+    return MISSED + table(("tactic", "flagged", "flagged, of those with a text", "in a campaign that was named"), rows)
 
 
 def _each(results: Sequence[Result]) -> str:
