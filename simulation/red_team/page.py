@@ -36,8 +36,8 @@ tactic, so that each is there, and therefore with more machines among few accoun
 """
 
 MISSED = """## Which tactics are missed
-Operators' accounts, over all presets; the most missed first. Campaigns have about the smallest size of their tactic here,
-so that what is said about naming campaigns holds for small ones.
+Operators' accounts, over all presets; the most missed first. Campaigns have about the smallest size of their tactic
+here, so that what is said about naming campaigns holds for small ones.
 
 """
 
