@@ -106,7 +106,8 @@ def test_the_society_of_a_round_has_every_team_at_its_size(texts: tuple[str, str
 def test_operators_are_told_of_their_own_accounts_and_a_broken_game_goes_on_to_the_same_end(
     texts: tuple[str, str], tmp_path: Path
 ) -> None:
-    whole, told = ByWords(), []
+    whole = ByWords()
+    told: list[Round] = []
     game = play(setting(texts), Place(tmp_path / "whole"), told.append, whole)
     assert [each.number for each in told] == [0, 1, 2]
     assert whole.calls == 3
