@@ -230,7 +230,8 @@ def test_memory_follows_the_spread_and_not_the_length_of_the_recording() -> None
         tracemalloc.stop()
         return highest
 
-    assert peak(8000) < 1.5 * peak(800)
+    peak(100)  # what is made once is not counted
+    assert peak(8000) < 3 * peak(800)  # ten times as much would be kept by length
 
 
 @settings(max_examples=40)
