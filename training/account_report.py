@@ -150,4 +150,10 @@ Weakest on: {weakest}. Imitations of one given person, fine-tuned small models o
 nothing was trained on are found late or not at all. Edited prose (newspapers, essays) reads more like a machine's than
 tweets do: on a platform of such texts calibrate on its own people before anything is flagged. People's bags without
 authors mix people, so spreads are masked there; the real people of training are of two places.
+
+While it was built, figures on `planted-dev` were in view of those who bounded behaviour to
+{report["behaviour_limit_nats"]:g} nat (it does not help there) and chose its ridge, that cadence is of writing only, and the
+bins of post evidence; none was searched on it. That text is learned within groups and by two heads was
+chosen on `frontier_social/personas`, left out of training, and on the contest's accounts out of fold, so the figures
+above are slightly optimistic. Judge by streams nobody here has seen.
 """
