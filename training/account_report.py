@@ -152,8 +152,8 @@ tweets do: on a platform of such texts calibrate on its own people before anythi
 authors mix people, so spreads are masked there; the real people of training are of two places.
 
 While it was built, figures on `planted-dev` were in view of those who bounded behaviour to
-{report["behaviour_limit_nats"]:g} nat (it does not help there) and chose its ridge, that cadence is of writing only, and the
-bins of post evidence; none was searched on it. That text is learned within groups and by two heads was
+{report["behaviour_limit_nats"]:g} nat (it does not help there) and chose its ridge, that cadence is of writing only,
+and the bins of post evidence; none was searched on it. That text is learned within groups and by two heads was
 chosen on `frontier_social/personas`, left out of training, and on the contest's accounts out of fold, so the figures
 above are slightly optimistic. Judge by streams nobody here has seen.
 """
