@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from training.cards import rows
 from training.graph_calibrate import (
+    BOOTSTRAP,
+    BOUND,
     Judgements,
     ablation,
     increments,
@@ -23,7 +25,42 @@ from training.scoring import auroc
 LIKE: Final = ("twin", "ordinary", "activists", "fandom", "friends", "news", "giveaway", "live-event", "framed")
 """Slices of people of whom the card says what the model says."""
 
+NAMED_LOG_E: Final = 3.0
+"""Log e-value at which a group counts as acting together here: 1 / 0.05, where `run` begins to name it."""
+
 Floats = NDArray[np.float64]
+
+
+def acting_together(examples: Sequence[Example], seed: int) -> list[float]:
+    """[nats, low, high]: how much oftener machines are in a group of `NAMED_LOG_E` than people, as a log ratio.
+
+    The interval of 90% is over campaigns and people. `graph.part` takes its odds from it.
+    """
+    rng = np.random.default_rng(seed)
+    inside, machine, cluster = [], [], []
+    for number, example in enumerate(examples):
+        n = len(example.label)
+        member = np.zeros(n, bool)
+        for places, log_e in example.groups:
+            if log_e >= NAMED_LOG_E:
+                member[places] = True
+        inside.append(member)
+        machine.append(example.label == 1)
+        own = np.where(example.campaign >= 0, example.campaign, int(example.campaign.max()) + 1 + np.arange(n))
+        cluster.append(own + number * 10_000_000)
+    member, label = np.concatenate(inside), np.concatenate(machine)
+    names, place = np.unique(np.concatenate(cluster), return_inverse=True)
+
+    def nats(weight: Floats) -> float:
+        shares = [
+            (float(weight[member & chosen].sum()) + 0.5) / (float(weight[chosen].sum()) + 1.0)
+            for chosen in (label, ~label)
+        ]
+        return float(np.log(shares[0] / shares[1]))
+
+    drawn = [nats(rng.poisson(1.0, len(names)).astype(np.float64)[place]) for _ in range(BOOTSTRAP)]
+    low, high = np.quantile(drawn, [BOUND, 1 - BOUND])
+    return [nats(np.ones(len(label))), float(low), float(high)]
 
 
 def measured(
@@ -164,6 +201,9 @@ AUROC of machines against all people; 95% intervals over campaigns. `gain in nat
 at equal weight, with the shipped calibration.
 
 {rows(*ablation_table(test))}
+
+Being in a group with an e-value of 20 or more, by itself: {estimate(report["together"], 2)} nats in the societies whose
+groups were tested (90% interval over campaigns). The coordination part gives half a nat for it at most.
 
 Members against their organic twins: {estimate(test["members_against_twins"])}. With accounts exchanged within blocks of
 six hours and kinds: {estimate(shuffled["members_against_twins"])}, gain {estimate(shuffled["gain in nats"], 4)} nats.

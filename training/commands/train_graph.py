@@ -29,7 +29,7 @@ from training.graph_calibrate import calibration, judge
 from training.graph_data import Example, read_examples
 from training.graph_fit import Plan, fit
 from training.graph_net import SageNet
-from training.graph_report import ablation_table, family_table, graph_card, left_out, measured
+from training.graph_report import ablation_table, acting_together, family_table, graph_card, left_out, measured
 from training.societies import FAMILIES, account_graphs, shuffled, simulate, society_toml
 from training.text import Say
 
@@ -165,6 +165,8 @@ def train(societies: Societies, out: Path, seed: int, say: Say, *, plans: Sequen
     say("calibrating", (steps - 1) / steps)
     knots, values = calibration(judge(net, societies.calibrate, seed, DRAWS), seed)
     test = measured(net, knots, values, societies.test, societies.broken, seed)
+    tested = [_last(societies.calibrate, name) for name in _names(societies.calibrate)]
+    together = acting_together([*tested, *societies.test], seed)
     no_gain = "no gain on held-out societies: the interval of its gain in nats holds 0"
     arrays = {**net.arrays(), "knots": knots, "values": values}
     digest = hashlib.sha256(b"".join(arrays[name].tobytes() for name in sorted(arrays))).hexdigest()[:8]
@@ -176,6 +178,7 @@ def train(societies: Societies, out: Path, seed: int, say: Say, *, plans: Sequen
         "report": {
             "plan": str(best), "societies": societies.count, "selection": selection, "left_out": tables[best],
             "knots": knots.tolist(), "values": values.tolist(), "test": test,
+            "together": together,
         },
     }  # fmt: skip
     save_weights(out / GRAPH, arrays, meta)
