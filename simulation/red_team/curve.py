@@ -15,7 +15,7 @@ LEFT: Final = 60
 TOP: Final = 40
 
 WINDOW: Final = 5
-"""Rounds that a point of the line sums: a single round has a dozen accounts."""
+"""Rounds that a point of the line sums: a single round has few accounts."""
 
 
 def recall(game: Game, side: str, first: int, last: int) -> tuple[int, int]:

@@ -7,16 +7,12 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
 from detector.errors import SwarmlightError
 from simulation.inputs import lines_of
-
-TICK_S: Final = 14_400
-"""Campaign ticks of the red team's runs: four hours in place of ten minutes make a run several times shorter; groups
-are proposed and bet on a little less often."""
 
 
 class Score(msgspec.Struct):
@@ -47,9 +43,7 @@ def detect(events: Path, folder: Path, models: Path | None) -> Found:
         SwarmlightError: the run failed.
     """
     scores, summary = folder / "scores.jsonl", folder / "summary.json"
-    settings = {"SWARMLIGHT_CAMPAIGN_TICK_S": str(TICK_S)}
-    if models is not None:
-        settings["SWARMLIGHT_MODELS__DIR"] = str(models)
+    settings = {"SWARMLIGHT_MODELS__DIR": str(models)} if models is not None else {}
     clean = {key: value for key, value in os.environ.items() if not key.startswith("SWARMLIGHT_")}
     command = [sys.executable, "-m", "streaming", "run", "--input", str(events)]
     command += ["--scores", str(scores), "--summary", str(summary)]

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 from simulation.files import PRESETS
 from simulation.red_team.curve import WINDOW, recall
-from simulation.red_team.detector import TICK_S
 from simulation.red_team.intervals import shown
 from simulation.red_team.rounds import SIDES, Game, spent
 from simulation.red_team.slices import Result, Slice, summed
@@ -83,34 +82,13 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _models(results: Sequence[Result]) -> str:
     versions = {named(each.models) for each in results}
-    return (
-        f"**Models** of the presets: {'; '.join(sorted(versions))}. Campaign ticks every {TICK_S // 3600} hours of "
-        "event time (shipped: 10 minutes), which makes a run several times shorter.\n"
-    )
+    return f"**Models** of the presets: {'; '.join(sorted(versions))}. All settings are as shipped.\n"
 
 
 def named(models: Mapping[str, str]) -> str:
     """Versions of models, and whether the graph is among them."""
     versions = ", ".join(f"{part} `{name}`" for part, name in sorted(models.items()))
     return versions if "graph" in models else f"{versions}, no graph model"
-
-
-def _played_against(game: Game) -> str:
-    """The models of the game, span by span of rounds where they were replaced on the way."""
-    spans: list[tuple[str, int, int]] = []
-    for each in game.rounds:
-        name = named(each.models)
-        if spans and spans[-1][0] == name:
-            spans[-1] = (name, spans[-1][1], each.number)
-        else:
-            spans.append((name, each.number, each.number))
-    if len(spans) == 1:
-        return f"\nModels of the game: {spans[0][0]}.\n"
-    told = "; ".join(f"rounds {a + 1} to {b + 1}: {name}" for name, a, b in spans)
-    return (
-        f"\nThe models were replaced while the game was played, for both operators alike: {told}. An empty work folder "
-        "plays it against one bundle.\n"
-    )
 
 
 def _societies(results: Sequence[Result]) -> str:
@@ -183,7 +161,7 @@ def _adaptive(game: Game, plot: str) -> str:
             questions=len(MENU), budget=setting.budget,
         ),
         *(f"- {question}: " + ", ".join(f"{one.name} ({one.price})" for one in MENU[question]) for question in MENU),
-        _played_against(game),
+        f"\nModels of the game: {named(game.rounds[0].models)}.\n",
         f"![recall by round]({plot})\n",
         table(("rounds", "adaptive: flagged", "control: flagged"), rows),
         _comes_to(game, half),

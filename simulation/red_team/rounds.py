@@ -33,8 +33,8 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
 
     society: Society = Society()  # its people and crowds; operators, accounts and days are those below
     rounds: int = 20
-    accounts: int = 120  # of the society, people and operators
-    each: int = 12  # accounts that each operator fields in a round
+    accounts: int = 180  # of the society, people and operators
+    each: int = 18  # accounts that each operator fields in a round
     days: float = 1.0  # of a round
     per_day: float = 8.0  # events of an account, on average
     budget: int = 3
@@ -90,7 +90,7 @@ def play(setting: Setting, place: Place, told: Callable[[Round], None], detect: 
     """Play all rounds, those that the folder has already without acting them out again.
 
     Raises:
-        UsageError: the folder is another game's.
+        UsageError: the folder is another game's, or the models were replaced while it was played.
         SwarmlightError: the detector failed.
     """
     _same(setting, place.folder)
@@ -107,6 +107,9 @@ def play(setting: Setting, place: Place, told: Callable[[Round], None], detect: 
             part = file.with_suffix(".part")
             part.write_bytes(msgspec.json.encode(done))
             part.replace(file)
+        if rounds and done.models != rounds[0].models:
+            raise UsageError(f"{place.folder}: the models were replaced while the game was played: remove the folder "
+                             "and play it against one bundle")  # fmt: skip
         for team in done.teams:
             choosers[team.side].learn(team.plan, team.acted - team.flagged, team.flagged)
         rounds.append(done)

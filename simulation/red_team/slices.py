@@ -13,10 +13,10 @@ from simulation.red_team.detector import Found, detect
 from simulation.red_team.recording import Recording, record, with_texts
 from simulation.settings import Society
 
-SIZES: Final[dict[str, int]] = dict.fromkeys(PRESETS, 200) | {"quiet": 320}
-"""Accounts in place of a preset's own, so that the page takes minutes."""
+SIZES: Final[dict[str, int]] = dict.fromkeys(PRESETS, 500) | {"quiet": 900}
+"""Accounts in place of a preset's own: about as many as the demo's texts are enough for, and the page takes minutes."""
 
-DAYS: Final = 1.5
+DAYS: Final = 2.0
 """Long enough for accounts that are bought or aged, which begin on the second day."""
 
 PER_DAY: Final = 6.0

@@ -121,6 +121,10 @@ def test_operators_are_told_of_their_own_accounts_and_a_broken_game_goes_on_to_t
     again = ByWords()
     assert play(setting(texts), Place(tmp_path / "broken"), told.append, again) == game
     assert again.calls == 1
+    later = msgspec.structs.replace(game.rounds[2], models={"text": "words@2"})
+    (tmp_path / "broken" / "round-02.json").write_bytes(msgspec.json.encode(later))
+    with pytest.raises(UsageError, match="models were replaced"):
+        play(setting(texts), Place(tmp_path / "broken"), told.append, again)
     with pytest.raises(UsageError, match="other settings"):
         play(setting(texts, seed=4), Place(tmp_path / "whole"), told.append, whole)
 
@@ -164,7 +168,6 @@ def test_the_page_says_what_was_measured(texts: tuple[str, str], tmp_path: Path)
     text = page([found], game_of(2, 8), own=378, plot="red-team.svg")
     assert "`words@1`" in text
     assert "no graph model" in text
-    assert "replaced" not in text
     assert "| adaptive: flagged |" in text
     assert "| all | 40 of 200: 20% (15% to 26%) | 160 of 200: 80% (74% to 85%) |" in text
     assert "+60 points in the operator's favour" in text
