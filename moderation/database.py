@@ -6,6 +6,7 @@ side, which is why every change that two people could race for is one conditiona
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
@@ -44,7 +45,8 @@ class Database:
     """A pool of connections, with the schema up to date.
 
     Args:
-        url: `sqlite:///feed.db`, or `postgresql://user@host/name`.
+        url: `sqlite:///feed.db`, or `postgresql://user@host/name`, with `?sslmode=require`, or `verify-full` and,
+            where the system's authorities are not the server's, `sslrootcert=FILE`.
         password: of the PostgreSQL account, where the URL has none.
 
     Raises:
@@ -52,24 +54,22 @@ class Database:
     """
 
     def __init__(self, url: str, password: str | None = None) -> None:
-        self._url = _parsed(url)
+        self._url, tls = _parsed(url)
         if password is not None and self._url.password is None and self._url.get_backend_name() == "postgresql":
             self._url = self._url.set(password=password)
         self.is_sqlite = self._url.get_backend_name() == "sqlite"
         # SQLite has one writer; waiting for it in line is fairer than its own polling.
         self._turn = threading.Lock() if self.is_sqlite else None
-        self.engine = _engine(self._url)
+        self.engine = _engine(self._url, tls)
         self._writing = self.engine.execution_options(swarmlight_write=True)
         if self.is_sqlite:
             _private(Path(str(self._url.database)))
         try:
             self._migrate()
-        except DBAPIError as error:
+        except (DBAPIError, OSError) as error:
             self.engine.dispose()
-            said = error.orig.args[0] if error.orig is not None and error.orig.args else ""
-            reason = str(said.get("M", "") if isinstance(said, dict) else said).partition("\n")[0]
             raise UsageError(
-                f"--database {self._url.render_as_string(hide_password=True)!a} cannot be used: {reason!a}; "
+                f"--database {self._url.render_as_string(hide_password=True)!a} cannot be used: {_reason(error)!a}; "
                 "is the server running, and does the account own the database?"
             ) from None
 
@@ -102,7 +102,7 @@ class Database:
         try:
             with self.read() as connection:
                 connection.execute(text("SELECT 1"))
-        except SQLAlchemyError:
+        except (SQLAlchemyError, OSError):
             return False
         return True
 
@@ -131,13 +131,21 @@ def upsert(connection: Connection, table: Any) -> Any:
     return make(table)
 
 
+def _reason(error: Exception) -> str:
+    """What the database or the way to it said, in one line."""
+    if not isinstance(error, DBAPIError):
+        return str(error).partition("\n")[0]
+    said = error.orig.args[0] if error.orig is not None and error.orig.args else ""
+    return str(said.get("M", "") if isinstance(said, dict) else said).partition("\n")[0]
+
+
 def _sqlstate(error: DBAPIError) -> str:
     """PostgreSQL's code of an error, "" where it has none."""
     said = error.orig.args[0] if error.orig is not None and error.orig.args else None
     return str(said.get("C", "")) if isinstance(said, dict) else ""
 
 
-def _parsed(url: str) -> URL:
+def _parsed(url: str) -> tuple[URL, ssl.SSLContext | bool | None]:
     try:
         parsed = make_url(url)
     except ArgumentError:
@@ -146,20 +154,45 @@ def _parsed(url: str) -> URL:
         ) from None
     backend = parsed.get_backend_name()
     if backend == "postgresql":
-        return parsed.set(drivername="postgresql+pg8000")
+        return parsed.set(drivername="postgresql+pg8000", query={}), _tls(parsed)
     if backend == "sqlite" and parsed.database and parsed.database != ":memory:":
-        return parsed.set(drivername="sqlite")
+        return parsed.set(drivername="sqlite"), None
     raise UsageError("--database: sqlite:///FILE and postgresql://... are the databases this feed can use")
 
 
-def _engine(url: URL) -> Engine:
+def _tls(url: URL) -> ssl.SSLContext | bool | None:
+    """How the way to PostgreSQL is encrypted, in libpq's words; None: where the server offers it. False: never."""
+    asked = dict(url.query)
+    mode, authority = asked.pop("sslmode", "prefer"), asked.pop("sslrootcert", None)
+    if asked or mode not in ("disable", "prefer", "require", "verify-full"):
+        raise UsageError(
+            "--database: of a URL's options this feed knows sslmode=disable|prefer|require|verify-full and sslrootcert"
+        )
+    if mode in ("disable", "prefer"):
+        return None if mode == "prefer" else False
+    try:
+        context = ssl.create_default_context(cafile=str(authority) if authority is not None else None)
+    except OSError as error:
+        raise UsageError(
+            f"--database: sslrootcert cannot be used: {error.strerror or 'it is no certificate'}"
+        ) from None
+    if mode == "require" and authority is None:
+        # Encrypted, whoever answers: for a network one trusts, as libpq has it.
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    elif mode == "require":
+        context.check_hostname = False
+    return context
+
+
+def _engine(url: URL, tls: ssl.SSLContext | bool | None) -> Engine:
     try:
         if url.drivername == "sqlite":
             engine = create_engine(url, connect_args={"timeout": BUSY_S}, pool_size=POOL, max_overflow=POOL)
             event.listen(engine, "connect", _sqlite_connected)
             event.listen(engine, "begin", _sqlite_begins)
             return engine
-        return create_engine(url, pool_size=POOL, max_overflow=POOL, pool_pre_ping=True)
+        options = {"ssl_context": tls} if tls is not None else {}
+        return create_engine(url, connect_args=options, pool_size=POOL, max_overflow=POOL, pool_pre_ping=True)
     except (NoSuchModuleError, ModuleNotFoundError):
         raise UsageError("--database: PostgreSQL needs pg8000: pip install 'swarmlight[feed]'") from None
 

@@ -46,6 +46,8 @@ HEADERS: Final = {
 
 STRICT_TRANSPORT: Final = "max-age=31536000"
 
+API: Final = "/api/v1"
+
 OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 """Asked by machines that know no host name and are counted nowhere."""
 
@@ -78,8 +80,7 @@ class Guard:
             else:
                 await self._app(scope, _Limited(receive), answer)
         finally:
-            route = getattr(scope.get("route"), "path", "none")
-            services.metrics.request(route, _method(scope), status, time.perf_counter() - started)
+            services.metrics.request(_route(scope), _method(scope), status, time.perf_counter() - started)
 
 
 def _refusal(scope: Scope, services: Services) -> PlainTextResponse | None:
@@ -147,6 +148,13 @@ def same_site(headers: Headers) -> bool:
 
 def _host(value: str) -> str:
     return value.lower() if value.endswith("]") else value.lower().rpartition(":")[0] or value.lower()
+
+
+def _route(scope: Scope) -> str:
+    """The template of the route that answered, with the API's prefix: "none" for what is no route of ours."""
+    path = str(getattr(scope.get("route"), "path", "none"))
+    inner = scope["path"].startswith(API) and path.startswith("/") and not path.startswith(API)
+    return API + path if inner else path
 
 
 def _method(scope: Scope) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,12 +12,13 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from prometheus_client.exposition import choose_encoder
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from detector.errors import FeedError
-from moderation import api, console
+from moderation import api, console, outbox
 from moderation.access import Parts, services_of
 from moderation.api.models import Refusal
 from moderation.console.errors import error_page
@@ -82,6 +83,8 @@ def _add_health(app: FastAPI) -> None:
 
     @app.get("/metrics", include_in_schema=False)
     def metrics(request: Request, services: Parts) -> Response:
+        with suppress(SQLAlchemyError), services.database.read() as connection:
+            services.metrics.unsent(outbox.pending(connection))
         encode, kind = choose_encoder(request.headers.get("accept", ""))
         return Response(encode(services.metrics.registry), headers={"content-type": kind})
 

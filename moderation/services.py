@@ -92,7 +92,7 @@ class Services:
         try:
             if not self.database.alive():
                 found.append("the database does not answer")
-        except SQLAlchemyError:
+        except (SQLAlchemyError, OSError):
             found.append("the database does not answer")
         for loop in (self.ingest, self.feedback):
             if loop is not None and not loop.alive:

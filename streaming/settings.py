@@ -36,6 +36,23 @@ class Secret:
         return hash(self._text)
 
 
+def _first_line(path: str, name: str) -> Secret:
+    """The secret in a file.
+
+    Raises:
+        ConfigError: the file cannot be read or is empty.
+    """
+    try:
+        with Path(path).open(encoding="utf-8") as file:
+            line = file.readline().rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise ConfigError(f"{name} = {path!r} cannot be read: {reason}") from None
+    if not line:
+        raise ConfigError(f"{name} = {path!r} has an empty first line")
+    return Secret(line)
+
+
 class KafkaConfig(msgspec.Struct, frozen=True, kw_only=True):
     """`[kafka]`: where the broker is, and how this process talks to it."""
 
@@ -109,17 +126,7 @@ class KafkaConfig(msgspec.Struct, frozen=True, kw_only=True):
         """
         if self.sasl_password is not None or not self.sasl_password_file:
             return self.sasl_password
-        try:
-            with Path(self.sasl_password_file).open(encoding="utf-8") as file:
-                line = file.readline().rstrip("\r\n")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-            raise ConfigError(
-                f"[kafka] sasl_password_file = {self.sasl_password_file!r} cannot be read: {reason}"
-            ) from None
-        if not line:
-            raise ConfigError(f"[kafka] sasl_password_file = {self.sasl_password_file!r} has an empty first line")
-        return Secret(line)
+        return _first_line(self.sasl_password_file, "[kafka] sasl_password_file")
 
 
 class StateConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -174,9 +181,13 @@ class FeedConfig(msgspec.Struct, frozen=True, kw_only=True):
         str,
         Meta(
             min_length=1,
-            description="sqlite:///FILE, or postgresql://user@host/name for a team (password in PGPASSWORD)",
+            description="sqlite:///FILE, or for a team postgresql://user@host/name?sslmode=verify-full",
         ),
     ] = "sqlite:///swarmlight-feed.db"
+    database_password_file: Annotated[
+        str,
+        Meta(description="file whose first line is PostgreSQL's password; PGPASSWORD may hold it instead"),
+    ] = ""
     host: Annotated[
         str, Meta(min_length=1, description="address to listen on; loopback unless a proxy with TLS stands before it")
     ] = "127.0.0.1"
@@ -188,6 +199,16 @@ class FeedConfig(msgspec.Struct, frozen=True, kw_only=True):
             description="address that browsers use, where a proxy stands before the feed; https marks cookies secure",
         ),
     ] = ""
+
+    def database_password(self) -> Secret | None:
+        """The password in `database_password_file`; None where none is named.
+
+        Raises:
+            ConfigError: the file cannot be read or is empty.
+        """
+        if not self.database_password_file:
+            return None
+        return _first_line(self.database_password_file, "[feed] database_password_file")
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):

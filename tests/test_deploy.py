@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from moderation.commands.serve import _settings
+from moderation.metrics import FeedMetrics
 from streaming.cli import commands
 from streaming.config import load_config
 from streaming.metrics import Metrics
@@ -22,15 +24,19 @@ yaml: Any = pytest.importorskip("yaml")
 
 
 def metric_names() -> set[str]:
-    """Every sample name the process can expose; histograms and counters with their suffixes."""
+    """Every sample name a worker or a feed can expose; histograms and counters with their suffixes."""
     names = set()
-    for family in Metrics().registry.collect():
-        suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"]}.get(family.type, [""])
-        names |= {family.name + suffix for suffix in suffixes}
+    for registry in (Metrics().registry, FeedMetrics().registry):
+        for family in registry.collect():
+            suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"]}.get(family.type, [""])
+            names |= {family.name + suffix for suffix in suffixes}
     return names
 
 
-@pytest.mark.parametrize("name", ["prometheus/alerts.yaml", "grafana/swarmlight.json"])
+BOARDS = ["grafana/swarmlight.json", "grafana/swarmlight-feed.json"]
+
+
+@pytest.mark.parametrize("name", ["prometheus/alerts.yaml", *BOARDS])
 def test_rules_and_dashboard_ask_for_metrics_that_exist(name: str) -> None:
     asked = set(re.findall(r"swarmlight_[a-z_]+", (DEPLOY / name).read_text(encoding="utf-8")))
     assert len(asked) > 5
@@ -43,7 +49,11 @@ def test_labels_of_the_rules_are_those_of_the_metrics() -> None:
     metrics.alarm("gap")
     metrics.models({"text": "a@1"})
     metrics.lag("score", {0: 1}, 1.0)
-    known = {label for family in metrics.registry.collect() for sample in family.samples for label in sample.labels}
+    feed = FeedMetrics()
+    feed.failure("ingest")
+    registries = (metrics.registry, feed.registry)
+    known = {label for each in registries for family in each.collect() for sample in family.samples
+             for label in sample.labels}  # fmt: skip
     rules = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yaml").read_text(encoding="utf-8"))
     for group in rules["groups"]:
         for rule in group["rules"]:
@@ -58,8 +68,9 @@ def test_every_rule_is_explained_to_operators() -> None:
         assert f"`{name}`" in page
 
 
-def test_the_dashboard_is_one_that_grafana_reads() -> None:
-    board = json.loads((DEPLOY / "grafana" / "swarmlight.json").read_text(encoding="utf-8"))
+@pytest.mark.parametrize("name", BOARDS)
+def test_the_dashboard_is_one_that_grafana_reads(name: str) -> None:
+    board = json.loads((DEPLOY / name).read_text(encoding="utf-8"))
     assert board["title"]
     ids = [panel["id"] for panel in board["panels"]]
     assert len(set(ids)) == len(ids) > 5
@@ -78,6 +89,10 @@ def test_the_configuration_in_the_manifest_loads(tmp_path: Path) -> None:
     path.write_text(config_map["data"]["swarmlight.toml"], encoding="utf-8")
     config = load_config(path, {})
     assert config.kafka.standby == "warm"
+    assert config.feed.database_password_file
+    # What listens on every address has to know its name, or no browser is answered.
+    assert "localhost" in _settings(config).hosts
+    assert _settings(config).secure
     assert set(tomllib.loads(path.read_text())) <= {key.section or key.name for key in keys()}
 
 
@@ -86,6 +101,19 @@ def test_variables_of_compose_and_image_are_keys() -> None:
     values = dict(re.findall(r'(SWARMLIGHT_\w+)[:=] ?"?([^"\s]+)', text))
     assert len(values) >= 4
     load_config(None, values)
+
+
+def test_compose_starts_commands_that_exist_and_prometheus_scrapes_them() -> None:
+    services = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))["services"]
+    ours = {name: each for name, each in services.items() if "build" in each}
+    for each in ours.values():
+        assert each.get("command", ["worker"])[0] in commands()
+    scraped = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yaml").read_text(encoding="utf-8"))["scrape_configs"]
+    assert {name for job in scraped for name in job["dns_sd_configs"][0]["names"]} == set(ours)
+    # A dashboard that no container is given is seen by nobody.
+    boards = {Path(each.partition(":")[0]).name for each in services["grafana"]["volumes"]}
+    assert {path.name for path in (DEPLOY / "grafana").iterdir()} == boards
+    assert not re.search(r"PASSWORD: ", (DEPLOY / "compose.yaml").read_text(encoding="utf-8"))
 
 
 def test_pods_run_commands_that_exist() -> None:

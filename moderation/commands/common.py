@@ -30,5 +30,7 @@ def configuration(options: argparse.Namespace) -> Config:
 
 
 def open_database(options: argparse.Namespace, config: Config) -> Database:
-    """The database that is meant, its schema up to date."""
-    return Database(options.database or config.feed.database, os.environ.get("PGPASSWORD"))
+    """The database that is meant, its schema up to date. A password in the environment wins over one in a file."""
+    password = os.environ.get("PGPASSWORD")
+    kept = config.feed.database_password() if password is None else None
+    return Database(options.database or config.feed.database, kept.reveal() if kept is not None else password)

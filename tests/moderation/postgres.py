@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -26,8 +26,12 @@ def program(name: str) -> str | None:
 
 
 @contextmanager
-def server(**settings: str) -> Iterator[str]:
-    """A running server; the address of its database `feed`, owned by the account `feed`."""
+def server(certificate: Mapping[str, str] | None = None, **settings: str) -> Iterator[str]:
+    """A running server; the address of its database `feed`, owned by the account `feed`.
+
+    Args:
+        certificate: `ssl_key_file` and `ssl_cert_file`; without them nothing is encrypted.
+    """
     initdb, postgres = program("initdb"), program("postgres")
     assert initdb is not None
     assert postgres is not None
@@ -44,6 +48,12 @@ def server(**settings: str) -> Iterator[str]:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
+        for name, path in (certificate or {}).items():
+            # The server takes a key that is its own and nobody else's.
+            settings |= {"ssl": "on", name: shutil.copy(path, str(folder))}
+            Path(settings[name]).chmod(0o600)
+            if other:
+                shutil.chown(settings[name], "postgres")
         options = {"listen_addresses": "127.0.0.1", "unix_socket_directories": str(folder), **settings}
         command = [postgres, "-D", data, "-p", str(port)]
         for name, value in options.items():

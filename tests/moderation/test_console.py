@@ -103,3 +103,15 @@ def test_health_and_metrics_ask_for_no_login(site: Site) -> None:
     assert client.get("/healthz").json() == {"live": True}
     assert client.get("/readyz").json() == {"ready": True, "problems": []}
     assert "swarmlight_feed_request_seconds" in client.get("/metrics").text
+
+
+def test_metrics_tell_routes_apart_and_count_what_was_not_sent(site: Site) -> None:
+    site.feed.put(alert())
+    browser = site.browser("moderator")
+    browser.get("/alerts/c1")
+    browser.api("GET", "/alerts/c1")
+    assert browser.api("POST", "/missed", json={"account": "sly"}).status_code == 201
+    told = site.client().get("/metrics").text
+    for route in ("/alerts/{alert_id}", "/api/v1/alerts/{alert_id}"):
+        assert f'request_seconds_count{{method="GET",route="{route}",status="200"}}' in told
+    assert "swarmlight_feed_unsent_decisions 1.0" in told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import warnings
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,12 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import inspect, text
 
-from detector.errors import UsageError
+from detector.errors import ConfigError, UsageError
+from moderation.commands import common
 from moderation.database import Database, migrate
 from moderation.migrations.versions.v0001_first import SORTS
 from moderation.schema import Base
+from streaming.config import load_config
 
 
 def comparable(_item: Any, name: str | None, kind: str, *_: Any) -> bool:
@@ -67,7 +70,8 @@ def test_going_down_removes_every_table(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "url",
     ["nonsense", "mysql://x/y", "sqlite://", "sqlite:///:memory:", "sqlite:////nowhere/at/all/feed.db",
-     "postgresql://feed@127.0.0.1:1/feed"],
+     "postgresql://feed@127.0.0.1:1/feed", "postgresql://feed@127.0.0.1:1/feed?sslmode=verify-ca",
+     "postgresql://feed@127.0.0.1:1/feed?sslmode=verify-full&sslrootcert=/nowhere", "postgresql://x/y?options=-c"],
 )  # fmt: skip
 def test_a_database_that_cannot_be_used_is_said_at_once(url: str) -> None:
     with pytest.raises(UsageError, match="--database"):
@@ -83,3 +87,24 @@ def test_no_password_is_shown(tmp_path: Path) -> None:
 def test_the_file_is_its_owner_s_alone(tmp_path: Path) -> None:
     Database(f"sqlite:///{tmp_path / 'feed.db'}").close()
     assert [path.stat().st_mode & 0o077 for path in tmp_path.glob("feed.db*")] == [0]
+
+
+def test_the_password_may_lie_in_a_file_and_the_environment_wins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[str | None] = []
+    monkeypatch.setattr(common, "Database", lambda url, password: given.append(password))
+    secret = tmp_path / "secret"
+    secret.write_text("correct horse\n")
+    options = argparse.Namespace(database=None)
+    config = load_config(None, {"SWARMLIGHT_FEED__DATABASE_PASSWORD_FILE": str(secret)})
+    monkeypatch.delenv("PGPASSWORD", raising=False)
+    common.open_database(options, config)
+    common.open_database(options, load_config(None, {}))
+    monkeypatch.setenv("PGPASSWORD", "battery staple")
+    common.open_database(options, config)
+    assert given == ["correct horse", None, "battery staple"]
+    monkeypatch.delenv("PGPASSWORD")
+    secret.unlink()
+    with pytest.raises(ConfigError, match="database_password_file"):
+        common.open_database(options, config)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -9,6 +11,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from detector.errors import UsageError
 from moderation import audit, sessions, users
 from moderation.database import Database
 from moderation.roles import ROLES, SYSTEM
@@ -27,9 +30,24 @@ pytestmark = pytest.mark.skipif(postgres.program("initdb") is None, reason="no P
 
 
 @pytest.fixture(scope="module")
-def server(fast_passwords: None) -> Iterator[tuple[str, Feed]]:
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The server's own certificate for 127.0.0.1, signed by nobody else; empty where there is no openssl."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        return {}
+    key, made = (tmp_path_factory.mktemp("tls") / name for name in ("server.key", "server.pem"))
+    subprocess.run(
+        [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+         "-subj", "/CN=feed test", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(made)],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    return {"ssl_key_file": str(key), "ssl_cert_file": str(made)}
+
+
+@pytest.fixture(scope="module")
+def server(fast_passwords: None, certificate: dict[str, str]) -> Iterator[tuple[str, Feed]]:
     """A server whose database `feed` is a template with people in it."""
-    with postgres.server(fsync="off") as address:
+    with postgres.server(certificate, fsync="off") as address:
         database = Database(address)
         actors = {}
         with database.write() as connection:
@@ -83,3 +101,26 @@ def test_the_server_refuses_to_change_the_log(feed: Feed, statement: str) -> Non
 def test_the_chain_holds_under_many_writers(feed: Feed) -> None:
     test_claims.test_many_people_at_once_never_get_the_same_alert(feed)
     assert feed.see(audit.verify).problem is None
+
+
+def test_the_way_to_the_server_is_encrypted_and_its_name_checked(
+    server: tuple[str, Feed], certificate: dict[str, str]
+) -> None:
+    if not certificate:
+        pytest.skip("no openssl: there is no certificate to check")
+    asked = text("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
+    own = certificate["ssl_cert_file"]
+    for options, encrypted in (
+        ("", True),
+        ("?sslmode=disable", False),
+        ("?sslmode=require", True),
+        (f"?sslmode=verify-full&sslrootcert={own}", True),
+    ):
+        database = Database(server[0] + options)
+        with database.read() as connection:
+            assert connection.scalar(asked) is encrypted
+        database.close()
+    with pytest.raises(UsageError, match="cannot be used"):
+        Database(server[0] + "?sslmode=verify-full")
+    with pytest.raises(UsageError, match="cannot be used"):
+        Database(server[0].replace("127.0.0.1", "localhost") + f"?sslmode=verify-full&sslrootcert={own}")
