@@ -10,7 +10,7 @@ READY := $(VENV)/.ready
 PROCESSES ?= 2
 CODE := $(wildcard detector graph streaming training moderation simulation tests)
 
-.PHONY: help setup demo test lint typecheck format evaluate red-team bench bench-feed bench-simulate bench-graph audit-graph chaos screenshots coordinate train clean
+.PHONY: help setup demo test lint typecheck format evaluate ablation red-team bench bench-feed bench-simulate bench-graph audit-graph chaos screenshots coordinate train clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */  make \1\t/' | expand -t 24
@@ -49,6 +49,11 @@ format: $(READY)  ## rewrite the code in the one style
 evaluate: $(READY)  ## measure a stream with known truth (STREAM=file TRUTH=file)
 	@test -n "$(STREAM)" -a -n "$(TRUTH)" || { echo 'make evaluate STREAM=events.jsonl.gz TRUTH=truth.jsonl' >&2; exit 2; }
 	$(BIN)/swarmlight evaluate "$(STREAM)" --truth "$(TRUTH)" $(ARGS)
+
+ablation: $(READY)  ## docs/ablation.md: what each part adds, families left out, with text and without (DATA=folder)
+	@test -n "$(DATA)" || { echo 'make ablation DATA=folder [ARGS="--work build/ablation"]' >&2; exit 2; }
+	OMP_NUM_THREADS=1 $(BIN)/python -m training.commands.ablation $(foreach S,planted-dev contest-dev,\
+		--stream "$(DATA)/streams/$(S).jsonl.gz" "$(DATA)/streams/$(S).truth.jsonl") $(ARGS)
 
 bench: $(READY)  ## events per second and memory on overlaid copies of a stream (STREAM=file)
 	@test -n "$(STREAM)" || { echo 'make bench STREAM=events.jsonl.gz [ARGS="--copies 160"]' >&2; exit 2; }

@@ -74,9 +74,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="equal seeds give equal bytes (default 0)")
     parser.add_argument("--accounts", type=int, metavar="N", help="in place of the society's own number")
     parser.add_argument("--days", type=float, metavar="D", help="in place of the society's own")
-    parser.add_argument("--people-texts", metavar="SOURCE", help="none or corpus:FILE (people's posts by author)")
+    parser.add_argument("--people-texts", metavar="SOURCE", help="none, demo or corpus:FILE (people's posts by author)")
     parser.add_argument(
-        "--machine-texts", metavar="SOURCE", help="none, corpus:FILE, local:FOLDER, smollm2 or endpoint:ADDRESS#MODEL"
+        "--machine-texts",
+        metavar="SOURCE",
+        help="none, demo, corpus:FILE, local:FOLDER, smollm2 or endpoint:ADDRESS#MODEL",
     )
     parser.add_argument("--plot", type=Path, metavar="OUT.svg", help="draw the network, and activity over time")
     parser.add_argument(

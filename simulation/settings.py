@@ -180,8 +180,8 @@ class Operator(Part, frozen=True, kw_only=True):
 class Texts(Part, frozen=True, kw_only=True):
     """Where words come from (`texts`)."""
 
-    people: str = "none"  # none, or corpus:FILE with people's posts by author
-    machines: str = "none"  # none, corpus:FILE, local:FOLDER, smollm2, or endpoint:ADDRESS#MODEL
+    people: str = "none"  # none, corpus:FILE with people's posts by author, or demo (the project's own)
+    machines: str = "none"  # none, corpus:FILE, demo, local:FOLDER, smollm2, or endpoint:ADDRESS#MODEL
     key_env: str = "OPENAI_API_KEY"  # variable that holds the endpoint's key, where it needs one
     personas: str = ""  # file of prompts in the form of `simulation/texts/personas.toml`; empty: that one
     max_tokens: Annotated[int, Meta(ge=1, le=4096)] = 100  # of one text of a model

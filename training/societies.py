@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -57,21 +57,34 @@ BLOCK_MS: Final = 6 * 3_600_000
 """Within such a block and kind `shuffled` exchanges accounts: activity and popularity stay as they were."""
 
 
-def society_toml(rng: np.random.Generator) -> str:
-    """A random `society.toml`."""
+def society_toml(
+    rng: np.random.Generator,
+    families: Sequence[str] | None = None,
+    sizes: tuple[int, int] = ACCOUNTS,
+    texts: str = "none",
+) -> str:
+    """A random `society.toml`.
+
+    Args:
+        families: of its operators; `FAMILIES_EACH` random ones where None.
+        sizes: bounds of its accounts.
+        texts: source of people's and machines' texts.
+    """
 
     def between(bounds: tuple[float, float]) -> float:
         return float(np.exp(rng.uniform(*np.log(bounds))))
 
-    accounts = int(between(ACCOUNTS))
+    accounts = int(between(sizes))
     machines = rng.uniform(*MACHINES)
     lines = [
         f"accounts = {accounts}", f"days = {rng.uniform(*DAYS):.3f}", f"machines = {machines:.4f}",
-        f"campaigns = {int(rng.integers(6, 13))}", "[news]", f"per_day = {rng.uniform(1, 6):.2f}",
+        f"campaigns = {int(rng.integers(6, 13))}", "[texts]", f'people = "{texts}"', f'machines = "{texts}"',
+        "[news]", f"per_day = {rng.uniform(1, 6):.2f}",
     ]  # fmt: skip
     for crowd in CROWDS:
         lines += [f"[lookalikes.{crowd}]", f"share = {between(CROWD_SHARE):.4f}"]
-    for name in sorted(rng.choice(sorted(FAMILIES), FAMILIES_EACH, replace=False).tolist()):
+    drawn = rng.choice(sorted(FAMILIES), FAMILIES_EACH, replace=False).tolist()
+    for name in sorted(drawn if families is None else families):
         strength = (
             f"tasks_per_day = {between(TASKS_PER_DAY):.2f}, joint = {rng.uniform(*JOINT):.3f}, "
             f"lag_s = {between(LAG_S):.0f}"

@@ -1,8 +1,4 @@
-"""The texts that the red team uses where the user names none: the demo's.
-
-People's are messages of `chitchat-dataset` (MIT) by people who are kept for the demo: no shipped model has read or been
-calibrated on them. Machines' are the posts that were written for the demo's planted accounts.
-"""
+"""The texts that the red team uses where the user names none, as files: the demo's (`simulation.texts.demo`)."""
 
 from __future__ import annotations
 
@@ -11,7 +7,8 @@ from pathlib import Path
 import msgspec
 
 from simulation.files import written
-from streaming.demo.cast import people, planted
+from simulation.texts.corpus import Row
+from simulation.texts.demo import rows
 
 
 def people_corpus(path: Path, seed: int = 0) -> str:
@@ -20,8 +17,7 @@ def people_corpus(path: Path, seed: int = 0) -> str:
     Raises:
         UsageError: `chitchat-dataset` is not installed, or the file cannot be written.
     """
-    rows = [{"author": message.author, "text": message.text, "lang": "en"} for message in people(seed)]
-    return _write(path, rows)
+    return _write(path, rows(machines=False, seed=seed))
 
 
 def machine_corpus(path: Path) -> str:
@@ -30,11 +26,11 @@ def machine_corpus(path: Path) -> str:
     Raises:
         UsageError: the file cannot be written.
     """
-    rows = [{"author": each.account, "text": text, "lang": "en"} for each in planted() for text in each.posts]
-    return _write(path, rows)
+    return _write(path, rows(machines=True))
 
 
-def _write(path: Path, rows: list[dict[str, str]]) -> str:
+def _write(path: Path, table: list[Row]) -> str:
+    names = ("author", "text", "lang")
     with written(path) as file:
-        file.writelines(msgspec.json.encode(row) + b"\n" for row in rows)
+        file.writelines(msgspec.json.encode(dict(zip(names, row, strict=True))) + b"\n" for row in table)
     return f"corpus:{path}"

@@ -1,7 +1,7 @@
 """Makes the sources of texts that a society or the command line names.
 
-`none`; `corpus:FILE`; for machines also `local:FOLDER`, `local:FILE.gguf`, `smollm2` and `endpoint:ADDRESS#MODEL`,
-whose key is read from the variable that `texts.key_env` names.
+`none`; `corpus:FILE`; `demo`, the project's own; for machines also `local:FOLDER`, `local:FILE.gguf`, `smollm2` and
+`endpoint:ADDRESS#MODEL`, whose key is read from the variable that `texts.key_env` names.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 from detector.errors import UsageError
 from simulation.society import World
 from simulation.texts.corpus import Corpus, Speakers
+from simulation.texts.demo import DEMO, rows
 from simulation.texts.endpoint import Endpoint
 from simulation.texts.local import SMOLLM2, LocalModel
 from simulation.texts.personas import Personas
@@ -32,13 +33,13 @@ def writer_of(world: World, environ: Mapping[str, str]) -> Writer | None:
     people = _corpus(texts.people, world, machines=False)
     if people is None and texts.people != "none":
         raise UsageError(
-            f"texts.people = {texts.people!a}: people's texts are people's: name corpus:FILE, or none; a model may "
-            "write for machines only"
+            f"texts.people = {texts.people!a}: people's texts are people's: name corpus:FILE, demo or none; a model "
+            "may write for machines only"
         )
     machines = _corpus(texts.machines, world, machines=True) or _model(texts.machines, world, personas, environ)
     if machines is None and texts.machines != "none":
         raise UsageError(
-            f"texts.machines = {texts.machines!a}: name none, corpus:FILE, local:FOLDER, {SMOLLM2} or "
+            f"texts.machines = {texts.machines!a}: name none, corpus:FILE, demo, local:FOLDER, {SMOLLM2} or "
             "endpoint:ADDRESS#MODEL"
         )
     return Writer(world, people, machines, personas) if people or machines else None
@@ -46,13 +47,15 @@ def writer_of(world: World, environ: Mapping[str, str]) -> Writer | None:
 
 def _corpus(choice: str, world: World, *, machines: bool) -> Corpus | None:
     scheme, _, rest = choice.partition(":")
-    if scheme != "corpus":
+    if scheme != "corpus" and choice != DEMO:
         return None
     cast = world.cast
     busy = np.where((cast.label & (cast.since_ms == 0)) == machines, world.people.rate, 0.0)
     if machines:
         busy = np.where(cast.label, world.people.rate, 0.0)
     speakers = Speakers(world.community, cast.flags["foreign"], busy, world.seed)
+    if choice == DEMO:
+        return Corpus.of(rows(machines=machines), speakers, DEMO)
     return Corpus.load(Path(rest), speakers)
 
 

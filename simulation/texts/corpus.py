@@ -8,11 +8,11 @@ second language get another's. Where an author has said everything, the event ha
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import msgspec
 import numpy as np
@@ -21,6 +21,9 @@ from detector.errors import UsageError
 from simulation.arrays import Flags, Floats, Ints, stream
 from simulation.inputs import lines_of, table_of
 from simulation.texts.requests import Request, Text
+
+Row: TypeAlias = tuple[str, str, str]
+"""Author, text, language ("" where unknown)."""
 
 AUTHOR_COLUMNS: Final = ("author", "author_id", "account")
 
@@ -69,15 +72,24 @@ class Corpus:
         Raises:
             UsageError: it cannot be read, has no author or text column, or not a single text.
         """
+        return cls.of(_rows(path), speakers, str(path))
+
+    @classmethod
+    def of(cls, rows: Iterable[Row], speakers: Speakers, where: str) -> Corpus:
+        """The corpus of these rows; `where` they come from, for the error.
+
+        Raises:
+            UsageError: there is not a single text.
+        """
         texts: dict[str, list[str]] = {}
         langs: dict[str, str] = {}
-        for author, text, lang in _rows(path):
+        for author, text, lang in rows:
             cleaned = " ".join(_link.sub(" ", text).split())[:LONGEST_CHARACTERS]
             if cleaned:
                 texts.setdefault(author, []).append(cleaned)
                 langs.setdefault(author, lang)
         if not texts:
-            raise UsageError(f"{path}: not a single text with an author in it; write rows with `author` and `text`")
+            raise UsageError(f"{where}: not a single text with an author in it; write rows with `author` and `text`")
         return cls(texts, langs, speakers)
 
     def write(self, requests: Sequence[Request]) -> list[Text | None]:
@@ -115,7 +127,7 @@ def _voices(texts: Mapping[str, Sequence[str]], langs: Mapping[str, str], speake
     return voices
 
 
-def _rows(path: Path) -> Iterator[tuple[str, str, str]]:
+def _rows(path: Path) -> Iterator[Row]:
     """Author, text and language of every row."""
     rows: Iterator[Mapping[str, Any]] = table_of(path) if path.suffix == ".parquet" else _objects(path)
     for number, row in enumerate(rows, 1):

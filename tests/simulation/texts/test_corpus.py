@@ -11,6 +11,7 @@ import pytest
 
 from detector.errors import UsageError
 from simulation.texts.corpus import Corpus, Speakers
+from simulation.texts.demo import rows
 from simulation.texts.requests import Request
 
 
@@ -87,3 +88,13 @@ def test_damaged_and_absent_files_are_refused(tmp_path: Path) -> None:
     path.write_bytes(gzip.compress(b'{"author": "x", "text": "y"}' * 99)[:-20])
     with pytest.raises(UsageError, match="cannot be read"):
         Corpus.load(path, speakers(1))
+
+
+def test_the_demos_texts_are_a_source_by_name() -> None:
+    people, machines = rows(machines=False), rows(machines=True)
+    assert not {author for author, _, _ in people} & {author for author, _, _ in machines}
+    assert len(machines) > 300
+    corpus = Corpus.of(machines, speakers(1), "demo")
+    assert asked(corpus, 0)[0] in {" ".join(text.split()) for _, text, _ in machines}
+    with pytest.raises(UsageError, match="demo: not a single text"):
+        Corpus.of([], speakers(1), "demo")
