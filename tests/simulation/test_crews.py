@@ -8,12 +8,13 @@ import pytest
 from scipy.stats import kstest
 
 from simulation import chunk as kinds
-from simulation.arrays import DAY_MS
+from simulation import crews as crews_module
+from simulation.arrays import DAY_MS, HOUR_MS
 from simulation.chunk import Chunk
 from simulation.crews import CADENCES, Crew, Crews, Tasks
 from simulation.settings import Cadence, Tactics
 from tests.simulation.societies import CREWS, MEMBERS, recast, world_with
-from tests.simulation.stated import Deviations, count, held, mean, share
+from tests.simulation.stated import DEVIATION, Deviations, count, held, mean, share
 
 WAVES = Tactics(tasks_per_day=20.0, joint=0.5, lag_s=900.0)
 
@@ -26,6 +27,40 @@ def test_tasks_are_poisson_and_members_come_after_an_exponential_time() -> None:
         return [count(len(crew), 300 * stated.tasks_per_day), mean((time - at[task]) / 1000, stated.lag_s)]
 
     held(Tactics(tasks_per_day=20.0), ["tasks_per_day", "lag_s"], deviations)
+
+
+def test_jitter_spreads_a_task_over_hours(monkeypatch: pytest.MonkeyPatch) -> None:
+    def deviations(made: Tactics, stated: Tactics, rng: np.random.Generator) -> Deviations:
+        crews = Crews([Crew(np.arange(20), made, 0)], 20, 0)
+        at = np.arange(2000) * DAY_MS
+        task, _, time = crews.called(np.zeros(2000, np.int64), at, rng)
+        return [mean((time - at[task]) / 1000, stated.lag_s * 12)]
+
+    stated = Tactics(cadence="jitter")
+    held(stated, ["lag_s"], deviations)
+    for factor in (0.8, 1.2):
+        monkeypatch.setattr(crews_module, "JITTER", 12 * factor)
+        assert abs(deviations(stated, stated, np.random.default_rng(0))[0]) > DEVIATION
+
+
+def test_those_who_drip_serve_any_task_of_the_last_hours_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    tasks = Tasks()
+    n = 4000
+    at = np.sort(rng.integers(0, 2 * DAY_MS, n))
+    none = np.full(n, -1)
+    tasks.add(np.arange(n) % 2, at, none, none, none)
+
+    def deviation(hours: float) -> float:
+        slot = tasks.recent(np.ones(n, np.int64), np.full(n, 2 * DAY_MS), rng)
+        assert (tasks.crew[slot] == 1).all()
+        mine = at[(np.arange(n) % 2 == 1) & (at > 2 * DAY_MS - hours * HOUR_MS)]
+        return mean((2 * DAY_MS - at[slot]) / HOUR_MS, 2 * DAY_MS / HOUR_MS - float(mine.mean()) / HOUR_MS)
+
+    assert abs(deviation(12.0)) < DEVIATION
+    for factor in (0.8, 1.2):
+        monkeypatch.setattr(crews_module, "TASK_HOURS", 12.0 * factor)
+        assert abs(deviation(12.0)) > DEVIATION
 
 
 def test_members_serve_tasks_with_the_stated_share_of_their_acts() -> None:

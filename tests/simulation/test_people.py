@@ -6,10 +6,11 @@ from math import log, sqrt
 
 import msgspec
 import numpy as np
+import pytest
 
 from simulation import people
 from simulation.settings import Activity, Kinds, Society, Ties
-from tests.simulation.stated import Deviations, held, mean, share, spread
+from tests.simulation.stated import DEVIATION, Deviations, held, mean, share, spread
 
 N = 40_000
 
@@ -130,3 +131,16 @@ def test_the_people_of_a_society_are_drawn_by_these_generators() -> None:
     assert abs(mean(np.log(drawn.gap_s), log(600) - 0.6**2 / 2)) < 5
     assert drawn.kinds.shape == (20_000, 6)
     assert np.allclose(drawn.kinds.sum(axis=1), 1)
+
+
+def test_ages_are_lognormal(monkeypatch: pytest.MonkeyPatch) -> None:
+    def deviations() -> Deviations:
+        age = np.log(people.draw(Society(accounts=20_000), 1).age_days)
+        return [mean(age, log(1400.0) - 0.9**2 / 2), spread(age, 0.9)]
+
+    assert np.max(np.abs(deviations())) < DEVIATION
+    for name, stated in (("AGE_DAYS", 1400.0), ("AGE_SPREAD", 0.9)):
+        for factor in (0.8, 1.2):
+            with monkeypatch.context() as patched:
+                patched.setattr(people, name, stated * factor)
+                assert np.max(np.abs(deviations())) > DEVIATION
