@@ -13,7 +13,7 @@ from simulation.files import PRESETS
 from simulation.red_team.command import add_texts, game_of, save
 from simulation.red_team.page import page
 from simulation.red_team.rounds import Game
-from simulation.red_team.slices import Result, measure
+from simulation.red_team.slices import Result, measure, together
 from simulation.red_team.work import fingerprint, own_posts, sources
 
 WORK = Path("build/red-team")
@@ -30,7 +30,9 @@ def main(argv: list[str] | None = None) -> int:
         results = []
         for name in options.presets:
             console.print(f"{name} ...")
-            results.append(measure(name, options.work, key, people, machines, options.models, options.seed))
+            seeds = range(options.seed, options.seed + options.societies)
+            found = [measure(name, options.work, key, people, machines, options.models, seed) for seed in seeds]
+            results.append(together(found))
         write(options.out, results, game, own_posts() if options.machine_texts is None else None)
     except SwarmlightError as error:
         print(f"red team: {error}", file=sys.stderr)
@@ -58,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--work", type=Path, default=WORK, metavar="DIR", help="what was measured is kept here: a "
                         "broken run goes on; remove it after changing the detector's code")  # fmt: skip
     parser.add_argument("--rounds", dest="adaptive", type=int, default=20, metavar="N", help="of the adaptive operator")
+    parser.add_argument("--societies", type=int, choices=range(1, 21), default=2, metavar="N", help="of each preset")
     parser.add_argument("--seed", type=int, default=0, metavar="N")
     parser.add_argument("--models", type=Path, metavar="DIR", help="models in place of the shipped ones")
     parser.add_argument("--presets", nargs="+", choices=PRESETS, default=list(PRESETS), metavar="NAME")

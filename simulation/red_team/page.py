@@ -29,14 +29,15 @@ With other texts: `make red-team ARGS="--people-texts corpus:FILE --machine-text
 """
 
 SMALLER = """## The presets
-Smaller than as shipped and with half their activity, so that all of them take minutes; with one small campaign of each
-tactic, so that each is there, and therefore with more machines among few accounts.
+Smaller than as shipped and with half their activity, so that all of them take minutes; with as many campaigns as there
+are tactics, so that each is there, and therefore in places with more machines. Accounts, events and texts are those of
+all societies of a preset, which differ in their seed.
 
 """
 
 MISSED = """## Which tactics are missed
-Operators' accounts, over all presets; the most missed first. Campaigns have about the smallest size of their tactic
-here, so that what is said about naming campaigns holds for small ones.
+Operators' accounts, over all presets; the most missed first. Campaigns are small here, of a few accounts in all but the
+botnets, so that what is said about naming campaigns holds for small ones.
 
 """
 

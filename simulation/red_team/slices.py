@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
+from detector.errors import UsageError
 from simulation.files import PRESETS, preset
 from simulation.red_team.detector import Found, detect
 from simulation.red_team.recording import Recording, record, with_texts
@@ -104,8 +105,28 @@ def counted(name: str, society: Society, acted: Recording, found: Found) -> Resu
     return Result(name, society.accounts, society.days, acted.events, acted.texts, slices, found.models)
 
 
+def together(results: Sequence[Result]) -> Result:
+    """Several societies of one preset as one.
+
+    Raises:
+        UsageError: they were not measured with the same models.
+    """
+    first = results[0]
+    if any(each.models != first.models for each in results):
+        raise UsageError(f"{first.preset}: the models were replaced while it was measured: remove the work folder")
+    return Result(
+        first.preset,
+        sum(each.accounts for each in results),
+        first.days,
+        sum(each.events for each in results),
+        sum(each.texts for each in results),
+        tuple(each for machines in (False, True) for each in summed(results, machines=machines)),
+        first.models,
+    )
+
+
 def summed(results: Sequence[Result], *, machines: bool) -> list[Slice]:
-    """Slices of the same name over all presets together."""
+    """Slices of the same name over all of several results together."""
     table: dict[str, list[int]] = {}
     for result in results:
         for each in result.of(machines=machines):

@@ -16,7 +16,7 @@ from simulation.red_team.intervals import clopper_pearson, shown
 from simulation.red_team.own_texts import machine_corpus
 from simulation.red_team.page import page
 from simulation.red_team.rounds import SIDES, Game, Place, Round, Setting, family, fielded, play
-from simulation.red_team.slices import SIZES, measure, small, summed
+from simulation.red_team.slices import SIZES, measure, small, summed, together
 from simulation.red_team.tactics import BUDGET, LEAST, MENU, Chance, Learner, affordable, price, size, teams
 from simulation.red_team.work import fingerprint
 
@@ -140,6 +140,11 @@ def test_slices_count_what_the_detector_said_and_are_kept(texts: tuple[str, str]
     assert sum(each.flagged for each in found.of(machines=False)) == 0
     twice = {each.name: each.acted for each in summed([found, found], machines=False)}
     assert twice == {each.name: 2 * each.acted for each in found.of(machines=False)}
+    both = together([found, found])
+    assert (both.accounts, both.texts) == (2 * found.accounts, 2 * found.texts)
+    assert {(each.name, each.machines) for each in both.slices} == {(e.name, e.machines) for e in found.slices}
+    with pytest.raises(UsageError, match="models were replaced"):
+        together([found, msgspec.structs.replace(found, models={"text": "words@2"})])
 
 
 @pytest.mark.parametrize("name", sorted(SIZES))
