@@ -122,7 +122,7 @@ def drawn_evidence(example: Example, rng: np.random.Generator, *, speaks: bool) 
     """
     n = len(example.label)
     if not speaks:
-        return Own(np.zeros(n), np.zeros(n, np.bool_), np.zeros(n))
+        return Own(np.zeros(n), np.zeros(n, np.bool_), _coordination(example, np.zeros(n)))
     d = rng.uniform(*STRENGTH)
     campaigns, crowds = int(example.campaign.max(initial=-1)) + 2, int(example.crowd.max(initial=-1)) + 2
     common = np.where(
@@ -135,7 +135,11 @@ def drawn_evidence(example: Example, rng: np.random.Generator, *, speaks: bool) 
     llr = np.log((1 - UNSEEN) * np.exp(x) + UNSEEN)
     talks = rng.random(n) > SILENT
     llr = np.where(talks, llr, 0.0)
+    return Own(llr, talks, _coordination(example, llr))
+
+
+def _coordination(example: Example, llr: Floats) -> Floats:
     part = coordination_part(example.groups, dict(enumerate(llr.tolist())))
-    coordination = np.zeros(n)
+    coordination = np.zeros(len(llr))
     coordination[list(part)] = list(part.values())
-    return Own(llr, talks, coordination)
+    return coordination
