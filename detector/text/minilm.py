@@ -60,7 +60,7 @@ def encoder_digest(folder: Path) -> str:
 
 
 class MiniLMExpert:
-    """An `Expert` (`detector.text.protocol`). Each text goes through the encoder alone, so neighbours cannot matter."""
+    """An `Expert` (`detector.text.protocol`). A text's neighbours do not matter."""
 
     def __init__(
         self,
@@ -131,12 +131,13 @@ class MiniLMExpert:
         group = self._calibrator.group_of(langs)
         out = np.array(cheap, dtype=np.int16)
         spoken = np.flatnonzero((group != UNCALIBRATED) & (words >= MIN_WORDS))
-        for row in spoken:
-            inputs = np.concatenate(
-                [self._encoder.embed([clean[row]])[0], style[row].astype(np.float64), [float(cheap[row]) / MILLINAT]]
-            )
-            z = np.clip((inputs - self._mean) / self._spread, -INPUT_LIMIT, INPUT_LIMIT)
-            raw = np.array([float((z * self._weights).sum()) + self._bias])
-            one = slice(row, row + 1)
-            out[one] = self._calibrator.millinats(raw, words[one], group[one])
+        if not len(spoken):
+            return out
+        embedded = self._encoder.embed([clean[row] for row in spoken.tolist()])
+        inputs = np.concatenate(
+            [embedded, style[spoken].astype(np.float64), cheap[spoken, None].astype(np.float64) / MILLINAT], axis=1
+        )
+        z = np.clip((inputs - self._mean) / self._spread, -INPUT_LIMIT, INPUT_LIMIT)
+        raw = (z * self._weights).sum(axis=1) + self._bias
+        out[spoken] = self._calibrator.millinats(raw, words[spoken], group[spoken])
         return out

@@ -84,6 +84,21 @@ def test_embeddings_have_unit_parts_whether_read_alone_or_together(expert: MiniL
     assert ((alone * together).sum(axis=1) / len(LAYERS) > 0.999).all()
 
 
+def test_embeddings_are_those_of_the_library(expert: MiniLMExpert) -> None:
+    encoder = expert._encoder
+    pieces = encoder._tokenizer(TEXTS[0], return_tensors="pt")
+    states = encoder._model(**pieces, output_hidden_states=True).hidden_states
+    means = [states[layer][0].detach().float().mean(dim=0).numpy() for layer in LAYERS]
+    ours = encoder.embed(TEXTS)[0]
+    np.testing.assert_allclose(ours, np.concatenate([mean / np.linalg.norm(mean) for mean in means]), atol=2e-3)
+
+
+def test_a_text_does_not_feel_its_neighbours(expert: MiniLMExpert) -> None:
+    texts = [*TEXTS, " ".join(TEXTS), "word " * 200, "", *TEXTS[::-1]]
+    alone = np.concatenate([expert._encoder.embed([text]) for text in texts])
+    assert (expert._encoder.embed(texts) == alone).all()
+
+
 def test_a_head_made_for_another_encoder_is_refused(folder: Path, tmp_path: Path) -> None:
     for suffix in (".json", ".safetensors"):
         (tmp_path / f"{FILE}{suffix}").write_bytes((folder / f"{FILE}{suffix}").read_bytes())
