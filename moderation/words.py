@@ -21,6 +21,26 @@ PARTS: Final = {
     "coordination": ("Group", "what they do together"),
     "graph": ("Contacts", "whom they deal with"),
 }
+"""What is looked at, of several accounts."""
+
+ALONE: Final = {
+    "text": "how it writes",
+    "behaviour": "its pauses, sittings and hours of the day",
+    "coordination": "what it does together with others",
+    "graph": "whom it deals with",
+}
+"""The same of one account."""
+
+LOOKED_AT: Final = {
+    "text": "The wording of each post, read by models that have seen what people and language models write.",
+    "behaviour": "When they post: how long the pauses are, how long a sitting lasts, which hours are never slept.",
+    "coordination": "What they have in common beyond chance: the same links, reposts, texts, targets, at the same "
+    "time; and how those write who do so together.",
+    "graph": "The network around them: whom they answer, repost, like, mention and do the same things as, and how "
+    "machine-like those are. A model trained on simulated campaigns says what that adds to the three above; every six "
+    "hours, and only of accounts with strong ties.",
+}
+"""What a part rests on, for those who ask."""
 
 VERDICTS: Final = {
     "llm_campaign": "LLM campaign",
@@ -45,13 +65,20 @@ EDGE_KINDS: Final = {
     "fast_repost": "quick repost of the same post", "reply_target": "reply to the same post",
     "mention": "mention of the same account", "quote": "quote of the same post",
     "near_duplicate": "near-identical text", "paraphrase": "same text in other words",
-    "synchrony": "active at the same time", "profile": "alike profiles", "interaction": "dealings with each other",
+    "synchrony": "active at the same time", "profile": "alike profiles",
+    "interaction": "same likes, or dealings together",
 }  # fmt: skip
 
 STATES: Final = {
     "waiting": "Waiting", "mine": "Mine", "claimed": "Claimed", "escalated": "Escalated", "snoozed": "Put off",
     "decided": "Decided", "closed": "Closed", "all": "All",
 }  # fmt: skip
+
+MET: Final = {
+    "interactions": "likes of the same posts, or dealings with each other",
+    "an interaction": "a like of the same post, or a dealing with each other",
+}
+"""Words of an alert's own sentences that say too little by themselves."""
 
 SORTS: Final = {"urgency": "Most urgent", "newest": "Newest", "largest": "Largest"}
 

@@ -18,7 +18,15 @@ FULL_BAR_NATS: Final = 5.0
 PIPS: Final = ((5.0, "very strong"), (3.5, "strong"), (2.0, "clear"), (1.0, "some"), (-math.inf, "weak"))
 """Nats of the mean member from which evidence is called so: odds of 148, 33, 7 and 3 to 1."""
 
-_MET: Final = re.compile(r"pairs of them met ([\d,]+) times in (.+); about ([\d.,]+) would be expected by chance\.?")
+_MET: Final = re.compile(
+    r"pairs of them met (?:once|([\d,]+) times) in (.+); about ([\d.,]+) would be expected by chance\.?"
+)
+
+_SAID_BY_A_BAR: Final = re.compile(
+    r"(whom it deals with is|its pauses, sittings and hours are, beside that,) "
+    r"(about as likely for a person as for a machine|[\d.,a-z ]+ likelier for a (machine-driven account|person))\."
+)
+"""Sentences that say no more than the bar of their part."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +69,12 @@ def number(value: object) -> float:
 def bars(record: AlertRecord) -> list[Bar]:
     """One bar for each part."""
     unused = _abstained(record)
-    return [bar(part, *words.PARTS[part], number(record.evidence.get(part)), unused.get(part, "")) for part in PARTS]
+    alone = record.kind == "account"
+    return [
+        bar(part, words.PARTS[part][0], words.ALONE[part] if alone else words.PARTS[part][1],
+            number(record.evidence.get(part)), unused.get(part, ""))
+        for part in PARTS
+    ]  # fmt: skip
 
 
 def bar(part: str, label: str, meaning: str, nats: float, abstained: str) -> Bar:
@@ -89,7 +102,11 @@ def seen_together(record: AlertRecord) -> list[Together]:
         match = _MET.fullmatch(rest) if label == "Together" else None
         if match is not None:
             found.append(
-                (int(match[1].replace(",", "")), visible(match[2]), float(match[3].replace(",", "").rstrip(".")))
+                (
+                    int((match[1] or "1").replace(",", "")),
+                    visible(words.MET.get(match[2], match[2])),
+                    float(match[3].replace(",", "").rstrip(".")),
+                )
             )
     found.sort(key=lambda each: -each[0])
     most = max((max(seen, expected) for seen, _, expected in found), default=0) or 1
@@ -107,19 +124,46 @@ def in_detail(record: AlertRecord, together: list[Together]) -> list[tuple[str, 
     return [
         (label, visible(text))
         for label, text in words.labelled(record.why)
-        if label not in ("What", "Since") and not (together and label == "Together" and _MET.fullmatch(text))
+        if label not in ("What", "Since")
+        and not (together and label == "Together" and _MET.fullmatch(text))
+        and not _SAID_BY_A_BAR.fullmatch(text)
     ]
 
 
 def statistic(record: AlertRecord) -> str:
-    """The number that made it an alert, and the one it had to pass."""
+    """The number that made it an alert, and the one it had to pass; it may have fallen below it since."""
     if record.statistic is None or record.threshold is None:
         return ""
+    fallen = record.statistic < record.threshold
     if record.threshold_kind == "e_value":
         rate = f", so that at most {record.target_fdr:.0%} of listed groups are chance" if record.target_fdr else ""
-        return f"e-value {record.statistic:.3g}, {record.threshold:.3g} is needed{rate}"
+        passed = (
+            f"it was listed when it passed {record.threshold:.3g}" if fallen else f"{record.threshold:.3g} is needed"
+        )
+        return f"e-value {record.statistic:.3g}; {passed}{rate}"
     rate = f", set so that {record.target_fpr:.1%} of people would ever pass it" if record.target_fpr else ""
-    return f"total {record.statistic:.2f} nats, the threshold is {record.threshold:.2f}{rate}"
+    passed = "it was flagged when it passed" if fallen else "the threshold is"
+    return f"total {record.statistic:.2f} nats; {passed} {record.threshold:.2f}{rate}"
+
+
+def odds(record: AlertRecord) -> str:
+    """What the evidence on a single account comes to, given how rare machines are taken to be; "" where not known."""
+    if record.kind != "account" or len(record.members) != 1:
+        return ""
+    member = record.members[0]
+    if not 0.0 < member.posterior < 1.0:
+        return ""
+    prior = 1 / (1 + math.exp(number(member.llr.get("total")) - math.log(member.posterior / (1 - member.posterior))))
+    if not 0.0001 <= prior <= 0.9:
+        return ""
+    share = _percent(member.posterior)
+    return f"if {_percent(prior)} of all accounts were machine-driven, {share} of those with such evidence would be"
+
+
+def _percent(share: float) -> str:
+    """`1%`, `9.6%`, `94%`; `over 99%` where rounding would make it certain."""
+    percent = 100 * share
+    return "over 99%" if percent > 99 else f"{percent:.0f}%" if percent >= 10 else f"{percent:.2g}%"
 
 
 def _abstained(record: AlertRecord) -> dict[str, str]:

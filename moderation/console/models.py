@@ -9,7 +9,18 @@ from typing import Any, Final
 from moderation import words
 from moderation.alerts import Whole
 from moderation.console.deeds import PastDecision, Rights, past_decision, rights_of
-from moderation.console.evidence import Bar, Together, bar, bars, in_detail, number, seen_together, statistic, strength
+from moderation.console.evidence import (
+    Bar,
+    Together,
+    bar,
+    bars,
+    in_detail,
+    number,
+    odds,
+    seen_together,
+    statistic,
+    strength,
+)
 from moderation.decisions import VERDICTS
 from moderation.hostile import short, visible
 from moderation.likeness import Segment, groups, segments, share
@@ -31,6 +42,12 @@ TIES: Final = {
     "interaction": "talk", "synchrony": "time", "profile": "profile",
 }  # fmt: skip
 """Kinds of edges by what they are drawn like."""
+
+DRIVES: Final = "a language model probably drives this account: "
+"""How the sentence on a single account begins, which its headline says already."""
+
+MOST_BECAUSE: Final = 2
+"""Parts named in the sentence that says why."""
 
 SAYS: Final = {
     "campaign": ("looks machine-driven", "act together and look machine-driven"),
@@ -137,7 +154,8 @@ class AlertView:
     row: QueueRow
     headline: str
     what: str
-    who: str
+    who: list[str]
+    others: int
     since: str
     because: str
     reasons: list[Sentence]
@@ -146,6 +164,7 @@ class AlertView:
     total: Bar
     together: list[Together]
     statistic_words: str
+    odds_words: str
     posts: list[PostGroup]
     posts_total: int
     members: list[MemberRow]
@@ -161,6 +180,7 @@ class AlertView:
     merged_into: str
     status: str
     revision: int
+    changed: int
     models: list[tuple[str, str]]
     lease_until: str
 
@@ -211,27 +231,28 @@ def alert_view(
     listed = queue_row(row, actor, now)
     names = [member.account for member in record.members]
     headline = _headline(record, row)
-    lead = visible(words.sentence(record, "What"))
+    lead = visible(words.sentence(record, "What")).removeprefix(DRIVES)
     posts = _posts(record)
     shown = [past_decision(each, actor, known, now) for each in decisions]
     parts = bars(record)
     together = seen_together(record)
     return AlertView(
         row=listed, headline=headline, what=lead if lead.rstrip(".") != headline.replace(",", "") else "",
-        who=words.who([visible(name) for name in names], row.members),
+        who=names[: words.NAMED], others=max(0, row.members - len(names[: words.NAMED])),
         since=f"{words.when(row.first_post_at)} to {words.when(row.last_post_at)} UTC, "
               f"over {words.span(row.first_post_at, row.last_post_at)}.",
         because=_because(record, together), reasons=[Sentence(*each) for each in in_detail(record, together)],
         limits=[visible(text) for text in record.limits if not text.startswith("Not used: ")], bars=parts,
         total=bar("total", "All together", "the parts added up", number(record.evidence.get("total")), ""),
-        together=together, statistic_words=statistic(record), posts=_grouped(record, posts), posts_total=len(posts),
+        together=together, statistic_words=statistic(record), odds_words=odds(record),
+        posts=_grouped(record, posts), posts_total=len(posts),
         members=_members(record, on_accounts), members_total=row.members, objects=_objects(whole),
         edge_kinds=_edge_kinds(whole), ties=_ties(record), has_details=bool(whole.details),
         details_note=_details_note(whole), decisions=shown,
         standing=next((each for each in shown if each.verdict in VERDICTS and not each.account and not each.undone),
                       None) if row.decision or row.waits_revision >= row.revision else None,
         rights=rights_of(row, actor, now), merged_into=row.merged_into or "", status=row.status,
-        revision=row.revision,
+        revision=row.revision, changed=row.changed,
         models=[(visible(name), visible(value)) for name, value in sorted(record.models.items())],
         lease_until=_until(row.claimed_until, now) if listed.holder else "",
     )  # fmt: skip
@@ -249,7 +270,7 @@ def _headline(record: AlertRecord, row: Any) -> str:
     if record.kind == "coordination":
         return f"{accounts} act together; nothing shows that a machine drives them"
     name = short(record.members[0].account, 60) if record.members else "this account"
-    return f"A language model probably drives {name}"
+    return f"{name} looks driven by a language model"
 
 
 def _because(record: AlertRecord, together: Sequence[Together]) -> str:
@@ -261,8 +282,9 @@ def _because(record: AlertRecord, together: Sequence[Together]) -> str:
     if record.kind == "coordination":
         return f"{met or 'they do the same things more often than chance would have it'}.".capitalize()
     if record.kind == "account":
-        most = max(bars(record), key=lambda each: each.nats)
-        return f"{most.meaning[:1].upper()}{most.meaning[1:]}: {most.words}." if most.nats > 0 else ""
+        speaking = sorted((each for each in bars(record) if each.toward == "machine"), key=lambda each: -each.nats)
+        said = ", and ".join(f"{each.meaning} is {each.words}" for each in speaking[:MOST_BECAUSE])
+        return f"{said[:1].upper()}{said[1:]}." if said else ""
     said = f"What was seen is {words.evidence_words(number(record.evidence.get('total')))}"
     return f"{said}, and {met}." if met else f"{said}."
 
@@ -334,7 +356,8 @@ def _objects(whole: Whole) -> list[SharedObject]:
 
 def _object(kind: str, name: str, accounts: int, size: int) -> SharedObject:
     share = min(100, round(100 * accounts / size))
-    return SharedObject(words.EDGE_KINDS.get(kind, visible(kind)), visible(name)[:300], accounts, share)
+    how = "like of the same post" if kind == "interaction" else words.EDGE_KINDS.get(kind, visible(kind))
+    return SharedObject(how, visible(name)[:300], accounts, share)
 
 
 def _edge_kinds(whole: Whole) -> list[tuple[str, str, int, str]]:

@@ -49,7 +49,7 @@ def page(
 
 
 NOTICES: Final = {
-    "claimed": "It is yours. Your claim holds for 15 minutes and is renewed when you open the alert again.",
+    "claimed": "It is yours for 15 minutes; while you need longer, renew the claim.",
     "released": "Given back to the queue.",
     "assigned": "Assigned.",
     "snoozed": "Put off.",

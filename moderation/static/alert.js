@@ -6,19 +6,16 @@ import { timeline } from "./timeline.js";
 
 const article = document.querySelector("[data-alert]");
 const revised = document.querySelector("#revised");
-document.addEventListener("feed:change", ({ detail }) => {
-  if (detail.changed.includes(article.dataset.alert)) revised.hidden = false;
-});
-
-// A window that was out of sight followed nothing meanwhile.
-let greeted = false;
-document.addEventListener("feed:hello", async () => {
-  if (greeted) {
+document.addEventListener("feed:change", async ({ detail }) => {
+  const place = detail.changed.indexOf(article.dataset.alert);
+  if (place >= 0) {
+    // One's own claim, a moment before the page was made, is no news.
+    if (detail.times[place] > Number(article.dataset.changed)) revised.hidden = false;
+  } else if (detail.more && revised.hidden) {
     const answer = await fetch(`/api/v1/alerts/${encodeURIComponent(article.dataset.alert)}`).catch(() => null);
     const now = answer?.ok ? await answer.json() : null;
-    if (now && String(now.revision) !== article.dataset.revision) revised.hidden = false;
+    if (now && String(now.alert.revision) !== article.dataset.revision) revised.hidden = false;
   }
-  greeted = true;
 });
 
 // Pictures

@@ -9,8 +9,7 @@ const button = document.querySelector("#show-news");
 const announced = new Set();
 let asked = false;
 let again = false;
-let missed = false; // Arrivals while nothing was followed: every row that is not here is news then.
-let greeted = false;
+let missed = false; // More arrived than was named: every row that is not here is news then.
 
 const rowOf = (root, id) => root?.querySelector(`tr[data-id="${CSS.escape(id)}"]`);
 const ids = (root) => [...(root?.querySelectorAll("tr[data-id]") ?? [])].map((row) => row.dataset.id);
@@ -43,8 +42,8 @@ function refresh(row, fresh) {
 
 async function look(arrived, changed) {
   for (const id of arrived) announced.add(id);
-  for (const id of changed) if (rowOf(body, id)) again = true;
-  if (asked || !(arrived.length || again)) return;
+  if (arrived.length || changed.some((id) => rowOf(body, id))) again = true;
+  if (asked || !again) return; // What comes during the pause is looked at when it ends.
   asked = true;
   again = false;
   try {
@@ -86,16 +85,9 @@ async function show() {
   choices();
 }
 
-document.addEventListener("feed:hello", () => {
-  if (greeted) {
-    missed = true;
-    again = true;
-    look([], []);
-  }
-  greeted = true;
-});
 document.addEventListener("feed:change", ({ detail }) => {
   document.querySelector("#waiting").textContent = detail.waiting.toLocaleString("en");
+  if (detail.more) missed = again = true;
   look(detail.arrived, detail.changed);
 });
 button.addEventListener("click", show);

@@ -16,6 +16,10 @@ export function timeline(frame, data, said) {
   new Rows(frame, data, posts, bins, order, active.size).draw();
   const best = bins.list.reduce((most, bin) => (bin.who.size > most.who.size ? bin : most));
   const crowded = active.size > 3 ? bins.list.filter((bin) => bin.who.size >= CROWD * active.size).length : 0;
+  if (active.size === 1) {
+    said.textContent = `${counted(posts.length, "post")} from ${when(posts[0].at)} to ${when(posts.at(-1).at)}.`;
+    return true;
+  }
   said.textContent = `Busiest: ${range(best, bins.width)}, ${best.who.size} of ${counted(active.size, "account")} with ${counted(best.posts, "post")}. ` +
     (crowded ? `At ${counted(crowded, "time")} at least half of them were active at once.` : "At no time were half of them active at once.");
   return true;
@@ -80,9 +84,11 @@ class Rows {
     Object.assign(this, { x, width, height, base });
     this.svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
     this.svg.setAttribute("height", height);
-    const most = Math.max(...list.map((bin) => bin.who.size));
+    // One account is active or not; of one, posts are counted.
+    const measure = (bin) => (this.total > 1 ? bin.who.size : bin.posts);
+    const most = Math.max(...list.map(measure));
     const bars = list.filter((bin) => bin.posts).map((bin) => {
-      const size = (bin.who.size / most) * tall;
+      const size = (measure(bin) / most) * tall;
       const crowd = this.total > 3 && bin.who.size >= CROWD * this.total ? " crowd" : "";
       return s("rect", { class: `wave${crowd}`, x: x(bin.at).toFixed(1), y: (base - size).toFixed(1), width: Math.max(x(bin.at + step) - x(bin.at) - 1, 1).toFixed(1), height: size.toFixed(1) });
     });
@@ -97,7 +103,7 @@ class Rows {
       s("circle", { class: look(kind), cx: x(at).toFixed(1), cy: base + 40 + places.get(n) * row, r: 3, "fill-opacity": 0.75 }));
     this.cursor = s("line", { class: "cursor", y1: top, y2: height, x1: 0, x2: 0, visibility: "hidden" });
     this.svg.replaceChildren(
-      s("text", { x: left, y: 14 }, `Accounts active at once, most ${most}`), ...bars,
+      s("text", { x: left, y: 14 }, this.total > 1 ? `Accounts active at once, most ${most}` : `Posts at once, most ${most}`), ...bars,
       s("line", { class: "axis", x1: left, x2: width - 12, y1: base, y2: base }), ...this.ticks(left, width, base),
       ...rows, ...dots, this.cursor,
     );

@@ -24,10 +24,10 @@ def stamp(minutes: float) -> str:
     return (BEGIN + timedelta(minutes=minutes)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def llr(text: float = 2.0, coordination: float = 3.0) -> dict[str, float]:
+def llr(text: float = 2.0, coordination: float = 3.0, graph: float = 0.0) -> dict[str, float]:
     """Parts and their sum."""
-    return {"text": text, "behaviour": -0.2, "coordination": coordination, "graph": 0.0,
-            "total": round(text - 0.2 + coordination, 6)}  # fmt: skip
+    return {"text": text, "behaviour": -0.2, "coordination": coordination, "graph": graph,
+            "total": round(text - 0.2 + coordination + graph, 6)}  # fmt: skip
 
 
 def alert(

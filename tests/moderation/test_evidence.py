@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moderation.console.evidence import bars, even, in_detail, seen_together, strength
+from detector.explain import CampaignCase, campaign_why
+from moderation.console.evidence import bars, even, in_detail, odds, seen_together, statistic, strength
 from moderation.likeness import groups
 from moderation.records import read_alert
 from moderation.summary import summarise
@@ -85,3 +86,33 @@ def test_a_form_that_contradicts_itself_decides_nothing(site: Site, form: dict[s
     browser = site.browser("moderator")
     assert browser.post("/alerts/c1/decide", form | {"decision": "llm_campaign"}).status_code == 400
     assert "No decisions yet" in browser.get("/decisions").text
+
+
+def test_a_single_account_is_spoken_of_as_one_and_its_odds_are_told() -> None:
+    record = read_alert(line(scenes.lone("a1", "ada", 2.2)))
+    assert [bar.meaning for bar in bars(record)][::3] == ["how it writes", "whom it deals with"]
+    # What the bars say is not said again.
+    assert [label for label, _ in in_detail(record, [])] == ["Text", "Chance"]
+    assert odds(record) == "if 1% of all accounts were machine-driven, 12% of those with such evidence would be"
+    assert odds(read_alert(line(scenes.tunnel()[0]))) == ""
+    assert odds(read_alert(line(scenes.lone("a1", "ada", 2.2) | {"members": []}))) == ""
+
+
+def test_a_statistic_that_has_fallen_since_is_not_said_to_pass() -> None:
+    record = scenes.lone("a1", "ada", 2.2)
+    assert "2.60 nats; the threshold is 2.42" in statistic(read_alert(line(record)))
+    fallen = statistic(read_alert(line(record | {"statistic": 2.1})))
+    assert "total 2.10 nats; it was flagged when it passed 2.42" in fallen
+    group = scenes.tunnel()[0] | {"statistic": 31.8, "threshold": 40.0}
+    assert "e-value 31.8; it was listed when it passed 40" in statistic(read_alert(line(group)))
+
+
+def test_the_words_of_every_sentence_of_the_system_are_read() -> None:
+    """The console reads numbers out of sentences; what it reads them from is what `detector.explain` writes."""
+    shared = {kind: (1.0 + 20 * place, 0.4) for place, kind in enumerate(("interaction", "repost", "link"))}
+    case = CampaignCase(3, 2, 4.0, 20.0, 0.05, 0, 3_600_000, shared, is_campaign=True)
+    record = read_alert(line(alert(why=campaign_why(case))))
+    met = seen_together(record)
+    assert [each.seen for each in met] == [41, 21, 1]
+    assert met[-1].words == "a like of the same post, or a dealing with each other"
+    assert [label for label, _ in in_detail(record, met)] == ["Chance", "Machine"]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from moderation import audit
+from moderation import audit, claims, live
 from tests.moderation.browser import scenes
 from tests.moderation.browser.conftest import Served, Visit, violations
 
@@ -51,13 +51,17 @@ def test_an_alert_arrives_is_understood_decided_and_taken_back(served: Served, v
     page.keyboard.press("Enter")
     page.wait_for_selector("[data-drawn=yes]")
     assert page.locator("h1").inner_text() == "12 accounts act together and look driven by a language model"
-    facts = page.locator(".facts").inner_text()
+    facts = page.locator(".facts").first.inner_text()
     assert "47 hours" in facts
     assert "121 times in reposts of the same posts, where chance would give about 15.8" in facts
     assert "+4.50" in page.locator("tr.sum").inner_text()
     assert "cannot be seen from posts" in page.locator(".limits").inner_text()
     page.get_by_role("button", name="Claim").click()
     page.locator(".panel .badge.mine").wait_for()
+    # What one did oneself is no news; what a colleague does is.
+    page.wait_for_selector("#link[data-state=live]")
+    page.wait_for_timeout(300)
+    assert not page.locator("#revised").is_visible()
     page.get_by_text("LLM campaign", exact=True).last.click()
     page.locator("input[name=reason]").fill("one operator, twelve names")
     page.get_by_role("button", name="Decide", exact=True).click()
@@ -66,6 +70,10 @@ def test_an_alert_arrives_is_understood_decided_and_taken_back(served: Served, v
     page.locator("#undo").click()
     page.get_by_text("Taken back.").wait_for()
     assert page.locator(".standing").count() == 0
+    colleague = served.actor("lead")
+    with served.database.write() as connection:
+        claims.claim(connection, colleague, "arrives", served.now())
+    page.get_by_text("This alert has changed while you read.").wait_for()
     with served.database.read() as connection:
         assert audit.verify(connection).problem is None
     lead = visit("lead").page
@@ -74,6 +82,31 @@ def test_an_alert_arrives_is_understood_decided_and_taken_back(served: Served, v
     assert "undo" in lead.locator("table").inner_text()
     told = [json.loads(line) for line in served.feedback.read_text().splitlines()]
     assert [each["decision"] for each in told if each["alert"] == "arrives"] == ["llm_campaign", "undo"]
+
+
+def test_what_came_while_the_line_was_broken_is_announced_and_moves_nothing(
+    served: Served, visit: Visits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served.put(*(scenes.lone(f"broken{number}", f"gale_{number}", 2.5) for number in range(12)))
+    monkeypatch.setattr(live, "BEAT_S", 0.1)
+    monkeypatch.setattr(live, "RETRY_MS", 2_500)
+    page = visit("moderator", viewport={"width": 390, "height": 600}).page
+    with monkeypatch.context() as short:
+        short.setattr("moderation.api.stream.LONGEST_MS", 400)
+        page.goto("/queue?q=gale")
+        page.keyboard.press("k")
+        page.locator("#link[data-state=lost]").wait_for()
+    place = "[scrollY, document.activeElement.closest('tr').dataset.id, document.querySelectorAll('#rows tr').length]"
+    before = page.evaluate(place)
+    assert before[0] > 0
+    served.put(scenes.lone("broken-late", "gale_99", 2.5))
+    page.wait_for_timeout(1_500)
+    assert page.locator("#link[data-state=lost]").count() == 1
+    page.locator("#link[data-state=live]").wait_for()
+    page.get_by_role("button", name="1 new alert: show").wait_for(state="attached")
+    assert page.evaluate(place) == before
+    page.keyboard.press("r")
+    page.locator('tr[data-id="broken-late"]').wait_for()
 
 
 def test_the_keyboard_is_enough(served: Served, visit: Visits) -> None:

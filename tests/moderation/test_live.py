@@ -1,0 +1,116 @@
+"""Live updates: who was away is told what changed meanwhile, by whichever process answers; nothing is told twice."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from detector.errors import FeedError
+from moderation import claims, live
+from moderation.live import Hub
+from moderation.metrics import FeedMetrics
+from tests.moderation.builders import alert
+from tests.moderation.conftest import Feed, Site
+
+UNTIL = 2**50
+
+
+def read(text: str) -> dict[str, Any]:
+    """The fields of one event, its data as JSON."""
+    fields = dict(line.split(": ", 1) for line in text.splitlines() if line and not line.startswith("retry"))
+    return fields | {"data": json.loads(fields["data"])}
+
+
+def hub_of(feed: Feed) -> Hub:
+    return Hub(feed.database, FeedMetrics(), feed.clock)
+
+
+def first_events(hub: Hub, count: int, since: int | None) -> list[dict[str, Any]]:
+    """That many events of a browser that connects now."""
+
+    async def listen() -> list[dict[str, Any]]:
+        events = await hub.listen("ada", UNTIL, since)
+        return [read(await anext(events)) for _ in range(count)]
+
+    return asyncio.run(listen())
+
+
+def test_who_was_away_is_told_what_changed_meanwhile(feed: Feed) -> None:
+    feed.put(alert("old"))
+    before = hub_of(feed)
+    told = before._look()
+    assert told is not None
+    seen = int(read(told)["id"])
+    assert before._look() is None
+    feed.clock.pass_s(60)
+    feed.put(alert("new"))
+    feed.clock.pass_s(60)
+    feed.do(claims.claim, "moderator", "old")
+    feed.clock.pass_s(60)
+    # A process that has just started knows nothing of what the first one told.
+    hello, meanwhile = first_events(hub_of(feed), 2, seen)
+    assert hello["event"] == "hello"
+    data = meanwhile["data"]
+    assert (data["changed"], data["arrived"], data["more"]) == (["old", "new"], ["new"], 0)
+    assert data["waiting"] == 2
+    assert data["times"] == [feed.clock() - 60_000, feed.clock() - 120_000]
+    assert int(meanwhile["id"]) == feed.clock() - 60_000
+    # Who saw that is told nothing but that it is connected.
+    (again,) = first_events(hub_of(feed), 1, feed.clock())
+    assert (again["event"], int(again["id"])) == ("hello", feed.clock())
+
+
+def test_a_change_is_told_once_even_where_its_transaction_was_slow(feed: Feed) -> None:
+    hub = hub_of(feed)
+    hub._look()
+    feed.clock.pass_s(2)
+    feed.put(alert("fast"))
+    told = hub._look()
+    assert told is not None
+    assert read(told)["data"]["changed"] == ["fast"]
+    # Begun a second earlier, committed only now.
+    feed.clock.pass_s(-1)
+    feed.put(alert("slow"))
+    feed.clock.pass_s(2)
+    told = hub._look()
+    assert told is not None
+    assert read(told)["data"]["changed"] == ["slow"]
+    assert hub._look() is None
+
+
+def test_of_a_flood_only_the_number_is_told(feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "MOST_NAMED", 3)
+    feed.put(*(alert(f"a{n}", kind="account", accounts=(f"u{n}",)) for n in range(10)))
+    _, meanwhile = first_events(hub_of(feed), 2, 0)
+    assert len(meanwhile["data"]["changed"]) == 3
+    assert meanwhile["data"]["more"] == 7
+
+
+def test_one_person_has_so_many_windows_and_no_more(feed: Feed) -> None:
+    async def open_all() -> None:
+        hub = hub_of(feed)
+        windows = [await hub.listen("ada", UNTIL) for _ in range(live.MOST_OF_ONE)]
+        for each in windows:
+            await anext(each)
+        with pytest.raises(FeedError, match="too many windows"):
+            await hub.listen("ada", UNTIL)
+        await anext(await hub.listen("bob", UNTIL))
+        await windows[0].aclose()  # type: ignore[attr-defined]
+        await anext(await hub.listen("ada", UNTIL))
+
+    asyncio.run(open_all())
+
+
+@pytest.mark.parametrize(
+    ("headers", "wanted"), [({}, 0), ({"last-event-id": "1799999999000"}, 1), ({"last-event-id": "é9"}, 0)]
+)
+def test_the_browser_s_own_header_is_heard(
+    site: Site, monkeypatch: pytest.MonkeyPatch, headers: dict[str, str], wanted: int
+) -> None:
+    monkeypatch.setattr("moderation.api.stream.LONGEST_MS", 0)
+    site.feed.put(alert())
+    answer = site.browser("viewer").get("/api/v1/live", headers={k: v.encode() for k, v in headers.items()})
+    assert answer.text.count("event: change") == wanted
