@@ -7,6 +7,7 @@ words of others wait for these, so a source is asked in a few rounds a step.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Final, TypeAlias
 
@@ -21,6 +22,8 @@ from simulation.texts.requests import Purpose, Request, Source, Text
 from simulation.texts.rewrite import vary
 
 Key: TypeAlias = tuple[str, int]
+
+_word = re.compile(r"\w{4,}")
 
 SHARED_KEPT: Final = 50_000
 """Texts that many use and that are remembered: the oldest are written anew if somebody still needs them."""
@@ -129,7 +132,10 @@ class Writer:
         return Request(account, serial, purpose, about, before.words if before else "")
 
     def _improve(self, chunk: Chunk, events: Sequence[int], found: list[Text | None]) -> None:
-        """People who use writing help have what they wrote smoothed by the machines' model, where there is one."""
+        """People who use writing help have what they wrote smoothed by the machines' model, where there is one.
+
+        Where the model says something else, as small ones do, they keep their own words.
+        """
         source = self._machines
         if source is None or not source.speaks:
             return
@@ -141,7 +147,7 @@ class Writer:
             Request(int(chunk.account[i]), int(chunk.serial[i]), "improve", "", text.words) for i, text in wanted
         ]
         for (i, text), better in zip(wanted, source.write(requests) if requests else [], strict=True):
-            found[i] = Text(better.words, text.lang) if better is not None else text
+            found[i] = Text(better.words, text.lang) if better and says_again(text.words, better.words) else text
 
     def _forget(self) -> None:
         wall: Ints = self._world.wall.serial
@@ -150,6 +156,12 @@ class Writer:
             del self._said[serial]
         for key in list(self._shared)[: max(0, len(self._shared) - SHARED_KEPT)]:
             del self._shared[key]
+
+
+def says_again(before: str, after: str) -> bool:
+    """Whether a text still has at least half of another's words, those of fewer than four letters left aside."""
+    kept = set(_word.findall(before.lower()))
+    return bool(kept) and 2 * len(kept & set(_word.findall(after.lower()))) >= len(kept)
 
 
 def shared_key(chunk: Chunk, i: int) -> Key | None:

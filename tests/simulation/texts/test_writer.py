@@ -15,7 +15,7 @@ from simulation.society import World
 from simulation.texts.personas import Personas
 from simulation.texts.requests import Request, Text
 from simulation.texts.rewrite import vary
-from simulation.texts.writer import Writer
+from simulation.texts.writer import Writer, says_again
 from tests.simulation.societies import NOBODY, QUIET
 
 
@@ -135,6 +135,22 @@ def test_writing_help_smooths_what_people_wrote_where_a_model_can() -> None:
     smoothed = words(texts, mask)
     assert smoothed
     assert all(word.startswith("model improve") and "person" in word for word in smoothed)
+
+
+class Astray(Echo):
+    """A model that says something else than it was asked to smooth."""
+
+    def write(self, requests: Sequence[Request]) -> list[Text | None]:
+        return [Text("certainly, here is a recipe") for _ in requests]
+
+
+def test_what_a_model_did_not_smooth_but_replace_stays_the_persons() -> None:
+    helped = msgspec.structs.replace(NOBODY, writing_help=LookAlike(share=0.5))
+    world = World(Society(accounts=300, machines=0.0, days=0.5, burn_in_hours=2.0, lookalikes=helped), 0)
+    found, texts = spoken(world, Echo("person"), Astray("model", speaks=True))
+    assert {word.split()[0] for word in words(texts, kinds.written(found.kind))} == {"person"}
+    assert says_again("my brother cooks very well", "My brother cooks really well.")
+    assert not says_again("ok", "ok")
 
 
 def test_headlines_are_posted_word_for_word() -> None:
