@@ -60,6 +60,13 @@ VERDICT_EFFECTS: Final = {
     "needs_more": "Not enough to tell. The alert leaves the queue until its next revision.",
 }
 
+VERDICT_EFFECTS_ALONE: Final = VERDICT_EFFECTS | {
+    "llm_campaign": "A language model drives this account. The alert leaves the queue and stays open for follow-up.",
+    "human_coordination": "A person writes here, in concert with others. It comes back if the evidence grows clearly.",
+    "permitted_automation": "A machine, and allowed to be. This account stays out of the queue for good.",
+}
+"""The same, of an alert on a single account."""
+
 EDGE_KINDS: Final = {
     "link": "same link", "domain": "same domain", "hashtags": "same hashtags", "repost": "repost of the same post",
     "fast_repost": "quick repost of the same post", "reply_target": "reply to the same post",

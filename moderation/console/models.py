@@ -283,10 +283,18 @@ def _because(record: AlertRecord, together: Sequence[Together]) -> str:
         return f"{met or 'they do the same things more often than chance would have it'}.".capitalize()
     if record.kind == "account":
         speaking = sorted((each for each in bars(record) if each.toward == "machine"), key=lambda each: -each.nats)
-        said = ", and ".join(f"{each.meaning} is {each.words}" for each in speaking[:MOST_BECAUSE])
-        return f"{said[:1].upper()}{said[1:]}." if said else ""
+        if not speaking:
+            return ""
+        most, *others = speaking[:MOST_BECAUSE]
+        reasons = [f"{most.meaning} is {most.words}", *(f"{each.meaning} {_times(each)}" for each in others)]
+        return f"{', and '.join(reasons)}.".capitalize()
     said = f"What was seen is {words.evidence_words(number(record.evidence.get('total')))}"
     return f"{said}, and {met}." if met else f"{said}."
+
+
+def _times(part: Bar) -> str:
+    """`2.1 times`."""
+    return part.words.partition(" likelier")[0]
 
 
 def _posts(record: AlertRecord) -> list[Post]:
