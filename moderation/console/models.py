@@ -49,6 +49,9 @@ DRIVES: Final = "a language model probably drives this account: "
 MOST_BECAUSE: Final = 2
 """Parts named in the sentence that says why."""
 
+CLOSED: Final = {"withdrawn": "This alert was withdrawn", "merged": "This alert became part of another one"}
+"""What a closed alert that names nobody any more says."""
+
 SAYS: Final = {
     "campaign": ("looks machine-driven", "act together and look machine-driven"),
     "account": ("looks machine-driven", "look machine-driven"),
@@ -206,8 +209,9 @@ def queue_row(row: Any, actor: Actor, now: int) -> QueueRow:
     names = [visible(name) for name in row.title.split(", ")] if row.title else []
     return QueueRow(
         id=row.id, kind=row.kind, kind_words=words.KINDS.get(row.kind, row.kind),
-        who=words.who(names, max(row.members, len(names))), names=names, others=max(0, row.members - len(names)),
-        says=SAYS[row.kind][0 if max(row.members, len(names)) == 1 else 1],
+        who=words.who(names, max(row.members, len(names))) if names else "No names are kept of it", names=names,
+        others=max(0, row.members - len(names)),
+        says=SAYS[row.kind][0 if max(row.members, len(names)) == 1 else 1] if names else "",
         pips=strength(row)[0], strength=strength(row)[1], members=row.members,
         since=words.when(row.first_post_at), last=words.when(row.last_post_at),
         lasted=words.span(row.first_post_at, row.last_post_at), at=words.when(row.at),
@@ -264,6 +268,8 @@ def _until(at: int, now: int) -> str:
 
 
 def _headline(record: AlertRecord, row: Any) -> str:
+    if not record.members and record.status in CLOSED:
+        return CLOSED[record.status]
     accounts = words.counted(max(row.members, 1), "account")
     if record.kind == "campaign":
         return f"{accounts} act together and look driven by a language model"
@@ -295,6 +301,11 @@ def _because(record: AlertRecord, together: Sequence[Together]) -> str:
 def _times(part: Bar) -> str:
     """`2.1 times`."""
     return part.words.partition(" likelier")[0]
+
+
+def _in_short(part: Bar) -> str:
+    """`300x machine`, with a sign for times: for a table."""
+    return "neither" if part.toward == "neither" else f"{_times(part).removesuffix(' times')}\u00d7 {part.toward}"
 
 
 def _posts(record: AlertRecord) -> list[Post]:
@@ -335,11 +346,12 @@ def _members(record: AlertRecord, on_accounts: Mapping[str, Any]) -> list[Member
         total = member.llr.get("total", 0.0)
         decided = on_accounts.get(member.account)
         verdict = decided.verdict if decided is not None else ""
+        shown = bar("", "", "", total, "")
         rows.append(
             MemberRow(
                 account=member.account, posterior_percent=round(100 * member.posterior), total=total,
-                total_words=words.evidence_words(total), width=bar("", "", "", total, "").width,
-                toward=bar("", "", "", total, "").toward, strength_percent=round(100 * min(max(member.strength, 0), 1)),
+                total_words=_in_short(shown), width=shown.width, toward=shown.toward,
+                strength_percent=round(100 * min(max(member.strength, 0), 1)),
                 verdict=verdict, verdict_words=words.VERDICTS.get(verdict, ""),
             )
         )  # fmt: skip

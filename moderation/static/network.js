@@ -55,6 +55,7 @@ class Picture {
   constructor(frame, data, nodes, ties, x, y, boxes) {
     Object.assign(this, { frame, data, nodes, ties, x, y, boxes });
     this.at = -1;
+    this.marked = new Set();
     this.view = this.whole();
     this.build();
     this.place();
@@ -121,24 +122,41 @@ class Picture {
     this.svg.classList.toggle("unnamed", clientWidth < 60 * Math.sqrt(10 * this.nodes.length));
     this.px = this.nodes.map((_, n) => clientWidth / 2 + (this.x[n] - this.view.x) * across);
     this.py = this.nodes.map((_, n) => clientHeight / 2 + (this.y[n] - this.view.y) * down);
+    this.ties.forEach((_, place) => this.drawTie(place));
+    this.nodes.forEach((_, n) => this.drawNode(n));
+  }
+
+  /** Put one account elsewhere, and its ties with it: nothing else moves. */
+  move(n, dx, dy) {
+    const [across, down] = this.scale();
+    this.x[n] += dx / across;
+    this.y[n] += dy / down;
+    this.px[n] += dx;
+    this.py[n] += dy;
+    this.drawNode(n);
     this.ties.forEach((tie, place) => {
-      const line = this.lines[place];
-      line.setAttribute("x1", this.px[tie.a].toFixed(1));
-      line.setAttribute("y1", this.py[tie.a].toFixed(1));
-      line.setAttribute("x2", this.px[tie.b].toFixed(1));
-      line.setAttribute("y2", this.py[tie.b].toFixed(1));
+      if (tie.a === n || tie.b === n) this.drawTie(place);
     });
-    this.dots.forEach((dot, n) => {
-      dot.setAttribute("cx", this.px[n].toFixed(1));
-      dot.setAttribute("cy", this.py[n].toFixed(1));
-      dot.setAttribute("r", this.radius);
-    });
-    this.labels.forEach((label, n) => {
-      const right = this.px[n] > clientWidth - 130;
-      label.setAttribute("x", (this.px[n] + (right ? -1 : 1) * (this.radius + 4)).toFixed(1));
-      label.setAttribute("y", (this.py[n] + 4).toFixed(1));
-      label.setAttribute("text-anchor", right ? "end" : "start");
-    });
+  }
+
+  drawTie(place) {
+    const [line, tie] = [this.lines[place], this.ties[place]];
+    line.setAttribute("x1", this.px[tie.a].toFixed(1));
+    line.setAttribute("y1", this.py[tie.a].toFixed(1));
+    line.setAttribute("x2", this.px[tie.b].toFixed(1));
+    line.setAttribute("y2", this.py[tie.b].toFixed(1));
+  }
+
+  drawNode(n) {
+    const [dot, label] = [this.dots[n], this.labels[n]];
+    dot.setAttribute("cx", this.px[n].toFixed(1));
+    dot.setAttribute("cy", this.py[n].toFixed(1));
+    dot.setAttribute("r", this.radius);
+    if (!label) return;
+    const right = this.px[n] > this.svg.clientWidth - 130;
+    label.setAttribute("x", (this.px[n] + (right ? -1 : 1) * (this.radius + 4)).toFixed(1));
+    label.setAttribute("y", (this.py[n] + 4).toFixed(1));
+    label.setAttribute("text-anchor", right ? "end" : "start");
   }
 
   filter() {
@@ -177,17 +195,23 @@ class Picture {
   }
 
   point(n) {
+    for (const each of this.marked) each.classList.remove("near", "at");
     this.at = n;
-    const near = new Set();
-    for (const tie of n < 0 ? [] : this.neighbours(n)) near.add(tie.a).add(tie.b);
-    if (n >= 0) near.add(n);
     this.svg.classList.toggle("pointed", n >= 0);
-    this.dots.forEach((dot, place) => {
-      dot.classList.toggle("near", near.has(place));
-      dot.classList.toggle("at", place === n);
+    this.marked = new Set(n < 0 ? [] : [this.dots[n]]);
+    if (n < 0) return;
+    this.dots[n].classList.add("at");
+    const near = new Set([n]);
+    this.ties.forEach((tie, place) => {
+      if (!tie.shown || (tie.a !== n && tie.b !== n)) return;
+      near.add(tie.a).add(tie.b);
+      this.marked.add(this.lines[place]);
     });
-    this.labels.forEach((label, place) => label.classList.toggle("near", near.has(place)));
-    this.ties.forEach((tie, place) => this.lines[place].classList.toggle("near", tie.a === n || tie.b === n));
+    for (const place of near) {
+      this.marked.add(this.dots[place]);
+      if (this.labels[place]) this.marked.add(this.labels[place]);
+    }
+    for (const each of this.marked) each.classList.add("near");
   }
 
   say(x, y, [first, ...rest]) {
@@ -227,19 +251,18 @@ class Picture {
     svg.addEventListener("pointermove", (event) => {
       const [x, y] = where(event);
       if (held) {
-        const [across, down] = this.scale();
-        const [dx, dy] = [(event.clientX - held.x) / across, (event.clientY - held.y) / down];
+        const [dx, dy] = [event.clientX - held.x, event.clientY - held.y];
         held.x = event.clientX;
         held.y = event.clientY;
-        if (held.n >= 0) {
-          this.x[held.n] += dx;
-          this.y[held.n] += dy;
-        } else {
-          this.view.x -= dx;
-          this.view.y -= dy;
-        }
         this.tip.hide();
-        this.place();
+        if (held.n >= 0) {
+          this.move(held.n, dx, dy);
+        } else {
+          const [across, down] = this.scale();
+          this.view.x -= dx / across;
+          this.view.y -= dy / down;
+          this.place();
+        }
         return;
       }
       const n = this.nearest(x, y);

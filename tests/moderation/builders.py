@@ -67,7 +67,16 @@ def alert(
         "why": [f"What: {count} accounts act together and look driven by a language model.", "Since: 1 June 2025.",
                 "Together: pairs of them met 157 times in the same links; about 16.8 would be expected by chance."],
         "limits": ["Not used: graph (no graph model).", "Who runs the accounts, and why, cannot be seen from posts."],
-        **more,
+        **({} if accounts or status == "open" else emptied(status)), **more,
+    }  # fmt: skip
+
+
+def emptied(status: str) -> dict[str, Any]:
+    """What is left of a closed alert."""
+    why = "Withdrawn: fewer than two members are left." if status == "withdrawn" else "Merged: it goes on in another."
+    return {
+        "evidence": dict.fromkeys(("text", "behaviour", "coordination", "graph", "total"), 0.0), "why": [why],
+        "limits": ["Everything else about it was removed."], "statistic": 0.0,
     }  # fmt: skip
 
 
