@@ -34,7 +34,7 @@ from training.text import Say
 FOLDS: Final = 4
 """Folds of operator families: two of the eight are left out at a time."""
 
-SIZES: Final = (1000, 1400)
+SIZES: Final = (800, 1000)
 """Bounds of the accounts of a held-out society: so many that the demo's texts are all used."""
 
 NO_TEXT: Final = ("text",)
