@@ -49,6 +49,13 @@ DRIVES: Final = "a language model probably drives this account: "
 MOST_BECAUSE: Final = 2
 """Parts named in the sentence that says why."""
 
+READABLE: Final = frozenset({"link", "domain", "hashtags"})
+"""Kinds whose objects say something to a person; others are ids."""
+
+LEAST_SHARED: Final = 25
+MOST_SHARED: Final = 2
+"""Of all accounts in percent, and how many: what the summary names of what they share."""
+
 CLOSED: Final = {"withdrawn": "This alert was withdrawn", "merged": "This alert became part of another one"}
 """What a closed alert that names nobody any more says."""
 
@@ -140,6 +147,7 @@ class SharedObject:
     name: str
     accounts: int
     percent: int
+    readable: bool
 
 
 @dataclass(frozen=True)
@@ -161,6 +169,8 @@ class AlertView:
     others: int
     since: str
     because: str
+    example: str
+    shared: list[SharedObject]
     reasons: list[Sentence]
     limits: list[str]
     bars: list[Bar]
@@ -238,6 +248,8 @@ def alert_view(
     lead = visible(words.sentence(record, "What")).removeprefix(DRIVES)
     posts = _posts(record)
     shown = [past_decision(each, actor, known, now) for each in decisions]
+    grouped = _grouped(record, posts)
+    objects = _objects(whole)
     parts = bars(record)
     together = seen_together(record)
     return AlertView(
@@ -245,12 +257,14 @@ def alert_view(
         who=names[: words.NAMED], others=max(0, row.members - len(names[: words.NAMED])),
         since=f"{words.when(row.first_post_at)} to {words.when(row.last_post_at)} UTC, "
               f"over {words.span(row.first_post_at, row.last_post_at)}.",
-        because=_because(record, together), reasons=[Sentence(*each) for each in in_detail(record, together)],
+        because=_because(record, together), example=_example(grouped),
+        shared=[each for each in objects if each.readable and each.percent >= LEAST_SHARED][:MOST_SHARED],
+        reasons=[Sentence(*each) for each in in_detail(record, together)],
         limits=[visible(text) for text in record.limits if not text.startswith("Not used: ")], bars=parts,
         total=bar("total", "All together", "the parts added up", number(record.evidence.get("total")), ""),
         together=together, statistic_words=statistic(record), odds_words=odds(record),
-        posts=_grouped(record, posts), posts_total=len(posts),
-        members=_members(record, on_accounts), members_total=row.members, objects=_objects(whole),
+        posts=grouped, posts_total=len(posts),
+        members=_members(record, on_accounts), members_total=row.members, objects=objects,
         edge_kinds=_edge_kinds(whole), ties=_ties(record), has_details=bool(whole.details),
         details_note=_details_note(whole), decisions=shown,
         standing=next((each for each in shown if each.verdict in VERDICTS and not each.account and not each.undone),
@@ -330,6 +344,11 @@ def _grouped(record: AlertRecord, posts: list[Post]) -> list[PostGroup]:
     return alike + ([PostGroup(False, rest, len({post.account for post in rest}))] if rest else [])
 
 
+def _example(grouped: Sequence[PostGroup]) -> str:
+    """One post that stands for the others: of those that share wording, where there are any."""
+    return "".join(piece.text for piece in grouped[0].posts[0].segments) if grouped else ""
+
+
 def _ties(record: AlertRecord) -> list[Tie]:
     return [
         Tie(
@@ -377,7 +396,7 @@ def _objects(whole: Whole) -> list[SharedObject]:
 def _object(kind: str, name: str, accounts: int, size: int) -> SharedObject:
     share = min(100, round(100 * accounts / size))
     how = "like of the same post" if kind == "interaction" else words.EDGE_KINDS.get(kind, visible(kind))
-    return SharedObject(how, visible(name)[:300], accounts, share)
+    return SharedObject(how, visible(name)[:300], accounts, share, kind in READABLE)
 
 
 def _edge_kinds(whole: Whole) -> list[tuple[str, str, int, str]]:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from detector.explain import direction, factor
 from tests.moderation.builders import alert, llr, pages, stamp
 
 TUNNEL = (
@@ -31,24 +32,6 @@ CLUB = ("Fenwick Readers", "bookish_bea", "marginalia_mo", "spine_and_page", "tb
 CHANCE = (
     "Chance: on what they shared after the group was first suspected, it is over a million times likelier that they "
     "act together than not; at most 5% of the groups listed are expected to be chance."
-)
-
-ALONE = (
-    (
-        "What: a language model probably drives this account: what was seen is about 20 times likelier for such an "
-        "account than for a person."
-    ),
-    "Since: 1 June 2025 08:00 UTC, last seen 1 June 2025 22:59 UTC, over 3 texts.",
-    (
-        "Text: how it writes is 20 times likelier for a machine-driven account; 100% of its texts look machine-written "
-        "singly."
-    ),
-    "Contacts: whom it deals with is 1.8 times likelier for a machine-driven account.",
-    "Habits: its pauses, sittings and hours are, beside that, 1.2 times likelier for a person.",
-    (
-        "Chance: of 1,000 people like those the system was calibrated on, about 10 (1 to 22) would ever be flagged "
-        "within 50 texts."
-    ),
 )
 
 ARABIC = ("مراقب_الميناء", "صوت_المدينة_القديمة", "نورة_العلي")
@@ -143,7 +126,18 @@ def lone(name: str, account: str, text: float, minutes: float = 900) -> dict[str
     record["members"][0]["posterior"] = 1 / (1 + 99 * math.exp(-parts["total"]))
     record["statistic"], record["threshold"] = parts["total"], 2.423
     record["target_fpr"], record["target_fdr"] = 0.01, None
-    record["why"] = list(ALONE)
+    hours = minutes / len(record["posts"])
+    record["posts"] = [post | {"at": stamp(hours * place + 17)} for place, post in enumerate(record["posts"])]
+    what = f"what was seen is about {factor(parts['total'])} likelier for such an account than for a person"
+    flagged = "about 10 (1 to 22) would ever be flagged within 50 texts"
+    record["why"] = [
+        f"What: a language model probably drives this account: {what}.",
+        "Since: 1 June 2025 08:00 UTC, last seen 1 June 2025 22:59 UTC, over 3 texts.",
+        f"Text: how it writes is {direction(text)}; 100% of its texts look machine-written singly.",
+        f"Contacts: whom it deals with is {direction(parts['graph'])}.",
+        f"Habits: its pauses, sittings and hours are, beside that, {direction(parts['behaviour'])}.",
+        f"Chance: of 1,000 people like those the system was calibrated on, {flagged}.",
+    ]
     record["limits"] = [
         "Not used: coordination (in no tested group).",
         "Only 3 texts so far: the evidence is thin.",
