@@ -6,6 +6,7 @@ are renumbered by their first member, so equal edges give equal groups.
 
 from __future__ import annotations
 
+from heapq import heapify, heappop, heappush
 from itertools import pairwise
 from typing import Final
 
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from graph.edges import Expectation, SoftEdges, absent
+from graph.edges import Expectation, SoftEdges, absent, distinct
 
 LEIDEN_ITERATIONS: Final = 2
 """Passes of local moving, refinement and aggregation; the second settles nearly all nodes."""
@@ -63,22 +64,53 @@ def leiden(edges: SoftEdges, accounts: int, resolution: float, seed: int) -> Int
 def merge_small(community: IntArray, edges: SoftEdges, least: int) -> IntArray:
     """The communities with each that has fewer than `least` accounts merged, smallest first, into the one it has most
     edge weight with; -1 where none is large enough in the end. Renumbered from 0 by first member, shape (accounts,)."""
+    names, counts = np.unique(community[community >= 0], return_counts=True)
+    size = dict(zip(names.tolist(), counts.tolist(), strict=True))
+    ties = _ties(community, edges)
+    into: dict[int, int] = {}
+    small = [(n, name) for name, n in size.items() if n < least]
+    heapify(small)
+    while small:
+        n, name = heappop(small)
+        if size.get(name) != n:  # it was merged, or has grown
+            continue
+        del size[name]
+        others = ties.pop(name, {})
+        # The one it is tied to best, the first of equals.
+        home = into[name] = min(others, key=lambda other: (-others[other], other), default=-1)
+        if home < 0:
+            continue
+        size[home] += n
+        if size[home] < least:
+            heappush(small, (size[home], home))
+        for other, weight in others.items():
+            del ties[other][name]
+            if other != home:
+                ties[home][other] = ties[other][home] = ties[home].get(other, 0) + weight
     label = community.copy()
-    known = label[edges.a] >= 0
-    a, b, weight = edges.a[known], edges.b[known], edges.weight[known]
-    while True:
-        names, sizes = np.unique(label[label >= 0], return_counts=True)
-        small = np.flatnonzero(sizes < least)
-        if not len(small):
-            break
-        least_of = int(names[small[np.lexsort((names[small], sizes[small]))[0]]])
-        x, y = label[a], label[b]
-        outward = np.r_[y[(x == least_of) & (y != least_of)], x[(y == least_of) & (x != least_of)]]
-        worth = np.r_[weight[(x == least_of) & (y != least_of)], weight[(y == least_of) & (x != least_of)]]
-        label[label == least_of] = int(np.bincount(outward, worth).argmax()) if len(outward) else -1
+    for name in into:
+        home = name
+        while home in into:
+            home = into[home]
+        label[community == name] = home
     found, first, inverse = np.unique(label, return_index=True, return_inverse=True)
     order = np.argsort(np.argsort(np.where(found < 0, -1, first)))
     return np.asarray(order[inverse] - int((found < 0).any()), np.int64)
+
+
+def _ties(community: IntArray, edges: SoftEdges) -> dict[int, dict[int, int]]:
+    """Weight between each two communities that have an edge: ties[a][b] == ties[b][a]."""
+    x, y = community[edges.a], community[edges.b]
+    across = np.flatnonzero((x != y) & (x >= 0) & (y >= 0))
+    x, y = np.minimum(x, y)[across], np.maximum(x, y)[across]
+    many = int(community.max(initial=0)) + 1
+    pairs, inverse = np.unique(x * many + y, return_inverse=True)
+    weights = np.bincount(inverse, edges.weight[across], len(pairs)).astype(np.int64)
+    ties: dict[int, dict[int, int]] = {}
+    for pair, weight in zip(pairs.tolist(), weights.tolist(), strict=True):
+        a, b = divmod(pair, many)
+        ties.setdefault(a, {})[b] = ties.setdefault(b, {})[a] = weight
+    return ties
 
 
 def cores(
@@ -104,7 +136,7 @@ def cores(
 
 
 def _cores_of(edges: SoftEdges, model: Expectation, min_size: int) -> list[tuple[int, IntArray]]:
-    ranks = np.unique(np.r_[edges.a, edges.b])
+    ranks = distinct(np.r_[edges.a, edges.b])
     if len(ranks) > DENSE_LIMIT:
         strength = np.bincount(np.r_[edges.a, edges.b], np.r_[edges.weight, edges.weight])
         ranks = np.sort(ranks[np.lexsort((ranks, -strength[ranks]))[:DENSE_LIMIT]])
@@ -154,13 +186,13 @@ def _densest(matrix: IntArray, min_size: int) -> tuple[IntArray, int]:
     gone = np.iinfo(np.int64).max // 2  # what is taken off it later does not bring it back
     degree = matrix.sum(axis=1)
     inner = int(degree.sum()) // 2
-    order = np.empty(n, np.int64)
+    order: list[int] = []
     best, best_step, best_inner = -np.inf, 0, 0
     for step in range(n - min_size + 1):
         if inner / (n - step) > best:
             best, best_step, best_inner = inner / (n - step), step, inner
         least = int(degree.argmin())  # the first of equals: by name
-        order[step] = least
+        order.append(least)
         inner -= int(degree[least])
         degree -= matrix[least]
         degree[least] = gone

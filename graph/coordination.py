@@ -166,13 +166,11 @@ class Coordination:
         if not self._groups:
             return
         self._followers.count_activity(row, cells)
-        followed = np.zeros(int(row.max()) + 1, bool)
-        by_row = self._followers.by_row()
-        known = np.fromiter(by_row, np.int64, len(by_row))
-        followed[known[known < len(followed)]] = True
-        mine = np.flatnonzero(live & followed[row])
+        start, stop_at, holders = self._followers.memberships(row)
+        mine = np.flatnonzero(live & (stop_at > start))
         before = self.window.before(slot, mine)
         rows, ats = row[mine].tolist(), at[mine].tolist()
+        low, high = start[mine].tolist(), stop_at[mine].tolist()
         touches = [
             Touched(*touch)
             for touch in zip(
@@ -188,7 +186,7 @@ class Coordination:
             until = n + 1
             while until < stop and rows[until] == rows[n] and ats[until] == ats[n]:
                 until += 1
-            for number, shadow in by_row[rows[n]]:
+            for number, shadow in holders[low[n] : high[n]]:
                 self._meet(number, shadow, rows[n], ats[n], touches[n:until], now_ms)
             n = until
 

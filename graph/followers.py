@@ -15,7 +15,7 @@ class Followers:
 
     def __init__(self, groups: Mapping[int, Group]) -> None:
         self._groups = groups
-        self._followers: dict[int, list[tuple[int, bool]]] | None = None
+        self._members: tuple[NDArray[np.int64], list[tuple[int, bool]]] | None = None
         self._lookup: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None
         self._targets: list[dict[int, int]] = []
 
@@ -61,15 +61,28 @@ class Followers:
     def reset(self) -> None:
         """Groups changed: who is followed is to be looked up anew."""
         self._lookup = None
-        self._followers = None
+        self._members = None
 
-    def by_row(self) -> dict[int, list[tuple[int, bool]]]:
-        """Row -> (group number, whether as a shadow) of the groups it is in."""
-        if self._followers is None:
-            self._followers = {}
+    def memberships(
+        self, row: NDArray[np.int32]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], list[tuple[int, bool]]]:
+        """Which groups the accounts of `row` are in: of place n, those of the list from start[n] to stop[n], as (group
+        number, whether as a shadow), in order of their numbers.
+
+        Returns:
+            start, stop, shape (n,) each, and the list.
+        """
+        if self._members is None:
+            rows: list[int] = []
+            each: list[tuple[int, bool]] = []
             for number in sorted(self._groups):
                 group = self._groups[number]
                 for shadow, bets in ((False, group.bets), (True, group.shadow)):
-                    for row in bets.members if bets is not None else ():
-                        self._followers.setdefault(row, []).append((number, shadow))
-        return self._followers
+                    if bets is not None:
+                        rows += bets.members
+                        each += [(number, shadow)] * len(bets.members)
+            found = np.array(rows, np.int64)
+            order = np.argsort(found, kind="stable")
+            self._members = found[order], [each[place] for place in order.tolist()]
+        known, groups = self._members
+        return np.searchsorted(known, row, "left"), np.searchsorted(known, row, "right"), groups

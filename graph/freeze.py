@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-import numpy as np
-
 from graph.bets import CLOSED, FROZEN, Bets
+from graph.edges import distinct
 from graph.group import Group
 from graph.outsiders import Outsiders
 from graph.touches import TOUCH_KINDS, CoordinationSettings
@@ -54,5 +53,5 @@ def _follow(
     bets.stale = FROZEN
     met, ought = view.kinship(members, pool)
     bets.kinship = [(m, o) for m, o in zip(met.tolist(), ought.tolist(), strict=True)]
-    for uid in window.uids(np.unique(view.slot[view.touches_of(members)])).tolist():
-        bets.seen.setdefault(uid, CLOSED)
+    touched = window.uids(distinct(view.slot[view.touches_of(members)])).tolist()
+    bets.seen.update(dict.fromkeys([uid for uid in touched if uid not in bets.seen], CLOSED))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -75,14 +75,8 @@ class Outsiders:
         inside = set(members)
         size = settings.pool_size + len(members)
         chosen: dict[int, None] = {}
-        own = self.community[members[0]]
-        sources: list[list[int]] = []
-        for label, by_label in self.levels:
-            main = self._main(label, members)
-            around = [r for r in by_label[main] if r not in inside] if main != NO_BLOCK else []
-            sources += [[r for r in around if not (self.in_core[r] and self.community[r] == own)], around]
-        for source in (*sources, self._speakers, self.shuffled):
-            for rank in source(members) if callable(source) else source:
+        for source in self._sources(members):
+            for rank in source:
                 if len(chosen) >= size:
                     break
                 if rank not in inside:
@@ -90,6 +84,17 @@ class Outsiders:
             if len(chosen) >= settings.pool_size / 2:
                 break
         return sorted(chosen)
+
+    def _sources(self, members: Sequence[int]) -> Iterator[Iterable[int]]:
+        """Where outsiders come from, the best source first; one is looked at where those before it had too few."""
+        in_core, community, own = self.in_core, self.community, self.community[members[0]]
+        for label, by_label in self.levels:
+            main = self._main(label, members)
+            around = by_label[main] if main != NO_BLOCK else []
+            yield (rank for rank in around if not (in_core[rank] and community[rank] == own))
+            yield around
+        yield self._speakers(members)
+        yield self.shuffled
 
     def _main(self, label: Sequence[int], members: Sequence[int]) -> int:
         labels = [label[r] for r in members]

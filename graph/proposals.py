@@ -48,14 +48,15 @@ def near(view: View, blocks: Mapping[int, int], settings: CoordinationSettings, 
     edges = exceed(view, blocks, settings).edges
     block = np.array([blocks.get(row, NO_BLOCK) for row in view.rows.tolist()], np.int64)
     out: dict[int, int] = {}
+    first = 1
     for number in range(1, int(block.max(initial=0)) + 1):
         # Each by itself: in all of the platform at once, what is small against it stays hidden (the resolution limit).
         mine = np.flatnonzero((block[edges.a] == number) & (block[edges.b] == number))
         inside = SoftEdges(edges.a[mine], edges.b[mine], edges.weight[mine])
         found = merge_small(leiden(inside, len(view.rows), COARSE_RESOLUTION, seed), inside, MIN_BLOCK)
-        first = max(out.values(), default=0) + 1
         known = np.flatnonzero(found >= 0)
         out |= dict(zip(view.rows[known].tolist(), (found[known] + first).tolist(), strict=True))
+        first += int(found.max()) + 1
     return out
 
 
@@ -89,9 +90,11 @@ def propose(
     wrote = exceed(view, blocks, settings, PUBLISHED)
     groups = _cores(view, wrote, leiden(wrote.edges, len(view.rows), settings.resolution, seed), settings)
     known = [set(members.tolist()) for _, members in groups]
+    core_of = {member: number for number, members in enumerate(known) for member in members}  # they are disjoint
     for strength, members in _cores(view, found, community, settings):
         mine = set(members.tolist())
-        if all(len(mine & other) < CONTINUE_JACCARD * len(mine | other) for other in known):
+        others = [known[number] for number in {core_of[member] for member in mine & core_of.keys()}]
+        if all(len(mine & other) < CONTINUE_JACCARD * len(mine | other) for other in others):
             groups.append((strength, members))
     groups = sorted(groups, key=lambda group: (-group[0], group[1].tolist()))[: settings.max_groups]
     proposals = [Proposal(tuple(view.rows[members].tolist()), strength) for strength, members in groups]

@@ -186,9 +186,9 @@ def _with_direct(
     met: Meetings, window: TouchWindow, rows: IntArray, now_ms: int, settings: CoordinationSettings
 ) -> Meetings:
     """The meetings, and direct interactions between accounts that are both in the window."""
-    if not window.direct:
+    direct = window.direct
+    if not len(direct):
         return met
-    direct = np.array(window.direct, np.int64)
     order = np.argsort(rows)
     ends = [order[np.minimum(np.searchsorted(rows, column, sorter=order), len(rows) - 1)] for column in direct.T[1:]]
     known = (rows[ends[0]] == direct[:, 1]) & (rows[ends[1]] == direct[:, 2])

@@ -46,7 +46,8 @@ class TouchWindow:
         self.generation = np.zeros(1024, np.int32)
         self.author = np.zeros(1024, np.int64)  # of the object: a hash of the account whose post it is
         self._free: list[int] = []
-        self.direct: list[tuple[int, int, int]] = []  # (at, row, other): one account acted upon another
+        self._direct = np.zeros((1024, 3), np.int64)
+        self._directs = 0
 
     # -- adding ------------------------------------------------------------------------------------------------
 
@@ -56,7 +57,8 @@ class TouchWindow:
         if not n:
             return
         self._reserve(n)
-        slots, keys, free, direct = self._slots, self._keys, self._free, self.direct
+        slots, keys, free = self._slots, self._keys, self._free
+        direct: list[tuple[int, int, int]] = []
         ats, rows, found = [], [], []
         for at, row, kind, key, other in touches:
             table = slots[kind]
@@ -85,6 +87,18 @@ class TouchWindow:
         self._slot[start : start + n] = slot_array
         self._chain(slot_array, start)
         self.end += n
+        self._add_direct(direct)
+
+    def _add_direct(self, acts: Sequence[tuple[int, int, int]]) -> None:
+        if not acts:
+            return
+        held, need = self._directs, self._directs + len(acts)
+        if need > len(self._direct):
+            grown = np.zeros((2 * need, 3), np.int64)
+            grown[:held] = self._direct[:held]
+            self._direct = grown
+        self._direct[held:need] = acts
+        self._directs = need
 
     def _chain(self, slots: NDArray[np.int64], start: int) -> None:
         """Link the new touches to the touches of the same object before them."""
@@ -132,6 +146,11 @@ class TouchWindow:
         first = self.base if start is None else max(start, self.base)
         span = slice(self._offset + first - self.base, self._offset + self.end - self.base)
         return self._at[span], self._row[span], self._slot[span]
+
+    @property
+    def direct(self) -> NDArray[np.int64]:
+        """Who acted upon whom: (at, row, other) of every such touch, in event order, shape (n, 3)."""
+        return self._direct[: self._directs]
 
     def uid(self, slot: int) -> int:
         """A number that names the object in `slot` for good."""
@@ -197,8 +216,13 @@ class TouchWindow:
             self._offset += drop
             self.base += drop
             self._release(seen[(self.last[seen] < self.base) & (self.kind[seen] != FREE)])
-        if self.direct and self.direct[0][0] < before_ms:
-            self.direct = [d for d in self.direct if d[0] >= before_ms]
+        if self._directs and self._direct[0, 0] < before_ms:
+            self._keep_direct(self.direct[:, 0] >= before_ms)
+
+    def _keep_direct(self, kept: NDArray[np.bool_]) -> None:
+        left = self.direct[kept]
+        self._directs = len(left)
+        self._direct[: self._directs] = left
 
     def _release(self, slots: NDArray[Any]) -> None:
         for slot in slots.tolist():
@@ -222,9 +246,8 @@ class TouchWindow:
             rows[hit] = FREE
             empty = [slot for slot in touched.tolist() if next(self.chain(slot), None) is None]
             self._release(np.array(empty, np.int64))
-        self.direct = [
-            d for d in self.direct if not ((d[1] == row or (at_ms is None and d[2] == row)) and at_ms in (None, d[0]))
-        ]
+        at, actor, other = self.direct.T
+        self._keep_direct(~((actor == row) | (other == row)) if at_ms is None else ~((actor == row) & (at == at_ms)))
 
     # -- snapshot ----------------------------------------------------------------------------------------------
 
@@ -243,7 +266,7 @@ class TouchWindow:
             "generation": self.generation[objects].copy(),
             "author": self.author[objects].copy(),
             "free": np.array(self._free, np.int64),
-            "direct": np.array(self.direct, np.int64).reshape(-1, 3),
+            "direct": self.direct.copy(),
             "span": np.array([self.base, self.end], np.int64),
             "keys": msgspec.msgpack.encode(self._keys),
         }
@@ -259,7 +282,8 @@ class TouchWindow:
             setattr(window, name, np.array(arrays[name]))
         window._keys = msgspec.msgpack.decode(bytes(arrays["keys"]), type=list[str])
         window._free = np.asarray(arrays["free"]).tolist()
-        window.direct = [(int(a), int(b), int(c)) for a, b, c in np.asarray(arrays["direct"])]
+        window._direct = np.array(arrays["direct"], np.int64).reshape(-1, 3)
+        window._directs = len(window._direct)
         for slot, kind in enumerate(window.kind.tolist()):
             if kind != FREE:
                 window._slots[kind][window._keys[slot]] = slot
