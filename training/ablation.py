@@ -157,7 +157,9 @@ def measure_all(given: argparse.Namespace, work: Path, say: Say) -> dict[str, An
             for condition, found in each.items():
                 runs.setdefault(", ".join(families), {}).setdefault(condition, []).append(found)
             done += 1
-    texts = sum(int((one.parts[:, 0] != 0).sum()) for each in runs.values() for one in each["with text"])
+    texts = sum(
+        int(np.count_nonzero(np.nan_to_num(one.parts[:, 0]))) for each in runs.values() for one in each["with text"]
+    )
     everybody: dict[str, list[Judged]] = {}
     for found_by in runs.values():
         for condition, found_in in found_by.items():
