@@ -31,9 +31,6 @@ class TextSet:
     cluster: str
     licence: str
     about: str
-    emphasis: float = 1.0
-    """How much each of its sources counts. One linear model cannot serve every generator there ever was: GPT-2 and its
-    like are gone, so today's count more. What that gives and takes is in the cards of the text models."""
 
 
 _ACADEMIC: Final = "academic release without a stated licence"
@@ -44,9 +41,9 @@ SETS: Final = (
     TextSet("showerthoughts", "showerthoughts", _ACADEMIC, "one-sentence Reddit posts; fine-tuned GPT-2 and GPT-Neo"),
     TextSet("authormimic", "authormimic", _ACADEMIC, "tweets of seven models imitating authors"),
     TextSet("grid_reddit_qa", "grid", _ACADEMIC, "Reddit answers: people, GPT-3.5; the first sentences"),
-    TextSet("matched_replies", "frontier", "made for this work", "one chat context, answers of person and model", 4.0),
-    TextSet("frontier_social", "frontier", "made for this work", "a 2026 frontier model in seven roles, people", 4.0),
-    TextSet("many_generators", "", "mixed academic releases", "short social text by fourteen named models", 2.0),
+    TextSet("matched_replies", "frontier", "made for this work", "one chat context answered by a person and a model"),
+    TextSet("frontier_social", "frontier", "made for this work", "a 2026 frontier model in seven roles beside people"),
+    TextSet("many_generators", "", "mixed academic releases", "short social text by fourteen named models"),
     TextSet("human_short_text", "", "MIT, Apache-2.0 and CC BY 4.0", "people only, before 2022, twelve languages"),
     TextSet("liang_toefl", "liang", "MIT", "essays by native and non-native writers, and GPT; the first sentences"),
 )
@@ -168,8 +165,7 @@ def length_bins(words: NDArray[np.int64], edges: NDArray[np.float64] | None = No
 
 
 def balance(table: pd.DataFrame, rounds: int = 30, cap: float = 20.0) -> NDArray[np.float64]:
-    """Weight of every row, mean 1: sources alike within a class but for the emphasis of their set, classes alike within
-    each length and language.
+    """Weight of every row, mean 1: sources alike within a class, classes alike within each length and language.
 
     Iterative proportional fitting over (source, class), (length bin, class), and (language, class); where a margin has
     one class only it is left as it is. No row weighs more than `cap` times the mean, so that a source of a few rows
@@ -180,7 +176,6 @@ def balance(table: pd.DataFrame, rounds: int = 30, cap: float = 20.0) -> NDArray
     lang = pd.factorize(table["lang"])[0]
     length = length_bins(table["words"].to_numpy())
     weight = np.ones(len(table))
-    emphasis = table["set"].map({spec.name: spec.emphasis for spec in SETS}).fillna(1.0).to_numpy()
 
     def equalise(margin: NDArray[np.int64]) -> None:
         totals = np.bincount(margin * 2 + label, weights=weight, minlength=2 * (int(margin.max()) + 1)).reshape(-1, 2)
@@ -191,7 +186,7 @@ def balance(table: pd.DataFrame, rounds: int = 30, cap: float = 20.0) -> NDArray
 
     for _ in range(rounds):
         totals = np.bincount(source, weights=weight)
-        weight *= emphasis / np.maximum(totals[source], 1e-12)
+        weight /= np.maximum(totals[source], 1e-12)
         equalise(lang)
         equalise(length)
         weight *= np.where(label == 1, 0.5 / weight[label == 1].sum(), 0.5 / weight[label == 0].sum())

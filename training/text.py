@@ -272,7 +272,7 @@ def crossfit(
     return rows
 
 
-CROSSFIT_FORMAT: Final = 3
+CROSSFIT_FORMAT: Final = 2
 """Raised when features or fits change, so that an older cache is not mistaken for a current one."""
 
 

@@ -66,7 +66,6 @@ def test_weights_even_out_classes_sources_lengths_and_languages() -> None:
         columns=["source", "label", "lang"],
     )
     table["words"] = np.where(table["label"] == 1, 20, 14) + rng.integers(0, 12, len(table))
-    table["set"] = "electai"
     weight = balance(table)
     label = table["label"].to_numpy()
     assert weight.mean() == pytest.approx(1)
@@ -78,16 +77,6 @@ def test_weights_even_out_classes_sources_lengths_and_languages() -> None:
             assert both[0] == pytest.approx(both[1], rel=0.2)
     totals = [weight[(table["source"] == s) & (label == k)].sum() for s, k in (("a", 1), ("b", 1))]
     assert totals[0] == pytest.approx(totals[1], rel=0.35)
-
-
-def test_sets_of_todays_generators_count_more_with_classes_still_even() -> None:
-    rows = [(name, label) for name in ("electai", "frontier_social") for label in (0, 1) for _ in range(200)]
-    table = pd.DataFrame(rows, columns=["set", "label"]).assign(lang="en", words=20, source=lambda t: t["set"])
-    weight = balance(table)
-    emphasis = {spec.name: spec.emphasis for spec in SETS}
-    of = {name: weight[table["set"] == name].sum() for name in ("electai", "frontier_social")}
-    assert of["frontier_social"] / of["electai"] == pytest.approx(emphasis["frontier_social"])
-    assert weight[table["label"] == 1].sum() == pytest.approx(weight[table["label"] == 0].sum())
 
 
 def test_descriptions_count_both_classes(tmp_path: Path) -> None:
