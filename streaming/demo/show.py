@@ -164,8 +164,9 @@ class Show:
                 self._console.print(line, markup=False, highlight=False, soft_wrap=True)
         else:
             self._console.print(self._drawn(player, "done", None), draw_verdict(verdict))
-        self._end_with_feed()
-        if live is not None and self._wait:
+        stays = live is not None and self._wait
+        self._end_with_feed(stays)
+        if stays:
             self._linger()
 
     def _note(self) -> str:
@@ -184,14 +185,17 @@ class Show:
         caught = [each for each in self._board.groups() if each.alert["kind"] == "campaign"]
         return str(min(caught, key=lambda each: each.after_s).alert["id"]) if caught else None
 
-    def _end_with_feed(self) -> None:
-        """Say where the console is, with a link that has not been used."""
+    def _end_with_feed(self, stays: bool) -> None:
+        """Say where the console is, with a link that has not been used; or how to have it stay."""
         caught = self._first_campaign()
         if self._feed is None:
             hint = "swarmlight feed needs its packages: pip install 'swarmlight[feed]'"
             if self._with_feed or installed():
                 return
             self._console.print(hint, markup=False, highlight=False, soft_wrap=True)
+            return
+        if not stays:
+            self._console.print("in a terminal, the console stays open on the campaign until Ctrl-C", markup=False)
             return
         address = self._feed.link(caught) if caught is not None else None
         if address is not None:

@@ -72,9 +72,9 @@ def test_the_command_does_all_that_with_the_expert(tmp_path: Path) -> None:
     told, _ = demo.communicate(timeout=300)
     assert demo.returncode == 0, told
     check(told)
-    assert re.search(r"^look at it, claim it, decide: http://127\.0\.0\.1:\d+/enter\?token=\S+&next=/alerts/\w+$", told,
-                     flags=re.MULTILINE), told  # fmt: skip
-    assert left_behind(tmp_path) == []
+    # A link to a feed that has ended would open nothing.
+    assert "/enter?token=" not in told
+    assert "in a terminal, the console stays open on the campaign until Ctrl-C" in told
 
 
 @pytest.mark.slow
