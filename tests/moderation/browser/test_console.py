@@ -74,6 +74,8 @@ def test_an_alert_arrives_is_understood_decided_and_taken_back(served: Served, v
     with served.database.write() as connection:
         claims.claim(connection, colleague, "arrives", served.now())
     page.get_by_text("This alert has changed while you read.").wait_for()
+    with served.database.write() as connection:
+        claims.release(connection, colleague, "arrives", served.now())
     with served.database.read() as connection:
         assert audit.verify(connection).problem is None
     lead = visit("lead").page
