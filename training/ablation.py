@@ -9,6 +9,7 @@ of time, which leaves the graph model nothing that is true. Recordings with trut
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -89,9 +90,16 @@ def society(families: Sequence[str], number: int, place: Path, seed: int, sizes:
 
 
 def run(events: Path, truth: Path, models: Path, scores: Path, without: Sequence[Part], name: str) -> Judged:
-    """The accounts of a recording as judged by the system; campaigns are named after it, so that they can be pooled."""
-    run_system([events], models, scores=scores, without=without)
-    found = judged(read_truth(truth), read_lines(scores))
+    """The accounts of a recording as judged by the system; campaigns are named after it, so that they can be pooled.
+
+    Scores of the same versions of the models are kept beside `scores` and not made again.
+    """
+    key = hashlib.sha256(json.dumps(versions(models)).encode()).hexdigest()[:8]
+    kept = scores.with_name(f"{scores.stem}-{key}.scores")
+    if not kept.exists():
+        run_system([events], models, scores=scores, without=without)
+        scores.replace(kept)
+    found = judged(read_truth(truth), read_lines(kept))
     return replace(found, campaign=np.where(found.campaign != "", np.char.add(f"{name}/", found.campaign), ""))
 
 
@@ -105,7 +113,8 @@ def conditions(
     }
     if exchanged:
         mixed = place / "exchanged.jsonl"
-        shuffled(events, mixed, 0)
+        if not mixed.exists():
+            shuffled(events, mixed, 0)
         found["without text, accounts exchanged"] = run(mixed, truth, models, place / "exchanged.scores", NO_TEXT, name)
     return found
 
