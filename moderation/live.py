@@ -89,7 +89,7 @@ class Hub:
         self._listeners[mailbox] = user_id
         self._metrics.listeners(len(self._listeners))
         try:
-            yield f"retry: {RETRY_MS}\n\n" + _event("hello", self._last, since or self._since)
+            yield f"retry: {RETRY_MS}\n\n" + _event("hello", self._last, self._since if since is None else since)
             if since is not None:
                 # After this browser is listening, so that nothing falls between the two.
                 with contextlib.suppress(SQLAlchemyError):
