@@ -142,7 +142,9 @@ def _cores_of(edges: SoftEdges, model: Expectation, min_size: int) -> list[tuple
         ranks = np.sort(ranks[np.lexsort((ranks, -strength[ranks]))[:DENSE_LIMIT]])
         kept = np.isin(edges.a, ranks) & np.isin(edges.b, ranks)
         edges = SoftEdges(edges.a[kept], edges.b[kept], edges.weight[kept])
-    matrix = -np.rint(absent(model, ranks) * 1000).astype(np.int64)
+    missed = absent(model, ranks)
+    missed *= -1000.0
+    matrix = np.rint(missed, out=missed).astype(np.int64)
     a, b = np.searchsorted(ranks, edges.a), np.searchsorted(ranks, edges.b)
     matrix[a, b] = matrix[b, a] = edges.weight
     np.fill_diagonal(matrix, 0)
@@ -189,12 +191,13 @@ def _densest(matrix: IntArray, min_size: int) -> tuple[IntArray, int]:
     order: list[int] = []
     best, best_step, best_inner = -np.inf, 0, 0
     for step in range(n - min_size + 1):
-        if inner / (n - step) > best:
-            best, best_step, best_inner = inner / (n - step), step, inner
+        density = inner / (n - step)
+        if density > best:
+            best, best_step, best_inner = density, step, inner
         least = int(degree.argmin())  # the first of equals: by name
         order.append(least)
         inner -= int(degree[least])
-        degree -= matrix[least]
+        np.subtract(degree, matrix[least], out=degree)
         degree[least] = gone
     kept = np.ones(n, bool)
     kept[order[:best_step]] = False

@@ -87,9 +87,14 @@ class GroupAlerts:
     def examine(self, tick_ms: int) -> None:
         """Test the groups that are machine-driven as campaigns."""
 
+        accounts = self._shared.accounts
+        counted = (accounts.automated != 1) & (accounts.bar != np.inf)
+        speaking = counted & (accounts.text_abstain == TextAbstain.NONE)
+        own = self._shared.evidence.own(np.arange(len(counted)))  # of everybody at once: groups are many
+
         def machine(group: Group) -> bool:
-            members = self._members(group)
-            return len(members) >= 2 and self._judgement(members).machine
+            rows = np.array(group.members, np.int64)
+            return int(counted[rows].sum()) >= 2 and self._judge.judge(own[rows[speaking[rows]]]).machine
 
         self._groups.examine(machine, tick_ms)
 

@@ -73,11 +73,14 @@ class GroupJudge:
             (float(np.mean(maxima)), float(np.std(maxima, ddof=1)) if len(maxima) > 1 else 0.0)
             for maxima in thresholds.maxima.values()
         ]
+        self._known: dict[int, float] = {}
 
     def threshold(self, members: int) -> float:
         """What the mean evidence of `members` accounts has to exceed, nats."""
-        spread = float(np.sqrt(ALIKE + (1.0 - ALIKE) / max(members, 1)))
-        return max(mean + self._z * deviation * spread for mean, deviation in self._people)
+        if members not in self._known:
+            spread = float(np.sqrt(ALIKE + (1.0 - ALIKE) / max(members, 1)))
+            self._known[members] = max(mean + self._z * deviation * spread for mean, deviation in self._people)
+        return self._known[members]
 
     def judge(self, evidence: NDArray[np.float64]) -> Judgement:
         """Judge a group by the text and behaviour evidence (nats) of its members with text, in any order."""
