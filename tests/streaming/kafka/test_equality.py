@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+import time
 from collections.abc import Iterable
 from itertools import product
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any, Final
 import msgspec
 import pytest
 
-from tests.streaming.kafka.bench import ROOT, Deployment, last_revisions
+from tests.streaming.kafka.bench import ROOT, Deployment, Worker, last_revisions
 from tests.streaming.kafka.brokers import ApacheKafka, Broker
 from tests.streaming.kafka.streams import shuffled, society
 
@@ -88,11 +89,18 @@ def process(
         deployment.write(events, partitions=partitions, keyed=keyed)
     running = [deployment.worker(exit_s=6.0 if trickle else 2.0, top=top, kafka=taken) for _ in range(workers)]
     if trickle:
-        for worker in running:
-            worker.wait_for("owns")
+        wait_until_shared(running, partitions + 1)  # and the one of `feedback`
         deployment.write(events, partitions=partitions, keyed=keyed, pause_s=0.003)
     for worker in running:
         assert worker.wait(240) == 0, worker.said()
+
+
+def wait_until_shared(workers: list[Worker], partitions: int) -> None:
+    """Wait until as many workers own partitions as can."""
+    deadline = time.monotonic() + 60
+    while sum("owns" in worker.wrote() for worker in workers) < min(len(workers), partitions):
+        assert time.monotonic() < deadline, "\n".join(worker.said() for worker in workers)
+        time.sleep(0.02)
 
 
 def test_one_worker_and_one_partition(deployment: Deployment) -> None:
