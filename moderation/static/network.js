@@ -90,7 +90,10 @@ class Picture {
       return s("circle", { class: look, "data-n": n });
     });
     this.labels = this.nodes.length <= MOST_LABELS ? this.nodes.map((_, n) => s("text", {}, short(this.node(n).id))) : [];
-    this.svg.append(s("g", { class: this.lines.length > MOST_BOLD && "dense" }, ...this.lines), s("g", {}, ...this.dots), s("g", {}, ...this.labels));
+    this.dense = this.lines.length > MOST_BOLD;
+    this.over = s("g", { class: "over" });
+    this.svg.classList.toggle("dense", this.dense);
+    this.svg.append(s("g", {}, ...this.lines), this.over, s("g", {}, ...this.dots), s("g", {}, ...this.labels));
     frame.tabIndex = 0;
     frame.setAttribute("role", "group");
     frame.setAttribute("aria-label", `Network of ${counted(this.nodes.length, "account")} and ${counted(this.ties.length, "tied pair")}. Arrow keys go from account to account.`);
@@ -122,6 +125,7 @@ class Picture {
     this.svg.classList.toggle("unnamed", clientWidth < 60 * Math.sqrt(10 * this.nodes.length));
     this.px = this.nodes.map((_, n) => clientWidth / 2 + (this.x[n] - this.view.x) * across);
     this.py = this.nodes.map((_, n) => clientHeight / 2 + (this.y[n] - this.view.y) * down);
+    this.over.replaceChildren();
     this.ties.forEach((_, place) => this.drawTie(place));
     this.nodes.forEach((_, n) => this.drawNode(n));
   }
@@ -131,6 +135,7 @@ class Picture {
     const [across, down] = this.scale();
     this.x[n] += dx / across;
     this.y[n] += dy / down;
+    this.over.replaceChildren();
     this.px[n] += dx;
     this.py[n] += dy;
     this.drawNode(n);
@@ -197,7 +202,10 @@ class Picture {
   point(n) {
     for (const each of this.marked) each.classList.remove("near", "at");
     this.at = n;
-    this.svg.classList.toggle("pointed", n >= 0);
+    // Of very many ties the others are not faded, which would draw them all anew at each move of the pointer: copies of
+    // those that count are laid over them.
+    this.over.replaceChildren();
+    this.svg.classList.toggle("pointed", n >= 0 && !this.dense);
     this.marked = new Set(n < 0 ? [] : [this.dots[n]]);
     if (n < 0) return;
     this.dots[n].classList.add("at");
@@ -212,6 +220,7 @@ class Picture {
       if (this.labels[place]) this.marked.add(this.labels[place]);
     }
     for (const each of this.marked) each.classList.add("near");
+    if (this.dense) this.over.replaceChildren(...[...this.marked].filter((each) => this.lines.includes(each)).map((each) => each.cloneNode()));
   }
 
   say(x, y, [first, ...rest]) {
