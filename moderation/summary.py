@@ -55,7 +55,8 @@ def summarise(record: AlertRecord) -> Summary:
     ]
     return Summary(
         urgency=round(KIND_URGENCY[record.kind] + evidence + 3 * math.log(size), 6),
-        title=", ".join(names[:TITLE_NAMES]),
+        # A name may hold a comma: with another space behind it, it still reads as one.
+        title=", ".join(name.replace(", ", ",\u00a0") for name in names[:TITLE_NAMES]),
         digest="\n".join(digest)[:DIGEST_CHARACTERS],
         first_post_at=milliseconds(record.first_post_at) or at,
         last_post_at=milliseconds(record.last_post_at) or at,

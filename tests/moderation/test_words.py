@@ -93,3 +93,8 @@ def test_campaigns_come_before_accounts_and_large_before_small() -> None:
 def test_the_digest_of_the_largest_alert_is_bounded() -> None:
     record = alert(accounts=["x" * 500 + str(n) for n in range(1000)], texts=["y" * 500] * 20)
     assert len(summarise(read_alert(line(record))).digest) <= DIGEST_CHARACTERS
+
+
+def test_a_name_with_a_comma_is_one_name() -> None:
+    record = read_alert(line(alert(accounts=["Smith, Jane", "bob"])))
+    assert len(summarise(record).title.split(", ")) == 2
