@@ -89,7 +89,7 @@ def process(
         deployment.write(events, partitions=partitions, keyed=keyed)
     running = [deployment.worker(exit_s=6.0 if trickle else 2.0, top=top, kafka=taken) for _ in range(workers)]
     if trickle:
-        wait_until_shared(running, partitions + 1)  # and the one of `feedback`
+        wait_until_shared(running, partitions)
         deployment.write(events, partitions=partitions, keyed=keyed, pause_s=0.003)
     for worker in running:
         assert worker.wait(240) == 0, worker.said()
