@@ -50,7 +50,7 @@ evaluate: $(READY)  ## measure a stream with known truth (STREAM=file TRUTH=file
 	@test -n "$(STREAM)" -a -n "$(TRUTH)" || { echo 'make evaluate STREAM=events.jsonl.gz TRUTH=truth.jsonl' >&2; exit 2; }
 	$(BIN)/swarmlight evaluate "$(STREAM)" --truth "$(TRUTH)" $(ARGS)
 
-ablation: $(READY)  ## docs/ablation.md: what each part adds, families left out, with text and without (DATA=folder)
+ablation: $(READY)  ## docs/ablation.md: what each part adds, operators left out (DATA=folder)
 	@test -n "$(DATA)" || { echo 'make ablation DATA=folder [ARGS="--work build/ablation"]' >&2; exit 2; }
 	OMP_NUM_THREADS=1 $(BIN)/python -m training.commands.ablation $(foreach S,planted-dev contest-dev,\
 		--stream "$(DATA)/streams/$(S).jsonl.gz" "$(DATA)/streams/$(S).truth.jsonl") $(ARGS)

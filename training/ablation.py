@@ -40,6 +40,9 @@ SIZES: Final = (800, 1000)
 
 NO_TEXT: Final = ("text",)
 
+EXCHANGED: Final = "without text, accounts exchanged"
+"""Name of the condition in which who acts with whom is chance."""
+
 FIRST_SEED: Final = 500_000
 """Seeds of held-out societies begin here, those of training societies far below."""
 
@@ -115,7 +118,7 @@ def conditions(
         mixed = place / "exchanged.jsonl"
         if not mixed.exists():
             shuffled(events, mixed, 0)
-        found["without text, accounts exchanged"] = run(mixed, truth, models, place / "exchanged.scores", NO_TEXT, name)
+        found[EXCHANGED] = run(mixed, truth, models, place / "exchanged.scores", NO_TEXT, name)
     return found
 
 
@@ -164,11 +167,12 @@ def measure_all(given: argparse.Namespace, work: Path, say: Say) -> dict[str, An
             events, truth = society(families, k * 100 + i, place, given.seed, SIZES)
             each = conditions(events, truth, bundle, place, f"{k}-{i}", exchanged=True)
             for condition, found in each.items():
-                runs.setdefault(", ".join(families), {}).setdefault(condition, []).append(found)
+                runs.setdefault(f"{', '.join(families)} left out", {}).setdefault(condition, []).append(found)
             done += 1
     texts = sum(
         int(np.count_nonzero(np.nan_to_num(one.parts[:, 0]))) for each in runs.values() for one in each["with text"]
     )
+    accounts = sum(len(one.names) for each in runs.values() for one in each["with text"])
     everybody: dict[str, list[Judged]] = {}
     for found_by in runs.values():
         for condition, found_in in found_by.items():
@@ -188,9 +192,15 @@ def measure_all(given: argparse.Namespace, work: Path, say: Say) -> dict[str, An
                            given.draws))
             for name, each in runs.items() if condition in each
         ]
-        for condition in ("with text", "without text", "without text, accounts exchanged")
+        for condition in ("with text", "without text", EXCHANGED)
     }  # fmt: skip
-    return {"figures": result, "models": versions(models), "spoke": texts, "societies": len(cut) * given.held_out}
+    return {
+        "figures": result,
+        "models": versions(models),
+        "spoke": texts,
+        "accounts": accounts,
+        "societies": len(cut) * given.held_out,
+    }
 
 
 def _plain(found: Measured) -> dict[str, Any]:

@@ -76,6 +76,7 @@ def test_the_page_says_what_was_measured_and_marks_what_is_shown() -> None:
         "figures": {"with text": [one], "without text": []},
         "models": {"cheap": "cheap@1"},
         "spoke": 7,
+        "accounts": 40,
         "societies": 4,
     }
     text = page(found)
@@ -87,3 +88,5 @@ def test_the_page_says_what_was_measured_and_marks_what_is_shown() -> None:
     value, low, high = one["adds"]["coordination"]
     assert f"| {value:+.3f} [{low:+.3f}, {high:+.3f}] |" in text
     assert "## Without text" not in text
+    assert "The graph part adds on: a stream." in text
+    assert max(len(line) for line in text.splitlines() if not line.startswith("|")) <= 120

@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import Any, Final
 
 import torch
@@ -19,10 +20,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from detector.errors import SwarmlightError, UsageError
-from training.ablation import SIZES, folds, measure_all
+from training.ablation import EXCHANGED, SIZES, folds, measure_all
 from training.cards import rows
 
 FIGURES: Final = {"auroc": "AUROC", "ap": "Average precision", "tpr": "TPR at 1% FPR"}
+
+WIDTH: Final = 120
+"""Characters of a line of the page, tables left aside."""
 
 INTRO: Final = """# What each part adds
 
@@ -33,15 +37,15 @@ the column before, drawn together with it; bold where its interval leaves out 0.
 **Held-out societies** ({societies}) have operators of two families alone. Their graph model was fitted and calibrated
 without any account of these families; the other parts are those of the bundle: {models}. They have {low:,} to {high:,}
 accounts and about two days, drawn as in `training/societies.py`, and the demo's texts, which are enough for a part of
-the events: the text part says something of {spoke:,} of their accounts. Machines' texts are posts written for other
-campaigns, the demo's, so that the level of text evidence is the demo's; what is added to it is the point. The
-recordings named by file are judged by the bundle as it is.
+the events: the text part says something of {spoke:,} of their {accounts:,} accounts. Machines' texts are posts written
+for other campaigns, the demo's, so that the level of text evidence is the demo's; what is added to it is the point.
+Recordings named by their file are judged by the bundle as it is.
 """
 
 ABOUT: Final = {
     "with text": "## With text",
-    "without text": "## Without text\nThe same recordings with `--without text`.",
-    "without text, accounts exchanged": "## Without text, accounts exchanged\nThe same societies, in which accounts "
+    "without text": "## Without text\n\nThe same recordings with `--without text`.",
+    EXCHANGED: "## Without text, accounts exchanged\n\nThe same societies, in which accounts "
     "have exchanged what they did within six hours and kinds of event: everybody does as much, and who acts with whom "
     "is chance. What the graph model still gains here, it has not learned from joint action.",
 }
@@ -76,21 +80,33 @@ def main(argv: Sequence[str] | None = None) -> int:
 def page(found: Mapping[str, Any]) -> str:
     """The page of what `measure_all` found."""
     models = ", ".join(f"`{name}`" for name in found["models"].values())
-    parts = [
-        INTRO.format(
-            societies=found["societies"], models=models, low=SIZES[0], high=SIZES[1], spoke=found["spoke"]
-        )
-    ]  # fmt: skip
+    told = {"societies": found["societies"], "models": models, "low": SIZES[0], "high": SIZES[1]}
+    parts = [INTRO.format(**told, spoke=found["spoke"], accounts=found["accounts"])]
     for condition, measured in found["figures"].items():
         if measured:
-            parts += [ABOUT[condition], *_tables(measured)]
-    return "\n\n".join(part.strip() for part in parts) + "\n"
+            tables = [_areas(measured), _graph(measured)]
+            if condition != EXCHANGED:
+                tables += [_others(measured, key) for key in ("ap", "tpr")]
+            parts += [ABOUT[condition], *tables]
+    return "\n\n".join(_wrapped(part) for part in parts) + "\n"
 
 
-def _tables(measured: Sequence[Mapping[str, Any]]) -> list[str]:
-    """One table of AUROC and what each part adds, and one of the other figures."""
+def _wrapped(part: str) -> str:
+    """Paragraphs in lines of `WIDTH`; tables and headings as they are."""
+    return "\n\n".join(
+        text if text.startswith(("|", "#")) else fill(text, WIDTH, break_long_words=False, break_on_hyphens=False)
+        for text in part.strip().split("\n\n")
+    )
+
+
+def _short(measured: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[str]]:
+    """The rows of the ablation, in full and as heads of columns."""
     nested = list(measured[0]["rows"])
-    short = [nested[0], *(f"+ {row.rsplit(' + ', 1)[1]}" for row in nested[1:])]
+    return nested, [nested[0], *(f"+ {row.rsplit(' + ', 1)[1]}" for row in nested[1:])]
+
+
+def _areas(measured: Sequence[Mapping[str, Any]]) -> str:
+    nested, short = _short(measured)
     added = [row.removeprefix("+ ") for row in short[1:]]
     head = ["on", "people, machines, campaigns", *short, *(f"{part} adds" for part in added)]
     lines = [
@@ -102,11 +118,24 @@ def _tables(measured: Sequence[Mapping[str, Any]]) -> list[str]:
         ]
         for one in measured
     ]
-    tables = [f"{FIGURES['auroc']}:\n\n{rows(head, lines)}"]
-    for key in ("ap", "tpr"):
-        others = [[one["name"], *(_figure(one["rows"][row][key]) for row in nested)] for one in measured]
-        tables.append(f"{FIGURES[key]}:\n\n{rows(['on', *short], others)}")
-    return tables
+    return f"{FIGURES['auroc']}:\n\n{rows(head, lines)}"
+
+
+def _others(measured: Sequence[Mapping[str, Any]], key: str) -> str:
+    nested, short = _short(measured)
+    lines = [[one["name"], *(_figure(one["rows"][row][key]) for row in nested)] for one in measured]
+    return f"{FIGURES[key]}:\n\n{rows(['on', *short], lines)}"
+
+
+def _graph(measured: Sequence[Mapping[str, Any]]) -> str:
+    """What the graph model does, in words, where an interval says it."""
+    sorts: dict[str, list[str]] = {"adds": [], "takes away": [], "is not shown to do either": []}
+    for one in measured:
+        _, low, high = one["adds"]["graph"]
+        sorts["adds" if low > 0 else "takes away" if high < 0 else "is not shown to do either"].append(one["name"])
+    return (
+        "The graph part " + "; ".join(f"{what} on: {' / '.join(names)}" for what, names in sorts.items() if names) + "."
+    )
 
 
 def _figure(values: Sequence[float]) -> str:
