@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cached_property
 from itertools import groupby
@@ -40,13 +41,16 @@ PROBES: Final = (3, 4, 7, 11, 16, 16, 16, 23, 24, 31, 33, 48, 64, 65, 96, 96)
 
 
 @contextmanager
-def one_thread(torch: Any) -> Iterator[None]:
-    """Texts are short, so a second thread costs more than it gives, and the number of threads may change a sum."""
+def one_thread(torch: Any) -> Iterator[int]:
+    """Texts are short, so a second thread costs more than it gives, and the number of threads may change a sum.
+
+    Yields how many threads there may be outside.
+    """
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         with torch.inference_mode():
-            yield
+            yield int(before)
     finally:
         torch.set_num_threads(before)
 
@@ -87,9 +91,20 @@ class Encoder:
         """Embeddings, (n, len(LAYERS) * DIM), each layer's part of unit length; each text's by itself."""
         pieces = [self._tokenizer(text, truncation=True, max_length=TOKENS)["input_ids"] for text in texts]
         out = np.zeros((len(pieces), len(LAYERS) * DIM), dtype=np.float32)
-        with one_thread(self._torch):
-            for rows in _portions(pieces, PIECES_AT_ONCE if self._together else 1):
-                out[rows] = self._layers.embed([pieces[row] for row in rows])
+        with one_thread(self._torch) as threads:
+            portions = list(_portions(pieces, PIECES_AT_ONCE if self._together else 1))
+
+            def read(rows: list[int]) -> None:
+                with one_thread(self._torch):  # of this thread
+                    out[rows] = self._layers.embed([pieces[row] for row in rows])
+
+            if min(threads, len(portions)) > 1:
+                # Side by side, each portion in one thread: how many there are changes nothing.
+                with ThreadPoolExecutor(min(threads, len(portions))) as pool:
+                    list(pool.map(read, portions))
+            else:
+                for rows in portions:
+                    read(rows)
         return out
 
     @cached_property

@@ -97,6 +97,7 @@ def test_a_text_does_not_feel_its_neighbours(expert: MiniLMExpert) -> None:
     texts = [*TEXTS, " ".join(TEXTS), "word " * 200, "", *TEXTS[::-1]]
     alone = np.concatenate([expert._encoder.embed([text]) for text in texts])
     assert (expert._encoder.embed(texts) == alone).all()
+    assert (expert._encoder.embed(texts * 8) == np.concatenate([alone] * 8)).all()  # enough for several threads
 
 
 def test_a_head_made_for_another_encoder_is_refused(folder: Path, tmp_path: Path) -> None:
