@@ -10,8 +10,8 @@ from moderation import alerts, decisions, words
 from moderation.access import Parts, Visitor
 from moderation.console.alert import known_alerts
 from moderation.console.deeds import past_decision
-from moderation.console.models import queue_row
 from moderation.console.pages import page
+from moderation.console.rows import queue_row
 from moderation.hostile import visible
 from moderation.records import LARGEST_ACCOUNT, PostRecord, milliseconds, read_alert
 

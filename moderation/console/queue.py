@@ -9,8 +9,8 @@ from starlette.responses import RedirectResponse, Response
 
 from moderation import claims, queue, saved, words
 from moderation.access import Form, Parts, Visitor
-from moderation.console.models import QueueRow, queue_row
 from moderation.console.pages import page
+from moderation.console.rows import QueueRow, queue_row
 from moderation.queue import Filters
 
 router = APIRouter()
