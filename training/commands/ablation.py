@@ -163,7 +163,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--models", type=Path, metavar="DIR", help="bundle, all but its graph model (the shipped one)")
     parser.add_argument("--work", type=Path, metavar="DIR", help="keep societies and refitted models here")
     parser.add_argument("--societies", type=int, default=16, metavar="N", help="as in train graph")
-    parser.add_argument("--held-out", type=int, default=1, metavar="N", help="societies of each pair of families")
+    parser.add_argument("--held-out", type=int, default=2, metavar="N", help="societies of each pair of families")
     parser.add_argument("--draws", type=int, default=200, help="bootstrap draws")
     parser.add_argument("--seed", type=int, default=0, help="of societies, weights and the bootstrap")
     parser.set_defaults(society=[])
