@@ -96,7 +96,7 @@ class Encoder:
 
             def read(rows: list[int]) -> None:
                 with one_thread(self._torch):  # of this thread
-                    out[rows] = self._layers.embed([pieces[row] for row in rows])
+                    out[rows] = self._layers.embed([pieces[row] for row in rows], fill=self._together)
 
             if min(threads, len(portions)) > 1:
                 # Side by side, each portion in one thread: how many there are changes nothing.
@@ -116,9 +116,9 @@ class Encoder:
         """Whether texts do not feel each other on this machine, to the last bit."""
         rng = np.random.default_rng(0)
         pieces = [rng.integers(1000, 30_000, length).tolist() for length in PROBES]
-        alone = np.concatenate([self._layers.embed([each]) for each in pieces])
+        alone = np.concatenate([self._layers.embed([each], fill=False) for each in pieces])
         return all(
-            bool((self._layers.embed([pieces[row] for row in rows]) == alone[rows]).all())
+            bool((self._layers.embed([pieces[row] for row in rows], fill=True) == alone[rows]).all())
             for size in (40, 200, PIECES_AT_ONCE)
             for rows in _portions(pieces, size)
         )
@@ -157,12 +157,20 @@ class _Layers:
         weight, bias = (self._torch.cat([getattr(part, name) for part in parts]) for name in ("weight", "bias"))
         return weight.detach(), bias.detach(), out.dense, out.LayerNorm, layer.intermediate.dense, layer.output
 
-    def embed(self, pieces: Sequence[Sequence[int]]) -> NDArray[np.float32]:
-        """As `Encoder.embed`, of texts in order of length, given as pieces."""
+    def embed(self, pieces: Sequence[Sequence[int]], *, fill: bool) -> NDArray[np.float32]:
+        """As `Encoder.embed`, of texts in order of length, given as pieces.
+
+        Args:
+            fill: up to one of a few numbers of pieces, with some that nobody looks at. A product of each shape is
+                compiled and kept, with a copy of its weights.
+        """
         f, torch = self._f, self._torch
         runs = _runs(pieces)
-        places = torch.cat([self._places[:length].repeat(count, 1) for length, count in runs])
-        ids = torch.tensor([piece for each in pieces for piece in each])
+        held = sum(map(len, pieces))
+        filled = _filled(held) - held if fill else 0
+        parts = [self._places[:length].repeat(count, 1) for length, count in runs]
+        places = torch.cat([*parts, self._places[:1].expand(filled, DIM)])
+        ids = torch.tensor([piece for each in pieces for piece in each] + [0] * filled)
         x = f.embedding(ids, self._words) + self._type + places
         x = self._norm(x)
         means: list[NDArray[np.float32]] = []
@@ -182,7 +190,7 @@ class _Layers:
             met = self._f.scaled_dot_product_attention(query, key, value)
             out.append(met.transpose(1, 2).reshape(length * count, DIM))
             start += length * count
-        return self._torch.cat(out) if len(out) > 1 else out[0]
+        return self._torch.cat([*out, x.new_zeros(len(x) - start, DIM)])
 
     def _mean(self, x: Any, runs: Sequence[tuple[int, int]]) -> NDArray[np.float32]:
         """Mean over the pieces of each text, (texts, DIM)."""
@@ -197,6 +205,12 @@ class _Layers:
 def _lengths(rows: NDArray[np.float32]) -> NDArray[np.float64]:
     """Length of each row as a column, (n, 1)."""
     return np.array([[float(np.sqrt((row * row).sum()))] for row in rows])
+
+
+def _filled(pieces: int) -> int:
+    """The next of few numbers: multiples of 32, from 256 on of 128."""
+    step = 32 if pieces <= 256 else 128
+    return -(-pieces // step) * step
 
 
 def _runs(pieces: Sequence[Sequence[int]]) -> list[tuple[int, int]]:
