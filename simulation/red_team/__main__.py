@@ -60,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--work", type=Path, default=WORK, metavar="DIR", help="what was measured is kept here: a "
                         "broken run goes on; remove it after changing the detector's code")  # fmt: skip
     parser.add_argument("--rounds", dest="adaptive", type=int, default=20, metavar="N", help="of the adaptive operator")
-    parser.add_argument("--societies", type=int, choices=range(1, 21), default=1, metavar="N", help="of each preset")
+    parser.add_argument("--societies", type=int, choices=range(1, 21), default=2, metavar="N", help="of each preset")
     parser.add_argument("--seed", type=int, default=0, metavar="N")
     parser.add_argument("--models", type=Path, metavar="DIR", help="models in place of the shipped ones")
     parser.add_argument("--presets", nargs="+", choices=PRESETS, default=list(PRESETS), metavar="NAME")
