@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import pytest
 
@@ -17,6 +19,8 @@ from tests.moderation.conftest import Feed, Site
 
 UNTIL = 2**50
 
+Found = TypeVar("Found")
+
 
 def read(text: str) -> dict[str, Any]:
     """The fields of one event, its data as JSON."""
@@ -28,6 +32,12 @@ def hub_of(feed: Feed) -> Hub:
     return Hub(feed.database, FeedMetrics(), feed.clock)
 
 
+def run(work: Coroutine[Any, Any, Found]) -> Found:
+    """What `work` gives, in a thread of its own: a browser driven by the same tests has a loop running in this one."""
+    with ThreadPoolExecutor(1) as threads:
+        return threads.submit(asyncio.run, work).result()
+
+
 def first_events(hub: Hub, count: int, since: int | None) -> list[dict[str, Any]]:
     """That many events of a browser that connects now."""
 
@@ -35,7 +45,7 @@ def first_events(hub: Hub, count: int, since: int | None) -> list[dict[str, Any]
         events = await hub.listen("ada", UNTIL, since)
         return [read(await anext(events)) for _ in range(count)]
 
-    return asyncio.run(listen())
+    return run(listen())
 
 
 def test_who_was_away_is_told_what_changed_meanwhile(feed: Feed) -> None:
@@ -101,7 +111,7 @@ def test_one_person_has_so_many_windows_and_no_more(feed: Feed) -> None:
         await windows[0].aclose()  # type: ignore[attr-defined]
         await anext(await hub.listen("ada", UNTIL))
 
-    asyncio.run(open_all())
+    run(open_all())
 
 
 @pytest.mark.parametrize(
