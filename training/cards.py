@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 from training.datasets import SETS
 
@@ -61,6 +61,15 @@ def people_section(records: list[dict[str, Any]]) -> str:
         for record in sorted(records, key=lambda record: -record["share_above_1_nat"])
     ]
     return rows(["people", "language", "texts", "mean LLR (nats)", "above +1 nat"], lines)
+
+
+DISCLOSED: Final = """
+While it was built, more weight for sources of today's generators was tried. It gained within the text sets, and was
+taken back with the figures of `contest-dev` and `planted-dev` in view: recall there fell, as the thresholds of the
+calibration people had risen. Settings were chosen on `frontier_social/personas`, left out of training for that. Judge
+by streams nobody here has seen.
+"""
+"""What the cards of the text models say of choices made with figures in view that should not decide."""
 
 
 def text_card(meta: dict[str, Any]) -> str:
@@ -123,7 +132,7 @@ On the sources at the foot of the table above: {", ".join(record["source"] for r
 0.5 means that it knows nothing there, or the contrary of the truth. Imitations of a given person and fine-tuned small
 models are the hardest; a single post of a disguised model says next to nothing. A threshold for some error rate on one
 population does not carry over to another: recalibrate on people of the platform.
-"""
+{DISCLOSED}"""
 
 
 def expert_card(meta: dict[str, Any]) -> str:
@@ -143,7 +152,7 @@ its own spread on unseen sources. Only the head is shipped; it loads with that e
     )
     return f"""# {meta["name"]}@{meta["version"]}: the text expert
 
-{what} It reads texts of accounts that are still undecided, one at a time, and replaces the cheap evidence by a
+{what} It reads texts of accounts that are still undecided, each by itself, and replaces the cheap evidence by a
 log-likelihood ratio calibrated by length and language.
 
 - Languages with calibration: {", ".join(sorted(meta["languages"]))}. The encoder knows English best.
@@ -171,4 +180,4 @@ Each cluster left out of everything in turn, at like length, 95% bootstrap inter
 
 As the cheap model does, on imitations of a given person, on disguised replies, and on small fine-tuned models; outside
 English it has seen few machine texts. It is a thousand times as costly as the cheap model, so it sees few.
-"""
+{DISCLOSED}"""
