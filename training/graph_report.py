@@ -228,6 +228,6 @@ platforms it has not been calibrated; the thresholds on `total` are, with it ins
 the ranking of `contest-dev` (`docs/ablation.md`); nothing was changed for that.
 
 The half nat that the coordination part gives for being in a group was set on the calibration societies and on those
-that are measured above, so the column `+ coordination` is slightly optimistic. No figure of a labelled stream set it, but
-that the part lowered the ranking of `planted-dev` where text is blind was known when it was changed.
+that are measured above, so the column `+ coordination` is slightly optimistic. No figure of a labelled stream set it,
+but that the part lowered the ranking of `planted-dev` where text is blind was known when it was changed.
 """
