@@ -65,16 +65,23 @@ class Judgements:
         return self.own + self.coordination + self.prior
 
 
+def clusters(examples: Sequence[Example]) -> list[Ints]:
+    """(n,) of each example, what is drawn together: a campaign, or one person. No number stands in two examples."""
+    found: list[Ints] = []
+    begin = 0
+    for example in examples:
+        n, campaigns = len(example.label), int(example.campaign.max()) + 1
+        found.append(begin + np.where(example.campaign >= 0, example.campaign, campaigns + np.arange(n)))
+        begin = int(found[-1].max()) + 1
+    return found
+
+
 def judge(net: SageNet, examples: Sequence[Example], seed: int, draws: int = 1) -> Judgements:
     """What a network says of all nodes of graphs: `draws` times with own evidence, and as often without."""
     rng = np.random.default_rng(seed)
     parts: list[Judgements] = []
-    clusters = 0
-    for example in examples:
+    for example, cluster in zip(examples, clusters(examples), strict=True):
         n = len(example.label)
-        campaign = np.where(example.campaign >= 0, example.campaign, np.arange(n) + int(example.campaign.max()) + 1)
-        cluster = clusters + campaign
-        clusters = int(cluster.max()) + 1
         tied = np.zeros(n, bool)
         tied[example.graph.target] = True
         for speaks in (True, False) * draws:
@@ -109,7 +116,7 @@ def calibration(given: Judgements, seed: int) -> tuple[Floats, Floats]:
     knots, values, weights = [], [], []
     for number in range(len(edges) - 1):
         mine = some.take(place == number)
-        drawn = np.array([_increment(mine, w) for w in _weights(mine, rng)])
+        drawn = np.array([_increment(mine, w) for w in resampled(mine.cluster, rng)])
         low, high = np.quantile(drawn, [BOUND, 1 - BOUND])
         knots.append(float(np.median(mine.logit)))
         values.append(low if low > 0 else high if high < 0 else 0.0)
@@ -119,9 +126,10 @@ def calibration(given: Judgements, seed: int) -> tuple[Floats, Floats]:
     return found, increments[first]
 
 
-def _weights(given: Judgements, rng: np.random.Generator) -> list[Floats]:
-    names, cluster = np.unique(given.cluster, return_inverse=True)
-    return [rng.poisson(1.0, len(names)).astype(np.float64)[cluster] for _ in range(BOOTSTRAP)]
+def resampled(cluster: Ints, rng: np.random.Generator) -> list[Floats]:
+    """`BOOTSTRAP` times a weight for each place, (n,): how often its cluster was drawn."""
+    names, place = np.unique(cluster, return_inverse=True)
+    return [rng.poisson(1.0, len(names)).astype(np.float64)[place] for _ in range(BOOTSTRAP)]
 
 
 def _increment(given: Judgements, weight: Floats) -> float:

@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 
 from training.cards import rows
 from training.graph_calibrate import (
-    BOOTSTRAP,
     BOUND,
     Judgements,
     ablation,
+    clusters,
     increments,
     judge,
+    resampled,
     with_interval,
 )
 from training.graph_data import Example
@@ -36,20 +37,15 @@ def acting_together(examples: Sequence[Example], seed: int) -> list[float]:
 
     The interval of 90% is over campaigns and people. `graph.part` takes its odds from it.
     """
-    rng = np.random.default_rng(seed)
-    inside, machine, cluster = [], [], []
-    for number, example in enumerate(examples):
-        n = len(example.label)
-        member = np.zeros(n, bool)
+    inside = []
+    for example in examples:
+        member = np.zeros(len(example.label), bool)
         for places, log_e in example.groups:
             if log_e >= NAMED_LOG_E:
                 member[places] = True
         inside.append(member)
-        machine.append(example.label == 1)
-        own = np.where(example.campaign >= 0, example.campaign, int(example.campaign.max()) + 1 + np.arange(n))
-        cluster.append(own + number * 10_000_000)
-    member, label = np.concatenate(inside), np.concatenate(machine)
-    names, place = np.unique(np.concatenate(cluster), return_inverse=True)
+    member = np.concatenate(inside)
+    label = np.concatenate([example.label for example in examples]) == 1
 
     def nats(weight: Floats) -> float:
         shares = [
@@ -58,8 +54,8 @@ def acting_together(examples: Sequence[Example], seed: int) -> list[float]:
         ]
         return float(np.log(shares[0] / shares[1]))
 
-    drawn = [nats(rng.poisson(1.0, len(names)).astype(np.float64)[place]) for _ in range(BOOTSTRAP)]
-    low, high = np.quantile(drawn, [BOUND, 1 - BOUND])
+    weights = resampled(np.concatenate(clusters(examples)), np.random.default_rng(seed))
+    low, high = np.quantile([nats(weight) for weight in weights], [BOUND, 1 - BOUND])
     return [nats(np.ones(len(label))), float(low), float(high)]
 
 
