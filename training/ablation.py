@@ -22,11 +22,11 @@ from detector.bundle import GRAPH, SHIPPED
 from detector.evidence import PARTS, Part
 from detector.weights_io import save_weights
 from training.accounts import read_truth
-from training.commands.train_graph import DRAWS, PLANS, gather
 from training.evaluation import Judged, intervals, judged, pooled
-from training.graph_calibrate import calibration, judge
+from training.graph_calibrate import DRAWS, calibration, judge
 from training.graph_data import Example
-from training.graph_fit import Plan, fit
+from training.graph_fit import PLANS, Plan, fit
+from training.graph_societies import gather
 from training.scoring import auroc, average_precision, tpr_at
 from training.societies import FAMILIES, shuffled, simulate, society_toml
 from training.system import PARTS_OF_A_BUNDLE, copy_parts, read_lines, run_system
@@ -153,7 +153,9 @@ def measure_all(given: argparse.Namespace, work: Path, say: Say) -> dict[str, An
     """Everything that the page tells, as JSON-serialisable figures. What `work` has already is not made again."""
     models = given.models or SHIPPED
     cut = folds()
-    everything = gather(given, work / "train", lambda what, share: say(what, 0.3 * share))
+    everything = gather(
+        work / "train", given.societies, (), given.models, given.seed, lambda what, share: say(what, 0.3 * share)
+    )
     runs: dict[str, dict[str, list[Judged]]] = {}
     total = len(cut) * given.held_out + len(given.stream)
     done = 0

@@ -20,6 +20,9 @@ from training.scoring import auroc
 CUTS: Final = (0.0, 0.25, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 1.0)
 """Quantiles of people's logits between which an increment is estimated."""
 
+DRAWS: Final = 2
+"""Draws of own evidence that calibrate."""
+
 BOOTSTRAP: Final = 100
 """Draws behind a bound or an interval."""
 

@@ -43,6 +43,9 @@ class Plan:
         return f"width {self.width}, {self.bases} bases, {self.epochs} epochs, pairs {self.pairs:g}"
 
 
+PLANS: Final = (Plan(width=32), Plan(width=16))
+"""Those that selection compares, the first where nothing is selected."""
+
 Say = Callable[[float], None]
 """Told the share that is done."""
 

@@ -19,6 +19,7 @@ from training.commands import train_graph
 from training.graph_calibrate import Judgements, ablation, calibration, increments, rising
 from training.graph_data import drawn_evidence
 from training.graph_fit import Plan
+from training.graph_societies import Societies
 from training.scoring import auroc
 from training.societies import FAMILIES, at_ms, shuffled, society_toml
 from training.system import PARTS_OF_A_BUNDLE
@@ -105,7 +106,7 @@ def test_made_up_evidence_is_a_calibrated_ratio() -> None:
 def test_what_is_written_is_part_of_a_bundle_and_says_what_it_is_worth(tmp_path: Path) -> None:
     ones = [example(seed, touches_of(seed)) for seed in (1, 2, 3, 4)]
     broken = [example(5, touches_of(5))]
-    societies = train_graph.Societies(ones[:2], ones[2:3], ones[3:], broken, {"train": 2, "calibrate": 1, "test": 1})
+    societies = Societies(ones[:2], ones[2:3], ones[3:], broken, {"train": 2, "calibrate": 1, "test": 1})
     plan = Plan(width=8, bases=2, epochs=12)
     meta = train_graph.train(societies, tmp_path, 0, lambda what, share: None, plans=(plan,))
     saved = SavedWeights.load(tmp_path / "graph")

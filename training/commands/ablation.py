@@ -166,7 +166,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--held-out", type=int, default=2, metavar="N", help="societies of each pair of families")
     parser.add_argument("--draws", type=int, default=200, help="bootstrap draws")
     parser.add_argument("--seed", type=int, default=0, help="of societies, weights and the bootstrap")
-    parser.set_defaults(society=[])
     return parser
 
 

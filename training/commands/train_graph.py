@@ -11,7 +11,7 @@ import argparse
 import hashlib
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,16 +24,14 @@ from rich.table import Table
 from detector.bundle import GRAPH
 from detector.errors import UsageError
 from detector.weights_io import save_weights
-from graph.touches import HOUR_MS
-from training.graph_calibrate import calibration, judge
-from training.graph_data import Example, read_examples
-from training.graph_fit import Plan, fit
+from training.graph_calibrate import DRAWS, calibration, judge
+from training.graph_data import Example
+from training.graph_fit import PLANS, Plan, fit
 from training.graph_net import SageNet
 from training.graph_report import ablation_table, acting_together, family_table, graph_card, left_out, measured
-from training.societies import FAMILIES, account_graphs, shuffled, simulate, society_toml
+from training.graph_societies import Societies, gather
+from training.societies import FAMILIES
 from training.text import Say
-
-PLANS: Final = (Plan(width=32), Plan(width=16))
 
 SELECTION_EPOCHS: Final = 18
 """Epochs while plans are compared: half of what the shipped network gets."""
@@ -41,25 +39,8 @@ SELECTION_EPOCHS: Final = 18
 FOLDS: Final = 4
 """Parts into which operator families are cut, each left out in turn."""
 
-MATURE_MS: Final = 11 * HOUR_MS
-"""Graphs are learned from when they are this much older than the first: younger ones hardly have campaigns in them."""
-
-DRAWS: Final = 2
-"""Draws of own evidence that calibrate."""
-
 FEWEST: Final = 4
 """Societies, at least: two to learn from, one to calibrate, one to measure."""
-
-
-@dataclass
-class Societies:
-    """Graphs of societies by what they are for; `broken` are the test societies' with accounts exchanged."""
-
-    train: list[Example]
-    calibrate: list[Example]
-    test: list[Example]
-    broken: list[Example]
-    count: dict[str, int]
 
 
 def command(argv: list[str]) -> int:
@@ -76,7 +57,10 @@ def command(argv: list[str]) -> int:
         def say(what: str, share: float) -> None:
             progress.update(task, description=what, completed=share)
 
-        societies = gather(given, given.work or Path(scratch), lambda what, share: say(what, 0.5 * share))
+        societies = gather(
+            given.work or Path(scratch), given.societies, given.society, given.models, given.seed,
+            lambda what, share: say(what, 0.5 * share),
+        )  # fmt: skip
         meta = train(societies, given.out, given.seed, lambda what, share: say(what, 0.5 + 0.5 * share))
     out = Console(width=140)
     for title, (header, lines) in (
@@ -91,44 +75,6 @@ def command(argv: list[str]) -> int:
         out.print(table)
     console.print(f"wrote {meta['name']}@{meta['version']} to {given.out}; abstains: {meta['abstains'] or 'no'}")
     return 0
-
-
-def gather(given: argparse.Namespace, work: Path, say: Say) -> Societies:
-    """Make, or find in `work`, the societies and their graphs."""
-    wanted = given.societies + len(given.society)
-    held = max(wanted * 3 // 16, 1)
-    found: list[list[Example]] = []
-    broken: list[Example] = []
-    for i in range(wanted):
-        place = work / f"s{i:02d}"
-        place.mkdir(parents=True, exist_ok=True)
-        say(f"society {i + 1} of {wanted}", i / wanted)
-        if i < given.societies:
-            events, truth = place / "events.jsonl", place / "truth.jsonl"
-            if not truth.exists():
-                toml = society_toml(np.random.default_rng([given.seed, i]))
-                simulate(toml, given.seed * 1000 + i, events, truth)
-        else:
-            events, truth = map(Path, given.society[i - given.societies])
-        held_out = i >= wanted - 2 * held
-        if not list((place / "graphs").glob("*.json")):
-            account_graphs(events, place / "graphs", given.models, coordination=held_out)
-        found.append(read_examples(place / "graphs", truth, f"s{i:02d}"))
-        if i >= wanted - held:
-            if not list((place / "broken").glob("*.json")):
-                mixed = place / "broken.jsonl"
-                shuffled(events, mixed, i)
-                account_graphs(mixed, place / "broken", given.models, coordination=False)
-            broken.append(read_examples(place / "broken", truth, f"s{i:02d}")[-1])
-    cut = wanted - 2 * held
-    train_on = [one for each in found[:cut] for one in _mature(each)]
-    calibrate_on = [one for each in found[cut : cut + held] for one in _mature(each)]
-    counts = {"train": cut, "calibrate": held, "test": held}
-    return Societies(train_on, calibrate_on, [each[-1] for each in found[cut + held :]], broken, counts)
-
-
-def _mature(examples: Sequence[Example]) -> list[Example]:
-    return [one for one in examples if one.tick_ms >= examples[0].tick_ms + MATURE_MS] or list(examples[-1:])
 
 
 def train(societies: Societies, out: Path, seed: int, say: Say, *, plans: Sequence[Plan] = PLANS) -> dict[str, Any]:
