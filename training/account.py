@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.account.features import BEHAVIOUR_NAMES, PAIRS, TEXT_DIM, AccountFeatures
+from detector.account.features import BEHAVIOUR_NAMES, PAIRS, TEXT_DIM, TEXT_NAMES, AccountFeatures
 from detector.account.head import Head, Mixture
 from detector.account.model import MIN_WRITTEN, behaviour_inputs, text_inputs
 from training.boosting import BoostSettings, boost
@@ -57,7 +57,7 @@ class Learning:
         account: (n,) number of the account, unique over groups.
         group: (n,) accounts that weigh alike: a source, or a stream.
         cluster: (n,) what must be left out together for a source to be unseen.
-        authored: (n,) whether spreads are one author's; masked otherwise.
+        authored: (n,) whether all texts of the account are one author's.
         posts: (n,) texts with evidence so far.
         name: account number -> name.
     """
@@ -86,6 +86,12 @@ class Learning:
             authored=self.authored[chosen],
             posts=self.posts[chosen],
         )
+
+    @property
+    def mixed(self) -> NDArray[np.bool_]:
+        """(n,) rows of bags that mix the texts of several people."""
+        mixed: NDArray[np.bool_] = ~self.authored & (self.label == 0)
+        return mixed
 
     @property
     def timed(self) -> NDArray[np.bool_]:
@@ -149,10 +155,16 @@ def row_weights(rows: Learning, rounds: int = 8) -> Floats:
     return balanced
 
 
-def masked_text_inputs(rows: Learning) -> tuple[Floats, Floats]:
-    """`text_inputs` with spreads resting on nothing where they are not one author's."""
+def linear_inputs(rows: Learning) -> tuple[Floats, Floats]:
+    """`text_inputs` as the linear part learns from them: what a bag cannot tell of an account rests on nothing.
+
+    A bag without an author that mixes people varies more than any of them. One of a machine's posts varies at least as
+    much as an account of that machine would; only whether its posts resemble each other is its topic's doing. Trees
+    would take the mask itself for a person's mark, so they learn from `text_inputs`.
+    """
     values, counts = text_inputs(rows.features)
-    counts[np.ix_(~rows.authored, np.arange(PAIRS.start, PAIRS.stop))] = 0.0
+    counts[np.ix_(rows.mixed, np.arange(PAIRS.start, PAIRS.stop))] = 0.0
+    counts[~rows.authored, TEXT_NAMES.index("self_similarity")] = 0.0
     return values, counts
 
 
@@ -194,10 +206,10 @@ def fit_text(rows: Learning, settings: BoostSettings = BOOST, seed: int = 0) -> 
 def _fit_text(rows: Learning, settings: BoostSettings, seed: int) -> Head:
     """Mean of a linear model and trees, both within groups: what a group alone says goes into its intercept."""
     weight = row_weights(rows)
-    values, counts = masked_text_inputs(rows)
+    values, counts = linear_inputs(rows)
     head = standardised(values, counts, np.arange(TEXT_DIM), SHRINK_POSTS, weight)
-    terms = head.terms(values, counts)
-    linear = fit_logistic([Block(terms, TEXT_PENALTY)], rows.label, weight, rows.group)
+    linear = fit_logistic([Block(head.terms(values, counts), TEXT_PENALTY)], rows.label, weight, rows.group)
+    terms = head.terms(*text_inputs(rows.features))
     trees = boost(terms, rows.label, weight, settings, seed, start=linear.intercepts)
     return replace(
         head,
@@ -210,8 +222,8 @@ def _fit_text(rows: Learning, settings: BoostSettings, seed: int) -> Head:
 
 
 def text_logit(head: Mixture, rows: Learning) -> Floats:
-    """What `head` says of rows, spreads masked as in training."""
-    return head.logit(*masked_text_inputs(rows))
+    """What `head` says of rows, as in use."""
+    return head.logit(*text_inputs(rows.features))
 
 
 def learned_behaviour(rows: Learning) -> Indices:
@@ -268,9 +280,12 @@ def out_of_fold(
 def calibrated(head: Mixture, logit: Floats, rows: Learning) -> tuple[Mixture, Floats]:
     """`head` with its logits made LLRs by Platt's line on out-of-fold `logit`, and those LLRs.
 
+    Of people only those count whose texts are their own, where there are any: nobody writes like a mixture of people.
     The slope is at most 1: what is known out of fold never makes evidence stronger than it was fitted.
     """
-    line = fit_logistic([Block(logit[:, None], _LINE_PENALTY)], rows.label, row_weights(rows))
+    own = ~rows.mixed if (rows.authored & (rows.label == 0)).any() else np.ones(len(rows), np.bool_)
+    known = rows.take(own)
+    line = fit_logistic([Block(logit[own, None], _LINE_PENALTY)], known.label, row_weights(known))
     slope, shift = float(np.clip(line.weights[0][0], 0.05, 1.0)), line.bias
     return replace(head, line=np.array([shift, slope])), logit * slope + shift
 

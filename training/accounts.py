@@ -183,7 +183,7 @@ class Bag:
     source: str
     cluster: str
     authored: bool
-    """One author's posts: their spread and self-similarity are an account's. Otherwise they are masked."""
+    """Whether all posts are one author's."""
 
 
 def bags(table: pd.DataFrame, seed: int = 0) -> list[Bag]:

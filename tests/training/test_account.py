@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from detector.account.features import BEHAVIOUR_DIM, BEHAVIOUR_NAMES, PAIRS, TEXT_DIM, TEXT_NAMES, AccountFeatures
+from detector.account.model import text_inputs
 from training.account import (
     STREAM,
     Learning,
@@ -15,7 +16,7 @@ from training.account import (
     fold_of,
     group_weight,
     learned_behaviour,
-    masked_text_inputs,
+    linear_inputs,
     out_of_fold,
     row_weights,
     text_logit,
@@ -82,11 +83,40 @@ def test_a_planted_difference_is_found_in_accounts_not_seen() -> None:
     assert np.abs(logit[young]).mean() < np.abs(logit[old]).mean()
 
 
-def test_spreads_of_bags_without_an_author_are_masked() -> None:
-    _, counts = masked_text_inputs(learning("a", 4, 0, authored=False))
-    assert not counts[:, PAIRS].any()
-    _, counts = masked_text_inputs(learning("a", 4, 0))
-    assert counts[:, PAIRS].any()
+def test_bags_without_an_author_tell_only_what_an_account_would_show() -> None:
+    _, counts = linear_inputs(learning("a", 4, 0))
+    several = counts[:, PAIRS] > 0
+    assert several.any()
+    rows = learning("a", 4, 0, authored=False)
+    _, counts = linear_inputs(rows)
+    assert not counts[rows.label == 0, PAIRS].any()
+    machines = counts[rows.label == 1, PAIRS] > 0
+    alike = TEXT_NAMES.index("self_similarity") - PAIRS.start
+    assert not machines[:, alike].any()
+    assert np.array_equal(np.delete(machines, alike, 1), np.delete(several[rows.label == 1], alike, 1))
+
+
+def test_trees_cannot_read_the_mask_as_a_mark_of_people() -> None:
+    # Spreads are noise here: only whether they are masked could tell the classes apart.
+    train, test = learning("a", 80, 0, authored=False), learning("a", 80, 5)
+    flat = TEXT_NAMES.index("llr_mean")
+    for rows in (train, test):
+        rows.features.text[:, flat] = 0.0
+    logit = text_logit(fit_text(train, QUICK), test)
+    assert abs(auroc(test.label, logit) - 0.5) < 0.1
+    unseen = test.take(test.label == 0)
+    counts = text_inputs(unseen.features)[1]
+    counts[:, PAIRS] = 0.0
+    head = fit_text(train, QUICK)
+    masked = head.logit(text_inputs(unseen.features)[0], counts)
+    assert abs(float(np.mean(masked - text_logit(head, unseen)))) < 0.25
+
+
+def test_mixtures_of_people_do_not_calibrate() -> None:
+    rows = together([learning(f"{STREAM}/s", 60, 0), learning("b", 60, 1, authored=False)])
+    head = fit_text(rows, QUICK)
+    logit = np.where(rows.mixed, 50.0, 2.0 * rows.label - 1.0)
+    assert calibrated(head, logit, rows)[0].line[1] > 0.9
 
 
 def test_an_account_and_a_cluster_lie_in_one_fold() -> None:
