@@ -89,7 +89,7 @@ def main() -> None:
         raise UsageError(f"the model in {given.models} abstains: there is nothing to time")
     width = model.self_2.shape[0]
     graph = random_graph(given.nodes, given.edges, 0)
-    own = own_columns(np.linspace(-3, 3, given.nodes), np.ones(given.nodes, np.bool_))
+    own = own_columns(np.linspace(-1, 1, given.nodes), np.ones(given.nodes, np.bool_))
     x = inputs_of(graph, own)
     ours = best_of(given.rounds, lambda: model.run(graph, own))
     bare = best_of(given.rounds, lambda: bare_sage(graph, x, width, 0))

@@ -28,13 +28,13 @@ from graph.account_graph import EDGE_FEATURES, RELATIONS, STRUCTURE, AccountGrap
 from graph.touches import KINDS
 
 OWN: Final = 2
-"""Columns of own evidence beside the structure: the LLR of text and behaviour, and whether there is one."""
+"""Columns of own evidence beside the structure: where text and behaviour place the account, and whether they do."""
+
+READS: Final = "standing"
+"""What own evidence enters as; a model that says otherwise was trained on other inputs."""
 
 INPUTS: Final = STRUCTURE + OWN + 1
 """Structure, own evidence, and a constant."""
-
-OWN_LIMIT_NATS: Final = 3.0
-"""Own evidence of one account is cut here, as in the coordination part: nobody speaks for others alone."""
 
 WEIGHT_GRID: Final = float(1 << 16)
 WEIGHT_LIMIT: Final = 4.0
@@ -67,10 +67,9 @@ class Outcome(NamedTuple):
     same: FloatArray
 
 
-def own_columns(llr: FloatArray, speaks: NDArray[np.bool_]) -> FloatArray:
-    """(n, OWN) columns of own evidence; 0 where it does not speak."""
-    scaled = np.clip(llr / OWN_LIMIT_NATS, -1.0, 1.0) * speaks
-    return on_grid(np.stack((scaled, speaks.astype(np.float64)), axis=1))
+def own_columns(standing: FloatArray, speaks: NDArray[np.bool_]) -> FloatArray:
+    """(n, OWN) columns of own evidence, from `graph.standing`; 0 where it does not speak."""
+    return on_grid(np.stack((standing * speaks, speaks.astype(np.float64)), axis=1))
 
 
 def inputs_of(graph: AccountGraph, own: FloatArray) -> FloatArray:
@@ -142,6 +141,8 @@ class SageModel:
         if saved.meta.get("abstains"):
             return None
         arrays, path = saved.arrays, saved.path
+        if saved.meta.get("reads") != READS:
+            raise ModelError(f"the graph model in {path} reads own evidence as another release did: train it again")
         width, bases = (np.shape(arrays.get(name, ()))[-1:] or (0,) for name in ("self_2", "coef_1"))
         shapes: dict[str, tuple[int | None, ...]] = {
             "gate": (RELATIONS, EDGE_FEATURES + 1),

@@ -39,7 +39,7 @@ _AGES: Final = np.array([2, 4, 7, 11, 18, 28])
 BOOST: Final = BoostSettings(trees=100, depth=5, rate=0.12, ridge=20.0, features=0.3, rows=0.7)
 
 TEXT_PENALTY: Final = 8e-4
-"""Penalty of the linear part's squared weights per unit of mean loss; on sources left out, half and twice do as well."""
+"""Penalty of squared weights of the linear part per unit of mean loss; half and twice do as well out of source."""
 
 BEHAVIOUR_PENALTY: Final = 0.07
 """The same for behaviour, stronger: one platform's habits."""

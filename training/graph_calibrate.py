@@ -91,7 +91,7 @@ def judge(net: SageNet, examples: Sequence[Example], seed: int, draws: int = 1) 
             own: Own = drawn_evidence(example, rng, speaks=speaks)
             parts.append(
                 Judgements(
-                    logits(net, example, own.llr, own.speaks),
+                    logits(net, example, own),
                     example.graph.candidate & tied,
                     own.llr,
                     own.coordination,

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from graph.account_graph import EDGE_FEATURES
 from graph.sage import own_columns
-from training.graph_data import Example, drawn_evidence
+from training.graph_data import Example, Own, drawn_evidence
 from training.graph_net import GraphTensors, SageNet
 
 NON_EDGES: Final = 2000
@@ -88,7 +88,7 @@ def _loss(
     net: SageNet, example: Example, graph: GraphTensors, rng: np.random.Generator, plan: Plan, without: Collection[str]
 ) -> Tensor:
     own = drawn_evidence(example, rng, speaks=bool(rng.random() < 0.5))
-    columns = torch.tensor(own_columns(own.llr, own.speaks), dtype=torch.float32)
+    columns = torch.tensor(own_columns(own.standing, own.speaks), dtype=torch.float32)
     logit, first, same = net(graph, columns)
     judged = example.graph.candidate & ~np.isin(example.part, list(without))
     nodes = torch.tensor(np.flatnonzero(judged))
@@ -111,7 +111,7 @@ def _same(example: Example, ends: NDArray[np.int64]) -> Tensor:
     return torch.tensor((one == other) & (one >= 0) & machines & (ends[0] != ends[1]), dtype=torch.float32)
 
 
-def logits(net: SageNet, example: Example, llr: NDArray[np.float64], speaks: NDArray[np.bool_]) -> NDArray[np.float64]:
+def logits(net: SageNet, example: Example, own: Own) -> NDArray[np.float64]:
     """(n,) logits of the nodes as the shipped arithmetic gives them."""
     model = net.model(np.array([-1.0, 1.0]), np.array([-1.0, 1.0]))
-    return model.run(example.graph, own_columns(llr, speaks)).logit
+    return model.run(example.graph, own_columns(own.standing, own.speaks)).logit

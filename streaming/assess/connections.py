@@ -17,6 +17,7 @@ from detector.text.reading import TextAbstain
 from graph.account_graph import AccountGraph, account_graph
 from graph.coordination import Coordination
 from graph.sage import SageModel, own_columns
+from graph.standing import standing
 from graph.touches import HOUR_MS, CoordinationSettings
 from graph.view import look
 from streaming.assess.accounts import NEVER, Accounts
@@ -109,7 +110,8 @@ class GraphLooks:
             self.watch(GraphTick(tick_ms, graph, own, speaks, named))
         if self.model is None:
             return None
-        found = self.model.run(graph, own_columns(own, speaks))
+        places = standing(own, speaks, accounts.posts[rows], accounts.language[rows])
+        found = self.model.run(graph, own_columns(places, speaks))
         said = np.flatnonzero(found.judged)
         said = said[np.argsort(rows[said])]
         return Connections(rows[said], found.increment[said])

@@ -12,7 +12,7 @@ import torch
 from detector.bundle import SavedWeights
 from detector.errors import ModelError
 from graph.account_graph import RELATIONS, AccountGraph, account_graph, stratified_ranks
-from graph.sage import SageModel, own_columns
+from graph.sage import READS, SageModel, own_columns
 from graph.touches import HOUR_MS, CoordinationSettings, Touch, TraceKind
 from graph.view import look
 from graph.window import TouchWindow
@@ -54,8 +54,8 @@ def model(seed: int = 0, width: int = 16) -> tuple[SageNet, SageModel]:
 
 
 def own_of(graph: AccountGraph) -> np.ndarray:
-    llr = np.array([sum(map(ord, name)) % 7 - 3.0 for name in graph.names])
-    return own_columns(llr, llr != 0)
+    places = np.array([sum(map(ord, name)) % 7 - 3.0 for name in graph.names]) / 3.0
+    return own_columns(places, places != 0)
 
 
 def test_numpy_says_what_torch_says() -> None:
@@ -139,7 +139,7 @@ def test_a_window_in_which_nobody_met_judges_nobody() -> None:
 def test_weights_of_another_release_are_refused_and_abstaining_ones_are_none() -> None:
     net, _ = model()
     knots = {"knots": np.array([0.0, 1.0]), "values": np.array([0.0, 1.0])}
-    saved = SavedWeights("graph", "1", {**net.arrays(), **knots}, {}, Path("graph"))
+    saved = SavedWeights("graph", "1", {**net.arrays(), **knots}, {"reads": READS}, Path("graph"))
     assert SageModel.of(saved) is not None
     assert SageModel.of(replace(saved, meta={"abstains": "no gain"})) is None
     for name, value in (("gate", np.zeros((3, 3))), ("self_2", np.zeros(4)), ("knots", np.array([1.0, 0.0]))):
@@ -147,6 +147,8 @@ def test_weights_of_another_release_are_refused_and_abstaining_ones_are_none() -
             SageModel.of(replace(saved, arrays={**saved.arrays, name: value}))
     with pytest.raises(ModelError):
         SageModel.of(replace(saved, arrays=knots))
+    with pytest.raises(ModelError, match="own evidence"):
+        SageModel.of(replace(saved, meta={}))
 
 
 def test_ranks_do_not_depend_on_how_active_accounts_are() -> None:

@@ -22,7 +22,7 @@ from simulation.society import World
 from tests.training.twins import CAMPAIGNS, SIZE, example, touches_of
 from training.graph_calibrate import gain_nats, increments
 from training.graph_calibrate import judge as judgements
-from training.graph_data import Example
+from training.graph_data import Example, Own
 from training.graph_fit import Plan, fit, logits
 from training.graph_net import SageNet
 from training.scoring import auroc
@@ -53,7 +53,7 @@ def members_against_twins(net: SageNet, examples: tuple[Example, ...]) -> float:
         n = len(one.label)
         both = one.part != "ordinary"
         label.append(one.label[both])
-        score.append(logits(net, one, np.zeros(n), np.zeros(n, bool))[both])
+        score.append(logits(net, one, Own(np.zeros(n), np.zeros(n), np.zeros(n, bool), np.zeros(n)))[both])
     return auroc(np.concatenate(label), np.concatenate(score))
 
 
@@ -101,7 +101,7 @@ def test_accounts_without_edges_are_not_judged_whatever_else_is_known() -> None:
         edge=one.graph.edge[:0],
     )  # fmt: skip
     model = network().model(np.array([-9.0, 9.0]), np.array([-9.0, 9.0]))
-    found = model.run(bare, own_columns(np.full(len(bare.rows), 3.0), np.ones(len(bare.rows), bool)))
+    found = model.run(bare, own_columns(np.ones(len(bare.rows)), np.ones(len(bare.rows), bool)))
     assert not found.judged.any()
     assert not found.increment.any()
 

@@ -24,6 +24,7 @@ from rich.table import Table
 from detector.bundle import GRAPH
 from detector.errors import UsageError
 from detector.weights_io import save_weights
+from graph.sage import READS
 from training.graph_calibrate import DRAWS, calibration, judge
 from training.graph_data import Example
 from training.graph_fit import PLANS, Plan, fit
@@ -120,6 +121,7 @@ def train(societies: Societies, out: Path, seed: int, say: Say, *, plans: Sequen
         "name": GRAPH,
         "version": f"1.{digest}",
         "seed": seed,
+        "reads": READS,
         "abstains": "" if test["gain_nats"][1] > 0 else no_gain,
         "report": {
             "plan": str(best), "societies": societies.count, "selection": selection, "left_out": tables[best],

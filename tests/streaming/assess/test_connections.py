@@ -12,7 +12,7 @@ import pytest
 
 from detector.bundle import Models, SavedWeights
 from graph.account_graph import EDGE_FEATURES, INTERACTIONS, RELATIONS
-from graph.sage import INPUTS
+from graph.sage import INPUTS, READS
 from graph.touches import TraceKind
 from streaming.assess import AssessSettings
 from streaming.assess.touches import acted_upon, object_key
@@ -33,7 +33,7 @@ def weights(seed: int = 0, **meta: Any) -> SavedWeights:
     }  # fmt: skip
     arrays = {name: rng.normal(size=shape) for name, shape in shapes.items()}
     arrays |= {"knots": np.array([-20.0, 20.0]), "values": np.array([-2.0, 2.0])}
-    return SavedWeights("graph", "1", arrays, dict(meta), Path("graph"))
+    return SavedWeights("graph", "1", arrays, {"reads": READS, **meta}, Path("graph"))
 
 
 def bundle(saved: SavedWeights | None = None) -> Models:
