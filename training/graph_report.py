@@ -222,7 +222,7 @@ Slow campaigns whose members meet zero to two times in two days look like anybod
 things (activists, fandoms, giveaways) look like campaigns to it: it sees who acts together, not who writes, and can
 only say that in these societies machines do so more often. How much more is an assumption of the simulator. On real
 platforms it has not been calibrated; the thresholds on `total` are, with it inside. Without text it takes away from
-the ranking of `contest-dev` and `planted-dev` (`docs/ablation.md`); nothing was changed for that.
+the ranking of `contest-dev` (`docs/ablation.md`); nothing was changed for that.
 
 That own evidence enters as a rank was tried because figures of `planted-dev` were known: in nats it held the members
 of a campaign against each other where the text models did not know the generator.
