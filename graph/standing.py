@@ -23,7 +23,7 @@ def standing(
     Args:
         own: text and behaviour evidence, nats, shape (n,).
         speaks: whether text gave evidence, shape (n,).
-        posts: texts that gave evidence, shape (n,); accounts are compared within powers of two of it.
+        posts: texts of each account, shape (n,); accounts are compared within powers of two of it.
         language: code of the main language, shape (n,); languages of fewer than `MIN_STRATUM` accounts are compared
             with each other.
     """

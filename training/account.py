@@ -159,8 +159,9 @@ def linear_inputs(rows: Learning) -> tuple[Floats, Floats]:
     """`text_inputs` as the linear part learns from them: what a bag cannot tell of an account rests on nothing.
 
     A bag without an author that mixes people varies more than any of them. One of a machine's posts varies at least as
-    much as an account of that machine would; only whether its posts resemble each other is its topic's doing. Trees
-    would take the mask itself for a person's mark, so they learn from `text_inputs`.
+    much as an account of that machine would; only whether its posts resemble each other is its topic's doing. What is
+    masked counts as lying at the centre of all accounts that are not. Trees would take the mask itself for a person's
+    mark, so they learn from `text_inputs`.
     """
     values, counts = text_inputs(rows.features)
     counts[np.ix_(rows.mixed, np.arange(PAIRS.start, PAIRS.stop))] = 0.0
@@ -280,7 +281,7 @@ def out_of_fold(
 def calibrated(head: Mixture, logit: Floats, rows: Learning) -> tuple[Mixture, Floats]:
     """`head` with its logits made LLRs by Platt's line on out-of-fold `logit`, and those LLRs.
 
-    Of people only those count whose texts are their own, where there are any: nobody writes like a mixture of people.
+    Of people only those count whose texts are their own, where there are any: few accounts are a mixture of people.
     The slope is at most 1: what is known out of fold never makes evidence stronger than it was fitted.
     """
     own = ~rows.mixed if (rows.authored & (rows.label == 0)).any() else np.ones(len(rows), np.bool_)

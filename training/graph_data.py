@@ -22,14 +22,16 @@ UNSEEN: Final = 0.3
 """Share of campaigns whose generator the text models do not know: their texts look much like people's."""
 
 UNSEEN_SHIFT: Final = (0.0, 0.5, 1.0, 1.5)
-"""Standard deviations by which texts of an unknown generator look less like people's than people's do, each as often:
-sources left out of the account model's training lie 0.6 to 2 above (AUROC 0.65 to 0.93, `account.card.md`)."""
+"""Standard deviations by which texts of an unknown generator look less like people's than people's do, each as often.
+The ten weakest sources left out of the account model's training lie 0.6 to 2.3 above (AUROC 0.66 to 0.95,
+`account.card.md`); taken lower, to be careful. It does not depend on the society's `STRENGTH`: in one whose text models
+are weak, an unknown generator can stand out more than a known one."""
 
 STRENGTH: Final = (0.6, 2.0)
 """Standard deviations between people's and known machines' text evidence, by society: AUROC 0.66 to 0.92."""
 
 ICC: Final = 0.2
-"""Share of the variance of own evidence that members of a campaign, or of an organic crowd, have in common."""
+"""Share of the variance of own evidence that members of an organic crowd have in common; a campaign's lack it."""
 
 SILENT: Final = 0.2
 """Share of accounts without text evidence where texts are read at all."""
@@ -125,7 +127,8 @@ def drawn_evidence(example: Example, rng: np.random.Generator, *, speaks: bool) 
     People's evidence is normal with mean -d^2/2 and standard deviation d, known machines' with mean +d^2/2, which is an
     exact LLR. A share u = `UNSEEN` of campaigns writes like people but for a shift of s standard deviations, of which
     the likelihood ratio is r(x), the mean of exp(s z - s^2 / 2) over `UNSEEN_SHIFT`, z being x standardised by people:
-    the LLR of all is log((1 - u) e^x + u r(x)). Members of a campaign or crowd share a part of their error.
+    the LLR of all is log((1 - u) e^x + u r(x)). Members of an organic crowd share a
+    part of their error; those of a campaign lack that part, and are a little less spread than the ratio assumes.
     """
     n = len(example.label)
     if not speaks:

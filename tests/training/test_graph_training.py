@@ -95,8 +95,13 @@ def test_made_up_evidence_is_a_calibrated_ratio() -> None:
     llr = np.concatenate([own.llr[own.speaks] for own in drawn])
     label = np.concatenate([one.label[own.speaks] for own in drawn])
     assert 0.6 < auroc(label, llr) < 0.9
-    # E[exp(LLR)] over people is 1 for an exact ratio.
+    # E[exp(LLR)] over people is 1 for an exact ratio, and E[exp(-LLR)] over those it is about, members of campaigns,
+    # who are drawn a little less spread.
     assert abs(np.exp(llr[label == 0]).mean() - 1.0) < 0.05
+    assert abs(np.exp(-llr[label == 1]).mean() - 1.0) < 0.1
+    for own in drawn[:5]:
+        assert not own.standing[~own.speaks].any()
+        assert (np.diff(own.standing[own.speaks][np.argsort(own.llr[own.speaks])]) >= 0).all()
     silent = drawn_evidence(one, rng, speaks=False)
     assert not silent.speaks.any()
     assert not silent.llr.any()

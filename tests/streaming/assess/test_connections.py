@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from detector.bundle import Models, SavedWeights
-from graph.account_graph import EDGE_FEATURES, INTERACTIONS, RELATIONS
-from graph.sage import INPUTS, READS
+from graph.account_graph import EDGE_FEATURES, INTERACTIONS, RELATIONS, AccountGraph
+from graph.sage import INPUTS, READS, Outcome, SageModel, own_columns
+from graph.standing import standing
 from graph.touches import TraceKind
 from streaming.assess import AssessSettings
 from streaming.assess.touches import acted_upon, object_key
@@ -98,6 +99,27 @@ def test_without_text_words_do_not_matter() -> None:
     assert {name: row["llr"]["graph"] for name, row in one.items()} == {
         name: row["llr"]["graph"] for name, row in two.items()
     }
+
+
+def test_the_model_reads_where_accounts_stand_among_accounts_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[tuple[AccountGraph, np.ndarray]] = []
+    run = SageModel.run
+
+    def watched(model: SageModel, graph: AccountGraph, own: np.ndarray) -> Outcome:
+        looks.append((graph, own))
+        return run(model, graph, own)
+
+    monkeypatch.setattr(SageModel, "run", watched)
+    played = play()
+    accounts = played.assess._accounts
+    row_of = {accounts.name(row): row for row in accounts.live().tolist()}
+    graph, own = looks[-1]  # the last look is at the end, after which nothing changes
+    rows = np.array([row_of[name] for name in graph.names])
+    speaks = accounts.text_abstain[rows] == 0
+    evidence = accounts.text[rows] + accounts.behaviour[rows]
+    expected = standing(evidence, speaks, accounts.posts[rows], accounts.language[rows])
+    assert np.array_equal(own, own_columns(expected, speaks))
+    assert np.ptp(own[:, 0]) > 1
 
 
 def test_objects_say_whom_they_belong_to() -> None:
