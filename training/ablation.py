@@ -20,8 +20,6 @@ import numpy as np
 
 from detector.bundle import GRAPH, SHIPPED
 from detector.evidence import PARTS, Part
-from detector.weights_io import save_weights
-from graph.sage import READS
 from training.accounts import read_truth
 from training.evaluation import Judged, intervals, judged, pooled
 from training.graph_calibrate import DRAWS, calibration, judge
@@ -75,13 +73,7 @@ def leave_out(
         net = fit(train, plan, seed, without=families)
         given = judge(net, calibrate, seed, DRAWS)
         knots, values = calibration(given.take(~np.isin(given.part, list(families))), seed)
-        arrays = {**net.arrays(), "knots": knots, "values": values}
-        out.mkdir(parents=True, exist_ok=True)
-        meta = {
-            "name": GRAPH, "version": f"0.without-{'-'.join(families)}", "seed": seed, "reads": READS, "abstains": "",
-            "report": {},
-        }  # fmt: skip
-        save_weights(out / GRAPH, arrays, meta)
+        net.save(out, knots, values, seed, version=f"0.without-{'-'.join(families)}")
     copy_parts(models, out, [stem for stem in PARTS_OF_A_BUNDLE if stem != GRAPH])
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,8 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
 
+from detector.bundle import GRAPH
+from detector.weights_io import save_weights
 from graph.account_graph import EDGE_FEATURES, RELATIONS, AccountGraph
-from graph.sage import ACTIVATION_LIMIT, INPUTS, MIXED_LIMIT, OWN, SageModel, inputs_of, rounded, soft_pairs
+from graph.sage import ACTIVATION_LIMIT, INPUTS, MIXED_LIMIT, OWN, READS, SageModel, inputs_of, rounded, soft_pairs
 
 SOFT_START = 0.5
 """Scale of the first coefficients of relations: all relations begin alike, and differ a little."""
@@ -133,6 +138,25 @@ class SageNet(nn.Module):
     def arrays(self) -> dict[str, NDArray[np.float64]]:
         """The weights as they ship."""
         return {name: rounded(value.detach().double().numpy()) for name, value in self.named_parameters()}
+
+    def save(
+        self, out: Path, knots: NDArray[np.float64], values: NDArray[np.float64], seed: int, **meta: Any
+    ) -> dict[str, Any]:
+        """Write weights and calibration as the graph model of the bundle in `out`, which is made; their meta.
+
+        Args:
+            knots, values: the calibration.
+            seed: of training.
+            meta: what else the file says: `version` in place of a digest of the arrays, `abstains`, `report`.
+        """
+        arrays = {**self.arrays(), "knots": knots, "values": values}
+        digest = hashlib.sha256(b"".join(arrays[name].tobytes() for name in sorted(arrays))).hexdigest()[:8]
+        said = {
+            "name": GRAPH, "version": f"1.{digest}", "seed": seed, "reads": READS, "abstains": "", "report": {}, **meta
+        }  # fmt: skip
+        out.mkdir(parents=True, exist_ok=True)
+        save_weights(out / GRAPH, arrays, said)
+        return said
 
     def model(self, knots: NDArray[np.float64], values: NDArray[np.float64]) -> SageModel:
         """The model at work with these weights and this calibration."""

@@ -8,7 +8,6 @@ families that it has never seen. Where the calibrated model gains nothing on the
 from __future__ import annotations
 
 import argparse
-import hashlib
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -23,8 +22,6 @@ from rich.table import Table
 
 from detector.bundle import GRAPH
 from detector.errors import UsageError
-from detector.weights_io import save_weights
-from graph.sage import READS
 from training.graph_calibrate import DRAWS, calibration, judge
 from training.graph_data import Example
 from training.graph_fit import PLANS, Plan, fit
@@ -115,21 +112,12 @@ def train(societies: Societies, out: Path, seed: int, say: Say, *, plans: Sequen
     tested = [_last(societies.calibrate, name) for name in _names(societies.calibrate)]
     together = acting_together([*tested, *societies.test], seed)
     no_gain = "no gain on held-out societies: the interval of its gain in nats holds 0"
-    arrays = {**net.arrays(), "knots": knots, "values": values}
-    digest = hashlib.sha256(b"".join(arrays[name].tobytes() for name in sorted(arrays))).hexdigest()[:8]
-    meta = {
-        "name": GRAPH,
-        "version": f"1.{digest}",
-        "seed": seed,
-        "reads": READS,
-        "abstains": "" if test["gain_nats"][1] > 0 else no_gain,
-        "report": {
-            "plan": str(best), "societies": societies.count, "selection": selection, "left_out": tables[best],
-            "knots": knots.tolist(), "values": values.tolist(), "test": test,
-            "together": together,
-        },
+    report = {
+        "plan": str(best), "societies": societies.count, "selection": selection, "left_out": tables[best],
+        "knots": knots.tolist(), "values": values.tolist(), "test": test, "together": together,
     }  # fmt: skip
-    save_weights(out / GRAPH, arrays, meta)
+    abstains = "" if test["gain_nats"][1] > 0 else no_gain
+    meta = net.save(out, knots, values, seed, abstains=abstains, report=report)
     (out / f"{GRAPH}.card.md").write_text(graph_card(meta), encoding="utf-8")
     return meta
 
