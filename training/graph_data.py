@@ -69,12 +69,17 @@ class Example:
 
 
 class Own(NamedTuple):
-    """Own evidence of the nodes: LLR in nats (0 where silent), its standing, who speaks, and the coordination part."""
+    """Own evidence of the nodes: LLR in nats (0 where silent), who speaks, and the coordination part that follows."""
 
     llr: Floats
-    standing: Floats
     speaks: NDArray[np.bool_]
     coordination: Floats
+
+    @property
+    def standing(self) -> Floats:
+        """Where each stands among all others: in a society all write one language, and as much."""
+        alike = np.zeros(len(self.llr), np.int64)
+        return standing(self.llr, self.speaks, alike, alike)
 
 
 def read_examples(directory: Path, truth: Path, society: str) -> list[Example]:
@@ -127,12 +132,12 @@ def drawn_evidence(example: Example, rng: np.random.Generator, *, speaks: bool) 
     People's evidence is normal with mean -d^2/2 and standard deviation d, known machines' with mean +d^2/2, which is an
     exact LLR. A share u = `UNSEEN` of campaigns writes like people but for a shift of s standard deviations, of which
     the likelihood ratio is r(x), the mean of exp(s z - s^2 / 2) over `UNSEEN_SHIFT`, z being x standardised by people:
-    the LLR of all is log((1 - u) e^x + u r(x)). Members of an organic crowd share a
-    part of their error; those of a campaign lack that part, and are a little less spread than the ratio assumes.
+    the LLR of all is log((1 - u) e^x + u r(x)). Members of an organic crowd share a part of their error; those of a
+    campaign lack that part, and are a little less spread than the ratio assumes.
     """
     n = len(example.label)
     if not speaks:
-        return Own(np.zeros(n), np.zeros(n), np.zeros(n, np.bool_), _coordination(example, np.zeros(n)))
+        return Own(np.zeros(n), np.zeros(n, np.bool_), _coordination(example, np.zeros(n)))
     d = rng.uniform(*STRENGTH)
     campaigns, crowds = int(example.campaign.max(initial=-1)) + 2, int(example.crowd.max(initial=-1)) + 2
     common = np.where(
@@ -148,8 +153,7 @@ def drawn_evidence(example: Example, rng: np.random.Generator, *, speaks: bool) 
     llr = np.log((1 - UNSEEN) * np.exp(d * z - d * d / 2) + UNSEEN * like_people)
     talks = rng.random(n) > SILENT
     llr = np.where(talks, llr, 0.0)
-    alike = np.zeros(n, np.int64)
-    return Own(llr, standing(llr, talks, alike, alike), talks, _coordination(example, llr))
+    return Own(llr, talks, _coordination(example, llr))
 
 
 def _coordination(example: Example, llr: Floats) -> Floats:

@@ -53,7 +53,7 @@ def members_against_twins(net: SageNet, examples: tuple[Example, ...]) -> float:
         n = len(one.label)
         both = one.part != "ordinary"
         label.append(one.label[both])
-        score.append(logits(net, one, Own(np.zeros(n), np.zeros(n), np.zeros(n, bool), np.zeros(n)))[both])
+        score.append(logits(net, one, Own(np.zeros(n), np.zeros(n, bool), np.zeros(n)))[both])
     return auroc(np.concatenate(label), np.concatenate(score))
 
 
