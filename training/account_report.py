@@ -160,6 +160,7 @@ While it was built, figures on `planted-dev` were in view of those who bounded b
 and the bins of post evidence; none was searched on it. That text is learned within groups and by two heads was
 chosen on `frontier_social/personas`, left out of training, and on the contest's accounts out of fold. That machines'
 bags without authors teach spreads was tried because one account's posts vary less on `planted-dev` when a machine
-writes them; how was chosen on six sources of accounts with authors, each left out with all that shares its generator.
+writes them; how, and the penalty, was chosen on six sources of accounts with authors, each left out with all that
+shares its generator, and on mixtures of people. Two forms were looked at on `planted-dev`; the worse one was taken.
 So the figures above are slightly optimistic. Judge by streams nobody here has seen.
 """
