@@ -168,7 +168,7 @@ def graph_card(meta: dict[str, Any]) -> str:
     test = report["test"]
     shuffled = test["shuffled"]
     slices = [[name, str(n), f"{mean:+.3f}", f"{100 * high:.1f}%"] for name, (n, mean, high) in test["slices"].items()]
-    plans = [[plan, f"{value:.4f}"] for plan, value in report["selection"].items()]
+    plans = [[plan, f"{value:.4f}"] for plan, value in sorted(report["selection"].items())]
     verdict = (
         f"**It abstains as a whole**: {meta['abstains']}. Every graph part is 0.0 with the reason `no graph model`."
         if meta["abstains"]
