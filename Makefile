@@ -52,7 +52,7 @@ evaluate: $(READY)  ## measure a stream with known truth (STREAM=file TRUTH=file
 
 ablation: $(READY)  ## docs/ablation.md: what each part adds, operators left out (DATA=folder)
 	@test -n "$(DATA)" || { echo 'make ablation DATA=folder [ARGS="--work build/ablation"]' >&2; exit 2; }
-	OMP_NUM_THREADS=1 $(BIN)/python -m training.commands.ablation $(foreach S,planted-dev contest-dev,\
+	OMP_NUM_THREADS=1 $(BIN)/python -m training.ablation $(foreach S,planted-dev contest-dev,\
 		--stream "$(DATA)/streams/$(S).jsonl.gz" "$(DATA)/streams/$(S).truth.jsonl") $(ARGS)
 
 bench: $(READY)  ## events per second and memory on overlaid copies of a stream (STREAM=file)
@@ -60,7 +60,7 @@ bench: $(READY)  ## events per second and memory on overlaid copies of a stream 
 	$(BIN)/python -m streaming.bench --input "$(STREAM)" $(ARGS)
 
 red-team: $(READY)  ## docs/red-team.md: the detector against simulated societies and an operator who learns
-	OMP_NUM_THREADS=1 $(BIN)/python -m simulation.red_team $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m simulation.redteam $(ARGS)
 
 bench-simulate: $(READY)  ## events per second and memory of the simulator (ARGS="--accounts 100000")
 	$(BIN)/python -m simulation.bench $(ARGS)

@@ -8,22 +8,27 @@ a strong soft edge) and their two hops are kept; all others are left out of the 
 
 Node features are ranks among accounts that touched about as much: counts, hours, kinds, ages and names never enter.
 All values lie on a grid of `1 / GRID`, so that sums of them are exact and no order of summation matters.
+
+Where an account's own evidence stands among accounts alike.
+
+What text models say of people differs from platform to platform, and machines by a generator they never met look like
+people, only a little less so than real ones. A rank among accounts of the same language and like number of posts keeps
+that little and drops the rest: it asks no model to be right about where people lie, only that machines lie higher.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from hashlib import blake2b
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from graph.edges import EDGE_WINDOW_MS, SoftEdges, residuals
+from graph.coincidences import EDGE_WINDOW_MS, SoftEdges, View, exceed, residuals
 from graph.proposals import coarse
-from graph.touches import KINDS, SYNCHRONY_MS, CoordinationSettings, TraceKind
-from graph.view import View, exceed
+from graph.traces import KINDS, SYNCHRONY_MS, CoordinationSettings, TraceKind
 
 INTERACTIONS: Final = ("reply", "repost", "quote", "like", "mention", "follow")
 """Relations after the `KINDS` soft ones: one account acted upon another."""
@@ -312,3 +317,26 @@ def _shared(view: View, soft: SoftEdges, pair: IntArray, kind: IntArray) -> Floa
     information = on_grid(np.log1p(n / size[slot[mine]]) / np.log1p(n / 2))
     rarity[some] = np.minimum(np.bincount(edge, information, len(pair))[some] / shared[some], 1.0)
     return np.stack((close, rarity, shared / (1.0 + shared)), axis=1)
+
+
+def standing(
+    own: NDArray[np.float64], speaks: NDArray[np.bool_], posts: NDArray[Any], language: NDArray[Any]
+) -> NDArray[np.float64]:
+    """Twice the mid-rank less one, in (-1, 1), of each account that speaks; 0 for the others.
+
+    Args:
+        own: text and behaviour evidence, nats, shape (n,).
+        speaks: whether text gave evidence, shape (n,).
+        posts: texts of each account, shape (n,); accounts are compared within powers of two of it.
+        language: code of the main language, shape (n,); languages of fewer than `MIN_STRATUM` accounts are compared
+            with each other.
+    """
+    out = np.zeros(len(own))
+    codes, place = np.unique(language, return_inverse=True)
+    spoken = np.bincount(place[speaks], minlength=len(codes))
+    population = np.where(spoken >= MIN_STRATUM, np.arange(1, len(codes) + 1), 0)[place]
+    for number in np.unique(population[speaks]):
+        mine = np.flatnonzero(speaks & (population == number))
+        ranks = stratified_ranks(own[mine, None], posts[mine].astype(np.int64))[:, 0]
+        out[mine] = 2.0 * ranks - 1.0
+    return out

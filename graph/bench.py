@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from detector.bundle import SavedWeights
 from detector.errors import UsageError
+from detector.models import SavedWeights
 from graph.account_graph import EDGE_FEATURES, RELATIONS, STRUCTURE, AccountGraph, on_grid
-from graph.sage import INPUTS, SageModel, inputs_of, own_columns, rounded
+from graph.links import INPUTS, SageModel, inputs_of, own_columns, rounded
 
 FloatArray = NDArray[np.float64]
 

@@ -1,4 +1,24 @@
-"""Coordination as one state machine: touches in, tested groups out, at ticks of event time.
+"""What members of a group had in common, for a person to check.
+
+The coordination part of an account's evidence: that it acts with others, and what their posts say about it.
+
+Derived, not fitted. A group shares one controller with probability rho, which grows with its e-value. Under one
+controller all members are machines or none is, and machines have kappa times the odds they have by themselves, for
+those who act as one are oftener operators than people are. With S the discounted sum of the others' text and behaviour
+LLR, and u the chance that an operator uses a generator whose posts look like people's to the text models,
+
+    part = log((rho kappa L + (1 - rho) B) / (rho + (1 - rho) B)),    L = (1 - u) e^S + u,    B = q L + 1 - q,
+
+where B is what the others' LLR are worth when this account has nothing to do with them: by chance q their group is a
+machine's anyway. An account's own evidence does not enter its part. S counts the others as `n / (1 + (n - 1) icc)`
+independent ones, since one operator's posts, or one community's manner, make their LLR err together. Where the others'
+posts say nothing (S = 0) the part is log(1 + rho (kappa - 1)), half a nat at most, far from what flags anybody; where
+they look like people's it falls below 0. The part is bounded again, downwards most of all: a machine that hides among
+people must not be cleared by them.
+
+The state of coordination as a snapshot keeps it.
+
+Coordination as one state machine: touches in, tested groups out, at ticks of event time.
 
 A tick runs in this order: walk the touches since the last tick and let the frozen groups meet them, settle the bets
 that are due, accept by e-LOND, drop groups that nothing continues, expire touches, and propose groups anew. A proposal
@@ -7,7 +27,9 @@ is frozen at its tick and bet on only with objects whose first member comes afte
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+import math
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -15,23 +37,199 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.errors import LogError
-from graph.affinity import learn_due
-from graph.bets import Bets, Record, Touched, capped, close, due_ms, forget, meet, worth
-from graph.campaigns import Campaigns
-from graph.dispersion import Dispersion
-from graph.elond import log_bar
-from graph.evidence import Edge, edges_within
-from graph.followers import Followers
-from graph.freeze import compare
-from graph.group import CampaignTick, Ended, Group, inherit
-from graph.habits import REFRESH_MS, Habits
-from graph.identity import first_meeting, group_id, match
-from graph.outsiders import Outsiders
+from graph.baselines import Dispersion, Followers, compare, learn_due
+from graph.coincidences import View, look
+from graph.group_test import (
+    REFRESH_MS,
+    Bets,
+    Habits,
+    Record,
+    Touched,
+    capped,
+    close,
+    due_ms,
+    forget,
+    log_bar,
+    meet,
+    worth,
+)
+from graph.groups import Campaigns, CampaignTick, ControlSet, Ended, Group, first_meeting, group_id, inherit, match
 from graph.proposals import Proposal, coarse, near, propose
-from graph.state import SNAPSHOT_VERSION, State, decode_state
-from graph.touches import HOUR_MS, TOUCH_KINDS, CoordinationSettings, Touch
-from graph.view import View, look
-from graph.window import TouchWindow
+from graph.trace_window import TraceWindow
+from graph.traces import BET_WINDOW_MS, FAST_REPOST_MS, HOUR_MS, TRACE_KINDS, CoordinationSettings, Trace, TraceKind
+
+MAX_OBJECTS: Final = 5
+"""Objects named per edge: enough to check, small enough for an alert."""
+
+MAX_TOUCHERS: Final = 200
+"""Members of one object that are paired (the earliest): a group of a thousand would make half a million pairs."""
+
+
+class Edge(msgspec.Struct, frozen=True):
+    """What two members had in common, of one kind: rows a, b, objects shared, expected, residual, some objects."""
+
+    a: int
+    b: int
+    kind: str
+    count: int
+    expected: float
+    z: float
+    objects: tuple[str, ...]
+
+
+def edges_within(window: TraceWindow, members: Sequence[int], limit: int) -> list[Edge]:
+    """Edges between `members` (rows), largest residual first, ties in the order of `members`; at most `limit`."""
+    place = {row: n for n, row in enumerate(members)}
+    at, row, slot = window.view()
+    mine = np.flatnonzero(np.isin(row, np.asarray(members, np.int64)))
+    first: dict[int, dict[int, int]] = defaultdict(dict)  # slot -> member -> its first touch, in order of time
+    touched: dict[tuple[int, int], int] = defaultdict(int)
+    for n in mine.tolist():
+        s, r = int(slot[n]), int(row[n])
+        first[s].setdefault(r, int(at[n]))
+        touched[r, int(window.kind[s])] += 1
+    chance = _chance(window)
+    shared: dict[tuple[int, int, int], list[tuple[int, int]]] = defaultdict(list)
+    for s, who in first.items():
+        rows = list(who)[:MAX_TOUCHERS]
+        kind = int(window.kind[s])
+        for i, a in enumerate(rows):
+            for b in rows[i + 1 :]:
+                lag = who[b] - who[a]
+                if lag > BET_WINDOW_MS[kind]:
+                    break
+                fast = kind == TraceKind.REPOST and lag <= FAST_REPOST_MS
+                low, high = sorted((a, b), key=place.__getitem__)
+                shared[low, high, int(TraceKind.FAST_REPOST) if fast else kind].append((who[b], s))
+    edges = []
+    for (a, b, kind), objects in shared.items():
+        source = int(TraceKind.REPOST) if kind == TraceKind.FAST_REPOST else kind
+        expected = touched[a, source] * touched[b, source] * chance[source]
+        z = (len(objects) - expected) / math.sqrt(expected + 1.0)
+        keys = tuple(window.key(s) for _, s in sorted(objects, key=lambda o: (o[0], window.key(o[1])))[:MAX_OBJECTS])
+        edges.append(Edge(a, b, TraceKind(kind).label, len(objects), expected, z, keys))
+    edges.sort(key=lambda e: (-e.z, place[e.a], place[e.b], e.kind))
+    return edges[:limit]
+
+
+def _chance(window: TraceWindow) -> list[float]:
+    """Probability that two touches of a kind in the window are of one object, by kind."""
+    out = []
+    for kind in range(TRACE_KINDS):
+        counts = window.count[window.kind == kind].astype(np.float64)
+        total = counts.sum()
+        out.append(float((counts * (counts - 1)).sum() / (total * (total - 1))) if total > 1 else 0.0)
+    return out
+
+
+class PartSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Assumptions of the derivation, each to be fitted once there are labelled campaigns."""
+
+    prior_group: float = 0.01  # pi: a proposed group shares one controller before anything is bet on it
+    max_shared: float = 0.5  # rho never exceeds this: groups of people pass too (`docs/coordination.md`, "Null")
+    machine_group: float = 0.05  # q: a group is machine-driven independently of this member
+    machine_odds: float = 2.3  # kappa: 1 + max_shared (kappa - 1) is what societies support (`docs/coordination.md`)
+    unseen: float = 0.3  # u: the share of campaigns that `train graph` takes to be unknown to the text models
+    icc: float = 0.2  # correlation of members' LLR errors; 0.1 already turns a rate of 1% into 7.7% when ignored
+    member_cap: float = 1.0  # nats that one other member can give or take: only many speak for a group
+    up_cap: float = 6.0  # largest gain, nats
+    down_cap: float = 1.0  # largest loss, nats
+
+
+def shared_probability(log_e: float, settings: PartSettings) -> float:
+    """rho = pi e / (1 - pi + pi e), at most `max_shared`: the chance that a group with log e-value `log_e` is one."""
+    odds = math.exp(min(log_e, 50.0)) * settings.prior_group / (1.0 - settings.prior_group)
+    return min(odds / (1.0 + odds), settings.max_shared)
+
+
+def member_parts(llr: Sequence[float], log_e: float, settings: PartSettings) -> NDArray[np.float64]:
+    """The part of each member of one group, in nats.
+
+    Args:
+        llr: text + behaviour LLR of each member, in nats, shape (n,).
+        log_e: log of the group's e-value.
+
+    Returns:
+        float64, shape (n,), rounded to a thousandth; zeros for fewer than two members.
+    """
+    n = len(llr)
+    if n < 2:
+        return np.zeros(n)
+    rho, q, u = shared_probability(log_e, settings), settings.machine_group, settings.unseen
+    each = np.clip(np.asarray(llr, np.float64), -settings.member_cap, settings.member_cap)
+    total = math.fsum(each.tolist())
+    others = (total - each) / (1.0 + (n - 2) * settings.icc)
+    likelihood = (1.0 - u) * np.exp(np.clip(others, -50.0, 50.0)) + u
+    unrelated = q * likelihood + 1.0 - q
+    shared = rho * settings.machine_odds * likelihood
+    part = np.log((shared + (1.0 - rho) * unrelated) / (rho + (1.0 - rho) * unrelated))
+    return np.asarray(np.round(np.clip(part, -settings.down_cap, settings.up_cap), 3) + 0.0)
+
+
+def coordination_part(
+    groups: Iterable[tuple[Sequence[int], float]], llr: Mapping[int, float], settings: PartSettings | None = None
+) -> dict[int, float]:
+    """The coordination part of every account in a group, in nats.
+
+    Args:
+        groups: (rows of the members, log e-value) of each group, accepted or not: early evidence counts as far as
+            its e-value goes.
+        llr: text + behaviour LLR by row, in nats; members it lacks count as 0 and get a part.
+        settings: assumptions; the defaults where None.
+
+    Returns:
+        row -> part. An account in several groups gets the part of largest size (the positive one of a tie).
+    """
+    settings = settings or PartSettings()
+    out: dict[int, float] = {}
+    for members, log_e in groups:
+        parts = member_parts([llr.get(row, 0.0) for row in members], log_e, settings)
+        for row, part in zip(members, parts.tolist(), strict=True):
+            out[row] = max(out.get(row, 0.0), part, key=lambda p: (abs(p), p))
+    return out
+
+
+SNAPSHOT_VERSION: Final = 4
+
+
+class State(msgspec.Struct, array_like=True):
+    """Everything of `Coordination` but its window; fields as there."""
+
+    version: int
+    groups: list[Group]
+    due: dict[int, list[tuple[int, bool, int]]]
+    totals: dict[int, int]
+    blocks: dict[int, int]
+    homes: dict[int, int]
+    walked: int
+    first_ms: int
+    created: int
+    hypotheses: int
+    discoveries: int
+    ticks: int
+    coarse_ms: int
+    proposed_tick: int
+    proposed_end: int
+    dispersion: Dispersion
+    campaigns: Campaigns
+
+
+def decode_state(raw: bytes) -> State:
+    """The state in `raw`.
+
+    Raises:
+        LogError: the snapshot is of another version or damaged.
+    """
+    try:
+        state = msgspec.msgpack.decode(raw, type=State)
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise LogError(f"the snapshot's coordination state cannot be read ({error}): use another snapshot") from error
+    if state.version != SNAPSHOT_VERSION:
+        raise LogError(
+            f"the snapshot's coordination state has version {state.version}, not {SNAPSHOT_VERSION}: replay the log"
+        )
+    return state
+
 
 COARSE_MS: Final = 6 * HOUR_MS
 """How often coarse communities are learned anew, and with them whom every group is compared with."""
@@ -52,7 +250,7 @@ class Coordination:
     def __init__(self, settings: CoordinationSettings | None = None, seed: int = 0) -> None:
         self.settings = settings or CoordinationSettings()
         self.seed = seed
-        self.window = TouchWindow()
+        self.window = TraceWindow()
         self._groups: dict[int, Group] = {}
         self._followers = Followers(self._groups)
         self._due: dict[int, list[tuple[int, bool, int]]] = {}
@@ -72,7 +270,7 @@ class Coordination:
         self._campaigns = Campaigns()
         self._habits: Habits | None = None
 
-    def add(self, touches: Sequence[Touch]) -> None:
+    def add(self, touches: Sequence[Trace]) -> None:
         """Take touches in event order ((at, account name, event id)); touches of one event next to each other."""
         self.window.add(touches)
 
@@ -128,7 +326,7 @@ class Coordination:
         return CampaignTick(at_ms, proposed, new, accepted, ended)
 
     def examine(self, machine: Collection[int], at_ms: int) -> None:
-        """Test the groups whose numbers are in `machine`, the machine-driven ones, as campaigns (`graph.campaigns`)."""
+        """Test the groups whose numbers are in `machine`, the machine-driven ones, as campaigns (`graph.groups`)."""
         self._campaigns.examine(self.groups(), machine, self.settings.target_fdr, at_ms)
 
     def groups(self) -> list[Group]:
@@ -159,7 +357,7 @@ class Coordination:
         if self._first_ms < 0:
             self._first_ms = int(at[0])
         kind = self.window.kind[slot].astype(np.int64)
-        cells = at // self.settings.activity_bin_ms * TOUCH_KINDS + kind
+        cells = at // self.settings.activity_bin_ms * TRACE_KINDS + kind
         live = row >= 0
         for cell, count in zip(*(v.tolist() for v in np.unique(cells[live], return_counts=True)), strict=True):
             self._totals[cell] = self._totals.get(cell, 0) + count
@@ -263,7 +461,7 @@ class Coordination:
         """Forget what can no longer matter, once per hour of ticks: it is the longest list of all that is kept."""
         if self._ticks % PRUNE_TICKS or not len(self.window):
             return
-        oldest = int(self.window.view()[0][0]) // self.settings.activity_bin_ms * TOUCH_KINDS
+        oldest = int(self.window.view()[0][0]) // self.settings.activity_bin_ms * TRACE_KINDS
         self._totals = {cell: n for cell, n in self._totals.items() if cell >= oldest}
         for group in self._groups.values():
             for bets in (group.bets, group.shadow):
@@ -293,7 +491,7 @@ class Coordination:
         return new, merged, len(proposals)
 
     def _adopt(
-        self, now_ms: int, view: View, proposals: Sequence[Proposal], outsiders: Outsiders
+        self, now_ms: int, view: View, proposals: Sequence[Proposal], outsiders: ControlSet
     ) -> tuple[list[str], list[Ended]]:
         """Continue, merge and split existing groups as the proposals say, and freeze what is new."""
         plan = match([set(g.bets.members) for g in self.groups()], [set(p.members) for p in proposals])
@@ -326,7 +524,7 @@ class Coordination:
         self._followers.reset()
         return new, ended
 
-    def _freeze(self, proposal: Proposal, view: View, outsiders: Outsiders, now_ms: int) -> Group:
+    def _freeze(self, proposal: Proposal, view: View, outsiders: ControlSet, now_ms: int) -> Group:
         meeting = first_meeting(view, self.window, proposal.members)
         self._created += 1
         bets = Bets(dict.fromkeys(proposal.members, now_ms))
@@ -334,7 +532,7 @@ class Coordination:
         compare(group, view, outsiders, self.window, now_ms, self.settings)
         return group
 
-    def _refreeze(self, group: Group, proposal: Proposal, view: View, outsiders: Outsiders, now_ms: int) -> None:
+    def _refreeze(self, group: Group, proposal: Proposal, view: View, outsiders: ControlSet, now_ms: int) -> None:
         group.proposed_ms = now_ms
         group.strength = proposal.strength
         members = group.bets.members
@@ -375,7 +573,7 @@ class Coordination:
         state = decode_state(bytes(arrays["state"]))
         self = cls(settings, seed)
         prefix = "window."
-        self.window = TouchWindow.from_arrays({k[len(prefix) :]: v for k, v in arrays.items() if k.startswith(prefix)})
+        self.window = TraceWindow.from_arrays({k[len(prefix) :]: v for k, v in arrays.items() if k.startswith(prefix)})
         self._groups.update({group.number: group for group in state.groups})
         self._due, self._totals = state.due, state.totals
         self._blocks, self._homes = state.blocks, state.homes

@@ -1,19 +1,213 @@
-"""Proposed groups: dense cores of the communities of soft edges, and the coarse communities they lie in."""
+"""Communities of soft edges (Leiden) and their dense cores.
+
+Reproducible: nodes are numbered in name order, weights are whole millinats, one thread, fixed seed, and communities
+are renumbered by their first member, so equal edges give equal groups.
+
+Proposed groups: dense cores of the communities of soft edges, and the coarse communities they lie in.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from heapq import heapify, heappop, heappush
+from itertools import pairwise
 from typing import Final, NamedTuple
 
+import graspologic_native
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
 
-from graph.communities import cores, leiden, merge_small
-from graph.edges import MIN_BLOCK, SoftEdges
-from graph.identity import CONTINUE_JACCARD
-from graph.outsiders import Outsiders
-from graph.touches import CoordinationSettings, TraceKind
-from graph.view import NO_BLOCK, Residuals, View, exceed
+from graph.coincidences import MIN_BLOCK, NO_BLOCK, Expectation, Residuals, SoftEdges, View, absent, distinct, exceed
+from graph.groups import CONTINUE_JACCARD, ControlSet
+from graph.traces import CoordinationSettings, TraceKind
+
+LEIDEN_ITERATIONS: Final = 2
+"""Passes of local moving, refinement and aggregation; the second settles nearly all nodes."""
+
+CORE_SHARE: Final = 0.5
+"""A further core of one community must be at least this dense, against the first: looser rests are no group."""
+
+DENSE_LIMIT: Final = 1500
+"""Accounts of one community that are peeled, the strongest: a dense matrix of them takes 18 MB."""
+
+JOIN_SHARE: Final = 0.35
+"""Who is tied to a core this much as well as its members are to each other belongs to it: the densest part of a group
+is its busiest, and leaves out members who took part in less."""
+
+MAX_CORES: Final = 8
+"""Cores taken from one community: each costs a pass over what is left of it."""
+
+IntArray = NDArray[np.int64]
+
+
+def leiden(edges: SoftEdges, accounts: int, resolution: float, seed: int) -> IntArray:
+    """Community of each account, shape (accounts,); -1 for accounts without an edge; numbered by first member."""
+    community = np.full(accounts, -1, np.int64)
+    if not len(edges.a):
+        return community
+    nodes = np.unique(np.r_[edges.a, edges.b])
+    a, b = np.searchsorted(nodes, edges.a), np.searchsorted(nodes, edges.b)
+    data = edges.weight.astype(np.float64)
+    matrix = csr_matrix((np.r_[data, data], (np.r_[a, b], np.r_[b, a])), shape=(len(nodes), len(nodes)))
+    matrix.sort_indices()
+    _, found = graspologic_native.leiden_csr(
+        matrix.indptr.astype(np.int64),
+        matrix.indices.astype(np.int32),
+        matrix.data,
+        len(nodes),
+        resolution=resolution,
+        iterations=LEIDEN_ITERATIONS,
+        seed=seed,
+    )
+    raw = np.array([found[i] for i in range(len(nodes))], np.int64)
+    _, first, inverse = np.unique(raw, return_index=True, return_inverse=True)
+    community[nodes] = np.argsort(np.argsort(first))[inverse]
+    return community
+
+
+def merge_small(community: IntArray, edges: SoftEdges, least: int) -> IntArray:
+    """The communities with each that has fewer than `least` accounts merged, smallest first, into the one it has most
+    edge weight with; -1 where none is large enough in the end. Renumbered from 0 by first member, shape (accounts,)."""
+    names, counts = np.unique(community[community >= 0], return_counts=True)
+    size = dict(zip(names.tolist(), counts.tolist(), strict=True))
+    ties = _ties(community, edges)
+    into: dict[int, int] = {}
+    small = [(n, name) for name, n in size.items() if n < least]
+    heapify(small)
+    while small:
+        n, name = heappop(small)
+        if size.get(name) != n:  # it was merged, or has grown
+            continue
+        del size[name]
+        others = ties.pop(name, {})
+        # The one it is tied to best, the first of equals.
+        home = into[name] = min(others, key=lambda other: (-others[other], other), default=-1)
+        if home < 0:
+            continue
+        size[home] += n
+        if size[home] < least:
+            heappush(small, (size[home], home))
+        for other, weight in others.items():
+            del ties[other][name]
+            if other != home:
+                ties[home][other] = ties[other][home] = ties[home].get(other, 0) + weight
+    label = community.copy()
+    for name in into:
+        home = name
+        while home in into:
+            home = into[home]
+        label[community == name] = home
+    found, first, inverse = np.unique(label, return_index=True, return_inverse=True)
+    order = np.argsort(np.argsort(np.where(found < 0, -1, first)))
+    return np.asarray(order[inverse] - int((found < 0).any()), np.int64)
+
+
+def _ties(community: IntArray, edges: SoftEdges) -> dict[int, dict[int, int]]:
+    """Weight between each two communities that have an edge: ties[a][b] == ties[b][a]."""
+    x, y = community[edges.a], community[edges.b]
+    across = np.flatnonzero((x != y) & (x >= 0) & (y >= 0))
+    x, y = np.minimum(x, y)[across], np.maximum(x, y)[across]
+    many = int(community.max(initial=0)) + 1
+    pairs, inverse = np.unique(x * many + y, return_inverse=True)
+    weights = np.bincount(inverse, edges.weight[across], len(pairs)).astype(np.int64)
+    ties: dict[int, dict[int, int]] = {}
+    for pair, weight in zip(pairs.tolist(), weights.tolist(), strict=True):
+        a, b = divmod(pair, many)
+        ties.setdefault(a, {})[b] = ties.setdefault(b, {})[a] = weight
+    return ties
+
+
+def cores(
+    edges: SoftEdges, community: IntArray, model: Expectation, min_size: int, max_size: int
+) -> list[tuple[int, IntArray]]:
+    """Dense cores of the communities: (strength in millinats, sorted members), strongest first, disjoint.
+
+    Strength is the residual inside a core: its soft edges less what its other pairs were expected to meet and did not.
+    Without the second half a whole community of people would be its own densest core. Greedy peeling (Charikar 2000):
+    take away the account with the least strength inside until nothing is left; the core is the set at which strength
+    per member was largest. The rest is peeled again, until what is found is less than half as dense as the first core.
+    """
+    inside = np.flatnonzero(community[edges.a] == community[edges.b])
+    order = inside[np.argsort(community[edges.a[inside]], kind="stable")]
+    label = community[edges.a[order]]
+    cuts = np.flatnonzero(np.r_[True, label[1:] != label[:-1]]) if len(label) else np.zeros(0, np.int64)
+    found: list[tuple[int, IntArray]] = []
+    for start, stop in pairwise([*cuts.tolist(), len(order)]):
+        part = order[start:stop]
+        found += _cores_of(SoftEdges(edges.a[part], edges.b[part], edges.weight[part]), model, min_size)
+    found = [core for core in found if len(core[1]) <= max_size]
+    return sorted(found, key=lambda core: (-core[0], core[1].tolist()))
+
+
+def _cores_of(edges: SoftEdges, model: Expectation, min_size: int) -> list[tuple[int, IntArray]]:
+    ranks = distinct(np.r_[edges.a, edges.b])
+    if len(ranks) > DENSE_LIMIT:
+        strength = np.bincount(np.r_[edges.a, edges.b], np.r_[edges.weight, edges.weight])
+        ranks = np.sort(ranks[np.lexsort((ranks, -strength[ranks]))[:DENSE_LIMIT]])
+        kept = np.isin(edges.a, ranks) & np.isin(edges.b, ranks)
+        edges = SoftEdges(edges.a[kept], edges.b[kept], edges.weight[kept])
+    missed = absent(model, ranks)
+    missed *= -1000.0
+    matrix = np.rint(missed, out=missed).astype(np.int64)
+    a, b = np.searchsorted(ranks, edges.a), np.searchsorted(ranks, edges.b)
+    matrix[a, b] = matrix[b, a] = edges.weight
+    np.fill_diagonal(matrix, 0)
+    found: list[tuple[int, IntArray]] = []
+    floor = 0.0
+    left = np.arange(len(ranks))
+    for _ in range(MAX_CORES):
+        if len(left) < min_size:
+            break
+        rest = matrix if len(left) == len(ranks) else matrix[np.ix_(left, left)]
+        core, strength_inside = _expand(rest, *_densest(rest, min_size))
+        density = strength_inside / len(core)
+        if strength_inside <= 0 or density < floor:
+            break
+        floor = floor or CORE_SHARE * density
+        found.append((strength_inside, ranks[left[core]]))
+        left = np.delete(left, core)
+    return found
+
+
+def _expand(matrix: IntArray, core: IntArray, inner: int) -> tuple[IntArray, int]:
+    """The core and all who are tied to it `JOIN_SHARE` as well as its members to each other, the best first."""
+    size = len(core)
+    inside = np.zeros(len(matrix), bool)
+    inside[core] = True
+    ties = matrix[core].sum(axis=0)
+    for _ in range(size):
+        best = int(np.where(inside, np.iinfo(np.int64).min, ties).argmax())
+        if inside[best] or ties[best] * (size - 1) < JOIN_SHARE * 2 * inner:
+            break
+        inside[best] = True
+        inner += int(ties[best])
+        ties = ties + matrix[best]
+        size += 1
+    return np.flatnonzero(inside), inner
+
+
+def _densest(matrix: IntArray, min_size: int) -> tuple[IntArray, int]:
+    """(places, strength inside) of the peeling step with the largest strength per member, of at least `min_size`."""
+    n = len(matrix)
+    gone = np.iinfo(np.int64).max // 2  # what is taken off it later does not bring it back
+    degree = matrix.sum(axis=1)
+    inner = int(degree.sum()) // 2
+    order: list[int] = []
+    best, best_step, best_inner = -np.inf, 0, 0
+    for step in range(n - min_size + 1):
+        density = inner / (n - step)
+        if density > best:
+            best, best_step, best_inner = density, step, inner
+        least = int(degree.argmin())  # the first of equals: by name
+        order.append(least)
+        inner -= int(degree[least])
+        np.subtract(degree, matrix[least], out=degree)
+        degree[least] = gone
+    kept = np.ones(n, bool)
+    kept[order[:best_step]] = False
+    return np.flatnonzero(kept), best_inner
+
 
 COARSE_RESOLUTION: Final = 1.0
 """Leiden resolution of coarse communities, before those smaller than `MIN_BLOCK` are merged."""
@@ -29,8 +223,6 @@ PUBLISHED: Final = frozenset(
     }
 )
 """Kinds of trace that an account chose to publish; domains only repeat links."""
-
-IntArray = NDArray[np.int64]
 
 
 class Proposal(NamedTuple):
@@ -78,7 +270,7 @@ def propose(
     settings: CoordinationSettings,
     seed: int,
     languages: Callable[[int], str] | None = None,
-) -> tuple[list[Proposal], Outsiders]:
+) -> tuple[list[Proposal], ControlSet]:
     """Dense cores of the communities of soft edges, strongest first, at most `max_groups`, and whom to compare with.
 
     Proposed twice: from what accounts published alone, and from everything they did, where that finds other groups.
@@ -100,7 +292,7 @@ def propose(
     proposals = [Proposal(tuple(view.rows[members].tolist()), strength) for strength, members in groups]
     home = np.array([homes.get(row, NO_BLOCK) for row in view.rows.tolist()], np.int64)
     levels = (home, found.model.block)
-    return proposals, Outsiders(view, levels, community, [m for _, m in groups], seed, languages)
+    return proposals, ControlSet(view, levels, community, [m for _, m in groups], seed, languages)
 
 
 def _cores(

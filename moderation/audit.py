@@ -1,4 +1,6 @@
-"""The audit log: who did what to what, in pseudonymous ids, each entry bound to the one before it by a hash.
+"""Pseudonyms of accounts in the audit log and among the forgotten: a keyed hash, so that no list of names undoes it.
+
+The audit log: who did what to what, in pseudonymous ids, each entry bound to the one before it by a hash.
 
 Whoever changes, removes or inserts an entry has to rewrite every later one; whoever cuts the end off is found by a head
 that was noted elsewhere (`swarmlight feed verify-audit --head`). The database refuses changes besides.
@@ -7,6 +9,7 @@ that was noted elsewhere (`swarmlight feed verify-audit --head`). The database r
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,8 +17,22 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, insert, select, update
 
+from moderation.db import AuditEntry, AuditHead, Meta
 from moderation.roles import Actor
-from moderation.schema import AuditEntry, AuditHead
+
+KEY: Final = "pseudonym-key"
+
+
+def key(connection: Connection) -> bytes:
+    """The key of this database, made with its first table."""
+    return bytes.fromhex(connection.execute(select(Meta.value).where(Meta.key == KEY)).scalar_one())
+
+
+def pseudonym(secret: bytes, account: str) -> str:
+    """`acc-` and 24 hexadecimal digits."""
+    digest = hmac.new(secret, account.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
+    return f"acc-{digest[:24]}"
+
 
 Fact = str | int | float | bool | None
 

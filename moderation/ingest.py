@@ -15,12 +15,10 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, and_, case, delete, func, insert, or_, select, update
 
-from moderation.database import upsert
-from moderation.pseudonyms import key, pseudonym
-from moderation.records import AlertRecord, PageRecord, dump, milliseconds, storable
-from moderation.redaction import named_in, page_without, without
-from moderation.schema import Alert, Forgotten, Member, Page
-from moderation.summary import summarise
+from moderation.audit import key, pseudonym
+from moderation.cases import summarise
+from moderation.db import Alert, Forgotten, Member, Page, upsert
+from moderation.records import AlertRecord, PageRecord, dump, milliseconds, named_in, page_without, storable, without
 
 ROWS: Final = 500
 MEMBER_ROWS: Final = 5000

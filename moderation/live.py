@@ -19,10 +19,9 @@ from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from detector.errors import FeedError
-from moderation.claims import waiting
-from moderation.database import Database
-from moderation.metrics import FeedMetrics
-from moderation.schema import Alert
+from moderation.db import Alert, Database
+from moderation.queue import waiting
+from moderation.telemetry import FeedMetrics
 
 log = logging.getLogger(__name__)
 

@@ -13,11 +13,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from detector.errors import SwarmlightError
 from moderation import ingest, outbox
-from moderation.database import Database, upsert
-from moderation.feedback import Sink
-from moderation.metrics import FeedMetrics
-from moderation.schema import Meta
+from moderation.db import Database, Meta, upsert
+from moderation.outbox import Sink
 from moderation.sources import Batch, Source
+from moderation.telemetry import FeedMetrics
 
 log = logging.getLogger(__name__)
 

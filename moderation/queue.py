@@ -1,21 +1,207 @@
-"""The queue: which alerts, in which order, page by page. Filters are plain values that a saved view can hold."""
+"""Who works on which alert: claim with a lease, release, assign, snooze, escalate.
+
+Each is one conditional statement: of two people who ask at the same moment, the database lets one have it.
+
+The queue: which alerts, in which order, page by page. Filters are plain values that a saved view can hold.
+
+Saved views of the queue: one's own, and those that leads share with everybody.
+"""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import json
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Final, Literal, get_args
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
-from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, true
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, literal_column, or_, select, true, update
 
 from detector.errors import FeedError
-from moderation.claims import held_by, undecided, unheld, waiting
+from moderation import audit
+from moderation.db import Alert, Member, User, View
 from moderation.roles import Actor
-from moderation.schema import Alert, Member, User
+
+LEASE_MS: Final = 15 * 60_000
+"""Long enough to read a campaign and write a note; short enough that nobody's lunch blocks the queue."""
+
+ASSIGN_MS: Final = 24 * 3_600_000
+"""An assignment has to survive a night."""
+
+LONGEST_SNOOZE_MS: Final = 30 * 86_400_000
+
+
+def undecided() -> ColumnElement[bool]:
+    """The alert is open and nothing is decided: in the words of the partial index (`schema.UNDECIDED`)."""
+    return and_(Alert.status == literal_column("'open'"), Alert.decision.is_(None))
+
+
+def waiting(now: int) -> ColumnElement[bool]:
+    """The alert is in the queue: open, undecided, not put off, and not waiting for its next revision."""
+    return and_(undecided(), Alert.snoozed_until <= now, Alert.waits_revision < Alert.revision)
+
+
+def unheld(now: int) -> ColumnElement[bool]:
+    """Nobody's claim on it holds."""
+    return or_(Alert.claimed_by.is_(None), Alert.claimed_until <= now)
+
+
+def held_by(actor: Actor, now: int) -> ColumnElement[bool]:
+    """The actor's claim on it holds."""
+    return and_(Alert.claimed_by == actor.user_id, Alert.claimed_until > now)
+
+
+def claim(connection: Connection, actor: Actor, alert_id: str, now: int, lease_ms: int = LEASE_MS) -> int:
+    """Take an alert, or renew one's lease on it; until when it holds.
+
+    Raises:
+        FeedError: `forbidden`, `not_found`; `conflict` where somebody else has it or it is no longer open.
+    """
+    actor.require("work")
+    done = connection.execute(
+        update(Alert)
+        .where(
+            Alert.id == alert_id,
+            Alert.status == "open",
+            Alert.decision.is_(None),
+            or_(unheld(now), Alert.claimed_by == actor.user_id),
+        )
+        .values(claimed_by=actor.user_id, claimed_until=now + lease_ms, changed=now)
+    )
+    if not done.rowcount:
+        raise refused(connection, alert_id, now)
+    audit.append(connection, now, actor, "claim", alert_id)
+    return now + lease_ms
+
+
+def claim_next(
+    connection: Connection, actor: Actor, wanted: ColumnElement[bool], now: int, lease_ms: int = LEASE_MS
+) -> str | None:
+    """Take the most urgent alert nobody has among those `wanted`; its id, None where there is none.
+
+    Raises:
+        FeedError: `forbidden`.
+    """
+    actor.require("work")
+    free = and_(waiting(now), unheld(now), wanted)
+    if not actor.may("lead"):
+        free = and_(free, Alert.escalated == 0)
+    pick = (
+        select(Alert.id)
+        .where(free)
+        .order_by(Alert.escalated.desc(), Alert.urgency.desc(), Alert.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+    found = connection.scalar(pick)
+    if found is None:
+        return None
+    done = connection.execute(
+        update(Alert)
+        .where(Alert.id == found, free)
+        .values(claimed_by=actor.user_id, claimed_until=now + lease_ms, changed=now)
+    )
+    if not done.rowcount:
+        return None
+    audit.append(connection, now, actor, "claim", found)
+    return str(found)
+
+
+def release(connection: Connection, actor: Actor, alert_id: str, now: int) -> None:
+    """Give an alert back; a lead can give back anybody's.
+
+    Raises:
+        FeedError: `forbidden`, `not_found`, `conflict`.
+    """
+    actor.require("work")
+    whose = held_by(actor, now) if not actor.may("lead") else Alert.claimed_by.is_not(None)
+    done = connection.execute(
+        update(Alert).where(Alert.id == alert_id, whose).values(claimed_by=None, claimed_until=0, changed=now)
+    )
+    if not done.rowcount:
+        _existing(connection, alert_id)
+        raise FeedError("conflict", "this alert is not yours to release: your claim on it has ended")
+    audit.append(connection, now, actor, "release", alert_id)
+
+
+def assign(connection: Connection, actor: Actor, alert_id: str, user_id: str, now: int) -> None:
+    """Give an alert to somebody, whoever had it.
+
+    Raises:
+        FeedError: `forbidden`, `not_found`, `conflict`, `invalid`.
+    """
+    actor.require("lead")
+    user = connection.execute(select(User).where(User.id == user_id)).one_or_none()
+    if user is None or not user.active or user.role == "viewer":
+        raise FeedError("invalid", "an alert can be assigned to people who are active and may decide")
+    done = connection.execute(
+        update(Alert)
+        .where(Alert.id == alert_id, Alert.status == "open", Alert.decision.is_(None))
+        .values(claimed_by=user_id, claimed_until=now + ASSIGN_MS, snoozed_until=0, changed=now)
+    )
+    if not done.rowcount:
+        raise refused(connection, alert_id, now)
+    audit.append(connection, now, actor, "assign", alert_id, {"to": user.pseudonym})
+
+
+def snooze(connection: Connection, actor: Actor, alert_id: str, until: int, now: int) -> None:
+    """Put an alert off until a time (now or earlier: bring it back); a claim on it ends.
+
+    Raises:
+        FeedError: `forbidden`, `not_found`, `conflict`, `invalid`.
+    """
+    actor.require("work")
+    if until > now + LONGEST_SNOOZE_MS:
+        raise FeedError("invalid", "an alert can be put off by 30 days at most")
+    until = until if until > now else 0
+    if not _change(connection, actor, alert_id, now, {"snoozed_until": until, "claimed_by": None, "claimed_until": 0}):
+        raise refused(connection, alert_id, now)
+    audit.append(connection, now, actor, "snooze" if until else "wake", alert_id, {"until": until})
+
+
+def escalate(connection: Connection, actor: Actor, alert_id: str, now: int, *, up: bool = True) -> None:
+    """Hand an alert to the leads, who alone decide on it then; or, as a lead, hand it back.
+
+    Raises:
+        FeedError: `forbidden`, `not_found`, `conflict`.
+    """
+    actor.require("work" if up else "lead")
+    values = {"escalated": int(up), "claimed_by": None, "claimed_until": 0, "snoozed_until": 0}
+    if not _change(connection, actor, alert_id, now, values):
+        raise refused(connection, alert_id, now)
+    audit.append(connection, now, actor, "escalate" if up else "hand_back", alert_id)
+
+
+def _change(connection: Connection, actor: Actor, alert_id: str, now: int, values: dict[str, Any]) -> bool:
+    """Change an open alert that is nobody's or one's own (a lead: anybody's)."""
+    whose = or_(unheld(now), Alert.claimed_by == actor.user_id) if not actor.may("lead") else Alert.id == alert_id
+    statement = update(Alert).where(Alert.id == alert_id, Alert.status == "open", Alert.decision.is_(None), whose)
+    return bool(connection.execute(statement.values(**values, changed=now)).rowcount)
+
+
+def _existing(connection: Connection, alert_id: str) -> Any:
+    row = connection.execute(
+        select(Alert.status, Alert.decision, Alert.merged_into, Alert.claimed_until).where(Alert.id == alert_id)
+    ).one_or_none()
+    if row is None:
+        raise FeedError("not_found", "there is no such alert")
+    return row
+
+
+def refused(connection: Connection, alert_id: str, now: int) -> FeedError:
+    """Why a change of an alert found nothing to change."""
+    row = _existing(connection, alert_id)
+    if row.status == "merged":
+        return FeedError("conflict", f"this alert is now part of {row.merged_into}")
+    if row.status != "open":
+        return FeedError("conflict", "this alert was withdrawn: there is nothing left to decide")
+    if row.decision is not None:
+        return FeedError("conflict", "this alert is decided: undo the decision to work on it again")
+    return FeedError("conflict", "somebody else is working on this alert")
+
 
 State = Literal["waiting", "mine", "claimed", "escalated", "snoozed", "decided", "closed", "all"]
 Sort = Literal["urgency", "newest", "largest"]
@@ -187,3 +373,47 @@ def _decoded(cursor: str, size: int) -> list[Any]:
     if not good or not all(type(value) in (int, float) and abs(value) < 2**62 for value in values[:-1]):
         raise FeedError("invalid", "this is no place in the list: start again from its beginning")
     return list(values)
+
+
+MOST: Final = 50
+"""Views of one person: more is a list nobody reads."""
+
+
+def add(connection: Connection, actor: Actor, name: str, query: str, *, shared: bool) -> str:
+    """Save filters under a name; the view's id.
+
+    Raises:
+        FeedError: `forbidden`, `invalid`, `conflict`.
+    """
+    actor.require("lead" if shared else "read")
+    name = " ".join(name.split())
+    if not 1 <= len(name) <= 64 or not name.isprintable():
+        raise FeedError("invalid", "a view has a name of 1 to 64 printable characters")
+    filters = Filters.read(dict(parse_qsl(query)))
+    mine = select(func.count()).select_from(View).where(View.user_id == actor.user_id)
+    if int(connection.scalar(mine) or 0) >= MOST:
+        raise FeedError("conflict", f"you have {MOST} views already: delete one first")
+    number = secrets.token_hex(16)
+    row = {"id": number, "user_id": actor.user_id, "name": name, "query": filters.query, "shared": int(shared)}
+    connection.execute(insert(View).values(**row))
+    return number
+
+
+def remove(connection: Connection, actor: Actor, view_id: str) -> None:
+    """Delete a view, one's own or, as a lead, a shared one.
+
+    Raises:
+        FeedError: `not_found`: there is none that is yours.
+    """
+    whose = View.user_id == actor.user_id
+    if actor.may("lead"):
+        whose = or_(whose, View.shared == 1)
+    if not connection.execute(delete(View).where(View.id == view_id, whose)).rowcount:
+        raise FeedError("not_found", "there is no such view of yours")
+
+
+def listed(connection: Connection, actor: Actor) -> list[Any]:
+    """Views one can use, by name."""
+    actor.require("read")
+    asked = select(View).where(or_(View.user_id == actor.user_id, View.shared == 1)).order_by(View.name, View.id)
+    return list(connection.execute(asked))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Final
 
-from detector.explain import direction
+from detector.reasons import direction
 from moderation.records import AlertRecord
 
 KINDS: Final = {

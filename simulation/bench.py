@@ -19,10 +19,10 @@ from rich.console import Console
 from rich.table import Table
 
 from detector.errors import UsageError
-from simulation.arrays import Json
 from simulation.files import PRESETS, preset
-from simulation.render import Renderer
-from simulation.society import World
+from simulation.output import Renderer
+from simulation.sampling import Json
+from simulation.world import World
 
 SIZES: Final = (25_000, 50_000, 100_000)
 

@@ -1,6 +1,6 @@
 """`python -m streaming.bench`: how fast and how large the stages of `swarmlight run` are on a long stream.
 
-The stream is made first (`streaming.overlay`, into a file of its own), then played through the same two stages as
+The stream is made first (`streaming.loadtest`, into a file of its own), then played through the same two stages as
 `swarmlight run`, and measured on the way: events per second, what each text stage saw, and memory at several points.
 Memory has to follow live accounts and windows, not the length of the stream: of the part of the stream in which the
 number of live accounts no longer grows, the second half may need `--memory-ratio` times the first half's at most, or
@@ -27,18 +27,18 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.bundle import Models, load_models
 from detector.errors import SwarmlightError, UsageError
-from detector.text.reading import Readings, TextAbstain
-from streaming.assess import Assess, AssessSettings, ExpertRequest, Experts
-from streaming.assess.records import NOT_READ
+from detector.models import Models, load_models
+from detector.text.features import TextAbstain, TextFeatures
+from streaming.assess import Assess, AssessSettings, Reranker, RerankRequest
+from streaming.assess.settings import NOT_READ
 from streaming.config import load_config
-from streaming.deadletters import DeadLetter
-from streaming.local import live_experts, play
-from streaming.observations import Observation
-from streaming.records import SourceRecord
+from streaming.pipeline import live_reranker, play
+from streaming.schema.dead_letter import DeadLetter
+from streaming.schema.observation import Observation
 from streaming.score import WRITTEN, Scorer, TextReader
-from streaming.sources import Inputs
+from streaming.sources.base import SourceRecord
+from streaming.sources.files import Inputs
 
 MEMORY_RATIO: Final = 1.15
 """Largest growth of memory at the same number of live accounts: room for the allocator, none for a stream."""
@@ -88,7 +88,7 @@ class MeasuredText:
         self.name, self.version = text.name, text.version
         self._text, self._seen = text, seen
 
-    def read(self, texts: Sequence[str], langs: Sequence[str]) -> Readings:
+    def read(self, texts: Sequence[str], langs: Sequence[str]) -> TextFeatures:
         """The model's own reading."""
         start = time.process_time()
         readings = self._text.read(texts, langs)
@@ -114,10 +114,10 @@ class MeasuredScorer(Scorer):
         return observations, letters
 
 
-def measured_experts(experts: Experts, seen: Seen) -> Experts:
+def measured_reranker(experts: Reranker, seen: Seen) -> Reranker:
     """Experts that count."""
 
-    def read(request: ExpertRequest) -> NDArray[np.int16]:
+    def read(request: RerankRequest) -> NDArray[np.int16]:
         start = time.process_time()
         answers = experts(request)
         seen.expert_s += time.process_time() - start
@@ -151,7 +151,7 @@ def measure(
             yield record
 
     begun_cpu, begun = time.process_time(), time.monotonic()
-    for _ in play(counted(), assess, scorer, measured_experts(live_experts(models), seen), now_ms):
+    for _ in play(counted(), assess, scorer, measured_reranker(live_reranker(models), seen), now_ms):
         cpu_s, wall_s = time.process_time() - begun_cpu, time.monotonic() - begun
         samples.append(Sample(read, assess.accounts, resident_mib(), cpu_s, wall_s))
     return samples, seen, assess
@@ -282,7 +282,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _make_stream(options: argparse.Namespace, stream: Path) -> None:
     """Write the stream in a process of its own, so that what making it takes is not measured."""
-    command = [sys.executable, "-m", "streaming.overlay", "--output", str(stream)]
+    command = [sys.executable, "-m", "streaming.loadtest", "--output", str(stream)]
     command += [part for path in options.input for part in ("--input", str(path))]
     command += ["--copies", str(options.copies), "--rounds", str(options.rounds), "--seed", str(options.seed)]
     done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)  # noqa: S603 - our own module
@@ -292,7 +292,7 @@ def _make_stream(options: argparse.Namespace, stream: Path) -> None:
 
 
 def judge(ratio: float | None, most: float) -> int:
-    """Say whether memory follows the stream's length; the exit status."""
+    """ProgressCallback whether memory follows the stream's length; the exit status."""
     if ratio is None:
         print("memory at the same number of live accounts: the stream is too short to say; use more --rounds")
         return 0

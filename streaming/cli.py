@@ -4,20 +4,52 @@ Subcommands are entry points of the group `swarmlight.commands`: `command(argv) 
 arguments and may raise `SwarmlightError`.
 
 Exit status: 0 done; 1 an error; 2 unusable arguments, configuration or input; 130 interrupted.
+
+`swarmlight run`: score a recording of events to its end.
+
+`swarmlight worker`: the long-running process over Kafka; any number of them.
+
+`swarmlight dlq`: look at dead letters, count them by problem, and send their records to `posts` again.
+
+`swarmlight forget ACCOUNT`: remove everything that is kept of an account.
 """
 
 from __future__ import annotations
 
+import argparse
 import difflib
+import math
 import os
+import resource
+import signal
 import sys
+import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from importlib.metadata import EntryPoint, entry_points, version
-from typing import Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
 
 from detector.errors import SwarmlightError, UsageError
-from streaming.logs import shown
+from detector.evidence import PARTS
+from detector.models import load_models
+from streaming import telemetry
+from streaming.assess import Assess, AssessSettings
+from streaming.config import Config, load_config
+from streaming.kafka.admin import forget
+from streaming.kafka.worker import shipped, work
+from streaming.pipeline import live_reranker, play, scorer_of
+from streaming.schema.dead_letter import Letter, Tally, letters
+from streaming.sinks.files import AccountGraphs, Outputs, Progress, Trajectories
+from streaming.sources.files import Inputs
+from streaming.telemetry import shown
+
+if TYPE_CHECKING:
+    from streaming.kafka.admin import Replay
+
 
 GROUP: Final = "swarmlight.commands"
 
@@ -107,3 +139,229 @@ def _help(known: dict[str, EntryPoint]) -> str:
         "`swarmlight COMMAND --help` says more about one of them.",
     ]
     return "\n".join(lines)
+
+
+_KIB: Final = 1024
+_LARGEST_SEED: Final = 2**32 - 1
+
+
+def run_command(argv: list[str]) -> int:
+    """Run `swarmlight run ARGV...`. Exit status 0 when every record is accounted for.
+
+    Raises:
+        UsageError: unusable arguments, or input that cannot be read to its end.
+        ModelError: weights that cannot be used.
+    """
+    arguments = _run_parser().parse_args(argv)
+    started = time.monotonic()
+    config = _run_config(arguments)
+    settings = AssessSettings.from_config(config, arguments.without)
+    with ExitStack() as stack:
+        inputs = stack.enter_context(Inputs(arguments.input))
+        outputs = stack.enter_context(
+            Outputs(
+                alerts=arguments.alerts,
+                details=arguments.details,
+                scores=arguments.scores,
+                dead_letters=arguments.dead_letters,
+                summary=arguments.summary,
+                inputs=arguments.input,
+            )
+        )
+        models = load_models(Path(config.models.dir) if config.models.dir else None)
+        assess = Assess(settings, models, partitions=1)
+        if arguments.trajectories:
+            trajectories = stack.enter_context(Trajectories(arguments.trajectories))
+            assess.watch(trajectories.write)
+        if arguments.account_graphs:
+            assess.watch_graphs(AccountGraphs(arguments.account_graphs).write)
+        progress = Progress(inputs, sys.stderr, time.monotonic)
+        for step in play(inputs, assess, scorer_of(models, settings), live_reranker(models), _now_ms):
+            outputs.write(step)
+            progress.show(assess)
+        accounts, flagged = outputs.finish(assess.scores())
+        counts = assess.counts
+        outputs.write_summary(
+            {
+                "read": counts.settled,
+                "accepted": counts.accepted,
+                "duplicate": counts.duplicate,
+                "late": counts.late,
+                "dead": counts.dead,
+                "accounts": accounts,
+                "flagged": flagged,
+                "campaigns": assess.campaigns,
+                "wall_s": round(time.monotonic() - started, 3),
+                "peak_rss_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _KIB, 1),
+                "models": models.versions,
+            }
+        )
+        progress.close(assess)
+    return 0
+
+
+def _run_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="swarmlight run",
+        description="Score a recording of post events to its end, with the same stages as the worker.",
+    )
+    parser.add_argument(
+        "--input",
+        action="extend",
+        nargs="+",
+        required=True,
+        metavar="FILE",
+        help="events, one JSON object a line: .jsonl, .jsonl.gz, .jsonl.zst, or - for standard input; several are "
+        "merged by their time",
+    )
+    outputs = {
+        "alerts": "every revision of every alert, in order",
+        "details": "the pages behind the alerts: whole networks and time lines",
+        "scores": "one line per account",
+        "summary": "one JSON object with counts, time, memory and model versions",
+        "dead-letters": "records that are no event, with the reason",
+    }
+    for name, text in outputs.items():
+        parser.add_argument(f"--{name}", type=Path, metavar="FILE", help=f"write {text}")
+    # What `swarmlight calibrate` reads: every total that was held against the threshold.
+    parser.add_argument("--trajectories", type=Path, help=argparse.SUPPRESS)
+    # What `swarmlight train graph` reads: what the graph model sees, twice a day.
+    parser.add_argument("--account-graphs", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--config", type=Path, metavar="FILE", help="configuration (swarmlight config prints all keys)")
+    parser.add_argument(
+        "--without",
+        action="extend",
+        nargs="+",
+        default=[],
+        choices=PARTS,
+        metavar="PART",
+        help=f"leave a part of the evidence out everywhere: {', '.join(PARTS)}",
+    )
+    parser.add_argument("--seed", type=int, metavar="N", help="seed of every random choice; over the configuration's")
+    return parser
+
+
+def _run_config(arguments: argparse.Namespace) -> Config:
+    config = load_config(arguments.config, os.environ)
+    seed: Any = arguments.seed
+    if seed is None:
+        return config
+    if not 0 <= seed <= _LARGEST_SEED:
+        raise UsageError(f"--seed {seed}: it has to lie between 0 and {_LARGEST_SEED}")
+    return msgspec.structs.replace(config, seed=seed)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def worker_command(argv: list[str]) -> int:
+    """Run the worker.
+
+    Raises:
+        UsageError: unusable arguments.
+    """
+    parser = argparse.ArgumentParser(
+        prog="swarmlight worker",
+        description="Reads events from Kafka and writes alerts to Kafka. Start as many as you like: they share the "
+        "partitions of `posts` among them, and one of them decides.",
+    )
+    parser.add_argument("--config", type=Path, metavar="FILE", help="TOML file; environment variables win over it")
+    parser.add_argument(
+        "--stage",
+        choices=("all", "score", "assess"),
+        default="all",
+        help="score: only read posts; assess: only decide, or stand by (default: all)",
+    )
+    parser.add_argument(
+        "--exit-when-idle",
+        type=float,
+        metavar="SECONDS",
+        help="the topic is bounded: close it once everything was read and nothing more came for SECONDS, and exit 0",
+    )
+    arguments = parser.parse_args(argv)
+    exit_s: float | None = arguments.exit_when_idle
+    if exit_s is not None and not (math.isfinite(exit_s) and exit_s >= 0):
+        raise UsageError("--exit-when-idle takes a number of seconds, 0 or more")
+    # Until the loops run there is nothing to finish; they install handlers of their own.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    config = load_config(arguments.config, os.environ)
+    telemetry.configure(config.log)
+    work(config, arguments.stage, exit_s, shipped(config))
+    return 0
+
+
+SHOWN: Final = 20
+"""Letters printed unless asked for more: a screen."""
+
+
+def dlq_command(argv: list[str]) -> int:
+    """Print letters and a count by problem; with `--replay`, send their records again. Exit status 0."""
+    parser = argparse.ArgumentParser(
+        prog="swarmlight dlq",
+        description="Look at dead letters: records that are no post event, with the field and the reason.",
+        epilog="With --replay the original bytes go to the topic posts once more, for instance when events came before "
+        "their time. Records over 4 KiB are not kept whole and cannot be sent. Events older than the allowed "
+        "lateness will be late: what has to be repaired first is repaired where the events are made.",
+    )
+    parser.add_argument(
+        "--input",
+        type=Path,
+        metavar="FILE",
+        help="a file written by run --dead-letters (default: the topic dead-letters)",
+    )
+    parser.add_argument(
+        "--field", metavar="NAME", help="only letters about this field; 'record' for the record as a whole"
+    )
+    parser.add_argument(
+        "--limit", type=int, default=SHOWN, metavar="N", help=f"letters to print (default {SHOWN}; all are counted)"
+    )
+    parser.add_argument("--replay", action="store_true", help="send the records to posts again")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="configuration file")
+    options = parser.parse_args(argv)
+    config = load_config(options.config, os.environ)
+    with ExitStack() as stack:
+        replay: Replay | None = None
+        if options.replay:
+            from streaming.kafka.admin import Replay
+
+            replay = stack.enter_context(Replay(config.kafka))
+        tally = Tally()
+        for letter in _letters(options.input, config, stack):
+            if options.field is not None and options.field != (letter.field or "record"):
+                continue
+            tally.add(letter)
+            if tally.letters <= options.limit:
+                print(letter.line())
+            if replay is not None:
+                replay.send(letter.record())
+        if replay is not None:
+            replay.finish()
+            print(f"{replay.sent} records sent to {replay.topic} again, {replay.incomplete} not kept whole")
+    for line in tally.lines():
+        print(line, file=sys.stderr)
+    return 0
+
+
+def _letters(path: Path | None, config: Config, stack: ExitStack) -> Iterator[Letter]:
+    if path is not None:
+        inputs = stack.enter_context(Inputs([path]))
+        return letters((record.source, record.value) for record in inputs)
+    from streaming.kafka.admin import dead_letters
+
+    return letters(dead_letters(config.kafka))
+
+
+def forget_command(argv: list[str]) -> int:
+    """Write the event that does it, and say what only retention can remove. Exit status 0."""
+    parser = argparse.ArgumentParser(
+        prog="swarmlight forget",
+        description="Remove everything that is kept of an account: state, alerts, scores. The request goes into the "
+        "stream as a delete_account event, so that every replay forgets as well.",
+    )
+    parser.add_argument("account", metavar="ACCOUNT", help="name of the account, as events have it")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="TOML file; environment variables win over it")
+    arguments = parser.parse_args(argv)
+    for line in forget(load_config(arguments.config, os.environ), arguments.account):
+        print(line)
+    return 0

@@ -10,12 +10,11 @@ from typing import Any
 
 import pytest
 
-from moderation.commands.serve import _settings
-from moderation.metrics import FeedMetrics
+from moderation.cli import _settings
+from moderation.telemetry import FeedMetrics
 from streaming.cli import commands
-from streaming.config import load_config
-from streaming.metrics import Metrics
-from streaming.settings import keys
+from streaming.config import keys, load_config
+from streaming.telemetry import Metrics
 
 ROOT = Path(__file__).resolve().parent.parent
 DEPLOY = ROOT / "deploy"

@@ -2,6 +2,10 @@
 
 The simulator and the system run as subprocesses, as their users run them; this folder imports neither. Operators are
 drawn from tactic families with random strength, and every campaign has its organic twin in the truth.
+
+What the graph model learns from: account graphs of societies with their truth, and own evidence made up for them.
+
+The societies that the graph model learns from, sorted by what they are for; made once and kept in a work folder.
 """
 
 from __future__ import annotations
@@ -13,14 +17,22 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from detector.errors import SwarmlightError, UsageError
+from detector.weights_io import load_weights
+from graph.account_graph import AccountGraph, standing
+from graph.coordination import coordination_part
+from graph.traces import HOUR_MS
+from training.account_data import read_truth
 from training.system import clean_environment, last_line
+from training.text import ProgressCallback
 
 FAMILIES: Final[Mapping[str, str]] = {
     "waves": 'cadence = "waves", goals = ["link", "tag", "swarm"]',
@@ -174,3 +186,209 @@ def read_events(events: Path) -> list[dict[str, Any]]:
 def at_ms(at: int | str) -> int:
     """A time in events, ms since 1970 or RFC 3339, in ms."""
     return at if isinstance(at, int) else int(datetime.fromisoformat(at).timestamp() * 1000)
+
+
+UNSEEN: Final = 0.3
+"""Share of campaigns whose generator the text models do not know: their texts look much like people's."""
+
+UNSEEN_SHIFT: Final = (0.0, 0.5, 1.0, 1.5)
+"""Standard deviations by which texts of an unknown generator look less like people's than people's do, each as often.
+The ten weakest sources left out of the account model's training lie 0.6 to 2.3 above (AUROC 0.66 to 0.95,
+`account.card.md`); taken lower, to be careful. It does not depend on the society's `STRENGTH`: in one whose text models
+are weak, an unknown generator can stand out more than a known one."""
+
+STRENGTH: Final = (0.6, 2.0)
+"""Standard deviations between people's and known machines' text evidence, by society: AUROC 0.66 to 0.92."""
+
+ICC: Final = 0.2
+"""Share of the variance of own evidence that members of an organic crowd have in common; a campaign's lack it."""
+
+SILENT: Final = 0.2
+"""Share of accounts without text evidence where texts are read at all."""
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Example:
+    """One graph of a society with the truth about its nodes, arrays of shape (n,).
+
+    Args:
+        society: its name; tick_ms: when it was taken.
+        label: 1 = machine by then.
+        campaign: number of the campaign, -1 for none; crowd: number of the organic crowd, -1 for none.
+        part: slice of the truth.
+        groups: (places of the members, log e-value) of groups under test.
+    """
+
+    society: str
+    tick_ms: int
+    graph: AccountGraph
+    label: Ints
+    campaign: Ints
+    crowd: Ints
+    part: NDArray[np.str_]
+    groups: list[tuple[list[int], float]]
+
+    @property
+    def prior_logit(self) -> float:
+        """Logit of the share of machines among its nodes: what training subtracts."""
+        machines = max(int(self.label.sum()), 1)
+        return float(np.log(machines / max(len(self.label) - machines, 1)))
+
+
+class Own(NamedTuple):
+    """Own evidence of the nodes: LLR in nats (0 where silent), who speaks, and the coordination part that follows."""
+
+    llr: Floats
+    speaks: NDArray[np.bool_]
+    coordination: Floats
+
+    @property
+    def standing(self) -> Floats:
+        """Where each stands among all others: in a society all write one language, and as much."""
+        alike = np.zeros(len(self.llr), np.int64)
+        return standing(self.llr, self.speaks, alike, alike)
+
+
+def read_examples(directory: Path, truth: Path, society: str) -> list[Example]:
+    """The graphs in a folder, earliest first.
+
+    Raises:
+        UsageError: there are none.
+    """
+    said = read_truth(truth)
+    examples = []
+    for path in sorted(directory.glob("*.json")):
+        arrays, meta = load_weights(path)
+        names = [str(name) for name in meta["accounts"]]
+        records = [said.get(name, {"label": 0}) for name in names]
+        tick = int(meta["tick_ms"])
+        label = [int(r["label"]) if not r.get("since") or at_ms(r["since"]) <= tick else 0 for r in records]
+        graph = AccountGraph(
+            np.arange(len(names)), names, arrays["features"], arrays["candidate"],
+            arrays["source"].astype(np.int64), arrays["target"].astype(np.int64),
+            arrays["relation"].astype(np.int64), arrays["edge"],
+        )  # fmt: skip
+        ends = np.cumsum(arrays["group_sizes"])[:-1].astype(np.int64)
+        members = [part.tolist() for part in np.split(arrays["group_members"].astype(np.int64), ends)]
+        logs = arrays["group_log_e"].tolist()
+        examples.append(
+            Example(
+                society,
+                tick,
+                graph,
+                np.array(label, np.int64),
+                _numbers([r.get("campaign") for r in records]),
+                _numbers([r.get("group") for r in records]),
+                np.array([r.get("slice") or "" for r in records]),
+                list(zip(members[: len(logs)], logs, strict=True)),
+            )
+        )
+    if not examples:
+        raise UsageError(f"no account graph came of {society}: it is shorter than twelve hours, or nobody met")
+    return examples
+
+
+def _numbers(names: Sequence[str | None]) -> Ints:
+    known = {name: i for i, name in enumerate(sorted({name for name in names if name}))}
+    return np.array([known[name] if name else -1 for name in names], np.int64)
+
+
+def drawn_evidence(example: Example, rng: np.random.Generator, *, speaks: bool) -> Own:
+    """Text and behaviour evidence as a calibrated model would give it; societies have no texts of their own.
+
+    People's evidence is normal with mean -d^2/2 and standard deviation d, known machines' with mean +d^2/2, which is an
+    exact LLR. A share u = `UNSEEN` of campaigns writes like people but for a shift of s standard deviations, of which
+    the likelihood ratio is r(x), the mean of exp(s z - s^2 / 2) over `UNSEEN_SHIFT`, z being x standardised by people:
+    the LLR of all is log((1 - u) e^x + u r(x)). Members of an organic crowd share a part of their error; those of a
+    campaign lack that part, and are a little less spread than the ratio assumes.
+    """
+    n = len(example.label)
+    if not speaks:
+        return Own(np.zeros(n), np.zeros(n, np.bool_), _coordination(example, np.zeros(n)))
+    d = rng.uniform(*STRENGTH)
+    campaigns, crowds = int(example.campaign.max(initial=-1)) + 2, int(example.crowd.max(initial=-1)) + 2
+    common = np.where(
+        example.crowd >= 0,
+        rng.normal(size=crowds)[example.crowd],
+        np.where(example.campaign >= 0, 0, rng.normal(size=n)),
+    )
+    driven = (example.label == 1) & (example.campaign >= 0)
+    known = rng.random(campaigns) > UNSEEN
+    shift = np.where(known, d, rng.choice(UNSEEN_SHIFT, campaigns))
+    z = np.where(driven, shift[example.campaign], 0.0) + ICC**0.5 * common + (1 - ICC) ** 0.5 * rng.normal(size=n)
+    like_people = np.mean([np.exp(s * z - s * s / 2) for s in UNSEEN_SHIFT], axis=0)
+    llr = np.log((1 - UNSEEN) * np.exp(d * z - d * d / 2) + UNSEEN * like_people)
+    talks = rng.random(n) > SILENT
+    llr = np.where(talks, llr, 0.0)
+    return Own(llr, talks, _coordination(example, llr))
+
+
+def _coordination(example: Example, llr: Floats) -> Floats:
+    part = coordination_part(example.groups, dict(enumerate(llr.tolist())))
+    coordination = np.zeros(len(llr))
+    coordination[list(part)] = list(part.values())
+    return coordination
+
+
+MATURE_MS: Final = 11 * HOUR_MS
+"""Graphs are learned from when they are this much older than the first: younger ones hardly have campaigns in them."""
+
+
+@dataclass
+class Societies:
+    """Graphs of societies by what they are for; `broken` are the test societies' with accounts exchanged."""
+
+    train: list[Example]
+    calibrate: list[Example]
+    test: list[Example]
+    broken: list[Example]
+    count: dict[str, int]
+
+
+def gather_societies(
+    work: Path, count: int, own: Sequence[tuple[str, str]], models: Path | None, seed: int, say: ProgressCallback
+) -> Societies:
+    """Make, or find in `work`, the societies and their graphs.
+
+    Args:
+        count: of simulated ones.
+        own: events and truth of the user's, besides.
+        models: bundle that runs over them; the shipped one where None.
+    """
+    wanted = count + len(own)
+    held = max(wanted * 3 // 16, 1)
+    found: list[list[Example]] = []
+    broken: list[Example] = []
+    for i in range(wanted):
+        place = work / f"s{i:02d}"
+        place.mkdir(parents=True, exist_ok=True)
+        say(f"society {i + 1} of {wanted}", i / wanted)
+        if i < count:
+            events, truth = place / "events.jsonl", place / "truth.jsonl"
+            if not truth.exists():
+                toml = society_toml(np.random.default_rng([seed, i]))
+                simulate(toml, seed * 1000 + i, events, truth)
+        else:
+            events, truth = map(Path, own[i - count])
+        held_out = i >= wanted - 2 * held
+        if not list((place / "graphs").glob("*.json")):
+            account_graphs(events, place / "graphs", models, coordination=held_out)
+        found.append(read_examples(place / "graphs", truth, f"s{i:02d}"))
+        if i >= wanted - held:
+            if not list((place / "broken").glob("*.json")):
+                mixed = place / "broken.jsonl"
+                shuffled(events, mixed, i)
+                account_graphs(mixed, place / "broken", models, coordination=False)
+            broken.append(read_examples(place / "broken", truth, f"s{i:02d}")[-1])
+    cut = wanted - 2 * held
+    train_on = [one for each in found[:cut] for one in _mature(each)]
+    calibrate_on = [one for each in found[cut : cut + held] for one in _mature(each)]
+    counts = {"train": cut, "calibrate": held, "test": held}
+    return Societies(train_on, calibrate_on, [each[-1] for each in found[cut + held :]], broken, counts)
+
+
+def _mature(examples: Sequence[Example]) -> list[Example]:
+    return [one for one in examples if one.tick_ms >= examples[0].tick_ms + MATURE_MS] or list(examples[-1:])

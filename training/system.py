@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from detector.account import model as account_files
-from detector.bundle import GRAPH
 from detector.errors import SwarmlightError, UsageError
-from detector.text import cheap, minilm
+from detector.models import GRAPH
+from detector.text import first_stage, second_stage
 from detector.thresholds import NAME as THRESHOLDS
 
-PARTS_OF_A_BUNDLE: Final = (cheap.FILE, minilm.FILE, account_files.NAME, GRAPH, THRESHOLDS)
+PARTS_OF_A_BUNDLE: Final = (first_stage.FILE, second_stage.FILE, account_files.NAME, GRAPH, THRESHOLDS)
 """Stems of the files of a models directory."""
 
 _SUFFIXES: Final = (".safetensors", ".json", ".card.md")

@@ -1,10 +1,12 @@
-"""Training the cheap text model: cross-fitted readings of unseen sources, calibration on them, the final fit.
+"""Fitting a text calibrator on scores of held-out sources: shrunk lines, bounds that the tails support.
+
+Training the cheap text model: cross-fitted readings of unseen sources, calibration on them, the final fit.
 
 How to use the cross-fitted readings::
 
     from training.text import crossfit, readings_of
     rows = crossfit(Path("data"), Path("build/crossfit"))   # a pandas table, cached as text.parquet
-    seen = readings_of(rows)                                # (n,) READING; llr from the model that had NOT seen
+    seen = readings_of(rows)                                # (n,) TEXT_FEATURES; llr from the model that had NOT seen
                                                             # the row's cluster (its source, people and generator)
 
 `rows` has one row per training text: `text`, `label`, `set`, `source`, `cluster`, `generator`, `author_id`,
@@ -17,7 +19,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -25,17 +27,138 @@ from typing import Final
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from detector.text.calibration import Calibrator
-from detector.text.cheap import CheapText
-from detector.text.encode import encode
-from detector.text.ngrams import char_hashes
-from detector.text.reading import READING, Readings, unpack
-from detector.text.sketch import RARITIES, rarity_bucket
-from training.calibrate_text import fit_calibrator
-from training.datasets import balance, load_texts
+from detector.text.calibration import BANDS, Calibrator, bands
+from detector.text.features import RARITIES, TEXT_FEATURES, TextFeatures, char_hashes, rarity_bucket, unpack
+from detector.text.first_stage import FirstStageModel
+from detector.text.tokenize import encode
+from training.data import balance, load_texts
 from training.linear import Design, FitSettings, Linear, design, fit
+
+SHRINK: Final = 300.0
+"""Texts' worth of belief that a band is like all lengths, and a language like all languages."""
+
+MIN_EACH: Final = 40
+"""Texts of either class below which a language is not calibrated: it abstains."""
+
+MAX_NATS: Final = 4.0
+"""No single post says more than this, whatever the fit: imitations of people have cost as much."""
+
+TAIL_Z: Final = 1.0
+"""One-sided 84%: a bound is the largest ratio of tails of which that much is sure."""
+
+Floats = NDArray[np.float64]
+
+
+def fit_line(
+    score: Floats, label: NDArray[np.int64], weight: Floats, towards: tuple[float, float], pull: float
+) -> tuple[float, float]:
+    """Slope and offset of the LLR by weighted logistic regression at equal class weight, pulled towards `towards`.
+
+    Args:
+        score, label, weight: (n,).
+        towards: slope and offset of the larger group.
+        pull: how many texts' worth of belief in `towards`.
+
+    Returns:
+        slope >= 0 and offset.
+    """
+    total = np.array([weight[label == 0].sum(), weight[label == 1].sum()])
+    if not total.all():
+        return towards
+    effective = total**2 / np.array([(weight[label == c] ** 2).sum() for c in (0, 1)])
+    size = 2 * float(effective.min())
+    share = weight / (2 * total[label])
+    sign = np.where(label == 1, 1.0, -1.0)
+    spread = float(np.sqrt(np.average((score - np.average(score, weights=share)) ** 2, weights=share))) + 1e-9
+    goal = np.array(towards)
+    scale = np.array([spread, 1.0])
+    belief = pull / max(size, 1.0) / 4  # curvature of the logistic loss at the middle is a quarter
+
+    def loss(theta: Floats) -> tuple[float, Floats]:
+        margin = sign * (theta[0] * score + theta[1])
+        away = (theta - goal) * scale
+        value = float(share @ np.logaddexp(0, -margin)) + 0.5 * belief * float(away @ away)
+        slope = -share * sign / (1 + np.exp(np.clip(margin, -60, 60)))
+        return value, np.array([slope @ score, slope.sum()]) + belief * away * scale
+
+    found = minimize(loss, goal, jac=True, method="L-BFGS-B", bounds=[(0.0, None), (None, None)])
+    return float(found.x[0]), float(found.x[1])
+
+
+def tail_bound(llr: Floats, own: Floats, other: Floats) -> float:
+    """Largest log ratio of tails that the data support: own class over the other among texts at or beyond a cut.
+
+    Args:
+        llr: evidence towards the own class, (n,).
+        own, other: (n,) weights of the rows of either class (0 for the rest), at least one of each positive.
+
+    Returns:
+        The maximum over cuts of log(lower bound of P(own beyond) / upper bound of P(other beyond)), in [0, MAX_NATS].
+    """
+    order = np.argsort(-llr, kind="stable")
+    rates = []
+    for weight, side in ((own[order], -1.0), (other[order], 1.0)):
+        size = weight.sum() ** 2 / (weight**2).sum()
+        share = np.cumsum(weight) / weight.sum()
+        z2 = TAIL_Z**2
+        middle = (share + z2 / (2 * size)) / (1 + z2 / size)
+        half = TAIL_Z / (1 + z2 / size) * np.sqrt(np.maximum(share * (1 - share), 0) / size + z2 / (4 * size**2))
+        rates.append(np.clip(middle + side * half, 1e-9, 1))
+    return float(np.clip(np.max(np.log(rates[0] / rates[1])), 0.0, MAX_NATS))
+
+
+def fit_calibrator(
+    score: Floats,
+    label: NDArray[np.int64],
+    weight: Floats,
+    words: NDArray[np.int64],
+    lang: NDArray[np.str_],
+    shrink: float = SHRINK,
+) -> Calibrator:
+    """A calibrator from held-out scores, all (n,). Languages with fewer than `MIN_EACH` texts of a class are left out.
+
+    In every group and band the mean of exp(LLR) over people is brought to at most 1, as it must be for a ratio of
+    likelihoods: no language and no length is accused on the whole.
+    """
+    names = [one for one in np.unique(lang) if one and min(np.bincount(label[lang == one], minlength=2)) >= MIN_EACH]
+    groups: Mapping[str, int] = {str(name): index for index, name in enumerate(names)}
+    slope, offset, low, high = (np.zeros((len(names), BANDS)) for _ in range(4))
+    band = bands(words)
+    pooled = fit_line(score, label, weight, (0.5, 0.0), 1.0)
+    llr = np.zeros(len(score))
+    for name, group in groups.items():
+        here = lang == name
+        whole = fit_line(score[here], label[here], weight[here], pooled, shrink)
+        for b in range(BANDS):
+            rows = here & (band == b)
+            line = fit_line(score[rows], label[rows], weight[rows], whole, shrink) if rows.any() else whole
+            slope[group, b], offset[group, b] = line
+            llr[rows] = line[0] * score[rows] + line[1]
+    known = np.isin(lang, names)
+    for b in range(BANDS):
+        near = np.abs(band - b) <= 1
+        shared = supported(llr, label, weight, near & known)
+        for name, group in groups.items():
+            rows = near & (lang == name)
+            down, up = np.maximum(supported(llr, label, weight, rows), shared)
+            people = rows & (label == 0)
+            if people.any():
+                excess = np.average(np.exp(np.clip(llr[people], -down, up)), weights=weight[people])
+                offset[group, b] -= max(0.0, float(np.log(excess)))
+            low[group, b], high[group, b] = -down, up
+    return Calibrator(slope, offset, low, high, groups)
+
+
+def supported(llr: Floats, label: NDArray[np.int64], weight: Floats, rows: NDArray[np.bool_]) -> Floats:
+    """How far down and up the tails of `rows` support evidence, (2,) nats; zeros where a class is missing."""
+    machine, people = (np.where(label[rows] == k, weight[rows], 0.0) for k in (1, 0))
+    if not (machine.any() and people.any()):
+        return np.zeros(2)
+    return np.array([tail_bound(-llr[rows], people, machine), tail_bound(llr[rows], machine, people)])
+
 
 CAP: Final = 800
 """Rows of one source and class in training: sources count alike whatever their size, and more rows of one cost time."""
@@ -46,14 +169,12 @@ PEOPLE_FOLDS: Final = 4
 
 RARITY_STEP: Final = 22.0
 """Units of the rarity table per nat: the rarest bucket of a hundred thousand texts stays below 255."""
-
-Floats = NDArray[np.float64]
-Say = Callable[[str, float], None]
+ProgressCallback = Callable[[str, float], None]
 """Called with what is being done and the share of the work that is behind."""
 
 
 def quiet(what: str, share: float) -> None:
-    """A `Say` that says nothing."""
+    """A `ProgressCallback` that says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +217,7 @@ def sample(table: pd.DataFrame, cap: int) -> pd.DataFrame:
 
 
 def cross_scores(
-    table: pd.DataFrame, rows: Design, settings: FitSettings, say: Say = quiet, near: bool = True
+    table: pd.DataFrame, rows: Design, settings: FitSettings, say: ProgressCallback = quiet, near: bool = True
 ) -> Cross:
     """Scores of every row by models that had not seen its cluster (`out`, `style`) or its thread (`near`).
 
@@ -193,7 +314,7 @@ def train_cheap(
     seed: int = 0,
     cap: int = CAP,
     settings: FitSettings | None = None,
-    say: Say = quiet,
+    say: ProgressCallback = quiet,
 ) -> Trained:
     """Train the cheap model on the text sets under `data`, but for those in `exclude`.
 
@@ -204,7 +325,9 @@ def train_cheap(
         return _train_cheap(data, exclude, seed, cap, settings or FitSettings(), say)
 
 
-def _train_cheap(data: Path, exclude: Collection[str], seed: int, cap: int, settings: FitSettings, say: Say) -> Trained:
+def _train_cheap(
+    data: Path, exclude: Collection[str], seed: int, cap: int, settings: FitSettings, say: ProgressCallback
+) -> Trained:
     say("reading the text sets", 0.0)
     table = load_texts(data, exclude, seed, cap)
     rows = design(table["text"].tolist())
@@ -225,7 +348,7 @@ def version_of(arrays: dict[str, NDArray[np.generic]]) -> str:
     return f"1.{digest.hexdigest()[:8]}"
 
 
-def crossfit_table(trained: Trained, model: CheapText) -> pd.DataFrame:
+def crossfit_table(trained: Trained, model: FirstStageModel) -> pd.DataFrame:
     """The cross-fitted table of this module's docstring, with a packed `reading` per row."""
     table, cross = trained.table, trained.cross
     words = table["words"].to_numpy().astype(np.int64)
@@ -233,7 +356,7 @@ def crossfit_table(trained: Trained, model: CheapText) -> pd.DataFrame:
     readings = model.read(table["text"].tolist(), table["lang"].tolist())
     readings["llr"] = trained.calibrator.millinats(cross.out, words, group)
     raw = readings.tobytes()
-    size = READING.itemsize
+    size = TEXT_FEATURES.itemsize
     return table.assign(
         llr=readings["llr"].astype(np.int64),
         llr_near=trained.calibrator.millinats(cross.near, words, group).astype(np.int64),
@@ -245,12 +368,12 @@ def crossfit_table(trained: Trained, model: CheapText) -> pd.DataFrame:
 
 def crossfit_path(cache: Path, exclude: Collection[str], seed: int) -> Path:
     """Where the cross-fitted table of these arguments is cached."""
-    key = json.dumps([sorted(exclude), seed, CAP, asdict(FitSettings()), READING.itemsize, CROSSFIT_FORMAT])
+    key = json.dumps([sorted(exclude), seed, CAP, asdict(FitSettings()), TEXT_FEATURES.itemsize, CROSSFIT_FORMAT])
     return cache / f"text-{hashlib.sha256(key.encode()).hexdigest()[:12]}.parquet"
 
 
 def crossfit(
-    data: Path, cache: Path, *, exclude: Collection[str] = (), seed: int = 0, say: Say = quiet
+    data: Path, cache: Path, *, exclude: Collection[str] = (), seed: int = 0, say: ProgressCallback = quiet
 ) -> pd.DataFrame:
     """Cross-fitted readings of every training row (see the module's docstring), from `cache` where they are there.
 
@@ -276,10 +399,10 @@ CROSSFIT_FORMAT: Final = 2
 """Raised when features or fits change, so that an older cache is not mistaken for a current one."""
 
 
-def cheap_model(trained: Trained) -> CheapText:
+def cheap_model(trained: Trained) -> FirstStageModel:
     """The trained model, without going through files."""
     arrays = trained.arrays
-    return CheapText(
+    return FirstStageModel(
         name="cheap",
         version=version_of(arrays),
         weights=arrays["weights"].astype(np.float16),
@@ -292,6 +415,6 @@ def cheap_model(trained: Trained) -> CheapText:
     )
 
 
-def readings_of(rows: pd.DataFrame) -> Readings:
-    """The readings of a cross-fitted table, (n,) of dtype READING, `llr` cross-fitted."""
+def readings_of(rows: pd.DataFrame) -> TextFeatures:
+    """The readings of a cross-fitted table, (n,) of dtype TEXT_FEATURES, `llr` cross-fitted."""
     return unpack(rows["reading"].tolist()).copy()

@@ -1,4 +1,11 @@
-"""From an account's sums to what the model reads: means, spreads, shares, and how much they rest on."""
+"""Where each number of an account lies in its row, and the half-lives with which rows forget.
+
+One row of float32 per account, so that an update is one gather, one product, one sum and one scatter however many
+statistics there are. The first block forgets with every post that gives text evidence, the second with every event;
+both forget with time.
+
+From an account's sums to what the model reads: means, spreads, shares, and how much they rest on.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +16,95 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.account import layout as at_
-from detector.text.reading import STYLE_DIM, TextAbstain
+from detector.text.features import SKETCH_DIM, STYLE_DIM, TextAbstain
 
-_LLR_LEVELS: Final = len(at_.LLR_EDGES)
-_GAP_LEVELS: Final = len(at_.GAP_EDGES_S) + 1
+HALF_LIFE_POSTS: Final = 50.0
+"""Posts after which a post counts half. Account evidence gains little beyond 20 to 50 posts, and an account that
+changes hands must be judged by its new hands after about as many."""
+
+HALF_LIFE_MS: Final = 30 * 86_400_000
+"""Milliseconds after which a post counts half: a sold or hijacked account that posts once a day is still mostly
+judged by the last month, and a fortnight's holiday forgets a quarter."""
+
+SITTING_GAP_MS: Final = 30 * 60_000
+"""A pause longer than this ends a sitting: the usual session boundary of log analysis."""
+
+LLR_EDGES: Final = np.array(
+    [-2, -1.2, -0.8, -0.5, -0.25, 0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.3, 1.7, 2.2, 2.8], dtype=np.float64
+)
+"""Inner edges (nats) of the 16-bin histogram of post LLRs: fine where single posts lie, which is within 3 nats."""
+
+WRITES: Final = np.array([True, True, False, True, False, False])
+"""By kind: what is written. Pauses, sittings and hours are those of writing, which every platform has and which the
+model could learn from; likes and reposts come in the rhythm of an interface."""
+
+GAP_EDGES_S: Final = np.array([2, 5, 15, 60, 300, 900, 1800, 7200, 28_800, 86_400, 604_800], dtype=np.float64)
+"""Inner edges (seconds) of the 12-bin histogram of gaps, about equal steps in the logarithm."""
+
+KINDS: Final = 6
+"""post, reply, repost, quote, like, follow, in the order of the observation log; deletions are no habit."""
+
+LANGUAGES: Final = 3
+"""Languages counted per account (heaviest kept): enough for a bilingual person and one stray detection."""
+
+RECENT: Final = 8
+"""Fingerprints of the last texts, to notice an account that repeats itself."""
+
+
+class _Columns:
+    """Hands out consecutive columns."""
+
+    def __init__(self) -> None:
+        self.used = 0
+
+    def take(self, count: int) -> slice:
+        start = self.used
+        self.used += count
+        return slice(start, self.used)
+
+
+_columns = _Columns()
+
+# Forgets with posts that give text evidence.
+WEIGHT: Final = _columns.take(1).start
+WEIGHT_SQUARED: Final = _columns.take(1).start
+LLR_SUM: Final = _columns.take(1).start
+LLR_SQUARED: Final = _columns.take(1).start
+REPEATS: Final = _columns.take(1).start
+LLR_BINS: Final = _columns.take(len(LLR_EDGES) + 1)
+STYLE_SUM: Final = _columns.take(STYLE_DIM)
+STYLE_SQUARED: Final = _columns.take(STYLE_DIM)
+SKETCH_SUM: Final = _columns.take(SKETCH_DIM)
+LANGUAGE_WEIGHT: Final = _columns.take(LANGUAGES)
+EXPERT_COUNT: Final = _columns.take(1).start
+EXPERT_SUM: Final = _columns.take(1).start
+EXPERT_SQUARED: Final = _columns.take(1).start
+GAIN_SUM: Final = _columns.take(1).start
+GAIN_SQUARED: Final = _columns.take(1).start
+TEXT_BLOCK: Final = slice(0, _columns.used)
+
+# Forgets with every event.
+EVENTS: Final = _columns.take(1).start
+WRITTEN: Final = _columns.take(1).start
+GAP_BINS: Final = _columns.take(len(GAP_EDGES_S) + 1)
+GAP_SUM: Final = _columns.take(1).start
+GAP_SQUARED: Final = _columns.take(1).start
+SITTINGS: Final = _columns.take(1).start
+HOURS: Final = _columns.take(24)
+KIND_BINS: Final = _columns.take(KINDS)
+LINKED: Final = _columns.take(1).start
+ABSTAINED: Final = _columns.take(len(TextAbstain))
+EVENT_BLOCK: Final = slice(TEXT_BLOCK.stop, _columns.used)
+
+COLUMNS: Final = _columns.used
+
+
+_LLR_LEVELS: Final = len(LLR_EDGES)
+_GAP_LEVELS: Final = len(GAP_EDGES_S) + 1
 
 TEXT_NAMES: Final[tuple[str, ...]] = (
     "llr_mean",
-    *(f"llr_below_{edge:g}" for edge in at_.LLR_EDGES),
+    *(f"llr_below_{edge:g}" for edge in LLR_EDGES),
     *(f"style_mean_{i}" for i in range(STYLE_DIM)),
     "repeats",
     "llr_sd",
@@ -60,10 +147,10 @@ def fingerprint() -> str:
     shapes = [
         TEXT_NAMES,
         BEHAVIOUR_NAMES,
-        at_.LLR_EDGES.tolist(),
-        at_.GAP_EDGES_S.tolist(),
-        at_.WRITES.tolist(),
-        [at_.HALF_LIFE_POSTS, at_.HALF_LIFE_MS, at_.SITTING_GAP_MS, at_.RECENT, _QUIET],
+        LLR_EDGES.tolist(),
+        GAP_EDGES_S.tolist(),
+        WRITES.tolist(),
+        [HALF_LIFE_POSTS, HALF_LIFE_MS, SITTING_GAP_MS, RECENT, _QUIET],
     ]
     return hashlib.sha256(json.dumps(shapes).encode()).hexdigest()[:16]
 
@@ -134,18 +221,18 @@ def features_of(table: NDArray[np.float32], posts: NDArray[np.uint32], language:
         language: (n, LANGUAGES).
     """
     index = np.arange(len(table))
-    weight = table[:, at_.WEIGHT]
-    chosen = table[:, at_.LANGUAGE_WEIGHT].argmax(axis=1)
-    reasons = table[:, at_.ABSTAINED]
+    weight = table[:, WEIGHT]
+    chosen = table[:, LANGUAGE_WEIGHT].argmax(axis=1)
+    reasons = table[:, ABSTAINED]
     reason = reasons[:, 1:].argmax(axis=1) + 1
     reason = np.where(reasons[:, 1:].any(axis=1), reason, TextAbstain.NO_TEXT)
     return AccountFeatures(
         text=_text(table),
         behaviour=_behaviour(table),
         weight=weight.copy(),
-        expert=table[:, at_.EXPERT_COUNT].copy(),
-        events=table[:, at_.EVENTS].copy(),
-        written=table[:, at_.WRITTEN].copy(),
+        expert=table[:, EXPERT_COUNT].copy(),
+        events=table[:, EVENTS].copy(),
+        written=table[:, WRITTEN].copy(),
         posts=posts,
         language=np.where(posts > 0, language[index, chosen], 0).astype(np.uint16),
         abstain=np.where(posts > 0, 0, reason).astype(np.uint8),
@@ -154,62 +241,62 @@ def features_of(table: NDArray[np.float32], posts: NDArray[np.uint32], language:
 
 def _text(table: NDArray[np.float32]) -> NDArray[np.float32]:
     out = np.empty((len(table), TEXT_DIM), np.float32)
-    weight = table[:, at_.WEIGHT]
+    weight = table[:, WEIGHT]
     per_post = _inverse(weight)[:, None]
     # Variances are of a weighted sample: W^2 / (W^2 - W2) makes them unbiased; undefined (0) for a single post.
-    spare = weight * weight - table[:, at_.WEIGHT_SQUARED]
+    spare = weight * weight - table[:, WEIGHT_SQUARED]
     several = spare > _SMALL * weight * weight
     pairs = np.where(several, 1 / np.where(several, spare, 1), 0).astype(np.float32)[:, None]
     unbiased = pairs * (weight * weight)[:, None]
 
-    out[:, 0] = table[:, at_.LLR_SUM] * per_post[:, 0]
-    below = np.cumsum(table[:, at_.LLR_BINS], axis=1)[:, :-1]
+    out[:, 0] = table[:, LLR_SUM] * per_post[:, 0]
+    below = np.cumsum(table[:, LLR_BINS], axis=1)[:, :-1]
     np.multiply(below, per_post, out=out[:, 1 : 1 + _LLR_LEVELS])
     style = out[:, 1 + _LLR_LEVELS : SINGLES.stop - 1]
-    np.multiply(table[:, at_.STYLE_SUM], per_post, out=style)
-    out[:, SINGLES.stop - 1] = table[:, at_.REPEATS] * per_post[:, 0]
+    np.multiply(table[:, STYLE_SUM], per_post, out=style)
+    out[:, SINGLES.stop - 1] = table[:, REPEATS] * per_post[:, 0]
 
     mean = out[:, 0]
     start = PAIRS.start
-    out[:, start] = table[:, at_.LLR_SQUARED] * per_post[:, 0] - mean * mean
+    out[:, start] = table[:, LLR_SQUARED] * per_post[:, 0] - mean * mean
     spread = out[:, start + 1 : start + 1 + STYLE_DIM]
-    np.multiply(table[:, at_.STYLE_SQUARED], per_post, out=spread)
+    np.multiply(table[:, STYLE_SQUARED], per_post, out=spread)
     spread -= style * style
     both = out[:, start : start + 1 + STYLE_DIM]
     np.maximum(both, 0, out=both)
     both *= unbiased
     np.sqrt(both, out=both)
-    sketch = table[:, at_.SKETCH_SUM]
-    out[:, PAIRS.stop - 1] = ((sketch * sketch).sum(axis=1) - table[:, at_.WEIGHT_SQUARED]) * pairs[:, 0]
+    sketch = table[:, SKETCH_SUM]
+    out[:, PAIRS.stop - 1] = ((sketch * sketch).sum(axis=1) - table[:, WEIGHT_SQUARED]) * pairs[:, 0]
 
-    per_read = _inverse(table[:, at_.EXPERT_COUNT])
-    expert = table[:, at_.EXPERT_SUM] * per_read
+    per_read = _inverse(table[:, EXPERT_COUNT])
+    expert = table[:, EXPERT_SUM] * per_read
     out[:, EXPERTS.start] = expert
-    out[:, EXPERTS.start + 1] = table[:, at_.GAIN_SUM] * per_read
-    out[:, EXPERTS.start + 2] = np.sqrt(np.maximum(table[:, at_.EXPERT_SQUARED] * per_read - expert * expert, 0))
+    out[:, EXPERTS.start + 1] = table[:, GAIN_SUM] * per_read
+    out[:, EXPERTS.start + 2] = np.sqrt(np.maximum(table[:, EXPERT_SQUARED] * per_read - expert * expert, 0))
     return out
 
 
 def _behaviour(table: NDArray[np.float32]) -> NDArray[np.float32]:
     out = np.empty((len(table), BEHAVIOUR_DIM), np.float32)
-    gaps = table[:, at_.GAP_BINS]
+    gaps = table[:, GAP_BINS]
     per_gap = _inverse(gaps.sum(axis=1))
-    per_event = _inverse(table[:, at_.EVENTS])
+    per_event = _inverse(table[:, EVENTS])
     np.multiply(gaps, per_gap[:, None], out=out[:, :_GAP_LEVELS])
-    mean = table[:, at_.GAP_SUM] * per_gap
-    per_written = _inverse(table[:, at_.WRITTEN])
-    hours = table[:, at_.HOURS] * per_written[:, None]
-    kinds = table[:, at_.KIND_BINS] * per_event[:, None]
+    mean = table[:, GAP_SUM] * per_gap
+    per_written = _inverse(table[:, WRITTEN])
+    hours = table[:, HOURS] * per_written[:, None]
+    kinds = table[:, KIND_BINS] * per_event[:, None]
     i = _GAP_LEVELS
     out[:, i] = mean
-    out[:, i + 1] = np.sqrt(np.maximum(table[:, at_.GAP_SQUARED] * per_gap - mean * mean, 0))
-    out[:, i + 2] = table[:, at_.SITTINGS] * per_written
+    out[:, i + 1] = np.sqrt(np.maximum(table[:, GAP_SQUARED] * per_gap - mean * mean, 0))
+    out[:, i + 2] = table[:, SITTINGS] * per_written
     out[:, i + 3] = _entropy(hours)
     out[:, i + 4] = (hours < _QUIET).sum(axis=1)
     out[:, i + 5 : i + 10] = kinds[:, 1:]
     out[:, i + 10] = _entropy(kinds)
-    out[:, i + 11] = table[:, at_.LINKED] * per_event
-    out[:, i + 12] = table[:, at_.ABSTAINED.start + TextAbstain.NO_TEXT] * per_event
+    out[:, i + 11] = table[:, LINKED] * per_event
+    out[:, i + 12] = table[:, ABSTAINED.start + TextAbstain.NO_TEXT] * per_event
     return out
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from detector.errors import ModelError
 from detector.evidence import MILLINAT
-from detector.text.language import normalise_language
+from detector.text.tokenize import normalise_language
 from detector.weights_io import take
 
 MIN_WORDS: Final = 4

@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 from detector.errors import ModelError
 from detector.evidence import MILLINAT
 from detector.text.calibration import MIN_WORDS, UNCALIBRATED, Calibrator
-from detector.text.embedding import one_thread
-from detector.text.encode import encode
-from detector.text.normalise import normalise
+from detector.text.second_stage import one_thread
+from detector.text.tokenize import encode, normalise
 from detector.weights_io import load_weights, take
 
 KIND: Final = "huggingface"
@@ -32,7 +31,7 @@ RAW_LIMIT: Final = 30.0
 
 
 class HuggingFaceClassifier:
-    """An `Expert` (`detector.text.protocol`) around `AutoModelForSequenceClassification` or `AutoModelForCausalLM`.
+    """A `SecondStageModel` around `AutoModelForSequenceClassification` or `AutoModelForCausalLM`.
 
     A classifier's raw score is log p(machine) - log p(not machine). A causal LM's is the conditional probability
     curvature of Fast-DetectGPT (Bao et al. 2024, sampling and scoring model the same, analytic):

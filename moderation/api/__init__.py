@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from moderation.api import accounts, alerts, bulk, decisions, log, people, stream, tokens, views, work
+from moderation.api import alerts, people
 
 
 def router() -> APIRouter:
     """All routes of the API."""
     root = APIRouter(prefix="/api/v1", responses={400: {"model": None, "description": "unusable request"}})
-    for module in (alerts, work, decisions, bulk, accounts, views, people, tokens, log, stream):
-        root.include_router(module.router)
+    for each in (
+        alerts.alerts_router,
+        alerts.work_router,
+        alerts.decisions_router,
+        alerts.bulk_router,
+        alerts.accounts_router,
+        people.views_router,
+        people.people_router,
+        people.tokens_router,
+        people.log_router,
+        people.stream_router,
+    ):
+        root.include_router(each)
     return root

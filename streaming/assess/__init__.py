@@ -7,27 +7,27 @@ on disk and reads it back. Everything else is a part of the state: who waits (`o
 moderators decided (`feedback`, `rulings`).
 """
 
-from streaming.assess.core import Assess
-from streaming.assess.records import (
+from streaming.assess.engine import Assess
+from streaming.assess.settings import (
     NOT_READ,
     AlertRecord,
-    ExpertRequest,
-    Experts,
+    AssessSettings,
     Gone,
+    Reranker,
+    RerankRequest,
     ScoreRow,
     TickOutput,
     TickStats,
 )
-from streaming.assess.settings import AssessSettings
 
 __all__ = [
     "NOT_READ",
     "AlertRecord",
     "Assess",
     "AssessSettings",
-    "ExpertRequest",
-    "Experts",
     "Gone",
+    "RerankRequest",
+    "Reranker",
     "ScoreRow",
     "TickOutput",
     "TickStats",

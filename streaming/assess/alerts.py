@@ -1,15 +1,172 @@
-"""Writes alerts and their details pages as the contract has them, within its limits."""
+"""The book of alerts: which revision comes next, whether there is one at all, and how many a day may bring.
+
+An alert is *open*, *withdrawn* or *merged*. Revisions count 1, 2, 3 whatever happens in between; the book keeps the
+count of an alert for good, so that a returning account's alert goes on where it stopped.
+
+Writes alerts and their details pages as the contract has them, within its limits.
+
+One alert per flagged account: opened, revised as evidence moves, withdrawn with the flag.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
 
 import msgspec
+import numpy as np
 
-from graph.evidence import Edge
-from streaming.assess.lifecycle import Alert
-from streaming.assess.records import AlertRecord, rfc3339, to_json
+from detector.account.features import TEXT_NAMES
+from detector.models import Models
+from detector.reasons import AccountCase, account_limits, account_why
+from graph.coordination import Edge
+from streaming.assess.evidence import Evidence, Scores, scored
+from streaming.assess.ordering import event_key
+from streaming.assess.settings import DAY_MS, AlertRecord, AssessSettings, rfc3339, to_json
+from streaming.assess.store import NEVER, Accounts, Kept, Texts, Timeline
+from streaming.schema.observation import Kind
+
+Status = Literal["open", "withdrawn", "merged"]
+AlertKind = Literal["account", "campaign", "coordination"]
+
+REOPEN_NATS: Final = 2.0
+"""Nats by which evidence must have grown since *not a campaign* before the alert comes back: odds seven times those
+that a person looked at and turned down."""
+
+OVER_NATS: Final = 0.0
+"""Total at which an account alert is withdrawn by itself: what was seen no longer speaks for a machine at all. Flags
+are judged on running maxima, so falling back under the threshold alone takes nothing back."""
+
+
+REVISE_SHARE: Final = 0.2
+"""Share by which evidence must have changed besides: the e-value of a busy group grows by some nats at every tick, and
+a moderator who has read "over a million times likelier" learns nothing from each of them."""
+
+_LEAST_NATS: Final = 0.001
+"""Change that counts where `alert_step_nats` is 0: evidence comes in thousandths of a nat."""
+
+_ROUNDING: Final = 1e-9
+
+
+def account_alert_id(account: str) -> str:
+    """The id of an account's alert: a hash of the account."""
+    return "a" + hashlib.sha256(b"account\0" + account.encode("utf-8", "surrogatepass")).hexdigest()[:31]
+
+
+class Alert(msgspec.Struct):
+    """What is remembered of one alert between revisions.
+
+    `account` is whose it is ("" for groups and after a deletion); `members` (names) and `shown` (keys of the quoted
+    events) are of the last revision; `evidence` the values (nats) that decide whether another revision is due; `bar`
+    the evidence below which the decision in force (`verdict`) keeps the alert away; `flag` the account's flag when a
+    decision took it.
+    """
+
+    id: str
+    kind: AlertKind
+    account: str = ""
+    revision: int = 0
+    status: Status = "withdrawn"
+    merged_into: str | None = None
+    evidence: tuple[float, ...] = ()
+    pages: int = 0
+    members: list[str] = []
+    shown: list[bytes] = []
+    bar: float = float("-inf")
+    verdict: str | None = None
+    flag: tuple[int, int] | None = None
+
+    @property
+    def open(self) -> bool:
+        return self.status == "open"
+
+    def moved(self, evidence: tuple[float, ...], step: float) -> bool:
+        """Whether any of the values has changed, and by at least `step`, since the last revision."""
+        if len(evidence) != len(self.evidence):
+            return True
+        return any(
+            abs(new - old) >= max(step, _LEAST_NATS, REVISE_SHARE * abs(old)) - _ROUNDING
+            for new, old in zip(evidence, self.evidence, strict=True)
+        )
+
+
+class Book:
+    """All alerts ever raised, and today's number.
+
+    Args:
+        max_per_day: account and campaign alerts that may be opened per day of event time; 0 is no limit.
+    """
+
+    def __init__(self, max_per_day: int) -> None:
+        self._limit = max_per_day
+        self._alerts: dict[str, Alert] = {}
+        self._of_groups: dict[str, Alert] = {}
+        self._day = -1
+        self._opened = 0
+
+    def get(self, alert: str) -> Alert | None:
+        """The alert of that id."""
+        return self._alerts.get(alert)
+
+    def of_account(self, account: str) -> Alert | None:
+        """An account's alert."""
+        return self._alerts.get(account_alert_id(account)) if self._alerts else None
+
+    def entry(self, alert: str, kind: AlertKind, account: str = "") -> Alert:
+        """The alert of that id, a new one where there was none."""
+        found = self._alerts.get(alert)
+        if found is None:
+            found = self._alerts[alert] = Alert(alert, kind, account, members=[], shown=[])
+            if kind != "account":
+                self._of_groups[alert] = found
+        elif account:
+            found.account = account
+        return found
+
+    def __iter__(self) -> Iterator[Alert]:
+        return iter(self._alerts.values())
+
+    def of_groups(self) -> Iterator[Alert]:
+        """All campaign and coordination alerts."""
+        return iter(self._of_groups.values())
+
+    def has_room(self, tick_ms: int) -> bool:
+        """Whether one more alert may be opened today."""
+        day = (tick_ms - 1) // DAY_MS
+        if day != self._day:
+            self._day, self._opened = day, 0
+        return not self._limit or self._opened < self._limit
+
+    def admits(self, tick_ms: int) -> bool:
+        """Whether one more alert may be opened today; if so, it is counted."""
+        admitted = self.has_room(tick_ms)
+        self._opened += admitted
+        return admitted
+
+    def revise(self, alert: Alert, status: Status, evidence: tuple[float, ...]) -> None:
+        """The next revision of `alert` is written now."""
+        alert.revision += 1
+        alert.status = status
+        alert.evidence = evidence
+        if status != "merged":
+            alert.merged_into = None
+        if status != "open":
+            alert.members, alert.shown = [], []
+
+    def state(self) -> dict[str, Any]:
+        """For a snapshot; `restore` is the inverse."""
+        alerts = msgspec.msgpack.encode(list(self._alerts.values()))
+        return {"alerts": alerts, "day": self._day, "opened": self._opened}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over what `state` gave."""
+        alerts = msgspec.msgpack.decode(state["alerts"], type=list[Alert])
+        self._alerts = {alert.id: alert for alert in alerts}
+        self._of_groups = {alert.id: alert for alert in alerts if alert.kind != "account"}
+        self._day, self._opened = state["day"], state["opened"]
+
 
 MOST_POSTS: Final = 20
 MOST_EDGES: Final = 50
@@ -134,3 +291,231 @@ def objects_of(edges: Sequence[Json]) -> Iterator[Json]:
             shared.setdefault((edge["kind"], name), set()).update((edge["a"], edge["b"]))
     for (kind, name), accounts in sorted(shared.items(), key=lambda item: (-len(item[1]), item[0])):
         yield {"kind": kind, "object": name, "accounts": sorted(accounts)}
+
+
+_BELOW_ZERO: Final = TEXT_NAMES.index("llr_below_0")
+
+Pages = list[tuple[str, bytes | None]]
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What account and group alerts are written from."""
+
+    settings: AssessSettings
+    models: Models
+    accounts: Accounts
+    evidence: Evidence
+    texts: Texts
+    timeline: Timeline
+    scores: Scores
+    book: Book
+
+    def timeline_of(self, rows: Iterable[int]) -> list[dict[str, Any]]:
+        """The last events of some accounts, as details pages show them, in order of time."""
+        found = self.timeline.last(np.fromiter(rows, np.int64))
+        return [
+            {"account": self.accounts.name(row), "at": rfc3339(at), "kind": Kind(kind).name.lower()}
+            for row, at, kind in zip(*(column.tolist() for column in found), strict=True)
+        ]
+
+
+def strongest(texts: Iterable[Kept]) -> list[Kept]:
+    """Texts by what they say, the most machine-like first."""
+    return sorted(texts, key=lambda text: (-text.llr, text.at, text.id))
+
+
+class AccountAlerts:
+    """Keeps account alerts in step with the flags.
+
+    Args:
+        shared: what they are written from.
+    """
+
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+        self._open: dict[int, Alert] = {}
+        self.waiting: set[int] = set()
+
+    def link(self) -> None:
+        """Find out from book and flags which rows have an open alert and which wait for one (after a restore)."""
+        accounts = self._shared.accounts
+        self._open, self.waiting = {}, set()
+        for alert in self._shared.book:
+            row = accounts.find(alert.account) if alert.kind == "account" and alert.open else None
+            if row is not None and accounts.flagged[row]:  # one that left and returned unflagged begins anew
+                self._open[row] = alert
+        self.waiting = set(np.flatnonzero(accounts.flagged).tolist()) - set(self._open)
+
+    def flagged(self, rows: Iterable[int]) -> None:
+        """These accounts were newly flagged. One that returned, with its alert still open, goes on with that one."""
+        for row in rows:
+            if row not in self._open:
+                alert = self._shared.book.of_account(self._shared.accounts.name(row))
+                if alert is not None and alert.open:
+                    self._open[row] = alert
+                else:
+                    self.waiting.add(row)
+
+    def settle(self, tick_ms: int, changed: Iterable[int], forced: set[int]) -> tuple[list[AlertRecord], Pages]:
+        """The revisions that a tick brings.
+
+        Args:
+            changed: rows whose evidence or flag may have changed.
+            forced: rows whose alert shows something that was deleted.
+        """
+        shared = self._shared
+        accounts, evidence = shared.accounts, shared.evidence
+        records: list[AlertRecord] = []
+        pages: Pages = []
+        for row in sorted({row for row in (*changed, *forced) if row in self._open}, key=accounts.name):
+            alert = self._open[row]
+            self._take_flag_back(row)
+            if not accounts.flagged[row]:
+                del self._open[row]
+                self._write(alert, row, tick_ms, "withdrawn", records, pages)
+            elif row in forced or alert.moved((float(accounts.total[row]),), shared.settings.alert_step_nats):
+                self._write(alert, row, tick_ms, "open", records, pages)
+        for row in sorted(forced.difference(self._open), key=accounts.name):
+            left = shared.book.of_account(accounts.name(row))
+            if left is not None and left.open:  # of an account that left the state: all that can be said is nothing
+                shared.book.revise(left, "withdrawn", (0.0,))
+                records.append(emptied(left, tick_ms, shared, ["Withdrawn: a text was deleted after it left."]))
+                pages += no_pages(left)
+        for row in list(self.waiting):
+            self._take_flag_back(row)
+            if not accounts.flagged[row]:
+                self.waiting.discard(row)
+        if self.waiting and shared.book.has_room(tick_ms):
+            rows = np.array(sorted(self.waiting), np.int64)
+            strength = dict(zip(rows.tolist(), evidence.raw(rows).tolist(), strict=True))
+            for row in sorted(self.waiting, key=lambda row: (-strength[row], accounts.name(row))):
+                if not shared.book.admits(tick_ms):
+                    break
+                name = accounts.name(row)
+                self._open[row] = alert = shared.book.entry(account_alert_id(name), "account", name)
+                self.waiting.discard(row)
+                self._write(alert, row, tick_ms, "open", records, pages)
+        return records, pages
+
+    def _take_flag_back(self, row: int) -> None:
+        """An account loses its flag once nothing speaks for a machine any more, or it says itself that it is one."""
+        accounts = self._shared.accounts
+        if accounts.total[row] <= OVER_NATS or accounts.automated[row] == 1:
+            self._shared.evidence.unflag(row)
+
+    def _write(
+        self, alert: Alert, row: int, tick_ms: int, status: str, records: list[AlertRecord], pages: Pages
+    ) -> None:
+        shared = self._shared
+        accounts = shared.accounts
+        shared.book.revise(alert, "open" if status == "open" else "withdrawn", (float(accounts.total[row]),))
+        score = next(shared.scores.rows(np.array([row], np.int64)))
+        quoted = strongest(shared.texts.of(row))[:MOST_POSTS] if alert.open else []
+        if alert.open:
+            alert.members = [score["account"]]
+            alert.shown = [event_key(score["account"], text.id) for text in quoted]
+        case = self._case(row, score)
+        why, limits = account_why(case), account_limits(case)
+        if not alert.open:
+            why = [self._why_withdrawn(row), *why]
+        records.append(
+            alert_record(
+                alert,
+                {
+                    "at": rfc3339(tick_ms),
+                    "first_post_at": rfc3339(case.first_ms),
+                    "last_post_at": rfc3339(case.last_ms),
+                    "members": [scored(score) | {"strength": 1.0}],
+                    "statistic": score["llr"]["total"],
+                    "threshold": round(shared.evidence.threshold, 6),
+                    "threshold_kind": "conformal_p",
+                    "target_fpr": shared.evidence.target_fpr,
+                    "target_fdr": None,
+                    "evidence": score["llr"],
+                    "posts": [post_json(t.id, score["account"], t.at, t.text, t.llr) for t in quoted],
+                    "edges": [],
+                    "models": shared.models.versions,
+                    "why": why,
+                    "limits": limits,
+                },
+            )
+        )
+        pages += detail_pages(alert, [], shared.timeline_of([row]), []) if alert.open else no_pages(alert)
+
+    def _case(self, row: int, score: dict[str, Any]) -> AccountCase:
+        shared = self._shared
+        accounts, llr = shared.accounts, score["llr"]
+        features = shared.evidence.statistics.features(np.array([row], np.int64))
+        first, last = int(accounts.first_post[row]), int(accounts.last_post[row])
+        return AccountCase(
+            text=llr["text"],
+            behaviour=llr["behaviour"],
+            coordination=llr["coordination"],
+            graph=llr["graph"],
+            posts=int(features.posts[0]),
+            first_ms=first if first != NEVER else int(accounts.last_at[row]),
+            last_ms=last if last != NEVER else int(accounts.last_at[row]),
+            target_fpr=shared.evidence.target_fpr,
+            thresholds=shared.models.thresholds,
+            text_high=1.0 - float(features.text[0, _BELOW_ZERO]),
+            expert_texts=round(float(features.expert[0])),
+            automated=int(accounts.automated[row]),
+            group_size=shared.scores.group_size(row),
+            abstained=score["abstained"],
+        )
+
+    def _why_withdrawn(self, row: int) -> str:
+        accounts = self._shared.accounts
+        if accounts.automated[row] == 1:
+            return "Withdrawn: the account now says itself that it is automated."
+        if accounts.bar[row] > -np.inf:
+            return "Withdrawn: a moderator decided so."
+        return "Withdrawn: what was seen since no longer speaks for a machine."
+
+    def forget(self, rows: Iterable[int], names: set[str], tick_ms: int) -> tuple[list[AlertRecord], Pages]:
+        """Accounts were deleted: the last revision of their alerts says nothing of them."""
+        shared = self._shared
+        records: list[AlertRecord] = []
+        pages: Pages = []
+        for row in rows:
+            self.evict(row)
+        for name in sorted(names):
+            alert = shared.book.of_account(name)
+            if alert is None or not alert.revision:
+                continue
+            alert.account, alert.flag = "", None
+            shared.book.revise(alert, "withdrawn", (0.0,))
+            records.append(emptied(alert, tick_ms, shared, ["Withdrawn: the account was deleted."]))
+            pages += no_pages(alert)
+        return records, pages
+
+    def evict(self, row: int) -> None:
+        """The account of `row` left; its alert stays as it is."""
+        self._open.pop(row, None)
+        self.waiting.discard(row)
+
+
+def emptied(alert: Alert, tick_ms: int, shared: Shared, why: list[str]) -> AlertRecord:
+    """A record that names nobody."""
+    is_account = alert.kind == "account"
+    return alert_record(
+        alert,
+        {
+            "at": rfc3339(tick_ms),
+            "first_post_at": rfc3339(tick_ms),
+            "last_post_at": rfc3339(tick_ms),
+            "members": [],
+            "statistic": 0.0,
+            "threshold": round(shared.evidence.threshold, 6) if is_account else 0.0,
+            "threshold_kind": "conformal_p" if is_account else "e_value",
+            "target_fpr": shared.evidence.target_fpr if is_account else None,
+            "target_fdr": None if is_account else shared.settings.target_fdr,
+            "evidence": dict.fromkeys(("text", "behaviour", "coordination", "graph", "total"), 0.0),
+            "posts": [],
+            "edges": [],
+            "models": shared.models.versions,
+            "why": why,
+            "limits": ["Everything else about it was removed."],
+        },
+    )

@@ -1,30 +1,177 @@
-"""What accounts' events say of them: statistics, parts, total, and the one statistic that flags.
+"""Which texts an expert reads: those of accounts that are still undecided, within a budget of event time.
+
+*Undecided* is judged by the evidence without experts, so that what an expert said, or did not get to say, never decides
+what it is asked next.
+
+What accounts' events say of them: statistics, parts, total, and the one statistic that flags.
 
 Events of a tick are taken in rounds of distinct accounts, so that every account is looked at after every post of its
 own while the arithmetic stays vectorised.
+
+What is said of every account: one line of `--scores`, and its summary for topic `accounts` (contract).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detector.account.features import EXPERTS as EXPERT_FEATURES
 from detector.account.features import AccountFeatures
-from detector.account.statistics import AccountStatistics
-from detector.bundle import Models
-from detector.errors import UsageError
-from detector.explain import GraphAbstain
-from detector.fusion import Fused, combine
-from detector.text.reading import TextAbstain
-from streaming.assess.accounts import NEVER, Accounts
-from streaming.assess.connections import Connections
-from streaming.assess.seen import Columns, Seen
-from streaming.assess.settings import AssessSettings
+from detector.account.state import AccountStatistics
+from detector.errors import LogError, UsageError
+from detector.models import Models
+from detector.reasons import (
+    BEHAVIOUR_REASONS,
+    GRAPH_REASONS,
+    NO_GRAPH_MODEL,
+    NOT_IN_A_GROUP,
+    TEXT_REASONS,
+    GraphAbstain,
+)
+from detector.text.features import TextAbstain
+from detector.thresholds import Fused, combine, posterior
+from streaming.assess.groups import Connections
+from streaming.assess.ordering import Columns, Seen
+from streaming.assess.settings import DAY_MS, NOT_READ, AssessSettings, RerankRequest, ScoreRow, rfc3339
+from streaming.assess.store import NEVER, Accounts, Kept, Texts
+
+TEXTS_PER_DAY: Final = 12
+"""Texts of one account that experts read a day: beyond a dozen, the spread of an account's texts is known."""
+
+BELOW_NATS: Final = 6.0
+"""How far below the threshold an account is still undecided. A transformer that reads a dozen texts moves an account by
+a few nats; what lies further away than that it would not flag."""
+
+ABOVE_NATS: Final = 3.0
+"""How far above the threshold an account is still undecided: a second opinion can still spare a person the flag."""
+
+CARRY_S: Final = 600
+"""Seconds of unused budget that are carried over: a burst of a campaign's posts is read, a quiet night is not saved."""
+
+_MICRO: Final = 1_000_000
+
+
+class Asked(NamedTuple):
+    """Texts chosen at a tick, and whose they are."""
+
+    rows: list[int]
+    texts: list[Kept]
+
+
+class RerankChoice:
+    """The budget and the choice.
+
+    Args:
+        texts_per_s: of event time; 0 asks nothing.
+        threshold: on the raw evidence (nats) that flags.
+    """
+
+    def __init__(self, texts_per_s: float, threshold: float) -> None:
+        self._rate = round(texts_per_s * _MICRO)
+        self.low = threshold - BELOW_NATS
+        self._high = threshold + ABOVE_NATS
+        self._budget = 0
+        self._since: int | None = None
+
+    def choose(self, rows: NDArray[np.int64], tick_ms: int, accounts: Accounts, texts: Texts) -> Asked:
+        """Choose among the kept texts of `rows` (the accounts active in this tick) what is to be read, and pay for it.
+
+        Accounts nearest to the threshold come first, and of an account the newest text; each gets one text before
+        any gets a second. What is not chosen can be when the account next posts, while the text is kept.
+        """
+        self._earn(tick_ms)
+        asked = Asked([], [])
+        limit = self._budget // _MICRO
+        if not limit or not len(rows):
+            return asked
+        evidence = accounts.undecided[rows]
+        rows = rows[(evidence >= self.low) & (evidence <= self._high)]
+        day = tick_ms // DAY_MS
+        middle = self.low + BELOW_NATS
+        choices: list[tuple[int, float, str, int, Kept]] = []
+        for row in rows.tolist():
+            used = int(accounts.expert_texts[row]) if accounts.expert_day[row] == day else 0
+            unread = [text for text in reversed(texts.of(row)) if text.gives and not text.read]
+            distance = abs(float(accounts.undecided[row]) - middle)
+            for turn, text in enumerate(unread[: TEXTS_PER_DAY - used]):
+                choices.append((turn, distance, accounts.name(row), row, text))
+        choices.sort(key=lambda choice: choice[:3])
+        for _, _, _, row, text in choices[:limit]:
+            if accounts.expert_day[row] != day:
+                accounts.expert_day[row], accounts.expert_texts[row] = day, 0
+            accounts.expert_texts[row] += 1
+            text.read = True
+            asked.rows.append(row)
+            asked.texts.append(text)
+        self._budget -= len(asked.rows) * _MICRO
+        return asked
+
+    def _earn(self, tick_ms: int) -> None:
+        if self._since is not None:
+            self._budget += self._rate * (tick_ms - self._since) // 1000
+        else:
+            self._budget = self._rate * CARRY_S
+        self._budget = min(self._budget, self._rate * CARRY_S)
+        self._since = tick_ms
+
+    def state(self) -> dict[str, Any]:
+        """For a snapshot; `restore` is the inverse."""
+        return {"budget": self._budget, "since": self._since}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over what `state` gave."""
+        self._budget, self._since = state["budget"], state["since"]
+
+
+def request(asked: Asked, tick_ms: int) -> RerankRequest:
+    """What the shell is asked."""
+    return RerankRequest(
+        tick_ms,
+        [text.text for text in asked.texts],
+        [text.lang for text in asked.texts],
+        np.array([text.cheap for text in asked.texts], np.int16),
+    )
+
+
+class Answered(NamedTuple):
+    """One round of an answer, distinct accounts: (n,) rows, the expert's LLR and the cheap one, millinats."""
+
+    rows: NDArray[np.int64]
+    llr: NDArray[np.int16]
+    cheap: NDArray[np.int16]
+
+
+def answer(asked: Asked, given: NDArray[np.int16]) -> list[Answered]:
+    """Take note of the answer, in rounds of distinct accounts.
+
+    Raises:
+        LogError: the answer is not one int16 for every text.
+    """
+    if given.dtype != np.int16 or given.shape != (len(asked.rows),):
+        raise LogError(
+            f"an expert was asked about {len(asked.rows)} texts and gave {given.dtype}{list(given.shape)}: the journal "
+            "and the log do not belong together; start from a snapshot of this deployment"
+        )
+    rounds: list[list[int]] = []
+    turn: dict[int, int] = {}
+    for i, (row, text) in enumerate(zip(asked.rows, asked.texts, strict=True)):
+        if given[i] == NOT_READ:
+            continue
+        text.llr = int(given[i])
+        number = turn.get(row, 0)
+        turn[row] = number + 1
+        if number == len(rounds):
+            rounds.append([])
+        rounds[number].append(i)
+    rows = np.array(asked.rows, np.int64)
+    cheap = np.array([text.cheap for text in asked.texts], np.int16)
+    return [Answered(rows[index], given[index], cheap[index]) for index in map(np.array, rounds)]
+
 
 # Plain integers: looking up an enum's member costs half a microsecond.
 _NONE: Final = int(TextAbstain.NONE)
@@ -252,3 +399,104 @@ def _unread(features: AccountFeatures, chosen: NDArray[np.bool_]) -> AccountFeat
     text = taken.text.copy()
     text[:, EXPERT_FEATURES] = 0
     return taken._replace(text=text, expert=np.zeros_like(taken.expert))
+
+
+SWITCHED_OFF: Final = "switched off"
+
+_CHUNK: Final = 4096
+"""Rows whose parts are fused at once."""
+
+
+class Membership(NamedTuple):
+    """To which group an account belongs, and to which alerted campaign."""
+
+    group: str | None = None
+    group_e: float | None = None
+    campaign: str | None = None
+    size: int = 0
+    """Members of the group."""
+
+
+class Scores:
+    """Writes score rows.
+
+    Args:
+        settings: prior and the parts left out.
+        accounts, evidence: the state.
+        membership: of the account in a row.
+        has_graph: whether there is a graph model that speaks.
+    """
+
+    def __init__(
+        self,
+        settings: AssessSettings,
+        accounts: Accounts,
+        evidence: Evidence,
+        membership: Callable[[int], Membership],
+        has_graph: bool,
+    ) -> None:
+        self._has_graph = has_graph
+        self._prior = settings.prior
+        self._without = settings.without
+        self._accounts = accounts
+        self._evidence = evidence
+        self._membership = membership
+
+    def rows(self, rows: NDArray[np.int64]) -> Iterator[ScoreRow]:
+        """One score row for each of `rows`, in their order."""
+        for start in range(0, len(rows), _CHUNK):
+            chunk = rows[start : start + _CHUNK]
+            fused = self._evidence.fused(chunk)
+            chances = posterior(fused.total, self._prior)
+            parts = np.stack(fused, axis=1).tolist()
+            for row, llr, chance in zip(chunk.tolist(), parts, chances.tolist(), strict=True):
+                yield self._row(row, llr, chance)
+
+    def _row(self, row: int, llr: list[float], chance: float) -> ScoreRow:
+        accounts = self._accounts
+        flagged = bool(accounts.flagged[row])
+        member = self._membership(row)
+        return {
+            "account": accounts.name(row),
+            "posterior": chance,
+            "llr": dict(zip(("text", "behaviour", "coordination", "graph", "total"), llr, strict=True)),
+            "abstained": self.abstained(row, member),
+            "posts": int(accounts.posts[row]),
+            "flagged": flagged,
+            "flagged_at": rfc3339(int(accounts.flagged_at[row])) if flagged else None,
+            "posts_at_flag": int(accounts.posts_at_flag[row]) if flagged else None,
+            "campaign": member.campaign,
+            "group": member.group,
+            "group_e": member.group_e,
+        }
+
+    def abstained(self, row: int, member: Membership) -> dict[str, str]:
+        """Part -> why it says nothing of the account in `row`; `flag`: why it is not to be flagged."""
+        accounts = self._accounts
+        reasons: dict[str, str] = {}
+        text = TEXT_REASONS.get(int(accounts.text_abstain[row]))
+        behaviour = BEHAVIOUR_REASONS.get(int(accounts.behaviour_abstain[row]))
+        if "text" in self._without or text is not None:
+            reasons["text"] = SWITCHED_OFF if "text" in self._without else str(text)
+        if "behaviour" in self._without or behaviour is not None:
+            reasons["behaviour"] = SWITCHED_OFF if "behaviour" in self._without else str(behaviour)
+        if "coordination" in self._without:
+            reasons["coordination"] = SWITCHED_OFF
+        elif member.group is None and accounts.coordination[row] == 0.0:
+            reasons["coordination"] = NOT_IN_A_GROUP
+        graph = GRAPH_REASONS.get(int(accounts.graph_abstain[row])) if self._has_graph else NO_GRAPH_MODEL
+        if "graph" in self._without or graph is not None:
+            reasons["graph"] = SWITCHED_OFF if "graph" in self._without else str(graph)
+        flag = self._evidence.why_not_flagged(row)
+        if flag is not None:
+            reasons["flag"] = flag
+        return reasons
+
+    def group_size(self, row: int) -> int:
+        """Members of the group of the account in `row`, 0 without one."""
+        return self._membership(row).size
+
+
+def scored(row: ScoreRow) -> dict[str, Any]:
+    """The part of a score row that an alert shows of a member."""
+    return {"account": row["account"], "posterior": row["posterior"], "llr": row["llr"]}

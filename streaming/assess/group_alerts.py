@@ -8,29 +8,33 @@ from typing import Any
 
 import numpy as np
 
-from detector.explain import CampaignCase, campaign_limits, campaign_why
-from detector.text.reading import TextAbstain
-from graph.evidence import Edge
-from graph.group import Group
-from streaming.assess.account_alerts import Pages, Shared, emptied, strongest
+from detector.reasons import CampaignCase, campaign_limits, campaign_why
+from detector.text.features import TextAbstain
+from graph.coordination import Edge
+from graph.groups import Group
 from streaming.assess.alerts import (
     MOST_POSTS,
     POSTS_PER_MEMBER,
+    Alert,
+    AlertKind,
+    Pages,
+    Shared,
+    Status,
     alert_record,
     detail_pages,
     edge_json,
+    emptied,
     mean_parts,
     no_pages,
     objects_of,
     post_json,
+    strongest,
 )
+from streaming.assess.evidence import scored
 from streaming.assess.feedback import Decisions
-from streaming.assess.groups import Groups, e_value
-from streaming.assess.lifecycle import Alert, AlertKind, Status
-from streaming.assess.machine import GroupJudge, Judgement
-from streaming.assess.recent import event_key
-from streaming.assess.records import AlertRecord, rfc3339
-from streaming.assess.scores import scored
+from streaming.assess.groups import GroupJudge, Groups, Judgement, e_value
+from streaming.assess.ordering import event_key
+from streaming.assess.settings import AlertRecord, rfc3339
 
 
 class GroupAlerts:

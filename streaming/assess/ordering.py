@@ -1,21 +1,93 @@
-"""From several logs in any interleaving to one order: what came, what came too late, and what has to wait.
+"""Remembers keys for a while of event time, in two generations, so that forgetting costs nothing per key.
+
+From several logs in any interleaving to one order: what came, what came too late, and what has to wait.
 
 Each partition of `posts` has its own clock and its next source offset, and both follow from its own records alone. An
 accepted event waits in the bucket of its tick until the clocks of all partitions have passed the tick; then nothing
 earlier can come any more, and the bucket is sorted.
+
+The events of one tick that have an effect, gathered column by column for the arrays.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
+from detector.account.features import language_code
 from detector.errors import LogError
-from streaming.observations import NO_TIME, Batch, End, Entry, Feedback, Idle, Observation
-from streaming.watermarks import Watermark
+from detector.text.features import TEXT_FEATURES, TextFeatures
+from streaming.schema.observation import NO_TIME, Batch, End, Entry, Feedback, Idle, Observation
+from streaming.score import Watermark
+
+KEY_BYTES: Final = 12
+"""96 bits: among 10^9 keys remembered at once, two collide with probability 10^-11."""
+
+
+def event_key(account: str, event: str) -> bytes:
+    """The identity of an event (contract: the pair of account and id) in a fixed size."""
+    name = account.encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(
+        b"%d:%b%b" % (len(name), name, event.encode("utf-8", "surrogatepass")), digest_size=KEY_BYTES
+    ).digest()
+
+
+class RecentKeys:
+    """Key -> time, forgotten `window_ms` of event time later. Times put must not decrease.
+
+    Args:
+        window_ms: how long a key is remembered (inclusive).
+    """
+
+    def __init__(self, window_ms: int) -> None:
+        self._window = window_ms
+        self._width = max(window_ms, 1)
+        self._generation = -(2**62)
+        self._now: dict[bytes, int] = {}
+        self._before: dict[bytes, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._now) + len(self._before)
+
+    def get(self, key: bytes, at_ms: int) -> int | None:
+        """The time under which `key` was put, if that is at most the window before `at_ms`."""
+        put = self._now.get(key)
+        if put is None:
+            put = self._before.get(key)
+        return put if put is not None and at_ms - put <= self._window else None
+
+    def put(self, key: bytes, at_ms: int) -> None:
+        """Remember `key`; an older time of it is replaced."""
+        generation = at_ms // self._width
+        if generation != self._generation:
+            self._before = self._now if generation == self._generation + 1 else {}
+            self._now = {}
+            self._generation = generation
+        self._now[key] = at_ms
+
+    def state(self) -> dict[str, Any]:
+        """For a snapshot; `restore` is the inverse."""
+        return {
+            "generation": self._generation,
+            "now": [b"".join(self._now), list(self._now.values())],
+            "before": [b"".join(self._before), list(self._before.values())],
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over what `state` gave."""
+        self._generation = state["generation"]
+        self._now, self._before = (
+            {keys[i * KEY_BYTES : (i + 1) * KEY_BYTES]: at for i, at in enumerate(times)}
+            for keys, times in (state["now"], state["before"])
+        )
+
 
 NO_END: Final = 2**62
 """The watermark of a partition that is over, in ms: later than every event."""
@@ -248,3 +320,95 @@ def _multiple(time_ms: int, of_ms: int) -> int:
 def _placeless(seen: Observation) -> Observation:
     """Where a record lay decides nothing once it waits; leaving it out makes states equal whatever the partitioning."""
     return msgspec.structs.replace(seen, offset=0, stamp=-1)
+
+
+_BLANK: Final = bytes(TEXT_FEATURES.itemsize)
+
+_LANGUAGES_KEPT: Final = 4096
+"""Tags remembered: a hostile stream can invent tags, there are a few hundred languages."""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Events column by column, each (n,)."""
+
+    rows: NDArray[np.int64]
+    times: NDArray[np.int64]
+    kinds: NDArray[np.int64]
+    readings: TextFeatures
+    has_text: NDArray[np.bool_]
+    languages: NDArray[np.uint16]
+    links: NDArray[np.int64]
+
+    def take(self, chosen: NDArray[np.int64]) -> Columns:
+        """Some of the events, by position."""
+        columns: dict[str, NDArray[Any]] = vars(self)
+        return Columns(**{name: column[chosen] for name, column in columns.items()})
+
+
+@dataclass
+class Seen:
+    """Events in order; the row of one whose account was deleted in the same tick is -1."""
+
+    rows: list[int] = field(default_factory=list)
+    times: list[int] = field(default_factory=list)
+    kinds: list[int] = field(default_factory=list)
+    readings: list[bytes] = field(default_factory=list)
+    languages: list[int] = field(default_factory=list)
+    links: list[int] = field(default_factory=list)
+    by_row: dict[int, list[int]] = field(default_factory=dict)
+    """Row -> positions of its events, in order."""
+
+    def add(self, row: int, seen: Observation, language: int) -> None:
+        """Append one event."""
+        self.by_row.setdefault(row, []).append(len(self.rows))
+        self.rows.append(row)
+        self.times.append(seen.at)
+        self.kinds.append(seen.kind)
+        self.readings.append(seen.reading)
+        self.languages.append(language)
+        self.links.append(len(seen.urls))
+
+    def forget(self, row: int) -> None:
+        """The account of `row` was deleted: its events of this tick have had no effect."""
+        for position in self.by_row.pop(row, ()):
+            self.rows[position] = -1
+
+    def columns(self) -> Columns:
+        """All events as arrays."""
+        return Columns(
+            np.array(self.rows, np.int64),
+            np.array(self.times, np.int64),
+            np.array(self.kinds, np.int64),
+            np.frombuffer(b"".join(reading or _BLANK for reading in self.readings), TEXT_FEATURES),
+            np.array([bool(reading) for reading in self.readings]),
+            np.array(self.languages, np.uint16),
+            np.array(self.links, np.int64),
+        )
+
+    def rounds(self, columns: Columns) -> Iterator[Columns]:
+        """The events that have an effect in rounds of distinct accounts: the first of each, the second of each, ..."""
+        turns: list[list[int]] = []
+        for positions in self.by_row.values():
+            for turn, position in enumerate(positions):
+                if turn == len(turns):
+                    turns.append([])
+                turns[turn].append(position)
+        for turn_positions in turns:
+            yield columns.take(np.array(sorted(turn_positions), np.int64))
+
+
+class Languages:
+    """Codes of language tags, looked up once each."""
+
+    def __init__(self) -> None:
+        self._codes: dict[str, int] = {}
+
+    def code(self, tag: str) -> int:
+        """`language_code` of the tag."""
+        code = self._codes.get(tag)
+        if code is None:
+            code = language_code(tag)
+            if len(self._codes) < _LANGUAGES_KEPT:
+                self._codes[tag] = code
+        return code

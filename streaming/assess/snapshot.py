@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.errors import LogError, UsageError
-from streaming.assess.core import Assess
+from streaming.assess.engine import Assess
 
 VERSION: Final = 2
 """Of the format and of everything in it; another number is refused."""

@@ -2,6 +2,11 @@
 
 A snapshot is a folder: `state/` as the core writes it, and `place.json`, which says what it is a snapshot of. It gets
 its name only when it is complete, and it is written only when the tick it holds is committed.
+
+From where `assess` may start: offset 0, or a snapshot whose positions the log still covers. Anything else fails.
+
+Pure decisions about what was found; reading it is the caller's work. Revisions of alerts must not begin again, so
+whatever cannot be explained ends in an error that says what to do.
 """
 
 from __future__ import annotations
@@ -10,13 +15,15 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from detector.errors import LogError
+from streaming.kafka.journal import Journal
 
 log = logging.getLogger(__name__)
 
@@ -128,3 +135,120 @@ def _sync(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a process finds when it takes over.
+
+    Args:
+        journal: read from the offset of the oldest usable snapshot, or from its beginning.
+        group_tick_ms: tick in the committed offsets of the group, None where they have none (or have expired).
+        firsts, ends: bounds of the partitions of the observation log.
+        outputs: whether `alerts` holds any record.
+        snapshots: newest first.
+        settings: digest of this process's configuration and models.
+    """
+
+    journal: Journal
+    group_tick_ms: int | None
+    firsts: list[int]
+    ends: list[int]
+    outputs: bool
+    snapshots: list[Snapshot]
+    settings: str
+
+
+def check(found: Found) -> None:
+    """Whether what was committed fits together.
+
+    Raises:
+        LogError: it does not.
+    """
+    last = found.journal.last
+    over = "start over under another [kafka] topic_prefix"
+    if last is None:
+        if found.group_tick_ms is not None:
+            raise LogError(
+                f"outputs are committed up to tick {found.group_tick_ms}, but the journal is empty: it was removed or "
+                f"recreated; {over}"
+            )
+        if found.outputs:
+            raise LogError(f"there are alerts, but neither journal nor positions: they were removed; {over}")
+        return
+    if found.group_tick_ms is None:
+        log.warning("the group's committed offsets have expired; going on from the journal")
+    elif found.group_tick_ms != last.tick_ms:
+        raise LogError(
+            f"outputs are committed up to tick {found.group_tick_ms} and the journal ends at {last.tick_ms}: one of "
+            f"them was changed; {over}"
+        )
+    if len(last.positions) != len(found.ends):
+        raise LogError(
+            f"the journal is of {len(last.positions)} partitions of observations, the topic has {len(found.ends)}: "
+            f"{over}"
+        )
+    for number, (position, end) in enumerate(zip(last.positions, found.ends, strict=True)):
+        if position > end:
+            raise LogError(
+                f"partition {number} of observations ends at {end}, but outputs were committed with what it held up "
+                f"to {position}: it was recreated or its broker lost data; {over}"
+            )
+
+
+def starts(found: Found, reasons: list[str]) -> Iterator[Snapshot | None]:
+    """Where to start from, best first; None is offset 0.
+
+    Args:
+        reasons: why what was tried did not do. The caller adds to it where a snapshot turns out to be damaged, and asks
+            for the next.
+
+    Raises:
+        LogError: when nothing (more) is left.
+    """
+    last = found.journal.last
+    if last is not None:
+        for snapshot in found.snapshots:
+            problem = _problem(found, snapshot)
+            if problem is None:
+                yield snapshot
+            else:
+                reasons.append(f"{snapshot.folder.name} {problem}")
+    gone = [number for number, first in enumerate(found.firsts) if first > 0]
+    if gone:
+        reasons.append(f"retention removed the beginning of partition(s) {', '.join(map(str, gone))} of observations")
+    elif last is not None and found.journal.first > 0:
+        reasons.append("retention removed the beginning of the journal")
+    elif last is not None and found.journal.other_settings(None, found.settings):
+        reasons.append(
+            "committed ticks ran with another configuration or other models, so a replay from 0 would differ"
+        )
+    else:
+        yield None
+        return
+    raise LogError(
+        "assess cannot start without repeating revisions: "
+        + "; ".join(reasons)
+        + ". Put back a snapshot from a copy of [state] dir, or the configuration it ran with, or start over under "
+        "another [kafka] topic_prefix"
+    )
+
+
+def _problem(found: Found, snapshot: Snapshot) -> str | None:
+    """Why a snapshot cannot be started from, None where it can."""
+    last, place = found.journal.last, snapshot.place
+    if last is None or place.run != last.run:
+        return "belongs to another history"
+    if place.tick_ms > last.tick_ms:
+        return "is newer than what is committed"
+    if len(place.positions) != len(found.firsts):
+        return f"is of {len(place.positions)} partitions, not {len(found.firsts)}"
+    if any(position < first for position, first in zip(place.positions, found.firsts, strict=True)):
+        return "is older than what retention has left of the log"
+    if any(position > end for position, end in zip(place.positions, found.ends, strict=True)):
+        return "is ahead of the log, which was recreated or lost data"
+    if place.journal < found.journal.first:
+        return "is older than what retention has left of the journal"
+    if found.journal.other_settings(place.tick_ms, found.settings):
+        return "is followed by ticks that ran with another configuration or other models"
+    return None

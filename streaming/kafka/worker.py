@@ -1,37 +1,131 @@
-"""Puts a worker together from its configuration: models, topics, stages, metrics."""
+"""Runs the stages of one worker, each in a thread of its own, until they are done, one fails, or it is asked to stop.
+
+A broker that is away is no reason to end: the loops go on asking, and health says so. Whatever asking again does not
+mend ends the whole worker with its error.
+
+Puts a worker together from its configuration: models, topics, stages, metrics.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import logging
 import signal
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, Protocol
 
 import msgspec
 import numpy as np
 
-from detector.bundle import Models, load_models
-from streaming.assess.records import Experts
-from streaming.assess.settings import AssessSettings
+from detector.errors import BrokerError
+from detector.models import Models, load_models
+from streaming.assess.settings import AssessSettings, Reranker
 from streaming.config import Config
-from streaming.endpoint import open_endpoint
-from streaming.health import Health
-from streaming.kafka.assessing import AssessStage
-from streaming.kafka.clients import Clients
-from streaming.kafka.core import make_core
-from streaming.kafka.loops import Loops, Stage
-from streaming.kafka.replica import Core
-from streaming.kafka.scoring import ScoreStage
-from streaming.kafka.topics import Topics, ensure
-from streaming.local import live_experts
-from streaming.metrics import Metrics
+from streaming.kafka import client
+from streaming.kafka.assess_worker import AssessStage
+from streaming.kafka.client import Clients, Topics, ensure
+from streaming.kafka.leader import Core, make_core
+from streaming.kafka.score_worker import ScoreStage
+from streaming.pipeline import live_reranker
 from streaming.score import Scorer
+from streaming.telemetry import Health, Metrics, open_endpoint
 
 log = logging.getLogger(__name__)
+
+PAUSE_S: Final = 1.0
+"""Wait after an error of the broker."""
+
+CLOSE_S: Final = 25.0
+"""Longest time to finish a batch, commit and leave: within the half minute that supervisors grant."""
+
+
+class Stage(Protocol):
+    """One of the loops."""
+
+    done: bool
+
+    def turn(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Loops:
+    """The stages of one worker.
+
+    Args:
+        stages: functions that make a stage, by name; each is called in the stage's own thread.
+        health: told when the slowest of the loops last went round.
+    """
+
+    def __init__(self, stages: dict[str, Callable[[], Stage]], metrics: Metrics, health: Health) -> None:
+        self._metrics, self._health = metrics, health
+        self._turned = dict.fromkeys(stages, time.monotonic())
+        self._stop = threading.Event()
+        self._changed = threading.Event()
+        self._errors: list[BaseException] = []
+        self._threads = [
+            threading.Thread(target=self._loop, args=(name, make), name=name, daemon=True)
+            for name, make in stages.items()
+        ]
+
+    def stop(self) -> None:
+        """Ask all loops to finish their batch and end; may be called from a signal handler."""
+        self._stop.set()
+        self._changed.set()
+
+    def run(self) -> None:
+        """Start all loops and return when all have ended; at most about `CLOSE_S` after being asked to.
+
+        Raises:
+            BaseException: the first error that ended a loop.
+        """
+        for thread in self._threads:
+            thread.start()
+        while any(thread.is_alive() for thread in self._threads) and not self._stop.is_set():
+            self._changed.wait(0.2)
+            self._changed.clear()
+            self._health.turned(min(self._turned.values()))
+        deadline = time.monotonic() + CLOSE_S
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        if self._errors:
+            raise self._errors[0]
+        if any(thread.is_alive() for thread in self._threads):
+            log.warning("not everything could be finished within %.0f s; the next start goes on from there", CLOSE_S)
+
+    def _loop(self, name: str, make: Callable[[], Stage]) -> None:
+        try:
+            stage = make()
+            try:
+                self._turn(name, stage)
+            finally:
+                self._turned[name] = float("inf")
+                try:
+                    stage.close()
+                except BrokerError as error:
+                    log.warning("%s did not end in order: %s", name, error)
+        except BaseException as error:
+            self._errors.append(error)
+            self.stop()
+        finally:
+            self._changed.set()
+
+    def _turn(self, name: str, stage: Stage) -> None:
+        while not stage.done and not self._stop.is_set():
+            self._turned[name] = time.monotonic()
+            try:
+                stage.turn()
+            except BrokerError as error:
+                if client.is_hopeless(error):
+                    raise
+                log.warning("%s: %s", name, error)
+                self._metrics.broker(False)
+                self._stop.wait(PAUSE_S)
+
 
 StageName = Literal["all", "score", "assess"]
 
@@ -53,7 +147,7 @@ class Judgement(NamedTuple):
 
     scorer: Scorer
     make: Callable[[Path | None, int], Core]
-    expert: Experts
+    expert: Reranker
     prepare: Callable[[], None]
     settings: str
     models: dict[str, str]
@@ -71,7 +165,7 @@ def shipped(config: Config) -> Judgement:
     return Judgement(
         Scorer(models.text),
         lambda folder, partitions: make_core(settings, models, partitions, folder),
-        live_experts(models),
+        live_reranker(models),
         lambda: _prepare(models),
         digest(settings, models),
         models.versions,

@@ -1,4 +1,7 @@
-"""Conformal thresholds: the promised rate holds, and what the people do not support is refused."""
+"""Parts that add up, under a cap that keeps their order.
+
+Conformal thresholds: the promised rate holds, and what the people do not support is refused.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,39 @@ from hypothesis import strategies as st
 
 from detector.account.features import language_code
 from detector.errors import ModelError, UsageError
-from detector.thresholds import Thresholds
+from detector.thresholds import Thresholds, combine, posterior
+
+nats = st.floats(-40, 40)
+
+
+@given(st.lists(st.tuples(nats, nats, nats, nats), min_size=1, max_size=20), st.floats(1, 9))
+def test_parts_sum_to_a_total_within_the_cap(rows: list[tuple[float, float, float, float]], cap: float) -> None:
+    text, behaviour, coordination, graph = np.array(rows).T
+    fused = combine(text, behaviour, coordination, graph, cap)
+    assert np.allclose(fused.text + fused.behaviour + fused.coordination + fused.graph, fused.total, atol=1e-9)
+    assert (np.abs(fused.total) <= cap + 0.003).all()
+    raw = text + behaviour + coordination + graph
+    order = np.argsort(raw, kind="stable")
+    assert (np.diff(fused.total[order]) >= -0.005).all()
+
+
+@given(nats)
+def test_an_abstaining_part_stays_zero(value: float) -> None:
+    one, none = np.array([value]), np.zeros(1)
+    fused = combine(one, none, none, none, 5.0)
+    assert fused.behaviour[0] == fused.coordination[0] == fused.graph[0] == 0.0
+    assert fused.total[0] == fused.text[0]
+
+
+def test_small_evidence_is_left_as_it_is() -> None:
+    small = np.array([0.3])
+    fused = combine(small, small, -small, np.zeros(1), 5.7)
+    assert fused.total[0] == pytest.approx(0.3, abs=2e-3)
+
+
+def test_the_posterior_without_evidence_is_the_prior() -> None:
+    assert posterior(np.zeros(1), 0.01)[0] == pytest.approx(0.01)
+    assert posterior(np.array([np.log(99)]), 0.01)[0] == pytest.approx(0.5)
 
 
 def thresholds(**maxima: list[float]) -> Thresholds:

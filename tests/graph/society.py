@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 
 from graph.coordination import Coordination
-from graph.touches import HOUR_MS, Touch, TraceKind
+from graph.traces import HOUR_MS, Trace, TraceKind
 
 TICK_MS = 600_000
 STEP_H = 0.25
@@ -20,7 +20,7 @@ def name_of(row: int) -> str:
 
 def society(
     seed: int, sizes: Sequence[int], taste: float, per_day: float = 8.0, hours: int = 48, kind: int = TraceKind.REPOST
-) -> list[Touch]:
+) -> list[Trace]:
     """People in communities of `sizes`. Activity is heavy-tailed, comes in bursts and keeps to the community's hours;
     a share `taste` of what they touch are their community's objects, whose popularity is heavy-tailed and short-lived.
     """
@@ -34,7 +34,7 @@ def society(
     owner = rng.choice(len(sizes) + 1, objects, p=[*share, 1 - share.sum()])
     born = rng.uniform(-6, hours, objects)
     fame = rng.pareto(1.2, objects) + 0.2
-    touches: list[Touch] = []
+    touches: list[Trace] = []
     for hour in np.arange(0, hours, STEP_H):
         age = hour - born
         appeal = np.where((age > -STEP_H) & (age < 12), fame * np.exp(-np.maximum(age, 0) / 3), 0.0)
@@ -49,33 +49,33 @@ def society(
             things = rng.choice(objects, len(who), p=chance / chance.sum())
             times = (hour + rng.uniform(0, STEP_H, len(who))) * HOUR_MS
             touches += [
-                Touch(int(at), int(account), kind, f"o{thing}")
+                Trace(int(at), int(account), kind, f"o{thing}")
                 for at, account, thing in zip(times, who, things, strict=True)
             ]
     return in_order(touches)
 
 
-def planted(people: Sequence[Touch], members: Iterable[int], objects: int, seed: int) -> list[Touch]:
+def planted(people: Sequence[Trace], members: Iterable[int], objects: int, seed: int) -> list[Trace]:
     """`people` with a group that reposts the same `objects` posts within minutes of each other, over the whole time."""
     rng = np.random.default_rng(seed)
     end = max(t.at_ms for t in people)
     rows = list(members)
     extra = [
-        Touch(int(start + rng.exponential(TICK_MS)), member, TraceKind.REPOST, f"p{n}")
+        Trace(int(start + rng.exponential(TICK_MS)), member, TraceKind.REPOST, f"p{n}")
         for n, start in enumerate(np.linspace(HOUR_MS, end - HOUR_MS, objects))
         for member in rows
     ]
     return in_order([*people, *extra])
 
 
-def in_order(touches: Iterable[Touch]) -> list[Touch]:
+def in_order(touches: Iterable[Trace]) -> list[Trace]:
     """Event order."""
     return sorted(touches, key=lambda t: (t.at_ms, name_of(t.account), t.kind, t.key))
 
 
 def feed(
     coordination: Coordination,
-    touches: Sequence[Touch],
+    touches: Sequence[Trace],
     names: Callable[[int], str] = name_of,
     *,
     start: int = 0,

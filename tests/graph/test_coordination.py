@@ -1,4 +1,9 @@
-"""Coordination as a whole: determinism, snapshots, forgetting, and finding what is planted."""
+"""Coordination as a whole: determinism, snapshots, forgetting, and finding what is planted.
+
+Edges that an alert shows.
+
+The coordination part.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +12,27 @@ from functools import cache
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from detector.errors import LogError
-from graph.coordination import Coordination
-from graph.nulls import run
-from graph.state import SNAPSHOT_VERSION
-from graph.touches import HOUR_MS, Touch, TraceKind
+from graph.coordination import (
+    SNAPSHOT_VERSION,
+    Coordination,
+    PartSettings,
+    coordination_part,
+    member_parts,
+    shared_probability,
+)
+from graph.permutation import run
+from graph.traces import HOUR_MS, Trace, TraceKind
 from tests.graph.society import feed, name_of, planted, society
 
 MEMBERS = range(100, 108)
 
 
 @cache
-def small() -> tuple[Touch, ...]:
+def small() -> tuple[Trace, ...]:
     """150 people of one taste, and eight who repost the same ten posts."""
     return tuple(planted(society(seed=1, sizes=[150], taste=0.0, per_day=6), MEMBERS, objects=10, seed=2))
 
@@ -74,7 +87,7 @@ def test_a_forgotten_account_leaves_no_trace_and_its_row_can_be_given_away() -> 
             assert bets is None or (103 not in bets.members and 103 not in bets.pool and 103 not in bets.share)
             assert bets is None or all(103 not in (b.opener, *b.met) for b in bets.bundles.values())
     assert not (coordination.window.view()[1] == 103).any()
-    coordination.add([Touch(50 * HOUR_MS, 103, TraceKind.REPOST, "p1")])
+    coordination.add([Trace(50 * HOUR_MS, 103, TraceKind.REPOST, "p1")])
     coordination.tick(51 * HOUR_MS, name_of)
 
 
@@ -82,7 +95,7 @@ def test_groups_are_not_tested_on_what_they_were_proposed_from() -> None:
     # All meetings lie before the proposal; afterwards the members repeat what they did, on the same objects.
     people = society(seed=5, sizes=[80], taste=0.0, per_day=6, hours=30)
     early = [
-        Touch(20 * HOUR_MS + n * 60_000 + m, m, TraceKind.REPOST, f"p{n}") for n in range(6) for m in range(90, 98)
+        Trace(20 * HOUR_MS + n * 60_000 + m, m, TraceKind.REPOST, f"p{n}") for n in range(6) for m in range(90, 98)
     ]
     late = [t._replace(at_ms=t.at_ms + 8 * HOUR_MS) for t in early]
     coordination = feed(Coordination(), sorted([*people, *early, *late], key=lambda t: (t.at_ms, t.account)))
@@ -101,3 +114,74 @@ def test_people_of_one_taste_are_no_group(sizes: list[int], taste: float) -> Non
         e_values += [math.exp(log_e) for log_e in outcome.e_values]
     assert len(e_values) > 50
     assert np.mean(e_values) <= 1.05
+
+
+def test_edges_name_kind_count_and_objects_in_the_given_order_of_members() -> None:
+    coordination = Coordination()
+    touches = [Trace(n * HOUR_MS + m, m, TraceKind.LINK, f"l{n}") for n in range(7) for m in (1, 2)]
+    touches += [Trace(8 * HOUR_MS, 1, TraceKind.REPOST, "r"), Trace(8 * HOUR_MS + 5000, 2, TraceKind.REPOST, "r")]
+    touches += [Trace(9 * HOUR_MS + n, 10 + n, TraceKind.LINK, f"noise{n}") for n in range(50)]
+    coordination.add(touches)
+    edges = coordination.edges_within([2, 1, 10])
+    assert [(e.a, e.b, e.kind, e.count) for e in edges] == [(2, 1, "link", 7), (2, 1, "fast_repost", 1)]
+    assert edges[0].objects == ("l0", "l1", "l2", "l3", "l4")
+    assert edges[0].z > 2 > edges[0].expected > 0
+    assert len(coordination.edges_within([1, 2], limit=1)) == 1
+
+
+def test_far_apart_in_time_is_no_edge() -> None:
+    coordination = Coordination()
+    coordination.add([Trace(0, 1, TraceKind.DOMAIN, "d"), Trace(2 * HOUR_MS, 2, TraceKind.DOMAIN, "d")])
+    assert coordination.edges_within([1, 2]) == []
+
+
+SETTINGS = PartSettings()
+LLRS = st.lists(st.floats(-20, 20), min_size=2, max_size=30)
+
+
+@settings(max_examples=80, deadline=None)
+@given(LLRS, st.floats(-5, 400))
+def test_parts_are_finite_and_bounded(llr: list[float], log_e: float) -> None:
+    parts = member_parts(llr, log_e, SETTINGS)
+    assert all(math.isfinite(p) and -SETTINGS.down_cap <= p <= SETTINGS.up_cap for p in parts)
+
+
+@settings(max_examples=50, deadline=None)
+@given(LLRS, st.floats(-5, 60), st.floats(-20, 20))
+def test_own_evidence_does_not_feed_the_own_part(llr: list[float], log_e: float, other: float) -> None:
+    assert member_parts(llr, log_e, SETTINGS)[0] == member_parts([other, *llr[1:]], log_e, SETTINGS)[0]
+
+
+def test_machines_pull_up_and_people_take_back_what_acting_together_says() -> None:
+    up = member_parts([0.0] + [2.0] * 9, 20.0, SETTINGS)[0]
+    silent = member_parts([0.0] * 10, 20.0, SETTINGS)[0]
+    down = member_parts([0.0] + [-2.0] * 9, 20.0, SETTINGS)[0]
+    assert up > 2.0
+    assert math.isclose(silent, math.log(1 + SETTINGS.max_shared * (SETTINGS.machine_odds - 1)), abs_tol=1e-3)
+    assert -SETTINGS.down_cap <= down < 0.1
+
+
+def test_a_generator_nobody_knows_does_not_clear_a_campaign() -> None:
+    """With each campaign known to the text models, members who look like people would be held against each other."""
+    known = PartSettings(machine_odds=1.0, unseen=0.0)
+    unsure = PartSettings(machine_odds=1.0)
+    people_like = [0.0] + [-1.0] * 9
+    assert member_parts(people_like, 20.0, known)[0] < member_parts(people_like, 20.0, unsure)[0] < 0
+
+
+def test_evidence_of_coordination_counts_smoothly() -> None:
+    parts = [member_parts([0.0] + [2.0] * 9, log_e, SETTINGS)[0] for log_e in (-2, 0, 2, 4, 8)]
+    assert parts == sorted(parts)
+    assert parts[1] < 0.4 < parts[-1]
+
+
+def test_shared_probability_starts_at_the_prior_and_stays_below_the_limit() -> None:
+    assert math.isclose(shared_probability(0.0, SETTINGS), SETTINGS.prior_group)
+    assert shared_probability(1e6, SETTINGS) == SETTINGS.max_shared
+
+
+def test_an_account_in_two_groups_gets_the_larger_part() -> None:
+    llr = {1: 0.0, 2: 3.0, 3: 3.0, 4: -1.0, 5: -1.0}
+    both = coordination_part([([1, 2, 3], 20.0), ([1, 4, 5], 20.0)], llr)
+    assert both[1] == coordination_part([([1, 2, 3], 20.0)], llr)[1]
+    assert coordination_part([([1, 2], 20.0)], {}) == coordination_part([([1, 2], 20.0)], {1: 0.0, 2: 0.0})

@@ -13,11 +13,11 @@ import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
-from moderation import ingest, passwords, sessions, tokens, users
-from moderation.database import Database
+from moderation import ingest, users
+from moderation.app import create_app
+from moderation.db import Database
 from moderation.records import read_alert, read_page
 from moderation.roles import ROLES, SYSTEM, Actor
-from moderation.service import create_app
 from moderation.services import Services, Settings, build
 from tests.moderation import builders
 
@@ -70,11 +70,11 @@ class Feed:
 @pytest.fixture(scope="session")
 def fast_passwords() -> Iterator[None]:
     """Argon2 as cheap as it gets: what is tested is not how slow it is."""
-    before = passwords._hasher, passwords._nobody
+    before = users._hasher, users._nobody
     cheap = type(before[0])(time_cost=1, memory_cost=8, parallelism=1)
-    passwords._hasher, passwords._nobody = cheap, cheap.hash("nobody")  # type: ignore[misc]
+    users._hasher, users._nobody = cheap, cheap.hash("nobody")  # type: ignore[misc]
     yield
-    passwords._hasher, passwords._nobody = before  # type: ignore[misc]
+    users._hasher, users._nobody = before  # type: ignore[misc]
 
 
 @pytest.fixture(scope="session")
@@ -85,9 +85,9 @@ def template(tmp_path_factory: pytest.TempPathFactory, fast_passwords: None) -> 
     actors = {}
     with database.write() as connection:
         for name, role in [*((role, role) for role in ROLES), ("colleague", "moderator")]:
-            number = users.add(connection, SYSTEM, name, role, f"password of {name}", NOW)
-            login = sessions.begin(connection, number, NOW, "test")
-            actor = sessions.of_cookie(connection, login.cookie, NOW)
+            number = users.add_user(connection, SYSTEM, name, role, f"password of {name}", NOW)
+            login = users.begin(connection, number, NOW, "test")
+            actor = users.of_cookie(connection, login.cookie, NOW)
             assert actor is not None
             actors[name] = actor
     database.close()
@@ -141,8 +141,8 @@ class Site:
     def browser(self, who: str) -> Browser:
         """Somebody who has logged in."""
         with self.feed.database.write() as connection:
-            login = sessions.begin(connection, self.feed.actors[who].user_id, self.feed.clock(), "test")
-            actor = sessions.of_cookie(connection, login.cookie, self.feed.clock())
+            login = users.begin(connection, self.feed.actors[who].user_id, self.feed.clock(), "test")
+            actor = users.of_cookie(connection, login.cookie, self.feed.clock())
         assert actor is not None
         client = self.client()
         client.cookies.set("swarmlight", login.cookie, domain="localhost.local")
@@ -152,8 +152,8 @@ class Site:
         """Headers of a program that acts for somebody."""
         actor = self.feed.actors[who]
         with self.feed.database.write() as connection:
-            user = users.by_name(connection, actor.name)
-            value = tokens.add(connection, actor, user, "test", scopes, 1, self.feed.clock())[1]
+            user = users.user_by_name(connection, actor.name)
+            value = users.add_token(connection, actor, user, "test", scopes, 1, self.feed.clock())[1]
         return {"authorization": f"Bearer {value}"}
 
 

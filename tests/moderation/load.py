@@ -30,14 +30,13 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, func, insert, select, text
 
-from moderation import audit, tokens, users
-from moderation.database import Database
+from moderation import audit, users
+from moderation.cases import summarise
+from moderation.db import Alert, Database, Decision
 from moderation.loops import now_ms
 from moderation.records import dump, read_alert
 from moderation.roles import RIGHTS, SYSTEM, Actor
-from moderation.schema import Alert, Decision
-from moderation.summary import summarise
-from streaming.demo.children import free_port
+from simulation.demo.processes import free_port
 from tests.moderation import postgres
 from tests.moderation.builders import alert, line
 
@@ -164,10 +163,10 @@ def staff(database: Database, count: int) -> list[tuple[str, str]]:
     for number in range(count):
         with database.write() as connection:
             name = f"person{number}"
-            users.add(connection, SYSTEM, name, "moderator", None, now_ms())
-            user = users.by_name(connection, name)
+            users.add_user(connection, SYSTEM, name, "moderator", None, now_ms())
+            user = users.user_by_name(connection, name)
             actor = Actor(user.id, name, user.pseudonym, user.role, RIGHTS["moderator"])
-            found.append((name, tokens.add(connection, actor, user, "load", ["read", "work"], 1, now_ms())[1]))
+            found.append((name, users.add_token(connection, actor, user, "load", ["read", "work"], 1, now_ms())[1]))
     return found
 
 

@@ -12,12 +12,12 @@ import pytest
 from sqlalchemy import func, select
 
 from moderation import decisions
+from moderation.db import Alert, User
 from moderation.decisions import Wish
-from moderation.schema import Alert, User
 from moderation.security import LARGEST_BODY
 from moderation.services import LOGIN_BURST
-from streaming import logs
-from streaming.settings import LogConfig
+from streaming import telemetry
+from streaming.config import LogConfig
 from tests.moderation.builders import alert, pages
 from tests.moderation.conftest import Site
 
@@ -287,7 +287,7 @@ def test_another_name_for_this_address_is_not_answered(site: Site, host: str) ->
 
 def test_no_text_of_a_stranger_reaches_the_log_or_a_metric(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     said = io.StringIO()
-    logs.configure(LogConfig(), said)
+    telemetry.configure(LogConfig(), said)
     forged = 'x\r\n{"level": "INFO", "message": "all is well"}\x1b[2J'
     site.feed.put(alert("c1", accounts=(forged, "bob"), texts=(forged,)))
     browser = site.browser("moderator")

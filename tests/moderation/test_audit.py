@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from moderation import audit, claims, decisions
+from moderation import audit, decisions, queue
 from moderation.decisions import Wish
 from tests.moderation.builders import alert
 from tests.moderation.conftest import Feed
@@ -35,9 +35,9 @@ def tamper(feed: Feed, statement: str, *values: Any) -> None:
 
 def work(feed: Feed) -> None:
     feed.put(alert())
-    feed.do(claims.claim, "moderator", "c1")
+    feed.do(queue.claim, "moderator", "c1")
     feed.do(decisions.decide, "moderator", Wish("c1", "llm_campaign", account="ada", note="I know Ada Lovelace"))
-    feed.do(claims.release, "moderator", "c1")
+    feed.do(queue.release, "moderator", "c1")
 
 
 def test_an_untouched_log_holds_and_names_nobody(feed: Feed) -> None:

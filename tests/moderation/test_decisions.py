@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, delete, select
 
 from detector.errors import FeedError
-from moderation import alerts, bulk, claims, decisions, outbox
-from moderation.api.bulk import tried
+from moderation import cases, decisions, outbox, queue
+from moderation.api.alerts import tried
+from moderation.db import Alert, Decision, Outgoing
 from moderation.decisions import SETTLING, VERDICTS, Wish
 from moderation.roles import Actor
-from moderation.schema import Alert, Decision, Outgoing
+from streaming.assess.alerts import account_alert_id
 from streaming.assess.feedback import parse
-from streaming.assess.lifecycle import account_alert_id
 from tests.moderation.builders import alert
 from tests.moderation.conftest import Feed
 from tests.moderation.test_ingest import waiting
@@ -61,7 +61,7 @@ def test_what_holds_is_the_last_decision_that_was_not_taken_back(feed: Feed, ste
             made.append((feed.do(decisions.decide, "moderator", Wish("c1", step)), step))
         standing = [verdict for number, verdict in made if number not in gone]
         last = standing[-1] if standing else None
-        row = feed.see(alerts.load, feed.actors["viewer"], "c1").row
+        row = feed.see(cases.load, feed.actors["viewer"], "c1").row
         assert row.decision == (last if last in SETTLING else None)
         assert waiting(feed) == ([] if last is not None else ["c1"])
     assert len(bodies(feed)) == len(made) + len(gone)
@@ -102,17 +102,17 @@ def test_needs_more_waits_for_the_next_revision(feed: Feed) -> None:
 
 def test_what_a_colleague_has_claimed_is_theirs_to_decide(feed: Feed) -> None:
     feed.put(alert())
-    feed.do(claims.claim, "colleague", "c1")
+    feed.do(queue.claim, "colleague", "c1")
     for wish in (Wish("c1", "llm_campaign"), Wish("c1", "llm_campaign", account="ada")):
         with pytest.raises(FeedError, match="somebody else"):
             feed.do(decisions.decide, "moderator", wish)
-    feed.clock.at += claims.LEASE_MS
+    feed.clock.at += queue.LEASE_MS
     feed.do(decisions.decide, "moderator", Wish("c1", "llm_campaign"))
 
 
 def test_an_escalated_alert_is_decided_by_leads(feed: Feed) -> None:
     feed.put(alert())
-    feed.do(claims.escalate, "moderator", "c1")
+    feed.do(queue.escalate, "moderator", "c1")
     with pytest.raises(FeedError, match="a lead decides"):
         feed.do(decisions.decide, "moderator", Wish("c1", "llm_campaign"))
     feed.do(decisions.decide, "lead", Wish("c1", "llm_campaign"))
@@ -153,27 +153,27 @@ def test_nothing_is_left_of_a_decision_whose_transaction_fails(feed: Feed) -> No
 
 def test_bulk_does_what_its_preview_showed_and_nothing_else(feed: Feed) -> None:
     feed.put(alert("a"), alert("b"), alert("c"))
-    feed.do(claims.claim, "colleague", "b")
-    order = bulk.Order("decide", ("a", "b", "c", "none"), "not_a_campaign", reason="spring cleaning")
+    feed.do(queue.claim, "colleague", "b")
+    order = decisions.Order("decide", ("a", "b", "c", "none"), "not_a_campaign", reason="spring cleaning")
     shown = feed.do(tried, "moderator", order)
     assert [fate.problem for fate in shown.fates] == [
         None, "somebody else is working on this alert", None, "there is no such alert"
     ]  # fmt: skip
     assert (bodies(feed), len(waiting(feed))) == ([], 3)
     revisions = {fate.id: fate.revision for fate in shown.fates}
-    other = bulk.Order("decide", ("a", "b", "c", "none"), "llm_campaign", reason="spring cleaning")
+    other = decisions.Order("decide", ("a", "b", "c", "none"), "llm_campaign", reason="spring cleaning")
     for forged, proof in ((other, shown.proof), (order, "0" * 64)):
         with pytest.raises(FeedError, match="not what the preview showed"):
-            feed.do(bulk.apply, "moderator", forged, revisions, shown.made, proof)
+            feed.do(decisions.apply, "moderator", forged, revisions, shown.made, proof)
     with pytest.raises(FeedError, match="not what the preview showed"):
-        feed.do(bulk.apply, "colleague", order, revisions, shown.made, shown.proof)
+        feed.do(decisions.apply, "colleague", order, revisions, shown.made, shown.proof)
     feed.put(alert("c", revision=2))
-    done = feed.do(bulk.apply, "moderator", order, revisions, shown.made, shown.proof)
+    done = feed.do(decisions.apply, "moderator", order, revisions, shown.made, shown.proof)
     assert [fate.problem is None for fate in done] == [True, False, False, False]
     assert [body["alert"] for body in bodies(feed)] == ["a"]
-    feed.clock.at += bulk.GOOD_FOR_MS + 1
+    feed.clock.at += decisions.GOOD_FOR_MS + 1
     with pytest.raises(FeedError, match="too old"):
-        feed.do(bulk.apply, "moderator", order, revisions, shown.made, shown.proof)
+        feed.do(decisions.apply, "moderator", order, revisions, shown.made, shown.proof)
 
 
 def test_the_outbox_counts_what_waits(feed: Feed) -> None:

@@ -8,11 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detector.explain import CampaignCase, campaign_why
-from moderation.console.evidence import bars, even, in_detail, odds, seen_together, statistic, strength
-from moderation.likeness import groups
+from detector.reasons import CampaignCase, campaign_why
+from moderation.cases import groups, summarise
 from moderation.records import read_alert
-from moderation.summary import summarise
+from moderation.web.evidence import bars, even, in_detail, odds, seen_together, statistic, strength
 from tests.moderation.browser import scenes
 from tests.moderation.builders import alert, line
 from tests.moderation.conftest import Site
@@ -108,7 +107,7 @@ def test_a_statistic_that_has_fallen_since_is_not_said_to_pass() -> None:
 
 
 def test_the_words_of_every_sentence_of_the_system_are_read() -> None:
-    """The console reads numbers out of sentences; what it reads them from is what `detector.explain` writes."""
+    """The console reads numbers out of sentences; what it reads them from is what `detector.reasons` writes."""
     shared = {kind: (1.0 + 20 * place, 0.4) for place, kind in enumerate(("interaction", "repost", "link"))}
     case = CampaignCase(3, 2, 4.0, 20.0, 0.05, 0, 3_600_000, shared, is_campaign=True)
     record = read_alert(line(alert(why=campaign_why(case))))

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from sqlalchemy import delete, select
 
 from detector.errors import FeedError
-from moderation import alerts, claims, decisions, queue
+from moderation import cases, decisions, queue
+from moderation.db import Alert, Member, Page
 from moderation.records import read_alert
-from moderation.schema import Alert, Member, Page
 from tests.moderation.builders import alert, line, pages
 from tests.moderation.conftest import Feed
 
@@ -64,19 +64,19 @@ def test_an_old_revision_is_counted_as_stale(feed: Feed) -> None:
 
 def test_a_claim_follows_a_merge_where_the_other_is_free(feed: Feed) -> None:
     feed.put(alert("old"), alert("new"))
-    feed.do(claims.claim, "moderator", "old")
+    feed.do(queue.claim, "moderator", "old")
     feed.put(alert("old", revision=2, status="merged", merged_into="new"))
-    row = feed.see(alerts.load, feed.actors["moderator"], "new").row
+    row = feed.see(cases.load, feed.actors["moderator"], "new").row
     assert row.claimed_by == feed.actors["moderator"].user_id
-    assert feed.see(alerts.ancestors, "new") == ["new", "old"]
+    assert feed.see(cases.ancestors, "new") == ["new", "old"]
 
 
 def test_a_merge_takes_nobody_s_claim_away(feed: Feed) -> None:
     feed.put(alert("old"), alert("new"))
-    feed.do(claims.claim, "moderator", "old")
-    feed.do(claims.claim, "colleague", "new")
+    feed.do(queue.claim, "moderator", "old")
+    feed.do(queue.claim, "colleague", "new")
     feed.put(alert("old", revision=2, status="merged", merged_into="new"))
-    row = feed.see(alerts.load, feed.actors["moderator"], "new").row
+    row = feed.see(cases.load, feed.actors["moderator"], "new").row
     assert row.claimed_by == feed.actors["colleague"].user_id
 
 
@@ -86,7 +86,7 @@ def test_an_alert_that_was_sent_away_comes_back_when_it_opens_again(feed: Feed) 
     feed.put(alert(revision=2, status="withdrawn"))
     assert waiting(feed) == []
     feed.put(alert(revision=3))
-    row = feed.see(alerts.load, feed.actors["moderator"], "c1").row
+    row = feed.see(cases.load, feed.actors["moderator"], "c1").row
     assert (waiting(feed), row.returned, row.decision) == (["c1"], 1, None)
 
 

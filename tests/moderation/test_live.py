@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 import pytest
 
 from detector.errors import FeedError
-from moderation import claims, live
+from moderation import live, queue
 from moderation.live import Hub
-from moderation.metrics import FeedMetrics
+from moderation.telemetry import FeedMetrics
 from tests.moderation.builders import alert
 from tests.moderation.conftest import Feed, Site
 
@@ -58,7 +58,7 @@ def test_who_was_away_is_told_what_changed_meanwhile(feed: Feed) -> None:
     feed.clock.pass_s(60)
     feed.put(alert("new"))
     feed.clock.pass_s(60)
-    feed.do(claims.claim, "moderator", "old")
+    feed.do(queue.claim, "moderator", "old")
     feed.clock.pass_s(60)
     # A process that has just started knows nothing of what the first one told.
     hello, meanwhile = first_events(hub_of(feed), 2, seen)
@@ -120,7 +120,7 @@ def test_one_person_has_so_many_windows_and_no_more(feed: Feed) -> None:
 def test_the_browser_s_own_header_is_heard(
     site: Site, monkeypatch: pytest.MonkeyPatch, headers: dict[str, str], wanted: int
 ) -> None:
-    monkeypatch.setattr("moderation.api.stream.LONGEST_MS", 0)
+    monkeypatch.setattr("moderation.api.people.LONGEST_MS", 0)
     site.feed.put(alert())
     answer = site.browser("viewer").get("/api/v1/live", headers={k: v.encode() for k, v in headers.items()})
     assert answer.text.count("event: change") == wanted

@@ -12,10 +12,10 @@ from sqlalchemy import delete
 
 from detector.errors import UsageError
 from moderation import decisions, outbox
-from moderation.feedback import FileSink
+from moderation.db import Outgoing
 from moderation.loops import Feedback
-from moderation.metrics import FeedMetrics
-from moderation.schema import Outgoing
+from moderation.outbox import FileSink
+from moderation.telemetry import FeedMetrics
 from tests.moderation.conftest import Feed, ListSink
 
 

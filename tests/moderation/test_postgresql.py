@@ -12,18 +12,10 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from detector.errors import UsageError
-from moderation import audit, sessions, users
-from moderation.database import Database
+from moderation import audit, users
+from moderation.db import Database
 from moderation.roles import ROLES, SYSTEM
-from tests.moderation import (
-    postgres,
-    test_claims,
-    test_console,
-    test_decisions,
-    test_forgetting,
-    test_ingest,
-    test_outbox,
-)
+from tests.moderation import postgres, test_decisions, test_ingest, test_outbox, test_privacy, test_queue, test_web
 from tests.moderation.conftest import NOW, Clock, Feed
 
 pytestmark = pytest.mark.skipif(postgres.program("initdb") is None, reason="no PostgreSQL server on this machine")
@@ -52,8 +44,8 @@ def server(fast_passwords: None, certificate: dict[str, str]) -> Iterator[tuple[
         actors = {}
         with database.write() as connection:
             for name, role in [*((role, role) for role in ROLES), ("colleague", "moderator")]:
-                number = users.add(connection, SYSTEM, name, role, f"password of {name}", NOW)
-                actor = sessions.of_cookie(connection, sessions.begin(connection, number, NOW, "test").cookie, NOW)
+                number = users.add_user(connection, SYSTEM, name, role, f"password of {name}", NOW)
+                actor = users.of_cookie(connection, users.begin(connection, number, NOW, "test").cookie, NOW)
                 assert actor is not None
                 actors[name] = actor
         database.close()
@@ -71,7 +63,7 @@ def feed(server: tuple[str, Feed]) -> Iterator[Feed]:
     database.close()
 
 
-test_many_at_once = test_claims.test_many_people_at_once_never_get_the_same_alert
+test_many_at_once = test_queue.test_many_people_at_once_never_get_the_same_alert
 test_bulk = test_decisions.test_bulk_does_what_its_preview_showed_and_nothing_else
 
 
@@ -79,14 +71,14 @@ test_bulk = test_decisions.test_bulk_does_what_its_preview_showed_and_nothing_el
 class TestTheRest:
     """In a class, so that the mark is not set on the tests themselves, which are others' too."""
 
-    test_forgotten = staticmethod(test_forgetting.test_nothing_of_it_is_left)
-    test_used = staticmethod(test_console.test_claim_decide_and_take_back)
+    test_forgotten = staticmethod(test_privacy.test_nothing_of_it_is_left)
+    test_used = staticmethod(test_web.test_claim_decide_and_take_back)
     test_order = staticmethod(test_ingest.test_order_repetition_and_batches_change_nothing)
     test_hostile_names = staticmethod(test_ingest.test_hostile_names_are_stored_as_they_are)
     test_merge = staticmethod(test_ingest.test_a_claim_follows_a_merge_where_the_other_is_free)
-    test_held_by_one = staticmethod(test_claims.test_an_alert_is_held_by_one_person_until_the_lease_ends)
-    test_pages = staticmethod(test_claims.test_pages_of_the_queue_show_every_alert_once_in_order)
-    test_filters = staticmethod(test_claims.test_filters_find_by_kind_size_state_and_words)
+    test_held_by_one = staticmethod(test_queue.test_an_alert_is_held_by_one_person_until_the_lease_ends)
+    test_pages = staticmethod(test_queue.test_pages_of_the_queue_show_every_alert_once_in_order)
+    test_filters = staticmethod(test_queue.test_filters_find_by_kind_size_state_and_words)
     test_what_holds = staticmethod(test_decisions.test_what_holds_is_the_last_decision_that_was_not_taken_back)
     test_failing = staticmethod(test_decisions.test_nothing_is_left_of_a_decision_whose_transaction_fails)
     test_arrival = staticmethod(test_outbox.test_every_decision_arrives_at_least_once_and_in_order)
@@ -99,7 +91,7 @@ def test_the_server_refuses_to_change_the_log(feed: Feed, statement: str) -> Non
 
 
 def test_the_chain_holds_under_many_writers(feed: Feed) -> None:
-    test_claims.test_many_people_at_once_never_get_the_same_alert(feed)
+    test_queue.test_many_people_at_once_never_get_the_same_alert(feed)
     assert feed.see(audit.verify).problem is None
 
 

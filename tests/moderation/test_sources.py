@@ -9,11 +9,10 @@ import pytest
 from sqlalchemy import select
 
 from detector.errors import UsageError
+from moderation.db import Alert, Meta, Page
 from moderation.loops import Ingest
-from moderation.metrics import FeedMetrics
-from moderation.schema import Alert, Meta, Page
-from moderation.sources import Batch
-from moderation.sources.files import FileSource, Follower
+from moderation.sources import Batch, FileSource, Follower
+from moderation.telemetry import FeedMetrics
 from tests.moderation.builders import alert, line, pages
 from tests.moderation.conftest import Feed
 
@@ -52,8 +51,8 @@ def test_another_file_of_the_same_name_is_read_from_its_beginning(tmp_path: Path
 
 
 def test_a_line_longer_than_any_record_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("moderation.sources.files.CHUNK_BYTES", 8)
-    monkeypatch.setattr("moderation.sources.files.LONGEST_LINE", 32)
+    monkeypatch.setattr("moderation.sources.CHUNK_BYTES", 8)
+    monkeypatch.setattr("moderation.sources.LONGEST_LINE", 32)
     path = tmp_path / "alerts.jsonl"
     path.write_bytes(b"x" * 100 + b"\nshort\n" + b"y" * 20 + b"\n")
     follower = Follower(path)
@@ -94,11 +93,10 @@ def test_unusable_files_are_said_at_once(tmp_path: Path) -> None:
 @pytest.mark.kafka
 def test_kafka_gives_each_record_once_and_goes_on_where_it_was(feed: Feed, tmp_path: Path) -> None:
     from moderation import decisions, outbox
-    from moderation.feedback import KafkaSink
-    from moderation.sources.kafka import KafkaSource
+    from moderation.outbox import KafkaSink
+    from moderation.sources import KafkaSource
     from streaming.config import KafkaConfig
-    from streaming.kafka.clients import Clients, close
-    from streaming.kafka.topics import Topics, ensure
+    from streaming.kafka.client import Clients, Topics, close, ensure
     from tests.streaming.kafka.brokers import make_broker
 
     broker = make_broker(tmp_path)

@@ -6,11 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from moderation import words
-from moderation.console.evidence import FULL_BAR_NATS, bar
-from moderation.hostile import short, visible
-from moderation.likeness import segments, share
+from moderation.cases import DIGEST_CHARACTERS, segments, share, summarise
 from moderation.records import read_alert
-from moderation.summary import DIGEST_CHARACTERS, summarise
+from moderation.security import short, visible
+from moderation.web.evidence import FULL_BAR_NATS, bar
 from tests.moderation.builders import alert, line
 
 POSTS = [

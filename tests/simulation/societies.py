@@ -5,10 +5,9 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
-from simulation.crews import Crew, Crews
+from simulation.actors import Crew, Crews, Sittings
 from simulation.settings import Activity, LookAlike, LookAlikes, News, Society, Tactics, Ties
-from simulation.sittings import Sittings
-from simulation.society import World
+from simulation.world import World
 
 NOBODY = LookAlikes(**{name: LookAlike(share=0.0) for name in LookAlikes.__struct_fields__})
 

@@ -15,8 +15,8 @@ from typing import Any, Final
 import numpy as np
 import zstandard
 
-from detector.text.reading import READING, TextAbstain
-from streaming.observations import NO_TIME, Batch, End, Kind, Observation
+from detector.text.features import TEXT_FEATURES, TextAbstain
+from streaming.schema.observation import NO_TIME, Batch, End, Kind, Observation
 
 T0: Final = 1_767_225_600_000
 """2026-01-01T00:00:00Z, ms: where the events of tests begin; a multiple of every tick."""
@@ -66,7 +66,7 @@ def reading(
     minhash: Sequence[int] = (),
 ) -> bytes:
     """One packed reading. `llr` in nats; vectors shorter than their length are filled with zeros."""
-    row = np.zeros(1, READING)
+    row = np.zeros(1, TEXT_FEATURES)
     row["llr"], row["words"], row["abstain"] = round(llr * 1000), words, abstain
     for name, values in (("style", style), ("sketch", sketch), ("minhash", minhash)):
         row[name][0, : len(values)] = values

@@ -10,9 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detector.errors import ConfigError
-from streaming.commands.config import command, render
-from streaming.config import PASSWORD_VARIABLE, Config, Secret, load_config, variable
-from streaming.settings import Key, keys
+from streaming.config import PASSWORD_VARIABLE, Config, Key, Secret, config_command, keys, load_config, render, variable
 
 
 def write(tmp_path: Path, text: str) -> Path:
@@ -159,7 +157,7 @@ def test_config_prints_every_key_with_its_reason_and_loads_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], clean_environ: None
 ) -> None:
     path = write(tmp_path, 'target_fpr = 0.02\n[kafka]\ntopic_prefix = "a."\n')
-    assert command(["--config", str(path)]) == 0
+    assert config_command(["--config", str(path)]) == 0
     printed = capsys.readouterr().out
     table = tomllib.loads(printed)
     for key in keys():

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from detector.errors import EventError
 from streaming.assess import Assess, AssessSettings
-from streaming.events import parse
-from streaming.local import live_experts, play, scorer_of
-from streaming.records import SourceRecord
+from streaming.pipeline import live_reranker, play, scorer_of
+from streaming.schema.event import parse
+from streaming.sources.base import SourceRecord
 from tests.streaming.assess import fakes, societies
 from tests.streaming.builders import T0, event, record
 
@@ -31,7 +31,7 @@ def run(lines: list[bytes], chunk: int = 7) -> tuple[Assess, int, list[Any]]:
     records = [SourceRecord(i, -1, line, "f:", i + 1) for i, line in enumerate(lines)]
     letters, said = 0, []
     scorer = scorer_of(models, SETTINGS)
-    for step in play(records, assess, scorer, live_experts(models), lambda: NOW, chunk=chunk):
+    for step in play(records, assess, scorer, live_reranker(models), lambda: NOW, chunk=chunk):
         letters += len(step.letters)
         said += [alert for output in step.outputs for alert in output.alerts]
     return assess, letters, said

@@ -13,20 +13,17 @@ import torch
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.model_selection import cross_val_predict
 
-from graph.nulls import swapped
-from graph.sage import own_columns
-from graph.touches import HOUR_MS, TOUCH_KINDS, Touch
-from simulation.gate import TWINS, judge
+from graph.links import own_columns
+from graph.permutation import swapped
+from graph.traces import HOUR_MS, TRACE_KINDS, Trace
 from simulation.settings import Society
-from simulation.society import World
-from tests.training.twins import CAMPAIGNS, SIZE, example, touches_of
-from training.graph_calibrate import gain_nats, increments
-from training.graph_calibrate import judge as judgements
-from training.graph_data import Example, Own
-from training.graph_fit import Plan, fit, logits
-from training.graph_net import SageNet
-from training.scoring import auroc
-from training.societies import society_toml
+from simulation.validate import TWINS, judge
+from simulation.world import World
+from tests.training.twins import CAMPAIGNS, SIZE, example, traces_of
+from training.links import Plan, SageNet, fit, gain_nats, increments, logits
+from training.links import judge as judgements
+from training.metrics import auroc
+from training.societies import Example, Own, society_toml
 
 PLAN = Plan(width=16, bases=2, epochs=40)
 TRAIN, TEST = (1, 2), (3, 4)
@@ -36,7 +33,7 @@ BLOCK_MS = 6 * HOUR_MS
 @cache
 def societies(seeds: tuple[int, ...], broken: bool = False) -> tuple[Example, ...]:
     return tuple(
-        example(seed, swapped(touches_of(seed), BLOCK_MS, seed) if broken else touches_of(seed)) for seed in seeds
+        example(seed, swapped(traces_of(seed), BLOCK_MS, seed) if broken else traces_of(seed)) for seed in seeds
     )
 
 
@@ -79,7 +76,7 @@ def permuted(rng: np.random.Generator) -> list[Example]:
     """The training societies with their labels exchanged among accounts that touched about as many objects."""
     found = []
     for seed, one in zip(TRAIN, societies(TRAIN), strict=True):
-        degree = np.bincount([touch.account for touch in touches_of(seed)])[one.graph.rows]
+        degree = np.bincount([touch.account for touch in traces_of(seed)])[one.graph.rows]
         place = np.arange(len(degree))
         for stratum in np.array_split(np.lexsort((rng.random(len(degree)), degree)), 8):
             place[stratum] = rng.permutation(stratum)
@@ -106,7 +103,7 @@ def test_accounts_without_edges_are_not_judged_whatever_else_is_known() -> None:
     assert not found.increment.any()
 
 
-def metadata(touches: list[Touch], rows: int) -> np.ndarray:
+def metadata(touches: list[Trace], rows: int) -> np.ndarray:
     """Counts, kinds, hours and degrees of the first `rows` accounts: everything but who acted with whom."""
     mine = [t for t in touches if t.account < rows]
     account = np.array([t.account for t in mine])
@@ -116,7 +113,7 @@ def metadata(touches: list[Touch], rows: int) -> np.ndarray:
         popularity[touch.key] = popularity.get(touch.key, 0) + 1
     known = np.array([popularity[t.key] for t in mine])
     columns = [np.bincount(account, minlength=rows)]
-    columns += [np.bincount(account, np.array([t.kind for t in mine]) == kind, rows) for kind in range(TOUCH_KINDS)]
+    columns += [np.bincount(account, np.array([t.kind for t in mine]) == kind, rows) for kind in range(TRACE_KINDS)]
     columns += [np.bincount(account, at // HOUR_MS % 24 // 6 == part, rows) for part in range(4)]
     columns += [np.bincount(account, known, rows), np.bincount(account, known == 1, rows)]
     return np.stack(columns, axis=1).astype(float)
@@ -124,7 +121,7 @@ def metadata(touches: list[Touch], rows: int) -> np.ndarray:
 
 def test_metadata_alone_do_not_tell_members_of_these_societies_from_their_twins() -> None:
     both = 2 * CAMPAIGNS * SIZE
-    table = np.concatenate([metadata(touches_of(seed), both) for seed in range(1, 9)])
+    table = np.concatenate([metadata(traces_of(seed), both) for seed in range(1, 9)])
     label = np.tile(np.arange(both) < both // 2, 8).astype(np.int64)
     boosted = HistGradientBoostingClassifier(max_iter=40, max_leaf_nodes=7, random_state=0)
     score = cross_val_predict(boosted, table, label, cv=5, method="predict_proba")[:, 1]

@@ -9,23 +9,25 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from detector.text.cheap import CheapText
-from detector.text.reading import TextAbstain
+from detector.text.features import TextAbstain
+from detector.text.first_stage import FirstStageModel
 from tests.training import textsets
-from training.calibrate_text import fit_calibrator, fit_line, tail_bound
-from training.commands.train import SUBCOMMANDS, command
 from training.linear import FitSettings, design, fit, log_ratios, within_sources
-from training.measure import auroc_at_like_length
+from training.metrics import auroc_at_like_length
 from training.text import (
     cheap_model,
     cluster_folds,
     crossfit,
     crossfit_table,
+    fit_calibrator,
+    fit_line,
     near_folds,
     readings_of,
     sample,
+    tail_bound,
     train_cheap,
 )
+from training.train_cli import SUBCOMMANDS, train_command
 
 QUICK = FitSettings(iterations=15)
 
@@ -38,8 +40,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_command_trains_ships_and_describes_a_model(data: Path, tmp_path: Path) -> None:
     out, cache = tmp_path / "out", tmp_path / "cache"
     arguments = ["text", "--data", str(data), "--out", str(out), "--cache", str(cache), "--no-expert"]
-    assert command(arguments) == 0
-    model = CheapText.load(out)
+    assert train_command(arguments) == 0
+    model = FirstStageModel.load(out)
     machine, person = "a truly vibrant journey to foster insight", "lol dunno about stuff anyway mate"
     readings = model.read([machine, person], ["en", "fr"])
     assert readings["abstain"].tolist() == [TextAbstain.NONE] * 2
@@ -55,7 +57,7 @@ def test_the_command_trains_ships_and_describes_a_model(data: Path, tmp_path: Pa
 
 def test_an_excluded_generator_is_not_learned_from(data: Path, tmp_path: Path) -> None:
     arguments = ["--data", str(data), "--out", str(tmp_path), "--cache", str(tmp_path / "cache"), "--no-expert"]
-    assert command(["text", *arguments, "--exclude", "frontier_social"]) == 0
+    assert train_command(["text", *arguments, "--exclude", "frontier_social"]) == 0
     meta = json.loads((tmp_path / "text.json").read_text())
     assert meta["excluded"] == ["frontier_social"]
     assert not any(record["set"] == "frontier_social" for record in meta["report"]["sources"])
@@ -179,9 +181,10 @@ def test_a_language_with_few_texts_is_not_calibrated() -> None:
 
 def test_every_subcommand_is_described() -> None:
     assert "text" in SUBCOMMANDS
-    assert all(module.startswith("training.commands.") and about for module, about in SUBCOMMANDS.values())
+    assert set(SUBCOMMANDS) == {"text", "account", "graph", "fusion"}
+    assert all(callable(run) and about for run, about in SUBCOMMANDS.values())
     with pytest.raises(SystemExit):
-        command(["nonsense"])
+        train_command(["nonsense"])
 
 
 def test_a_cached_table_keeps_its_columns(data: Path, tmp_path: Path) -> None:

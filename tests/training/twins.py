@@ -5,18 +5,18 @@ from __future__ import annotations
 import numpy as np
 
 from graph.account_graph import account_graph
-from graph.touches import HOUR_MS, CoordinationSettings, Touch, TraceKind
-from graph.view import look
-from graph.window import TouchWindow
+from graph.coincidences import look
+from graph.trace_window import TraceWindow
+from graph.traces import HOUR_MS, CoordinationSettings, Trace, TraceKind
 from tests.graph.society import in_order, name_of, society
-from training.graph_data import Example
+from training.societies import Example
 
 PEOPLE, CAMPAIGNS, SIZE, TASKS = 320, 4, 10, 16
 HOURS = 40
 SETTINGS = CoordinationSettings()
 
 
-def touches_of(seed: int) -> list[Touch]:
+def traces_of(seed: int) -> list[Trace]:
     """People with tastes and hours; members who take up their campaign's links together; and twins.
 
     Twins take up as many links, at the same times, each known to as many accounts; only that it is now with these and
@@ -34,13 +34,13 @@ def touches_of(seed: int) -> list[Touch]:
                 for place in among[rng.random(SIZE) < 0.6].tolist():
                     row = place + (CAMPAIGNS * SIZE if crowd == "twin" else 0)
                     at = int(start + rng.exponential(HOUR_MS / 6))
-                    touches.append(Touch(at, row, TraceKind.LINK, f"{crowd}{campaign}-{task}"))
+                    touches.append(Trace(at, row, TraceKind.LINK, f"{crowd}{campaign}-{task}"))
     return in_order(touches)
 
 
-def example(seed: int, touches: list[Touch]) -> Example:
+def example(seed: int, touches: list[Trace]) -> Example:
     """The graph of a society, with the truth: rows below `CAMPAIGNS` x `SIZE` are members, the next as many twins."""
-    window = TouchWindow()
+    window = TraceWindow()
     window.add(touches)
     view = look(window, HOURS * HOUR_MS, name_of, SETTINGS)
     assert view is not None

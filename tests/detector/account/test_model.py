@@ -9,18 +9,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detector.account import layout
+from detector.account import features
 from detector.account.features import BEHAVIOUR_DIM, TEXT_DIM, AccountFeatures
-from detector.account.head import Head, Mixture
 from detector.account.model import (
     BEHAVIOUR_LIMIT_NATS,
     AccountModel,
     BehaviourAbstain,
+    Head,
+    Mixture,
     behaviour_inputs,
     text_inputs,
 )
 from detector.errors import ModelError
-from detector.text.reading import TextAbstain
+from detector.text.features import TextAbstain
 
 
 def head(width: int, seed: int, mix: tuple[float, float, float] = (0.1, 1.0, 0.5)) -> Head:
@@ -44,7 +45,7 @@ def model() -> AccountModel:
     return AccountModel("account", "t", text, head(BEHAVIOUR_DIM, 2), head(BEHAVIOUR_DIM, 3), {})
 
 
-def features(n: int, seed: int = 0) -> AccountFeatures:
+def some_features(n: int, seed: int = 0) -> AccountFeatures:
     rng = np.random.default_rng(seed)
     posts = rng.integers(1, 60, n).astype(np.uint32)
     return AccountFeatures(
@@ -63,7 +64,7 @@ def features(n: int, seed: int = 0) -> AccountFeatures:
 @settings(max_examples=20, deadline=None)
 @given(st.integers(1, 40), st.integers(0, 2**31))
 def test_a_score_does_not_depend_on_its_neighbours(n: int, seed: int) -> None:
-    seen = features(n, seed)
+    seen = some_features(n, seed)
     raw = model().text.logit(*text_inputs(seen))
     for i in range(n):
         alone = seen.take(np.array([i]))
@@ -88,7 +89,7 @@ def test_a_trees_answers_number_its_leaf_the_first_the_highest_bit() -> None:
 
 
 def test_a_mixture_says_what_the_mean_of_the_likelihoods_says() -> None:
-    seen = features(9)
+    seen = some_features(9)
     text = model().text
     one, other = (part.logit(*text_inputs(seen)) for part in text.heads)
     assert text.logit(*text_inputs(seen)) == pytest.approx(0.2 + 0.9 * np.log((np.exp(one) + np.exp(other)) / 2))
@@ -111,14 +112,14 @@ def test_a_term_has_half_its_weight_at_its_shrink() -> None:
 
 
 def test_behaviour_is_bounded_and_parts_are_whole_millinats() -> None:
-    parts = model().parts(features(300))
+    parts = model().parts(some_features(300))
     assert np.abs(parts.behaviour).max() <= BEHAVIOUR_LIMIT_NATS
     for part in (parts.text, parts.behaviour):
         assert np.allclose(part * 1000, np.rint(part * 1000), atol=1e-9)
 
 
 def test_switched_off_parts_abstain() -> None:
-    seen = features(5)
+    seen = some_features(5)
     off = model().parts(seen, text=False)
     assert not off.text.any()
     assert (off.text_abstain == TextAbstain.SWITCHED_OFF).all()
@@ -130,7 +131,7 @@ def test_switched_off_parts_abstain() -> None:
 
 
 def test_an_account_without_evidence_says_why() -> None:
-    seen = features(2)._replace(
+    seen = some_features(2)._replace(
         abstain=np.array([TextAbstain.LANGUAGE, 0], np.uint8), written=np.array([1.0, 9.0], np.float32)
     )
     parts = model().parts(seen)
@@ -142,7 +143,7 @@ def test_an_account_without_evidence_says_why() -> None:
 def test_a_model_comes_back_from_its_files(tmp_path: Path) -> None:
     model().save(tmp_path, {"provenance": "test"})
     again = AccountModel.load(tmp_path)
-    seen = features(50)
+    seen = some_features(50)
     assert np.allclose(again.parts(seen).text, model().parts(seen).text, atol=2e-3)
 
 
@@ -158,6 +159,6 @@ def test_a_model_of_another_layout_is_refused_though_its_shapes_fit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model().save(tmp_path)
-    monkeypatch.setattr(layout, "LLR_EDGES", layout.LLR_EDGES + 0.1)
+    monkeypatch.setattr(features, "LLR_EDGES", features.LLR_EDGES + 0.1)
     with pytest.raises(ModelError, match="other features"):
         AccountModel.load(tmp_path)

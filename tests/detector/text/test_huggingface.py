@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from detector.errors import ModelError
-from detector.text.experts import load_expert
+from detector.models import load_second_stage
 from detector.text.huggingface import KIND, HuggingFaceClassifier, RawScorer
-from detector.text.protocol import Expert
+from detector.text.second_stage import SecondStageModel
 from detector.weights_io import save_weights
 from tests.detector.text import toy
 
@@ -74,9 +74,9 @@ def _calibrator(path: Path, model: str) -> Path:
 def test_a_named_model_scores_each_text_by_itself(tmp_path: Path, make: Any) -> None:
     model = make(tmp_path)
     _calibrator(tmp_path / "expert", model)
-    expert = load_expert(tmp_path)
+    expert = load_second_stage(tmp_path)
     assert isinstance(expert, HuggingFaceClassifier)
-    assert isinstance(expert, Expert)
+    assert isinstance(expert, SecondStageModel)
     cheap = np.array([500, -500, 700, 0], dtype=np.int16)
     langs = ["en", "en", "en", "sw"]
     together = expert.score(TEXTS, langs, cheap)
@@ -124,7 +124,7 @@ def test_a_model_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 def test_an_expert_of_unknown_kind_is_refused_and_none_is_none(tmp_path: Path) -> None:
-    assert load_expert(tmp_path) is None
+    assert load_second_stage(tmp_path) is None
     save_weights(tmp_path / "expert", {}, {"name": "x", "version": "1", "kind": "oracle"})
     with pytest.raises(ModelError, match="oracle"):
-        load_expert(tmp_path)
+        load_second_stage(tmp_path)

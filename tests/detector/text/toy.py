@@ -5,10 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from detector.text.calibration import BANDS, Calibrator
-from detector.text.cheap import CheapText
-from detector.text.ngrams import BUCKETS
-from detector.text.reading import STYLE_DIM
-from detector.text.sketch import RARITIES
+from detector.text.features import BUCKETS, RARITIES, STYLE_DIM
+from detector.text.first_stage import FirstStageModel
 
 
 def calibrator(slope: float = 1.0, bound: float = 4.0) -> Calibrator:
@@ -19,10 +17,10 @@ def calibrator(slope: float = 1.0, bound: float = 4.0) -> Calibrator:
     )
 
 
-def cheap(seed: int = 0) -> CheapText:
+def cheap(seed: int = 0) -> FirstStageModel:
     """A model with random weights."""
     rng = np.random.default_rng(seed)
-    return CheapText(
+    return FirstStageModel(
         name="toy",
         version="1",
         weights=rng.normal(0, 0.3, BUCKETS).astype(np.float16),

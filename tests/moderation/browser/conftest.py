@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 import uvicorn
 
-from moderation import ingest, passwords, sessions, users
-from moderation.database import Database
-from moderation.feedback import FileSink
+from moderation import ingest, users
+from moderation.app import create_app
+from moderation.db import Database
 from moderation.loops import Feedback
+from moderation.outbox import FileSink
 from moderation.records import read_alert, read_page
 from moderation.roles import ROLES, SYSTEM, Actor
-from moderation.service import create_app
 from moderation.services import Settings, build
 from tests.moderation import builders
 
@@ -65,15 +65,15 @@ class Served:
     def actor(self, who: str) -> Actor:
         """Somebody, as the rest of the code knows them."""
         with self.database.read() as connection:
-            found = sessions.of_cookie(connection, self.cookie(who)["value"], _now())
+            found = users.of_cookie(connection, self.cookie(who)["value"], _now())
         assert found is not None
         return found
 
     def cookie(self, who: str) -> dict[str, Any]:
         """The cookie of somebody who is in."""
         with self.database.write() as connection:
-            person = users.by_name(connection, who)
-            login = sessions.begin(connection, person.id, _now(), "test")
+            person = users.user_by_name(connection, who)
+            login = users.begin(connection, person.id, _now(), "test")
         return {"name": "swarmlight", "value": login.cookie, "url": self.address}
 
 
@@ -85,12 +85,12 @@ def _now() -> int:
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A feed on a free port of this machine, with its live updates and its feedback file."""
     folder = tmp_path_factory.mktemp("served")
-    hasher = passwords._hasher
-    passwords._hasher = type(hasher)(time_cost=1, memory_cost=8, parallelism=1)  # type: ignore[misc]
+    hasher = users._hasher
+    users._hasher = type(hasher)(time_cost=1, memory_cost=8, parallelism=1)  # type: ignore[misc]
     database = Database(f"sqlite:///{folder / 'feed.db'}")
     with database.write() as connection:
         for name, role in [*((role, role) for role in ROLES), ("nadia", "moderator")]:
-            users.add(connection, SYSTEM, name, role, f"password of {name}", _now())
+            users.add_user(connection, SYSTEM, name, role, f"password of {name}", _now())
     services = build(database, Settings())
     services.feedback = Feedback(database, FileSink(folder / "feedback.jsonl"), services.metrics, services.now)
     server = uvicorn.Server(
@@ -105,7 +105,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     server.should_exit = True
     thread.join(10)
     database.close()
-    passwords._hasher = hasher  # type: ignore[misc]
+    users._hasher = hasher  # type: ignore[misc]
 
 
 @pytest.fixture(scope="session")

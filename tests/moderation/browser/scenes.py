@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from detector.explain import direction, factor
+from detector.reasons import direction, factor
 from tests.moderation.builders import alert, llr, pages, stamp
 
 TUNNEL = (

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from moderation import audit, claims, live
+from moderation import audit, live, queue
 from tests.moderation.browser import scenes
 from tests.moderation.browser.conftest import Served, Visit, violations
 
@@ -72,10 +72,10 @@ def test_an_alert_arrives_is_understood_decided_and_taken_back(served: Served, v
     assert page.locator(".standing").count() == 0
     colleague = served.actor("lead")
     with served.database.write() as connection:
-        claims.claim(connection, colleague, "arrives", served.now())
+        queue.claim(connection, colleague, "arrives", served.now())
     page.get_by_text("This alert has changed while you read.").wait_for()
     with served.database.write() as connection:
-        claims.release(connection, colleague, "arrives", served.now())
+        queue.release(connection, colleague, "arrives", served.now())
     with served.database.read() as connection:
         assert audit.verify(connection).problem is None
     lead = visit("lead").page
@@ -94,7 +94,7 @@ def test_what_came_while_the_line_was_broken_is_announced_and_moves_nothing(
     monkeypatch.setattr(live, "RETRY_MS", 2_500)
     page = visit("moderator", viewport={"width": 390, "height": 600}).page
     with monkeypatch.context() as short:
-        short.setattr("moderation.api.stream.LONGEST_MS", 400)
+        short.setattr("moderation.api.people.LONGEST_MS", 400)
         page.goto("/queue?q=gale")
         page.keyboard.press("k")
         page.locator("#link[data-state=lost]").wait_for()

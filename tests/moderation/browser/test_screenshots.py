@@ -11,7 +11,7 @@ from typing import Any, Final
 import pytest
 from PIL import Image
 
-from moderation import claims, decisions, saved
+from moderation import decisions, queue
 from moderation.decisions import Wish
 from tests.moderation.browser import scenes
 from tests.moderation.browser.conftest import Served, Visit, violations
@@ -56,16 +56,16 @@ def busy(served: Served) -> Served:
     nadia, lead = served.actor("nadia"), served.actor("lead")
     now = served.now()
     with served.database.write() as connection:
-        claims.claim(connection, nadia, "tunnel", now)
-        claims.claim(connection, lead, "club", now)
-        claims.escalate(connection, nadia, "lone2", now)
+        queue.claim(connection, nadia, "tunnel", now)
+        queue.claim(connection, lead, "club", now)
+        queue.escalate(connection, nadia, "lone2", now)
         bot = Wish(
             "lone3", "llm_campaign", reason="posts the same forecast for three towns", note="The mast is not theirs."
         )
         decisions.decide(connection, nadia, bot, now)
         other = decisions.decide(connection, lead, Wish("lone0", "permitted_automation", policy="guidelines 4.2"), now)
         decisions.undo(connection, lead, other, "the label is gone", now)
-        saved.add(connection, nadia, "Large campaigns", "kind=campaign&min_members=5", shared=False)
+        queue.add(connection, nadia, "Large campaigns", "kind=campaign&min_members=5", shared=False)
     return served
 
 

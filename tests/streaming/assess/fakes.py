@@ -11,15 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.account.features import AccountFeatures
-from detector.account.model import AccountModel, AccountParts, BehaviourAbstain
-from detector.bundle import Models
-from detector.text.cheap import CheapText
-from detector.text.reading import MINHASH_DIM, READING, Readings, TextAbstain
+from detector.account.model import AccountEvidence, AccountModel, BehaviourAbstain
+from detector.models import Models
+from detector.text.features import MINHASH_DIM, TEXT_FEATURES, TextAbstain, TextFeatures
+from detector.text.first_stage import FirstStageModel
 from detector.thresholds import Thresholds
-from graph.campaigns import Campaigns
-from graph.evidence import Edge
-from graph.group import CampaignTick, Ended, Group
-from graph.touches import Touch
+from graph.coordination import Edge
+from graph.groups import Campaigns, CampaignTick, Ended, Group
+from graph.traces import Trace
 
 PEOPLE = np.linspace(-3.0, 3.0, 199)
 """Running maxima of 199 people: a target_fpr of 0.01 puts the threshold at about 2.97 nats."""
@@ -31,8 +30,8 @@ class WordCounter:
     name = "fake"
     version = "1"
 
-    def read(self, texts: Sequence[str], langs: Sequence[str]) -> Readings:
-        rows = np.zeros(len(texts), READING)
+    def read(self, texts: Sequence[str], langs: Sequence[str]) -> TextFeatures:
+        rows = np.zeros(len(texts), TEXT_FEATURES)
         for row, text in zip(rows, texts, strict=True):
             words = text.split()
             row["words"] = len(words)
@@ -54,14 +53,14 @@ class MeanModel:
     name = "fake"
     version = "1"
 
-    def parts(self, features: AccountFeatures, *, text: bool = True, behaviour: bool = True) -> AccountParts:
+    def parts(self, features: AccountFeatures, *, text: bool = True, behaviour: bool = True) -> AccountEvidence:
         n = len(features.weight)
         speaks = (features.abstain == 0) & text
         llr = np.round(features.text[:, 0].astype(float) * np.sqrt(features.weight.astype(float)), 3)
         habit = np.round(0.01 * features.events.astype(float), 3) if behaviour else np.zeros(n)
         off = np.full(n, TextAbstain.SWITCHED_OFF, np.uint8)
         silent = np.full(n, BehaviourAbstain.NONE if behaviour else BehaviourAbstain.SWITCHED_OFF, np.uint8)
-        return AccountParts(np.where(speaks, llr, 0.0), habit, features.abstain if text else off, silent)
+        return AccountEvidence(np.where(speaks, llr, 0.0), habit, features.abstain if text else off, silent)
 
 
 class EchoExpert:
@@ -82,7 +81,7 @@ def models(expert: Any = None, languages: frozenset[str] = frozenset({"en"})) ->
     """A bundle of fakes."""
     thresholds = Thresholds.of({"people": PEOPLE}, 100, languages, "1")
     versions = {"text": "fake@1", "account": "fake@1", "thresholds": "thresholds@1"}
-    return Models(cast(CheapText, WordCounter()), expert, cast(AccountModel, MeanModel()), thresholds, versions)
+    return Models(cast(FirstStageModel, WordCounter()), expert, cast(AccountModel, MeanModel()), thresholds, versions)
 
 
 @dataclass
@@ -115,7 +114,7 @@ class ScriptedCoordination:
         self._log_e = 20.0
         self.discoveries = 0
 
-    def add(self, touches: Sequence[Touch]) -> None:
+    def add(self, touches: Sequence[Trace]) -> None:
         self._rows.update(touch.account for touch in touches)
 
     def tick(self, at_ms: int, names: Any, languages: Any, *, end: bool) -> CampaignTick:

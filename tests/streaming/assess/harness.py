@@ -13,13 +13,13 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.bundle import Models
+from detector.models import Models
 from graph.coordination import Coordination
-from streaming.assess import Assess, AssessSettings, ExpertRequest, Gone, TickOutput
+from streaming.assess import Assess, AssessSettings, Gone, RerankRequest, TickOutput
 from streaming.assess.snapshot import read, write
-from streaming.observations import Batch, End, Entry, Feedback, Observation
-from streaming.records import SourceRecord
+from streaming.schema.observation import Batch, End, Entry, Feedback, Observation
 from streaming.score import Scorer
+from streaming.sources.base import SourceRecord
 from tests.streaming import builders
 from tests.streaming.assess.fakes import ScriptedCoordination
 from tests.streaming.assess.fakes import models as fake_models
@@ -125,7 +125,7 @@ class Played:
         ]
 
 
-def echo(request: ExpertRequest) -> NDArray[np.int16]:
+def echo(request: RerankRequest) -> NDArray[np.int16]:
     """An expert that finds every text half a nat more machine-like."""
     return (request.cheap + 500).astype(np.int16)
 

@@ -12,8 +12,7 @@ import pytest
 
 from detector.evidence import PARTS
 from streaming.assess import AssessSettings
-from streaming.assess.alerts import PAGE_BYTES, RECORD_BYTES, alert_record, detail_pages
-from streaming.assess.lifecycle import Alert
+from streaming.assess.alerts import PAGE_BYTES, RECORD_BYTES, Alert, alert_record, detail_pages
 from tests.streaming.assess import harness, societies
 from tests.streaming.assess.fakes import ScriptedCoordination
 from tests.streaming.assess.harness import Played

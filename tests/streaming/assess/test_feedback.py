@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from streaming.assess.alerts import account_alert_id
 from streaming.assess.feedback import Decision, Decisions, parse
-from streaming.assess.lifecycle import account_alert_id
-from streaming.observations import Feedback
+from streaming.schema.observation import Feedback
 from tests.streaming.assess import harness, societies
 from tests.streaming.assess.fakes import ScriptedCoordination
 from tests.streaming.assess.harness import Played, feedback

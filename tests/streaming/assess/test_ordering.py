@@ -6,7 +6,7 @@ import pytest
 
 from detector.errors import LogError
 from streaming.assess.ordering import NO_END, Ordering
-from streaming.observations import NO_TIME, End, Feedback, Idle
+from streaming.schema.observation import NO_TIME, End, Feedback, Idle
 from tests.streaming.builders import T0, batch, dead, observation
 
 MINUTE = 60_000

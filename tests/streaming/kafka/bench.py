@@ -14,8 +14,8 @@ from typing import Any, Final
 import msgspec
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 
-from streaming.kafka.topics import Topics
-from streaming.settings import KafkaConfig
+from streaming.config import KafkaConfig
+from streaming.kafka.client import Topics
 
 ROOT: Final = Path(__file__).resolve().parents[3]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from streaming.settings import KafkaConfig
+from streaming.config import KafkaConfig
 from tests.streaming.kafka.bench import Deployment
 from tests.streaming.kafka.brokers import ApacheKafka, Broker, kafka_home, make_broker
 

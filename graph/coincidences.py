@@ -1,0 +1,475 @@
+"""Coordination by its plainest definition: pairs that share so many objects within so many seconds of each other.
+
+The definition of CooRTweet (Righetti & Balluff 2025): two accounts are coordinated when they shared at least
+`min_shared` objects within `window_ms` of each other. No expectation, no error rate; here to compare with.
+
+Soft edges: how much more two accounts met than their activity, the objects' popularity and their community explain.
+
+Meetings are pairs of touches of one object near each other in time. For each kind, with meeting weights w, account
+degrees d_i = sum of w over i's meetings and total T, a pair's expectation is d_i d_j / (2 T) times the ratio at which
+the accounts' coarse communities meet (a degree-corrected block model, Karrer & Newman 2011). Degrees are sums over
+the meetings that were kept, so what the caps drop is dropped from the expectation too. The residual is
+z = (observed - expected) / sd, with one meeting's variance added, so that two silent accounts who meet once score
+about one and not a hundred.
+
+The window in name order, and the soft edges in it: what groups are proposed from and compared by.
+
+Everything is computed on ranks (positions in name order), so rows and the order of arrival change nothing.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graph.trace_window import TraceWindow
+from graph.traces import (
+    FAST_REPOST_MS,
+    HOUR_MS,
+    KIND_WEIGHT,
+    KINDS,
+    SYNCHRONY_MS,
+    TRACE_KINDS,
+    CoordinationSettings,
+    Trace,
+    TraceKind,
+)
+
+
+def coordinated_pairs(touches: Sequence[Trace], window_ms: int, min_shared: int) -> dict[tuple[int, int], int]:
+    """Pairs (a < b) of accounts and how many objects they share within `window_ms`, at least `min_shared`.
+
+    An object counts once per pair, however often both touched it; times exactly `window_ms` apart count.
+    """
+    by_object: dict[tuple[int, str], list[tuple[int, int]]] = defaultdict(list)
+    for touch in touches:
+        by_object[touch.kind, touch.key].append((touch.at_ms, touch.account))
+    shared: dict[tuple[int, int], int] = defaultdict(int)
+    for shares in by_object.values():
+        shares.sort()
+        met: set[tuple[int, int]] = set()
+        for n, (at, account) in enumerate(shares):
+            for later, other in shares[n + 1 :]:
+                if later - at > window_ms:
+                    break
+                if other != account:
+                    met.add((min(account, other), max(account, other)))
+        for pair in met:
+            shared[pair] += 1
+    return {pair: count for pair, count in sorted(shared.items()) if count >= min_shared}
+
+
+EDGE_WINDOW_MS: Final[tuple[int, ...]] = (
+    48 * HOUR_MS,  # LINK: an operator's link is spread over its campaign, drop by drop; strangers' links die in hours
+    1 * HOUR_MS,  # DOMAIN: everybody meets on large domains within a day
+    48 * HOUR_MS,  # HASHTAGS: as links
+    24 * HOUR_MS,  # REPOST: posts are worked off within a day
+    24 * HOUR_MS,  # REPLY_TARGET
+    24 * HOUR_MS,  # QUOTE
+    1 * HOUR_MS,  # MENTION: well-known accounts are mentioned all the time
+    48 * HOUR_MS,  # NEAR_DUPLICATE: the same words by chance are rare at any lag
+    24 * HOUR_MS,  # INTERACTION
+)
+"""How long after each other two accounts may touch an object and still have met, by kind of touch. Longer than the
+windows of the bets: a soft edge only proposes, and members of slow campaigns meet hours apart. Meetings in step weigh
+up to twice as much (`SYNCHRONY_MS`)."""
+
+MIN_BLOCK: Final = 50
+"""Smallest community that may have an affinity of its own: in a smaller one a campaign would explain itself away."""
+
+MAX_AFFINITY: Final = 20.0
+"""Largest factor that affinity may put on an expectation; estimates beyond it come from a handful of meetings."""
+
+PRIOR_MEETINGS: Final = 5.0
+"""Meetings of prior weight at affinity 1, so that communities which hardly meet do not get an extreme one."""
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+
+def distinct(values: IntArray) -> IntArray:
+    """The different values, ascending: `np.unique` by sorting, much faster than its hash table on short arrays."""
+    ordered = np.sort(values)
+    return ordered[np.r_[True, ordered[1:] != ordered[:-1]]] if len(ordered) else ordered
+
+
+class Meetings(NamedTuple):
+    """Pairs of touches of one object, one row each: ranks a < b, kind, weight, shape (n,)."""
+
+    a: IntArray
+    b: IntArray
+    kind: IntArray
+    weight: FloatArray
+
+
+class SoftEdges(NamedTuple):
+    """Edges a < b with weight in millinats (summed over kinds, positive), shape (m,), sorted by (a, b)."""
+
+    a: IntArray
+    b: IntArray
+    weight: IntArray
+
+
+class Expectation(NamedTuple):
+    """What pairs are expected to weigh: degree-corrected, with a factor per pair of coarse communities.
+
+    Args:
+        degree: weight of each account's meetings, shape (kinds, accounts).
+        total: sum of weights of meetings, shape (kinds,).
+        unit: mean weight of a meeting weighted by weight, shape (kinds,): variance per expected weight.
+        block: coarse community of each account, shape (accounts,).
+        affinity: observed over expected weight between communities, shape (kinds, blocks, blocks).
+    """
+
+    degree: FloatArray
+    total: FloatArray
+    unit: FloatArray
+    block: IntArray
+    affinity: FloatArray
+
+    def of(self, kind: int, a: IntArray, b: IntArray) -> FloatArray:
+        """Expected weight between accounts a and b, which broadcast."""
+        scale = 2.0 * max(float(self.total[kind]), 1e-12)
+        degree = self.degree[kind]
+        out: FloatArray = degree[a] * degree[b] / scale * self.affinity[kind, self.block[a], self.block[b]]
+        return out
+
+
+def meetings(
+    at: IntArray, rank: IntArray, slot: IntArray, kind_of_slot: IntArray, now_ms: int, settings: CoordinationSettings
+) -> Meetings:
+    """All meetings in a window.
+
+    Args:
+        at, rank, slot: touches in event order, shape (n,); `rank` is the account's position in name order.
+        kind_of_slot: kind of each object, shape (slots,).
+        now_ms: weights decay with `settings.half_life_ms` before this.
+    """
+    parts: list[Meetings] = []
+    kinds = kind_of_slot[slot]
+    for kind in range(TRACE_KINDS):
+        mine = np.flatnonzero(kinds == kind)
+        if len(mine) >= 2:
+            parts.append(_of_kind(kind, at[mine], rank[mine], slot[mine], now_ms, settings))
+    return concatenate(parts)
+
+
+def _of_kind(
+    kind: int, at: IntArray, rank: IntArray, slot: IntArray, now_ms: int, settings: CoordinationSettings
+) -> Meetings:
+    # Each account's first touch of an object, then touches of one object in (time, name) order.
+    n_ranks = int(rank.max()) + 1
+    _, first = np.unique(slot * n_ranks + rank, return_index=True)
+    first.sort()
+    at, rank, slot = at[first], rank[first], slot[first]
+    order = np.lexsort((rank, at, slot))
+    at, rank, slot = at[order], rank[order], slot[order]
+    accounts = len(np.unique(rank))
+    starts = np.flatnonzero(np.r_[True, slot[1:] != slot[:-1]])
+    sizes = np.diff(np.r_[starts, len(slot)])
+    size = np.repeat(sizes, sizes)
+    # Rarity: the information in an object, against the rarest there could be; 1 for an object of two among many.
+    rarity = np.log1p(accounts / size) / np.log1p(accounts / 2)
+    window = EDGE_WINDOW_MS[kind]
+    gaps = _gaps(size, settings)
+    # Not divided by the object's size (Newman 2001): the expectation already grows with popularity, and the division
+    # would leave next to nothing of the one link that all of a campaign share. A crowd at a single object is no group
+    # (`graph.proposals.MIN_OBJECTS`).
+    share = rarity
+    out: list[Meetings] = []
+    for gap in range(1, gaps + 1):
+        left = np.flatnonzero((slot[gap:] == slot[:-gap]) & (at[gap:] - at[:-gap] <= window))
+        if not len(left):
+            break
+        right = left + gap
+        lag = (at[right] - at[left]).astype(np.float64)
+        synchrony = 0.5 + 0.5 * np.exp(-lag / SYNCHRONY_MS)
+        decay = np.exp2((at[right] - now_ms) / float(settings.half_life_ms))
+        fast = (kind == TraceKind.REPOST) & (lag <= FAST_REPOST_MS)
+        out.append(
+            Meetings(
+                np.minimum(rank[left], rank[right]),
+                np.maximum(rank[left], rank[right]),
+                np.asarray(np.where(fast, int(TraceKind.FAST_REPOST), kind), np.int64),
+                np.asarray(share[left] * synchrony * decay, np.float64),
+            )
+        )
+    return concatenate(out)
+
+
+def concatenate(parts: list[Meetings]) -> Meetings:
+    """The meetings of all parts, in their order."""
+    if not parts:
+        empty = np.zeros(0, np.int64)
+        return Meetings(empty, empty, empty, np.zeros(0))
+    return Meetings(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def _gaps(size: IntArray, settings: CoordinationSettings) -> int:
+    """How many neighbours in time each touch is paired with, so that the pairs stay within the budget."""
+    gaps = settings.neighbours
+    while gaps > 1 and int(np.minimum(size - 1, gaps).sum()) > settings.pair_budget:
+        gaps //= 2
+    return gaps
+
+
+def sum_pairs(met: Meetings, accounts: int) -> Meetings:
+    """Meetings added up per (kind, a, b), in that order."""
+    key = (met.kind * accounts + met.a) * accounts + met.b
+    unique, inverse = np.unique(key, return_inverse=True)
+    weight: FloatArray = np.bincount(inverse, weights=met.weight, minlength=len(unique)).astype(np.float64)
+    pair = unique % (accounts * accounts)
+    return Meetings(pair // accounts, pair % accounts, unique // (accounts * accounts), weight)
+
+
+def expectation(met: Meetings, block: IntArray) -> Expectation:
+    """The expectation that `met` (not yet added up per pair) implies.
+
+    Args:
+        block: coarse community of each account by rank, 0 for none, shape (accounts,).
+    """
+    accounts, blocks = len(block), int(block.max(initial=0)) + 1
+    degree = np.zeros((KINDS, accounts))
+    total, unit = np.zeros(KINDS), np.ones(KINDS)
+    affinity = np.ones((KINDS, blocks, blocks))
+    for kind in range(KINDS):
+        mine = met.kind == kind
+        if not mine.any():
+            continue
+        a, b, weight = met.a[mine], met.b[mine], met.weight[mine]
+        degree[kind] = np.bincount(a, weight, accounts) + np.bincount(b, weight, accounts)
+        total[kind] = weight.sum()
+        unit[kind] = np.square(weight).sum() / total[kind]
+        observed = np.bincount(block[a] * blocks + block[b], weight, blocks * blocks).reshape(blocks, blocks)
+        observed = observed + observed.T  # each meeting seen from both ends
+        by_block = np.bincount(block, degree[kind], blocks)
+        ought = np.outer(by_block, by_block) / (2.0 * total[kind])
+        smooth = PRIOR_MEETINGS * unit[kind]
+        affinity[kind] = np.clip((observed + smooth) / (ought + smooth), 1 / MAX_AFFINITY, MAX_AFFINITY)
+    return Expectation(degree, total, unit, block, affinity)
+
+
+def residuals(pairs: Meetings, model: Expectation) -> tuple[FloatArray, FloatArray]:
+    """(z, expected) of each pair, shape (pairs,)."""
+    expected = np.zeros(len(pairs.a))
+    for kind in range(KINDS):
+        mine = np.flatnonzero(pairs.kind == kind)
+        expected[mine] = model.of(kind, pairs.a[mine], pairs.b[mine])
+    unit = model.unit[pairs.kind]
+    return (pairs.weight - expected) / np.sqrt(expected * unit + np.square(unit)), expected
+
+
+def absent(model: Expectation, ranks: IntArray) -> FloatArray:
+    """What not meeting at all weighs against each pair of `ranks`, in the units of soft edges, shape (n, n)."""
+    out = np.zeros((len(ranks), len(ranks)))
+    block = model.block[ranks]
+    one = bool((block == block[0]).all())
+    for kind in range(KINDS):
+        degree = model.degree[kind, ranks]
+        busy = np.flatnonzero(degree)
+        if not model.total[kind] or not len(busy):
+            continue
+        some = 4 * len(busy) < 3 * len(ranks)  # most accounts never do most kinds of things
+        degree, its = (degree[busy], block[busy]) if some else (degree, block)
+        scale = KIND_WEIGHT[kind] / (2.0 * float(model.total[kind]) * float(model.unit[kind]))
+        known = model.affinity[kind]
+        weight = np.multiply.outer(degree * scale, degree)
+        weight *= known[its[0], its[0]] if one else known[its[:, None], its[None, :]]
+        if some:
+            out[busy[:, None], busy] += weight
+        else:
+            out += weight
+    return out
+
+
+def soft_edges(pairs: Meetings, z: FloatArray, accounts: int, top: int) -> SoftEdges:
+    """Positive residuals added over kinds, each account's `top` largest kept (by either end); unfiltered."""
+    weight = np.maximum(z, 0.0) * np.array(KIND_WEIGHT)[pairs.kind]
+    unique, inverse = np.unique(pairs.a * accounts + pairs.b, return_inverse=True)
+    millinats = np.rint(np.bincount(inverse, weight, len(unique)) * 1000).astype(np.int64)
+    a, b = unique // accounts, unique % accounts
+    kept = np.flatnonzero(millinats > 0)
+    a, b, millinats = a[kept], b[kept], millinats[kept]
+    ends, others = np.r_[a, b], np.r_[b, a]
+    order = np.lexsort((others, -np.r_[millinats, millinats], ends))
+    ends = ends[order]
+    starts = np.flatnonzero(np.r_[True, ends[1:] != ends[:-1]]) if len(ends) else np.zeros(0, np.int64)
+    place = np.arange(len(ends)) - np.repeat(starts, np.diff(np.r_[starts, len(ends)]))
+    chosen = np.zeros(len(a), bool)
+    chosen[order[place < top] % max(len(a), 1)] = True
+    return SoftEdges(a[chosen], b[chosen], millinats[chosen])
+
+
+NO_BLOCK: Final = 0
+"""The coarse community of accounts that belong to none."""
+
+DIRECT_WEIGHT: Final = 0.5
+"""Weight of one account acting upon another, against 1 for meeting on a rare object: people talk to those they know."""
+
+
+class Ties(NamedTuple):
+    """Who met whom, account by account: whom rank r met is at [start[r], start[r + 1]); as which pair; expectation."""
+
+    start: IntArray
+    other: IntArray
+    pair: IntArray
+    model: Expectation
+
+
+class View:
+    """A window in name order.
+
+    Args:
+        rows: row of each rank, shape (accounts,).
+        names: name of each rank.
+        at, rank, slot, kind: the touches in event order, shape (n,).
+        met: meetings; pairs: the same added up per pair and kind.
+        span_ms: how much time the window covers.
+    """
+
+    def __init__(
+        self,
+        rows: IntArray,
+        names: list[str],
+        at: IntArray,
+        rank: IntArray,
+        slot: IntArray,
+        kind: IntArray,
+        met: Meetings,
+        span_ms: int,
+    ) -> None:
+        self.rows, self.names = rows, names
+        self.at, self.rank, self.slot, self.kind = at, rank, slot, kind
+        self.met, self.pairs = met, sum_pairs(met, len(rows))
+        self.span_ms = span_ms
+        accounts = len(rows)
+        counts = np.bincount(rank * TRACE_KINDS + kind, minlength=accounts * TRACE_KINDS)
+        self.counts: IntArray = counts.reshape(accounts, TRACE_KINDS)
+        self.rank_of = {row: rank for rank, row in enumerate(rows.tolist())}
+        self._cells: IntArray | None = None
+        self._ties: Ties | None = None
+        self._first_cell = 0
+        self._order = np.argsort(rank, kind="stable")
+        self._start = np.r_[0, np.cumsum(np.bincount(rank, minlength=accounts))]
+
+    def ranks(self, rows: Sequence[int]) -> list[int]:
+        """Ranks of those of `rows` that are in the view, ascending."""
+        return sorted(self.rank_of[row] for row in rows if row in self.rank_of)
+
+    def traces_of(self, ranks: Sequence[int]) -> IntArray:
+        """Places of the touches of `ranks`, account by account."""
+        parts = [self._order[self._start[r] : self._start[r + 1]] for r in ranks]
+        return np.concatenate(parts) if parts else np.zeros(0, np.int64)
+
+    def base_rates(self, ranks: Sequence[int]) -> list[float]:
+        """Touches per ms of `ranks` together, by kind, shape (TRACE_KINDS,)."""
+        return [float(v) for v in self.counts[list(ranks)].sum(axis=0) / self.span_ms]
+
+    def shares(self, ranks: Sequence[int]) -> dict[int, float]:
+        """Row -> its share of the touches that `ranks` made."""
+        touches = self.counts[list(ranks)].sum(axis=1)
+        return dict(zip(self.rows[list(ranks)].tolist(), (touches / touches.sum()).tolist(), strict=True))
+
+    def kinship(self, members: Sequence[int], pool: Sequence[int]) -> tuple[FloatArray, FloatArray]:
+        """How often `members` met `pool`, and how often they were to, by kind of touch, shape (TRACE_KINDS,) each."""
+        if self._ties is None:
+            ends = np.r_[self.pairs.a, self.pairs.b]
+            order = np.argsort(ends, kind="stable")
+            count = len(self.pairs.a)
+            start = np.r_[0, np.cumsum(np.bincount(ends, minlength=len(self.rows)))]
+            model = expectation(self.met, np.zeros(len(self.rows), np.int64))
+            self._ties = Ties(start, np.r_[self.pairs.b, self.pairs.a][order], order % max(count, 1), model)
+        ties = self._ties
+        inside = np.zeros(len(self.rows), bool)
+        inside[list(pool)] = True
+        mine = np.concatenate([np.arange(ties.start[r], ties.start[r + 1]) for r in members])
+        pair = ties.pair[mine[inside[ties.other[mine]]]]
+        unit = ties.model.unit
+        met = np.bincount(self.pairs.kind[pair], self.pairs.weight[pair], KINDS) / unit
+        ours, theirs = (ties.model.degree[:, list(side)].sum(axis=1) for side in (members, pool))
+        ought = ours * theirs / np.maximum(2.0 * ties.model.total, 1e-12) / unit
+        for values in (met, ought):
+            values[TraceKind.REPOST] += values[TraceKind.FAST_REPOST]
+        return met[:TRACE_KINDS], ought[:TRACE_KINDS]
+
+    def activity(self, ranks: Sequence[int], bin_ms: int) -> dict[int, int]:
+        """Touches that `ranks` made together by activity cell (see `graph.group_test.activity_cell`)."""
+        if self._cells is None:
+            cells = self.at // bin_ms * TRACE_KINDS + self.kind
+            self._first_cell = int(cells.min())
+            self._cells = cells - self._first_cell
+        counts = np.bincount(self._cells[self.traces_of(ranks)])
+        found = np.flatnonzero(counts)
+        return dict(zip((found + self._first_cell).tolist(), counts[found].tolist(), strict=True))
+
+
+class Residuals(NamedTuple):
+    """Soft edges of a view and the expectation they exceed."""
+
+    edges: SoftEdges
+    model: Expectation
+
+
+def look(window: TraceWindow, now_ms: int, names: Callable[[int], str], settings: CoordinationSettings) -> View | None:
+    """The window in name order with its meetings; None where fewer than three accounts touched anything."""
+    at, row, slot = window.view()
+    alive = row >= 0
+    at, row, slot = at[alive], row[alive], slot[alive]
+    active, inverse = np.unique(row, return_inverse=True)
+    if len(active) < 3:
+        return None
+    named = [names(int(r)) for r in active]
+    by_name = sorted(range(len(active)), key=named.__getitem__)
+    rank_of = np.empty(len(active), np.int64)
+    rank_of[by_name] = np.arange(len(active))
+    rank = rank_of[inverse]
+    rows = active[by_name].astype(np.int64)
+    objects: IntArray = slot.astype(np.int64)
+    kind = window.kind[objects].astype(np.int64)
+    met = meetings(at, rank, objects, window.kind.astype(np.int64), now_ms, settings)
+    met = _with_direct(met, window, rows, now_ms, settings)
+    span = max(now_ms - int(at[0]), settings.activity_bin_ms)
+    ordered = [named[i] for i in by_name]
+    return View(rows, ordered, at, rank, objects, kind, met, span)
+
+
+def exceed(
+    view: View, blocks: Mapping[int, int], settings: CoordinationSettings, kinds: Collection[int] | None = None
+) -> Residuals:
+    """Soft edges against activity, popularity and the coarse communities of `blocks` (row -> community, from 1).
+
+    Args:
+        kinds: of meetings that count; all where None.
+    """
+    block = np.array([blocks.get(r, NO_BLOCK) for r in view.rows.tolist()], np.int64)
+    met, pairs = view.met, view.pairs
+    if kinds is not None:
+        met, pairs = _of_kinds(met, kinds), _of_kinds(pairs, kinds)
+    model = expectation(met, block)
+    z, _ = residuals(pairs, model)
+    return Residuals(soft_edges(pairs, z, len(view.rows), settings.top_edges), model)
+
+
+def _of_kinds(met: Meetings, kinds: Collection[int]) -> Meetings:
+    mine = np.isin(met.kind, list(kinds))
+    return Meetings(met.a[mine], met.b[mine], met.kind[mine], met.weight[mine])
+
+
+def _with_direct(
+    met: Meetings, window: TraceWindow, rows: IntArray, now_ms: int, settings: CoordinationSettings
+) -> Meetings:
+    """The meetings, and direct interactions between accounts that are both in the window."""
+    direct = window.direct
+    if not len(direct):
+        return met
+    order = np.argsort(rows)
+    ends = [order[np.minimum(np.searchsorted(rows, column, sorter=order), len(rows) - 1)] for column in direct.T[1:]]
+    known = (rows[ends[0]] == direct[:, 1]) & (rows[ends[1]] == direct[:, 2])
+    a, b = np.minimum(*ends)[known], np.maximum(*ends)[known]
+    weight = DIRECT_WEIGHT * np.exp2(-(now_ms - direct[known, 0]) / settings.half_life_ms)
+    kind = np.full(len(a), int(TraceKind.INTERACTION), np.int64)
+    return Meetings(np.r_[met.a, a], np.r_[met.b, b], np.r_[met.kind, kind], np.r_[met.weight, weight])

@@ -1,0 +1,179 @@
+"""Records without coordination, made from real ones, and groups planted into them.
+
+Swapping accounts among the touches of a block of time keeps who was active when and what was popular when, and
+destroys every dependence between accounts finer than the block: whatever a test then finds is false.
+
+Trials of the whole test on a record: what it finds where nothing is, and what it takes to be found.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from graph.coordination import Coordination
+from graph.groups import CampaignTick, Group
+from graph.traces import DAY_MS, CoordinationSettings, Records, Trace
+
+TICK_MS = 600_000
+
+
+class Outcome(NamedTuple):
+    """What one pass over a record found."""
+
+    groups: list[Group]  # under test at the end
+    accepted: list[Group]
+    e_values: list[float]  # log e of every hypothesis, at its end
+    hypotheses: int
+    coordination: Coordination
+
+
+def run(
+    touches: Sequence[Trace],
+    names: Sequence[str],
+    settings: CoordinationSettings | None = None,
+    seed: int = 0,
+    tick_ms: int = TICK_MS,
+) -> Outcome:
+    """Pass over `touches` (in event order) with a tick at every multiple of `tick_ms` that has touches before it."""
+    coordination = Coordination(settings, seed)
+    logs: list[float] = []
+    place, tick = 0, 0
+    while place < len(touches):
+        tick = (touches[place].at_ms // tick_ms + 1) * tick_ms
+        stop = place
+        while stop < len(touches) and touches[stop].at_ms < tick:
+            stop += 1
+        coordination.add(touches[place:stop])
+        place = stop
+        _note(coordination.tick(tick, names.__getitem__), logs)
+    if touches:
+        _note(coordination.tick(tick + tick_ms, names.__getitem__, end=True), logs)
+    groups = coordination.groups()
+    logs += [g.log_e for g in groups if g.hypothesis]
+    return Outcome(groups, [g for g in groups if g.accepted], logs, len(logs), coordination)
+
+
+def _note(tick: CampaignTick, logs: list[float]) -> None:
+    logs += [ended.log_e for ended in tick.ended if ended.hypothesis]
+
+
+def swapped(touches: Sequence[Trace], block_ms: int, seed: int) -> list[Trace]:
+    """The touches with their accounts permuted within each block of `block_ms`, in event order of rows."""
+    rng = np.random.default_rng(seed)
+    at = np.array([t.at_ms for t in touches], np.int64)
+    account = np.array([t.account for t in touches], np.int64)
+    block = at // block_ms
+    for number in np.unique(block):
+        mine = np.flatnonzero(block == number)
+        account[mine] = rng.permutation(account[mine])
+    moved = [t._replace(account=a) for t, a in zip(touches, account.tolist(), strict=True)]
+    return sorted(moved, key=lambda t: (t.at_ms, t.account, t.kind, t.key))
+
+
+def plant(
+    touches: Sequence[Trace], members: Iterable[int], starts_ms: Sequence[int], lag_ms: int, kind: int, seed: int
+) -> list[Trace]:
+    """The touches with a group added that touches one new object at each of `starts_ms`, each member after an
+    exponential lag of mean `lag_ms`."""
+    rng = np.random.default_rng(seed)
+    rows = list(members)
+    added = [
+        Trace(int(start + lag), row, kind, f"planted-{seed}-{n}")
+        for n, start in enumerate(starts_ms)
+        for row, lag in zip(rows, rng.exponential(lag_ms, len(rows)).tolist(), strict=True)
+    ]
+    return sorted([*touches, *added], key=lambda t: (t.at_ms, t.account, t.kind, t.key))
+
+
+class NullTrial(NamedTuple):
+    """One pass over swapped records: hypotheses tested, groups accepted, mean and largest e-value."""
+
+    seed: int
+    hypotheses: int
+    accepted: int
+    mean_e: float
+    max_e: float
+    sum_e: float
+
+
+class PlantTrial(NamedTuple):
+    """One planted group: how many of its members the best matching group has, how many others, whether accepted."""
+
+    size: int
+    shared: int
+    seed: int
+    members: int
+    others: int
+    accepted: bool
+    log_e: float
+    found_after: int | None  # planted objects begun when it was accepted
+    false: int  # accepted groups with fewer than half of their members from the planted one
+
+
+def null_trial(
+    records: Records, block_ms: int, seed: int, settings: CoordinationSettings, tick_ms: int = TICK_MS
+) -> NullTrial:
+    """Swap accounts within blocks and count what is found."""
+    outcome = run(swapped(records.touches, block_ms, seed), records.names, settings, seed, tick_ms)
+    e = np.exp(np.array(outcome.e_values or [0.0]))
+    accepted = outcome.coordination.discoveries
+    return NullTrial(seed, outcome.hypotheses, accepted, float(e.mean()), float(e.max()), float(e.sum()))
+
+
+def plant_trial(
+    records: Records,
+    block_ms: int,
+    size: int,
+    shared: int,
+    seed: int,
+    settings: CoordinationSettings,
+    *,
+    days: float = 4.0,
+    lag_ms: int = 600_000,
+    tick_ms: int = TICK_MS,
+) -> PlantTrial:
+    """Plant a group of `size` accounts that share `shared` new objects, spread over `days`, into swapped records.
+
+    The members are accounts active in those days, which go on doing what the swap gave them. The pass ends a day after.
+    """
+    people = swapped(records.touches, block_ms, seed)
+    rng = np.random.default_rng((seed, size, shared))
+    # The days begin after one touch drawn at random, so that there is life in them, as campaigns choose to have it.
+    latest = people[-1].at_ms - int((days + 1) * DAY_MS)
+    begins = [t.at_ms for t in people if people[0].at_ms + DAY_MS <= t.at_ms <= latest]
+    begin = int(rng.choice(begins)) if begins else people[0].at_ms
+    end = begin + int(days * DAY_MS)
+    active = sorted({t.account for t in people if begin <= t.at_ms < end})
+    members = rng.choice(active, size, replace=False).tolist()
+    starts = np.sort(rng.uniform(begin, end, shared)).astype(np.int64).tolist()
+    kind = people[0].kind
+    touches = plant(people, members, starts, lag_ms, kind, seed)
+    touches = [t for t in touches if t.at_ms < end + DAY_MS]
+    outcome = run(touches, records.names, settings, seed, tick_ms)
+    planted = set(members)
+    best = max(outcome.groups, key=lambda g: (_jaccard(planted, g.members), -g.number), default=None)
+    false = sum(2 * len(planted & set(g.members)) < len(g.members) for g in outcome.accepted)
+    if best is None:
+        return PlantTrial(size, shared, seed, 0, 0, False, 0.0, None, false)
+    hit = len(planted & set(best.members))
+    after = None if best.accepted_ms is None else sum(start < best.accepted_ms for start in starts)
+    return PlantTrial(size, shared, seed, hit, len(best.members) - hit, best.accepted, best.log_e, after, false)
+
+
+def _jaccard(planted: set[int], members: Sequence[int]) -> float:
+    return len(planted & set(members)) / len(planted | set(members))
+
+
+def upper_rate(found: int, trials: int, level: float = 0.95) -> float:
+    """Upper end of the exact (Clopper-Pearson) interval of `found` of `trials`, one-sided at `level`."""
+    if found >= trials:
+        return 1.0
+    if found == 0:
+        return 1.0 - math.exp(math.log(1.0 - level) / trials)
+    from scipy.stats import beta
+
+    return float(beta.ppf(level, found + 1, trials - found))

@@ -1,1 +1,0 @@
-"""Subcommands of `swarmlight` that belong to the feed."""

@@ -1,0 +1,438 @@
+"""The tables. Times are whole milliseconds since 1970 UTC, wall clock unless stated; 0 stands for never.
+
+A table changes together with a new module in `migrations/versions`; a test holds the two to each other.
+
+The database: SQLite in a file by default, PostgreSQL through its URL. Everything else speaks SQL through `Database`.
+
+Reads take a snapshot; writes are transactions that SQLite runs one at a time (`BEGIN IMMEDIATE`) and PostgreSQL side by
+side, which is why every change that two people could race for is one conditional statement.
+"""
+
+from __future__ import annotations
+
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from pathlib import Path
+from typing import Any, ClassVar, Final, TypeVar
+
+from alembic import command
+from alembic.config import Config as AlembicConfig
+from sqlalchemy import BigInteger, Connection, Engine, Float, Index, Integer, String, Text, create_engine, event, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from detector.errors import UsageError
+
+UNDECIDED: Final = text("status = 'open' AND decision IS NULL")
+"""The condition of the partial index; a query has to have it in these words, not in parameters, to be served by it."""
+
+
+class Base(DeclarativeBase):
+    """All tables."""
+
+    type_annotation_map: ClassVar[dict[Any, Any]] = {str: Text, int: BigInteger, float: Float}
+
+
+class Alert(Base):
+    """The latest revision of one alert, and what people are doing with it.
+
+    An alert waits in the queue while it is `open` and has no `decision`, is not put off (`snoozed_until`), and does not
+    wait for its next revision (`waits_revision` reached). A claim holds until `claimed_until`.
+    """
+
+    __tablename__ = "alerts"
+    id: Mapped[str] = mapped_column(String(128), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(16))
+    status: Mapped[str] = mapped_column(String(16))
+    revision: Mapped[int] = mapped_column(Integer)
+    merged_into: Mapped[str | None] = mapped_column(String(128))
+    at: Mapped[int]
+    """Event time of the revision."""
+    first_post_at: Mapped[int]
+    last_post_at: Mapped[int]
+    members: Mapped[int] = mapped_column(Integer)
+    urgency: Mapped[float]
+    title: Mapped[str]
+    """Names of the first members, as shown in a list."""
+    digest: Mapped[str]
+    """Lower-case text that the search looks in."""
+    body: Mapped[str]
+    """The record of topic `alerts`, JSON."""
+    arrived: Mapped[int]
+    changed: Mapped[int]
+    decision: Mapped[str | None] = mapped_column(String(32))
+    decision_id: Mapped[str | None] = mapped_column(String(64))
+    decided: Mapped[int] = mapped_column(server_default="0")
+    waits_revision: Mapped[int] = mapped_column(Integer, server_default="0")
+    snoozed_until: Mapped[int] = mapped_column(server_default="0")
+    escalated: Mapped[int] = mapped_column(Integer, server_default="0")
+    returned: Mapped[int] = mapped_column(Integer, server_default="0")
+    """1 where it came back after a decision had sent it away."""
+    claimed_by: Mapped[str | None] = mapped_column(String(32))
+    claimed_until: Mapped[int] = mapped_column(server_default="0")
+
+    __table_args__ = (
+        # What waits, in its order, with all that decides whether it waits: the queue never reads what is decided.
+        Index(
+            "alerts_by_urgency",
+            text("escalated DESC"),
+            text("urgency DESC"),
+            "id",
+            "snoozed_until",
+            "waits_revision",
+            "revision",
+            sqlite_where=UNDECIDED,
+            postgresql_where=UNDECIDED,
+        ),
+        Index("alerts_by_time", text("at DESC"), "id"),
+        Index("alerts_by_members", text("members DESC"), "id"),
+        Index("alerts_by_change", "changed"),
+        Index("alerts_by_holder", "claimed_by"),
+        Index("alerts_by_successor", "merged_into"),
+    )
+
+
+class Page(Base):
+    """One page of an alert's details (topic `alert-details`)."""
+
+    __tablename__ = "pages"
+    alert_id: Mapped[str] = mapped_column(String(128), primary_key=True)
+    page: Mapped[int] = mapped_column(Integer, primary_key=True)
+    revision: Mapped[int] = mapped_column(Integer)
+    pages: Mapped[int] = mapped_column(Integer)
+    body: Mapped[str]
+
+
+class Member(Base):
+    """Who is in which alert; `place` is its position in the record."""
+
+    __tablename__ = "members"
+    alert_id: Mapped[str] = mapped_column(String(128), primary_key=True)
+    account: Mapped[str] = mapped_column(primary_key=True)
+    place: Mapped[int] = mapped_column(Integer)
+    total: Mapped[float]
+    __table_args__ = (Index("members_by_account", "account"),)
+
+
+class Decision(Base):
+    """One decision, for good: undoing adds another and marks this one."""
+
+    __tablename__ = "decisions"
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    alert_id: Mapped[str] = mapped_column(String(128), index=True)
+    account: Mapped[str | None] = mapped_column(index=True)
+    verdict: Mapped[str] = mapped_column(String(32))
+    undoes: Mapped[str | None] = mapped_column(String(64))
+    undone_by: Mapped[str | None] = mapped_column(String(64))
+    at: Mapped[int] = mapped_column(index=True)
+    user_id: Mapped[str] = mapped_column(String(32), index=True)
+    policy: Mapped[str]
+    reason: Mapped[str]
+    note: Mapped[str]
+    revision: Mapped[int] = mapped_column(Integer)
+
+
+class Outgoing(Base):
+    """A decision's record on its way to topic `feedback`; its body is emptied once it is there."""
+
+    __tablename__ = "outbox"
+    seq: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True)
+    decision_id: Mapped[str] = mapped_column(String(64), unique=True)
+    alert_id: Mapped[str] = mapped_column(String(128))
+    body: Mapped[str]
+    sent: Mapped[int] = mapped_column(server_default="0", index=True)
+
+
+class User(Base):
+    """A person who works here. `pseudonym` is what decisions and the audit log call them."""
+
+    __tablename__ = "users"
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), unique=True)
+    pseudonym: Mapped[str] = mapped_column(String(32), unique=True)
+    role: Mapped[str] = mapped_column(String(16))
+    password: Mapped[str]
+    """Argon2id hash; empty where only a login link lets in."""
+    active: Mapped[int] = mapped_column(Integer, server_default="1")
+    created: Mapped[int]
+
+
+class Session(Base):
+    """A login in a browser, by the hash of its cookie."""
+
+    __tablename__ = "sessions"
+    hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    user_id: Mapped[str] = mapped_column(String(32), index=True)
+    csrf: Mapped[str] = mapped_column(String(64))
+    created: Mapped[int]
+    expires: Mapped[int]
+
+
+class Link(Base):
+    """A link that logs in once, by the hash of its secret."""
+
+    __tablename__ = "links"
+    hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    user_id: Mapped[str] = mapped_column(String(32))
+    expires: Mapped[int]
+
+
+class Token(Base):
+    """A program's key, by its hash. `scopes` are words separated by spaces."""
+
+    __tablename__ = "tokens"
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    hash: Mapped[str] = mapped_column(String(64), unique=True)
+    user_id: Mapped[str] = mapped_column(String(32), index=True)
+    name: Mapped[str] = mapped_column(String(64))
+    scopes: Mapped[str]
+    created: Mapped[int]
+    expires: Mapped[int]
+    used: Mapped[int] = mapped_column(server_default="0")
+
+
+class View(Base):
+    """A queue's filters that somebody saved; `query` is in the form of `queue.Filters.query`."""
+
+    __tablename__ = "views"
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    user_id: Mapped[str] = mapped_column(String(32), index=True)
+    name: Mapped[str] = mapped_column(String(64))
+    query: Mapped[str]
+    shared: Mapped[int] = mapped_column(Integer, server_default="0")
+
+
+class AuditEntry(Base):
+    """One link of the audit chain; the database refuses to change or delete it."""
+
+    __tablename__ = "audit"
+    seq: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    at: Mapped[int]
+    actor: Mapped[str] = mapped_column(String(32))
+    action: Mapped[str] = mapped_column(String(32))
+    subject: Mapped[str] = mapped_column(String(128))
+    facts: Mapped[str]
+    before: Mapped[str] = mapped_column(String(64))
+    hash: Mapped[str] = mapped_column(String(64))
+
+
+class AuditHead(Base):
+    """The newest link: one row, locked while the next is written."""
+
+    __tablename__ = "audit_head"
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    seq: Mapped[int]
+    hash: Mapped[str] = mapped_column(String(64))
+
+
+class Meta(Base):
+    """What is remembered about the feed itself: positions in its sources, the key of pseudonyms."""
+
+    __tablename__ = "meta"
+    key: Mapped[str] = mapped_column(String(256), primary_key=True)
+    value: Mapped[str]
+
+
+class Forgotten(Base):
+    """Pseudonyms of accounts that were forgotten, so that no old record brings them back."""
+
+    __tablename__ = "forgotten"
+    mark: Mapped[str] = mapped_column(String(64), primary_key=True)
+    at: Mapped[int]
+
+
+BUSY_S: Final = 15.0
+"""A writer waits this long for another process's transaction; ours take milliseconds."""
+
+MIGRATIONS: Final = Path(__file__).with_name("migrations")
+
+LOCK: Final = 7_283_114
+"""Number of the PostgreSQL advisory lock under which the schema is brought up to date: any, but always the same."""
+
+BROKEN_UP: Final = frozenset({"40001", "40P01"})
+"""SQLSTATE of a transaction that lost to another: it can simply be run again."""
+
+RETRIES: Final = 5
+
+POOL: Final = 20
+"""Connections held at most, half of what the service's threads could ask for at once."""
+
+T = TypeVar("T")
+
+
+class Database:
+    """A pool of connections, with the schema up to date.
+
+    Args:
+        url: `sqlite:///feed.db`, or `postgresql://user@host/name`, with `?sslmode=require`, or `verify-full` and,
+            where the system's authorities are not the server's, `sslrootcert=FILE`.
+        password: of the PostgreSQL account, where the URL has none.
+
+    Raises:
+        UsageError: a URL that names no database, or a database that cannot be used.
+    """
+
+    def __init__(self, url: str, password: str | None = None) -> None:
+        self._url, tls = _parsed(url)
+        if password is not None and self._url.password is None and self._url.get_backend_name() == "postgresql":
+            self._url = self._url.set(password=password)
+        self.is_sqlite = self._url.get_backend_name() == "sqlite"
+        # SQLite has one writer; waiting for it in line is fairer than its own polling.
+        self._turn = threading.Lock() if self.is_sqlite else None
+        self.engine = _engine(self._url, tls)
+        self._writing = self.engine.execution_options(swarmlight_write=True)
+        if self.is_sqlite:
+            _private(Path(str(self._url.database)))
+        try:
+            self._migrate()
+        except (DBAPIError, OSError) as error:
+            self.engine.dispose()
+            raise UsageError(
+                f"--database {self._url.render_as_string(hide_password=True)!a} cannot be used: {_reason(error)!a}; "
+                "is the server running, and does the account own the database?"
+            ) from None
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A connection to look with; nothing it does stays."""
+        with self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction: committed at the end, rolled back on any error."""
+        with self._turn or nullcontext(), self._writing.begin() as connection:
+            yield connection
+
+    def transact(self, work: Callable[[Connection], T]) -> T:
+        """The result of `work` in one transaction; run again where PostgreSQL broke a deadlock."""
+        for _ in range(RETRIES):
+            try:
+                with self.write() as connection:
+                    return work(connection)
+            except DBAPIError as error:
+                if _sqlstate(error) not in BROKEN_UP:
+                    raise
+        with self.write() as connection:
+            return work(connection)
+
+    def alive(self) -> bool:
+        """Whether the database answers."""
+        try:
+            with self.read() as connection:
+                connection.execute(text("SELECT 1"))
+        except (SQLAlchemyError, OSError):
+            return False
+        return True
+
+    def close(self) -> None:
+        """Give all connections back."""
+        self.engine.dispose()
+
+    def _migrate(self) -> None:
+        with self.write() as connection:
+            if not self.is_sqlite:
+                connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+            migrate(connection)
+
+
+def migrate(connection: Connection, to: str = "head") -> None:
+    """Bring the schema to version `to` within the connection's transaction."""
+    config = AlembicConfig()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["connection"] = connection
+    command.upgrade(config, to)
+
+
+def upsert(connection: Connection, table: Any) -> Any:
+    """`INSERT` of the connection's dialect, which knows `on_conflict_do_update`."""
+    make: Callable[[Any], Any] = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    return make(table)
+
+
+def _reason(error: Exception) -> str:
+    """What the database or the way to it said, in one line."""
+    if not isinstance(error, DBAPIError):
+        return str(error).partition("\n")[0]
+    said = error.orig.args[0] if error.orig is not None and error.orig.args else ""
+    return str(said.get("M", "") if isinstance(said, dict) else said).partition("\n")[0]
+
+
+def _sqlstate(error: DBAPIError) -> str:
+    """PostgreSQL's code of an error, "" where it has none."""
+    said = error.orig.args[0] if error.orig is not None and error.orig.args else None
+    return str(said.get("C", "")) if isinstance(said, dict) else ""
+
+
+def _parsed(url: str) -> tuple[URL, ssl.SSLContext | bool | None]:
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise UsageError(
+            "--database: no database URL; write sqlite:///feed.db or postgresql://user@host/name"
+        ) from None
+    backend = parsed.get_backend_name()
+    if backend == "postgresql":
+        return parsed.set(drivername="postgresql+pg8000", query={}), _tls(parsed)
+    if backend == "sqlite" and parsed.database and parsed.database != ":memory:":
+        return parsed.set(drivername="sqlite"), None
+    raise UsageError("--database: sqlite:///FILE and postgresql://... are the databases this feed can use")
+
+
+def _tls(url: URL) -> ssl.SSLContext | bool | None:
+    """How the way to PostgreSQL is encrypted, in libpq's words; None: where the server offers it. False: never."""
+    asked = dict(url.query)
+    mode, authority = asked.pop("sslmode", "prefer"), asked.pop("sslrootcert", None)
+    if asked or mode not in ("disable", "prefer", "require", "verify-full"):
+        raise UsageError(
+            "--database: of a URL's options this feed knows sslmode=disable|prefer|require|verify-full and sslrootcert"
+        )
+    if mode in ("disable", "prefer"):
+        return None if mode == "prefer" else False
+    try:
+        context = ssl.create_default_context(cafile=str(authority) if authority is not None else None)
+    except OSError as error:
+        raise UsageError(
+            f"--database: sslrootcert cannot be used: {error.strerror or 'it is no certificate'}"
+        ) from None
+    if mode == "require" and authority is None:
+        # Encrypted, whoever answers: for a network one trusts, as libpq has it.
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    elif mode == "require":
+        context.check_hostname = False
+    return context
+
+
+def _engine(url: URL, tls: ssl.SSLContext | bool | None) -> Engine:
+    try:
+        if url.drivername == "sqlite":
+            engine = create_engine(url, connect_args={"timeout": BUSY_S}, pool_size=POOL, max_overflow=POOL)
+            event.listen(engine, "connect", _sqlite_connected)
+            event.listen(engine, "begin", _sqlite_begins)
+            return engine
+        options = {"ssl_context": tls} if tls is not None else {}
+        return create_engine(url, connect_args=options, pool_size=POOL, max_overflow=POOL, pool_pre_ping=True)
+    except (NoSuchModuleError, ModuleNotFoundError):
+        raise UsageError("--database: PostgreSQL needs pg8000: pip install 'swarmlight[feed]'") from None
+
+
+def _private(path: Path) -> None:
+    """Make a new file readable by its owner alone: it holds texts and names. SQLite gives its other files the same."""
+    with suppress(OSError):
+        path.touch(mode=0o600, exist_ok=False)
+
+
+def _sqlite_connected(connection: Any, _record: object) -> None:
+    # We begin transactions ourselves (`_sqlite_begins`); the driver would do it too late to see a stable snapshot.
+    connection.isolation_level = None
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _sqlite_begins(connection: Connection) -> None:
+    writing = connection.get_execution_options().get("swarmlight_write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")

@@ -1,0 +1,316 @@
+"""The evidence of an alert as bars, numbers and sentences. Pure.
+
+What was done with an alert, and what whoever looks can do with it now, as the pages show it. Pure.
+
+What the picture of the network and the time line are drawn from. Pure.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from moderation import words
+from moderation.cases import KIND_URGENCY, Whole
+from moderation.records import PARTS, AlertRecord, milliseconds
+from moderation.roles import Actor
+from moderation.security import visible
+
+FULL_BAR_NATS: Final = 5.0
+"""Evidence that fills a bar: odds of 148 to 1."""
+
+PIPS: Final = ((5.0, "very strong"), (3.5, "strong"), (2.0, "clear"), (1.0, "some"), (-math.inf, "weak"))
+"""Nats of the mean member from which evidence is called so: odds of 148, 33, 7 and 3 to 1."""
+
+_MET: Final = re.compile(
+    r"pairs of them met (?:once|([\d,]+) times) in (.+); about ([\d.,]+) would be expected by chance\.?"
+)
+
+_SAID_BY_A_BAR: Final = re.compile(
+    r"(whom it deals with is|its pauses, sittings and hours are, beside that,) "
+    r"(about as likely for a person as for a machine|[\d.,a-z ]+ likelier for a (machine-driven account|person))\."
+)
+"""Sentences that say no more than the bar of their part."""
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One part of the evidence. `width` is 0 to 100 in steps of 2 and `toward` is `machine`, `person` or `neither`."""
+
+    part: str
+    label: str
+    meaning: str
+    nats: float
+    width: int
+    toward: str
+    words: str
+    abstained: str
+
+
+@dataclass(frozen=True)
+class Together:
+    """How often members met in one kind of thing, and how often chance would have it; widths are 0 to 100."""
+
+    words: str
+    seen: int
+    seen_width: int
+    expected_words: str
+    expected_width: int
+    times: str
+
+
+def even(percent: float) -> int:
+    """A width in the steps that the style sheet has."""
+    return 2 * round(min(max(percent, 0.0), 100.0) / 2)
+
+
+def number(value: object) -> float:
+    """A number of a record, 0.0 where it is none."""
+    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return float(value) if good else 0.0  # type: ignore[arg-type]
+
+
+def bars(record: AlertRecord) -> list[Bar]:
+    """One bar for each part."""
+    unused = _abstained(record)
+    alone = record.kind == "account"
+    return [
+        bar(part, words.PARTS[part][0], words.ALONE[part] if alone else words.PARTS[part][1],
+            number(record.evidence.get(part)), unused.get(part, ""))
+        for part in PARTS
+    ]  # fmt: skip
+
+
+def bar(part: str, label: str, meaning: str, nats: float, abstained: str) -> Bar:
+    """A bar of `nats`."""
+    toward = "neither" if abs(nats) < 0.1 else "machine" if nats > 0 else "person"
+    width = even(100 * abs(nats) / FULL_BAR_NATS)
+    return Bar(part, label, meaning, nats, width, toward, words.evidence_words(nats), abstained)
+
+
+def strength(row: Any) -> tuple[int, str]:
+    """How strong the evidence that a machine drives them is: 0 to 5 and a word, out of a row's urgency.
+
+    The urgency holds it: the kind's level, the mean member's nats, and three times the logarithm of the size.
+    """
+    if row.kind == "coordination" or row.status != "open":
+        return 0, ""
+    nats = row.urgency - KIND_URGENCY[row.kind] - 3 * math.log(max(row.members, 1))
+    return next((5 - place, word) for place, (least, word) in enumerate(PIPS) if nats >= least)
+
+
+def seen_together(record: AlertRecord) -> list[Together]:
+    """The alert's sentences on how often members met, as numbers; the most frequent first."""
+    found = []
+    for label, rest in words.labelled(record.why):
+        match = _MET.fullmatch(rest) if label == "Together" else None
+        if match is not None:
+            found.append(
+                (
+                    int((match[1] or "1").replace(",", "")),
+                    visible(words.MET.get(match[2], match[2])),
+                    float(match[3].replace(",", "").rstrip(".")),
+                )
+            )
+    found.sort(key=lambda each: -each[0])
+    most = max((max(seen, expected) for seen, _, expected in found), default=0) or 1
+    return [
+        Together(
+            name, seen, even(100 * seen / most), f"{expected:g}", even(100 * expected / most),
+            f"{seen / expected:,.0f} times" if expected >= 0.05 and seen / expected >= 1.5 else "",
+        )
+        for seen, name, expected in found
+    ]  # fmt: skip
+
+
+def in_detail(record: AlertRecord, together: list[Together]) -> list[tuple[str, str]]:
+    """The alert's other sentences, as (label, text): what is shown elsewhere on the page is left out."""
+    return [
+        (label, visible(text))
+        for label, text in words.labelled(record.why)
+        if label not in ("What", "Since")
+        and not (together and label == "Together" and _MET.fullmatch(text))
+        and not _SAID_BY_A_BAR.fullmatch(text)
+    ]
+
+
+def statistic(record: AlertRecord) -> str:
+    """The number that made it an alert, and the one it had to pass; it may have fallen below it since."""
+    if record.statistic is None or record.threshold is None:
+        return ""
+    fallen = record.statistic < record.threshold
+    if record.threshold_kind == "e_value":
+        rate = f", so that at most {record.target_fdr:.0%} of listed groups are chance" if record.target_fdr else ""
+        passed = (
+            f"it was listed when it passed {record.threshold:.3g}" if fallen else f"{record.threshold:.3g} is needed"
+        )
+        return f"e-value {record.statistic:.3g}; {passed}{rate}"
+    rate = f", set so that {record.target_fpr:.1%} of people would ever pass it" if record.target_fpr else ""
+    passed = "it was flagged when it passed" if fallen else "the threshold is"
+    return f"total {record.statistic:.2f} nats; {passed} {record.threshold:.2f}{rate}"
+
+
+def odds(record: AlertRecord) -> str:
+    """What the evidence on a single account comes to, given how rare machines are taken to be; "" where not known."""
+    if record.kind != "account" or len(record.members) != 1:
+        return ""
+    member = record.members[0]
+    if not 0.0 < member.posterior < 1.0:
+        return ""
+    prior = 1 / (1 + math.exp(number(member.llr.get("total")) - math.log(member.posterior / (1 - member.posterior))))
+    if not 0.0001 <= prior <= 0.9:
+        return ""
+    share = _percent(member.posterior)
+    return f"if {_percent(prior)} of all accounts were machine-driven, {share} of those with such evidence would be"
+
+
+def _percent(share: float) -> str:
+    """`1%`, `9.6%`, `94%`; `over 99%` where rounding would make it certain."""
+    percent = 100 * share
+    return "over 99%" if percent > 99 else f"{percent:.0f}%" if percent >= 10 else f"{percent:.2g}%"
+
+
+def _abstained(record: AlertRecord) -> dict[str, str]:
+    """Parts that were not used, and why, out of "Not used: part (reason)."."""
+    found = {}
+    for sentence in record.limits:
+        label, _, rest = sentence.partition(": ")
+        part, _, reason = rest.partition(" (")
+        if label == "Not used" and part in PARTS:
+            found[part] = visible(reason.rstrip(").")) or "not used"
+    return found
+
+
+@dataclass(frozen=True)
+class PastDecision:
+    """One line of the history. `undoable` by whoever looks."""
+
+    id: str
+    alert_id: str
+    alert_known: bool
+    account: str
+    verdict: str
+    verdict_words: str
+    by: str
+    at: str
+    ago: str
+    policy: str
+    reason: str
+    note: str
+    undone: bool
+    undoable: bool
+
+
+@dataclass(frozen=True)
+class Rights:
+    """What whoever looks can do with the alert now; templates show nothing else."""
+
+    claim: bool
+    release: bool
+    decide: bool
+    snooze: bool
+    wake: bool
+    escalate: bool
+    hand_back: bool
+    assign: bool
+    why_not: str
+
+
+def past_decision(row: Any, actor: Actor, known: set[str], now: int) -> PastDecision:
+    """One line of the history out of a row of `decisions.history`."""
+    undoable = (
+        row.verdict != "undo"
+        and row.undone_by is None
+        and actor.may("work")
+        and (row.user_id == actor.user_id or actor.may("lead"))
+    )
+    return PastDecision(
+        id=row.id, alert_id=row.alert_id, alert_known=row.alert_id in known,
+        account=visible(row.account) if row.account else "", verdict=row.verdict,
+        verdict_words=words.VERDICTS.get(row.verdict, row.verdict), by=row.by_name or row.by or "somebody",
+        at=words.when(row.at), ago=words.ago(row.at, now), policy=visible(row.policy), reason=visible(row.reason),
+        note=visible(row.note), undone=row.undone_by is not None, undoable=undoable,
+    )  # fmt: skip
+
+
+def rights_of(row: Any, actor: Actor, now: int) -> Rights:
+    held = row.claimed_by is not None and row.claimed_until > now
+    mine = held and row.claimed_by == actor.user_id
+    works, leads = actor.may("work"), actor.may("lead")
+    undecided = row.status == "open" and row.decision is None
+    free = not held or mine
+    why = ""
+    if not works:
+        why = "You can look, but not decide."
+    elif row.status == "merged":
+        why = "This alert is now part of another."
+    elif row.status != "open":
+        why = "This alert was withdrawn: there is nothing left to decide."
+    elif row.decision is not None:
+        why = "This alert is decided. Take the decision back to work on it again."
+    elif not free:
+        why = f"{row.holder or 'Somebody'} is working on this alert."
+    elif row.escalated and not leads:
+        why = "This alert was escalated: a lead decides on it."
+    can = works and undecided
+    return Rights(
+        claim=can and free, release=works and held and (mine or leads), decide=can and free and not why,
+        snooze=can and (free or leads) and row.snoozed_until <= now, wake=can and row.snoozed_until > now,
+        escalate=can and (free or leads) and not row.escalated, hand_back=can and leads and bool(row.escalated),
+        assign=can and leads, why_not=why,
+    )  # fmt: skip
+
+
+def graph_json(whole: Whole, on_accounts: Mapping[str, Any]) -> dict[str, Any]:
+    """What the picture and the time line are drawn from.
+
+    Returns:
+        `nodes`: `{"id", "total", "posterior", "strength", "verdict"}`; `edges`: `{"a", "b", "kind", "count",
+        "expected", "z", "objects"}`, ends as places in nodes; `posts`: `{"n", "at", "kind"}`, place and ms; `kinds`:
+        the kinds' words; `first`, `last`: ms; `complete`: whether these are all.
+    """
+    record = whole.record
+    known = {member.account: member for member in record.members}
+    pages = whole.details
+    edges = [edge for page in pages for edge in page.edges] if pages else record.edges
+    moments = [post for page in pages for post in page.posts]
+    order: dict[str, int] = {name: place for place, name in enumerate(known)}
+    for edge in edges:
+        order.setdefault(edge.a, len(order))
+        order.setdefault(edge.b, len(order))
+    for post in moments:
+        order.setdefault(post.account, len(order))
+    nodes = []
+    for name in order:
+        member = known.get(name)
+        decided = on_accounts.get(name)
+        nodes.append(
+            {
+                "id": visible(name),
+                "total": round(member.llr.get("total", 0.0), 3) if member else None,
+                "posterior": round(member.posterior, 4) if member else None,
+                "strength": round(member.strength, 4) if member else 0.0,
+                "verdict": decided.verdict if decided is not None else None,
+            }
+        )
+    times = [(order[post.account], milliseconds(post.at), post.kind) for post in moments]
+    if not times:
+        times = [(order.get(post.account, 0), milliseconds(post.at), "post") for post in record.posts if order]
+    return {
+        "nodes": nodes,
+        "edges": [
+            {
+                "a": order[edge.a], "b": order[edge.b], "kind": edge.kind, "count": edge.count,
+                "expected": edge.expected, "z": edge.z, "objects": [visible(name)[:200] for name in edge.objects[:10]],
+            }
+            for edge in edges
+        ],
+        "posts": [{"n": place, "at": at, "kind": kind} for place, at, kind in times if at is not None],
+        "kinds": {kind: words.EDGE_KINDS.get(kind, visible(kind)) for kind in sorted({edge.kind for edge in edges})},
+        "first": whole.row.first_post_at,
+        "last": whole.row.last_post_at,
+        "complete": whole.complete,
+    }  # fmt: skip

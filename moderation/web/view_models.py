@@ -1,0 +1,424 @@
+"""One alert in a list, made out of its row. Pure: no database, no request; the time is an argument.
+
+What the pages show, made out of records; rows of lists are in `rows`. Pure: no database; the time is an argument.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from moderation import words
+from moderation.cases import Segment, Whole, groups, segments, share
+from moderation.decisions import VERDICTS
+from moderation.records import AlertRecord, milliseconds
+from moderation.roles import Actor
+from moderation.security import short, visible
+from moderation.web.evidence import (
+    Bar,
+    PastDecision,
+    Rights,
+    Together,
+    bar,
+    bars,
+    in_detail,
+    number,
+    odds,
+    past_decision,
+    rights_of,
+    seen_together,
+    statistic,
+    strength,
+)
+
+SAYS: Final = {
+    "campaign": ("looks machine-driven", "act together and look machine-driven"),
+    "account": ("looks machine-driven", "look machine-driven"),
+    "coordination": ("acts together with others; no sign of a machine", "act together; no sign of a machine"),
+}
+"""What an alert says of one account, and of several."""
+
+
+@dataclass(frozen=True)
+class QueueRow:
+    """One alert in a list. `badges` are (class, words); `pips`, of five, say how strong the evidence is."""
+
+    id: str
+    kind: str
+    kind_words: str
+    who: str
+    names: list[str]
+    others: int
+    says: str
+    pips: int
+    strength: str
+    members: int
+    since: str
+    last: str
+    lasted: str
+    at: str
+    ago: str
+    badges: list[tuple[str, str]]
+    holder: str
+    mine: bool
+    decision: str
+
+
+def queue_row(row: Any, actor: Actor, now: int) -> QueueRow:
+    """A list row out of a row with the columns of `queue.LISTED` and `holder`."""
+    held = row.claimed_by is not None and row.claimed_until > now
+    badges = []
+    if row.escalated:
+        badges.append(("escalated", "escalated"))
+    if row.returned:
+        badges.append(("returned", "came back"))
+    if row.status == "merged":
+        badges.append(("merged", "merged"))
+    if row.status == "withdrawn":
+        badges.append(("withdrawn", "withdrawn"))
+    if row.decision is not None:
+        badges.append(("decided", words.VERDICTS.get(row.decision, row.decision)))
+    if row.status == "open" and row.decision is None and row.snoozed_until > now:
+        badges.append(("snoozed", f"put off until {words.when(row.snoozed_until)}"))
+    if row.status == "open" and row.decision is None and row.waits_revision >= row.revision:
+        badges.append(("needs-more", "waits for more"))
+    names = [visible(name) for name in row.title.split(", ")] if row.title else []
+    return QueueRow(
+        id=row.id, kind=row.kind, kind_words=words.KINDS.get(row.kind, row.kind),
+        who=words.who(names, max(row.members, len(names))) if names else "No names are kept of it", names=names,
+        others=max(0, row.members - len(names)),
+        says=SAYS[row.kind][0 if max(row.members, len(names)) == 1 else 1] if names else "",
+        pips=strength(row)[0], strength=strength(row)[1], members=row.members,
+        since=words.when(row.first_post_at), last=words.when(row.last_post_at),
+        lasted=words.span(row.first_post_at, row.last_post_at), at=words.when(row.at),
+        ago=words.ago(row.arrived, now), badges=badges, holder=(row.holder or "somebody") if held else "",
+        mine=held and row.claimed_by == actor.user_id,
+        decision=words.VERDICTS.get(row.decision, "") if row.decision else "",
+    )  # fmt: skip
+
+
+MOST_MEMBERS: Final = 1000
+
+SOON_MS: Final = 12 * 3_600_000
+"""A time of day within this is the next one of its name."""
+
+MOST_TIES: Final = 50
+"""Ties named in the table beside the picture: those an alert itself carries."""
+
+
+TIES: Final = {
+    "near_duplicate": "text", "paraphrase": "text", "link": "link", "domain": "link", "hashtags": "link",
+    "repost": "repost", "fast_repost": "repost", "reply_target": "talk", "mention": "talk", "quote": "talk",
+    "interaction": "talk", "synchrony": "time", "profile": "profile",
+}  # fmt: skip
+"""Kinds of edges by what they are drawn like."""
+
+DRIVES: Final = "a language model probably drives this account: "
+"""How the sentence on a single account begins, which its headline says already."""
+
+MOST_BECAUSE: Final = 2
+"""Parts named in the sentence that says why."""
+
+READABLE: Final = frozenset({"link", "domain", "hashtags"})
+"""Kinds whose objects say something to a person; others are ids."""
+
+LEAST_SHARED: Final = 25
+MOST_SHARED: Final = 2
+"""Of all accounts in percent, and how many: what the summary names of what they share."""
+
+CLOSED: Final = {"withdrawn": "This alert was withdrawn", "merged": "This alert became part of another one"}
+"""What a closed alert that names nobody any more says."""
+
+
+@dataclass(frozen=True)
+class Post:
+    """One quoted post: its text in segments that other members wrote too and segments that are its own."""
+
+    account: str
+    at: str
+    segments: list[Segment]
+    shared_percent: int
+    words: str
+
+
+@dataclass(frozen=True)
+class MemberRow:
+    """One member; `verdict` holds on it alone."""
+
+    account: str
+    posterior_percent: int
+    total: float
+    total_words: str
+    width: int
+    toward: str
+    strength_percent: int
+    verdict: str
+    verdict_words: str
+
+
+@dataclass(frozen=True)
+class PostGroup:
+    """Posts that share wording, or (`alike` false) those that share it with none."""
+
+    alike: bool
+    posts: list[Post]
+    accounts: int
+
+
+@dataclass(frozen=True)
+class Tie:
+    """What two members did together, of one kind."""
+
+    a: str
+    b: str
+    kind_words: str
+    count: str
+    expected: str
+    objects: list[str]
+
+
+@dataclass(frozen=True)
+class SharedObject:
+    """Something that members shared; `percent` of them."""
+
+    kind_words: str
+    name: str
+    accounts: int
+    percent: int
+    readable: bool
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """One labelled sentence of the alert's own reasons."""
+
+    label: str
+    text: str
+
+
+@dataclass(frozen=True)
+class AlertView:
+    """Everything on an alert's page."""
+
+    row: QueueRow
+    headline: str
+    what: str
+    who: list[str]
+    others: int
+    since: str
+    because: str
+    example: str
+    shared: list[SharedObject]
+    reasons: list[Sentence]
+    limits: list[str]
+    bars: list[Bar]
+    total: Bar
+    together: list[Together]
+    statistic_words: str
+    odds_words: str
+    posts: list[PostGroup]
+    posts_total: int
+    members: list[MemberRow]
+    members_total: int
+    objects: list[SharedObject]
+    edge_kinds: list[tuple[str, str, int, str]]
+    ties: list[Tie]
+    has_details: bool
+    details_note: str
+    decisions: list[PastDecision]
+    standing: PastDecision | None
+    rights: Rights
+    merged_into: str
+    status: str
+    revision: int
+    changed: int
+    models: list[tuple[str, str]]
+    lease_until: str
+
+
+def alert_view(
+    whole: Whole, actor: Actor, decisions: Sequence[Any], on_accounts: Mapping[str, Any], known: set[str], now: int
+) -> AlertView:
+    """An alert's page.
+
+    Args:
+        decisions: rows of `decisions.history`.
+        on_accounts: account -> the decision row that holds on it.
+        known: ids among the decisions' alerts that there are.
+    """
+    row, record = whole.row, whole.record
+    listed = queue_row(row, actor, now)
+    names = [member.account for member in record.members]
+    headline = _headline(record, row)
+    lead = visible(words.sentence(record, "What")).removeprefix(DRIVES)
+    posts = _posts(record)
+    shown = [past_decision(each, actor, known, now) for each in decisions]
+    grouped = _grouped(record, posts)
+    objects = _objects(whole)
+    parts = bars(record)
+    together = seen_together(record)
+    return AlertView(
+        row=listed, headline=headline, what=lead if lead.rstrip(".") != headline.replace(",", "") else "",
+        who=names[: words.NAMED], others=max(0, row.members - len(names[: words.NAMED])),
+        since=f"{words.when(row.first_post_at)} to {words.when(row.last_post_at)} UTC, "
+              f"over {words.span(row.first_post_at, row.last_post_at)}.",
+        because=_because(record, together), example=_example(grouped),
+        shared=[each for each in objects if each.readable and each.percent >= LEAST_SHARED][:MOST_SHARED],
+        reasons=[Sentence(*each) for each in in_detail(record, together)],
+        limits=[visible(text) for text in record.limits if not text.startswith("Not used: ")], bars=parts,
+        total=bar("total", "All together", "the parts added up", number(record.evidence.get("total")), ""),
+        together=together, statistic_words=statistic(record), odds_words=odds(record),
+        posts=grouped, posts_total=len(posts),
+        members=_members(record, on_accounts), members_total=row.members, objects=objects,
+        edge_kinds=_edge_kinds(whole), ties=_ties(record), has_details=bool(whole.details),
+        details_note=_details_note(whole), decisions=shown,
+        standing=next((each for each in shown if each.verdict in VERDICTS and not each.account and not each.undone),
+                      None) if row.decision or row.waits_revision >= row.revision else None,
+        rights=rights_of(row, actor, now), merged_into=row.merged_into or "", status=row.status,
+        revision=row.revision, changed=row.changed,
+        models=[(visible(name), visible(value)) for name, value in sorted(record.models.items())],
+        lease_until=_until(row.claimed_until, now) if listed.holder else "",
+    )  # fmt: skip
+
+
+def _until(at: int, now: int) -> str:
+    """When a claim ends: the time alone where that is soon."""
+    return words.when(at).rpartition(", ")[2] if at - now < SOON_MS else words.when(at)
+
+
+def _headline(record: AlertRecord, row: Any) -> str:
+    if not record.members and record.status in CLOSED:
+        return CLOSED[record.status]
+    accounts = words.counted(max(row.members, 1), "account")
+    if record.kind == "campaign":
+        return f"{accounts} act together and look driven by a language model"
+    if record.kind == "coordination":
+        return f"{accounts} act together; nothing shows that a machine drives them"
+    name = short(record.members[0].account, 60) if record.members else "this account"
+    return f"{name} looks driven by a language model"
+
+
+def _because(record: AlertRecord, together: Sequence[Together]) -> str:
+    """Why, in one sentence."""
+    met = ""
+    if together:
+        first = together[0]
+        met = f"they met {first.seen:,} times in {first.words}, where chance would give about {first.expected_words}"
+    if record.kind == "coordination":
+        return f"{met or 'they do the same things more often than chance would have it'}.".capitalize()
+    if record.kind == "account":
+        speaking = sorted((each for each in bars(record) if each.toward == "machine"), key=lambda each: -each.nats)
+        if not speaking:
+            return ""
+        most, *others = speaking[:MOST_BECAUSE]
+        reasons = [f"{most.meaning} is {most.words}", *(f"{each.meaning} {_times(each)}" for each in others)]
+        return f"{', and '.join(reasons)}.".capitalize()
+    said = f"What was seen is {words.evidence_words(number(record.evidence.get('total')))}"
+    return f"{said}, and {met}." if met else f"{said}."
+
+
+def _times(part: Bar) -> str:
+    """`2.1 times`."""
+    return part.words.partition(" likelier")[0]
+
+
+def _in_short(part: Bar) -> str:
+    """`300x machine`, with a sign for times: for a table."""
+    return "neither" if part.toward == "neither" else f"{_times(part).removesuffix(' times')}\u00d7 {part.toward}"
+
+
+def _posts(record: AlertRecord) -> list[Post]:
+    shown = [(post.account, visible(post.text)) for post in record.posts]
+    cut = segments(shown)
+    return [
+        Post(
+            account=visible(post.account), at=words.when(milliseconds(post.at) or 0), segments=parts,
+            shared_percent=round(100 * share(parts)), words=words.evidence_words(post.llr),
+        )
+        for post, parts in zip(record.posts, cut, strict=True)
+    ]  # fmt: skip
+
+
+def _grouped(record: AlertRecord, posts: list[Post]) -> list[PostGroup]:
+    """The posts that share wording side by side, the largest group first, and then the others."""
+    together = groups([(post.account, visible(post.text)) for post in record.posts])
+    alike = [PostGroup(True, [posts[place] for place in group], len({posts[place].account for place in group}))
+             for group in together]  # fmt: skip
+    used = {place for group in together for place in group}
+    rest = [post for place, post in enumerate(posts) if place not in used]
+    return alike + ([PostGroup(False, rest, len({post.account for post in rest}))] if rest else [])
+
+
+def _example(grouped: Sequence[PostGroup]) -> str:
+    """One post that stands for the others: of those that share wording, where there are any."""
+    return "".join(piece.text for piece in grouped[0].posts[0].segments) if grouped else ""
+
+
+def _ties(record: AlertRecord) -> list[Tie]:
+    return [
+        Tie(
+            visible(edge.a), visible(edge.b), words.EDGE_KINDS.get(edge.kind, visible(edge.kind)), f"{edge.count:g}",
+            f"{edge.expected:.1f}", [visible(name)[:200] for name in edge.objects[:10]],
+        )
+        for edge in record.edges[:MOST_TIES]
+    ]  # fmt: skip
+
+
+def _members(record: AlertRecord, on_accounts: Mapping[str, Any]) -> list[MemberRow]:
+    rows = []
+    for member in record.members[:MOST_MEMBERS]:
+        total = member.llr.get("total", 0.0)
+        decided = on_accounts.get(member.account)
+        verdict = decided.verdict if decided is not None else ""
+        shown = bar("", "", "", total, "")
+        rows.append(
+            MemberRow(
+                account=member.account, posterior_percent=round(100 * member.posterior), total=total,
+                total_words=_in_short(shown), width=shown.width, toward=shown.toward,
+                strength_percent=round(100 * min(max(member.strength, 0), 1)),
+                verdict=verdict, verdict_words=words.VERDICTS.get(verdict, ""),
+            )
+        )  # fmt: skip
+    return rows
+
+
+def _objects(whole: Whole) -> list[SharedObject]:
+    size = max(whole.row.members, 1)
+    if whole.details:
+        found = [each for page in whole.details for each in page.objects]
+        return [
+            _object(each.kind, each.object, len(each.accounts), size)
+            for each in sorted(found, key=lambda each: -len(each.accounts))[:50]
+        ]
+    shared: dict[tuple[str, str], set[str]] = {}
+    for edge in whole.record.edges:
+        for name in edge.objects:
+            shared.setdefault((edge.kind, name), set()).update((edge.a, edge.b))
+    ranked = sorted(shared.items(), key=lambda item: (-len(item[1]), item[0]))
+    return [_object(kind, name, len(who), size) for (kind, name), who in ranked[:50]]
+
+
+def _object(kind: str, name: str, accounts: int, size: int) -> SharedObject:
+    share = min(100, round(100 * accounts / size))
+    how = "like of the same post" if kind == "interaction" else words.EDGE_KINDS.get(kind, visible(kind))
+    return SharedObject(how, visible(name)[:300], accounts, share, kind in READABLE)
+
+
+def _edge_kinds(whole: Whole) -> list[tuple[str, str, int, str]]:
+    edges = [edge for page in whole.details for edge in page.edges] if whole.details else whole.record.edges
+    counts: dict[str, int] = {}
+    for edge in edges:
+        counts[edge.kind] = counts.get(edge.kind, 0) + 1
+    return [(kind, words.EDGE_KINDS.get(kind, visible(kind)), count, TIES.get(kind, ""))
+            for kind, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]  # fmt: skip
+
+
+def _details_note(whole: Whole) -> str:
+    if not whole.details:
+        return "The whole network has not arrived; this shows the strongest ties only."
+    if not whole.complete:
+        return "Part of the network has not arrived yet."
+    if whole.details[0].revision != whole.row.revision:
+        return f"The network is that of revision {whole.details[0].revision}; the alert is at {whole.row.revision}."
+    return ""

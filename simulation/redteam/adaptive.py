@@ -1,0 +1,478 @@
+"""What an adaptive operator may change between rounds, what it costs, and how it learns which of it goes unflagged.
+
+A plan takes one option of every question; prices of its options sum to at most the budget. The adaptive operator keeps,
+for every option, how many accounts that used it were flagged and how many were not, draws each option's share of
+survivors from its Beta posterior (uniform prior), and takes the affordable plan with the largest sum of draws (Thompson
+sampling, Thompson 1933, with independent effects of the options). The control draws an affordable plan evenly at
+random.
+
+An operator who is told after each round which of its accounts were flagged, beside one who is not.
+
+In a round both field equally many new accounts in one society: same people, same crowds, same luck. The society is
+acted out, the detector reads it, and each operator learns which of its own accounts were flagged, and nothing else. A
+round is kept as a file, so that a broken run goes on where it was.
+
+Draws recall over the rounds, the adaptive operator's beside the control's.
+
+`swarmlight simulate --adaptive ROUNDS`, and what it shares with the red team's page.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import msgspec
+import numpy as np
+from rich.console import Console
+
+from detector.errors import UsageError
+from simulation.files import written
+from simulation.redteam.run import (
+    Found,
+    Recording,
+    clopper_pearson,
+    detect,
+    fingerprint,
+    record,
+    shown,
+    sources,
+    with_texts,
+)
+from simulation.sampling import stream
+from simulation.settings import Operator, Society, Tactics
+
+Plan: TypeAlias = tuple[str, ...]
+"""An option's name for each question of `MENU`, in its order."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """One answer to one question. `price`: what it costs an operator, in points of the budget."""
+
+    name: str
+    price: int
+    tactics: Mapping[str, Any] = field(default_factory=dict)
+    family: Mapping[str, Any] = field(default_factory=dict)
+
+
+MENU: Final[Mapping[str, tuple[Option, ...]]] = {
+    "wording": (
+        Option("independent", 0, {"wording": "independent"}),
+        Option("verbatim", 0, {"wording": "verbatim"}),
+        Option("paraphrase", 0, {"wording": "paraphrase"}),
+        Option("copied from people", 1, {"wording": "copied"}),
+    ),
+    "cadence": (
+        Option("waves", 0, {"cadence": "waves", "lag_s": 300.0}),
+        Option("drip", 0, {"cadence": "drip"}),
+        Option("jitter", 0, {"cadence": "jitter", "lag_s": 1800.0}),
+        Option("a person's times", 1, {"cadence": "copied", "lag_s": 900.0}),
+    ),
+    "cover": (
+        Option("a tenth cover", 0, {"joint": 0.9}),
+        Option("half cover", 1, {"joint": 0.5}),
+        Option("four fifths cover", 2, {"joint": 0.2}),
+    ),
+    "team": (Option("teams of 8", 0, {}, {"size": 8}), Option("teams of 4", 1, {}, {"size": 4})),
+    "accounts": (
+        Option("new", 0),
+        Option("aged", 1, {}, {"begin": 0.5}),
+        Option("bought", 2, {}, {"begin": 0.5, "bought": 1.0}),
+    ),
+}
+"""Questions and their options. Prices: what costs acts, time or money costs points; `begin` is a share of the round."""
+
+BUDGET: Final = 3
+"""Points of a plan: less than half of what the dearest options of all questions cost together (7)."""
+
+
+def option(question: str, name: str) -> Option:
+    """The option of that name."""
+    return next(each for each in MENU[question] if each.name == name)
+
+
+def price(plan: Plan) -> int:
+    """What a plan costs."""
+    return sum(option(question, name).price for question, name in zip(MENU, plan, strict=True))
+
+
+def affordable(budget: int) -> list[Plan]:
+    """All plans within the budget, in a fixed order."""
+    plans = product(*(tuple(each.name for each in options) for options in MENU.values()))
+    return [plan for plan in plans if price(plan) <= budget]
+
+
+def size(plan: Plan) -> int:
+    """Accounts of a team with this plan."""
+    return int(option("team", plan[list(MENU).index("team")]).family["size"])
+
+
+class Learner:
+    """The adaptive operator's memory: of each option, accounts that survived and accounts that were flagged."""
+
+    def __init__(self, budget: int = BUDGET) -> None:
+        self._plans = affordable(budget)
+        self._counts = {(question, each.name): [1.0, 1.0] for question in MENU for each in MENU[question]}
+
+    def choose(self, rng: np.random.Generator) -> Plan:
+        """The plan with the largest sum of drawn survivors' shares."""
+        drawn = {key: float(rng.beta(survived, flagged)) for key, (survived, flagged) in self._counts.items()}
+        return max(self._plans, key=lambda plan: sum(drawn[key] for key in zip(MENU, plan, strict=True)))
+
+    def learn(self, plan: Plan, survived: int, flagged: int) -> None:
+        """Take note of what became of a team's accounts."""
+        for key in zip(MENU, plan, strict=True):
+            self._counts[key][0] += survived
+            self._counts[key][1] += flagged
+
+    def survivors(self) -> dict[tuple[str, str], float]:
+        """Mean of each option's posterior: question and option -> share of accounts that survive."""
+        return {key: survived / (survived + flagged) for key, (survived, flagged) in self._counts.items()}
+
+
+class Chance:
+    """The control: the same menu and budget, no memory."""
+
+    def __init__(self, budget: int = BUDGET) -> None:
+        self._plans = affordable(budget)
+
+    def choose(self, rng: np.random.Generator) -> Plan:
+        """Any affordable plan, all equally likely."""
+        return self._plans[int(rng.integers(len(self._plans)))]
+
+    def learn(self, plan: Plan, survived: int, flagged: int) -> None:
+        """Learn nothing."""
+
+
+def teams(chooser: Learner | Chance, accounts: int, rng: np.random.Generator) -> list[tuple[Plan, int]]:
+    """Plans and sizes of an operator's teams in a round: together exactly `accounts`, each of at least 3.
+
+    What would leave one or two accounts over is given to the last team.
+    """
+    found: list[tuple[Plan, int]] = []
+    left = accounts
+    while left > 0:
+        plan = chooser.choose(rng)
+        many = min(size(plan), left)
+        many = left if left - many < LEAST else many
+        found.append((plan, many))
+        left -= many
+    return found
+
+
+LEAST: Final = 3
+"""Accounts of the smallest team: fewer are no campaign."""
+
+
+def used(plans: Iterable[tuple[Plan, int]]) -> dict[tuple[str, str], int]:
+    """How many accounts each option was used for."""
+    found: dict[tuple[str, str], int] = {}
+    for plan, accounts in plans:
+        for key in zip(MENU, plan, strict=True):
+            found[key] = found.get(key, 0) + accounts
+    return found
+
+
+SIDES: Final = ("adaptive", "control")
+
+Detect = Callable[[Path, Path, Path | None], Found]
+
+
+class Setting(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that a game's result depends on. Equal settings give equal results."""
+
+    society: Society = Society()  # its people and crowds; operators, accounts and days are those below
+    rounds: int = 20
+    accounts: int = 180  # of the society, people and operators
+    each: int = 18  # accounts that each operator fields in a round
+    days: float = 1.0  # of a round
+    per_day: float = 8.0  # events of an account, on average
+    budget: int = 3
+    seed: int = 0
+    people: str = "none"
+    machines: str = "none"
+    fingerprint: str = ""  # of texts and models, whose contents the names do not tell
+
+
+class Team(msgspec.Struct, frozen=True):
+    """One team of a round: what it did, how many of its accounts acted, and how many of these were flagged."""
+
+    side: str
+    plan: Plan
+    acted: int
+    flagged: int
+    joint: int  # acts that served its goals
+
+
+class Round(msgspec.Struct, frozen=True):
+    """What became of a round. `people`: people who acted; `accused`: those of them that were flagged."""
+
+    number: int
+    teams: tuple[Team, ...]
+    people: int
+    accused: int
+    events: int
+    texts: int
+    models: dict[str, str]
+
+    def total(self, side: str) -> tuple[int, int, int]:
+        """Accounts of a side that acted, those flagged, acts that served its goals."""
+        mine = [team for team in self.teams if team.side == side]
+        return sum(team.acted for team in mine), sum(team.flagged for team in mine), sum(team.joint for team in mine)
+
+
+class Game(msgspec.Struct, frozen=True):
+    """A whole game, as `--out` has it."""
+
+    setting: Setting
+    rounds: tuple[Round, ...]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a game is kept, and which models it is played against (None: the shipped ones)."""
+
+    folder: Path
+    models: Path | None = None
+
+
+def play(setting: Setting, place: Place, told: Callable[[Round], None], detect: Detect = detect) -> Game:
+    """Play all rounds, those that the folder has already without acting them out again.
+
+    Raises:
+        UsageError: the folder is another game's, or the models were replaced while it was played.
+        SwarmlightError: the detector failed.
+    """
+    _same(setting, place.folder)
+    choosers: dict[str, Learner | Chance] = {"adaptive": Learner(setting.budget), "control": Chance(setting.budget)}
+    rounds: list[Round] = []
+    for number in range(setting.rounds):
+        rng = stream(setting.seed, f"round {number}")
+        planned = [(side, *team) for side in SIDES for team in teams(choosers[side], setting.each, rng)]
+        file = place.folder / f"round-{number:02d}.json"
+        if file.exists():
+            done = msgspec.json.decode(file.read_bytes(), type=Round)
+        else:
+            done = one(setting, number, planned, place, detect)
+            part = file.with_suffix(".part")
+            part.write_bytes(msgspec.json.encode(done))
+            part.replace(file)
+        if rounds and done.models != rounds[0].models:
+            raise UsageError(f"{place.folder}: the models were replaced while the game was played: remove the folder "
+                             "and play it against one bundle")  # fmt: skip
+        for team in done.teams:
+            choosers[team.side].learn(team.plan, team.acted - team.flagged, team.flagged)
+        rounds.append(done)
+        told(done)
+    return Game(setting, tuple(rounds))
+
+
+def one(
+    setting: Setting, number: int, planned: list[tuple[str, Plan, int]], place: Place, detect: Detect = detect
+) -> Round:
+    """Act out one round and have it read."""
+    society = with_texts(fielded(setting, planned), setting.people, setting.machines)
+    events = place.folder / "round.jsonl"
+    acted = record(society, setting.seed * 1000 + number, events)
+    found = detect(events, place.folder, place.models)
+    return result(number, planned, acted, found)
+
+
+def fielded(setting: Setting, planned: list[tuple[str, Plan, int]]) -> Society:
+    """The society of a round: every team is a family of one campaign."""
+    machines = sum(accounts for _, _, accounts in planned)
+    return msgspec.structs.replace(
+        setting.society,
+        accounts=setting.accounts,
+        days=setting.days,
+        machines=machines / setting.accounts,
+        campaigns=len(planned),
+        activity=msgspec.structs.replace(setting.society.activity, mean_per_day=setting.per_day),
+        operators=tuple(
+            family(f"{side}-{i:02d}", plan, accounts, setting.days)
+            for i, (side, plan, accounts) in enumerate(planned)
+        ),
+    )  # fmt: skip
+
+
+def family(name: str, plan: Plan, accounts: int, days: float) -> Operator:
+    """A team as the simulator takes it."""
+    tactics: dict[str, object] = {"tasks_per_day": 8.0, "goals": ("link", "tag", "swarm")}
+    ways: dict[str, float] = {}
+    for question, chosen in zip(MENU, plan, strict=True):
+        tactics |= option(question, chosen).tactics
+        ways |= option(question, chosen).family
+    return Operator(
+        name=name, size=(accounts, accounts), tactics=msgspec.convert(tactics, type=Tactics),
+        bought=float(ways.get("bought", 0.0)), begin_day=float(ways.get("begin", 0.0)) * days,
+    )  # fmt: skip
+
+
+def result(number: int, planned: list[tuple[str, Plan, int]], acted: Recording, found: Found) -> Round:
+    """What each team is told: which of its accounts that acted were flagged."""
+    flagged = np.array([name in found.scores and found.scores[name].flagged for name in acted.names])
+    by_name = {campaign.family.name: campaign.members for campaign in acted.world.cast.campaigns}
+    told = []
+    for i, (side, plan, _) in enumerate(planned):
+        members = by_name[f"{side}-{i:02d}"]
+        live = members[acted.acting[members]]
+        told.append(Team(side, plan, len(live), int(flagged[live].sum()), int(acted.joint[live].sum())))
+    people = ~acted.world.cast.label & acted.acting
+    return Round(
+        number, tuple(told), int(people.sum()), int((flagged & people).sum()), acted.events, acted.texts, found.models
+    )
+
+
+def _same(setting: Setting, folder: Path) -> None:
+    """Keep what this folder is for, and refuse another game's."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = folder / "setting.json"
+        if file.exists() and msgspec.json.decode(file.read_bytes(), type=Setting) != setting:
+            raise UsageError(f"{folder}: holds rounds of other settings, texts or models: name an empty folder, or "
+                             "remove it")  # fmt: skip
+        with written(file) as out:
+            out.write(msgspec.json.encode(setting))
+    except (OSError, msgspec.MsgspecError) as error:
+        raise UsageError(f"{folder}: cannot be used as a work folder: {error}") from None
+
+
+def spent(game: Game, side: str) -> float:
+    """Mean price of a side's plans, an account."""
+    mine = [(team.acted, price(team.plan)) for each in game.rounds for team in each.teams if team.side == side]
+    return sum(acted * cost for acted, cost in mine) / max(sum(acted for acted, _ in mine), 1)
+
+
+COLOURS: Final = {"adaptive": "#b91c1c", "control": "#1d4ed8"}
+
+WIDTH: Final = 720
+HEIGHT: Final = 320
+LEFT: Final = 60
+TOP: Final = 40
+
+WINDOW: Final = 5
+"""Rounds that a point of the line sums: a single round has few accounts."""
+
+
+def recall(game: Game, side: str, first: int, last: int) -> tuple[int, int]:
+    """Flagged accounts and accounts that acted in the rounds [first, last)."""
+    totals = [each.total(side) for each in game.rounds[max(first, 0) : last]]
+    return sum(total[1] for total in totals), sum(total[0] for total in totals)
+
+
+def svg(game: Game) -> str:
+    """The drawing: dots are rounds, lines sum up to `WINDOW` rounds, bands are their 95% intervals."""
+    n = max(len(game.rounds), 2)
+
+    def x(number: float) -> float:
+        return LEFT + (WIDTH - LEFT - 20) * number / (n - 1)
+
+    def y(share: float) -> float:
+        return TOP + (HEIGHT - TOP - 50) * (1 - share)
+
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif">',
+        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
+        f'<text x="{LEFT}" y="24" font-size="15">Share of an operator\'s accounts that are flagged, by round</text>',
+    ]
+    for share in (0.0, 0.25, 0.5, 0.75, 1.0):
+        parts.append(f'<path d="M{LEFT} {y(share):.1f}H{WIDTH - 20}" stroke="#e5e7eb"/>')
+        parts.append(f'<text x="{LEFT - 8}" y="{y(share) + 4:.1f}" font-size="11" text-anchor="end">{share:.0%}</text>')
+    for number in range(0, len(game.rounds), 5):
+        label = f'<text x="{x(number):.1f}" y="{HEIGHT - 30}" font-size="11" text-anchor="middle">{number + 1}</text>'
+        parts.append(label)
+    for place, side in enumerate(SIDES):
+        colour = COLOURS[side]
+        sums = [recall(game, side, i + 1 - WINDOW, i + 1) for i in range(len(game.rounds))]
+        bounds = [clopper_pearson(hits, of) for hits, of in sums]
+        up = [f"{x(i):.1f},{y(high):.1f}" for i, (_, high) in enumerate(bounds)]
+        down = [f"{x(i):.1f},{y(low):.1f}" for i, (low, _) in enumerate(bounds)]
+        parts.append(f'<polygon points="{" ".join(up + down[::-1])}" fill="{colour}" fill-opacity="0.12"/>')
+        line = " ".join(f"{x(i):.1f},{y(hits / max(of, 1)):.1f}" for i, (hits, of) in enumerate(sums))
+        parts.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        for i in range(len(game.rounds)):
+            hits, of = recall(game, side, i, i + 1)
+            parts.append(f'<circle cx="{x(i):.1f}" cy="{y(hits / max(of, 1)):.1f}" r="2.5" fill="{colour}"/>')
+        parts.append(f'<text x="{LEFT + 90 * place}" y="{HEIGHT - 10}" font-size="12" fill="{colour}">{side}</text>')
+    return "\n".join([*parts, "</svg>"]) + "\n"
+
+
+MOST_ROUNDS = 1000
+
+
+def adaptive(options: argparse.Namespace, society: Society, console: Console) -> Game:
+    """Play the game that the command line asks for: into `--work`, or a folder that is removed afterwards.
+
+    Raises:
+        UsageError: an option cannot be used.
+        SwarmlightError: the detector failed.
+    """
+    if options.work is not None:
+        return _into(options, society, options.work, console)
+    with tempfile.TemporaryDirectory() as folder:
+        return _into(options, society, Path(folder), console)
+
+
+def _into(options: argparse.Namespace, society: Society, folder: Path, console: Console) -> Game:
+    people, machines = sources(folder, options.people_texts, options.machine_texts)
+    game = game_of(options, folder, people, machines, console, society)
+    save(game, options.out, options.plot)
+    for side in SIDES:
+        console.print(f"{side}: flagged {shown(*recall(game, side, 0, len(game.rounds)))}")
+    return game
+
+
+def game_of(
+    options: argparse.Namespace, folder: Path, people: str, machines: str, console: Console,
+    society: Society | None = None,
+) -> Game:  # fmt: skip
+    """Play `options.adaptive` rounds, or what is left of them, in `folder`, among a society's people and crowds."""
+    if not 1 <= options.adaptive <= MOST_ROUNDS:
+        raise UsageError(f"rounds: a whole number from 1 to {MOST_ROUNDS}")
+    if options.seed < 0:
+        raise UsageError("--seed is a whole number of at least 0")
+    key = fingerprint(people, machines, options.models)
+    setting = Setting(rounds=options.adaptive, seed=options.seed, people=people, machines=machines, fingerprint=key)
+    if society is not None:
+        setting = msgspec.structs.replace(setting, society=society)
+    return play(setting, Place(folder, options.models), teller(options.adaptive, console))
+
+
+def teller(rounds: int, console: Console) -> Callable[[Round], None]:
+    """Says after each round what came of it."""
+
+    def tell(done: Round) -> None:
+        parts = []
+        for side in SIDES:
+            acted, flagged, _ = done.total(side)
+            parts.append(f"{side} {flagged} of {acted} flagged")
+        console.print(f"round {done.number + 1} of {rounds}: {', '.join(parts)}")
+
+    return tell
+
+
+def save(game: Game, out: Path | None, drawing: Path | None) -> None:
+    """Write a game as JSON and its curve as a drawing, where asked for.
+
+    Raises:
+        UsageError: a file cannot be written.
+    """
+    if out is not None:
+        with written(out) as file:
+            file.write(msgspec.json.encode(game) + b"\n")
+    if drawing is not None:
+        with written(drawing) as file:
+            file.write(svg(game).encode())
+
+
+def add_texts(parser: argparse.ArgumentParser) -> None:
+    """The options that name sources of texts."""
+    parser.add_argument("--people-texts", metavar="SOURCE", help="corpus:FILE; in its place the demo's people")
+    parser.add_argument("--machine-texts", metavar="SOURCE", help="as `swarmlight simulate` takes it; in its place the "
+                        "demo's planted posts")  # fmt: skip

@@ -1,0 +1,328 @@
+"""Exact intervals for shares.
+
+The texts that the red team uses where the user names none, as files: the demo's (`simulation.content.corpus`).
+
+The work folder: texts, and the fingerprint that says whether what lies in it still counts.
+
+Acts a society out into a recording for the detector, with texts.
+
+The detector as its users run it: `swarmlight run` as a subprocess on a recording; what it said of every account.
+
+The detector on the presets, by slice: which look-alikes are accused, which tactics are missed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+from scipy.stats import beta
+
+from detector.errors import SwarmlightError, UsageError
+from detector.models import SHIPPED
+from simulation.content.corpus import Row, rows
+from simulation.content.models import writer_of
+from simulation.demo.script import planted
+from simulation.files import PRESETS, lines_of, preset, written
+from simulation.output import Renderer, truth
+from simulation.sampling import Flags, Ints, Json
+from simulation.settings import Society
+from simulation.world import World
+
+LEVEL: Final = 0.95
+
+
+def clopper_pearson(hits: int, of: int) -> tuple[float, float]:
+    """The exact 95% interval of a share of which `hits` in `of` were seen (Clopper and Pearson 1934)."""
+    tail = (1 - LEVEL) / 2
+    low = float(beta.ppf(tail, hits, of - hits + 1)) if hits > 0 else 0.0
+    high = float(beta.ppf(1 - tail, hits + 1, of - hits)) if hits < of else 1.0
+    return low, high
+
+
+def shown(hits: int, of: int) -> str:
+    """A share with its interval, in words of a table; a dash where there was nobody."""
+    if of == 0:
+        return "-"
+    low, high = clopper_pearson(hits, of)
+    return f"{hits} of {of}: {hits / of:.0%} ({low:.0%} to {high:.0%})"
+
+
+def people_corpus(path: Path, seed: int = 0) -> str:
+    """Write the people's corpus; the name of the source, as `--people-texts` takes it.
+
+    Raises:
+        UsageError: `chitchat-dataset` is not installed, or the file cannot be written.
+    """
+    return _write(path, rows(machines=False, seed=seed))
+
+
+def machine_corpus(path: Path) -> str:
+    """Write the machines' corpus; the name of the source, as `--machine-texts` takes it.
+
+    Raises:
+        UsageError: the file cannot be written.
+    """
+    return _write(path, rows(machines=True))
+
+
+def _write(path: Path, table: list[Row]) -> str:
+    names = ("author", "text", "lang")
+    with written(path) as file:
+        file.writelines(msgspec.json.encode(dict(zip(names, row, strict=True))) + b"\n" for row in table)
+    return f"corpus:{path}"
+
+
+def sources(folder: Path, people: str | None, machines: str | None) -> tuple[str, str]:
+    """The sources of texts: those named, or the project's own, which are written into the folder.
+
+    Raises:
+        UsageError: the folder cannot be written, or the demo's people are not installed.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{folder}: cannot be used as a work folder: {error.strerror}") from None
+    return (
+        people if people is not None else people_corpus(folder / "people.jsonl"),
+        machines if machines is not None else machine_corpus(folder / "machines.jsonl"),
+    )
+
+
+def fingerprint(people: str, machines: str, models: Path | None) -> str:
+    """SHA-256 over the contents of both corpora and of the models, so that results are not mixed."""
+    digest = hashlib.sha256()
+    for source in (people, machines):
+        scheme, _, rest = source.partition(":")
+        digest.update(_content(Path(rest)) if scheme == "corpus" else source.encode())
+    for file in sorted((models or SHIPPED).glob("*.safetensors")):
+        digest.update(file.name.encode() + _content(file))
+    return digest.hexdigest()
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return hashlib.sha256(path.read_bytes()).digest()
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def own_posts() -> int:
+    """How many posts the project's own machine corpus has."""
+    return sum(len(each.posts) for each in planted())
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A society acted out. `truth`: one row an account; `joint` (accounts,): acts of each that served a task."""
+
+    world: World
+    names: list[str]
+    truth: list[Json]
+    events: int
+    texts: int
+    joint: Ints
+    acting: Flags
+
+
+def record(society: Society, seed: int, events: Path) -> Recording:
+    """Act out a society into the file `events`.
+
+    Raises:
+        UsageError: the texts or the file cannot be used.
+    """
+    world = World(society, seed)
+    renderer, writer = Renderer(world), writer_of(world, os.environ)
+    n = len(world.people)
+    joint, acts = np.zeros(n, np.int64), np.zeros(n, np.int64)
+    count = texts = 0
+    with written(events) as file:
+        for chunk in world.chunks():
+            said = writer.texts(chunk) if writer is not None else None
+            file.write(renderer.lines(chunk, said))
+            texts += sum(text is not None for text in said or ())
+            count += len(chunk)
+            acts += np.bincount(chunk.account, minlength=n)
+            joint += np.bincount(chunk.account[chunk.task >= 0], minlength=n)
+    return Recording(world, renderer.names, truth(world, renderer.names), count, texts, joint, acts > 0)
+
+
+def with_texts(society: Society, people: str, machines: str) -> Society:
+    """The society with these sources of texts."""
+    return msgspec.structs.replace(
+        society, texts=msgspec.structs.replace(society.texts, people=people, machines=machines)
+    )
+
+
+class Score(msgspec.Struct):
+    """What is read of one line of scores."""
+
+    account: str
+    flagged: bool
+    posts: int
+    campaign: str | None
+    group: str | None
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a run found: scores by account, and the versions of the models it ran with."""
+
+    scores: dict[str, Score]
+    models: dict[str, str]
+
+
+def detect(events: Path, folder: Path, models: Path | None) -> Found:
+    """Run the detector over `events`; its files go into `folder`.
+
+    Args:
+        models: bundle; the shipped one where None.
+
+    Raises:
+        SwarmlightError: the run failed.
+    """
+    scores, summary = folder / "scores.jsonl", folder / "summary.json"
+    settings = {"SWARMLIGHT_MODELS__DIR": str(models)} if models is not None else {}
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("SWARMLIGHT_")}
+    command = [sys.executable, "-m", "streaming", "run", "--input", str(events)]
+    command += ["--scores", str(scores), "--summary", str(summary)]
+    done = subprocess.run(  # noqa: S603 - our own interpreter and module, no shell
+        command, env=clean | settings, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False
+    )
+    if done.returncode:
+        said = (done.stderr.strip().splitlines()[-1:] or ["no message"])[0]
+        raise SwarmlightError(f"swarmlight run on {events.name}: {said}; run it by itself to see more")
+    decoder = msgspec.json.Decoder(Score)
+    rows = [decoder.decode(line) for line in lines_of(scores)]
+    told: dict[str, Any] = msgspec.json.decode(summary.read_bytes())
+    return Found({row.account: row for row in rows}, {str(key): str(name) for key, name in told["models"].items()})
+
+
+SIZES: Final[dict[str, int]] = dict.fromkeys(PRESETS, 500) | {"quiet": 900}
+"""Accounts in place of a preset's own: about as many as the demo's texts are enough for, and the page takes minutes."""
+
+DAYS: Final = 2.0
+"""Long enough for accounts that are bought or aged, which begin on the second day."""
+
+PER_DAY: Final = 6.0
+"""Events of an account a day, on average: half of the presets' own; texts cost most of the time."""
+
+Detect = Callable[[Path, Path, Path | None], Found]
+
+
+class Slice(msgspec.Struct, frozen=True):
+    """One slice of one preset: accounts that acted, those with a text, flagged, named in a campaign, in a group."""
+
+    name: str
+    machines: bool
+    acted: int
+    spoke: int
+    flagged: int
+    campaign: int
+    group: int
+
+
+class Result(msgspec.Struct, frozen=True):
+    """What the detector said about one preset."""
+
+    preset: str
+    accounts: int
+    days: float
+    events: int
+    texts: int
+    slices: tuple[Slice, ...]
+    models: dict[str, str]
+
+    def of(self, *, machines: bool) -> list[Slice]:
+        """The slices of machines or of people."""
+        return [each for each in self.slices if each.machines == machines]
+
+
+def small(name: str, people: str, machines: str) -> Society:
+    """A preset at the red team's size: as many machines as one small campaign of each of its tactics needs, or more."""
+    society = with_texts(preset(name), people, machines)
+    needed = sum(round(family.weight) * family.size[0] for family in society.operators)
+    return msgspec.structs.replace(
+        society,
+        accounts=SIZES[name],
+        days=DAYS,
+        machines=max(society.machines, needed / SIZES[name]),
+        campaigns=round(sum(family.weight for family in society.operators)),
+        activity=msgspec.structs.replace(society.activity, mean_per_day=PER_DAY),
+    )
+
+
+def measure(
+    name: str, folder: Path, key: str, people: str, machines: str, models: Path | None, seed: int,
+    detect: Detect = detect,
+) -> Result:  # fmt: skip
+    """The detector on one preset; what the folder has already under the same `key` is not measured again.
+
+    Raises:
+        SwarmlightError: the detector failed.
+    """
+    file = folder / f"{name}-{key[:16]}-{seed}.json"
+    if file.exists():
+        return msgspec.json.decode(file.read_bytes(), type=Result)
+    folder.mkdir(parents=True, exist_ok=True)
+    society = small(name, people, machines)
+    acted = record(society, seed, folder / "preset.jsonl")
+    found = detect(folder / "preset.jsonl", folder, models)
+    result = counted(name, society, acted, found)
+    part = file.with_suffix(".part")
+    part.write_bytes(msgspec.json.encode(result))
+    part.replace(file)
+    return result
+
+
+def counted(name: str, society: Society, acted: Recording, found: Found) -> Result:
+    """Count what was found by slice; accounts that did nothing are left out."""
+    table: dict[tuple[str, bool], list[int]] = {}
+    for row in acted.truth:
+        score = found.scores.get(str(row["account"]))
+        if score is None:
+            continue
+        counts = table.setdefault((str(row["slice"]), bool(row["label"])), [0] * 5)
+        for i, value in enumerate((True, score.posts > 0, score.flagged, score.campaign, score.group)):
+            counts[i] += value is not None and value is not False
+    slices = tuple(Slice(slice_, machine, *counts) for (slice_, machine), counts in sorted(table.items()))
+    return Result(name, society.accounts, society.days, acted.events, acted.texts, slices, found.models)
+
+
+def together(results: Sequence[Result]) -> Result:
+    """Several societies of one preset as one.
+
+    Raises:
+        UsageError: they were not measured with the same models.
+    """
+    first = results[0]
+    if any(each.models != first.models for each in results):
+        raise UsageError(f"{first.preset}: the models were replaced while it was measured: remove the work folder")
+    return Result(
+        first.preset,
+        sum(each.accounts for each in results),
+        first.days,
+        sum(each.events for each in results),
+        sum(each.texts for each in results),
+        tuple(each for machines in (False, True) for each in summed(results, machines=machines)),
+        first.models,
+    )
+
+
+def summed(results: Sequence[Result], *, machines: bool) -> list[Slice]:
+    """Slices of the same name over all of several results together."""
+    table: dict[str, list[int]] = {}
+    for result in results:
+        for each in result.of(machines=machines):
+            counts = table.setdefault(each.name, [0] * 5)
+            values: tuple[Any, ...] = (each.acted, each.spoke, each.flagged, each.campaign, each.group)
+            table[each.name] = [a + b for a, b in zip(counts, values, strict=True)]
+    return [Slice(name, machines, *counts) for name, counts in sorted(table.items())]

@@ -1,0 +1,311 @@
+"""Decides who plays what: operators' accounts and their organic twins, look-alikes, and everybody else.
+
+An operator's accounts are accounts of people by every parameter: rows of the population, taken evenly over levels of
+activity. The twin of each is another row that gets its parameters. Campaign sizes are quantiles of the log-uniform
+distribution between the family's bounds, evenly spread, made smaller where `campaigns` or `machines` ask for it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from simulation.actors import Crew
+from simulation.population import People
+from simulation.sampling import DAY_MS, Flags, Ints, Json, stream
+from simulation.settings import LookAlike, Operator, Society, Tactics
+from streaming.schema.event import format_time, parse_time
+
+ORDINARY: Final = "ordinary"
+TWIN: Final = "twin"
+FRAMED: Final = "framed"
+
+FLAGS: Final = ("automated", "scheduled", "helped", "foreign", "headline")
+"""Habits of single accounts: a declared bot; posts by a scheduler; writes with help; writes in a second language; posts
+headlines from share buttons."""
+
+DRAWS: Final = 64
+"""Draws of operators' accounts of which the most even is taken."""
+
+CROWDS: Final[dict[str, Tactics]] = {
+    "news": Tactics(cadence="waves", goals=("link", "tag", "swarm"), hijack=1.0),
+    "fandom": Tactics(cadence="waves", goals=("tag", "amplify"), hijack=0.3, wording="paraphrase"),
+    "activists": Tactics(cadence="waves", goals=("link", "tag", "swarm")),
+    "giveaway": Tactics(cadence="jitter", goals=("tag", "swarm"), wording="verbatim"),
+    "live_event": Tactics(cadence="waves", goals=("tag", "swarm")),
+}
+"""Look-alikes that gather around moments, with what they gather for; numbers come from the society's settings."""
+
+
+@dataclass
+class Campaign:
+    """One operator's campaign: `members` (accounts), `twins` (their organic twins, in the same order)."""
+
+    name: str
+    family: Operator
+    members: Ints
+    twins: Ints
+    quiet: Ints
+    bought: Ints
+    framed: int = -1
+
+
+@dataclass
+class Cast:
+    """Who is what. Arrays of shape (accounts,): label, automated, scheduled, helped, foreign, headline."""
+
+    label: Flags
+    slice: list[str]
+    campaign: list[str | None]
+    group: list[str | None]
+    twin_of: list[str | None]
+    role: list[str | None]
+    since_ms: Ints  # from when on a machine writes; before, of bought accounts, a person did; 0: all the time
+    campaigns: list[Campaign] = field(default_factory=list)
+    crews: list[Crew] = field(default_factory=list)
+    circles: list[tuple[Ints, float]] = field(default_factory=list)  # accounts to knit together, share of closest ties
+    flags: dict[str, Flags] = field(default_factory=dict)
+
+    def truth(self, account: int, name: str) -> Json:
+        """One line of the truth file."""
+        return {
+            "account": name,
+            "label": int(self.label[account]),
+            "campaign": self.campaign[account],
+            "group": self.group[account],
+            "slice": self.slice[account],
+            "role": self.role[account],
+            "twin_of": self.twin_of[account],
+            "since": format_time(int(self.since_ms[account])) if self.since_ms[account] else None,
+        }
+
+
+def cast(society: Society, people: People, seed: int) -> Cast:
+    """Who plays what; people's parameters are changed in place where a part asks for it."""
+    n = len(people)
+    rng = stream(seed, "cast")
+    result = Cast(
+        np.zeros(n, bool), [ORDINARY] * n, [None] * n, [None] * n, [None] * n, [None] * n, np.zeros(n, np.int64),
+        flags={name: np.zeros(n, bool) for name in FLAGS},
+    )  # fmt: skip
+    free = _operators(society, people, result, rng)
+    _lookalikes(society, people, result, free, rng)
+    return result
+
+
+def sizes(family: Operator, count: int, rng: np.random.Generator) -> Ints:
+    """Sizes of `count` campaigns: evenly spread quantiles of the log-uniform distribution, in a random order."""
+    low, high = family.size
+    quantile = (np.arange(count) + rng.random(count)) / count
+    drawn = np.exp(np.log(low) + quantile * (np.log(high + 1) - np.log(low))).astype(np.int64)
+    return rng.permutation(np.minimum(drawn, high))
+
+
+def mean_size(family: Operator) -> float:
+    """Mean of that distribution."""
+    low, high = family.size
+    return (high + 1 - low) / float(np.log((high + 1) / low)) - 0.5
+
+
+def plan(society: Society, rng: np.random.Generator) -> list[tuple[Operator, int]]:
+    """Families and sizes of all campaigns: together `machines` of the accounts, to within the smallest campaign."""
+    wanted = round(society.machines * society.accounts)
+    if not society.operators or wanted == 0:
+        return []
+    weight = np.array([family.weight for family in society.operators])
+    weight = weight / weight.sum()
+    mean = float(sum(w * mean_size(family) for w, family in zip(weight, society.operators, strict=True)))
+    count = max(society.campaigns, round(wanted / mean), 1)
+    number = np.floor(np.cumsum(weight) * count + 0.5).astype(np.int64)
+    each = np.diff(number, prepend=0)
+    planned = [
+        (family, int(size))
+        for family, k in zip(society.operators, each, strict=True)
+        for size in sizes(family, int(k), rng)
+    ]
+    return fitted(planned, wanted)
+
+
+def fitted(planned: list[tuple[Operator, int]], wanted: int) -> list[tuple[Operator, int]]:
+    """The same campaigns with sizes scaled, within their family's bounds, so that they sum to `wanted` where they can.
+
+    Where even the smallest sizes are too many, the last campaigns are left out.
+    """
+    low = np.array([family.size[0] for family, _ in planned])
+    high = np.array([family.size[1] for family, _ in planned])
+    drawn = np.array([size for _, size in planned])
+    lo, hi = 1e-3, 1e3
+    for _ in range(60):
+        scale = (lo * hi) ** 0.5
+        if np.clip(np.round(drawn * scale), low, high).sum() < wanted:
+            lo = scale
+        else:
+            hi = scale
+    final = np.clip(np.round(drawn * lo), low, high).astype(np.int64)
+    kept = np.cumsum(final) <= max(wanted, int(low.min()))
+    return [(family, int(size)) for (family, _), size, keep in zip(planned, final, kept, strict=True) if keep]
+
+
+def _operators(society: Society, people: People, result: Cast, rng: np.random.Generator) -> Ints:
+    """Cast the campaigns and their twins; the accounts left over."""
+    n = len(people)
+    planned = plan(society, rng)
+    total = sum(size for _, size in planned)
+    start_ms = parse_time(society.start) or 0
+    levels = np.argsort(people.rate + rng.random(n) * 1e-9)
+    chosen, twins = evenly(people, levels, total, rng)
+    order = rng.permutation(total)
+    chosen, twins = chosen[order], twins[order]
+    people.copy_rows(chosen, twins)
+    taken = np.zeros(n, bool)
+    taken[chosen] = taken[twins] = True
+    used = 0
+    for number, (family, size) in enumerate(planned):
+        members, pair = chosen[used : used + size], twins[used : used + size]
+        used += size
+        _campaign(f"c{number:03d}", family, members, pair, people, result, taken, start_ms, rng)
+    return rng.permutation(np.flatnonzero(~taken))
+
+
+def evenly(people: People, levels: Ints, total: int, rng: np.random.Generator) -> tuple[Ints, Ints]:
+    """The most even of `DRAWS` draws of accounts: the largest difference in mean rank of any parameter is smallest.
+
+    An operator wants accounts like everybody's; without this, chance alone tells a few hundred of them apart by
+    some parameter or other.
+    """
+    columns = [people.branching, people.gap_s, (people.peak - people.zone) % 24, people.links, people.tags]
+    columns += [people.following.astype(float), people.fame, people.age_days, *people.kinds.T]
+    ranks = np.stack([np.argsort(np.argsort(column)) / len(levels) - 0.5 for column in columns], axis=1)
+    draws = [levels_apart(levels, total, rng) for _ in range(DRAWS)]
+    return min(draws, key=lambda draw: float(np.abs(ranks[draw[0]].mean(axis=0)).max()) if total else 0.0)
+
+
+def levels_apart(levels: Ints, total: int, rng: np.random.Generator) -> tuple[Ints, Ints]:
+    """Two disjoint sets of `total` accounts, spread evenly over `levels` (accounts in order of activity)."""
+    edges = np.linspace(0, len(levels), total + 1).astype(np.int64)
+    width = np.diff(edges)
+    a = (rng.random(total) * width).astype(np.int64)
+    b = (a + 1 + (rng.random(total) * (width - 1)).astype(np.int64)) % np.maximum(width, 1)
+    return levels[edges[:-1] + a], levels[edges[:-1] + b]
+
+
+def _campaign(
+    name: str, family: Operator, members: Ints, twins: Ints, people: People, result: Cast, taken: Flags,
+    start_ms: int, rng: np.random.Generator,
+) -> None:  # fmt: skip
+    size = len(members)
+    shuffled = rng.permutation(size)
+    quiet = members[shuffled[: int(family.quiet * size)]]
+    bought = members[shuffled[size - int(family.bought * size) :]]
+    led = family.tactics.cadence in ("copied", "framing") or "amplify" in family.tactics.goals
+    leader = _leader(people, taken, rng) if led else -1
+    begin = round(family.begin_day * DAY_MS)
+    home = int(people.community[members[0]])
+    campaign = Campaign(name, family, members, twins, quiet, bought)
+    result.crews.append(Crew(members, family.tactics, home, quiet, begin, leader))
+    private = family.tactics
+    if private.cadence in ("copied", "framing"):
+        rate = float(people.rate[leader] * (1 - people.branching[leader]))
+        private = msgspec.structs.replace(private, cadence="waves", tasks_per_day=rate)
+    for member, twin in zip(members.tolist(), twins.tolist(), strict=True):
+        result.label[member] = True
+        result.slice[member], result.slice[twin] = family.name, TWIN
+        result.campaign[member] = result.group[member] = result.twin_of[twin] = name
+        hushed = np.array([twin] if member in quiet else [], np.int64)
+        idol = int(rng.integers(len(people))) if "amplify" in private.goals else -1
+        result.crews.append(Crew(np.array([twin]), private, home, hushed, begin, idol))
+    for who in quiet.tolist():
+        result.role[who] = "quiet"
+    for who in bought.tolist():
+        result.role[who] = "bought"
+        result.since_ms[who] = start_ms + begin
+    if family.tactics.cadence == "framing":
+        campaign.framed = leader
+        result.slice[leader] = FRAMED
+    if family.tactics.clique > 0:
+        result.circles.append((members, family.tactics.clique))
+    _make_crude(family, people, members)
+    result.campaigns.append(campaign)
+
+
+def _leader(people: People, taken: Flags, rng: np.random.Generator) -> int:
+    """A busy person of no other part: somebody with much to copy, frame or amplify."""
+    rate = np.where(taken, 0.0, people.rate * (1 - people.branching))
+    busy = np.argsort(rate)[-max(20, len(rate) // 20) :]
+    leader = int(rng.choice(busy[rate[busy] > 0]))
+    taken[leader] = True
+    return leader
+
+
+def _make_crude(family: Operator, people: People, members: Ints) -> None:
+    crude = family.crude
+    people.rate[members] *= crude.rate
+    people.age_days[members] *= crude.age
+    people.fame[members] *= crude.audience
+    people.kinds[members, 2] *= crude.reposts
+    people.kinds[members] /= people.kinds[members].sum(axis=1, keepdims=True)
+    people.night[members] = people.night[members] * (1 - crude.flat) + crude.flat
+
+
+def _lookalikes(society: Society, people: People, result: Cast, free: Ints, rng: np.random.Generator) -> None:
+    """Cast the organic look-alikes among the accounts in `free`."""
+    used = 0
+    for name in society.lookalikes.__struct_fields__:
+        settings: LookAlike = getattr(society.lookalikes, name)
+        count = min(round(settings.share * society.accounts), len(free) - used)
+        who, used = free[used : used + count], used + count
+        label = name.replace("_", "-")
+        for account in who.tolist():
+            result.slice[account] = label
+        if name in CROWDS:
+            _crowds(name, settings, who, people, result, rng)
+        elif name == "friends":
+            for circle in _split(settings, _by_community(who, people), rng):
+                result.circles.append((circle, 0.7))
+        elif name == "brand":
+            result.flags["scheduled"][who] = True
+            people.kinds[who] = np.array([0.85, 0.1, 0.02, 0.02, 0.01, 0.0])
+            people.links[who] = 0.9
+        elif name == "declared_bot":
+            result.flags["automated"][who] = result.flags["scheduled"][who] = True
+            people.kinds[who] = np.array([1.0, 0.0, 0.0, 0.0, 0.0, 0.0])
+            people.night[who] = 1.0
+            people.rate[who] = np.maximum(people.rate[who], 24.0)
+        else:
+            flag = {"share_button": "headline", "writing_help": "helped", "second_language": "foreign"}[name]
+            result.flags[flag][who] = True
+
+
+def _by_community(who: Ints, people: People) -> Ints:
+    return who[np.argsort(people.community[who], kind="stable")]
+
+
+def _split(settings: LookAlike, who: Ints, rng: np.random.Generator) -> list[Ints]:
+    """Crowds of log-uniform size, one after another; what is left at the end joins the last."""
+    low, high = settings.size
+    crowds, start = [], 0
+    while start < len(who):
+        size = int(np.exp(rng.uniform(np.log(low), np.log(high + 1))))
+        if len(who) - start - size < low:
+            size = len(who) - start
+        crowds.append(who[start : start + size])
+        start += size
+    return crowds
+
+
+def _crowds(name: str, settings: LookAlike, who: Ints, people: People, result: Cast, rng: np.random.Generator) -> None:
+    base = CROWDS[name]
+    tactics = Tactics(
+        cadence=base.cadence, goals=base.goals, hijack=base.hijack, wording=base.wording,
+        tasks_per_day=settings.tasks_per_day, joint=settings.joint, lag_s=settings.lag_s,
+    )  # fmt: skip
+    together = _by_community(who, people) if name in ("activists", "fandom") else who
+    for number, crowd in enumerate(_split(settings, together, rng)):
+        leader = int(rng.integers(len(people))) if "amplify" in base.goals else -1
+        result.crews.append(Crew(crowd, tactics, int(people.community[crowd[0]]), leader=leader))
+        if name == "activists":
+            for account in crowd.tolist():
+                result.group[account] = f"a{number:03d}"

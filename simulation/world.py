@@ -1,0 +1,507 @@
+"""The events of one step, in order of time, as columns; and the kinds by their number in the contract.
+
+What there is to share: links and hashtags, how they come up, and how they rise and fall.
+
+Stated distribution (`settings.Objects`): births are Poisson; appeal is Pareto; an object's weight falls by e in its
+life, which is exponential over objects; it belongs to a community (by the number of its accounts) or, with probability
+`world`, to everybody. A domain is the k-th largest with weight k to minus `domain_exponent`.
+
+The society at work: step by step, everybody's acts in order of time.
+
+One step: objects come up and fade; tasks and news call people; sittings begin and bring about events; each event gets
+its kind, whom it reacts to, what it shares; members of crews put their task in the place of what they would choose.
+State is of the size of the population and of the last hours, whatever the number of days.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import Final
+
+import numpy as np
+
+from simulation.actors import CADENCES, GOALS, HORIZON, Crews, Reader, Sittings, Tasks, Wall, clusters
+from simulation.population import build, draw, knit, pareto
+from simulation.roles import Cast, cast
+from simulation.sampling import DAY_MS, HOUR_MS, Bytes, Flags, Floats, Ints, first_of_each, running, stream, weighted
+from simulation.settings import Links, Objects, Society
+from streaming.schema.event import parse_time
+from streaming.schema.observation import Kind
+
+POST: Final = int(Kind.POST)
+REPLY: Final = int(Kind.REPLY)
+REPOST: Final = int(Kind.REPOST)
+QUOTE: Final = int(Kind.QUOTE)
+LIKE: Final = int(Kind.LIKE)
+FOLLOW: Final = int(Kind.FOLLOW)
+
+OWN: Final = 0
+"""Manner: own words. The others say whose words a text is made of."""
+VERBATIM: Final = 1
+PARAPHRASE: Final = 2
+INDEPENDENT: Final = 3
+COPIED: Final = 4
+HEADLINE: Final = 5
+
+
+@dataclass
+class Chunk:
+    """Columns of shape (events,); -1 is none.
+
+    serial: number of the event; at: ms since 1970; account, target_account: rows; kind; target: serial of the event
+    reacted to; link, tag: objects; task: the task served; manner: how the words were found; words: the task, link or
+    serial they were found in, by manner.
+    """
+
+    serial: Ints
+    at: Ints
+    account: Ints
+    kind: Bytes
+    target: Ints
+    target_account: Ints
+    link: Ints
+    tag: Ints
+    task: Ints
+    manner: Bytes
+    words: Ints
+
+    def __len__(self) -> int:
+        return len(self.serial)
+
+    def where(self, mask: Flags) -> Chunk:
+        """The events of `mask`."""
+        return Chunk(**{field.name: getattr(self, field.name)[mask] for field in fields(self)})
+
+    @staticmethod
+    def joined(chunks: list[Chunk]) -> Chunk:
+        """All events of several chunks, which follow each other in time."""
+        return Chunk(**{f.name: np.concatenate([getattr(chunk, f.name) for chunk in chunks]) for f in fields(Chunk)})
+
+
+def written(kind: Bytes) -> Flags:
+    """True for what carries words: posts, replies, quotes."""
+    result: Flags = (kind == POST) | (kind == REPLY) | (kind == QUOTE)
+    return result
+
+
+DOMAIN_BITS: Final = 12
+"""Low bits of a link's number that hold its domain, so that nothing else need remember it."""
+
+USED: Final = 8
+"""Objects that an account has used and does not use again: few post a link twice. Hashtags are used again."""
+
+LIVES_KEPT: Final = 6.0
+"""An object leaves the catalogue after so many of its lives: its weight is then 1/400 of what it was."""
+
+
+class Catalogue:
+    """The objects of one kind that are about. An object is one number; `>> DOMAIN_BITS` is its order of birth.
+
+    Args:
+        objects: the parameters.
+        members: shape (communities,), accounts in each.
+    """
+
+    def __init__(self, objects: Objects, members: Ints) -> None:
+        self.settings = objects
+        self._members = members / members.sum()
+        self._count = len(members)
+        self._births = objects.births_per_day * members.sum() / 1000 / DAY_MS
+        domains = objects.domains if isinstance(objects, Links) else 1
+        exponent = objects.domain_exponent if isinstance(objects, Links) else 1.0
+        self._domains = running(np.arange(1.0, domains + 1) ** -float(exponent))
+        self._next = 0
+        self.once = isinstance(objects, Links)
+        self.used = np.full((int(members.sum()), USED), -1, np.int64)  # the last ones of each account
+        self.code = np.zeros(0, np.int64)
+        self.community = np.zeros(0, np.int64)  # the number of communities stands for everybody
+        self.appeal: Floats = np.zeros(0)
+        self.born = np.zeros(0, np.int64)
+        self.life_ms: Floats = np.zeros(0)
+        self._cumulative = running(self.appeal)
+        self._first = np.zeros(self._count + 2, np.int64)
+        self._world = np.zeros(0, np.int64)
+
+    def fresh(self, n: int, rng: np.random.Generator) -> Ints:
+        """`n` new objects that only their first users know."""
+        uniform = rng.random(n) * self._domains[-1]
+        domain = np.searchsorted(self._domains, uniform, side="right") - 1
+        codes: Ints = ((self._next + np.arange(n, dtype=np.int64)) << DOMAIN_BITS) + domain
+        self._next += n
+        return codes
+
+    def add(self, code: Ints, community: Ints, appeal: Floats, born: Ints, life_ms: Floats) -> None:
+        """Put objects in."""
+        self.code = np.concatenate((self.code, code))
+        self.community = np.concatenate((self.community, community))
+        self.appeal = np.concatenate((self.appeal, appeal))
+        self.born = np.concatenate((self.born, born))
+        self.life_ms = np.concatenate((self.life_ms, life_ms))
+
+    def turn(self, begin_ms: int, end_ms: int, rng: np.random.Generator) -> None:
+        """Births until `end_ms`, deaths, and the weights as at `end_ms`."""
+        settings = self.settings
+        n = int(rng.poisson(self._births * (end_ms - begin_ms)))
+        place = np.where(rng.random(n) < settings.world, self._count, self.homes(n, rng))
+        born = begin_ms + (rng.random(n) * (end_ms - begin_ms)).astype(np.int64)
+        life = rng.exponential(settings.life_hours * HOUR_MS, n)
+        self.add(self.fresh(n, rng), place, pareto(settings.appeal, n, rng), born, life)
+        keep = end_ms - self.born < LIVES_KEPT * self.life_ms
+        order = np.flatnonzero(keep)[np.argsort(self.community[keep], kind="stable")]
+        for name in ("code", "community", "appeal", "born", "life_ms"):
+            setattr(self, name, getattr(self, name)[order])
+        weight = self.appeal * np.exp(-np.maximum(end_ms - self.born, 0) / self.life_ms)
+        self._cumulative = running(weight)
+        self._first = np.searchsorted(self.community, np.arange(self._count + 2))
+
+    def homes(self, n: int, rng: np.random.Generator) -> Ints:
+        """`n` communities, by the number of their accounts."""
+        found: Ints = rng.choice(self._count, n, p=self._members)
+        return found
+
+    def pick(self, community: Ints, rng: np.random.Generator) -> Ints:
+        """An object for somebody of each community: from it or from everybody's, by weight; -1 where there is none."""
+        n = len(community)
+        low, high = self._first[community], self._first[community + 1]
+        wide = np.full(n, self._first[self._count]), np.full(n, self._first[self._count + 1])
+        mass_here = self._cumulative[high] - self._cumulative[low]
+        mass_wide = self._cumulative[wide[1]] - self._cumulative[wide[0]]
+        outside = rng.random(n) * (mass_here + mass_wide * self._pull(community)) >= mass_here
+        index = weighted(
+            self._cumulative, np.where(outside, wide[0], low), np.where(outside, wide[1], high), rng.random(n)
+        )
+        return np.where(index >= 0, self.code[np.minimum(index, len(self.code) - 1)], -1) if len(self.code) else index
+
+    def again(self, account: Ints, code: Ints) -> Flags:
+        """True where an account has used an object before, or does so twice here; hashtags may be used again."""
+        if not self.once:
+            return np.zeros(len(account), bool)
+        known = (self.used[account] == code[:, None]).any(axis=1)
+        result: Flags = known | ~first_of_each((account << 40) ^ code)
+        return result
+
+    def take(self, account: Ints, code: Ints) -> None:
+        """Take note of what accounts use."""
+        self.used[account] = np.concatenate((code[:, None], self.used[account, :-1]), axis=1)
+
+    def _pull(self, community: Ints) -> Floats:
+        """Everybody's objects are shared out among communities by their size."""
+        result: Floats = self._members[community]
+        return result
+
+
+QUARTER_MS = 15 * 60 * 1000
+"""Schedulers post on the quarter of an hour."""
+
+
+class World:
+    """A society in motion; `cast`, `people`, `graph` may be read, and `crews.adapt` called between steps.
+
+    Args:
+        society: what it is made of.
+        seed: equal seeds give equal events.
+    """
+
+    def __init__(self, society: Society, seed: int) -> None:
+        self.society, self.seed = society, seed
+        start = parse_time(society.start)
+        self.start_ms = 0 if start is None else start
+        self.end_ms = self.start_ms + round(society.days * DAY_MS)
+        self.now_ms = self.start_ms - round(society.burn_in_hours * HOUR_MS)
+        self.people = draw(society, seed)
+        self.cast: Cast = cast(society, self.people, seed)
+        rng = stream(seed, "graph")
+        self.graph = build(self.people, society.ties, rng)
+        knit(self.graph, self.cast.circles, rng)
+        n = len(self.people)
+        self.community = self.people.community.astype(np.int64)
+        self.sittings = Sittings(self.people, society.activity.peakedness)
+        self.crews = Crews(self.cast.crews, n, self.start_ms)
+        self.gather()
+        self._led = np.zeros((3, 0), np.int64)  # crew, time, link of tasks that leaders made in the last step
+        sizes = np.bincount(self.community)
+        self.links = Catalogue(society.links, sizes)
+        self.tags = Catalogue(society.tags, sizes)
+        self.wall = Wall(n)
+        self.tasks = Tasks()
+        self._kinds = np.cumsum(self.people.kinds, axis=1)
+        self._rng = stream(seed, "acts")
+        self.acted = 0  # events so far, those before the start included
+        self._pending = np.zeros((3, 0), np.int64)  # account, time, task
+        self._residents = np.argsort(self.community, kind="stable")
+        self._first = np.searchsorted(self.community[self._residents], np.arange(len(sizes) + 1))
+
+    def gather(self) -> None:
+        """Take note of who leads which crew; to be called after `crews.adapt` has changed a cadence."""
+        self.crews.lead_rate = self._lead_rates()
+        self._follower = np.full(len(self.people), -1, np.int64)  # the crew that copies or frames each account
+        led = np.flatnonzero(self.crews.led())
+        self._follower[self.crews.leader[led]] = led
+
+    def chunks(self) -> Iterator[Chunk]:
+        """The events from the start to the end, step by step, each chunk in order of time."""
+        while self.now_ms < self.end_ms:
+            chunk = self.step()
+            if self.now_ms > self.start_ms:
+                yield chunk.where((chunk.at >= self.start_ms) & (chunk.at < self.end_ms))
+
+    def step(self) -> Chunk:
+        """Everybody's acts in the next `step_minutes`."""
+        begin, end = self.now_ms, self.now_ms + round(self.society.step_minutes * 60_000)
+        rng = self._rng
+        self.wall.forget(begin - round(HORIZON * self.society.feed.recency_hours * HOUR_MS))
+        self.tasks.forget(begin - DAY_MS)
+        for catalogue in (self.links, self.tags):
+            catalogue.turn(begin, end, rng)
+        reader = Reader(self.wall, self.graph, self.community, self.society.feed, self.society.ties.closeness, begin)
+        account, at, task = self._acts(begin, end, reader)
+        kind = self._kind(account)
+        chunk = self._decide(account, at, task, kind, reader, end - begin)
+        self.now_ms = end
+        return chunk
+
+    def _lead_rates(self) -> Floats:
+        """Acts of each crew's leader that make tasks, a ms, on average over the day."""
+        leader = np.maximum(self.crews.leader, 0)
+        people = self.people
+        texts = people.kinds[leader][:, [POST, REPLY, QUOTE]].sum(axis=1)
+        links = people.rate[leader] * texts * people.links[leader]
+        framing = self.crews.cadence == CADENCES.index("framing")
+        rates: Floats = np.where(framing, links, self.sittings.per_day[leader]) / DAY_MS
+        return rates
+
+    # Who acts, and when
+
+    def _acts(self, begin: int, end: int, reader: Reader) -> tuple[Ints, Ints, Ints]:
+        """Accounts, times and tasks (number, -1 none) of the events in [begin, end), in order of time."""
+        rng = self._rng
+        own_account, own_at = self.sittings.starts(begin, end, rng)
+        gone = self.crews.displaced(own_account, own_at, *self._rates(own_account, own_at))
+        stays = rng.random(len(own_account)) >= gone
+        called = self._called(begin, end, reader)
+        self._led = self._copied(own_account[stays], own_at[stays], end - begin)
+        news = self._news(begin, end)
+        account = np.concatenate((own_account[stays], called[0], news[0]))
+        at = np.concatenate((own_at[stays], called[1], news[1]))
+        task = np.concatenate((np.full(int(stays.sum()), -1, np.int64), called[2], news[2]))
+        more = clusters(self.people, account, at, task, rng)
+        fresh = np.concatenate((np.stack((account, at, task)), np.stack(more)), axis=1)
+        fresh[1] = self._scheduled(fresh[0], fresh[1])
+        everything = np.concatenate((self._pending, fresh), axis=1)
+        now = everything[1] < end
+        self._pending = everything[:, ~now]
+        due = everything[:, now]
+        due = due[:, np.lexsort((due[0], due[1]))]
+        return due[0], due[1], due[2]
+
+    def _rates(self, account: Ints, at: Ints) -> tuple[Floats, Floats]:
+        """Intensity of each account's own sittings, and of its crew's tasks, at each time, per ms."""
+        intensity = self.sittings.per_day[account] / DAY_MS * self.sittings.rhythm(account, at)
+        if not len(self.crews):
+            return intensity, np.zeros(len(account))
+        crew = self.crews.of[account]
+        led = self.crews.lead_rate[crew] * self.sittings.rhythm(np.maximum(self.crews.leader[crew], 0), at)
+        return intensity, np.where(self.crews.led()[crew], led, self.crews.rate[crew])
+
+    def _called(self, begin: int, end: int, reader: Reader) -> tuple[Ints, Ints, Ints]:
+        """Sittings that the tasks which begin now bring about: accounts, times, tasks."""
+        rng = self._rng
+        crew, at = self.crews.moments(begin, end, rng)
+        link = np.concatenate((np.full(len(crew), -1, np.int64), self._led[2]))
+        crew, at = np.concatenate((crew, self._led[0])), np.concatenate((at, self._led[1]))
+        n = len(crew)
+        hijack = rng.random(n) < self.crews.hijack[crew]
+        home = self.crews.community[crew]
+        link = np.where(hijack & (link < 0), self.links.pick(home, rng), link)
+        tag = np.where(hijack, self.tags.pick(home, rng), -1)
+        target = reader.popular(np.full(n, -1), np.zeros(n, bool), rng, home)
+        target = np.where(target >= 0, target + self.wall.base, -1)
+        number = self._new_tasks(crew, at, link, tag, target)
+        index, member, time = self.crews.called(crew, at, rng)
+        taken = rng.random(len(index)) < self.crews.accepts(crew[index], *self._rates(member, time))
+        return member[taken], time[taken], number[index[taken]]
+
+    def _copied(self, account: Ints, at: Ints, span: int) -> Ints:
+        """Tasks from the sittings of people who are copied, one step later: crew, time, link (none)."""
+        crew = self._follower[account]
+        copied = (crew >= 0) & (at >= self.crews.begin_ms[crew]) if len(self.crews) else crew >= 0
+        copied[copied] = self.crews.cadence[crew[copied]] == CADENCES.index("copied")
+        return np.stack((crew[copied], at[copied] + span, np.full(int(copied.sum()), -1, np.int64)))
+
+    def _framed(self, account: Ints, at: Ints, link: Ints, span: int) -> Ints:
+        """Tasks from the links of people who are framed, one step later: crew, time, link."""
+        crew = self._follower[account]
+        framed = (crew >= 0) & (link >= 0)
+        framed[framed] = (self.crews.cadence[crew[framed]] == CADENCES.index("framing")) & (
+            at[framed] >= self.crews.begin_ms[crew[framed]]
+        )
+        return np.stack((crew[framed], at[framed] + span, link[framed]))
+
+    def _new_tasks(self, crew: Ints, at: Ints, link: Ints, tag: Ints, target: Ints) -> Ints:
+        """Put tasks up; what they do not take from people (-1) is new, and from then on there for everybody."""
+        rng = self._rng
+        found = []
+        for catalogue, code in ((self.links, link), (self.tags, tag)):
+            missing = np.flatnonzero(code < 0)
+            fresh = catalogue.fresh(len(missing), rng)
+            code = code.copy()
+            code[missing] = fresh
+            life = rng.exponential(catalogue.settings.life_hours * HOUR_MS, len(missing))
+            appeal = pareto(catalogue.settings.appeal, len(missing), rng)
+            catalogue.add(fresh, self.crews.community[crew[missing]], appeal, at[missing], life)
+            found.append(code)
+        return self.tasks.add(crew, at, found[0], found[1], target)
+
+    def _news(self, begin: int, end: int) -> tuple[Ints, Ints, Ints]:
+        """Sittings that news brings about: accounts, times, tasks."""
+        rng, news = self._rng, self.society.news
+        n = int(rng.poisson(news.per_day * (end - begin) / DAY_MS))
+        at = begin + (rng.random(n) * (end - begin)).astype(np.int64)
+        local = rng.random(n) < news.community
+        home = self.links.homes(n, rng)
+        number = self.tasks.add(
+            np.full(n, -1, np.int64), at, self.links.fresh(n, rng), self.tags.fresh(n, rng), np.full(n, -1, np.int64)
+        )
+        accounts, times, tasks = [], [], []
+        for i in range(n):
+            public = self._residents[self._first[home[i]] : self._first[home[i] + 1]] if local[i] else self._residents
+            who = public[rng.random(len(public)) < news.drawn]
+            when = at[i] + (rng.exponential(news.fade_minutes * 60_000, len(who))).astype(np.int64)
+            awake = rng.random(len(who)) * self.sittings.highest < self.sittings.rhythm(who, when)
+            accounts.append(who[awake])
+            times.append(when[awake])
+            tasks.append(np.full(int(awake.sum()), number[i]))
+        none = np.zeros(0, np.int64)
+        return np.concatenate([none, *accounts]), np.concatenate([none, *times]), np.concatenate([none, *tasks])
+
+    def _scheduled(self, account: Ints, at: Ints) -> Ints:
+        """Those on schedulers act on the next quarter of an hour, give or take a second."""
+        on = self.cast.flags["scheduled"][account]
+        quarter = -(-at // QUARTER_MS) * QUARTER_MS + at % 1000
+        return np.where(on, quarter, at)
+
+    # What they do
+
+    def _kind(self, account: Ints) -> Bytes:
+        uniform = self._rng.random(len(account))
+        chosen = (uniform[:, None] >= self._kinds[account, :5]).sum(axis=1)
+        result: Bytes = chosen.astype(np.int8)
+        return result
+
+    def _decide(self, account: Ints, at: Ints, task: Ints, kind: Bytes, reader: Reader, span: int) -> Chunk:
+        """Whom the events react to and what they share."""
+        rng, wall, people = self._rng, self.wall, self.people
+        n = len(account)
+        serial = self.acted + np.arange(n, dtype=np.int64)
+        self.acted += n
+        text = written(kind)
+        numbers = np.full(n, -1, np.int64)
+        numbers[text] = wall.append(serial[text], at[text], account[text])
+        reader.written(span)
+        reacting = kind != POST
+        target = np.full(n, -1, np.int64)
+        target[reacting] = reader.choose(account[reacting], at[reacting], rng)
+        link = self._shared(self.links, text & (rng.random(n) < people.links[account]), account, at, wall.link)
+        tag = self._shared(self.tags, text & (rng.random(n) < people.tags[account]), account, at, wall.tag)
+        task, manner, words = self._serve(account, at, kind, task, target, link, tag, reader)
+        self._led = np.concatenate((self._led, self._framed(account, at, link, span)), axis=1)
+        slots = wall.slot(numbers[text])
+        wall.link[slots], wall.tag[slots] = link[text], tag[text]
+        wall.latest[account[text]] = numbers[text]
+        hit = target >= 0
+        np.add.at(wall.reactions, target[hit], 1)
+        wall.reacted(account[hit], target[hit] + wall.base)
+        answered = hit & ((kind == REPLY) | (kind == QUOTE))
+        whom = np.where(hit, wall.author[target], -1) if len(wall.author) else target
+        wall.inbox[whom[answered]] = numbers[answered]
+        event = np.where(hit & (kind != FOLLOW), wall.serial[target], -1) if len(wall.serial) else target
+        keep = hit | (kind == POST)
+        chunk = Chunk(serial, at, account, kind, event, whom, link, tag, task, manner, words)
+        return chunk.where(keep)
+
+    def _shared(self, catalogue: Catalogue, carrying: Flags, account: Ints, at: Ints, on_wall: Ints) -> Ints:
+        """What each event carries: something of one's own, what somebody close has just used, or what is about."""
+        rng, settings = self._rng, catalogue.settings
+        result = np.full(len(account), -1, np.int64)
+        who = np.flatnonzero(carrying)
+        way = rng.random(len(who))
+        copying = who[way < settings.copied]
+        friend = self.graph.turn_to(account[copying], rng.random(len(copying)), self.society.ties.closeness)
+        seen = np.where(friend >= 0, self.wall.slot(self.wall.latest[friend]), -1)
+        result[copying] = np.where(seen >= 0, on_wall[seen], -1) if len(on_wall) else -1
+        own = who[way >= 1 - settings.own]
+        result[own] = catalogue.fresh(len(own), rng)
+        rest = who[result[who] < 0]
+        result[rest] = catalogue.pick(self.community[account[rest]], rng)
+        bare = who[(result[who] < 0) | catalogue.again(account[who], result[who])]
+        result[bare] = catalogue.fresh(len(bare), rng)
+        catalogue.take(account[who], result[who])
+        return result
+
+    def _serve(
+        self, account: Ints, at: Ints, kind: Bytes, task: Ints, target: Ints, link: Ints, tag: Ints, reader: Reader
+    ) -> tuple[Ints, Bytes, Ints]:
+        """Put the task in the place of what members of crews would have chosen: `target`, `link`, `tag` in place.
+
+        Returns: the tasks served (number), manner and source of the words.
+        """
+        rng, crews, tasks = self._rng, self.crews, self.tasks
+        n = len(account)
+        manner, words = np.zeros(n, np.int8), np.full(n, -1, np.int64)
+        slot = tasks.slot(task)
+        crew = crews.of[account] if len(crews) else np.full(n, -1, np.int64)
+        if len(crews):
+            drip = (
+                (crew >= 0)
+                & (crews.cadence[crew] == CADENCES.index("drip"))
+                & crews.active[account]
+                & (at >= crews.begin_ms[crew])
+            )
+            drip = np.flatnonzero(drip & (rng.random(n) < crews.joint[crew]))
+            slot[drip] = tasks.recent(crew[drip], at[drip], rng)
+        bearing = (kind == POST) | (link >= 0) | (tag >= 0)
+        serving = np.flatnonzero(slot >= 0)
+        serving = serving[tasks.once(slot[serving], account[serving], bearing[serving])]
+        s, c = slot[serving], tasks.crew[slot[serving]]
+        news = c < 0
+        carried = news & (rng.random(len(serving)) < self.society.news.carried)
+        goals = crews.goals[c] if len(crews) else np.zeros((len(c), len(GOALS)), bool)
+        goal: dict[str, Flags] = {name: np.where(news, carried, goals[:, i]) for i, name in enumerate(GOALS)}
+        for name, column, source in (("link", link, tasks.link), ("tag", tag, tasks.tag)):
+            use = goal[name] & (column[serving] >= 0)
+            column[serving[use]] = source[s[use]]
+        k = kind[serving]
+        aimed = self.wall.slot(tasks.target[s])
+        reacting = (k != POST) & (k != FOLLOW)
+        self._aim(serving, ~news & goal["swarm"] & reacting, aimed, account, at, target)
+        if len(crews):
+            idol = reader.latest_of(np.maximum(crews.leader[c], 0), at[serving])
+            spreading = (k == REPOST) | (k == LIKE)
+            self._aim(serving, ~news & goal["amplify"] & spreading & (crews.leader[c] >= 0), idol, account, at, target)
+            saying = serving[~news & (k == POST)]
+            manner[saying] = crews.wording[crew[saying]]
+            words[saying] = tasks.number[slot[saying]]
+            self._copy_posts(saying[manner[saying] == COPIED], account, manner, words, link, reader)
+        headline = self.cast.flags["headline"][account] & (link >= 0) & (kind == POST)
+        manner[headline], words[headline] = HEADLINE, link[headline]
+        served = np.full(n, -1, np.int64)
+        served[serving] = tasks.number[s]
+        return served, manner, words
+
+    def _copy_posts(self, saying: Ints, account: Ints, manner: Bytes, words: Ints, link: Ints, reader: Reader) -> None:
+        """Posts that are somebody else's, word for word, with its link where both have one: `words` is its serial."""
+        home = self.community[account[saying]]
+        slot = reader.popular(account[saying], np.zeros(len(saying), bool), self._rng, home)
+        manner[saying[slot < 0]], words[saying[slot < 0]] = INDEPENDENT, -1
+        saying, slot = saying[slot >= 0], slot[slot >= 0]
+        words[saying] = self.wall.serial[slot]
+        both = (link[saying] >= 0) & (self.wall.link[slot] >= 0)
+        link[saying[both]] = self.wall.link[slot[both]]
+
+    def _aim(self, serving: Ints, mask: Flags, slot: Ints, account: Ints, at: Ints, target: Ints) -> None:
+        """Turn the reactions of `mask` to the texts in `slot`, where those are there, earlier and somebody else's."""
+        good = mask & (slot >= 0)
+        good[good] &= self.wall.author[slot[good]] != account[serving[good]]
+        good[good] &= self.wall.at[slot[good]] < at[serving[good]]
+        target[serving[good]] = slot[good]

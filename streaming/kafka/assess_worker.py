@@ -1,0 +1,437 @@
+"""Turns what the core of `assess` says about itself into metrics: differences of its counts, and its present sizes.
+
+What an active `assess` has committed: it writes what waits, and finds out what became of a write that failed.
+
+The stage `assess` on Kafka: one process at a time feeds the observation log to the core and commits what it says.
+
+Taking over, in this order: initialise transactions, which fences the old owner; read what is committed; load the newest
+snapshot not beyond it, or begin at offset 0; run the ticks up to the committed one again without writing anything; and
+write what every later one says. A warm standby does the reading and the running all along, always up to the committed
+tick, so that only the last seconds are left when it takes over.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+import uuid
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Final, cast, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detector.errors import BrokerError, FencedError, LogError
+from streaming.assess.ordering import NO_END, Counts, Ordering
+from streaming.assess.settings import Reranker, RerankRequest, TickOutput
+from streaming.config import Config
+from streaming.kafka.client import Clients, Topics
+from streaming.kafka.journal import Outbox
+from streaming.kafka.leader import Core, Lease, Replica, Standby
+from streaming.kafka.snapshots import Place, Snapshots
+from streaming.schema.observation import NO_TIME
+from streaming.telemetry import Health, Metrics, Outcome
+
+OUTCOMES: Final[tuple[Outcome, ...]] = get_args(Outcome)
+
+_NO_WORD: Final = re.compile(r"[^a-z0-9]+")
+
+
+class AssessMeter:
+    """Counts what a process decided since it took over; what an earlier owner counted is not counted again."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._before = Counts()
+
+    def already_told(self, ordering: Ordering) -> None:
+        """The core is restored, or ran a tick again that an earlier owner committed."""
+        self._before = _copy(ordering.counts)
+
+    def committed(self, ordering: Ordering, outputs: Iterable[TickOutput]) -> None:
+        """Ticks whose outputs are committed, and the core's ordering at that moment."""
+        metrics, counts = self._metrics, ordering.counts
+        for outcome in OUTCOMES:
+            more = getattr(counts, outcome) - getattr(self._before, outcome)
+            if more > 0:
+                metrics.records(outcome, more)
+        for _ in range(max(0, counts.gaps - self._before.gaps)):
+            metrics.alarm("gap")
+        self._before = _copy(counts)
+        for output in outputs:
+            for reason, count in output.stats.abstained.items():
+                metrics.abstention("text", _NO_WORD.sub("_", reason.lower()).strip("_"), count)
+            for alert in output.alerts:
+                metrics.alert(cast(Any, alert.kind), cast(Any, alert.status))
+            metrics.size("accounts", output.stats.accounts)
+            metrics.size("groups", output.stats.groups)
+
+    def now(self, ordering: Ordering, now_s: float) -> None:
+        """The present, in seconds since 1970: how old the smallest watermark is, and how many events wait."""
+        if NO_TIME < ordering.low < NO_END:
+            self._metrics.watermark_age(now_s - ordering.low / 1000)
+        self._metrics.size("waiting", ordering.waiting)
+
+
+def _copy(counts: Counts) -> Counts:
+    return Counts(**{name: getattr(counts, name) for name in (*OUTCOMES, "hole_records", "holes", "gaps", "repeated")})
+
+
+log = logging.getLogger(__name__)
+
+
+class Commits:
+    """The transactions of a process while it is active. `begin` at a takeover.
+
+    Args:
+        meter: told what is committed, so that nothing is counted twice.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        replica: Replica,
+        meter: AssessMeter,
+        metrics: Metrics,
+        health: Health,
+        clock: Callable[[], float],
+    ) -> None:
+        self._outbox, self._replica, self._meter = outbox, replica, meter
+        self._metrics, self._health, self._clock = metrics, health, clock
+        self._took_over_at: float | None = None
+        self.tick_ms: int | None = None
+        """Up to this tick everything is committed; None: nothing is."""
+        self.journal_offset = -1
+        """Where the journal has the last transaction."""
+
+    def begin(self, tick_ms: int | None, journal_offset: int) -> None:
+        """Go on from what others have committed."""
+        self.tick_ms, self.journal_offset = tick_ms, journal_offset
+        self._took_over_at = self._clock()
+
+    def has(self, tick_ms: int) -> bool:
+        """Whether the outputs of this tick are committed."""
+        return self.tick_ms is not None and tick_ms <= self.tick_ms
+
+    def write(self, *, ended: bool) -> None:
+        """Commit what waits. Where it is not known whether that worked, `make_sure` finds out.
+
+        Raises:
+            FencedError: another process has taken over.
+            BrokerError: it is not known whether it was written.
+        """
+        tick_ms = self._replica.tick
+        self._write(0 if tick_ms is None else tick_ms, list(self._replica.log.positions), ended)
+
+    def make_sure(self) -> None:
+        """Find out whether the transaction that failed, if one did, was committed; write it again where it was not.
+
+        Raises:
+            FencedError: another process has written meanwhile.
+            BrokerError: the broker is still away.
+        """
+        if self._outbox.tried is None:
+            return
+        tick_ms, positions, ended = self._outbox.tried
+        self._outbox.open()
+        journal = self._replica.journal.catch_up()
+        journal.forget(tick_ms)
+        last = journal.last
+        if journal.last_offset == self.journal_offset:
+            log.info("the transaction that failed was not committed: writing it again")
+            self._write(tick_ms, positions, ended)
+        elif last is not None and (last.run, last.tick_ms, last.ended) == (self._outbox.run, tick_ms, ended):
+            log.info("the transaction that failed was committed after all")
+            self.journal_offset = journal.last_offset
+            outputs = self._outbox.waiting
+            self._outbox.drop()
+            self._note(outputs, tick_ms)
+        else:
+            raise FencedError("another process has written outputs meanwhile")
+
+    def _write(self, tick_ms: int, positions: list[int], ended: bool) -> None:
+        started = self._clock()
+        self._health.commit_due(started)
+        outputs = self._outbox.waiting
+        try:
+            self.journal_offset = self._outbox.write(tick_ms, positions, ended)
+        except BrokerError:
+            self._metrics.transaction("aborted")
+            raise
+        self._metrics.step("assess", "commit", self._clock() - started)
+        self._note(outputs, tick_ms)
+
+    def _note(self, outputs: list[TickOutput], tick_ms: int) -> None:
+        if self._took_over_at is not None:
+            log.info("first commit %.2f s after taking over", self._clock() - self._took_over_at)
+            self._took_over_at = None
+        self.tick_ms = tick_ms
+        self._metrics.transaction("committed")
+        self._health.committed(self._clock())
+        if self._replica.core is not None:
+            self._meter.committed(self._replica.core.ordering, outputs)
+        for output in outputs:
+            self._metrics.decision_delay(time.time() - output.tick_ms / 1000)
+
+
+POLL_MS: Final = 200
+"""Longest wait for entries of the log, and how late a request to stop is heard."""
+
+MEASURE_EVERY_S: Final = 1.0
+"""How often metrics are told."""
+
+PROBE_EVERY_S: Final = 5.0
+"""How often the broker is asked whether it is there while the log is silent."""
+
+
+class AssessStage:
+    """The loop of `assess`, active or standing by. `turn` until `done` or asked to stop, then `close`.
+
+    Args:
+        make: a core from the folder of a snapshot's state, or a new one.
+        expert: reads texts for the core; asked only for ticks that nobody has committed.
+        settings: digest of the configuration and the models, as the journal keeps it.
+        prepare: loads what the expert needs; called by a warm standby.
+        closing: whether a log that is over is what was asked for (`--exit-when-idle`).
+        role: told `active` or `standby` whenever that changes.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        clients: Clients,
+        topics: Topics,
+        config: Config,
+        partitions: int,
+        *,
+        make: Callable[[Path | None], Core],
+        expert: Reranker,
+        settings: str,
+        prepare: Callable[[], None],
+        closing: bool,
+        metrics: Metrics,
+        health: Health,
+        role: Callable[[str], None] = lambda what: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._expert, self._settings, self._closing = expert, settings, closing
+        self._metrics, self._health, self._clock = metrics, health, clock
+        self._meter, self._role = AssessMeter(metrics), role
+        role("standby")
+        self._snapshot_every_s = config.state.snapshot_every_s
+        self._snapshots = Snapshots(Path(config.state.dir), topics.prefix)
+        self._lease = Lease(clients, topics)
+        self._replica = Replica(clients, topics, partitions, self._snapshots, make, settings)
+        self._standby = Standby(self._replica, health, clock, warm=config.kafka.standby == "warm", prepare=prepare)
+        self._outbox = Outbox(clients, topics, self._replica.log.consumer, settings)
+        self._commits = Commits(self._outbox, self._replica, self._meter, metrics, health, clock)
+        self._snapshot_tick: int | None = None
+        self._heard_at = self._snapshot_at = self._measured_at = clock()
+        self._replay: tuple[int, int] | None = None
+        self.active = False
+        self.done = False
+        """Nothing is left to do: the log is over and its last tick is committed."""
+
+    def turn(self) -> None:
+        """Go round once.
+
+        Raises:
+            LogError: the log, the journal and the snapshots do not fit together, or the log is closed.
+            BrokerError: the broker is away or refuses; trying again may help.
+        """
+        held = self._lease.look(0.0 if self.active or self._standby.warm else POLL_MS / 1000)
+        try:
+            if self.active and not held:
+                raise FencedError("the lease went to another process")
+            if self.active:
+                self._work()
+            elif held:
+                self._take_over()
+            elif self._standby.turn():
+                self._found_over()
+        except FencedError as error:
+            log.warning("%s; standing by", error)
+            self._metrics.transaction("fenced")
+            self._step_down()
+
+    # Taking over
+
+    def _take_over(self) -> None:
+        started = self._clock()
+        replica = self._replica
+        self._outbox.open()
+        warm = replica.core is not None
+        if warm:
+            warm = not replica.journal.catch_up().other_settings(replica.tick, self._settings)
+        if warm:
+            replica.check()
+        else:
+            replica.restore(fenced=True)
+            self._metrics.restore("beginning" if replica.place is None else "snapshot")
+        assert replica.core is not None
+        self._meter.already_told(replica.core.ordering)
+        journal = replica.journal.journal
+        if journal.last is not None and journal.last.ended:
+            self._found_over()
+            return
+        self._outbox.run = uuid.uuid4().hex if journal.last is None else journal.last.run
+        self._snapshot_tick = None if replica.place is None else replica.place.tick_ms
+        self._snapshot_at = self._clock()
+        _, ends = replica.log.bounds()
+        self._replay = (sum(replica.log.positions), sum(ends))
+        self._commits.begin(journal.tick_ms, journal.last_offset)
+        self.active = True
+        self._metrics.active(True)
+        self._role("active")
+        how = "warm" if warm else "cold"
+        log.info("took over %s in %.2f s, committed up to tick %s", how, self._clock() - started, journal.tick_ms)
+
+    def _found_over(self) -> None:
+        if not self._closing:
+            raise LogError(
+                "the observation log is closed (it was processed with --exit-when-idle): go on under another "
+                "[kafka] topic_prefix"
+            )
+        self.done = True
+
+    def _step_down(self) -> None:
+        self._outbox.close()
+        self._replica.drop()
+        self._lease.ask_anew()
+        self.active = False
+        self._metrics.active(False)
+        self._role("standby")
+
+    # Deciding
+
+    def _work(self) -> None:
+        replica, core = self._replica, self._replica.core
+        assert core is not None
+        self._commits.make_sure()
+        entries = 0
+        self._run_ticks(core)
+        for entry in replica.log.poll(POLL_MS if self._outbox.empty else 1):
+            entries += 1
+            core.feed(entry)
+            self._run_ticks(core)
+            self._hold()
+        if entries:
+            self._health.heard(self._clock())
+            self._heard_at = self._clock()
+        elif self._clock() - self._heard_at >= PROBE_EVERY_S:
+            self._probe()
+        self._tell_progress()
+        self._measure(core)
+        if core.ended():
+            self._finish(core)
+            return
+        if not self._outbox.empty and (not entries or self._outbox.due(self._clock())):
+            self._commits.write(ended=False)
+        if self._clock() - self._snapshot_at >= self._snapshot_every_s:
+            self._snapshot(core)
+
+    def _probe(self) -> None:
+        """A log that is silent looks like a broker that is away; only a question tells.
+
+        Raises:
+            BrokerError: it is away.
+        """
+        self._replica.log.bounds()
+        self._heard_at = self._clock()
+        self._health.heard(self._heard_at)
+        self._metrics.broker(True)
+
+    def _run_ticks(self, core: Core) -> None:
+        """Run what is due, mute what is committed, and let the rest wait for a transaction."""
+        while core.next_tick() is not None:
+            started = self._clock()
+            output = core.advance(self._answer)
+            if output is None:
+                return
+            self._replica.tick = output.tick_ms
+            self._metrics.step("assess", "tick", self._clock() - started)
+            if self._commits.has(output.tick_ms):
+                self._replica.journal.journal.forget(output.tick_ms)
+                self._meter.already_told(core.ordering)
+            else:
+                self._outbox.add(output, self._clock())
+            if self._outbox.due(self._clock()):
+                self._commits.write(ended=False)
+
+    def _answer(self, request: RerankRequest) -> NDArray[np.int16]:
+        if self._commits.has(request.tick_ms):
+            return self._replica.journal.journal.answer(request)
+        started = self._clock()
+        answer = self._expert(request)
+        self._metrics.step("assess", "expert", self._clock() - started)
+        self._metrics.texts("expert", len(request.texts))
+        return answer
+
+    def _hold(self) -> None:
+        """Go on through a long replay only while the lease is ours."""
+        if not self._lease.look():
+            raise FencedError("the lease went to another process")
+
+    # Keeping
+
+    def _measure(self, core: Core) -> None:
+        if self._clock() - self._measured_at >= MEASURE_EVERY_S:
+            self._measured_at = self._clock()
+            self._meter.now(core.ordering, time.time())
+            self._metrics.lag("assess", *self._replica.log.lag(time.time()))
+
+    def _tell_progress(self) -> None:
+        if self._replay is None:
+            return
+        start, end = self._replay
+        done, total = sum(self._replica.log.positions) - start, end - start
+        self._health.replaying(done, total)
+        if done >= total:
+            log.info("caught up with the observation log")
+            self._replay = None
+
+    def _snapshot(self, core: Core) -> None:
+        """Write the state, where the tick it holds is committed and newer than the last one's.
+
+        Where the disk does not take it, outputs go on all the same: the last snapshot and the log are still there.
+        """
+        tick, log_reader = self._replica.tick, self._replica.log
+        if tick is None or tick != self._commits.tick_ms or tick == self._snapshot_tick or not self._outbox.empty:
+            return
+        started = self._clock()
+        place = Place(self._outbox.run, tick, list(log_reader.positions), self._commits.journal_offset)
+        self._snapshot_at = started
+        try:
+            self._snapshots.write(place, core.snapshot)
+        except LogError as error:
+            log.error("%s", error)
+            self._metrics.alarm("snapshot_failed")
+            return
+        self._snapshot_tick = tick
+        self._metrics.snapshot()
+        self._metrics.step("assess", "snapshot", self._clock() - started)
+
+    def _finish(self, core: Core) -> None:
+        """Every partition is over and the last tick has run."""
+        self._commits.write(ended=True)
+        self._snapshot(core)
+        log.info("the log is over: everything is committed")
+        self.done = True
+
+    def close(self) -> None:
+        """Commit what waits, write a snapshot, leave the lease to another."""
+        try:
+            core = self._replica.core
+            if self.active and core is not None and self._outbox.tried is None:
+                if not self._outbox.empty:
+                    self._commits.write(ended=False)
+                self._snapshot(core)
+        except FencedError as error:
+            log.warning("%s", error)
+        finally:
+            self._outbox.close()
+            self._lease.close()
+            self._replica.close()

@@ -1,0 +1,428 @@
+"""The real core behind the protocol that these shells know (`streaming.kafka.leader.Core`).
+
+The core with its place in the log: found, restored and read on, up to the tick that is committed.
+
+The active process and a warm standby both hold one; only what they do with a tick beyond the committed one differs.
+
+Which `assess` process is active: the owner of the only partition of the lease topic, as the group decides.
+
+The group deals by range: the partition goes to the member whose id comes first, and ids begin with the time at which a
+process asked for the lease, so the one that has asked longest has it and nobody who joins takes it away. Whoever has
+lost it asks anew, behind the others. (kafka-python's sticky assignors would leave the partition to nobody when two
+members claim to have had it, as after both were too slow for the broker.)
+
+A member has to answer the group within the session timeout, and a tick or a snapshot may take longer: so the lease has
+a thread of its own, which gives it up when the process that it is for shows no life.
+
+The lease only says who should write. That nobody else can is the work of the transactional id: a process that has lost
+the lease without noticing is fenced by its successor.
+
+What an `assess` process does while another one is active: look whether the log is over, and if warm, read along.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, Protocol
+
+import msgspec
+from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import NoOffsetForPartitionError, OffsetOutOfRangeError
+
+from detector.errors import BrokerError, LogError
+from detector.models import Models
+from streaming.assess.engine import Assess
+from streaming.assess.ordering import Ordering
+from streaming.assess.settings import AssessSettings, Reranker, TickOutput
+from streaming.assess.snapshot import restore, write
+from streaming.kafka.client import CALL_MS, MAX_POLL_MS, Clients, Topics, close
+from streaming.kafka.consumer import Membership
+from streaming.kafka.journal import JournalReader
+from streaming.kafka.log import LogReader
+from streaming.kafka.snapshots import Found, Place, Snapshot, Snapshots, check, starts
+from streaming.schema.observation import Entry
+from streaming.telemetry import Health
+
+STATE: Final = "assess"
+"""The only file in a snapshot's folder of state."""
+
+
+class AssessCore:
+    """`Assess`, with its snapshots as folders."""
+
+    def __init__(self, assess: Assess) -> None:
+        self.assess = assess
+
+    @property
+    def ordering(self) -> Ordering:
+        return self.assess.ordering
+
+    def feed(self, entry: Entry) -> None:
+        self.assess.feed(entry)
+
+    def next_tick(self) -> int | None:
+        return self.assess.next_tick()
+
+    def advance(self, experts: Reranker) -> TickOutput | None:
+        return self.assess.advance(experts)
+
+    def ended(self) -> bool:
+        return self.assess.ended()
+
+    def snapshot(self, folder: Path) -> None:
+        folder.mkdir()
+        with (folder / STATE).open("w+b") as file:
+            write(file, self.assess)
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def make_core(settings: AssessSettings, models: Models, partitions: int, folder: Path | None) -> AssessCore:
+    """A new core, or one that goes on from the snapshot in `folder`.
+
+    Raises:
+        LogError: the snapshot is damaged, or of other settings or models.
+    """
+    assess = Assess(settings, models, partitions)
+    if folder is not None:
+        restore(folder / STATE, assess)
+    return AssessCore(assess)
+
+
+log = logging.getLogger(__name__)
+
+
+class Core(Protocol):
+    """The state machine, as far as these shells know it (`streaming.assess.engine.Assess`)."""
+
+    @property
+    def ordering(self) -> Ordering:
+        """Its events in order, with the counts and watermarks that metrics show."""
+        ...
+
+    def feed(self, entry: Entry) -> None: ...
+
+    def next_tick(self) -> int | None:
+        """Time of the tick that `advance` would run, ms; None where none is due."""
+        ...
+
+    def advance(self, experts: Reranker) -> TickOutput | None: ...
+
+    def ended(self) -> bool: ...
+
+    def snapshot(self, folder: Path) -> None: ...
+
+
+class _Metadata(msgspec.Struct):
+    tick: int
+
+
+class Replica:
+    """A core, the log it reads and the journal it obeys.
+
+    Args:
+        make: a core from the folder of a snapshot's state, or a new one.
+        settings: digest of this process's configuration and models.
+    """
+
+    def __init__(
+        self,
+        clients: Clients,
+        topics: Topics,
+        partitions: int,
+        snapshots: Snapshots,
+        make: Callable[[Path | None], Core],
+        settings: str,
+    ) -> None:
+        self._clients, self._topics, self._snapshots = clients, topics, snapshots
+        self._make, self._settings = make, settings
+        self.log = LogReader(clients, topics, partitions)
+        self.journal = JournalReader(clients, topics)
+        self.core: Core | None = None
+        self.tick: int | None = None
+        """Last tick that ran here, or that the snapshot had seen."""
+        self.place: Place | None = None
+        """The snapshot it started from."""
+
+    def restore(self, *, fenced: bool) -> Core:
+        """A core at the best place to start from.
+
+        Args:
+            fenced: whether nobody else can commit any more, so that everything that is committed has to agree.
+
+        Raises:
+            LogError: there is none, or what was found does not fit together.
+            BrokerError: the broker is away.
+        """
+        self.core, self.place = None, None
+        last = self.journal.read_end().last
+        usable = [] if last is None else [each for each in self._snapshots.all() if each.place.run == last.run]
+        self.journal.start(min((each.place.journal for each in usable), default=None))
+        self.journal.catch_up()
+        found = self._found(usable, fenced=fenced)
+        check(found)
+        reasons: list[str] = []
+        for snapshot in starts(found, reasons):
+            if snapshot is None:
+                self.log.seek([0] * len(found.firsts))
+                self.core, self.tick = self._make(None), None
+                break
+            try:
+                self.core = self._make(snapshot.state)
+            except LogError as error:
+                log.error("snapshot %s cannot be used: %s", snapshot.folder.name, error)
+                reasons.append(f"{snapshot.folder.name} cannot be used ({error})")
+                continue
+            self.log.seek(snapshot.place.positions)
+            self.place, self.tick = snapshot.place, snapshot.place.tick_ms
+            break
+        assert self.core is not None
+        return self.core
+
+    def check(self) -> None:
+        """Whether what is committed fits together; to be asked once nobody else can commit.
+
+        Raises:
+            LogError: it does not.
+        """
+        check(self._found([], fenced=True))
+
+    def _found(self, snapshots: list[Snapshot], *, fenced: bool) -> Found:
+        firsts, ends = self.log.bounds()
+        journal = self.journal.journal
+        if not fenced:
+            # Meanwhile more may have been committed than was read of the journal.
+            return Found(journal, journal.tick_ms, firsts, ends, False, snapshots, self._settings)
+        consumer = self.log.consumer
+        with self._clients.explained("reading committed positions"):
+            group = consumer.committed(TopicPartition(self._topics.observations, 0), metadata=True, timeout_ms=CALL_MS)
+            places = [
+                TopicPartition(self._topics.alerts, n) for n in consumer.partitions_for_topic(self._topics.alerts)
+            ]
+            outputs = any(consumer.end_offsets(places, CALL_MS).values())
+        try:
+            group_tick = None if group is None else msgspec.json.decode(group.metadata, type=_Metadata).tick
+        except (msgspec.DecodeError, msgspec.ValidationError) as error:
+            raise LogError(
+                f"the group {self._topics.assess_group} has offsets that assess did not commit: another program uses "
+                "the group, or they were reset by hand; delete the group's offsets, the journal has the positions"
+            ) from error
+        return Found(journal, group_tick, firsts, ends, outputs, snapshots, self._settings)
+
+    def drop(self) -> None:
+        """Forget the core: ticks may have run in it that another process commits now."""
+        self.core, self.tick, self.place = None, None, None
+
+    @property
+    def held_back(self) -> bool:
+        """Whether the next tick is one that nobody has committed yet."""
+        due = None if self.core is None else self.core.next_tick()
+        committed = self.journal.journal.tick_ms
+        return due is not None and (committed is None or due > committed)
+
+    def follow(self, timeout_ms: int) -> bool:
+        """Read on, and run what is committed; False where this configuration cannot follow the active process's.
+
+        Raises:
+            LogError, BrokerError: as `restore` and the log's reader.
+        """
+        core = self.core or self.restore(fenced=False)
+        journal = self.journal.journal
+        if journal.other_settings(self.tick, self._settings):
+            return False
+        if self._run_committed(core):
+            return True
+        for entry in self.log.poll(timeout_ms):
+            core.feed(entry)
+            self._run_committed(core)
+        return True
+
+    def _run_committed(self, core: Core) -> bool:
+        """Run committed ticks that are due; whether the one after them is held back."""
+        while core.next_tick() is not None:
+            if self.held_back:
+                return True
+            output = core.advance(self.journal.journal.answer)
+            if output is not None:
+                self.tick = output.tick_ms
+                self.journal.journal.forget(output.tick_ms)
+        return False
+
+    def close(self) -> None:
+        self.log.close()
+        self.journal.close()
+
+
+POLL_MS: Final = 100
+"""How often the thread looks at what it was told; the client answers the group in between."""
+
+PAUSE_S: Final = 0.5
+"""Wait after an error of the broker."""
+
+LIFELESS_S: Final = MAX_POLL_MS / 1000
+"""Seconds without `look` after which the process counts as stuck: what Kafka itself gives a member."""
+
+
+class Lease:
+    """A member of the lease's group, in a thread of its own. `look` often.
+
+    Args:
+        wall_ns: ns since 1970. Where clocks of machines differ, a process may be replaced by one that joins; no more.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        clients: Clients,
+        topics: Topics,
+        wall_ns: Callable[[], int] = time.time_ns,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clients, self._topics, self._wall_ns, self._clock = clients, topics, wall_ns, clock
+        self._membership = Membership()
+        self._consumer: KafkaConsumer | None = None
+        self._held = threading.Event()
+        self._anew, self._closing = threading.Event(), threading.Event()
+        self._error: BrokerError | None = None
+        self._looked_at = clock()
+        self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
+        self._thread.start()
+
+    def look(self, wait_s: float = 0.0) -> bool:
+        """Whether the lease is ours; waits for it up to `wait_s`.
+
+        Raises:
+            BrokerError: the broker is away or refuses, as far as the group was heard of last.
+        """
+        self._looked_at = self._clock()
+        error = self._error
+        if error is not None:
+            raise BrokerError(str(error)) from error.__cause__
+        return self._held.wait(wait_s) if wait_s else self._held.is_set()
+
+    def ask_anew(self) -> None:
+        """Leave the group and join it again, behind all others."""
+        self._held.clear()
+        self._anew.set()
+
+    def close(self) -> None:
+        """Leave the group, so that a standby takes over at once."""
+        self._closing.set()
+        self._thread.join(20)
+
+    def _run(self) -> None:
+        while not self._closing.is_set():
+            try:
+                self._turn()
+                self._error = None
+            except BrokerError as error:
+                self._error = error
+                self._closing.wait(PAUSE_S)
+        self._leave()
+
+    def _turn(self) -> None:
+        lifeless = self._clock() - self._looked_at > LIFELESS_S
+        if lifeless or self._membership.lost or self._anew.is_set():
+            if lifeless and self._consumer is not None:
+                log.error("assess has been stuck for %.0f s: leaving the lease to another process", LIFELESS_S)
+            self._leave()
+            self._anew.clear()
+        if lifeless:
+            self._closing.wait(PAUSE_S)
+            return
+        consumer = self._consumer or self._join()
+        with self._clients.explained("holding the lease"):
+            try:
+                consumer.poll(POLL_MS)
+            except (NoOffsetForPartitionError, OffsetOutOfRangeError):
+                # The topic holds nothing; any position will do.
+                for place in self._membership.assigned:
+                    try:
+                        consumer.seek(place, 0)
+                    except ValueError:
+                        break
+        if self._membership.lost or self._anew.is_set():
+            self._held.clear()
+        elif self._membership.settled:
+            # While the group is dealt anew, the lease is whose it was.
+            self._held.set() if self._membership.assigned else self._held.clear()
+
+    def _join(self) -> KafkaConsumer:
+        self._membership = Membership()
+        consumer = self._clients.member(self._topics.lease_group, 1, name=f"assess-{self._wall_ns():020d}")
+        self._clients.subscribe(consumer, [self._topics.lease], self._membership)
+        self._consumer = consumer
+        return consumer
+
+    def _leave(self) -> None:
+        self._held.clear()
+        close(self._consumer)
+        self._consumer, self._membership = None, Membership()
+
+
+LOOK_EVERY_S: Final = 1.0
+"""How often a cold standby looks whether the log is over."""
+
+READ_MS: Final = 200
+"""Longest wait for entries of the log, and the pause of a warm standby that has caught up with what is committed."""
+
+
+class Standby:
+    """Cold: keeps nothing. Warm: keeps the replica at the committed tick, and what the expert needs in memory.
+
+    Args:
+        prepare: loads what is otherwise loaded when the expert is first asked, seconds after a takeover.
+    """
+
+    def __init__(
+        self,
+        replica: Replica,
+        health: Health,
+        clock: Callable[[], float],
+        *,
+        warm: bool,
+        prepare: Callable[[], None],
+    ) -> None:
+        self._replica, self._health, self._clock, self._prepare = replica, health, clock, prepare
+        self._looked_at = float("-inf")
+        self._began = False
+        self.warm = warm
+
+    def turn(self) -> bool:
+        """Look once; whether the log is over and its last tick committed.
+
+        Raises:
+            LogError, BrokerError: as `Replica.follow`.
+        """
+        now, reader = self._clock(), self._replica.journal
+        if not self.warm:
+            if now - self._looked_at < LOOK_EVERY_S:
+                return False
+            self._looked_at = now
+        journal = reader.read_end() if reader.journal.last is None and not self.warm else reader.catch_up()
+        self._health.heard(now)
+        if journal.last is not None and journal.last.ended:
+            return True
+        if self.warm:
+            self._follow()
+        if not self._began:
+            self._began = True
+            if self.warm:
+                self._prepare()
+            log.info("standing by %s", "warm" if self.warm else "cold")
+        if not self.warm and journal.last is not None:
+            journal.forget(journal.last.tick_ms)
+        return False
+
+    def _follow(self) -> None:
+        if self._replica.held_back:
+            time.sleep(READ_MS / 1000)
+        if not self._replica.follow(READ_MS):
+            log.warning("the active process has another configuration or other models: standing by cold")
+            self._replica.drop()
+            self.warm = False

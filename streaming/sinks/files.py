@@ -1,0 +1,283 @@
+"""The files that `swarmlight run` writes, and its progress on a terminal.
+
+Every total that was held against the threshold, one JSON array a line: account, texts so far, total, language.
+
+Account graphs as files, for `swarmlight train graph`: what the graph model sees, as it sees it.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Final, Self, TextIO
+
+import msgspec
+import numpy as np
+
+from detector.errors import UsageError
+from detector.weights_io import save_weights
+from graph.traces import HOUR_MS
+from streaming.assess import Assess, ScoreRow
+from streaming.assess.groups import GraphTick
+from streaming.assess.settings import to_json
+from streaming.pipeline import Step
+from streaming.schema.dead_letter import encode
+from streaming.sources.files import STDIN, Inputs
+
+PROGRESS_S: Final = 0.2
+"""Seconds between two lines of progress: smooth to the eye, free for the work."""
+
+
+class Outputs:
+    """Output files of one run, opened before it begins so that a mistyped path costs nothing. Use it as a context.
+
+    Args:
+        alerts, details, scores, dead_letters, summary: where to write, None for nothing.
+        inputs: files that must not be overwritten.
+
+    Raises:
+        UsageError: a file cannot be written, or is an input, or is named twice.
+    """
+
+    def __init__(
+        self,
+        *,
+        alerts: Path | None,
+        details: Path | None,
+        scores: Path | None,
+        dead_letters: Path | None,
+        summary: Path | None,
+        inputs: Sequence[str],
+    ) -> None:
+        self._stack = ExitStack()
+        named = {"alerts": alerts, "details": details, "scores": scores, "dead-letters": dead_letters,
+                 "summary": summary}  # fmt: skip
+        _check_distinct(named, inputs)
+        try:
+            opened = {name: self._open(name, path) for name, path in named.items()}
+            self._rows = self._latest()
+            self._pages = self._latest()
+        except BaseException:
+            self._stack.close()
+            raise
+        self._alerts, self._details, self._scores = opened["alerts"], opened["details"], opened["scores"]
+        self._letters, self._summary = opened["dead-letters"], opened["summary"]
+
+    def _latest(self) -> _Latest:
+        return _Latest(self._stack.enter_context(tempfile.TemporaryFile()))
+
+    def _open(self, name: str, path: Path | None) -> IO[bytes] | None:
+        if path is None:
+            return None
+        try:
+            return self._stack.enter_context(path.open("wb"))
+        except OSError as error:
+            raise UsageError(f"--{name} {str(path)!a} cannot be written: {error.strerror}") from None
+
+    def write(self, step: Step) -> None:
+        """Write what a chunk of records led to."""
+        if self._letters is not None:
+            for letter in step.letters:
+                self._letters.write(encode(letter) + b"\n")
+        for output in step.outputs:
+            if self._alerts is not None:
+                for alert in output.alerts:
+                    self._alerts.write(alert.body + b"\n")
+            if self._details is not None:
+                for key, page in output.details:
+                    self._pages.put(_by_number(key), page)
+            for each in output.gone:
+                self._rows.put(each.account, None if each.row is None else to_json(each.row))
+
+    def finish(self, live: Iterable[ScoreRow]) -> tuple[int, int]:
+        """Write the last revisions' pages, and the scores: of live accounts, and the last ones of accounts that left.
+
+        Pages are in the order of alert and page, scores in the order of accounts.
+
+        Returns:
+            How many accounts there are, and how many of them are flagged.
+        """
+        if self._details is not None:
+            for page in self._pages:
+                self._details.write(page + b"\n")
+        for row in live:
+            self._rows.put(row["account"], to_json(row))
+        accounts = flagged = 0
+        for body in self._rows:
+            accounts += 1
+            flagged += _flag.decode(body).flagged
+            if self._scores is not None:
+                self._scores.write(body + b"\n")
+        return accounts, flagged
+
+    def write_summary(self, summary: Mapping[str, Any]) -> None:
+        """Write the summary, on one line."""
+        if self._summary is not None:
+            self._summary.write(json.dumps(summary).encode() + b"\n")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+
+class _Flag(msgspec.Struct):
+    flagged: bool
+
+
+_flag = msgspec.json.Decoder(_Flag)
+
+
+class _Latest:
+    """The latest value of every key, on disk, as a compacted topic has them. Only keys are held in memory."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._places: dict[str, tuple[int, int]] = {}
+        self._end = 0
+
+    def put(self, key: str, value: bytes | None) -> None:
+        """Replace the value of `key`; None deletes it."""
+        if value is None:
+            self._places.pop(key, None)
+            return
+        self._places[key] = (self._end, len(value))
+        self._file.seek(self._end)
+        self._file.write(value)
+        self._end += len(value)
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Values in the order of their keys."""
+        for _, (place, size) in sorted(self._places.items()):
+            self._file.seek(place)
+            yield self._file.read(size)
+
+
+def _by_number(key: str) -> str:
+    """`ID/PAGE` such that pages sort by number."""
+    alert, _, page = key.rpartition("/")
+    return f"{alert}/{int(page):09d}"
+
+
+def _check_distinct(named: Mapping[str, Path | None], inputs: Sequence[str]) -> None:
+    used = {Path(name).resolve(): "--input" for name in inputs if name != STDIN}
+    for name, path in named.items():
+        if path is None or not path.exists() or path.is_file():
+            place = None if path is None else path.resolve()
+            if place in used:
+                raise UsageError(f"--{name} {str(path)!a} is also {used[place]}: name another file")
+            if place is not None:
+                used[place] = f"--{name}"
+
+
+class Progress:
+    """One line on a terminal that is written over; nothing where standard error is none.
+
+    Args:
+        inputs: how much there is, and how much of it was read.
+        stream: standard error.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(self, inputs: Inputs, stream: TextIO, clock: Callable[[], float]) -> None:
+        self._inputs = inputs
+        self._stream = stream
+        self._clock = clock
+        self._on = stream.isatty()
+        self._begun = clock()
+        self._shown = self._begun
+
+    def show(self, assess: Assess) -> None:
+        """Show how far the run is, if it is time to."""
+        now = self._clock()
+        if self._on and now - self._shown >= PROGRESS_S:
+            self._shown = now
+            size = self._inputs.size
+            share = f"{min(self._inputs.position / size, 1.0):4.0%}  " if size else ""
+            self._stream.write(f"\r\x1b[K{share}{self._numbers(assess, now)}")
+            self._stream.flush()
+
+    def close(self, assess: Assess) -> None:
+        """Show the end."""
+        if self._on:
+            self._stream.write(f"\r\x1b[K{self._numbers(assess, self._clock())}\n")
+            self._stream.flush()
+
+    def _numbers(self, assess: Assess, now: float) -> str:
+        events = assess.counts.settled
+        rate = events / max(now - self._begun, 1e-9)
+        return (
+            f"{events:,} events  {rate:,.0f}/s  {assess.accounts:,} accounts  {assess.flagged:,} flagged  "
+            f"{assess.campaigns:,} campaigns"
+        )
+
+
+class Trajectories:
+    """The file of trajectories that thresholds are calibrated on. Use it as a context.
+
+    Args:
+        path: where to write.
+
+    Raises:
+        UsageError: the file cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._file = path.open("w", encoding="ascii")
+        except OSError as error:
+            raise UsageError(f"--trajectories {str(path)!a} cannot be written: {error.strerror}") from None
+
+    def write(self, account: str, texts: int, total: float, language: str) -> None:
+        """Append one look at an account."""
+        self._file.write(json.dumps([account, texts, round(total, 6), language]) + "\n")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+
+EVERY_MS: Final = 12 * HOUR_MS
+"""Event time between two graphs that are kept: those in between differ little."""
+
+
+class AccountGraphs:
+    """Writes graphs to `directory`/<tick>.safetensors and .json, those of multiples of `EVERY_MS`."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._next = 0
+
+    def write(self, tick: GraphTick) -> None:
+        """Keep this graph where it is time."""
+        if tick.tick_ms < self._next:
+            return
+        self._next = (tick.tick_ms // EVERY_MS + 1) * EVERY_MS
+        graph = tick.graph
+        members = [place for places, _ in tick.groups for place in places]
+        arrays = {
+            "features": graph.features,
+            "candidate": graph.candidate,
+            "source": graph.source.astype(np.int32),
+            "target": graph.target.astype(np.int32),
+            "relation": graph.relation.astype(np.int8),
+            "edge": graph.edge,
+            "own": tick.own,
+            "speaks": tick.speaks,
+            "group_members": np.array(members, np.int32),
+            "group_sizes": np.array([len(places) for places, _ in tick.groups], np.int32),
+            "group_log_e": np.array([log_e for _, log_e in tick.groups], np.float64),
+        }
+        meta = {"name": "account-graph", "version": "1", "tick_ms": tick.tick_ms, "accounts": graph.names}
+        save_weights(self._directory / str(tick.tick_ms), arrays, meta)

@@ -1,0 +1,1 @@
+"""Where post events come from."""

@@ -1,0 +1,123 @@
+"""The shipped expert: neighbours, abstentions, and refusal of another encoder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from detector.errors import ModelError
+from detector.text.second_stage import (
+    DIM,
+    FILE,
+    INPUTS,
+    LAYERS,
+    MiniLMSecondStage,
+    SecondStageModel,
+    encoder_digest,
+    encoder_folder,
+)
+from detector.weights_io import load_weights, save_weights
+from tests.detector.text import toy
+
+TEXTS = [
+    "Honestly, I think we all need to talk about this more often.",
+    "lol my bus never came so i walked home in the rain",
+    "Je ne sais pas quoi dire, c'est vraiment fou cette histoire",
+    "two words",
+    "Sijui la kusema, hii ni hadithi ya ajabu sana",
+]
+LANGS = ["en", "en", "fr", "en", "sw"]
+CHEAP = np.array([400, -300, 100, 50, 60], dtype=np.int16)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("expert")
+    calibrator = toy.calibrator()
+    rng = np.random.default_rng(0)
+    arrays = {
+        "weights": rng.normal(0, 0.02, INPUTS).astype(np.float32),
+        "mean": np.zeros(INPUTS, dtype=np.float32),
+        "spread": np.full(INPUTS, 0.05, dtype=np.float32),
+        "bias": np.zeros(1, dtype=np.float32),
+        **calibrator.arrays(),
+    }
+    meta = {
+        "name": "toy",
+        "version": "1",
+        "languages": dict(calibrator.groups),
+        "encoder_sha256": encoder_digest(encoder_folder()),
+    }
+    save_weights(place / FILE, arrays, meta)
+    return place
+
+
+@pytest.fixture(scope="module")
+def expert(folder: Path) -> MiniLMSecondStage:
+    return MiniLMSecondStage.load(folder)
+
+
+def test_an_expert_reads_each_text_by_itself_and_always_alike(expert: MiniLMSecondStage) -> None:
+    assert isinstance(expert, SecondStageModel)
+    together = expert.score(TEXTS, LANGS, CHEAP)
+    order = np.array([4, 2, 0, 3, 1])
+    shuffled = expert.score([TEXTS[i] for i in order], [LANGS[i] for i in order], CHEAP[order])
+    assert together.dtype == np.int16
+    assert shuffled.tolist() == together[order].tolist()
+    assert len(set(together[:3].tolist())) == 3
+
+
+def test_where_it_abstains_the_cheap_evidence_stands(expert: MiniLMSecondStage) -> None:
+    assert expert.score(TEXTS[3:], LANGS[3:], CHEAP[3:]).tolist() == [50, 60]
+
+
+def test_what_the_cheap_model_said_counts(folder: Path, tmp_path: Path) -> None:
+    arrays, meta = load_weights(folder / FILE)
+    arrays["weights"] = np.zeros(INPUTS, dtype=np.float32)
+    arrays["weights"][-1] = arrays["spread"][-1]
+    save_weights(tmp_path / FILE, arrays, {k: v for k, v in meta.items() if k not in {"sha256", "format"}})
+    low, high = MiniLMSecondStage.load(tmp_path).score(
+        TEXTS[:1] * 2, LANGS[:1] * 2, np.array([-100, 150], dtype=np.int16)
+    )
+    assert (low, high) == (-100, 150)
+
+
+def test_embeddings_have_unit_parts_whether_read_alone_or_together(expert: MiniLMSecondStage) -> None:
+    alone = expert._encoder.embed(TEXTS)
+    together = expert._encoder.embed_together(TEXTS)
+    assert alone.shape == (5, len(LAYERS) * DIM)
+    np.testing.assert_allclose(np.linalg.norm(alone.reshape(5, len(LAYERS), DIM), axis=2), 1, atol=1e-5)
+    assert ((alone * together).sum(axis=1) / len(LAYERS) > 0.999).all()
+
+
+def test_embeddings_are_those_of_the_library(expert: MiniLMSecondStage) -> None:
+    encoder = expert._encoder
+    pieces = encoder._tokenizer(TEXTS[0], return_tensors="pt")
+    states = encoder._model(**pieces, output_hidden_states=True).hidden_states
+    means = [states[layer][0].detach().float().mean(dim=0).numpy() for layer in LAYERS]
+    ours = encoder.embed(TEXTS)[0]
+    np.testing.assert_allclose(ours, np.concatenate([mean / np.linalg.norm(mean) for mean in means]), atol=2e-3)
+
+
+def test_a_text_does_not_feel_its_neighbours(expert: MiniLMSecondStage) -> None:
+    texts = [*TEXTS, " ".join(TEXTS), "word " * 200, "", *TEXTS[::-1]]
+    alone = np.concatenate([expert._encoder.embed([text]) for text in texts])
+    assert (expert._encoder.embed(texts) == alone).all()
+    assert (expert._encoder.embed(texts * 8) == np.concatenate([alone] * 8)).all()  # enough for several threads
+
+
+def test_a_head_made_for_another_encoder_is_refused(folder: Path, tmp_path: Path) -> None:
+    for suffix in (".json", ".safetensors"):
+        (tmp_path / f"{FILE}{suffix}").write_bytes((folder / f"{FILE}{suffix}").read_bytes())
+    path = tmp_path / f"{FILE}.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "encoder_sha256": "0" * 64}))
+    with pytest.raises(ModelError, match="another encoder"):
+        MiniLMSecondStage.load(tmp_path)
+
+
+def test_a_head_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="expert"):
+        MiniLMSecondStage.load(tmp_path)

@@ -1,0 +1,84 @@
+"""An account that is forgotten is nowhere in the feed's files any more, and does not come back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import text
+
+from moderation import audit, decisions, outbox, privacy, queue
+from moderation.db import Base
+from moderation.decisions import Wish
+from tests.moderation.builders import alert, pages
+from tests.moderation.conftest import Feed, ListSink
+
+NAME = "sly_Fox.77"
+ACCOUNTS = ("ada", NAME, "bob")
+TEXTS = (f"as @{NAME} says", "my own secret diary entry", f"{NAME}s is another word, and sly_Fox too")
+
+
+def everything(feed: Feed) -> str:
+    """All that the database says, whatever the table."""
+    with feed.database.read() as connection:
+        return "\n".join(
+            str(row)
+            for table in Base.metadata.sorted_tables
+            for row in connection.execute(text(f"SELECT * FROM {table}"))
+        )
+
+
+def forgotten(feed: Feed) -> bool:
+    """Nothing names the account but words that only begin like it."""
+    return everything(feed).replace(f"{NAME}s is another word", "").count(NAME) == 0
+
+
+def fill(feed: Feed) -> None:
+    feed.put(alert("c1", accounts=ACCOUNTS, texts=TEXTS), *pages("c1", accounts=ACCOUNTS))
+    feed.put(alert("c2", accounts=("dan", "eve"), texts=TEXTS), alert("a1", kind="account", accounts=(NAME,)))
+    feed.do(decisions.decide, "moderator", Wish("c1", "llm_campaign", account=NAME, note="a note"))
+    feed.do(decisions.decide, "moderator", Wish("c1", "llm_campaign", reason=f"{NAME} leads them", note="kept?"))
+    feed.do(decisions.decide, "moderator", Wish("c2", "not_a_campaign", reason="people"))
+    feed.do(decisions.report_missed, "moderator", NAME, "", "")
+    with feed.database.write() as connection:
+        queue.add(connection, feed.actors["moderator"], "v", f"q={NAME}", shared=False)
+
+
+def test_nothing_of_it_is_left(feed: Feed) -> None:
+    fill(feed)
+    assert not forgotten(feed)
+    done = feed.do(privacy.forget, "admin", NAME)
+    assert forgotten(feed)
+    assert (done.alerts, done.unsent) == (3, 2)
+    told = everything(feed)
+    assert "my own secret diary entry" not in told.split("dan")[0]
+    assert "[forgotten]" in told
+    assert "people" in told
+    assert feed.see(audit.verify).problem is None
+
+
+def test_the_file_itself_holds_nothing_of_it(feed: Feed) -> None:
+    fill(feed)
+    feed.do(privacy.forget, "admin", NAME)
+    with feed.database.read() as connection:
+        connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
+    path = Path(str(feed.database.engine.url.database))
+    feed.database.close()
+    kept = path.read_bytes().replace(f"{NAME}s is another word".encode(), b"")
+    assert NAME.encode() not in kept
+
+
+def test_a_record_read_later_does_not_bring_it_back(feed: Feed) -> None:
+    fill(feed)
+    feed.do(privacy.forget, "admin", NAME)
+    feed.put(alert("c1", revision=2, accounts=ACCOUNTS, texts=TEXTS), *pages("c1", revision=2, accounts=ACCOUNTS))
+    feed.put(alert("c3", accounts=(NAME, "dan"), texts=TEXTS))
+    assert forgotten(feed)
+
+
+def test_decisions_that_were_not_sent_do_not_leave_any_more(feed: Feed) -> None:
+    fill(feed)
+    feed.do(privacy.forget, "admin", NAME)
+    sink = ListSink()
+    outbox.flush(feed.database, sink.send, feed.clock)
+    assert not any(NAME.encode() in body for body in sink.bodies)
+    assert len(sink.bodies) == 2

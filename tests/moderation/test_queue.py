@@ -1,0 +1,166 @@
+"""Nothing is claimed twice; leases end; people give, take and put off as their role lets them."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import delete, true
+
+from detector.errors import FeedError
+from moderation import cases, queue
+from moderation.db import Alert
+from tests.moderation.builders import alert
+from tests.moderation.conftest import Clock, Feed
+from tests.moderation.test_ingest import waiting
+
+PEOPLE = ("moderator", "colleague", "lead")
+
+
+def holder(feed: Feed, name: str = "c1") -> str | None:
+    """Who holds an alert now."""
+    row = feed.see(cases.load, feed.actors["viewer"], name).row
+    return row.holder if row.claimed_by is not None and row.claimed_until > feed.clock() else None
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    steps=st.lists(
+        st.tuples(
+            st.sampled_from(("claim", "release", "next", "wait")),
+            st.sampled_from(PEOPLE),
+            st.sampled_from(("a1", "a2")),
+            st.integers(1, 20),
+        ),
+        max_size=20,
+    )
+)
+def test_an_alert_is_held_by_one_person_until_the_lease_ends(
+    feed: Feed, steps: list[tuple[str, str, str, int]]
+) -> None:
+    """Against a model: who may hold what, and until when."""
+    with feed.database.write() as connection:
+        connection.execute(delete(Alert))
+    feed.clock.at = Clock().at
+    feed.put(alert("a1", kind="account"), alert("a2", kind="account"))
+    held: dict[str, tuple[str, int]] = {}
+    for action, who, name, minutes in steps:
+        now = feed.clock()
+        live = {each: person for each, (person, until) in held.items() if until > now}
+        if action == "wait":
+            feed.clock.pass_s(60 * minutes)
+        elif action == "claim":
+            if live.get(name, who) == who:
+                held[name] = (who, feed.do(queue.claim, who, name))
+            else:
+                with pytest.raises(FeedError, match="somebody else"):
+                    feed.do(queue.claim, who, name)
+        elif action == "release":
+            # A lead may also clear a claim that has ended.
+            if live.get(name) == who or (who == "lead" and name in held):
+                feed.do(queue.release, who, name)
+                held.pop(name, None)
+            else:
+                with pytest.raises(FeedError, match="not yours"):
+                    feed.do(queue.release, who, name)
+        else:
+            found = feed.do(queue.claim_next, who, true())
+            free = [each for each in ("a1", "a2") if each not in live]
+            assert found == (free[0] if free else None)
+            if found:
+                held[found] = (who, now + queue.LEASE_MS)
+        now = feed.clock()
+        for each in ("a1", "a2"):
+            person, until = held.get(each, ("", 0))
+            assert holder(feed, each) == (person if until > now else None)
+
+
+def test_many_people_at_once_never_get_the_same_alert(feed: Feed) -> None:
+    feed.put(*(alert(f"a{number}", kind="account", accounts=(f"u{number}",)) for number in range(40)))
+
+    def take(who: str) -> list[str]:
+        got = []
+        while (found := feed.do(queue.claim_next, who, true())) is not None:
+            got.append(found)
+        return got
+
+    with ThreadPoolExecutor(4) as pool:
+        taken = [name for got in pool.map(take, ["moderator", "colleague", "lead", "admin"]) for name in got]
+    assert sorted(taken) == sorted(f"a{number}" for number in range(40))
+
+
+def test_the_most_urgent_comes_first_and_escalated_ones_are_for_leads(feed: Feed) -> None:
+    feed.put(alert("small"), alert("large", accounts=[f"u{n}" for n in range(30)]), alert("info", kind="coordination"))
+    feed.do(queue.escalate, "moderator", "large")
+    assert feed.do(queue.claim_next, "moderator", true()) == "small"
+    assert feed.do(queue.claim_next, "lead", true()) == "large"
+
+
+def test_a_lead_assigns_over_anybody_s_claim(feed: Feed) -> None:
+    feed.put(alert())
+    feed.do(queue.claim, "moderator", "c1")
+    feed.do(queue.assign, "lead", "c1", feed.actors["colleague"].user_id)
+    assert holder(feed) == "colleague"
+    with pytest.raises(FeedError, match="right 'lead'"):
+        feed.do(queue.assign, "moderator", "c1", feed.actors["moderator"].user_id)
+    with pytest.raises(FeedError, match="active and may decide"):
+        feed.do(queue.assign, "lead", "c1", feed.actors["viewer"].user_id)
+
+
+def test_what_is_put_off_leaves_the_queue_until_its_time(feed: Feed) -> None:
+    feed.put(alert())
+    feed.do(queue.snooze, "moderator", "c1", feed.clock() + 60_000)
+    assert waiting(feed) == []
+    feed.clock.pass_s(61)
+    assert waiting(feed) == ["c1"]
+    feed.do(queue.snooze, "moderator", "c1", feed.clock() + 60_000)
+    feed.do(queue.snooze, "moderator", "c1", 0)
+    assert waiting(feed) == ["c1"]
+    with pytest.raises(FeedError, match="30 days"):
+        feed.do(queue.snooze, "moderator", "c1", feed.clock() + 40 * 86_400_000)
+
+
+def test_closed_alerts_cannot_be_worked_on_and_say_why(feed: Feed) -> None:
+    feed.put(alert(revision=1), alert(revision=2, status="withdrawn"), alert("m", status="merged", merged_into="c1"))
+    with pytest.raises(FeedError, match="withdrawn"):
+        feed.do(queue.claim, "moderator", "c1")
+    with pytest.raises(FeedError, match="now part of c1"):
+        feed.do(queue.claim, "moderator", "m")
+    with pytest.raises(FeedError, match="no such alert"):
+        feed.do(queue.claim, "moderator", "none")
+
+
+def test_pages_of_the_queue_show_every_alert_once_in_order(feed: Feed) -> None:
+    feed.put(*(alert(f"a{n:02}", kind=("campaign", "account")[n % 2], accounts=[f"u{n}"] * 1) for n in range(23)))
+    for sort in queue.SORTS:
+        filters = queue.Filters(sort=sort)
+        seen: list[str] = []
+        cursor = None
+        while True:
+            found = feed.see(queue.listing, feed.actors["viewer"], filters, feed.clock(), cursor, 5)
+            seen += [row.id for row in found.rows]
+            cursor = found.cursor
+            if cursor is None:
+                break
+        assert len(seen) == len(set(seen)) == 23
+
+
+def test_filters_find_by_kind_size_state_and_words(feed: Feed) -> None:
+    feed.put(alert("c1"), alert("a1", kind="account", accounts=("zoe_50%",)), alert("k1", kind="coordination"))
+    viewer = feed.actors["viewer"]
+
+    def found(**fields: str) -> list[str]:
+        rows = feed.see(queue.listing, viewer, queue.Filters.read(fields), feed.clock()).rows
+        return [row.id for row in rows]
+
+    assert found() == ["c1", "a1", "k1"]
+    assert found(kind="account") == found(q="ZOE_50%") == found(q="zoe_50% harbour") == ["a1"]
+    assert found(min_members="3") == ["c1", "k1"]
+    assert found(q="tunnel.example nobody-wrote-this") == found(q="zoe_5%") == []
+    assert found(q="%") == ["a1"]
+    assert found(state="decided") == found(state="closed") == found(state="mine") == []
+    for bad in ({"state": "x"}, {"min_members": "-1"}, {"min_members": "²"}, {"q": "x" * 300}, {"sort": "id; --"}):
+        with pytest.raises(FeedError, match="cannot be filtered"):
+            queue.Filters.read(bad)

@@ -1,0 +1,285 @@
+"""The loop of `assess` on a broker, turned by hand: what it does when log, journal or snapshots are not right."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kafka import KafkaAdminClient, KafkaProducer
+from kafka.errors import KafkaTimeoutError, ProducerFencedError
+
+from detector.errors import BrokerError, LogError
+from streaming.config import Config, StateConfig
+from streaming.kafka.assess_worker import AssessStage
+from streaming.kafka.client import Clients, ensure
+from streaming.kafka.log import LogReader
+from streaming.kafka.snapshots import Snapshots
+from streaming.schema.observation import NO_TIME, Batch, End, Entry, Observation, encode
+from streaming.telemetry import Health, Metrics
+from tests.streaming.kafka.bench import Deployment, last_revisions
+from tests.streaming.kafka.streams import START_MS
+from tests.streaming.kafka.tiny import STEP, TinyCore, tiny
+
+pytestmark = pytest.mark.kafka
+
+
+def batch(start: int, count: int, *, partition: int = 0, partitions: int = 1, account: str = "a") -> Batch:
+    """`count` events of one account, twenty seconds apart."""
+    observations = [
+        Observation(start + i, False, -1, START_MS + (start + i) * 20_000, account, f"{partition}-{start + i}")
+        for i in range(count)
+    ]
+    return Batch(
+        partition,
+        partitions,
+        start,
+        start + count,
+        observations[-1].at - 60_000 if count else NO_TIME,
+        {},
+        observations,
+    )
+
+
+class Bench:
+    """A deployment whose log the test writes itself."""
+
+    def __init__(self, deployment: Deployment, partitions: int = 1) -> None:
+        self.deployment, self.partitions = deployment, partitions
+        self.clients = Clients(deployment.kafka(session_timeout_s=6))
+        deployment.create(deployment.topics.posts, partitions)
+        ensure(self.clients, deployment.topics, deployment.kafka(), snapshots=True)
+        self.stages: list[AssessStage] = []
+
+    def log(self, *entries: Entry) -> None:
+        for partition in range(self.partitions):
+            records = [encode(entry) for entry in entries if entry.partition == partition]
+            if records:
+                self.deployment.write_raw(self.deployment.topics.observations, partition, *records)
+
+    def stage(self, *, settings: str = "tiny", standby: str = "cold", closing: bool = True) -> AssessStage:
+        config = Config(
+            kafka=self.deployment.kafka(session_timeout_s=6, standby=standby),
+            state=StateConfig(dir=str(self.deployment.folder / "state"), snapshot_every_s=3600),
+        )
+        judgement = tiny()
+        stage = AssessStage(
+            self.clients,
+            self.deployment.topics,
+            config,
+            self.partitions,
+            make=lambda folder: TinyCore.make(folder, self.partitions),
+            expert=judgement.expert,
+            settings=settings,
+            prepare=judgement.prepare,
+            closing=closing,
+            metrics=Metrics(),
+            health=Health(0.0),
+        )
+        self.stages.append(stage)
+        return stage
+
+    def turn_until(self, stage: AssessStage, what: Callable[[], bool], timeout_s: float = 30.0) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not what():
+            assert time.monotonic() < deadline, "the stage never got there"
+            stage.turn()
+
+    def revisions(self) -> int:
+        return sum(len(each) for each in self.deployment.alerts().values())
+
+    def close(self, stage: AssessStage) -> None:
+        self.stages.remove(stage)
+        stage.close()
+
+
+@pytest.fixture
+def bench(deployment: Deployment) -> Iterator[Bench]:
+    bench = Bench(deployment)
+    yield bench
+    for stage in list(bench.stages):
+        bench.close(stage)
+
+
+def began(bench: Bench, events: int = 40) -> AssessStage:
+    """A stage that has committed something."""
+    bench.log(batch(0, events))
+    stage = bench.stage()
+    bench.turn_until(stage, lambda: bench.revisions() > 0)
+    return stage
+
+
+def snapshots(bench: Bench) -> list[Path]:
+    return sorted((bench.deployment.folder / "state").glob("*/snapshot-*"))
+
+
+def test_a_malformed_entry_stops_it_with_its_place(bench: Bench) -> None:
+    bench.log(batch(0, 5))
+    bench.deployment.write_raw(bench.deployment.topics.observations, 0, b"\x81\xa4type\xa5other")
+    stage = bench.stage()
+    with pytest.raises(LogError, match=r"observations-0@1: the observation log holds a record that is no entry"):
+        bench.turn_until(stage, lambda: False)
+
+
+def test_repeated_and_overlapping_batches_count_once_and_gaps_wait(bench: Bench) -> None:
+    whole = batch(0, 40)
+    bench.log(batch(10, 10), batch(0, 20), batch(0, 20), batch(15, 25), End(0, 1, 40))
+    stage = bench.stage()
+    bench.turn_until(stage, lambda: stage.done)
+    (last,) = last_revisions(bench.deployment.alerts()).values()
+    assert last["revision"] == len(whole.observations) // STEP
+
+
+def test_a_failed_transaction_is_written_again_without_a_replay(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = began(bench)
+    before = bench.revisions()
+    bench.log(batch(40, 40))
+    with monkeypatch.context() as patched:
+        patched.setattr(KafkaProducer, "commit_transaction", _fail(KafkaTimeoutError("made to fail")))
+        with pytest.raises(BrokerError, match="writing outputs"):
+            bench.turn_until(stage, lambda: False)
+    assert bench.revisions() == before
+    bench.turn_until(stage, lambda: bench.revisions() > before)
+    last_revisions(bench.deployment.alerts())
+
+
+def test_a_transaction_that_was_committed_although_it_failed_is_not_written_twice(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = began(bench)
+    before = bench.revisions()
+    bench.log(batch(40, 40))
+    real = KafkaProducer.commit_transaction
+
+    def late(producer: KafkaProducer) -> None:
+        real(producer)
+        raise KafkaTimeoutError("made to fail after the fact")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(KafkaProducer, "commit_transaction", late)
+        with pytest.raises(BrokerError, match="writing outputs"):
+            bench.turn_until(stage, lambda: False)
+    bench.log(End(0, 1, 80))
+    bench.turn_until(stage, lambda: stage.done)
+    assert before < bench.revisions() == 80 // STEP
+    last_revisions(bench.deployment.alerts())
+
+
+def test_a_fenced_process_forgets_everything_and_stands_by(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = began(bench)
+    before = bench.revisions()
+    bench.log(batch(40, 40))
+    with monkeypatch.context() as patched:
+        patched.setattr(KafkaProducer, "commit_transaction", _fail(ProducerFencedError("made to fail")))
+        bench.turn_until(stage, lambda: not stage.active)
+    assert bench.revisions() == before
+    bench.turn_until(stage, lambda: bench.revisions() > before)
+    last_revisions(bench.deployment.alerts())
+
+
+def test_a_damaged_snapshot_heals_from_the_beginning_of_the_log(bench: Bench) -> None:
+    bench.close(began(bench))
+    before = bench.revisions()
+    (snapshot,) = snapshots(bench)
+    (snapshot / "state" / "tiny").unlink()
+    bench.log(batch(40, 40))
+    stage = bench.stage()
+    bench.turn_until(stage, lambda: bench.revisions() > before)
+    last_revisions(bench.deployment.alerts())
+
+
+def test_a_full_disk_costs_a_snapshot_and_no_output(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = began(bench)
+    before = bench.revisions()
+    bench.log(batch(40, 40), End(0, 1, 80))
+
+    def full(*_: object) -> None:
+        raise LogError("the disk is full")
+
+    monkeypatch.setattr(Snapshots, "write", full)
+    bench.turn_until(stage, lambda: stage.done)
+    assert bench.revisions() > before
+    assert snapshots(bench) == []
+
+
+def test_a_missing_snapshot_fails_where_the_log_no_longer_begins_at_0(bench: Bench) -> None:
+    bench.close(began(bench))
+    bench.log(batch(40, 5))
+    bench.deployment.delete_before(bench.deployment.topics.observations, 0, 1)
+    stage = bench.stage()
+    bench.turn_until(stage, lambda: stage.active)
+    bench.close(stage)
+    for each in snapshots(bench):
+        (each / "place.json").unlink()
+    again = bench.stage()
+    with pytest.raises(LogError, match="retention removed the beginning of partition"):
+        bench.turn_until(again, lambda: False)
+
+
+def test_expired_positions_of_the_group_heal_from_the_journal(bench: Bench) -> None:
+    bench.close(began(bench))
+    before = bench.revisions()
+    admin = KafkaAdminClient(bootstrap_servers=bench.deployment.address)
+    admin.delete_groups([bench.deployment.topics.assess_group])
+    admin.close()
+    bench.log(batch(40, 40))
+    stage = bench.stage()
+    bench.turn_until(stage, lambda: bench.revisions() > before)
+    last_revisions(bench.deployment.alerts())
+
+
+def test_a_log_that_was_recreated_is_refused(bench: Bench) -> None:
+    bench.close(began(bench))
+    bench.deployment.delete(bench.deployment.topics.observations)
+    ensure(bench.clients, bench.deployment.topics, bench.deployment.kafka(), snapshots=True)
+    stage = bench.stage()
+    with pytest.raises(LogError, match="start over under another"):
+        bench.turn_until(stage, lambda: False)
+
+
+def test_another_configuration_needs_a_snapshot_at_the_committed_tick(bench: Bench) -> None:
+    bench.close(began(bench))
+    before = bench.revisions()
+    bench.log(batch(40, 40))
+    changed = bench.stage(settings="changed")
+    bench.turn_until(changed, lambda: bench.revisions() > before)
+    last_revisions(bench.deployment.alerts())
+    bench.close(changed)
+    for each in snapshots(bench):
+        (each / "place.json").unlink()
+    back = bench.stage(settings="changed")
+    with pytest.raises(LogError, match="another configuration or other models"):
+        bench.turn_until(back, lambda: False)
+
+
+def test_a_partition_far_ahead_of_the_slowest_is_not_read_on(deployment: Deployment) -> None:
+    bench = Bench(deployment, partitions=2)
+    bench.log(*(batch(start, 20, partitions=2, account="fast") for start in range(0, 4000, 20)))
+    bench.log(batch(0, 1, partition=1, partitions=2, account="slow"))
+    reader = LogReader(bench.clients, deployment.topics, 2)
+    reader.seek([0, 0])
+    read: list[Entry] = []
+    deadline = time.monotonic() + 30
+    while reader.paused == 0:
+        assert time.monotonic() < deadline
+        read += reader.poll(200)
+    bench.log(batch(4000, 20, partitions=2, account="fast"), batch(1, 1, partition=1, partitions=2, account="slow"))
+    until = time.monotonic() + 1
+    while time.monotonic() < until:
+        read += reader.poll(200)
+    assert reader.positions == [200, 2]
+    bench.log(End(1, 2, 2))
+    while reader.positions != [201, 3]:
+        assert time.monotonic() < deadline
+        read += reader.poll(200)
+    assert [each.start for each in read if isinstance(each, Batch) and each.partition == 0] == list(range(0, 4020, 20))
+    reader.close()
+
+
+def _fail(error: Exception) -> Callable[[Any], None]:
+    def fail(producer: KafkaProducer) -> None:
+        raise error
+
+    return fail

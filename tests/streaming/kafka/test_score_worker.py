@@ -1,0 +1,277 @@
+"""The loop of `score` on a broker, turned by hand: exact source ranges, marks, and sends that fail."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+from kafka import KafkaProducer, TopicPartition
+from kafka.errors import KafkaTimeoutError
+
+from detector.errors import LogError
+from streaming.config import Config
+from streaming.kafka.client import Clients, ensure
+from streaming.kafka.log import LogTail
+from streaming.kafka.score_worker import ScoreStage
+from streaming.schema.observation import Batch, End, Entry, Feedback, Idle, decode
+from streaming.telemetry import Health, Metrics
+from tests.streaming.kafka.bench import Deployment
+from tests.streaming.kafka.brokers import Broker
+from tests.streaming.kafka.streams import START_MS, stream
+from tests.streaming.kafka.tiny import tiny
+
+pytestmark = pytest.mark.kafka
+
+
+class Bench:
+    """One score stage on a deployment."""
+
+    def __init__(self, deployment: Deployment, exit_s: float | None = None, **top: Any) -> None:
+        self.deployment = deployment
+        config = Config(kafka=deployment.kafka(session_timeout_s=6, poll_records=top.pop("poll_records", 2000)), **top)
+        self.clients = Clients(config.kafka)
+        self.partitions = ensure(self.clients, deployment.topics, config.kafka, snapshots=True)
+        self.metrics = Metrics()
+        self.stage = ScoreStage(
+            self.clients,
+            deployment.topics,
+            config,
+            tiny().scorer,
+            self.partitions,
+            exit_s=exit_s,
+            patient=False,
+            metrics=self.metrics,
+            health=Health(0.0),
+        )
+
+    def entries(self) -> list[Entry]:
+        return [decode(record.value) for record in self.deployment.read(self.deployment.topics.observations)]
+
+    def turn_until(self, what: Callable[[], bool], timeout_s: float = 30.0) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not what():
+            assert time.monotonic() < deadline, f"the stage never got there; the log has {self.entries()}"
+            self.stage.turn()
+
+    def covered(self, partition: int = 0) -> int:
+        return max(
+            (each.end for each in self.entries() if isinstance(each, Batch) and each.partition == partition), default=0
+        )
+
+
+@pytest.fixture
+def begin(deployment: Deployment) -> Any:
+    """Starts a score stage; all are closed at the end."""
+    started: list[Bench] = []
+
+    def begin(exit_s: float | None = None, **top: Any) -> Bench:
+        started.append(Bench(deployment, exit_s, **top))
+        return started[-1]
+
+    yield begin
+    for bench in started:
+        bench.stage.close()
+
+
+def check_ranges(entries: list[Entry], partition: int = 0) -> None:
+    """Batches leave no gap, though they may repeat, and hold nothing outside their range."""
+    covered = None
+    for entry in entries:
+        if isinstance(entry, Batch) and entry.partition == partition:
+            assert covered is None or entry.start <= covered
+            assert all(entry.start <= each.offset < entry.end for each in entry.observations)
+            covered = max(entry.end, covered or 0)
+
+
+def test_offsets_without_records_are_covered(apache: Broker, deployment: Deployment, begin: Any) -> None:
+    """Posts written in transactions leave marks between, and aborted records nobody may see."""
+    deployment.create(deployment.topics.posts, 1)
+    producer = KafkaProducer(bootstrap_servers=deployment.address, transactional_id=deployment.topics.posts)
+    producer.init_transactions()
+    for number, commit in enumerate([True, False, True]):
+        producer.begin_transaction()
+        for event in stream(5, seed=number):
+            producer.send(deployment.topics.posts, msgspec.json.encode(event | {"id": f"{number}-{event['id']}"}))
+        producer.flush()
+        producer.commit_transaction() if commit else producer.abort_transaction()
+    producer.close()
+    bench = begin(exit_s=0.5)
+    bench.turn_until(lambda: bench.stage.done)
+    entries = bench.entries()
+    check_ranges(entries)
+    batches = [each for each in entries if isinstance(each, Batch)]
+    written = {each.id[0] for batch in batches for each in batch.observations}
+    assert written == {"0", "2"}
+    (end,) = [each for each in entries if isinstance(each, End)]
+    assert end.offset == batches[-1].end
+    assert batches[0].start == 0
+
+
+def test_records_that_retention_removed_are_a_hole(apache: Broker, deployment: Deployment, begin: Any) -> None:
+    deployment.create(deployment.topics.posts, 1)
+    deployment.write(stream(20), partitions=1)
+    deployment.delete_before(deployment.topics.posts, 0, 8)
+    bench = begin()
+    bench.turn_until(lambda: bench.covered() >= 20)
+    first = next(each for each in bench.entries() if isinstance(each, Batch))
+    assert (first.start, first.hole) == (8, 8)
+
+
+def test_records_that_retention_removes_while_nobody_reads_are_a_hole(
+    apache: Broker, deployment: Deployment, begin: Any
+) -> None:
+    deployment.create(deployment.topics.posts, 1)
+    deployment.write(stream(10), partitions=1)
+    first = begin()
+    first.turn_until(lambda: first.covered() == 10)
+    first.stage.close()
+    deployment.write(stream(30, seed=1), partitions=1)
+    deployment.delete_before(deployment.topics.posts, 0, 25)
+    second = begin()
+    second.turn_until(lambda: second.covered() >= 40)
+    holes = [(each.start, each.hole) for each in second.entries() if isinstance(each, Batch) and each.hole]
+    assert holes == [(25, 15)]
+
+
+def test_a_recreated_topic_is_refused(apache: Broker, deployment: Deployment, begin: Any) -> None:
+    deployment.create(deployment.topics.posts, 1)
+    deployment.write(stream(20), partitions=1)
+    bench = begin()
+    bench.turn_until(lambda: bench.covered() >= 20)
+    bench.stage.close()
+    deployment.delete(deployment.topics.observations)
+    again = begin()
+    with pytest.raises(LogError, match="observations are gone"):
+        again.turn_until(lambda: False)
+
+
+def test_after_a_failed_send_everything_unacknowledged_is_written_again(
+    deployment: Deployment, begin: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = stream(200)
+    deployment.create(deployment.topics.posts, 1)
+    deployment.write(events, partitions=1)
+    bench = begin(poll_records=20)
+    real = KafkaProducer.send
+    calls = 0
+
+    def failing(self: KafkaProducer, topic: str, *args: Any, **options: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls in (3, 4, 9):
+            raise KafkaTimeoutError("made to fail")
+        return real(self, topic, *args, **options)
+
+    monkeypatch.setattr(KafkaProducer, "send", failing)
+    bench.turn_until(lambda: bench.covered() >= len(events))
+    check_ranges(bench.entries())
+    seen = [each.offset for batch in bench.entries() if isinstance(batch, Batch) for each in batch.observations]
+    assert sorted(set(seen)) == list(range(len(events)))
+    assert calls > len(events) / 20
+
+
+def test_dead_letters_are_written_before_their_offsets_are_committed(deployment: Deployment, begin: Any) -> None:
+    deployment.create(deployment.topics.posts, 1)
+    deployment.write_raw(deployment.topics.posts, 0, b"{", b"[]", b'{"id": ""}', key=b"k")
+    deployment.write(stream(3), partitions=1)
+    bench = begin()
+    bench.turn_until(lambda: bench.covered() >= 6)
+    bench.stage.close()
+    letters = [msgspec.json.decode(record.value) for record in deployment.read(deployment.topics.dead_letters)]
+    assert [letter["source"] for letter in letters] == [f"{deployment.topics.posts}-0@{n}" for n in range(3)]
+    assert [each.dead for batch in bench.entries() if isinstance(batch, Batch) for each in batch.observations] == [
+        *([True] * 3),
+        *([False] * 3),
+    ]
+
+
+def test_decisions_go_into_the_log_and_what_is_none_becomes_a_dead_letter(deployment: Deployment, begin: Any) -> None:
+    deployment.create(deployment.topics.posts, 2)
+    decision = (
+        b'{"v": 1, "alert": "a", "decision": "not_a_campaign", "id": "1", "at": "2026-01-01T00:00:00Z", "by": "m"}'
+    )
+    bench = begin()
+    deployment.write_raw(deployment.topics.feedback, 0, decision, b"{}", key=b"a")
+    bench.turn_until(lambda: any(isinstance(each, Feedback) for each in bench.entries()))
+    assert [each for each in bench.entries() if isinstance(each, Feedback)] == [Feedback(0, 2, decision)]
+    bench.turn_until(lambda: bool(deployment.read(deployment.topics.dead_letters)))
+
+
+def test_silent_partitions_follow_the_one_that_is_ahead(deployment: Deployment, begin: Any) -> None:
+    """The one that is ahead is the last that is not silent: it follows nobody."""
+    deployment.create(deployment.topics.posts, 3)
+    bench = begin(idle_partition_s=1.0)
+    for partition, seconds in ((0, 600), (1, 900)):
+        event = {"id": str(partition), "account": "a", "at": START_MS + seconds * 1000, "kind": "post"}
+        deployment.write_raw(deployment.topics.posts, partition, msgspec.json.encode(event))
+
+    def marks(partition: int) -> list[Idle]:
+        return [each for each in bench.entries() if isinstance(each, Idle) and each.partition == partition]
+
+    ahead = START_MS + 840_000
+    bench.turn_until(lambda: all(marks(number)[-1:] and marks(number)[-1].time == ahead for number in (0, 2)))
+    assert marks(2)[-1] == Idle(2, 3, 0, ahead)
+    assert all(mark.time <= ahead for mark in marks(1))
+
+
+def test_where_all_are_silent_no_mark_is_written_after_the_last(deployment: Deployment, begin: Any) -> None:
+    """The last partition that is left has nobody to follow, so the last events wait."""
+    deployment.create(deployment.topics.posts, 2)
+    event = {"id": "1", "account": "a", "at": START_MS, "kind": "post"}
+    deployment.write_raw(deployment.topics.posts, 0, msgspec.json.encode(event))
+    bench = begin(idle_partition_s=0.5)
+    bench.turn_until(lambda: any(isinstance(each, Idle) for each in bench.entries()))
+    until = time.monotonic() + 2.5
+    bench.turn_until(lambda: time.monotonic() > until)
+    marks = [each for each in bench.entries() if isinstance(each, Idle)]
+    assert [mark.partition for mark in marks] == [1]
+
+
+def test_what_comes_after_an_end_mark_is_in_the_log_where_it_counts_as_late(deployment: Deployment, begin: Any) -> None:
+    deployment.create(deployment.topics.posts, 2)
+    bench = begin(exit_s=2.0)
+    bench.turn_until(lambda: bench.stage._ended != set())
+    deployment.write(stream(10), partitions=2, keyed=False)
+    bench.turn_until(lambda: bench.covered(0) == 5 and bench.covered(1) == 5)
+    ended = {each.partition for each in bench.entries() if isinstance(each, End)}
+    assert ended
+
+
+def test_a_worker_goes_on_from_the_watermark_its_predecessor_left(deployment: Deployment, begin: Any) -> None:
+    deployment.create(deployment.topics.posts, 1)
+    deployment.write(stream(10), partitions=1)
+    first = begin()
+    first.turn_until(lambda: first.covered() >= 10)
+    first.stage.close()
+    late = {"id": "late", "account": "a", "at": START_MS - 3_600_000, "kind": "post"}
+    deployment.write_raw(deployment.topics.posts, 0, msgspec.json.encode(late))
+    second = begin()
+    second.turn_until(lambda: second.covered() >= 11)
+    batches = [each for each in second.entries() if isinstance(each, Batch)]
+    assert batches[-1].watermark == batches[-2].watermark
+
+
+def test_the_tail_of_the_log_is_read_without_its_body(deployment: Deployment, begin: Any) -> None:
+    deployment.create(deployment.topics.posts, 1)
+    deployment.write(stream(60), partitions=1)
+    bench = begin(exit_s=0.5, poll_records=1)
+    bench.turn_until(lambda: bench.stage.done)
+    tail = LogTail(bench.clients, deployment.topics, 1)
+    (read,) = tail.refresh()
+    tail.close()
+    last = [each for each in bench.entries() if isinstance(each, Batch)][-1]
+    assert (read.watermark, read.covered, read.ended) == (last.watermark, last.end, last.end)
+
+
+def test_positions_survive_in_the_group(deployment: Deployment, begin: Any) -> None:
+    deployment.create(deployment.topics.posts, 1)
+    deployment.write(stream(10), partitions=1)
+    bench = begin()
+    bench.turn_until(lambda: bench.covered() >= 10)
+    bench.stage.close()
+    reader = bench.clients.reader(group=deployment.topics.score_group)
+    assert reader.committed(TopicPartition(deployment.topics.posts, 0)) == 10
+    reader.close()

@@ -1,0 +1,209 @@
+"""Recordings as files: every line a record, none lost, and clear words where a file cannot be read."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+from pathlib import Path
+
+import pytest
+import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from detector.errors import UsageError
+from streaming.sources import files
+from streaming.sources.base import SourceRecord
+from streaming.sources.files import Inputs
+from tests.streaming.builders import event, lines, record, write_lines
+
+DAY = 24 * 3_600_000
+
+
+def read(*paths: Path | str, stdin: bytes = b"") -> list[SourceRecord]:
+    with Inputs(paths, stdin=io.BufferedReader(io.BytesIO(stdin))) as inputs:
+        return list(inputs)
+
+
+def values(*paths: Path | str, stdin: bytes = b"") -> list[bytes]:
+    return [item.value for item in read(*paths, stdin=stdin)]
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "a.jsonl.zst", "noted.txt"])
+def test_every_format_gives_the_same_records(tmp_path: Path, name: str) -> None:
+    events = [event("ann", at=i * 1000, text="word " * i) for i in range(300)]
+    got = read(write_lines(tmp_path / name, events))
+    assert [item.value for item in got] == [record(item) for item in events]
+    assert [item.offset for item in got] == list(range(300))
+    assert got[41].source == f"{tmp_path / name}:42"
+    assert {item.stamp for item in got} == {-1}
+
+
+@pytest.mark.parametrize(
+    ("data", "records"),
+    [
+        (b"", []),
+        (b"\n", [b""]),
+        (b"a\nb", [b"a", b"b"]),
+        (b"a\nb\n", [b"a", b"b"]),
+        (b"a\r\nb\r\n", [b"a", b"b"]),
+        (b"a\n\n \n\nb\n", [b"a", b"", b" ", b"", b"b"]),
+        (b"a\rb\n", [b"a\rb"]),
+        (b"a\x00\x0b\x0c\x85\xe2\x80\xa8b\n", [b"a\x00\x0b\x0c\x85\xe2\x80\xa8b"]),
+    ],
+)
+def test_a_line_is_a_record_even_an_empty_one(data: bytes, records: list[bytes]) -> None:
+    assert values("-", stdin=data) == records
+
+
+def test_standard_input_is_named_by_its_line() -> None:
+    assert [item.source for item in read("-", stdin=b"a\nb\n")] == ["-:1", "-:2"]
+
+
+@settings(max_examples=100)
+@given(st.lists(st.binary(max_size=20), max_size=20))
+def test_cutting_into_chunks_loses_and_adds_nothing(chunks: list[bytes]) -> None:
+    whole = b"".join(chunks)
+    expected = [line.removesuffix(b"\r") for line in whole.split(b"\n")]
+    if not whole or whole.endswith(b"\n"):
+        expected.pop()
+    assert [line for line, _ in files._lines(chunks)] == expected
+
+
+@settings(max_examples=100)
+@given(st.lists(st.binary(max_size=30) | st.just(b"\n"), max_size=30))
+def test_a_line_too_long_is_kept_by_its_beginning_size_and_hash(chunks: list[bytes]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(files, "RECORD_BYTES", 25)
+        patch.setattr(files, "KEPT_BYTES", 10)
+        got = list(files._lines(chunks))
+    whole = b"".join(chunks).split(b"\n")
+    if not whole[-1]:
+        whole.pop()
+    assert len(got) == len(whole)
+    for line, (kept, oversize) in zip(whole, got, strict=True):
+        if len(line) <= 25:
+            assert (kept, oversize) == (line.removesuffix(b"\r"), None)
+        else:
+            assert kept == line[:10]
+            assert oversize is not None
+            assert (oversize.size, oversize.sha256) == (len(line), hashlib.sha256(line).hexdigest())
+
+
+def test_several_inputs_are_merged_by_time_with_their_own_positions(tmp_path: Path) -> None:
+    first = write_lines(tmp_path / "a.jsonl", [event("a", at=at) for at in (0, 20, 20, 50)])
+    second = write_lines(tmp_path / "b.jsonl.gz", [event("b", at=at) for at in (10, 20, 60)])
+    third = write_lines(tmp_path / "c.jsonl.zst", [event("c", at="2026-01-01T00:00:00.055Z")])
+    got = read(first, second, third)
+    assert [Path(item.source).name for item in got] == [
+        "a.jsonl:1", "b.jsonl.gz:1", "a.jsonl:2", "a.jsonl:3", "b.jsonl.gz:2", "a.jsonl:4", "c.jsonl.zst:1",
+        "b.jsonl.gz:3",
+    ]  # fmt: skip
+    assert [item.offset for item in got] == list(range(8))
+
+
+def test_records_without_a_time_stay_beside_their_neighbours(tmp_path: Path) -> None:
+    bad = [b"not json", b"", b"[]", b'{"at":true}', b'{"at":1e400}', b'{"at":"today"}', b"\xff", b"[" * 100_000]
+    first = write_lines(tmp_path / "a.jsonl", [event("a", at=0), *bad, event("a", at=50)])
+    second = write_lines(tmp_path / "b.jsonl", [event("b", at=at) for at in (10, 60)])
+    assert values(first, second)[:9] == [record(event("a", at=0)), *bad]
+
+
+@pytest.mark.parametrize("wrong", [40 * DAY, "9999-01-01T00:00:00Z"])
+@pytest.mark.parametrize("place", [0, 1, 7])
+def test_one_wrong_clock_does_not_hold_its_file_back(tmp_path: Path, wrong: int | str, place: int) -> None:
+    good = [event("a", at=at * 1000) for at in range(10)]
+    first = write_lines(tmp_path / "a.jsonl", [*good[:place], event("x", at=wrong), *good[place:]])
+    second = write_lines(tmp_path / "b.jsonl", [event("b", at=at * 1000 + 500) for at in range(10)])
+    got = [item for item in values(first, second) if b'"x"' not in item]
+    assert got == [record(event("ab"[i % 2], at=i * 500)) for i in range(20)]
+
+
+def test_a_real_gap_is_no_wrong_clock(tmp_path: Path) -> None:
+    first = write_lines(tmp_path / "a.jsonl", [event("a", at=at) for at in [0, *range(9 * DAY, 9 * DAY + 300)]])
+    second = write_lines(tmp_path / "b.jsonl", [event("b", at=at) for at in range(1, 200)])
+    assert [b'"a"' in item for item in values(first, second)] == [True] + [False] * 199 + [True] * 300
+
+
+@settings(max_examples=50)
+@given(st.lists(st.lists(st.integers(0, 3 * DAY), max_size=8).map(sorted), min_size=2, max_size=4))
+def test_merging_sorted_inputs_sorts_and_keeps_everything(times: list[list[int]]) -> None:
+    streams = [
+        iter([SourceRecord(0, -1, record(event(str(name), at=at))) for at in ats]) for name, ats in enumerate(times)
+    ]
+    expected = sorted((at, str(name)) for name, ats in enumerate(times) for at in ats)
+    assert [item.value for item in files.merge(streams)] == [record(event(name, at=at)) for at, name in expected]
+
+
+def refusal(*paths: Path | str) -> str:
+    with pytest.raises(UsageError) as caught:
+        read(*paths)
+    return str(caught.value)
+
+
+def test_no_input_and_standard_input_twice_are_refused() -> None:
+    assert refusal() == "no input: name at least one file with --input, or - for standard input"
+    assert refusal("-", "-") == "--input - is given twice; standard input can be read only once"
+
+
+def test_missing_files_and_folders_are_refused_before_anything_is_read(tmp_path: Path) -> None:
+    good = write_lines(tmp_path / "a.jsonl", [event()])
+    with pytest.raises(UsageError, match=r"cannot read input .*none\.jsonl: No such file"):
+        Inputs([good, tmp_path / "none.jsonl"])
+    with pytest.raises(UsageError, match="Is a directory"):
+        Inputs([tmp_path])
+
+
+@pytest.mark.parametrize("suffix", ["gz", "zst"])
+@pytest.mark.parametrize("kept", [0, 0.02, 0.5, 0.999])
+def test_truncated_input_is_refused_with_its_place(tmp_path: Path, suffix: str, kept: float) -> None:
+    path = write_lines(tmp_path / f"a.jsonl.{suffix}", [{"noise": hashlib.sha256(bytes([i, j])).hexdigest()}
+                       for i in range(20) for j in range(100)])  # fmt: skip
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * kept)])
+    assert f"cannot read input {path} beyond line " in refusal(path)
+    assert "ends too early" in refusal(path)
+
+
+@pytest.mark.parametrize("suffix", ["gz", "zst"])
+def test_what_is_not_compressed_as_its_name_says_is_refused(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a.jsonl.{suffix}"
+    path.write_bytes(lines([event()]))
+    assert "damaged, or the file is not compressed as its name says" in refusal(path)
+    write_lines(path, [event(text=f"{i}") for i in range(999)])
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    path.write_bytes(data)
+    assert f"cannot read input {path}" in refusal(path)
+
+
+def test_compressed_files_joined_together_are_one(tmp_path: Path) -> None:
+    parts = [lines([event("a")]), lines([event("b")])]
+    zipped, zstd = tmp_path / "a.gz", tmp_path / "a.zst"
+    zipped.write_bytes(b"".join(map(gzip.compress, parts)))
+    zstd.write_bytes(b"".join(zstandard.ZstdCompressor().compress(part) for part in parts))
+    assert values(zipped) == values(zstd) == [record(event("a")), record(event("b"))]
+
+
+def test_an_empty_recording_is_no_error_if_its_compression_is_whole(tmp_path: Path) -> None:
+    assert values(write_lines(tmp_path / "a.gz", [])) == []
+    assert values(write_lines(tmp_path / "a.zst", [])) == []
+    assert values(write_lines(tmp_path / "a.jsonl", [])) == []
+
+
+def test_progress_knows_how_far_it_is(tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "a.jsonl", [event()] * 10)
+    with Inputs([path]) as inputs:
+        assert inputs.size == path.stat().st_size
+        assert inputs.position == 0
+        assert len(list(inputs)) == 10
+        assert inputs.position == inputs.size
+    with Inputs(["-"], stdin=io.BufferedReader(io.BytesIO())) as inputs:
+        assert inputs.size is None
+
+
+def test_a_file_name_of_odd_bytes_can_still_be_shown(tmp_path: Path) -> None:
+    path = tmp_path / "a\udcff.jsonl"
+    path.write_bytes(b"x\n")
+    read(path)[0].source.encode()

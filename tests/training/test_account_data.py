@@ -1,0 +1,108 @@
+"""Who was read by a model is found by author and by text, and only among those kept for the demo.
+
+Snapshots are what production would have counted, after the posts asked for and at the end.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from detector.account.features import language_code
+from detector.account.state import AccountStatistics
+from detector.people import pseudonym, role_of
+from detector.text.features import TEXT_FEATURES, TextAbstain
+from simulation.demo.script import choose, known_people
+from training.account_data import Events, snapshots
+from training.account_data import known_people as find
+
+DEMO = [name for name in (f"person-{i}" for i in range(100)) if role_of("chitchat", name) == "demo"]
+TRAIN = next(name for name in (f"person-{i}" for i in range(100)) if role_of("chitchat", name) == "train")
+
+
+def talk(*said: tuple[str, str]) -> dict[str, Any]:
+    return {
+        "c": {"messages": [[{"text": text, "sender": who, "timestamp": "2018-05-02T10:00:00Z"}] for who, text in said]}
+    }
+
+
+def test_people_are_known_by_name_or_by_a_text_of_their_own() -> None:
+    one, two, three, four = DEMO[:4]
+    conversations = talk(
+        (one, "I have never been to the seaside"),
+        (two, "my brother keeps bees on the roof"),
+        (three, "how are you doing today"),
+        (four, "how are you doing today"),
+        (TRAIN, "how are you doing today"),
+    )
+    texts = ["My brother keeps bees on the roof", "how are you doing today", "hello"]
+    assert find(texts, [one, "nobody"], conversations) == {one, two}
+    assert find(["anything else at all"], [TRAIN], conversations) == set()
+
+
+def test_the_demo_leaves_them_out() -> None:
+    one, two = DEMO[:2]
+    conversations = talk(*((who, f"message number {i}") for i in range(20) for who in (one, two)))
+    messages = choose(conversations, 0, {pseudonym(one)})
+    assert {message.author for message in messages} == {two}
+
+
+def test_the_shipped_list_has_pseudonyms_and_nothing_else() -> None:
+    known = known_people()
+    assert len(known) > 50
+    assert all(len(name) == 12 and set(name) <= set("0123456789abcdef") for name in known)
+
+
+def events(account: list[int], abstain: list[int], expert: list[float] | None = None) -> Events:
+    n = len(account)
+    readings = np.zeros(n, TEXT_FEATURES)
+    readings["llr"] = np.arange(n) * 100
+    readings["abstain"] = abstain
+    return Events(
+        account=np.array(account),
+        at_ms=np.arange(n) * 1000,
+        kind=np.zeros(n, np.int64),
+        readings=readings,
+        has_text=np.ones(n, bool),
+        language=np.full(n, language_code("en"), np.uint16),
+        links=np.zeros(n, np.int64),
+        expert=np.full(n, np.nan) if expert is None else np.array(expert),
+    )
+
+
+def test_accounts_are_seen_after_the_posts_asked_for_and_at_their_end() -> None:
+    given = events([0, 1, 0, 0, 1, 0, 0], [0] * 7)
+    found = snapshots(given, 2, after=(1, 3))
+    assert sorted(zip(found.account.tolist(), found.posts.tolist(), strict=True)) == [
+        (0, 1), (0, 3), (0, 5), (1, 1), (1, 2),
+    ]  # fmt: skip
+    assert found.posts[found.last()].tolist() == [5, 2]
+    assert found.posts[found.last(3)].tolist() == [3, 2]
+
+
+def test_a_post_without_evidence_is_no_look() -> None:
+    found = snapshots(events([0, 0, 0], [0, TextAbstain.TOO_SHORT, 0]), 1, after=None)
+    assert found.posts.tolist() == [1, 2]
+
+
+def test_an_account_without_evidence_is_not_there() -> None:
+    found = snapshots(events([0, 1], [TextAbstain.LANGUAGE, 0]), 2)
+    assert found.account.tolist() == [1]
+
+
+def test_the_counting_is_that_of_production() -> None:
+    given = events([0, 0, 0], [0, 0, 0], [np.nan, 1.5, np.nan])
+    statistics = AccountStatistics(1)
+    for i in range(3):
+        statistics.observe(
+            np.array([0]), given.at_ms[i : i + 1], given.kind[i : i + 1], given.readings[i : i + 1],
+            given.has_text[i : i + 1], given.language[i : i + 1], given.links[i : i + 1],
+        )  # fmt: skip
+        if i == 1:
+            statistics.observe_expert(np.array([0]), np.array([1500], np.int16), given.readings["llr"][1:2])
+    found = snapshots(given, 1)
+    direct = statistics.features(np.array([0]))
+    last = found.features.take(found.last())
+    for name in direct._fields:
+        assert np.array_equal(getattr(last, name), getattr(direct, name))

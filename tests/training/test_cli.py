@@ -1,0 +1,114 @@
+"""The commands from end to end on a made-up town: calibrate, evaluate, audit."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from detector.errors import UsageError
+from detector.models import SHIPPED, load_models
+from detector.thresholds import Thresholds
+from training.cli import audit_command as audit
+from training.cli import calibrate_command as calibrate
+from training.cli import evaluate_command as evaluate
+from training.system import copy_parts
+
+PEOPLE = 60
+POSTS = 5
+WORDS = (  # noqa: SIM905 - prose
+    "the rain at our stop again and my bus came late so we walked home past that bakery with warm bread which was "
+    "nice but the queue took ages lol i forgot my keys then found them under a cat who would not move anyway"
+).split()
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shipped models without the expert: what it adds is not the matter here, and it is slow."""
+    place = tmp_path_factory.mktemp("models")
+    copy_parts(SHIPPED, place, ("text", "account", "thresholds"))
+    return place
+
+
+@pytest.fixture(scope="module")
+def town(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recording of people who say unconnected things."""
+    rng = np.random.default_rng(0)
+    path = tmp_path_factory.mktemp("town") / "people.jsonl"
+    start = 1_760_000_000_000
+    events = sorted(
+        (start + int(rng.integers(0, 86_400_000)), f"person {i}", f"{i}-{k}", " ".join(rng.choice(WORDS, 12)))
+        for i in range(PEOPLE)
+        for k in range(POSTS)
+    )
+    with path.open("w") as file:
+        for at, account, event, text in events:
+            file.write(
+                json.dumps({"id": event, "account": account, "at": at, "kind": "post", "text": text, "lang": "en"})
+            )
+            file.write("\n")
+    return path
+
+
+def test_your_own_people_set_the_thresholds(models: Path, town: Path, tmp_path: Path) -> None:
+    assert calibrate(["--input", str(town), "--out", str(tmp_path), "--models", str(models)]) == 0
+    made = Thresholds.load(tmp_path)
+    assert made.people == PEOPLE
+    assert made.languages == {"en"}
+    assert made.horizon_posts == POSTS
+    load_models(tmp_path)
+    with pytest.raises(UsageError, match="calibration people support"):
+        made.threshold(0.01)
+    assert "60" in (tmp_path / "thresholds.card.md").read_text()
+
+
+def test_a_stream_is_measured_against_its_truth(models: Path, town: Path, tmp_path: Path) -> None:
+    truth = tmp_path / "truth.jsonl"
+    labels = [{"account": f"person {i}", "label": int(i < 9), "campaign": None, "slice": None} for i in range(PEOPLE)]
+    truth.write_text("\n".join(map(json.dumps, labels)))
+    report = tmp_path / "report.json"
+    given = [str(town), "--truth", str(truth), "--models", str(models), "--without", "coordination", "graph"]
+    assert evaluate([*given, "--draws", "20", "--json", str(report)]) == 0
+    (found,) = json.loads(report.read_text())
+    assert found["missing"] == 0
+    assert found["flags"]["all"]["people"] == PEOPLE - 9
+    value, low, high = found["ranking"]["as asked"]["auroc"]
+    assert 0 <= low <= value <= high <= 1
+    assert 0 <= found["metadata_only"]["auroc"] <= 1
+
+
+def test_streams_and_truths_come_in_pairs(town: Path) -> None:
+    with pytest.raises(UsageError, match="one for each"):
+        evaluate([str(town), str(town), "--truth", "t"])
+    with pytest.raises(UsageError, match="--data"):
+        evaluate([str(town), "--truth", "t", "--cross-validate", "2"])
+
+
+def test_people_are_audited_by_source_and_native_writing(models: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    texts = [" ".join(rng.choice(WORDS, 15)) for _ in range(120)]
+    essays = pd.DataFrame({"text": texts, "label": 0, "native": ["0", "1"] * 60, "lang": "en"})
+    posts = pd.DataFrame({"text": texts, "label": 0, "source": "village", "lang": ["en", "yo"] * 60})
+    essays.to_parquet(tmp_path / "liang_toefl.parquet")
+    posts.to_parquet(tmp_path / "human_short_text.parquet")
+    report = tmp_path / "audit.json"
+    given = ["--data", str(tmp_path), "--models", str(models), "--target-fpr", "0.05", "--json", str(report)]
+    assert audit(given) == 0
+    found = {record["group"]: record for record in json.loads(report.read_text())}
+    assert set(found) == {
+        "human_short_text: village, en",
+        "human_short_text: village, yo",
+        "liang_toefl: native writers",
+        "liang_toefl: non-native writers",
+    }
+    assert found["human_short_text: village, yo"]["abstained"] == 1.0
+    assert not found["human_short_text: village, yo"]["may_be_flagged"]
+    assert found["liang_toefl: native writers"]["bags"] == 6
+
+
+def test_an_audit_without_its_sets_says_so(models: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="holds neither"):
+        audit(["--data", str(tmp_path), "--models", str(models)])

@@ -1,0 +1,411 @@
+"""Accounts to learn from: streams with their truth, chat people, and bags of single posts that stand for accounts.
+
+From posts with their readings to what the account model sees after the first, second, ... post of every account.
+
+The same `AccountStatistics` as in production does the counting, so a model cannot be trained on one thing and run on
+another.
+
+`python -m training.account_data --data DIR --write FILE`: which people kept for the demo a text model has read.
+
+Two text sets hold messages of `chitchat-dataset`, of people of any role. Who is in them is no stranger to a model
+trained on these sets, and must not appear in the demo as one. The file has pseudonyms only;
+`simulation/demo/script.py` leaves these people out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from detector.account.features import AccountFeatures, language_code
+from detector.account.state import AccountStatistics
+from detector.errors import UsageError
+from detector.evidence import MILLINAT
+from detector.people import pseudonym, role_of
+from detector.text.features import TextFeatures
+from detector.text.tokenize import detect_language, normalise, normalise_language
+from training.data import load_texts
+
+KINDS: Final = {"post": 0, "reply": 1, "repost": 2, "quote": 3, "like": 4, "follow": 5}
+"""Kinds in the order of the observation log."""
+
+BAG_POSTS: Final = (3, 40)
+"""Fewest and most posts of a bag, drawn evenly in the logarithm: accounts come in all sizes."""
+
+AUTHOR_POSTS: Final = 3
+"""Posts by which an author of a text set is an account of its own."""
+
+BAG_TEXTS: Final = 1500
+"""Texts of one (source, class, generator, style, language) that go into bags: more weigh no more."""
+
+CHAT_POSTS: Final = 120
+"""Messages of a chat person that are read, the first ones: about twice the horizon of the thresholds."""
+
+CHAT_MIN_TEXTS: Final = 5
+"""Texts of at least four words that make a chat person an account."""
+
+
+@dataclass(frozen=True)
+class RawEvents:
+    """Posts of some accounts before any model has read them; sorted by (time, account, id)."""
+
+    names: list[str]
+    account: NDArray[np.int64]
+    at_ms: NDArray[np.int64]
+    kind: NDArray[np.int64]
+    texts: list[str]
+    langs: list[str]
+    links: NDArray[np.int64]
+    sites: list[tuple[str, ...]]
+
+
+def read_truth(path: Path) -> dict[str, dict[str, Any]]:
+    """account -> its line of a truth file.
+
+    Raises:
+        UsageError: the file cannot be read or a line is no truth record.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    try:
+        with path.open(encoding="utf-8") as lines:
+            for number, line in enumerate(lines, 1):
+                if line.strip():
+                    record = json.loads(line)
+                    if record.get("label") not in (0, 1) or not isinstance(record.get("account"), str):
+                        raise UsageError(f"{path}:{number}: a truth record needs account and label 0 or 1")
+                    found[record["account"]] = record
+    except (OSError, ValueError, AttributeError) as error:
+        raise UsageError(f"cannot read the truth file {path}: {error}") from error
+    return found
+
+
+def read_stream(path: Path) -> RawEvents:
+    """The events of a clean recording, deletions left out; for training, where `swarmlight run` would be too much.
+
+    Raises:
+        UsageError: the file cannot be read, or a line is no event with a time, an account and an id.
+    """
+    opener: Callable[..., Any] = gzip.open if path.suffix == ".gz" else open
+    records: list[tuple[int, str, str, dict[str, Any]]] = []
+    try:
+        with opener(path, "rt", encoding="utf-8") as lines:
+            for number, line in enumerate(lines, 1):
+                try:
+                    event = json.loads(line)
+                    kind = event["kind"]
+                    if kind in KINDS:
+                        records.append((_milliseconds(event["at"]), event["account"], event["id"], event))
+                except (ValueError, KeyError, TypeError) as error:
+                    raise UsageError(f"{path}:{number}: not a post event ({error})") from error
+    except (OSError, EOFError) as error:
+        raise UsageError(f"cannot read {path}: {error}") from error
+    records.sort(key=lambda record: record[:3])
+    names = sorted({record[1] for record in records})
+    index = {name: i for i, name in enumerate(names)}
+    events = [record[3] for record in records]
+    texts = [event.get("text") or "" for event in events]
+    urls = [event.get("urls") or _LINK.findall(text) for event, text in zip(events, texts, strict=True)]
+    return RawEvents(
+        names=names,
+        account=np.array([index[record[1]] for record in records], np.int64),
+        at_ms=np.array([record[0] for record in records], np.int64),
+        kind=np.array([KINDS[event["kind"]] for event in events], np.int64),
+        texts=texts,
+        langs=[_language(event.get("lang"), text) for event, text in zip(events, texts, strict=True)],
+        links=np.array([len(links) for links in urls], np.int64),
+        sites=[tuple(sorted({urlsplit(link).hostname or "" for link in links})) for links in urls],
+    )
+
+
+_LINK: Final = re.compile(r"https?://[^\s<>\"']+")
+
+
+def _milliseconds(at: object) -> int:
+    if isinstance(at, int):
+        return at
+    return round(datetime.fromisoformat(str(at)).timestamp() * 1000)
+
+
+def _language(tag: object, text: str) -> str:
+    known = normalise_language(tag) if isinstance(tag, str) else ""
+    return known or (detect_language(text) if text.strip() else "")
+
+
+def chat_people(role: str, known_texts: frozenset[str]) -> RawEvents:
+    """People of `chitchat-dataset` that serve `role`, with enough texts, who wrote none of `known_texts`.
+
+    Args:
+        role: as in `detector.people`.
+        known_texts: `beginning` of texts that some model was trained on.
+    """
+    from chitchat_dataset import Dataset
+
+    messages: defaultdict[str, list[tuple[int, str]]] = defaultdict(list)
+    for conversation in Dataset().values():
+        for turn in conversation["messages"]:
+            for message in turn:
+                if role_of("chitchat", message["sender"]) == role:
+                    messages[message["sender"]].append((_milliseconds(message["timestamp"]), message["text"]))
+    rows: list[tuple[int, str, str]] = []
+    for person, said in sorted(messages.items()):
+        clean = [normalise(text) for _, text in said]
+        long = [beginning(text) for text in clean if len(text.split()) >= _EVIDENCE_WORDS]
+        if len(long) >= CHAT_MIN_TEXTS and known_texts.isdisjoint(long):
+            rows += [(at, person, text) for at, text in sorted(said)[:CHAT_POSTS]]
+    rows.sort()
+    names = sorted({person for _, person, _ in rows})
+    index = {name: i for i, name in enumerate(names)}
+    return RawEvents(
+        names=names,
+        account=np.array([index[person] for _, person, _ in rows], np.int64),
+        at_ms=np.array([at for at, _, _ in rows], np.int64),
+        kind=np.zeros(len(rows), np.int64),
+        texts=[text for _, _, text in rows],
+        langs=["en"] * len(rows),
+        links=np.array([len(_LINK.findall(text)) for _, _, text in rows], np.int64),
+        sites=[()] * len(rows),
+    )
+
+
+def beginning(text: str) -> str:
+    """What two copies of a normalised text share however one was cut: its first hundred characters in lower case."""
+    return text[:100].lower()
+
+
+_EVIDENCE_WORDS: Final = 4
+"""Words under which a text gives no evidence."""
+
+
+@dataclass(frozen=True)
+class Bag:
+    """Posts of a text set that stand for one account."""
+
+    rows: NDArray[np.int64]
+    label: int
+    source: str
+    cluster: str
+    authored: bool
+    """Whether all posts are one author's."""
+
+
+def bags(table: pd.DataFrame, seed: int = 0) -> list[Bag]:
+    """Bags of the rows of `training.data.load_texts`: by author where known, else by generator, style and language.
+
+    Every text is in at most one bag.
+    """
+    rng = np.random.default_rng(seed)
+    made: list[Bag] = []
+    for source, label in sorted(set(zip(table["source"], table["label"], strict=True))):
+        rows = table[(table["source"] == source) & (table["label"] == label)]
+        cluster = str(rows["cluster"].iloc[0])
+        counts = rows["author_id"].value_counts()
+        authors = set(counts.index[(counts >= AUTHOR_POSTS) & (counts.index != "")])
+        keys = ["author_id"] if len(authors) >= _ENOUGH_AUTHORS else ["generator", "group", "lang"]
+        if len(authors) >= _ENOUGH_AUTHORS:
+            rows = rows[rows["author_id"].isin(authors)]
+        for _, same in rows.groupby(keys, sort=True):
+            order = rng.permutation(same.index.to_numpy())[:BAG_TEXTS]
+            for part in _cut(order, rng):
+                made.append(Bag(part, int(label), str(source), cluster, keys == ["author_id"]))
+    return made
+
+
+_ENOUGH_AUTHORS: Final = 15
+"""Authors by which a source is read by author: fewer would be a handful of habits."""
+
+
+def _cut(rows: NDArray[np.int64], rng: np.random.Generator) -> Sequence[NDArray[np.int64]]:
+    low, high = BAG_POSTS
+    if low <= len(rows) <= high:
+        return [rows]
+    parts, start = [], 0
+    while start + low <= len(rows):
+        size = int(np.exp(rng.uniform(np.log(low), np.log(high + 1))))
+        parts.append(rows[start : start + size])
+        start += size
+    return [part for part in parts if len(part) >= low]
+
+
+def codes(langs: Sequence[str]) -> NDArray[np.uint16]:
+    """`language_code` of each."""
+    return np.array([language_code(lang) for lang in langs], np.uint16)
+
+
+def has_text(texts: Sequence[str]) -> NDArray[np.bool_]:
+    """Which are more than blanks."""
+    return np.array([bool(text.strip()) for text in texts], bool)
+
+
+ReadTexts = Callable[[Sequence[str], Sequence[str]], TextFeatures]
+"""`FirstStageModel.read`, or what stands for it."""
+
+
+PREFIXES: Final = (1, 2, 3, 5, 8, 12, 20, 30, 50, 80)
+"""Numbers of posts after which the model learns: about equal steps in the logarithm."""
+
+
+@dataclass(frozen=True)
+class Events:
+    """Events of some accounts, one element each, in the order in which they happened.
+
+    Args:
+        account: (n,) index of the account, from 0.
+        at_ms: (n,) times; all equal where they are not known.
+        kind: (n,) kinds as in the observation log.
+        readings: (n,) dtype TEXT_FEATURES.
+        has_text: (n,).
+        language: (n,) `language_code`.
+        links: (n,) number of links.
+        expert: (n,) expert LLR in nats; NaN where no expert read the text.
+    """
+
+    account: NDArray[np.int64]
+    at_ms: NDArray[np.int64]
+    kind: NDArray[np.int64]
+    readings: TextFeatures
+    has_text: NDArray[np.bool_]
+    language: NDArray[np.uint16]
+    links: NDArray[np.int64]
+    expert: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Snapshots:
+    """Features of accounts after some of their posts, one row each.
+
+    Args:
+        account: (m,) index of the account.
+        posts: (m,) texts with evidence so far.
+        features: m rows.
+    """
+
+    account: NDArray[np.int64]
+    posts: NDArray[np.int64]
+    features: AccountFeatures
+
+    def take(self, chosen: NDArray[Any]) -> Snapshots:
+        """The rows `chosen` (a mask or indices)."""
+        return Snapshots(self.account[chosen], self.posts[chosen], self.features.take(chosen))
+
+    def last(self, limit: int | None = None) -> NDArray[np.int64]:
+        """Row of each account's latest snapshot (of at most `limit` posts), in the order of the accounts."""
+        rows = np.arange(len(self.account)) if limit is None else np.flatnonzero(self.posts <= limit)
+        rows = rows[np.lexsort((self.posts[rows], self.account[rows]))]
+        ends = np.flatnonzero(np.diff(self.account[rows], append=-1))
+        return rows[ends]
+
+
+def snapshots(events: Events, accounts: int, after: Sequence[int] | None = PREFIXES) -> Snapshots:
+    """What is known of every account after each number of posts in `after`, and at its end.
+
+    Args:
+        events: of `accounts` accounts.
+        accounts: how many there are.
+        after: numbers of texts with evidence; None for every one.
+    """
+    statistics = AccountStatistics(accounts)
+    order = np.argsort(events.account, kind="stable")
+    counts = np.bincount(events.account, minlength=accounts)
+    starts = np.cumsum(counts) - counts
+    found: list[tuple[NDArray[np.int64], NDArray[np.int64], AccountFeatures]] = []
+    for turn in range(int(counts.max(initial=0))):
+        rows = np.flatnonzero(counts > turn)
+        chosen = order[starts[rows] + turn]
+        before = statistics.posts[rows]
+        statistics.observe(
+            rows,
+            events.at_ms[chosen],
+            events.kind[chosen],
+            events.readings[chosen],
+            events.has_text[chosen],
+            events.language[chosen],
+            events.links[chosen],
+        )
+        posts = statistics.posts[rows]
+        read = (posts > before) & np.isfinite(events.expert[chosen])
+        if read.any():
+            expert = np.rint(events.expert[chosen[read]] * MILLINAT).clip(-32_767, 32_767).astype(np.int16)
+            statistics.observe_expert(rows[read], expert, events.readings["llr"][chosen[read]])
+        wanted = (posts > before) & (np.ones(len(posts), bool) if after is None else np.isin(posts, after))
+        wanted |= (counts[rows] == turn + 1) & (posts > 0)
+        if wanted.any():
+            kept = rows[wanted]
+            found.append((kept, statistics.posts[kept].astype(np.int64), statistics.features(kept)))
+    if not found:
+        nobody = np.zeros(0, np.int64)
+        return Snapshots(nobody, nobody, statistics.features(nobody))
+    return Snapshots(
+        np.concatenate([account for account, _, _ in found]),
+        np.concatenate([posts for _, posts, _ in found]),
+        joined([features for _, _, features in found]),
+    )
+
+
+def joined(parts: Sequence[AccountFeatures]) -> AccountFeatures:
+    """Rows of several features one after another."""
+    return AccountFeatures._make(np.concatenate(columns) for columns in zip(*parts, strict=True))
+
+
+POPULATION: Final = "chitchat"
+
+TELLING_WORDS: Final = 4
+"""Shorter texts are written by many people, and no model learns from them."""
+
+WRITERS: Final = 2
+"""A text that more people wrote says nothing about who was read."""
+
+ALL_ROWS: Final = 1_000_000
+"""No cap: whatever rows a training keeps, these people are out."""
+
+
+def known_people(texts: Iterable[str], authors: Iterable[str], conversations: Mapping[str, Any]) -> set[str]:
+    """The people of role demo who are among `authors`, or wrote one of `texts` (normalised).
+
+    Args:
+        conversations: of `chitchat-dataset`, each with `messages`, lists of turns of utterances.
+    """
+    writers: defaultdict[str, set[str]] = defaultdict(set)
+    for conversation in conversations.values():
+        for turn in conversation["messages"]:
+            for message in turn:
+                text = normalise(message["text"])
+                if len(text.split()) >= TELLING_WORDS:
+                    writers[beginning(text)].add(message["sender"])
+    everybody = set().union(*writers.values()) if writers else set()
+    known = set(authors) & everybody
+    for text in {beginning(text) for text in texts} & set(writers):
+        if len(writers[text]) <= WRITERS:
+            known |= writers[text]
+    return {person for person in known if role_of(POPULATION, person) == "demo"}
+
+
+def main() -> None:
+    """Read the sets and write the pseudonyms."""
+    from chitchat_dataset import Dataset
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder of the text sets")
+    parser.add_argument("--write", type=Path, required=True, help="file to write")
+    options = parser.parse_args()
+    table = load_texts(options.data, cap=ALL_ROWS)
+    people = table[table["label"] == 0]
+    known = known_people(people["text"], people["author_id"], Dataset())
+    options.write.write_text(json.dumps(sorted(map(pseudonym, known)), indent=0) + "\n", encoding="ascii")
+    print(f"{len(known)} people in {options.write}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,313 @@
+"""What a run's scores are worth against a stream's truth: ranking, flags, groups, with intervals.
+
+The definitions are those a reader expects: accounts that have no row in the scores count as lowest and unflagged; a
+campaign's pairs count among flagged accounts, a group's among all.
+
+Fold models that have seen neither the people nor the bots they are measured on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detector.evidence import PARTS
+from detector.models import GRAPH, load_readers
+from detector.people import role_of
+from detector.text import first_stage, second_stage
+from training.account import POPULATION, Learning, Readers, gather
+from training.account_data import read_truth
+from training.calibrate import shipped_thresholds
+from training.metrics import auroc, average_precision, differs, exceeds, interval, tpr_at
+from training.system import copy_parts, read_lines, run_system
+from training.text import ProgressCallback, crossfit
+from training.train_cli import save, train_account
+
+DRAWS: Final = 200
+"""Bootstrap draws behind a 95% interval."""
+
+BY_POSTS: Final = (5, 10, 20)
+"""Posts by which the share of machines flagged is told."""
+
+Score = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A stream's accounts with truth and scores side by side, (n,) each.
+
+    Args:
+        names: of the accounts in the truth file, in its order.
+        label: 1 = machine.
+        campaign: true campaign, "" for none.
+        part: the slice of the truth file, "" for none.
+        parts: (n, 4) LLRs in the order of `detector.evidence.PARTS`; NaN where an account has no row.
+        flagged: whether it was flagged.
+        flag_posts: posts at the flag, infinity where there is none.
+        found_campaign, found_group: ids in the scores, "" for none.
+    """
+
+    names: list[str]
+    label: NDArray[np.int64]
+    campaign: NDArray[np.str_]
+    part: NDArray[np.str_]
+    parts: NDArray[np.float64]
+    flagged: NDArray[np.bool_]
+    flag_posts: NDArray[np.float64]
+    found_campaign: NDArray[np.str_]
+    found_group: NDArray[np.str_]
+
+    def take(self, chosen: NDArray[Any]) -> Judged:
+        """The accounts `chosen` (a mask or indices)."""
+        rows = np.flatnonzero(chosen) if chosen.dtype == np.bool_ else chosen
+        arrays = {name: value[rows] for name, value in vars(self).items() if name != "names"}
+        return Judged(names=[self.names[i] for i in rows.tolist()], **arrays)
+
+    def score(self, parts: Sequence[str] = PARTS) -> NDArray[np.float64]:
+        """(n,) sum of `parts`; accounts without a row lie below all others."""
+        total: NDArray[np.float64] = self.parts[:, [PARTS.index(part) for part in parts]].sum(axis=1)
+        here = np.isfinite(total)
+        lowest = total[here].min() - 1 if here.any() else 0.0
+        return np.where(here, total, lowest)
+
+
+def judged(truth: Mapping[str, Score], scores: Sequence[Score]) -> Judged:
+    """Truth (account -> its record) and score rows side by side."""
+    rows = {row["account"]: row for row in scores}
+    found = [rows.get(name) for name in truth]
+    nothing = dict.fromkeys(PARTS, float("nan"))
+    return Judged(
+        names=list(truth),
+        label=np.array([record["label"] for record in truth.values()], np.int64),
+        campaign=np.array([record.get("campaign") or "" for record in truth.values()]),
+        part=np.array([record.get("slice") or "" for record in truth.values()]),
+        parts=np.array([[(row["llr"] if row else nothing)[part] for part in PARTS] for row in found], np.float64),
+        flagged=np.array([bool(row and row["flagged"]) for row in found]),
+        flag_posts=np.array([_posts_at_flag(row) for row in found]),
+        found_campaign=np.array([(row and row.get("campaign")) or "" for row in found]),
+        found_group=np.array([(row and row.get("group")) or "" for row in found]),
+    )
+
+
+def _posts_at_flag(row: Score | None) -> float:
+    posts = row.get("posts_at_flag") if row and row["flagged"] else None
+    return float("inf") if posts is None else float(posts)
+
+
+def pooled(parts: Sequence[Judged]) -> Judged:
+    """Accounts of several judged sets one after another."""
+    names = [name for part in parts for name in part.names]
+    columns = [name for name in vars(parts[0]) if name != "names"]
+    return Judged(names=names, **{name: np.concatenate([getattr(part, name) for part in parts]) for name in columns})
+
+
+def ranking(given: Judged, parts: Sequence[str] = PARTS) -> dict[str, float]:
+    """AUROC, average precision and TPR at 1% FPR of the sum of `parts`; empty without both classes."""
+    if not 0 < given.label.sum() < len(given.label):
+        return {}
+    score = given.score(parts)
+    return {
+        "auroc": auroc(given.label, score),
+        "ap": average_precision(given.label, score),
+        "tpr_at_1pct_fpr": tpr_at(given.label, score, 0.01),
+    }
+
+
+def flags(given: Judged, target_fpr: float) -> dict[str, Any]:
+    """Precision, recall and false-positive rate of the flags, with an exact interval and tests against the target."""
+    people, machines = given.label == 0, given.label == 1
+    wrong, right = int(given.flagged[people].sum()), int(given.flagged[machines].sum())
+    count = int(people.sum())
+    found: dict[str, Any] = {
+        "people": count,
+        "machines": int(machines.sum()),
+        "flagged": wrong + right,
+        "false_flags": wrong,
+        "precision": right / max(wrong + right, 1),
+        "recall": right / int(machines.sum()) if machines.any() else None,
+        "fpr": wrong / count if count else None,
+        "fpr_95": list(interval(wrong, count)),
+        "p_more_than_target": exceeds(wrong, count, target_fpr),
+        "p_other_than_target": differs(wrong, count, target_fpr),
+    }
+    for posts in BY_POSTS:
+        share = float((given.flag_posts[machines] <= posts).mean()) if machines.any() else None
+        found[f"flagged_by_{posts}"] = share
+    return found
+
+
+def pairs(given: Judged, field: str) -> dict[str, float] | None:
+    """Pair precision, recall and F1 of `campaign` (flagged accounts) or `group` (all) against the true campaigns.
+
+    Also how many true campaigns have half of their members in one found group. None where there is neither.
+    """
+    true: defaultdict[str, list[str]] = defaultdict(list)
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    ids = given.found_campaign if field == "campaign" else given.found_group
+    for i, name in enumerate(given.names):
+        if given.campaign[i]:
+            true[str(given.campaign[i])].append(name)
+        if ids[i] and (field == "group" or given.flagged[i]):
+            found[str(ids[i])].append(name)
+    actual, claimed = _pairs_of(true), _pairs_of(found)
+    if not actual and not claimed:
+        return None
+    hits = len(actual & claimed)
+    precision, recall = hits / max(len(claimed), 1), hits / max(len(actual), 1)
+    halves = [
+        max((len(set(members) & set(group)) for group in found.values()), default=0) / len(members)
+        for members in true.values()
+    ]
+    return {
+        "true": len(true),
+        "found": len(found),
+        "found_half": sum(share >= _HALF for share in halves),
+        "precision": precision,
+        "recall": recall,
+        "f1": 2 * precision * recall / max(precision + recall, 1e-12),
+    }
+
+
+_HALF: Final = 0.5
+
+
+def _pairs_of(groups: Mapping[str, Sequence[str]]) -> set[tuple[str, ...]]:
+    return {tuple(sorted(pair)) for members in groups.values() for pair in combinations(members, 2)}
+
+
+def intervals(
+    given: Judged, measure: Callable[[Judged], Mapping[str, float]], rng: np.random.Generator, draws: int = DRAWS
+) -> dict[str, tuple[float, float]]:
+    """95% bootstrap intervals of what `measure` says. A campaign is drawn as a whole, any other account by itself."""
+    alone = np.array([f"\0{name}" for name in given.names])
+    cluster = np.where(given.campaign != "", given.campaign, alone)
+    _, inverse = np.unique(cluster, return_inverse=True)
+    order = np.argsort(inverse, kind="stable")
+    members = np.split(order, np.cumsum(np.bincount(inverse))[:-1])
+    machine = np.array([given.label[rows[0]] == 1 for rows in members])
+    kinds = [np.flatnonzero(machine), np.flatnonzero(~machine)]
+    found: defaultdict[str, list[float]] = defaultdict(list)
+    for _ in range(draws):
+        drawn = [members[i] for kind in kinds if len(kind) for i in rng.choice(kind, len(kind))]
+        for name, value in measure(given.take(np.concatenate(drawn))).items():
+            found[name].append(value)
+    return {
+        name: (float(np.nanquantile(values, 0.025)), float(np.nanquantile(values, 0.975)))
+        for name, values in found.items()
+    }
+
+
+INNER_FOLDS: Final = 3
+"""Folds of the calibration inside a fold: two numbers are fitted on them."""
+
+
+def fold_of(name: str, campaign: str | None, folds: int) -> int:
+    """Fold of an account: of its campaign where it has one, so that none is seen in part; the same in every stream."""
+    key = f"campaign/{campaign}" if campaign else name
+    return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "little") % folds
+
+
+def folds_of(truth: Mapping[str, Mapping[str, Any]], folds: int) -> NDArray[np.int64]:
+    """Folds of the accounts of a truth file, in its order."""
+    return np.array([fold_of(name, record.get("campaign"), folds) for name, record in truth.items()], np.int64)
+
+
+class CrossValidation:
+    """Trains one bundle per fold and runs streams through it.
+
+    Args:
+        data: folder with `text/` and `streams/contest-dev.*`, the stream that is learned from.
+        models: folder of the text models, trained with the same `exclude`.
+        cache: folder of cross-fitted scores.
+        work: folder for fold bundles and runs.
+        folds: how many.
+        exclude: text sets, clusters or sources to leave out.
+        say: progress.
+    """
+
+    def __init__(
+        self,
+        data: Path,
+        models: Path,
+        cache: Path,
+        work: Path,
+        folds: int,
+        *,
+        exclude: Sequence[str] = (),
+        say: ProgressCallback,
+    ) -> None:
+        self.data, self.models, self.work, self.folds, self.exclude = data, models, work, folds, list(exclude)
+        self._say = say
+        text, expert, self._versions = load_readers(models)
+        self._table = crossfit(data, cache, exclude=exclude, say=say)
+        self._rows = gather(data, cache, Readers(text, expert), exclude=exclude, keep=lambda name, label: True, say=say)
+        self._fold = {
+            name: fold_of(name, record.get("campaign"), folds)
+            for name, record in read_truth(data / "streams" / "contest-dev.truth.jsonl").items()
+        }
+
+    def bundle(self, fold: int) -> Path:
+        """The models directory of `fold`, trained where it is not there yet."""
+        place = self.work / f"fold-{fold}"
+        if not (place / "thresholds.json").exists():
+            unseen = [name for name, of in self._fold.items() if of == fold]
+            self._say(f"fold {fold}: learning", fold / self.folds)
+            made = self.work / f"models-{fold}"
+            copy_parts(self.models, made, (first_stage.FILE, second_stage.FILE, GRAPH))
+            model = train_account(self._learned(frozenset(unseen)), self._versions, folds=INNER_FOLDS)
+            save(model, made, excluded=self.exclude, seed=0)
+            self._say(f"fold {fold}: calibrating", (fold + 0.3) / self.folds)
+            shipped_thresholds(self.data, made, place, self.work / f"work-{fold}", self._table, left_out=unseen)
+        return place
+
+    def _learned(self, unseen: frozenset[str]) -> Learning:
+        rows = self._rows
+        prefix = f"stream/{POPULATION}/"
+        keep = np.ones(len(rows), bool)
+        for i in np.flatnonzero(rows.timed).tolist():
+            name = rows.name[int(rows.account[i])].removeprefix(prefix)
+            trains = rows.label[i] == 1 or role_of(POPULATION, name) == "train"
+            keep[i] = trains and name not in unseen
+        return rows.take(keep)
+
+    def measure(
+        self, stream: Path, truth: Mapping[str, Mapping[str, Any]], without: Sequence[str] = ()
+    ) -> list[Judged]:
+        """For each fold, every account of `stream` as the fold's models judge it."""
+        results = []
+        for fold in range(self.folds):
+            scores = self.work / f"{stream.name}.{'-'.join(without) or 'full'}.{fold}.scores"
+            bundle = self.bundle(fold)
+            self._say(f"fold {fold}: {stream.name}", (fold + 0.6) / self.folds)
+            run_system([stream], bundle, scores=scores, without=without)
+            results.append(judged(truth, read_lines(scores)))
+        return results
+
+
+def held_out(results: Sequence[Judged], fold: NDArray[np.int64]) -> Judged:
+    """Every account as judged by the fold that did not know it."""
+    return pooled([result.take(fold == index) for index, result in enumerate(results)])
+
+
+def once(streams: Sequence[Judged]) -> NDArray[np.int64]:
+    """Of the accounts of several judged streams one after another, those to count: each person in one stream only.
+
+    Which one is decided by a hash of the name, so that neither stream is preferred.
+    """
+    where: dict[str, list[int]] = {}
+    offset = 0
+    for stream in streams:
+        for i, name in enumerate(stream.names):
+            if stream.label[i] == 0:
+                where.setdefault(name, []).append(offset + i)
+        offset += len(stream.names)
+    chosen = [places[fold_of(name, None, len(places))] for name, places in where.items()]
+    return np.array(sorted(chosen), np.int64)
