@@ -10,7 +10,7 @@ READY := $(VENV)/.ready
 PROCESSES ?= 2
 CODE := $(wildcard detector graph streaming training moderation simulation tests)
 
-.PHONY: help setup demo test lint typecheck format evaluate ablation red-team bench bench-feed bench-simulate bench-graph audit-graph chaos screenshots coordinate train clean
+.PHONY: help setup demo docs test lint typecheck format evaluate ablation red-team bench bench-feed bench-simulate bench-graph audit-graph chaos screenshots coordinate train clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */  make \1\t/' | expand -t 24
@@ -50,7 +50,7 @@ evaluate: $(READY)  ## measure a stream with known truth (STREAM=file TRUTH=file
 	@test -n "$(STREAM)" -a -n "$(TRUTH)" || { echo 'make evaluate STREAM=events.jsonl.gz TRUTH=truth.jsonl' >&2; exit 2; }
 	$(BIN)/swarmlight evaluate "$(STREAM)" --truth "$(TRUTH)" $(ARGS)
 
-ablation: $(READY)  ## docs/ablation.md: what each part adds, operators left out (DATA=folder)
+ablation: $(READY)  ## docs/explanation/ablation.md: what each part adds, operators left out (DATA=folder)
 	@test -n "$(DATA)" || { echo 'make ablation DATA=folder [ARGS="--work build/ablation"]' >&2; exit 2; }
 	OMP_NUM_THREADS=1 $(BIN)/python -m training.ablation $(foreach S,planted-dev contest-dev,\
 		--stream "$(DATA)/streams/$(S).jsonl.gz" "$(DATA)/streams/$(S).truth.jsonl") $(ARGS)
@@ -59,7 +59,7 @@ bench: $(READY)  ## events per second and memory on overlaid copies of a stream 
 	@test -n "$(STREAM)" || { echo 'make bench STREAM=events.jsonl.gz [ARGS="--copies 160"]' >&2; exit 2; }
 	$(BIN)/python -m streaming.bench --input "$(STREAM)" $(ARGS)
 
-red-team: $(READY)  ## docs/red-team.md: the detector against simulated societies and an operator who learns
+red-team: $(READY)  ## docs/explanation/red-team.md: the detector against simulated societies and an operator who learns
 	OMP_NUM_THREADS=1 $(BIN)/python -m simulation.redteam $(ARGS)
 
 bench-simulate: $(READY)  ## events per second and memory of the simulator (ARGS="--accounts 100000")
@@ -68,7 +68,7 @@ bench-simulate: $(READY)  ## events per second and memory of the simulator (ARGS
 bench-graph: $(READY)  ## the graph model on 100,000 nodes and a million edges, beside a bare SAGE
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m graph.bench $(ARGS)
 
-audit-graph: $(READY)  ## what the graph model must not live on, at full size (docs/graph-model.md)
+audit-graph: $(READY)  ## what the graph model must not live on, at full size (docs/explanation/graph-model.md)
 	$(BIN)/python -m pytest tests/training/test_graph_audits.py --timeout 3600 $(ARGS)
 
 bench-feed: $(READY)  ## the moderators' feed under load, with a kill (ARGS="--alerts 100000 --people 50")
@@ -79,10 +79,13 @@ coordinate: $(READY)  ## coordinated groups in a table of touches (TABLE=file)
 	$(BIN)/swarmlight coordinate "$(TABLE)" $(ARGS)
 
 train: $(READY)  ## fit the shipped models again (DATA=folder, OUT=folder)
-	@test -n "$(DATA)" || { echo 'make train DATA=folder [OUT=folder] (docs/operations.md)' >&2; exit 2; }
+	@test -n "$(DATA)" || { echo 'make train DATA=folder [OUT=folder] (docs/how-to/operate.md)' >&2; exit 2; }
 	$(BIN)/swarmlight train text --data "$(DATA)" --out "$(OUT)" $(ARGS)
 	$(BIN)/swarmlight train account --data "$(DATA)" --models "$(OUT)" --out "$(OUT)" $(ARGS)
 	$(BIN)/swarmlight train fusion --data "$(DATA)" --models "$(OUT)" --out "$(OUT)" $(ARGS)
+
+docs: $(READY)  ## the documentation site in build/site, every warning an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 clean:  ## remove what setup and the tools made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info build

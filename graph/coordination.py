@@ -126,9 +126,9 @@ class PartSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Assumptions of the derivation, each to be fitted once there are labelled campaigns."""
 
     prior_group: float = 0.01  # pi: a proposed group shares one controller before anything is bet on it
-    max_shared: float = 0.5  # rho never exceeds this: groups of people pass too (`docs/coordination.md`, "Null")
+    max_shared: float = 0.5  # rho never exceeds this: groups of people pass too (explanation/coordination.md)
     machine_group: float = 0.05  # q: a group is machine-driven independently of this member
-    machine_odds: float = 2.3  # kappa: 1 + max_shared (kappa - 1) is what societies support (`docs/coordination.md`)
+    machine_odds: float = 2.3  # kappa: 1 + max_shared (kappa - 1) is what societies support
     unseen: float = 0.3  # u: the share of campaigns that `train graph` takes to be unknown to the text models
     icc: float = 0.2  # correlation of members' LLR errors; 0.1 already turns a rate of 1% into 7.7% when ignored
     member_cap: float = 1.0  # nats that one other member can give or take: only many speak for a group

@@ -235,7 +235,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         Meta(
             gt=0,
             lt=1,
-            description="share of people that may be flagged within the calibration's horizon (docs/architecture.md)",
+            description="share of people that may be flagged within the calibration's horizon (architecture page)",
         ),
     ] = 0.01
     target_fdr: Annotated[

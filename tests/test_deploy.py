@@ -62,7 +62,7 @@ def test_labels_of_the_rules_are_those_of_the_metrics() -> None:
 
 
 def test_every_rule_is_explained_to_operators() -> None:
-    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "how-to" / "operate.md").read_text(encoding="utf-8")
     for name in re.findall(r"alert: (\w+)", (DEPLOY / "prometheus" / "alerts.yaml").read_text(encoding="utf-8")):
         assert f"`{name}`" in page
 

@@ -360,7 +360,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--stream", nargs=2, action="append", default=[], metavar=("EVENTS", "TRUTH"), help="a recording with truth"
     )
-    parser.add_argument("--out", type=Path, default=Path("docs/ablation.md"), metavar="PAGE.md")
+    parser.add_argument("--out", type=Path, default=Path("docs/explanation/ablation.md"), metavar="PAGE.md")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures")
     parser.add_argument("--models", type=Path, metavar="DIR", help="bundle, all but its graph model (the shipped one)")
     parser.add_argument("--work", type=Path, metavar="DIR", help="keep societies and refitted models here")

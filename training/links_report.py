@@ -212,7 +212,7 @@ Slow campaigns whose members meet zero to two times in two days look like anybod
 things (activists, fandoms, giveaways) look like campaigns to it: it sees who acts together, not who writes, and can
 only say that in these societies machines do so more often. How much more is an assumption of the simulator. On real
 platforms it has not been calibrated; the thresholds on `total` are, with it inside. Without text it takes away from
-the ranking of `contest-dev` (`docs/ablation.md`); nothing was changed for that.
+the ranking of `contest-dev` (`docs/explanation/ablation.md`); nothing was changed for that.
 
 Own evidence is relative: somebody stands highest among people too, and where machines are a large part of the accounts
 of a language their ranks lie nearer the middle. That it enters as a rank was tried because figures of `planted-dev`

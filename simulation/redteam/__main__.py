@@ -54,7 +54,7 @@ def write(out: Path, results: list[Result], game: Game, own: int | None) -> None
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m simulation.redteam", description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("docs/red-team.md"), metavar="PAGE.md")
+    parser.add_argument("--out", type=Path, default=Path("docs/explanation/red-team.md"), metavar="PAGE.md")
     parser.add_argument("--work", type=Path, default=WORK, metavar="DIR", help="what was measured is kept here: a "
                         "broken run goes on; remove it after changing the detector's code")  # fmt: skip
     parser.add_argument("--rounds", dest="adaptive", type=int, default=20, metavar="N", help="of the adaptive operator")

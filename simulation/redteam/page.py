@@ -1,4 +1,4 @@
-"""Writes `docs/red-team.md` from what was measured: nothing on it comes from anywhere else."""
+"""Writes `docs/explanation/red-team.md` from what was measured: nothing on it comes from anywhere else."""
 
 from __future__ import annotations
 

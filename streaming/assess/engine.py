@@ -34,7 +34,7 @@ from streaming.assess.store import NEVER, Accounts, Texts, Timeline
 from streaming.schema.observation import NO_TIME, Batch, Entry, Observation
 
 TELL_NATS: Final = 0.1
-"""Change of an account's total that makes a new summary (docs/architecture.md)."""
+"""Change of an account's total that makes a new summary (docs/explanation/architecture.md)."""
 
 _NO_ANSWER: Final = np.zeros(0, np.int16)
 

@@ -25,7 +25,7 @@ ACCOUNT_TTL_DAYS: Final = 90
 evidence, so that an eighth of it is left to lose, and memory follows live accounts."""
 
 TEXT_TTL_DAYS: Final = 14
-"""Days of event time that an account's few texts are kept for alerts (docs/architecture.md, privacy): long enough for
+"""Days of event time that an account's few texts are kept for alerts (architecture page, privacy): long enough for
 a moderator who looks weekly, and no archive."""
 
 _STRUCTURAL: Final = (

@@ -3,7 +3,7 @@
 A wrong password, a plaintext client on a TLS port and a broker that is away all raise the same "Unable to bootstrap";
 what was the matter is only in the `kafka` logger.
 
-Makes the Kafka clients of this program, all with one connection and the settings that docs/kafka.md explains.
+Makes the Kafka clients of this program, all with one connection and the settings that explanation/kafka.md explains.
 
 Names of topics, groups and ids of one deployment, and the check at start that the topics are as they have to be.
 """
@@ -116,7 +116,7 @@ def broker_error(doing: str, servers: str, error: KafkaError, since: float) -> B
     why = str(error)[:LONGEST] or type(error).__name__
     logged = reason(since)
     if isinstance(error, _AUTHORIZATION):
-        advice = "grant this to the worker's user (docs/kafka.md lists the ACLs)"
+        advice = "grant this to the worker's user (docs/explanation/kafka.md lists the ACLs)"
     elif _AUTHENTICATION.search(f"{why} {logged}"):
         advice = "check [kafka] sasl_mechanism, sasl_username and the password"
     elif _ENCRYPTION.search(f"{why} {logged}"):
@@ -436,14 +436,14 @@ def _create(admin: KafkaAdminClient, wanted: Mapping[str, tuple[int, dict[str, s
     except KafkaError as error:
         raise UsageError(
             f"the topics {', '.join(sorted(wanted))} are missing and could not be created ({type(error).__name__}); "
-            "create them yourself as docs/kafka.md lists them, or let the worker's user create topics"
+            "create them yourself as docs/explanation/kafka.md lists them, or let the worker's user create topics"
         ) from error
 
 
 def _check(found: Mapping[str, int], wanted: Mapping[str, int], topics: Topics) -> None:
     for name, partitions in wanted.items():
         if name not in found:
-            raise UsageError(f"topic {name} is missing: create it with {partitions} partition(s) (docs/kafka.md)")
+            raise UsageError(f"topic {name} is missing: create it with {partitions} partition(s) (docs: kafka.md)")
         if name == topics.observations and found[name] != partitions:
             raise LogError(
                 f"topic {topics.posts} has {partitions} partitions and {name} has {found[name]}: partition p of one "

@@ -488,7 +488,7 @@ class Writer:
         if isinstance(error, HOPELESS):
             raise BrokerError(
                 f"the broker refuses what is written to {self._topics.observations} or {self._topics.dead_letters}: "
-                f"{type(error).__name__}; check max.message.bytes and the ACLs of these topics (docs/kafka.md)"
+                f"{type(error).__name__}; check max.message.bytes and the ACLs of these topics (explanation/kafka.md)"
             ) from error
         log.warning("a send failed (%s): writing again from what was acknowledged", type(error).__name__)
         close(self._producer, 1.0)

@@ -15,7 +15,7 @@ import msgspec
 from detector.errors import LogError
 
 TEXT_CUT: Final = 500
-"""Characters of a text that are kept: what an alert may show (docs/architecture.md, privacy)."""
+"""Characters of a text that are kept: what an alert may show (docs/explanation/architecture.md, privacy)."""
 
 BATCH_BYTES: Final = 512 * 1024
 """Encoded size at which a batch is cut: half of Kafka's default largest record, so that it always fits."""

@@ -177,7 +177,7 @@ class ApacheKafka(Broker):
 
 
 class NoidaDb(Broker):
-    """The small broker from PyPI: known to be wrong where docs/kafka.md says so, good for one worker."""
+    """The small broker from PyPI: known to be wrong where docs/explanation/kafka.md says so, good for one worker."""
 
     name = "noida-db"
 
