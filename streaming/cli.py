@@ -20,7 +20,6 @@ import argparse
 import difflib
 import math
 import os
-import resource
 import signal
 import sys
 import time
@@ -29,21 +28,18 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from importlib.metadata import EntryPoint, entry_points, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import msgspec
 
 from detector.errors import SwarmlightError, UsageError
 from detector.evidence import PARTS
-from detector.models import load_models
 from streaming import telemetry
-from streaming.assess import Assess, AssessSettings
 from streaming.config import Config, load_config
 from streaming.kafka.admin import forget
 from streaming.kafka.worker import shipped, work
-from streaming.pipeline import live_reranker, play, scorer_of
+from streaming.pipeline import RunProgress, run_recording
 from streaming.schema.dead_letter import Letter, Tally, letters
-from streaming.sinks.files import AccountGraphs, Outputs, Progress, Trajectories
 from streaming.sources.files import Inputs
 from streaming.telemetry import shown
 
@@ -141,7 +137,6 @@ def _help(known: dict[str, EntryPoint]) -> str:
     return "\n".join(lines)
 
 
-_KIB: Final = 1024
 _LARGEST_SEED: Final = 2**32 - 1
 
 
@@ -153,51 +148,67 @@ def run_command(argv: list[str]) -> int:
         ModelError: weights that cannot be used.
     """
     arguments = _run_parser().parse_args(argv)
-    started = time.monotonic()
     config = _run_config(arguments)
-    settings = AssessSettings.from_config(config, arguments.without)
-    with ExitStack() as stack:
-        inputs = stack.enter_context(Inputs(arguments.input))
-        outputs = stack.enter_context(
-            Outputs(
-                alerts=arguments.alerts,
-                details=arguments.details,
-                scores=arguments.scores,
-                dead_letters=arguments.dead_letters,
-                summary=arguments.summary,
-                inputs=arguments.input,
-            )
-        )
-        models = load_models(Path(config.models.dir) if config.models.dir else None)
-        assess = Assess(settings, models, partitions=1)
-        if arguments.trajectories:
-            trajectories = stack.enter_context(Trajectories(arguments.trajectories))
-            assess.watch(trajectories.write)
-        if arguments.account_graphs:
-            assess.watch_graphs(AccountGraphs(arguments.account_graphs).write)
-        progress = Progress(inputs, sys.stderr, time.monotonic)
-        for step in play(inputs, assess, scorer_of(models, settings), live_reranker(models), _now_ms):
-            outputs.write(step)
-            progress.show(assess)
-        accounts, flagged = outputs.finish(assess.scores())
-        counts = assess.counts
-        outputs.write_summary(
-            {
-                "read": counts.settled,
-                "accepted": counts.accepted,
-                "duplicate": counts.duplicate,
-                "late": counts.late,
-                "dead": counts.dead,
-                "accounts": accounts,
-                "flagged": flagged,
-                "campaigns": assess.campaigns,
-                "wall_s": round(time.monotonic() - started, 3),
-                "peak_rss_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _KIB, 1),
-                "models": models.versions,
-            }
-        )
-        progress.close(assess)
+    line = ProgressLine(sys.stderr, time.monotonic)
+    run_recording(
+        arguments.input,
+        config=config,
+        without=arguments.without,
+        alerts=arguments.alerts,
+        details=arguments.details,
+        scores=arguments.scores,
+        summary=arguments.summary,
+        dead_letters=arguments.dead_letters,
+        trajectories=arguments.trajectories,
+        account_graphs=arguments.account_graphs,
+        keep=False,
+        on_step=line.show,
+    )
+    line.close()
     return 0
+
+
+PROGRESS_S: Final = 0.2
+"""Seconds between two lines of progress: smooth to the eye, free for the work."""
+
+
+class ProgressLine:
+    """One line on a terminal that is written over; nothing where the stream is no terminal.
+
+    Args:
+        stream: standard error.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(self, stream: TextIO, clock: Callable[[], float]) -> None:
+        self._stream = stream
+        self._clock = clock
+        self._on = stream.isatty()
+        self._begun = clock()
+        self._shown = self._begun
+        self._last = RunProgress(None, 0, 0, 0, 0)
+
+    def show(self, now: RunProgress) -> None:
+        """Show how far the run is, if it is time to."""
+        self._last = now
+        if self._on and self._clock() - self._shown >= PROGRESS_S:
+            self._shown = self._clock()
+            share = f"{now.share:4.0%}  " if now.share is not None else ""
+            self._write(share)
+
+    def close(self) -> None:
+        """Show the end."""
+        if self._on:
+            self._write("", end="\n")
+
+    def _write(self, share: str, end: str = "") -> None:
+        last = self._last
+        rate = last.events / max(self._clock() - self._begun, 1e-9)
+        self._stream.write(
+            f"\r\x1b[K{share}{last.events:,} events  {rate:,.0f}/s  {last.accounts:,} accounts  "
+            f"{last.flagged:,} flagged  {last.campaigns:,} campaigns{end}"
+        )
+        self._stream.flush()
 
 
 def _run_parser() -> argparse.ArgumentParser:
@@ -249,10 +260,6 @@ def _run_config(arguments: argparse.Namespace) -> Config:
     if not 0 <= seed <= _LARGEST_SEED:
         raise UsageError(f"--seed {seed}: it has to lie between 0 and {_LARGEST_SEED}")
     return msgspec.structs.replace(config, seed=seed)
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def worker_command(argv: list[str]) -> int:

@@ -1,33 +1,192 @@
-"""The stages of the worker in one process, over a log that is handed on at once: what `swarmlight run` runs.
+"""The two stages of the worker in one process, over a recording: what `swarmlight run` runs.
 
-Records go in, ticks come out. A recording is one partition of `posts`; when it is over, its end mark closes `assess`.
+`run_recording` takes recordings (files of post events) to their end and gives score rows, alerts and a summary; it is
+what `swarmlight run`, training and the red team share. `play` is the loop underneath, for callers that bring records,
+models and a state of their own: records go in, and what every chunk of them led to comes out. A recording is one
+partition of `posts`; after its last record an end mark closes the stage `assess`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from io import BufferedReader
 from itertools import islice
+from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.models import Models
-from streaming.assess import NOT_READ, Assess, AssessSettings, Reranker, RerankRequest, TickOutput
-from streaming.schema.dead_letter import DeadLetter
+from detector.models import Models, load_models
+from streaming.assess import (
+    NOT_READ,
+    AlertRecord,
+    Assess,
+    AssessSettings,
+    Reranker,
+    RerankRequest,
+    ScoreRow,
+    TickOutput,
+)
+from streaming.config import Config, load_config
 from streaming.schema.observation import End
+from streaming.schema.run_summary import RunSummary
 from streaming.score import Scorer, Watermark, cut
+from streaming.sinks.base import Step
+from streaming.sinks.files import AccountGraphs, Outputs, Trajectories
 from streaming.sources.base import SourceRecord
+from streaming.sources.files import Inputs
 
 CHUNK: Final = 2_000
 """Records scored at once: enough for the text model's arrays, little enough for progress and memory."""
 
+_BYTES_A_MIB: Final = 1024 * 1024
 
-class Step(NamedTuple):
-    """What a chunk of records led to."""
+_RSS_UNIT: Final = 1 if sys.platform == "darwin" else 1024
+"""Bytes in a unit of `ru_maxrss`: macOS counts bytes, Linux KiB."""
 
-    letters: list[DeadLetter]
-    outputs: list[TickOutput]
+
+class RunProgress(NamedTuple):
+    """How far a run is.
+
+    Args:
+        share: of the input's bytes that were read, 0 to 1; None where its size is unknown (standard input).
+        events: records settled so far, of every outcome.
+        accounts, flagged, campaigns: accounts with a score row, flagged ones, open campaign alerts.
+    """
+
+    share: float | None
+    events: int
+    accounts: int
+    flagged: int
+    campaigns: int
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run found.
+
+    Args:
+        summary: counts, cost and models.
+        scores: one row for every account, by name, as in `--scores`; empty where nothing was to be kept.
+        alerts: every revision of every alert in order, as in `--alerts`; empty where nothing was to be kept.
+    """
+
+    summary: RunSummary
+    scores: list[ScoreRow]
+    alerts: list[AlertRecord]
+
+
+def run_recording(
+    inputs: Sequence[str | Path],
+    *,
+    config: Config | None = None,
+    models: Models | Path | None = None,
+    without: Iterable[str] = (),
+    alerts: Path | None = None,
+    details: Path | None = None,
+    scores: Path | None = None,
+    summary: Path | None = None,
+    dead_letters: Path | None = None,
+    trajectories: Path | None = None,
+    account_graphs: Path | None = None,
+    keep: bool = True,
+    on_step: Callable[[RunProgress], None] | None = None,
+    stdin: BufferedReader | None = None,
+) -> RunResult:
+    """Score recordings to their end, in this process, with the same stages as the worker.
+
+    The result depends on the events, the models and the configuration alone: equal calls give equal rows. The
+    process's environment is not read; `load_config(None, {"SWARMLIGHT_TARGET_FPR": "0.05"})` sets single values.
+
+    Args:
+        inputs: recordings, `.jsonl`, `.jsonl.gz`, `.jsonl.zst`, or `-` for standard input; merged by event time.
+        config: settings; the defaults where None.
+        models: loaded models, or a models directory; `[models] dir` of the configuration where None, and without
+            one the shipped models.
+        without: parts of the evidence to leave out everywhere (`text`, `behaviour`, `coordination`, `graph`).
+        alerts: file for every revision of every alert.
+        details: file for the pages behind the alerts.
+        scores: file for one line per account.
+        summary: file for the summary.
+        dead_letters: file for records that are no post event.
+        trajectories: file for every total that was held against the threshold; `swarmlight calibrate` reads it.
+        account_graphs: folder for what the graph model sees, twice a day; `swarmlight train graph` reads it.
+        keep: whether the result carries score rows and alerts. A recording of millions of accounts goes to files.
+        on_step: told after every chunk of records.
+        stdin: what `-` reads; the process's own where None.
+
+    Returns:
+        Summary, and with `keep` score rows and alerts.
+
+    Raises:
+        UsageError: no input, one that cannot be read to its end, a file that cannot be written, an unknown part.
+        ModelError: weights that cannot be used.
+    """
+    started = time.monotonic()
+    given = config if config is not None else load_config(None, {})
+    settings = AssessSettings.from_config(given, without)
+    with ExitStack() as stack:
+        read = stack.enter_context(Inputs(inputs, stdin))
+        outputs = stack.enter_context(
+            Outputs(
+                alerts=alerts,
+                details=details,
+                scores=scores,
+                dead_letters=dead_letters,
+                summary=summary,
+                inputs=[str(name) for name in inputs],
+            )
+        )
+        bundle = models if isinstance(models, Models) else load_models(models or _models_dir(given))
+        assess = Assess(settings, bundle, partitions=1)
+        if trajectories is not None:
+            assess.watch(stack.enter_context(Trajectories(trajectories)).write)
+        if account_graphs is not None:
+            assess.watch_graphs(AccountGraphs(account_graphs).write)
+        kept: list[AlertRecord] = []
+        for step in play(read, assess, scorer_of(bundle, settings), live_reranker(bundle), _now_ms):
+            outputs.write(step)
+            if keep:
+                kept += [alert for output in step.outputs for alert in output.alerts]
+            if on_step is not None:
+                on_step(_progress(read, assess))
+        rows: list[ScoreRow] = []
+        accounts, flagged = outputs.finish(assess.scores(), rows if keep else None)
+        counts = assess.counts
+        told = RunSummary(
+            read=counts.settled,
+            accepted=counts.accepted,
+            duplicate=counts.duplicate,
+            late=counts.late,
+            dead=counts.dead,
+            accounts=accounts,
+            flagged=flagged,
+            campaigns=assess.campaigns,
+            wall_s=round(time.monotonic() - started, 3),
+            peak_rss_mib=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT / _BYTES_A_MIB, 1),
+            models=bundle.versions,
+        )
+        outputs.write_summary(told)
+    return RunResult(told, rows, kept)
+
+
+def _models_dir(config: Config) -> Path | None:
+    return Path(config.models.dir) if config.models.dir else None
+
+
+def _progress(inputs: Inputs, assess: Assess) -> RunProgress:
+    share = min(inputs.position / inputs.size, 1.0) if inputs.size else None
+    return RunProgress(share, assess.counts.settled, assess.accounts, assess.flagged, assess.campaigns)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def live_reranker(models: Models) -> Reranker:

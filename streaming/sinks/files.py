@@ -1,19 +1,18 @@
-"""The files that `swarmlight run` writes, and its progress on a terminal.
+"""The files that a run writes.
 
-Every total that was held against the threshold, one JSON array a line: account, texts so far, total, language.
-
-Account graphs as files, for `swarmlight train graph`: what the graph model sees, as it sees it.
+`Outputs` are those of `swarmlight run`: alerts, their details, scores, the summary and dead letters. `Trajectories` are
+what thresholds are calibrated on, and `AccountGraphs` what the graph model is trained on.
 """
 
 from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Final, Self, TextIO
+from typing import IO, Final, Self
 
 import msgspec
 import numpy as np
@@ -21,15 +20,13 @@ import numpy as np
 from detector.errors import UsageError
 from detector.weights_io import save_weights
 from graph.traces import HOUR_MS
-from streaming.assess import Assess, ScoreRow
+from streaming.assess import ScoreRow
 from streaming.assess.groups import GraphTick
 from streaming.assess.settings import to_json
-from streaming.pipeline import Step
 from streaming.schema.dead_letter import encode
-from streaming.sources.files import STDIN, Inputs
-
-PROGRESS_S: Final = 0.2
-"""Seconds between two lines of progress: smooth to the eye, free for the work."""
+from streaming.schema.run_summary import RunSummary
+from streaming.sinks.base import Step
+from streaming.sources.files import STDIN
 
 
 class Outputs:
@@ -93,10 +90,14 @@ class Outputs:
             for each in output.gone:
                 self._rows.put(each.account, None if each.row is None else to_json(each.row))
 
-    def finish(self, live: Iterable[ScoreRow]) -> tuple[int, int]:
+    def finish(self, live: Iterable[ScoreRow], kept: list[ScoreRow] | None = None) -> tuple[int, int]:
         """Write the last revisions' pages, and the scores: of live accounts, and the last ones of accounts that left.
 
         Pages are in the order of alert and page, scores in the order of accounts.
+
+        Args:
+            live: rows of the accounts that are in the state at the end.
+            kept: takes all rows, in the same order; nothing where None.
 
         Returns:
             How many accounts there are, and how many of them are flagged.
@@ -112,12 +113,14 @@ class Outputs:
             flagged += _flag.decode(body).flagged
             if self._scores is not None:
                 self._scores.write(body + b"\n")
+            if kept is not None:
+                kept.append(msgspec.json.decode(body))
         return accounts, flagged
 
-    def write_summary(self, summary: Mapping[str, Any]) -> None:
+    def write_summary(self, summary: RunSummary) -> None:
         """Write the summary, on one line."""
         if self._summary is not None:
-            self._summary.write(json.dumps(summary).encode() + b"\n")
+            self._summary.write(msgspec.json.encode(summary) + b"\n")
 
     def __enter__(self) -> Self:
         return self
@@ -175,48 +178,6 @@ def _check_distinct(named: Mapping[str, Path | None], inputs: Sequence[str]) -> 
                 raise UsageError(f"--{name} {str(path)!a} is also {used[place]}: name another file")
             if place is not None:
                 used[place] = f"--{name}"
-
-
-class Progress:
-    """One line on a terminal that is written over; nothing where standard error is none.
-
-    Args:
-        inputs: how much there is, and how much of it was read.
-        stream: standard error.
-        clock: seconds, monotonic.
-    """
-
-    def __init__(self, inputs: Inputs, stream: TextIO, clock: Callable[[], float]) -> None:
-        self._inputs = inputs
-        self._stream = stream
-        self._clock = clock
-        self._on = stream.isatty()
-        self._begun = clock()
-        self._shown = self._begun
-
-    def show(self, assess: Assess) -> None:
-        """Show how far the run is, if it is time to."""
-        now = self._clock()
-        if self._on and now - self._shown >= PROGRESS_S:
-            self._shown = now
-            size = self._inputs.size
-            share = f"{min(self._inputs.position / size, 1.0):4.0%}  " if size else ""
-            self._stream.write(f"\r\x1b[K{share}{self._numbers(assess, now)}")
-            self._stream.flush()
-
-    def close(self, assess: Assess) -> None:
-        """Show the end."""
-        if self._on:
-            self._stream.write(f"\r\x1b[K{self._numbers(assess, self._clock())}\n")
-            self._stream.flush()
-
-    def _numbers(self, assess: Assess, now: float) -> str:
-        events = assess.counts.settled
-        rate = events / max(now - self._begun, 1e-9)
-        return (
-            f"{events:,} events  {rate:,.0f}/s  {assess.accounts:,} accounts  {assess.flagged:,} flagged  "
-            f"{assess.campaigns:,} campaigns"
-        )
 
 
 class Trajectories:

@@ -1,0 +1,35 @@
+"""The summary of one run over a recording: what `swarmlight run --summary` writes."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class RunSummary(msgspec.Struct, frozen=True):
+    """Counts, cost and models of a run; the first five numbers are records of the recording.
+
+    Args:
+        read: records read; the sum of the four outcomes below.
+        accepted: events that counted.
+        duplicate: repetitions of an event within the duplicate window.
+        late: events older than the allowed lateness.
+        dead: records that are no post event.
+        accounts: accounts with a score row.
+        flagged: of these, flagged ones.
+        campaigns: campaign alerts open at the end.
+        wall_s: seconds the run took.
+        peak_rss_mib: largest resident memory of the process so far, MiB.
+        models: name@version by part of the bundle.
+    """
+
+    read: int
+    accepted: int
+    duplicate: int
+    late: int
+    dead: int
+    accounts: int
+    flagged: int
+    campaigns: int
+    wall_s: float
+    peak_rss_mib: float
+    models: dict[str, str]
