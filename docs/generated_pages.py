@@ -60,9 +60,8 @@ def metrics() -> str:
             name, kind = getattr(collector, "_name", ""), getattr(collector, "_type", "")
             if name:
                 labels = ", ".join(f"`{label}`" for label in collector._labelnames)
-                rows.append(
-                    f"| `{name}{'_total' if kind == 'counter' else ''}` | {kind} | {labels} | {collector._documentation} |"
-                )
+                full = f"{name}_total" if kind == "counter" else name
+                rows.append(f"| `{full}` | {kind} | {labels} | {collector._documentation} |")
         text += "\n".join(sorted(rows)) + "\n"
     return text
 
