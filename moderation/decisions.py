@@ -25,7 +25,7 @@ from moderation.db import Alert, Decision, Member, User
 from moderation.queue import refused, unheld
 from moderation.records import LARGEST_ACCOUNT
 from moderation.roles import Actor
-from streaming.assess.alerts import account_alert_id
+from streaming.assess.alert_store import account_alert_id
 
 Verdict = Literal["llm_campaign", "human_coordination", "permitted_automation", "not_a_campaign", "needs_more"]
 

@@ -19,7 +19,7 @@ from moderation.cases import summarise
 from moderation.db import Alert, Decision, Forgotten, Member, Outgoing, Page, View, upsert
 from moderation.records import dump, json_text, names, page_without, read_alert, read_page, storable, without
 from moderation.roles import Actor
-from streaming.assess.alerts import account_alert_id
+from streaming.assess.alert_store import account_alert_id
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from detector.errors import SwarmlightError, UsageError
 from detector.models import Models, load_models
 from detector.text.features import TextAbstain, TextFeatures
 from streaming.assess import Assess, AssessSettings, Reranker, RerankRequest
-from streaming.assess.settings import NOT_READ
+from streaming.assess.outputs import NOT_READ
 from streaming.config import load_config
 from streaming.pipeline import live_reranker, play
 from streaming.schema.dead_letter import DeadLetter

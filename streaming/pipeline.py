@@ -36,11 +36,12 @@ from streaming.assess import (
 from streaming.config import Config, load_config
 from streaming.schema.observation import End
 from streaming.schema.run_summary import RunSummary
-from streaming.score import Scorer, Watermark, cut
+from streaming.score import Scorer, cut
 from streaming.sinks.base import Step
 from streaming.sinks.files import AccountGraphs, Outputs, Trajectories
 from streaming.sources.base import SourceRecord
 from streaming.sources.files import Inputs
+from streaming.watermark import Watermark
 
 CHUNK: Final = 2_000
 """Records scored at once: enough for the text model's arrays, little enough for progress and memory."""

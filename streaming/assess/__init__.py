@@ -8,10 +8,9 @@ moderators decided (`feedback`, `rulings`).
 """
 
 from streaming.assess.engine import Assess
-from streaming.assess.settings import (
+from streaming.assess.outputs import (
     NOT_READ,
     AlertRecord,
-    AssessSettings,
     Gone,
     Reranker,
     RerankRequest,
@@ -19,6 +18,7 @@ from streaming.assess.settings import (
     TickOutput,
     TickStats,
 )
+from streaming.assess.settings import AssessSettings
 
 __all__ = [
     "NOT_READ",

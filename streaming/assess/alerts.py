@@ -10,10 +10,9 @@ One alert per flagged account: opened, revised as evidence moves, withdrawn with
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -22,151 +21,17 @@ from detector.account.features import TEXT_NAMES
 from detector.models import Models
 from detector.reasons import AccountCase, account_limits, account_why
 from graph.coordination import Edge
+from streaming.assess.alert_store import AlertStore, StoredAlert
 from streaming.assess.evidence import Evidence, Scores, scored
 from streaming.assess.ordering import event_key
-from streaming.assess.settings import DAY_MS, AlertRecord, AssessSettings, rfc3339, to_json
+from streaming.assess.outputs import AlertRecord, rfc3339, to_json
+from streaming.assess.settings import AssessSettings
 from streaming.assess.store import NEVER, Accounts, Kept, Texts, Timeline
 from streaming.schema.observation import Kind
-
-Status = Literal["open", "withdrawn", "merged"]
-AlertKind = Literal["account", "campaign", "coordination"]
-
-REOPEN_NATS: Final = 2.0
-"""Nats by which evidence must have grown since *not a campaign* before the alert comes back: odds seven times those
-that a person looked at and turned down."""
 
 OVER_NATS: Final = 0.0
 """Total at which an account alert is withdrawn by itself: what was seen no longer speaks for a machine at all. Flags
 are judged on running maxima, so falling back under the threshold alone takes nothing back."""
-
-
-REVISE_SHARE: Final = 0.2
-"""Share by which evidence must have changed besides: the e-value of a busy group grows by some nats at every tick, and
-a moderator who has read "over a million times likelier" learns nothing from each of them."""
-
-_LEAST_NATS: Final = 0.001
-"""Change that counts where `alert_step_nats` is 0: evidence comes in thousandths of a nat."""
-
-_ROUNDING: Final = 1e-9
-
-
-def account_alert_id(account: str) -> str:
-    """The id of an account's alert: a hash of the account."""
-    return "a" + hashlib.sha256(b"account\0" + account.encode("utf-8", "surrogatepass")).hexdigest()[:31]
-
-
-class Alert(msgspec.Struct):
-    """What is remembered of one alert between revisions.
-
-    `account` is whose it is ("" for groups and after a deletion); `members` (names) and `shown` (keys of the quoted
-    events) are of the last revision; `evidence` the values (nats) that decide whether another revision is due; `bar`
-    the evidence below which the decision in force (`verdict`) keeps the alert away; `flag` the account's flag when a
-    decision took it.
-    """
-
-    id: str
-    kind: AlertKind
-    account: str = ""
-    revision: int = 0
-    status: Status = "withdrawn"
-    merged_into: str | None = None
-    evidence: tuple[float, ...] = ()
-    pages: int = 0
-    members: list[str] = []
-    shown: list[bytes] = []
-    bar: float = float("-inf")
-    verdict: str | None = None
-    flag: tuple[int, int] | None = None
-
-    @property
-    def open(self) -> bool:
-        return self.status == "open"
-
-    def moved(self, evidence: tuple[float, ...], step: float) -> bool:
-        """Whether any of the values has changed, and by at least `step`, since the last revision."""
-        if len(evidence) != len(self.evidence):
-            return True
-        return any(
-            abs(new - old) >= max(step, _LEAST_NATS, REVISE_SHARE * abs(old)) - _ROUNDING
-            for new, old in zip(evidence, self.evidence, strict=True)
-        )
-
-
-class Book:
-    """All alerts ever raised, and today's number.
-
-    Args:
-        max_per_day: account and campaign alerts that may be opened per day of event time; 0 is no limit.
-    """
-
-    def __init__(self, max_per_day: int) -> None:
-        self._limit = max_per_day
-        self._alerts: dict[str, Alert] = {}
-        self._of_groups: dict[str, Alert] = {}
-        self._day = -1
-        self._opened = 0
-
-    def get(self, alert: str) -> Alert | None:
-        """The alert of that id."""
-        return self._alerts.get(alert)
-
-    def of_account(self, account: str) -> Alert | None:
-        """An account's alert."""
-        return self._alerts.get(account_alert_id(account)) if self._alerts else None
-
-    def entry(self, alert: str, kind: AlertKind, account: str = "") -> Alert:
-        """The alert of that id, a new one where there was none."""
-        found = self._alerts.get(alert)
-        if found is None:
-            found = self._alerts[alert] = Alert(alert, kind, account, members=[], shown=[])
-            if kind != "account":
-                self._of_groups[alert] = found
-        elif account:
-            found.account = account
-        return found
-
-    def __iter__(self) -> Iterator[Alert]:
-        return iter(self._alerts.values())
-
-    def of_groups(self) -> Iterator[Alert]:
-        """All campaign and coordination alerts."""
-        return iter(self._of_groups.values())
-
-    def has_room(self, tick_ms: int) -> bool:
-        """Whether one more alert may be opened today."""
-        day = (tick_ms - 1) // DAY_MS
-        if day != self._day:
-            self._day, self._opened = day, 0
-        return not self._limit or self._opened < self._limit
-
-    def admits(self, tick_ms: int) -> bool:
-        """Whether one more alert may be opened today; if so, it is counted."""
-        admitted = self.has_room(tick_ms)
-        self._opened += admitted
-        return admitted
-
-    def revise(self, alert: Alert, status: Status, evidence: tuple[float, ...]) -> None:
-        """The next revision of `alert` is written now."""
-        alert.revision += 1
-        alert.status = status
-        alert.evidence = evidence
-        if status != "merged":
-            alert.merged_into = None
-        if status != "open":
-            alert.members, alert.shown = [], []
-
-    def state(self) -> dict[str, Any]:
-        """For a snapshot; `restore` is the inverse."""
-        alerts = msgspec.msgpack.encode(list(self._alerts.values()))
-        return {"alerts": alerts, "day": self._day, "opened": self._opened}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take over what `state` gave."""
-        alerts = msgspec.msgpack.decode(state["alerts"], type=list[Alert])
-        self._alerts = {alert.id: alert for alert in alerts}
-        self._of_groups = {alert.id: alert for alert in alerts if alert.kind != "account"}
-        self._day, self._opened = state["day"], state["opened"]
-
 
 MOST_POSTS: Final = 20
 MOST_EDGES: Final = 50
@@ -188,11 +53,11 @@ _PAGE_ROOM: Final = 4_096
 Json = dict[str, Any]
 
 
-def alert_record(alert: Alert, body: Json) -> AlertRecord:
+def alert_record(alert: StoredAlert, body: Json) -> AlertRecord:
     """The record of the alert's present revision; lists in `body` are shortened until it fits.
 
     Args:
-        alert: after `Book.revise`.
+        alert: after `StoredAlert.revise`.
         body: the contract's fields except those the book knows.
     """
     record: Json = {
@@ -217,7 +82,7 @@ def alert_record(alert: Alert, body: Json) -> AlertRecord:
 
 
 def detail_pages(
-    alert: Alert, edges: Sequence[Json], posts: Sequence[Json], objects: Sequence[Json]
+    alert: StoredAlert, edges: Sequence[Json], posts: Sequence[Json], objects: Sequence[Json]
 ) -> list[tuple[str, bytes | None]]:
     """The pages of a revision, keyed `ID/PAGE` from 1, and the deletion of pages that only older revisions have.
 
@@ -245,7 +110,7 @@ def detail_pages(
     return keyed
 
 
-def no_pages(alert: Alert) -> list[tuple[str, bytes | None]]:
+def no_pages(alert: StoredAlert) -> list[tuple[str, bytes | None]]:
     """The deletion of all pages of an alert."""
     keyed: list[tuple[str, bytes | None]] = [(f"{alert.id}/{number}", None) for number in range(1, alert.pages + 1)]
     alert.pages = 0
@@ -309,7 +174,7 @@ class Shared:
     texts: Texts
     timeline: Timeline
     scores: Scores
-    book: Book
+    book: AlertStore
 
     def timeline_of(self, rows: Iterable[int]) -> list[dict[str, Any]]:
         """The last events of some accounts, as details pages show them, in order of time."""
@@ -334,15 +199,15 @@ class AccountAlerts:
 
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
-        self._open: dict[int, Alert] = {}
+        self._open: dict[int, StoredAlert] = {}
         self.waiting: set[int] = set()
 
     def link(self) -> None:
         """Find out from book and flags which rows have an open alert and which wait for one (after a restore)."""
         accounts = self._shared.accounts
         self._open, self.waiting = {}, set()
-        for alert in self._shared.book:
-            row = accounts.find(alert.account) if alert.kind == "account" and alert.open else None
+        for alert in self._shared.book.of_accounts.values():
+            row = accounts.find(alert.account) if alert.open else None
             if row is not None and accounts.flagged[row]:  # one that left and returned unflagged begins anew
                 self._open[row] = alert
         self.waiting = set(np.flatnonzero(accounts.flagged).tolist()) - set(self._open)
@@ -379,21 +244,21 @@ class AccountAlerts:
         for row in sorted(forced.difference(self._open), key=accounts.name):
             left = shared.book.of_account(accounts.name(row))
             if left is not None and left.open:  # of an account that left the state: all that can be said is nothing
-                shared.book.revise(left, "withdrawn", (0.0,))
+                left.revise("withdrawn", (0.0,))
                 records.append(emptied(left, tick_ms, shared, ["Withdrawn: a text was deleted after it left."]))
                 pages += no_pages(left)
         for row in list(self.waiting):
             self._take_flag_back(row)
             if not accounts.flagged[row]:
                 self.waiting.discard(row)
-        if self.waiting and shared.book.has_room(tick_ms):
+        if self.waiting and shared.book.has_room(tick_ms, shared.settings.max_alerts_per_day):
             rows = np.array(sorted(self.waiting), np.int64)
             strength = dict(zip(rows.tolist(), evidence.raw(rows).tolist(), strict=True))
             for row in sorted(self.waiting, key=lambda row: (-strength[row], accounts.name(row))):
-                if not shared.book.admits(tick_ms):
+                if not shared.book.admit(tick_ms, shared.settings.max_alerts_per_day):
                     break
                 name = accounts.name(row)
-                self._open[row] = alert = shared.book.entry(account_alert_id(name), "account", name)
+                self._open[row] = alert = shared.book.open_account(name)
                 self.waiting.discard(row)
                 self._write(alert, row, tick_ms, "open", records, pages)
         return records, pages
@@ -405,11 +270,11 @@ class AccountAlerts:
             self._shared.evidence.unflag(row)
 
     def _write(
-        self, alert: Alert, row: int, tick_ms: int, status: str, records: list[AlertRecord], pages: Pages
+        self, alert: StoredAlert, row: int, tick_ms: int, status: str, records: list[AlertRecord], pages: Pages
     ) -> None:
         shared = self._shared
         accounts = shared.accounts
-        shared.book.revise(alert, "open" if status == "open" else "withdrawn", (float(accounts.total[row]),))
+        alert.revise("open" if status == "open" else "withdrawn", (float(accounts.total[row]),))
         score = next(shared.scores.rows(np.array([row], np.int64)))
         quoted = strongest(shared.texts.of(row))[:MOST_POSTS] if alert.open else []
         if alert.open:
@@ -484,8 +349,8 @@ class AccountAlerts:
             alert = shared.book.of_account(name)
             if alert is None or not alert.revision:
                 continue
-            alert.account, alert.flag = "", None
-            shared.book.revise(alert, "withdrawn", (0.0,))
+            alert.account, alert.withheld_flag = "", None
+            alert.revise("withdrawn", (0.0,))
             records.append(emptied(alert, tick_ms, shared, ["Withdrawn: the account was deleted."]))
             pages += no_pages(alert)
         return records, pages
@@ -496,7 +361,7 @@ class AccountAlerts:
         self.waiting.discard(row)
 
 
-def emptied(alert: Alert, tick_ms: int, shared: Shared, why: list[str]) -> AlertRecord:
+def emptied(alert: StoredAlert, tick_ms: int, shared: Shared, why: list[str]) -> AlertRecord:
     """A record that names nobody."""
     is_account = alert.kind == "account"
     return alert_record(

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,14 +23,16 @@ from detector.account.features import language_tag
 from detector.errors import LogError
 from detector.models import Models
 from detector.reasons import TEXT_REASONS
-from streaming.assess.alerts import AccountAlerts, Book, Shared
+from streaming.assess.alert_store import AlertStore
+from streaming.assess.alerts import AccountAlerts, Shared
 from streaming.assess.evidence import Evidence, Membership, RerankChoice, Scores, answer, request
 from streaming.assess.feedback import Decisions, Rulings
 from streaming.assess.group_alerts import GroupAlerts
 from streaming.assess.groups import GraphLooks, GraphTick, Groups, e_value
 from streaming.assess.intake import Handled, Handler
 from streaming.assess.ordering import Counts, Ordering
-from streaming.assess.settings import DAY_MS, AssessSettings, Gone, Reranker, ScoreRow, TickOutput, TickStats, to_json
+from streaming.assess.outputs import Gone, Reranker, ScoreRow, TickOutput, TickStats, to_json
+from streaming.assess.settings import DAY_MS, AssessSettings
 from streaming.assess.store import NEVER, Accounts, Texts, Timeline
 from streaming.schema.observation import NO_TIME, Batch, Entry, Observation
 
@@ -153,7 +156,7 @@ class TickWork:
             return set()
         return {
             alert.id
-            for alert in self._shared.book.of_groups()
+            for alert in self._shared.book.of_groups.values()
             if alert.open and not (names.isdisjoint(alert.members) and keys.isdisjoint(alert.shown))
         }
 
@@ -265,7 +268,7 @@ class Assess:
         self._texts = Texts()
         self._timeline = Timeline()
         self._groups = Groups(settings)
-        self._book = Book(settings.max_alerts_per_day)
+        self._book = AlertStore()
         self._decisions = Decisions()
         self._rulings = Rulings(self._accounts, self._evidence, self._book, self._decisions)
         self._graph = GraphLooks(settings, models.graph, self._accounts, lambda: self._groups.coordination)
@@ -400,7 +403,7 @@ class Assess:
     @property
     def campaigns(self) -> int:
         """Campaign alerts open now."""
-        return sum(alert.kind == "campaign" and alert.open for alert in self._book.of_groups())
+        return sum(alert.kind == "campaign" and alert.open for alert in self._book.of_groups.values())
 
     def scores(self) -> Iterator[ScoreRow]:
         """One score row per live account, in the order of their names."""
@@ -428,6 +431,7 @@ class Assess:
             "tick_ms": self.tick_ms,
             "closed": self._closed,
             "statistics": self._evidence.statistics.arrays(),
+            "alert_store": msgspec.msgpack.encode(self._book),
             **{name: part.state() for name, part in self._parts().items()},
         }
 
@@ -444,6 +448,9 @@ class Assess:
         for name, part in self._parts().items():
             part.restore(state[name])
         self._evidence.restore(state["statistics"])
+        kept = msgspec.msgpack.decode(state["alert_store"], type=AlertStore)
+        for name in AlertStore.__struct_fields__:
+            setattr(self._book, name, getattr(kept, name))
         self._handler.counts = self.ordering.counts
         self._account_alerts.link()
 
@@ -455,7 +462,6 @@ class Assess:
             "texts": self._texts,
             "timeline": self._timeline,
             "groups": self._groups,
-            "book": self._book,
             "decisions": self._decisions,
             "rulings": self._rulings,
             "experts": self._experts,

@@ -37,7 +37,8 @@ from detector.text.features import TextAbstain
 from detector.thresholds import Fused, combine, posterior
 from streaming.assess.groups import Connections
 from streaming.assess.ordering import Columns, Seen
-from streaming.assess.settings import DAY_MS, NOT_READ, AssessSettings, RerankRequest, ScoreRow, rfc3339
+from streaming.assess.outputs import NOT_READ, RerankRequest, ScoreRow, rfc3339
+from streaming.assess.settings import DAY_MS, AssessSettings
 from streaming.assess.store import NEVER, Accounts, Kept, Texts
 
 TEXTS_PER_DAY: Final = 12

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 import msgspec
 import numpy as np
 
-from streaming.assess.alerts import REOPEN_NATS, Book, account_alert_id
+from streaming.assess.alert_store import NOT_SUPPRESSED, AlertStore, account_alert_id
 from streaming.assess.evidence import Evidence
 from streaming.assess.store import Accounts
 
@@ -143,7 +143,9 @@ class Decisions:
         self.counts = dict(state["counts"])
 
 
-_NO_BAR: Final = float("-inf")
+REOPEN_NATS: Final = 2.0
+"""Nats by which evidence must have grown since *not a campaign* before the alert comes back: odds seven times those
+that a person looked at and turned down."""
 
 
 class Rulings:
@@ -153,7 +155,7 @@ class Rulings:
         accounts, evidence, book, decisions: the state.
     """
 
-    def __init__(self, accounts: Accounts, evidence: Evidence, book: Book, decisions: Decisions) -> None:
+    def __init__(self, accounts: Accounts, evidence: Evidence, book: AlertStore, decisions: Decisions) -> None:
         self._accounts = accounts
         self._evidence = evidence
         self._book = book
@@ -177,9 +179,9 @@ class Rulings:
             of_group = alert is not None and alert.kind != "account"
             name = account if account is not None else (alert.account if alert is not None and not of_group else "")
             if name:
-                before = self._bars.get(name, _NO_BAR)
+                before = self._bars.get(name, NOT_SUPPRESSED)
                 row = self._rule(name)
-                if of_group and self._bars.get(name, _NO_BAR) != before:
+                if of_group and self._bars.get(name, NOT_SUPPRESSED) != before:
                     alerts.add(alert_id)
                 if row is not None:
                     rows.add(row)
@@ -187,9 +189,12 @@ class Rulings:
                         again.add(row)
             elif alert is not None and of_group:
                 verdict = self._decisions.holds(alert_id)
-                if verdict != alert.verdict:
+                if verdict != alert.decision:
                     nats = alert.evidence[-1] if alert.evidence else 0.0
-                    alert.verdict, alert.bar = verdict, self._bar(verdict, nats, alert.bar)
+                    alert.decision, alert.suppression_threshold = (
+                        verdict,
+                        self._bar(verdict, nats, alert.suppression_threshold),
+                    )
                     alerts.add(alert_id)
         return rows, alerts, again
 
@@ -199,8 +204,8 @@ class Rulings:
         if verdict == "permitted_automation":
             return float("inf")
         if verdict == "not_a_campaign":
-            return before if _NO_BAR < before < float("inf") else evidence + REOPEN_NATS
-        return _NO_BAR
+            return before if NOT_SUPPRESSED < before < float("inf") else evidence + REOPEN_NATS
+        return NOT_SUPPRESSED
 
     def _rule(self, name: str) -> int | None:
         """Set an account's bar from all decisions on it; its row, if it has one."""
@@ -213,8 +218,8 @@ class Rulings:
             evidence = float(self._evidence.raw(np.array([row]))[0])
         else:
             evidence = alert.evidence[0] if alert is not None and alert.evidence else 0.0
-        bar = self._bar(verdict, evidence, self._bars.get(name, _NO_BAR))
-        if bar == _NO_BAR:
+        bar = self._bar(verdict, evidence, self._bars.get(name, NOT_SUPPRESSED))
+        if bar == NOT_SUPPRESSED:
             self._bars.pop(name, None)
         else:
             self._bars[name] = bar
@@ -226,17 +231,17 @@ class Rulings:
         """Take the flag of an account that is kept away, remembering it; give it back once it no longer is."""
         accounts = self._accounts
         alert = self._book.of_account(name)
-        if accounts.bar[row] > _NO_BAR:
+        if accounts.bar[row] > NOT_SUPPRESSED:
             if accounts.flagged[row]:
                 if alert is not None:
-                    alert.flag = (int(accounts.flagged_at[row]), int(accounts.posts_at_flag[row]))
+                    alert.withheld_flag = (int(accounts.flagged_at[row]), int(accounts.posts_at_flag[row]))
                 self._evidence.unflag(row)
             return False
-        if alert is None or alert.flag is None or accounts.flagged[row] or accounts.automated[row] == 1:
+        if alert is None or alert.withheld_flag is None or accounts.flagged[row] or accounts.automated[row] == 1:
             return False
         accounts.flagged[row] = True
-        accounts.flagged_at[row], accounts.posts_at_flag[row] = alert.flag
-        alert.flag = None
+        accounts.flagged_at[row], accounts.posts_at_flag[row] = alert.withheld_flag
+        alert.withheld_flag = None
         return True
 
     def returning(self, row: int, name: str) -> None:

@@ -12,14 +12,12 @@ from detector.reasons import CampaignCase, campaign_limits, campaign_why
 from detector.text.features import TextAbstain
 from graph.coordination import Edge
 from graph.groups import Group
+from streaming.assess.alert_store import AlertKind, AlertStatus, StoredAlert
 from streaming.assess.alerts import (
     MOST_POSTS,
     POSTS_PER_MEMBER,
-    Alert,
-    AlertKind,
     Pages,
     Shared,
-    Status,
     alert_record,
     detail_pages,
     edge_json,
@@ -34,7 +32,7 @@ from streaming.assess.evidence import scored
 from streaming.assess.feedback import Decisions
 from streaming.assess.groups import GroupJudge, Groups, Judgement, e_value
 from streaming.assess.ordering import event_key
-from streaming.assess.settings import AlertRecord, rfc3339
+from streaming.assess.outputs import AlertRecord, rfc3339
 
 
 class GroupAlerts:
@@ -121,7 +119,7 @@ class GroupAlerts:
         accounts = self._shared.accounts
         live = {group.id: group for group in self._groups.accepted}
         self.campaign_of = {}
-        for alert in self._shared.book.of_groups():
+        for alert in self._shared.book.of_groups.values():
             if alert.kind == "campaign" and alert.open:
                 group = live.get(alert.id)
                 found = [accounts.find(name) for name in alert.members] if group is None else self._members(group)
@@ -154,7 +152,7 @@ class GroupAlerts:
         book = self._shared.book
         alert = book.get(group.id)
         verdict = self._decisions.holds(group.id)
-        if len(members) < 2 or (alert is not None and judgement.nats < alert.bar):
+        if len(members) < 2 or (alert is not None and judgement.nats < alert.suppression_threshold):
             if alert is not None and alert.open:
                 self._close(alert, tick_ms, "withdrawn", "Withdrawn: a moderator decided so.", records, pages)
             return
@@ -171,25 +169,24 @@ class GroupAlerts:
         if alert is not None and alert.open and alert.kind == kind:
             if not forced and not alert.moved(evidence, self._shared.settings.alert_step_nats):
                 return
-        elif kind == "campaign" and not book.admits(tick_ms):
+        elif kind == "campaign" and not book.admit(tick_ms, self._shared.settings.max_alerts_per_day):
             self.held_back += 1
             return
-        alert = book.entry(group.id, kind)
-        alert.kind = kind
-        book.revise(alert, "open", evidence)
+        alert = book.open_group(group.id, kind)
+        alert.revise("open", evidence)
         self._write(alert, group, members, judgement, tick_ms, verdict, records, pages)
 
     def _close(
-        self, alert: Alert, tick_ms: int, status: Status, why: str, records: list[AlertRecord], pages: Pages
+        self, alert: StoredAlert, tick_ms: int, status: AlertStatus, why: str, records: list[AlertRecord], pages: Pages
     ) -> None:
         """The last revision for now: who they were stays readable in earlier ones until compaction."""
-        self._shared.book.revise(alert, status, alert.evidence)
+        alert.revise(status, alert.evidence)
         records.append(emptied(alert, tick_ms, self._shared, [why]))
         pages += no_pages(alert)
 
     def _write(
         self,
-        alert: Alert,
+        alert: StoredAlert,
         group: Group,
         members: list[int],
         judgement: Judgement,

@@ -25,7 +25,7 @@ from detector.account.features import language_code
 from detector.errors import LogError
 from detector.text.features import TEXT_FEATURES, TextFeatures
 from streaming.schema.observation import NO_TIME, Batch, End, Entry, Feedback, Idle, Observation
-from streaming.score import Watermark
+from streaming.watermark import Watermark
 
 KEY_BYTES: Final = 12
 """96 bits: among 10^9 keys remembered at once, two collide with probability 10^-11."""

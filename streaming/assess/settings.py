@@ -5,14 +5,9 @@ What goes into and comes out of the state machine at a tick.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Any, Final, NamedTuple
-
-import msgspec
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
 
 from detector.errors import UsageError
 from detector.evidence import PARTS, Part
@@ -122,98 +117,3 @@ class AssessSettings:
         """The settings that a snapshot cannot outlive: another value makes another history."""
         return {name: str(sorted(value) if isinstance(value := getattr(self, name), frozenset) else value)
                 for name in _STRUCTURAL}  # fmt: skip
-
-
-NOT_READ: Final = -32_768
-"""Millinats that an expert gives for a text it did not read (shedding): nothing enters the state for it."""
-
-ScoreRow = dict[str, Any]
-"""One line of `--scores` (contract)."""
-
-_LATEST_MS: Final = 253_402_300_799_999
-"""The last time RFC 3339 can write; the tick after it is stamped with it."""
-
-_encoder = msgspec.json.Encoder()
-
-
-def to_json(value: Any) -> bytes:
-    """Compact JSON of a record, without a line end."""
-    return _encoder.encode(value)
-
-
-def rfc3339(at_ms: int) -> str:
-    """`2024-03-16T00:01:00Z`, with milliseconds only where there are some."""
-    seconds, ms = divmod(min(int(at_ms), _LATEST_MS), 1000)
-    text = datetime.fromtimestamp(seconds, UTC).isoformat()[:19]
-    return f"{text}.{ms:03d}Z" if ms else f"{text}Z"
-
-
-class RerankRequest(NamedTuple):
-    """Texts that an expert is to read at a tick; lists are of one length.
-
-    `cheap` is (n,) int16, the cheap LLRs in millinats. The answer is (n,) int16 in the same order, `NOT_READ` where a
-    text was left out. It is journaled by the shell, so that a replay gives the same answer without the expert.
-    """
-
-    tick_ms: int
-    texts: list[str]
-    langs: list[str]
-    cheap: NDArray[np.int16]
-
-
-Reranker = Callable[[RerankRequest], NDArray[np.int16]]
-"""How the shell has texts read: by the expert, or from the journal."""
-
-
-class AlertRecord(NamedTuple):
-    """One revision of an alert: key and JSON of topic `alerts`."""
-
-    id: str
-    revision: int
-    kind: str
-    status: str
-    body: bytes
-
-
-class Gone(NamedTuple):
-    """An account that left the state. `row` is its last line of `--scores`, None where it was deleted."""
-
-    account: str
-    row: ScoreRow | None
-
-
-@dataclass(frozen=True)
-class TickStats:
-    """Numbers of one tick, for metrics. Counts are of this tick unless stated."""
-
-    events: int = 0
-    duplicates: int = 0
-    texts: int = 0
-    expert_texts: int = 0
-    accounts: int = 0
-    """Live accounts after the tick."""
-    flagged: int = 0
-    """Accounts flagged after the tick."""
-    groups: int = 0
-    """Groups known after the tick."""
-    held_back: int = 0
-    """Alerts that wait because of `max_alerts_per_day`."""
-    campaign_tick: bool = False
-    abstained: dict[str, int] = field(default_factory=dict)
-    """Accounts updated in this tick whose text part abstained, by reason."""
-
-
-@dataclass(frozen=True)
-class TickOutput:
-    """Everything that a tick says, in the order in which it is to be written. All JSON is without line ends."""
-
-    tick_ms: int
-    alerts: list[AlertRecord]
-    details: list[tuple[str, bytes | None]]
-    """(`ID/PAGE`, JSON), None where a page is to be deleted."""
-    accounts: list[tuple[str, bytes | None]]
-    """(account, JSON of its score row), None where an account is gone."""
-    gone: list[Gone]
-    experts: NDArray[np.int16]
-    """(n,) what the expert answered, to be journaled; empty where nothing was asked."""
-    stats: TickStats

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from detector.errors import LogError, UsageError
 from streaming.assess.engine import Assess
 
-VERSION: Final = 2
+VERSION: Final = 3
 """Of the format and of everything in it; another number is refused."""
 
 _MAGIC: Final = b"SWARMLIGHT-SNAPSHOT"

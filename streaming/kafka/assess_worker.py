@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from detector.errors import BrokerError, FencedError, LogError
 from streaming.assess.ordering import NO_END, Counts, Ordering
-from streaming.assess.settings import Reranker, RerankRequest, TickOutput
+from streaming.assess.outputs import Reranker, RerankRequest, TickOutput
 from streaming.config import Config
 from streaming.kafka.client import Clients, Topics
 from streaming.kafka.journal import Outbox

@@ -38,8 +38,8 @@ from streaming.config import Config
 from streaming.kafka.client import CALL_MS, Clients, Topics, close
 from streaming.kafka.log import LogTail, Writer
 from streaming.schema.observation import NO_TIME, Idle
-from streaming.score import Watermark
 from streaming.telemetry import Health, Metrics
+from streaming.watermark import Watermark
 
 
 class Membership(ConsumerRebalanceListener):  # type: ignore[misc]

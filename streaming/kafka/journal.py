@@ -28,7 +28,7 @@ from kafka.producer.future import FutureRecordMetadata
 from numpy.typing import NDArray
 
 from detector.errors import FencedError, LogError
-from streaming.assess.settings import RerankRequest, TickOutput
+from streaming.assess.outputs import RerankRequest, TickOutput
 from streaming.kafka import client
 from streaming.kafka.client import CALL_MS, Clients, Topics, close
 

@@ -38,7 +38,8 @@ from detector.errors import BrokerError, LogError
 from detector.models import Models
 from streaming.assess.engine import Assess
 from streaming.assess.ordering import Ordering
-from streaming.assess.settings import AssessSettings, Reranker, TickOutput
+from streaming.assess.outputs import Reranker, TickOutput
+from streaming.assess.settings import AssessSettings
 from streaming.assess.snapshot import restore, write
 from streaming.kafka.client import CALL_MS, MAX_POLL_MS, Clients, Topics, close
 from streaming.kafka.consumer import Membership

@@ -45,7 +45,7 @@ from streaming.kafka.client import CALL_MS, Clients, Topics, close
 from streaming.schema import dead_letter
 from streaming.schema.dead_letter import DeadLetter
 from streaming.schema.observation import NO_TIME, Batch, End, Entry, Feedback, Idle, decode, encode
-from streaming.score import Watermark
+from streaming.watermark import Watermark
 
 AHEAD_MS: Final = 600_000
 """Event time that a partition may be read ahead of the slowest: ten minutes of events fit into memory anywhere."""

@@ -22,9 +22,10 @@ from streaming.kafka.consumer import Silence, Source, Taken
 from streaming.kafka.log import LogTail, Sent, Writer
 from streaming.schema.dead_letter import DeadLetter, dead_letter
 from streaming.schema.observation import End, Entry, Feedback
-from streaming.score import Scorer, Watermark, cut
+from streaming.score import Scorer, cut
 from streaming.sources.base import SourceRecord
 from streaming.telemetry import Health, Metrics
+from streaming.watermark import Watermark
 
 log = logging.getLogger(__name__)
 

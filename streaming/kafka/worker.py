@@ -23,7 +23,8 @@ import numpy as np
 
 from detector.errors import BrokerError
 from detector.models import Models, load_models
-from streaming.assess.settings import AssessSettings, Reranker
+from streaming.assess.outputs import Reranker
+from streaming.assess.settings import AssessSettings
 from streaming.config import Config
 from streaming.kafka import client
 from streaming.kafka.assess_worker import AssessStage

@@ -22,7 +22,7 @@ from detector.weights_io import save_weights
 from graph.traces import HOUR_MS
 from streaming.assess import ScoreRow
 from streaming.assess.groups import GraphTick
-from streaming.assess.settings import to_json
+from streaming.assess.outputs import to_json
 from streaming.schema.dead_letter import encode
 from streaming.schema.run_summary import RunSummary
 from streaming.sinks.base import Step

@@ -27,8 +27,8 @@ import zstandard
 from detector.errors import UsageError
 from streaming.schema.dead_letter import KEPT_BYTES
 from streaming.schema.event import AT_MAX, parse_time
-from streaming.score import JUMP_EVENTS, JUMP_MS
 from streaming.sources.base import Oversize, SourceRecord
+from streaming.watermark import JUMP_EVENTS, JUMP_MS
 
 STDIN: Final = "-"
 

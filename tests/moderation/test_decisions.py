@@ -17,7 +17,7 @@ from moderation.api.alerts import tried
 from moderation.db import Alert, Decision, Outgoing
 from moderation.decisions import SETTLING, VERDICTS, Wish
 from moderation.roles import Actor
-from streaming.assess.alerts import account_alert_id
+from streaming.assess.alert_store import account_alert_id
 from streaming.assess.feedback import parse
 from tests.moderation.builders import alert
 from tests.moderation.conftest import Feed

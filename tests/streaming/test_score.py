@@ -22,8 +22,9 @@ from detector.text.features import TEXT_FEATURES, TextAbstain, TextFeatures, unp
 from streaming.schema.dead_letter import DeadLetter, dead_letter, encode
 from streaming.schema.observation import BATCH_BYTES, NO_TIME, TEXT_CUT, Batch, Kind, Observation, decode
 from streaming.schema.observation import encode as encode_entry
-from streaming.score import JUMP_EVENTS, JUMP_MS, PENDING_KEPT, Scorer, Watermark, cut
+from streaming.score import Scorer, cut
 from streaming.sources.base import Oversize, SourceRecord
+from streaming.watermark import JUMP_EVENTS, JUMP_MS, PENDING_KEPT, Watermark
 from tests.streaming.builders import T0, batch, dead, event, observation, record
 
 MODELS = {"text": "fake@1"}

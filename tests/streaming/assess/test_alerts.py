@@ -12,7 +12,8 @@ import pytest
 
 from detector.evidence import PARTS
 from streaming.assess import AssessSettings
-from streaming.assess.alerts import PAGE_BYTES, RECORD_BYTES, Alert, alert_record, detail_pages
+from streaming.assess.alert_store import StoredAlert
+from streaming.assess.alerts import PAGE_BYTES, RECORD_BYTES, alert_record, detail_pages
 from tests.streaming.assess import harness, societies
 from tests.streaming.assess.fakes import ScriptedCoordination
 from tests.streaming.assess.harness import Played
@@ -134,7 +135,7 @@ def test_summaries_follow_totals_in_steps_of_a_tenth(machines: Played) -> None:
 
 
 def test_no_record_is_too_large_whatever_the_names() -> None:
-    alert = Alert("x", "campaign", revision=1, status="open")
+    alert = StoredAlert("x", "campaign", revision=1, status="open")
     members = [{"account": f"{i:04d}" + "n" * 1020, "llr": {}} for i in range(1000)]
     edge = {"a": "n" * 1024, "b": "n" * 1024, "objects": ["o" * 500] * 5}
     record = alert_record(alert, {"members": members, "edges": [edge] * 60, "posts": [{"text": "t" * 500}] * 30})
@@ -145,7 +146,7 @@ def test_no_record_is_too_large_whatever_the_names() -> None:
 
 
 def test_pages_are_cut_and_surplus_ones_of_an_older_revision_deleted() -> None:
-    alert = Alert("x", "campaign", revision=1, status="open")
+    alert = StoredAlert("x", "campaign", revision=1, status="open")
     edges = [{"a": "n" * 1000, "b": str(i)} for i in range(1200)]
     first = detail_pages(alert, edges, [{"account": "a"}], [])
     assert len(first) == alert.pages > 2

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from streaming.assess.alerts import account_alert_id
+from streaming.assess.alert_store import account_alert_id
 from streaming.assess.feedback import Decision, Decisions, parse
 from streaming.schema.observation import Feedback
 from tests.streaming.assess import harness, societies

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from detector.errors import UsageError
 from detector.thresholds import Thresholds
 from graph.traces import TraceKind
-from streaming.assess.alerts import Book, account_alert_id
+from streaming.assess.alert_store import AlertStore, account_alert_id
 from streaming.assess.groups import FEWEST, GroupJudge, traces_of
 from streaming.assess.ordering import RecentKeys, event_key
-from streaming.assess.settings import AssessSettings, rfc3339
+from streaming.assess.outputs import rfc3339
+from streaming.assess.settings import AssessSettings
 from streaming.assess.store import EVENTS_KEPT as KEPT_EVENTS
 from streaming.assess.store import (
     NEAR_DUPLICATE_MS,
@@ -247,9 +248,10 @@ def test_the_mean_of_a_group_does_not_depend_on_the_order_of_its_members() -> No
 
 
 def test_a_new_day_brings_new_alerts() -> None:
-    book, day = Book(2), 86_400_000
-    assert [book.admits(day), book.admits(day), book.admits(day), book.admits(day + 1)] == [True, True, False, True]
-    assert all(Book(0).admits(day) for _ in range(50))
+    store, day = AlertStore(), 86_400_000
+    assert [store.admit(at, 2) for at in (day, day, day, day + 1)] == [True, True, False, True]
+    unlimited = AlertStore()
+    assert [unlimited.admit(day, 0) for _ in range(50)] == [True] * 50
 
 
 def test_an_account_s_alert_is_named_by_its_hash() -> None:

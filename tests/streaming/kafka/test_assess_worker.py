@@ -6,7 +6,7 @@ import numpy as np
 from prometheus_client import generate_latest
 
 from streaming.assess.ordering import Ordering
-from streaming.assess.settings import AlertRecord, TickOutput, TickStats
+from streaming.assess.outputs import AlertRecord, TickOutput, TickStats
 from streaming.kafka.assess_worker import AssessMeter
 from streaming.telemetry import Metrics
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detector.errors import LogError
-from streaming.assess.settings import RerankRequest
+from streaming.assess.outputs import RerankRequest
 from streaming.kafka.journal import ExpertResults, Journal, JournalEntry, decode, encode, results
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from detector.errors import LogError
 from streaming.assess.ordering import NO_END, Ordering
-from streaming.assess.settings import AlertRecord, Reranker, RerankRequest, TickOutput, TickStats
+from streaming.assess.outputs import AlertRecord, Reranker, RerankRequest, TickOutput, TickStats
 from streaming.config import load_config
 from streaming.kafka.worker import Judgement, work
 from streaming.schema.observation import NO_TIME, Entry
