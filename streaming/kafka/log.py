@@ -28,6 +28,7 @@ from typing import Any, Final
 
 import msgspec
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.consumer.fetcher import ConsumerRecord
 from kafka.errors import (
     ClusterAuthorizationFailedError,
     InvalidTopicError,
@@ -54,6 +55,13 @@ POLL_ENTRIES: Final = 1_000_000
 """Entries per poll: all that a fetch brought. kafka-python 3.0.12 can lose sight of the rest of a partition's records
 that were fetched, in part handed out, and then paused: it waits for them for ever."""
 
+LAG_EVERY_S: Final = 5.0
+"""How often the broker is asked where the log ends. What a fetch says of it is only ever the end of what was fetched,
+so a reader that hands out whole fetches would always seem to have caught up."""
+
+LAG_CALL_MS: Final = 2_000
+"""Longest wait for that answer: a broker that does not give it is dealt with elsewhere."""
+
 _OVER: Final = 2**62
 
 
@@ -70,6 +78,10 @@ class LogReader:
         self.consumer: KafkaConsumer = clients.reader(group=topics.assess_group, records=POLL_ENTRIES)
         self.consumer.assign(self._places)
         self._times = [NO_TIME] * partitions
+        self._fetched: deque[tuple[int, ConsumerRecord]] = deque()
+        """Polled and not yet handed out: the consumer is past them, so they are kept here and nowhere else."""
+        self._ends = [0] * partitions
+        self._ends_asked_s = 0.0
         self.positions = [0] * partitions
         """Next offset of every partition: everything before has been handed out."""
         self._written_ms = 0
@@ -86,7 +98,8 @@ class LogReader:
         return [firsts[place] for place in self._places], [ends[place] for place in self._places]
 
     def seek(self, positions: list[int]) -> None:
-        """Go on from these offsets."""
+        """Go on from these offsets; what was fetched and not yet handed out is read again."""
+        self._fetched.clear()
         self.positions = list(positions)
         self._times = [NO_TIME] * len(positions)
         for place, offset in zip(self._places, positions, strict=True):
@@ -96,10 +109,29 @@ class LogReader:
     def poll(self, timeout_ms: int) -> Iterator[Entry]:
         """The next entries, as they come; none while the broker is away. `positions` moves on with each.
 
+        Whoever stops in the middle, because of an error for instance, goes on with the next call where it stopped: the
+        entries that were fetched with the last one wait here.
+
         Raises:
             BrokerError: the broker refuses.
             LogError: a record that is no entry, or retention or truncation has removed what was not yet read.
         """
+        if not self._fetched:
+            self._fetch(timeout_ms)
+        while self._fetched:
+            number, record = self._fetched[0]
+            try:
+                entry = decode(record.value or b"")
+            except LogError as error:
+                raise LogError(f"{self._topic}-{number}@{record.offset}: {error}") from error
+            self._fetched.popleft()
+            self.positions[number] = record.offset + 1
+            self._written_ms = max(self._written_ms, record.timestamp or 0)
+            self._note(number, entry)
+            yield entry
+        self._pace()
+
+    def _fetch(self, timeout_ms: int) -> None:
         with self._clients.explained("reading observations"):
             try:
                 polled = self.consumer.poll(timeout_ms)
@@ -110,26 +142,26 @@ class LogReader:
                     "[kafka] topic_prefix; and let [kafka] retention_s be longer than any outage"
                 ) from error
         for place, records in polled.items():
-            for record in records:
-                try:
-                    entry = decode(record.value or b"")
-                except LogError as error:
-                    raise LogError(f"{place.topic}-{place.partition}@{record.offset}: {error}") from error
-                self.positions[place.partition] = record.offset + 1
-                self._written_ms = max(self._written_ms, record.timestamp or 0)
-                self._note(place.partition, entry)
-                yield entry
-        self._pace()
+            self._fetched.extend((place.partition, record) for record in records)
 
     def lag(self, now_s: float) -> tuple[dict[int, int], float]:
-        """Entries not yet handed out per partition, as far as the broker has told, and how old the newest read one is.
+        """Entries not yet handed out per partition, and how old the newest read one is.
 
-        The age, in seconds, is 0 where nothing waits: a stream may be silent.
+        Args:
+            now_s: seconds since 1970; the broker is asked every `LAG_EVERY_S` where the log ends.
+
+        Returns:
+            Entries behind the end by partition, and the age in seconds, 0 where nothing waits: a stream may be silent.
         """
-        behind = {
-            place.partition: max(0, (self.consumer.highwater(place) or 0) - self.positions[place.partition])
-            for place in self._places
-        }
+        if now_s - self._ends_asked_s >= LAG_EVERY_S:
+            self._ends_asked_s = now_s
+            with contextlib.suppress(KafkaError):
+                for place, end in self.consumer.end_offsets(self._places, LAG_CALL_MS).items():
+                    self._ends[place.partition] = end
+        behind = {}
+        for place in self._places:
+            end = max(self._ends[place.partition], self.consumer.highwater(place) or 0)
+            behind[place.partition] = max(0, end - self.positions[place.partition])
         waits = any(behind.values()) and self._written_ms > 0
         return behind, max(0.0, now_s - self._written_ms / 1000) if waits else 0.0
 

@@ -13,6 +13,7 @@ from kafka.errors import KafkaTimeoutError, ProducerFencedError
 
 from detector.errors import BrokerError, LogError
 from streaming.config import Config, StateConfig
+from streaming.kafka import journal
 from streaming.kafka.assess_worker import AssessStage
 from streaming.kafka.client import Clients, ensure
 from streaming.kafka.log import LogReader
@@ -167,6 +168,35 @@ def test_a_transaction_that_was_committed_although_it_failed_is_not_written_twic
     last_revisions(bench.deployment.alerts())
 
 
+def test_a_broker_that_fails_within_a_backlog_costs_no_entry(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A transaction that fails in the middle of what one poll gave must not lose the entries behind it."""
+    stage = began(bench)
+    monkeypatch.setattr(journal, "FULL_TICKS", 1)
+    bench.log(*(batch(start, 10) for start in range(40, 400, 10)))
+    real, failures = KafkaProducer.commit_transaction, iter([True, False, True, True] + [False] * 1000)
+
+    def unreliable(producer: KafkaProducer) -> None:
+        if next(failures):
+            raise KafkaTimeoutError("made to fail")
+        real(producer)
+
+    monkeypatch.setattr(KafkaProducer, "commit_transaction", unreliable)
+    bench.log(End(0, 1, 400))
+    errors = 0
+    deadline = time.monotonic() + 60
+    while not stage.done:
+        assert time.monotonic() < deadline, "the stage never got to the end"
+        try:
+            stage.turn()
+        except BrokerError:
+            errors += 1
+    assert errors == 3
+    assert stage._replica.core is not None
+    assert stage._replica.core.ordering.counts.gaps == 0
+    (last,) = last_revisions(bench.deployment.alerts()).values()
+    assert last["revision"] == 400 // STEP
+
+
 def test_a_fenced_process_forgets_everything_and_stands_by(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     stage = began(bench)
     before = bench.revisions()
@@ -252,6 +282,21 @@ def test_another_configuration_needs_a_snapshot_at_the_committed_tick(bench: Ben
     back = bench.stage(settings="changed")
     with pytest.raises(LogError, match="another configuration or other models"):
         bench.turn_until(back, lambda: False)
+
+
+def test_lag_counts_what_was_written_since_the_last_fetch(bench: Bench) -> None:
+    bench.log(batch(0, 20))
+    reader = LogReader(bench.clients, bench.deployment.topics, 1)
+    reader.seek([0])
+    deadline = time.monotonic() + 30
+    while reader.positions != [1]:
+        assert time.monotonic() < deadline
+        list(reader.poll(200))
+    bench.log(batch(20, 20), batch(40, 20), batch(60, 20))
+    behind, age_s = reader.lag(time.time())
+    assert behind == {0: 3}
+    assert age_s > 0
+    reader.close()
 
 
 def test_a_partition_far_ahead_of_the_slowest_is_not_read_on(deployment: Deployment) -> None:
