@@ -65,7 +65,7 @@ red-team: $(READY)  ## docs/explanation/red-team.md: the detector against simula
 bench-simulate: $(READY)  ## events per second and memory of the simulator (ARGS="--accounts 100000")
 	$(BIN)/python -m simulation.bench $(ARGS)
 
-bench-graph: $(READY)  ## the graph model on 100,000 nodes and a million edges, beside a bare SAGE
+bench-graph: $(READY)  ## the graph network on 100,000 nodes and a million edges, beside SAGEConv
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m graph.bench $(ARGS)
 
 audit-graph: $(READY)  ## what the graph model must not live on, at full size (docs/explanation/graph-model.md)

@@ -35,7 +35,7 @@ from detector.models import GRAPH, SHIPPED
 from training.account_data import read_truth
 from training.cards import table_rows
 from training.evaluate import Judged, intervals, judged, pooled
-from training.links import DRAWS, PLANS, Plan, calibration, fit, judge
+from training.links import DRAWS, PLANS, Plan, calibration, fit, judge, save_network
 from training.metrics import auroc, average_precision, tpr_at
 from training.societies import FAMILIES, Example, gather_societies, shuffled, simulate, society_toml
 from training.system import PARTS_OF_A_BUNDLE, copy_parts, read_lines, run_system
@@ -83,7 +83,7 @@ def leave_out(
         net = fit(train, plan, seed, without=families)
         given = judge(net, calibrate, seed, DRAWS)
         knots, values = calibration(given.take(~np.isin(given.part, list(families))), seed)
-        net.save(out, knots, values, seed, version=f"0.without-{'-'.join(families)}")
+        save_network(net, out, knots, values, seed, version=f"0.without-{'-'.join(families)}")
     copy_parts(models, out, [stem for stem in PARTS_OF_A_BUNDLE if stem != GRAPH])
 
 

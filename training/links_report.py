@@ -8,8 +8,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from graph.links import SageNet
 from training.cards import table_rows
-from training.links import BOUND, Judgements, SageNet, ablation, clusters, increments, judge, resampled, with_interval
+from training.links import BOUND, Judgements, ablation, clusters, increments, judge, resampled, with_interval
 from training.metrics import auroc
 from training.societies import Example
 

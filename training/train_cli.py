@@ -36,6 +36,7 @@ from detector.errors import UsageError
 from detector.models import GRAPH, SHIPPED, load_readers
 from detector.text import first_stage, second_stage
 from detector.weights_io import save_weights
+from graph.links import SageNet
 from training.account import BOOST, FOLDS, Learning, Readers, calibrated, fit_behaviour, fit_text, gather, out_of_fold
 from training.calibrate import shipped_thresholds
 from training.cards import (
@@ -47,7 +48,7 @@ from training.cards import (
     text_card,
     text_report,
 )
-from training.links import DRAWS, PLANS, Plan, SageNet, calibration, fit, judge
+from training.links import DRAWS, PLANS, Plan, calibration, fit, judge, save_network
 from training.links_report import ablation_table, acting_together, family_table, graph_card, left_out, measured
 from training.second_stage import TrainedExpert, calibrate_named, train_expert
 from training.societies import FAMILIES, Example, Societies, gather_societies
@@ -342,7 +343,7 @@ def train(
         "knots": knots.tolist(), "values": values.tolist(), "test": test, "together": together,
     }  # fmt: skip
     abstains = "" if test["gain_nats"][1] > 0 else no_gain
-    meta = net.save(out, knots, values, seed, abstains=abstains, report=report)
+    meta = save_network(net, out, knots, values, seed, abstains=abstains, report=report)
     (out / f"{GRAPH}.card.md").write_text(graph_card(meta), encoding="utf-8")
     return meta
 

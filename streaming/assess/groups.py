@@ -25,7 +25,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,12 +39,14 @@ from graph.coincidences import look
 from graph.coordination import Coordination, Edge, coordination_part
 from graph.group_test import log_bar
 from graph.groups import CampaignTick, Group
-from graph.links import SageModel, own_columns
 from graph.traces import HOUR_MS, CoordinationSettings, Trace, TraceKind
 from streaming.assess.settings import AssessSettings
 from streaming.assess.store import NEVER, Accounts
 from streaming.schema.entities import domain_of
 from streaming.schema.observation import Kind, Observation
+
+if TYPE_CHECKING:
+    from graph.links import SageModel
 
 OBJECTS_PER_KIND: Final = 8
 """Links, and accounts mentioned, taken of one event: more are a list, not a choice, and would flood the window."""
@@ -360,6 +362,13 @@ class GraphTick(NamedTuple):
     groups: list[tuple[list[int], float]]
 
 
+def _model(saved: SavedWeights) -> SageModel | None:
+    """The model in a bundle. Importing it brings torch: some seconds and 200 MB that nobody else needs."""
+    from graph.links import SageModel
+
+    return SageModel.of(saved)
+
+
 class GraphLooks:
     """Looks at the graph when it is time.
 
@@ -380,7 +389,7 @@ class GraphLooks:
         accounts: Accounts,
         coordination: Callable[[], Coordination],
     ) -> None:
-        self.model = None if saved is None or "graph" in settings.without else SageModel.of(saved)
+        self.model = None if saved is None or "graph" in settings.without else _model(saved)
         self.watch: Callable[[GraphTick], None] | None = None
         self._settings = CoordinationSettings(target_fdr=settings.target_fdr)
         self._seed = settings.seed
@@ -419,6 +428,8 @@ class GraphLooks:
             self.watch(GraphTick(tick_ms, graph, own, speaks, named))
         if self.model is None:
             return None
+        from graph.links import own_columns
+
         places = standing(own, speaks, accounts.posts[rows], accounts.language[rows])
         found = self.model.run(graph, own_columns(places, speaks))
         said = np.flatnonzero(found.judged)

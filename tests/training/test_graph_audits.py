@@ -13,14 +13,14 @@ import torch
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.model_selection import cross_val_predict
 
-from graph.links import own_columns
+from graph.links import SageModel, SageNet, own_columns
 from graph.permutation import swapped
 from graph.traces import HOUR_MS, TRACE_KINDS, Trace
 from simulation.settings import Society
 from simulation.validate import TWINS, judge
 from simulation.world import World
 from tests.training.twins import CAMPAIGNS, SIZE, example, traces_of
-from training.links import Plan, SageNet, fit, gain_nats, increments, logits
+from training.links import Plan, fit, gain_nats, increments, logits
 from training.links import judge as judgements
 from training.metrics import auroc
 from training.societies import Example, Own, society_toml
@@ -97,7 +97,8 @@ def test_accounts_without_edges_are_not_judged_whatever_else_is_known() -> None:
         source=one.graph.source[:0], target=one.graph.target[:0], relation=one.graph.relation[:0],
         edge=one.graph.edge[:0],
     )  # fmt: skip
-    model = network().model(np.array([-9.0, 9.0]), np.array([-9.0, 9.0]))
+    knots = np.array([-9.0, 9.0])
+    model = SageModel("graph", "0", SageNet.of(network().arrays()), knots, knots, {})
     found = model.run(bare, own_columns(np.ones(len(bare.rows)), np.ones(len(bare.rows), bool)))
     assert not found.judged.any()
     assert not found.increment.any()

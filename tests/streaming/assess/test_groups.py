@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from detector.models import Models, SavedWeights
-from graph.account_graph import EDGE_FEATURES, INTERACTIONS, RELATIONS, AccountGraph, standing
-from graph.links import INPUTS, READS, Outcome, SageModel, own_columns
+from graph.account_graph import INTERACTIONS, AccountGraph, standing
+from graph.links import READS, Outcome, SageModel, own_columns, weight_shapes
 from graph.traces import TraceKind
 from streaming.assess import AssessSettings
 from streaming.assess.groups import acted_upon, object_key
@@ -25,12 +25,7 @@ WIDTH, BASES = 8, 2
 def weights(seed: int = 0, **meta: Any) -> SavedWeights:
     """A graph model that knows nothing, and says much."""
     rng = np.random.default_rng(seed)
-    shapes = {
-        "gate": (RELATIONS, EDGE_FEATURES + 1), "self_1": (INPUTS, WIDTH), "basis_1": (BASES, INPUTS, WIDTH),
-        "coef_1": (RELATIONS, BASES), "self_2": (WIDTH, WIDTH), "basis_2": (BASES, WIDTH, WIDTH),
-        "coef_2": (RELATIONS, BASES), "bias_2": (WIDTH,), "pair": (2 * WIDTH + EDGE_FEATURES + 1,),
-        "head": (WIDTH + 4,),
-    }  # fmt: skip
+    shapes = weight_shapes(WIDTH, BASES)
     arrays = {name: rng.normal(size=shape) for name, shape in shapes.items()}
     arrays |= {"knots": np.array([-20.0, 20.0]), "values": np.array([-2.0, 2.0])}
     return SavedWeights("graph", "1", arrays, {"reads": READS, **meta}, Path("graph"))
