@@ -49,7 +49,7 @@ def configuration() -> str:
 
 def metrics() -> str:
     """Every metric of the worker and of the feed, from their registries."""
-    from moderation.telemetry import FeedMetrics
+    from moderation.feed_metrics import FeedMetrics
     from streaming.telemetry import Metrics
 
     text = "# Metrics\n\nWhat `/metrics` says. No label holds anything that a stranger chose.\n"

@@ -1,4 +1,4 @@
-"""The web service: routes, guard and errors put together around `Services`."""
+"""The web service: the routes of API and console, health and metrics, error pages, and the background loops."""
 
 from __future__ import annotations
 
@@ -19,11 +19,10 @@ from starlette.staticfiles import StaticFiles
 
 from detector.errors import FeedError
 from moderation import api, outbox, web
-from moderation.api.models import Refusal
-from moderation.auth import Parts, services_of
-from moderation.security import Guard
+from moderation.api.schemas import Refusal
+from moderation.auth import FeedServices, services_of
+from moderation.middleware import Guard
 from moderation.services import Services
-from moderation.web.pages import error_page
 
 log = logging.getLogger(__name__)
 
@@ -31,24 +30,24 @@ STATUS: Final = {
     "invalid": 400, "login": 401, "forbidden": 403, "not_found": 404, "conflict": 409, "too_large": 413,
     "limited": 429,
 }  # fmt: skip
+"""HTTP status of each code of `FeedError`."""
 
-STATIC: Final = Path(__file__).with_name("static")
+STATIC: Final = Path(__file__).parent / "web" / "static"
 
 
 def create_app(services: Services) -> FastAPI:
-    """The application; background loops are started and stopped with it."""
+    """The application around `services`; it starts and stops their background loops."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await services.hub.start()
-        for loop in (services.feedback, services.ingest):
-            if loop is not None:
-                loop.start()
+        for loop in services.loops:
+            loop.start()
         yield
         await services.hub.stop()
-        for loop in (services.ingest, services.feedback):
-            if loop is not None:
-                loop.stop()
+        # Alerts first: their end takes a moment, and decisions made meanwhile are still sent.
+        for loop in reversed(services.loops):
+            loop.stop()
 
     app = FastAPI(
         title="Swarmlight moderator feed",
@@ -66,7 +65,7 @@ def create_app(services: Services) -> FastAPI:
     app.include_router(web.router())
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     _add_health(app)
-    _add_errors(app)
+    _add_error_handlers(app)
     app.add_middleware(Guard)
     return app
 
@@ -77,19 +76,21 @@ def _add_health(app: FastAPI) -> None:
         return {"live": True}
 
     @app.get("/readyz", include_in_schema=False)
-    def ready(services: Parts) -> JSONResponse:
+    def ready(services: FeedServices) -> JSONResponse:
         problems = services.problems()
         return JSONResponse({"ready": not problems, "problems": problems}, 503 if problems else 200)
 
     @app.get("/metrics", include_in_schema=False)
-    def metrics(request: Request, services: Parts) -> Response:
+    def metrics(request: Request, services: FeedServices) -> Response:
         with suppress(SQLAlchemyError), services.database.read() as connection:
-            services.metrics.unsent(outbox.pending(connection))
+            services.metrics.unsent(outbox.count_unsent(connection))
         encode, kind = choose_encoder(request.headers.get("accept", ""))
         return Response(encode(services.metrics.registry), headers={"content-type": kind})
 
 
-def _add_errors(app: FastAPI) -> None:
+def _add_error_handlers(app: FastAPI) -> None:
+    """Answer errors with JSON under `/api/`, with a page elsewhere, with the login form to who is not known."""
+
     def answer(request: Request, code: str, message: str, status: int) -> Response:
         services = services_of(request)
         services.metrics.refusal(code)
@@ -98,7 +99,7 @@ def _add_errors(app: FastAPI) -> None:
             return JSONResponse({"error": {"code": code, "message": message}}, status, headers)
         if status == 401 and request.method == "GET":
             return RedirectResponse(web.login_address(request), 303)
-        return error_page(request, services, status, message)
+        return web.error_page(request, services, status, message)
 
     @app.exception_handler(FeedError)
     def refused(request: Request, error: FeedError) -> Response:
@@ -106,23 +107,28 @@ def _add_errors(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     def unusable(request: Request, error: RequestValidationError) -> Response:
-        # What was sent is not repeated: only which field, of those we know, and what is wrong with it.
-        where = "; ".join(
+        # What was sent is not repeated: only which of the known fields is wrong, and why.
+        problems = "; ".join(
             f"{'.'.join(str(part) for part in each['loc'])[:100]}: {each['msg'][:200]}" for each in error.errors()[:5]
         )
-        return answer(request, "invalid", where.encode("ascii", "backslashreplace").decode(), 422)
+        return answer(request, "invalid", problems.encode("ascii", "backslashreplace").decode(), 422)
 
     @app.exception_handler(HTTPException)
-    def plain(request: Request, error: HTTPException) -> Response:
-        code = {404: "not_found", 405: "invalid", 400: "invalid"}.get(error.status_code, "invalid")
-        words = {404: "there is nothing at this address", 405: "this address does not take such a request"}
-        message = words.get(error.status_code, "the request cannot be read")
+    def refused_by_framework(request: Request, error: HTTPException) -> Response:
+        code = "not_found" if error.status_code == 404 else "invalid"
+        messages = {
+            404: "there is nothing at this address: check it, or go back to the queue",
+            405: "this address does not take a request of this method",
+        }
+        message = messages.get(error.status_code, "the request cannot be read: check its body and its content type")
         response = answer(request, code, message, error.status_code)
         for name, value in (error.headers or {}).items():
             response.headers[name] = value
         return response
 
     @app.exception_handler(Exception)
-    def broken(request: Request, error: Exception) -> Response:
-        log.error("a request failed", exc_info=error)
-        return answer(request, "failure", "something went wrong here; it was noted", 500)
+    def failed(request: Request, error: Exception) -> Response:
+        log.error("a request to the feed failed; the error is in the code", exc_info=error)
+        return answer(
+            request, "failure", "something went wrong in the feed: its log has the reason, try again later", 500
+        )

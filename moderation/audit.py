@@ -1,9 +1,10 @@
-"""Pseudonyms of accounts in the audit log and among the forgotten: a keyed hash, so that no list of names undoes it.
+"""The audit log: who did what to what, in pseudonyms, each entry bound to the one before it by a hash.
 
-The audit log: who did what to what, in pseudonymous ids, each entry bound to the one before it by a hash.
+Whoever changes, removes or inserts an entry has to rewrite every later one. An end that was cut off is found by a head
+that was noted elsewhere (`swarmlight feed verify-audit --head`). Triggers in the database refuse changes besides.
 
-Whoever changes, removes or inserts an entry has to rewrite every later one; whoever cuts the end off is found by a head
-that was noted elsewhere (`swarmlight feed verify-audit --head`). The database refuses changes besides.
+Accounts appear under a keyed hash of their name (HMAC-SHA-256 with a key of this database), so that a list of known
+names does not undo it.
 """
 
 from __future__ import annotations
@@ -18,35 +19,46 @@ from typing import Any, Final
 from sqlalchemy import Connection, insert, select, update
 
 from moderation.db import AuditEntry, AuditHead, Meta
-from moderation.roles import Actor
+from moderation.permissions import Actor
 
-KEY: Final = "pseudonym-key"
+PSEUDONYM_KEY: Final = "pseudonym-key"
 
 
-def key(connection: Connection) -> bytes:
-    """The key of this database, made with its first table."""
-    return bytes.fromhex(connection.execute(select(Meta.value).where(Meta.key == KEY)).scalar_one())
+def pseudonym_key(connection: Connection) -> bytes:
+    """The key of this database's pseudonyms, made by its first migration."""
+    return bytes.fromhex(connection.execute(select(Meta.value).where(Meta.key == PSEUDONYM_KEY)).scalar_one())
 
 
 def pseudonym(secret: bytes, account: str) -> str:
-    """`acc-` and 24 hexadecimal digits."""
+    """The pseudonym of an account: `acc-` and 24 hexadecimal digits of HMAC-SHA-256(secret, account)."""
     digest = hmac.new(secret, account.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
     return f"acc-{digest[:24]}"
 
 
 Fact = str | int | float | bool | None
+"""A value of an entry's facts."""
 
-STEP: Final = 1000
-"""Entries read at once while the chain is checked."""
+ENTRIES_PER_READ: Final = 1000
+"""Entries read at once while the chain is checked: a few hundred kB."""
 
 
 def append(
     connection: Connection, now: int, actor: Actor, action: str, subject: str, facts: Mapping[str, Fact] | None = None
 ) -> int:
-    """Add an entry within the connection's transaction; its number.
+    """Add an entry within the connection's transaction.
 
-    `facts` hold words of our own, numbers and pseudonyms: never a name, a text or a note. Call it last in a
-    transaction: it holds the head's lock until the end.
+    Call it last in a transaction: it holds the lock on the log's head until the end.
+
+    Args:
+        connection: in a write transaction.
+        now: ms since 1970.
+        actor: who did it.
+        action: what was done, such as "claim".
+        subject: to what: the id of an alert, or a pseudonym.
+        facts: words of the service's own, numbers and pseudonyms; never a name, a text or a note.
+
+    Returns:
+        The entry's number.
     """
     head = connection.execute(select(AuditHead.seq, AuditHead.hash).where(AuditHead.id == 1).with_for_update()).one()
     seq, before = head.seq + 1, head.hash
@@ -59,43 +71,62 @@ def append(
 
 
 def link_hash(before: str, seq: int, at: int, actor: str, action: str, subject: str, facts: str) -> str:
-    """SHA-256 over all of an entry and the hash before it, unambiguous because it is JSON."""
+    """SHA-256 over an entry and the hash before it, as JSON, which keeps the fields apart.
+
+    Args:
+        before: hash of the entry before; "" for the first.
+        seq: number of the entry.
+        at: ms since 1970.
+        actor: pseudonym of who did it.
+        action: what was done.
+        subject: to what.
+        facts: JSON object as text.
+
+    Returns:
+        64 hexadecimal digits.
+    """
     body = json.dumps([before, seq, at, actor, action, subject, facts], ensure_ascii=True, separators=(",", ":"))
     return hashlib.sha256(body.encode()).hexdigest()
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What a check of the chain found: `problem` is None where all is well."""
+class ChainCheck:
+    """What a check of the chain found.
+
+    Args:
+        entries: how many are good, from the first on.
+        head: hash of the last good one.
+        problem: what is wrong with the next; None where nothing is.
+    """
 
     entries: int
     head: str
     problem: str | None
 
 
-def verify(connection: Connection, head: str | None = None) -> Verdict:
-    """Check the whole chain, and that `head` (a hash noted earlier) is in it."""
-    before, expected, seen = "", 1, head is None
+def verify(connection: Connection, head: str | None = None) -> ChainCheck:
+    """Check the whole chain, and that `head`, a hash noted earlier, is in it."""
+    before, expected, head_found = "", 1, head is None
     while True:
         rows = connection.execute(
-            select(AuditEntry).where(AuditEntry.seq >= expected).order_by(AuditEntry.seq).limit(STEP)
+            select(AuditEntry).where(AuditEntry.seq >= expected).order_by(AuditEntry.seq).limit(ENTRIES_PER_READ)
         ).all()
         if not rows:
             break
         for row in rows:
-            problem = _broken(row, before, expected)
+            problem = _entry_problem(row, before, expected)
             if problem:
-                return Verdict(expected - 1, before, problem)
-            before, expected, seen = row.hash, expected + 1, seen or row.hash == head
+                return ChainCheck(expected - 1, before, problem)
+            before, expected, head_found = row.hash, expected + 1, head_found or row.hash == head
     kept = connection.execute(select(AuditHead.seq, AuditHead.hash).where(AuditHead.id == 1)).one_or_none()
     if kept is None or kept.seq != expected - 1 or kept.hash != before:
-        return Verdict(expected - 1, before, f"the log ends at entry {expected - 1}, its head says otherwise")
-    if not seen:
-        return Verdict(expected - 1, before, "the head that was noted is not in the chain: entries were cut off")
-    return Verdict(expected - 1, before, None)
+        return ChainCheck(expected - 1, before, f"the log ends at entry {expected - 1}, its head says otherwise")
+    if not head_found:
+        return ChainCheck(expected - 1, before, "the head that was noted is not in the chain: entries were cut off")
+    return ChainCheck(expected - 1, before, None)
 
 
-def _broken(row: Any, before: str, expected: int) -> str | None:
+def _entry_problem(row: Any, before: str, expected: int) -> str | None:
     if row.seq != expected:
         return f"entry {expected} is missing"
     if row.before != before:
@@ -106,8 +137,17 @@ def _broken(row: Any, before: str, expected: int) -> str | None:
 
 
 def recent(connection: Connection, before_seq: int | None, limit: int) -> Iterable[Mapping[str, Any]]:
-    """Entries, the newest first, as mappings of the table's columns."""
-    asked = select(AuditEntry).order_by(AuditEntry.seq.desc()).limit(limit)
+    """Entries, the newest first.
+
+    Args:
+        connection: to read with.
+        before_seq: number to go on before; None to begin with the newest.
+        limit: how many at most.
+
+    Returns:
+        Mappings of the table's columns.
+    """
+    query = select(AuditEntry).order_by(AuditEntry.seq.desc()).limit(limit)
     if before_seq is not None:
-        asked = asked.where(AuditEntry.seq < before_seq)
-    return connection.execute(asked).mappings().all()  # type: ignore[return-value]
+        query = query.where(AuditEntry.seq < before_seq)
+    return connection.execute(query).mappings().all()  # type: ignore[return-value]

@@ -28,12 +28,12 @@ from sqlalchemy import Connection
 from detector.errors import FeedError, UsageError
 from moderation import audit, privacy, users
 from moderation.app import create_app
-from moderation.db import Database
-from moderation.loops import Feedback, Ingest, now_ms
-from moderation.outbox import FileSink, KafkaSink, Sink
-from moderation.roles import RIGHTS, ROLES, SCOPES, SYSTEM, Actor
-from moderation.services import Services, Settings, build
-from moderation.sources import FileSource, KafkaSource, Source
+from moderation.db import Database, now_ms
+from moderation.ingest import IngestLoop
+from moderation.outbox import FeedbackFile, FeedbackLoop, FeedbackSink, FeedbackTopic
+from moderation.permissions import RIGHTS, ROLES, SCOPES, SYSTEM, Actor
+from moderation.services import Services, Settings, build_services
+from moderation.sources import AlertFiles, AlertSource, AlertTopics
 from streaming import telemetry
 from streaming.config import Config, load_config
 from streaming.telemetry import shown
@@ -90,7 +90,7 @@ def add_parsers(subcommands: Any) -> None:
     token.add_argument("name", metavar="NAME", help="whom it acts for")
     token.add_argument("--label", default="command line", help="what it is for")
     token.add_argument("--scope", action="append", choices=SCOPES, help="may be repeated (default: read)")
-    token.add_argument("--days", type=int, default=users.DEFAULT_DAYS)
+    token.add_argument("--days", type=int, default=users.DEFAULT_TOKEN_DAYS)
     add_common(token, inherited=True)
     verify = subcommands.add_parser("verify-audit", help="check the hash chain of the audit log")
     verify.add_argument("--head", metavar="HASH", help="a head printed earlier, which has to be in the chain")
@@ -213,7 +213,7 @@ FIRST: Final = "admin"
 """Who is added where there is nobody yet."""
 
 SHUTDOWN_S: Final = 3
-"""Open pages are given this long to finish; live updates never do by themselves."""
+"""Open requests are given this long to finish; live updates end at once."""
 
 BACKLOG: Final = 2048
 
@@ -248,11 +248,11 @@ def serve(options: argparse.Namespace) -> int:
         config, feed=msgspec.structs.replace(config.feed, port=int(listener.getsockname()[1]))
     )
     database = open_database(options, config)
-    services = build(database, _settings(config))
+    services = build_services(database, _settings(config))
     if source is not None:
-        services.ingest = Ingest(database, source, services.metrics, services.now)
+        services.ingest = IngestLoop(database, source, services.metrics, services.now)
     if sink is not None:
-        services.feedback = Feedback(database, sink, services.metrics, services.now)
+        services.feedback = FeedbackLoop(database, sink, services.metrics, services.now)
     # After an orderly end uvicorn raises the signal again: that end is a good one.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
@@ -283,20 +283,20 @@ def _serve(services: Services, listener: socket.socket) -> int:
     return 0
 
 
-def _source(options: argparse.Namespace, config: Config) -> Source | None:
+def _source(options: argparse.Namespace, config: Config) -> AlertSource | None:
     if options.kafka and (options.alerts or options.details or options.feedback):
         raise UsageError("--kafka reads and writes topics: leave out --alerts, --details and --feedback")
     if options.kafka:
-        return KafkaSource(config.kafka)
+        return AlertTopics(config.kafka)
     if options.alerts is None:
         raise UsageError("say where alerts come from: --alerts FILE or --kafka")
-    return FileSource(options.alerts, options.details)
+    return AlertFiles(options.alerts, options.details)
 
 
-def _sink(options: argparse.Namespace, config: Config) -> Sink | None:
+def _sink(options: argparse.Namespace, config: Config) -> FeedbackSink | None:
     if options.kafka:
-        return KafkaSink(config.kafka)
-    return FileSink(options.feedback) if options.feedback is not None else None
+        return FeedbackTopic(config.kafka)
+    return FeedbackFile(options.feedback) if options.feedback is not None else None
 
 
 def _listen(config: Config) -> socket.socket:

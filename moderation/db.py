@@ -1,17 +1,18 @@
-"""The tables. Times are whole milliseconds since 1970 UTC, wall clock unless stated; 0 stands for never.
+"""The database: its tables, and the connection to SQLite (a file, the default) or PostgreSQL (through its URL).
 
-A table changes together with a new module in `migrations/versions`; a test holds the two to each other.
+All other modules speak SQL through `Database`. Reads see a snapshot. Writes are transactions that SQLite runs one at a
+time (`BEGIN IMMEDIATE`) and PostgreSQL side by side; so every change that two people could race for is one conditional
+statement.
 
-The database: SQLite in a file by default, PostgreSQL through its URL. Everything else speaks SQL through `Database`.
-
-Reads take a snapshot; writes are transactions that SQLite runs one at a time (`BEGIN IMMEDIATE`) and PostgreSQL side by
-side, which is why every change that two people could race for is one conditional statement.
+Times are whole milliseconds since 1970 UTC, wall clock unless stated; 0 stands for never. A table changes together
+with a new module in `migrations/versions`; a test compares the two.
 """
 
 from __future__ import annotations
 
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -37,11 +38,11 @@ class Base(DeclarativeBase):
     type_annotation_map: ClassVar[dict[Any, Any]] = {str: Text, int: BigInteger, float: Float}
 
 
-class Alert(Base):
+class AlertRow(Base):
     """The latest revision of one alert, and what people are doing with it.
 
-    An alert waits in the queue while it is `open` and has no `decision`, is not put off (`snoozed_until`), and does not
-    wait for its next revision (`waits_revision` reached). A claim holds until `claimed_until`.
+    An alert waits in the queue while it is `open`, has no `decision`, is not snoozed (`snoozed_until`), and does not
+    wait for its next revision (`waits_revision`). A claim is valid until `claimed_until`.
     """
 
     __tablename__ = "alerts"
@@ -71,12 +72,12 @@ class Alert(Base):
     snoozed_until: Mapped[int] = mapped_column(server_default="0")
     escalated: Mapped[int] = mapped_column(Integer, server_default="0")
     returned: Mapped[int] = mapped_column(Integer, server_default="0")
-    """1 where it came back after a decision had sent it away."""
+    """1 where it was reopened after a decision had closed it."""
     claimed_by: Mapped[str | None] = mapped_column(String(32))
     claimed_until: Mapped[int] = mapped_column(server_default="0")
 
     __table_args__ = (
-        # What waits, in its order, with all that decides whether it waits: the queue never reads what is decided.
+        # Waiting alerts in the queue's order, with every column of that condition: decided alerts are never read.
         Index(
             "alerts_by_urgency",
             text("escalated DESC"),
@@ -108,7 +109,7 @@ class Page(Base):
 
 
 class Member(Base):
-    """Who is in which alert; `place` is its position in the record."""
+    """A member of an alert; `place` is its position in the record."""
 
     __tablename__ = "members"
     alert_id: Mapped[str] = mapped_column(String(128), primary_key=True)
@@ -118,8 +119,8 @@ class Member(Base):
     __table_args__ = (Index("members_by_account", "account"),)
 
 
-class Decision(Base):
-    """One decision, for good: undoing adds another and marks this one."""
+class DecisionRow(Base):
+    """One decision. Rows are only added: undoing one adds another and marks this one in `undone_by`."""
 
     __tablename__ = "decisions"
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
@@ -137,7 +138,7 @@ class Decision(Base):
 
 
 class Outgoing(Base):
-    """A decision's record on its way to topic `feedback`; its body is emptied once it is there."""
+    """The outbox: a decision's record on its way to topic `feedback`; its body is emptied once it is sent."""
 
     __tablename__ = "outbox"
     seq: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True)
@@ -148,7 +149,7 @@ class Outgoing(Base):
 
 
 class User(Base):
-    """A person who works here. `pseudonym` is what decisions and the audit log call them."""
+    """A user of the feed. `pseudonym` is their id in feedback records and in the audit log."""
 
     __tablename__ = "users"
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
@@ -156,13 +157,13 @@ class User(Base):
     pseudonym: Mapped[str] = mapped_column(String(32), unique=True)
     role: Mapped[str] = mapped_column(String(16))
     password: Mapped[str]
-    """Argon2id hash; empty where only a login link lets in."""
+    """Argon2id hash; empty where the user can only log in by a link."""
     active: Mapped[int] = mapped_column(Integer, server_default="1")
     created: Mapped[int]
 
 
 class Session(Base):
-    """A login in a browser, by the hash of its cookie."""
+    """A session in a browser, by the hash of its cookie."""
 
     __tablename__ = "sessions"
     hash: Mapped[str] = mapped_column(String(64), primary_key=True)
@@ -173,7 +174,7 @@ class Session(Base):
 
 
 class Link(Base):
-    """A link that logs in once, by the hash of its secret."""
+    """A link that logs somebody in once, by the hash of its secret."""
 
     __tablename__ = "links"
     hash: Mapped[str] = mapped_column(String(64), primary_key=True)
@@ -182,7 +183,7 @@ class Link(Base):
 
 
 class Token(Base):
-    """A program's key, by its hash. `scopes` are words separated by spaces."""
+    """An API token of a user, by its hash. `scopes` are separated by spaces."""
 
     __tablename__ = "tokens"
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
@@ -195,8 +196,8 @@ class Token(Base):
     used: Mapped[int] = mapped_column(server_default="0")
 
 
-class View(Base):
-    """A queue's filters that somebody saved; `query` is in the form of `queue.Filters.query`."""
+class SavedView(Base):
+    """Filters of the queue that a user saved under a name; `query` is in the form of `queue.Filters.query`."""
 
     __tablename__ = "views"
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
@@ -207,7 +208,7 @@ class View(Base):
 
 
 class AuditEntry(Base):
-    """One link of the audit chain; the database refuses to change or delete it."""
+    """One entry of the audit log; triggers in the database refuse to change or delete it."""
 
     __tablename__ = "audit"
     seq: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
@@ -221,7 +222,7 @@ class AuditEntry(Base):
 
 
 class AuditHead(Base):
-    """The newest link: one row, locked while the next is written."""
+    """Number and hash of the newest audit entry: one row, locked while the next entry is written."""
 
     __tablename__ = "audit_head"
     id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
@@ -230,7 +231,7 @@ class AuditHead(Base):
 
 
 class Meta(Base):
-    """What is remembered about the feed itself: positions in its sources, the key of pseudonyms."""
+    """State of the feed itself: positions in its sources, the key of pseudonyms."""
 
     __tablename__ = "meta"
     key: Mapped[str] = mapped_column(String(256), primary_key=True)
@@ -238,30 +239,36 @@ class Meta(Base):
 
 
 class Forgotten(Base):
-    """Pseudonyms of accounts that were forgotten, so that no old record brings them back."""
+    """Pseudonyms of forgotten accounts, so that an old record read later does not bring them back."""
 
     __tablename__ = "forgotten"
     mark: Mapped[str] = mapped_column(String(64), primary_key=True)
     at: Mapped[int]
 
 
-BUSY_S: Final = 15.0
-"""A writer waits this long for another process's transaction; ours take milliseconds."""
+BUSY_TIMEOUT_S: Final = 15.0
+"""How long SQLite waits for another process's transaction; the feed's own take milliseconds."""
 
 MIGRATIONS: Final = Path(__file__).with_name("migrations")
 
-LOCK: Final = 7_283_114
+MIGRATION_LOCK: Final = 7_283_114
 """Number of the PostgreSQL advisory lock under which the schema is brought up to date: any, but always the same."""
 
-BROKEN_UP: Final = frozenset({"40001", "40P01"})
-"""SQLSTATE of a transaction that lost to another: it can simply be run again."""
+RETRIABLE: Final = frozenset({"40001", "40P01"})
+"""SQLSTATE of a serialisation failure and of a deadlock: the transaction can simply be run again."""
 
 RETRIES: Final = 5
+"""Enough for two bulk actions that keep meeting each other; a sixth failure is a fault."""
 
-POOL: Final = 20
-"""Connections held at most, half of what the service's threads could ask for at once."""
+POOL_SIZE: Final = 20
+"""Connections kept open; as many again are made for a moment. Together they are the service's 40 worker threads."""
 
 T = TypeVar("T")
+
+
+def now_ms() -> int:
+    """The wall clock, ms since 1970."""
+    return time.time_ns() // 1_000_000
 
 
 class Database:
@@ -281,8 +288,8 @@ class Database:
         if password is not None and self._url.password is None and self._url.get_backend_name() == "postgresql":
             self._url = self._url.set(password=password)
         self.is_sqlite = self._url.get_backend_name() == "sqlite"
-        # SQLite has one writer; waiting for it in line is fairer than its own polling.
-        self._turn = threading.Lock() if self.is_sqlite else None
+        # SQLite has one writer; a lock queues the threads of this process fairly, SQLite's own polling does not.
+        self._write_lock = threading.Lock() if self.is_sqlite else None
         self.engine = _engine(self._url, tls)
         self._writing = self.engine.execution_options(swarmlight_write=True)
         if self.is_sqlite:
@@ -298,24 +305,24 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A connection to look with; nothing it does stays."""
+        """A connection for reading; whatever it does is rolled back."""
         with self.engine.connect() as connection:
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """A transaction: committed at the end, rolled back on any error."""
-        with self._turn or nullcontext(), self._writing.begin() as connection:
+        """A connection in a transaction: committed at the end, rolled back on any error."""
+        with self._write_lock or nullcontext(), self._writing.begin() as connection:
             yield connection
 
     def transact(self, work: Callable[[Connection], T]) -> T:
-        """The result of `work` in one transaction; run again where PostgreSQL broke a deadlock."""
+        """The result of `work` in one transaction, which is run again where it lost a deadlock on PostgreSQL."""
         for _ in range(RETRIES):
             try:
                 with self.write() as connection:
                     return work(connection)
             except DBAPIError as error:
-                if _sqlstate(error) not in BROKEN_UP:
+                if _sqlstate(error) not in RETRIABLE:
                     raise
         with self.write() as connection:
             return work(connection)
@@ -330,13 +337,13 @@ class Database:
         return True
 
     def close(self) -> None:
-        """Give all connections back."""
+        """Close all connections."""
         self.engine.dispose()
 
     def _migrate(self) -> None:
         with self.write() as connection:
             if not self.is_sqlite:
-                connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+                connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
             migrate(connection)
 
 
@@ -373,7 +380,7 @@ def _parsed(url: str) -> tuple[URL, ssl.SSLContext | bool | None]:
         parsed = make_url(url)
     except ArgumentError:
         raise UsageError(
-            "--database: no database URL; write sqlite:///feed.db or postgresql://user@host/name"
+            "--database: this is no database URL; write sqlite:///feed.db or postgresql://user@host/name"
         ) from None
     backend = parsed.get_backend_name()
     if backend == "postgresql":
@@ -410,12 +417,14 @@ def _tls(url: URL) -> ssl.SSLContext | bool | None:
 def _engine(url: URL, tls: ssl.SSLContext | bool | None) -> Engine:
     try:
         if url.drivername == "sqlite":
-            engine = create_engine(url, connect_args={"timeout": BUSY_S}, pool_size=POOL, max_overflow=POOL)
+            engine = create_engine(
+                url, connect_args={"timeout": BUSY_TIMEOUT_S}, pool_size=POOL_SIZE, max_overflow=POOL_SIZE
+            )
             event.listen(engine, "connect", _sqlite_connected)
             event.listen(engine, "begin", _sqlite_begins)
             return engine
         options = {"ssl_context": tls} if tls is not None else {}
-        return create_engine(url, connect_args=options, pool_size=POOL, max_overflow=POOL, pool_pre_ping=True)
+        return create_engine(url, connect_args=options, pool_size=POOL_SIZE, max_overflow=POOL_SIZE, pool_pre_ping=True)
     except (NoSuchModuleError, ModuleNotFoundError):
         raise UsageError("--database: PostgreSQL needs pg8000: pip install 'swarmlight[feed]'") from None
 

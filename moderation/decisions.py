@@ -1,9 +1,10 @@
-"""What people decide, per alert and per account, and how it is taken back. Every decision also goes to the outbox.
+"""Decisions of moderators on alerts and on single accounts, how they are undone, and bulk actions on many alerts.
 
-The same for many alerts at once: first a preview that says what would happen to each, then exactly that.
+Every decision is recorded for good, queued for topic `feedback` (`outbox`) and entered into the audit log, in one
+transaction. Undoing a decision records another one; current is then the latest decision that was not undone.
 
-The preview is signed. Applying it does what was shown to those alerts that are still as they were shown, and leaves the
-others alone.
+A bulk action is first previewed: it is tried on each alert, and what would happen is shown. The preview is signed.
+Applying it does what was shown to those alerts that are still as they were shown, and to no others.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ from sqlalchemy import Connection, insert, or_, select, update
 
 from detector.errors import FeedError
 from moderation import audit, outbox, queue
-from moderation.audit import key, pseudonym
-from moderation.db import Alert, Decision, Member, User
-from moderation.queue import refused, unheld
+from moderation.audit import pseudonym, pseudonym_key
+from moderation.db import AlertRow, DecisionRow, Member, User
+from moderation.permissions import Actor
+from moderation.queue import unclaimed, why_unchanged
 from moderation.records import LARGEST_ACCOUNT
-from moderation.roles import Actor
 from streaming.assess.alert_store import account_alert_id
 
 Verdict = Literal["llm_campaign", "human_coordination", "permitted_automation", "not_a_campaign", "needs_more"]
@@ -33,22 +34,23 @@ VERDICTS: Final[tuple[Verdict, ...]] = (
     "llm_campaign", "human_coordination", "permitted_automation", "not_a_campaign", "needs_more"
 )  # fmt: skip
 
-SETTLING: Final = frozenset(VERDICTS) - {"needs_more"}
-"""Decisions that take an alert out of the queue for good; `needs_more` does so until its next revision."""
+CLOSING_VERDICTS: Final = frozenset(VERDICTS) - {"needs_more"}
+"""Verdicts that take an alert out of the queue for good; `needs_more` does so until its next revision."""
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What somebody wants decided.
+class DecisionRequest:
+    """A decision that somebody asks for.
 
     Args:
-        alert_id, verdict: on what, and what.
-        account: a member it is about alone; None for the alert as a whole.
-        policy: reference to a rule, such as "community guidelines 4.2"; stays here.
-        reason: a sentence that goes to the feedback topic; names nobody.
-        note: for colleagues; stays here.
-        revision: the one that was looked at; None for the latest.
-        id: chosen by the caller so that asking twice decides once; None for a new one.
+        alert_id: on which alert.
+        verdict: what is decided.
+        account: a member, where the decision is on it alone; None for the alert as a whole.
+        policy: reference to a rule, such as "community guidelines 4.2"; stays in this database.
+        reason: a sentence that goes to topic `feedback`; names nobody.
+        note: for colleagues; stays in this database.
+        revision: the revision that was looked at; None for the latest.
+        id: a UUID chosen by the caller, so that asking twice decides once; None for a new one.
     """
 
     alert_id: str
@@ -61,42 +63,64 @@ class Wish:
     id: str | None = None
 
 
-def decide(connection: Connection, actor: Actor, wish: Wish, now: int) -> str:
-    """Decide; the decision's id. An alert that somebody else has claimed is theirs to decide.
+def decide(connection: Connection, actor: Actor, request: DecisionRequest, now: int) -> str:
+    """Decide on an alert or on one of its members. An alert that somebody else has claimed is theirs to decide on.
+
+    Args:
+        connection: in a write transaction.
+        actor: needs the right "work"; "lead" for an escalated alert.
+        request: what is to be decided.
+        now: ms since 1970.
+
+    Returns:
+        The decision's id.
 
     Raises:
         FeedError: `forbidden`, `not_found`, `conflict`, `invalid`.
     """
     actor.require("work")
-    if wish.verdict not in VERDICTS:
-        raise FeedError("invalid", f"a decision is one of {', '.join(VERDICTS)}")
-    again = _already(connection, actor, wish)
+    if request.verdict not in VERDICTS:
+        raise FeedError("invalid", f"{request.verdict!a} is no decision: choose one of {', '.join(VERDICTS)}")
+    again = _made_before(connection, actor, request)
     if again is not None:
         return again
-    number = wish.id or str(uuid.uuid4())
-    if wish.account is not None:
-        _check_member(connection, actor, wish, now)
+    number = request.id or str(uuid.uuid4())
+    if request.account is not None:
+        _check_member(connection, actor, request, now)
     else:
-        _settle(connection, actor, wish, number, now)
-    revision = wish.revision or connection.scalar(select(Alert.revision).where(Alert.id == wish.alert_id)) or 0
-    decision = Decision(
-        id=number, alert_id=wish.alert_id, account=wish.account, verdict=wish.verdict, undoes=None, at=now,
-        user_id=actor.user_id, policy=wish.policy, reason=wish.reason, note=wish.note, revision=revision,
+        _close_alert(connection, actor, request, number, now)
+    revision = (
+        request.revision or connection.scalar(select(AlertRow.revision).where(AlertRow.id == request.alert_id)) or 0
+    )
+    decision = DecisionRow(
+        id=number, alert_id=request.alert_id, account=request.account, verdict=request.verdict, undoes=None, at=now,
+        user_id=actor.user_id, policy=request.policy, reason=request.reason, note=request.note, revision=revision,
     )  # fmt: skip
     _record(connection, actor, decision)
     return number
 
 
 def report_missed(connection: Connection, actor: Actor, account: str, reason: str, note: str, now: int) -> str:
-    """Report an account that no alert names; the decision's id. Its alert is the one the account would have.
+    """Report an account that no alert names. The report is a decision on the alert that the account would have.
+
+    Args:
+        connection: in a write transaction.
+        actor: needs the right "work".
+        account: its name, as events have it.
+        reason: a sentence that goes to topic `feedback`; names nobody.
+        note: for colleagues; stays in this database.
+        now: ms since 1970.
+
+    Returns:
+        The decision's id.
 
     Raises:
         FeedError: `forbidden`, `invalid`.
     """
     actor.require("work")
     if not account or len(account) > LARGEST_ACCOUNT:
-        raise FeedError("invalid", f"an account has a name of 1 to {LARGEST_ACCOUNT} characters")
-    decision = Decision(
+        raise FeedError("invalid", f"name the account that was missed, with 1 to {LARGEST_ACCOUNT} characters")
+    decision = DecisionRow(
         id=str(uuid.uuid4()), alert_id=account_alert_id(account), account=account, verdict="missed", undoes=None,
         at=now, user_id=actor.user_id, policy="", reason=reason, note=note, revision=0,
     )  # fmt: skip
@@ -105,30 +129,42 @@ def report_missed(connection: Connection, actor: Actor, account: str, reason: st
 
 
 def undo(connection: Connection, actor: Actor, decision_id: str, reason: str, now: int) -> str:
-    """Take a decision back, one's own or, as a lead, anybody's; the id of the undoing.
+    """Undo a decision, one's own or, as a lead, anybody's.
 
-    What holds then is the decision before it that was not taken back; where there is none, the alert waits again.
+    Current is then the latest decision on the alert that was not undone; where there is none, the alert waits again.
+
+    Args:
+        connection: in a write transaction.
+        actor: needs the right "work"; "lead" for other people's decisions.
+        decision_id: which decision.
+        reason: a sentence that goes to topic `feedback`; names nobody.
+        now: ms since 1970.
+
+    Returns:
+        The id of the decision that records the undoing.
 
     Raises:
         FeedError: `forbidden`, `not_found`, `conflict`.
     """
     actor.require("work")
-    found = connection.execute(select(Decision).where(Decision.id == decision_id)).one_or_none()
+    found = connection.execute(select(DecisionRow).where(DecisionRow.id == decision_id)).one_or_none()
     if found is None:
-        raise FeedError("not_found", "there is no such decision")
+        raise FeedError("not_found", "there is no decision with this id: load the list of decisions again")
     if found.user_id != actor.user_id:
         actor.require("lead")
     if found.verdict == "undo":
         raise FeedError("conflict", "an undoing is not undone: decide again instead")
     number = str(uuid.uuid4())
     marked = connection.execute(
-        update(Decision).where(Decision.id == decision_id, Decision.undone_by.is_(None)).values(undone_by=number)
+        update(DecisionRow)
+        .where(DecisionRow.id == decision_id, DecisionRow.undone_by.is_(None))
+        .values(undone_by=number)
     )
     if not marked.rowcount:
-        raise FeedError("conflict", "this decision was taken back already")
+        raise FeedError("conflict", "this decision was taken back already: load the page again")
     if found.account is None:
         _restore(connection, found.alert_id, now)
-    decision = Decision(
+    decision = DecisionRow(
         id=number, alert_id=found.alert_id, account=found.account, verdict="undo", undoes=decision_id, at=now,
         user_id=actor.user_id, policy="", reason=reason, note="", revision=found.revision,
     )  # fmt: skip
@@ -145,133 +181,177 @@ def history(
     before: tuple[int, str] | None = None,
     limit: int = 100,
 ) -> list[Any]:
-    """Decisions, the newest first, with the name of who made them (`by_name`, `by`).
+    """Decisions, the newest first.
 
     Args:
-        before: (time, id) of the last one seen.
+        connection: to read with.
+        alert_ids: only those on these alerts.
+        account: only those on this account alone.
+        user_id: only those of this user.
+        before: (time in ms, id) of the last decision of the page before.
+        limit: how many at most.
+
+    Returns:
+        Rows of table `decisions` with `by_name` and `by`, name and pseudonym of who decided.
     """
-    asked = select(Decision.__table__, User.name.label("by_name"), User.pseudonym.label("by")).join(
-        User, User.id == Decision.user_id, isouter=True
+    query = select(DecisionRow.__table__, User.name.label("by_name"), User.pseudonym.label("by")).join(
+        User, User.id == DecisionRow.user_id, isouter=True
     )
     if alert_ids is not None:
-        asked = asked.where(Decision.alert_id.in_(alert_ids))
+        query = query.where(DecisionRow.alert_id.in_(alert_ids))
     if account is not None:
-        asked = asked.where(Decision.account == account)
+        query = query.where(DecisionRow.account == account)
     if user_id is not None:
-        asked = asked.where(Decision.user_id == user_id)
+        query = query.where(DecisionRow.user_id == user_id)
     if before is not None:
         at, number = before
-        asked = asked.where(or_(Decision.at < at, (Decision.at == at) & (Decision.id > number)))
-    return list(connection.execute(asked.order_by(Decision.at.desc(), Decision.id).limit(limit)))
+        query = query.where(or_(DecisionRow.at < at, (DecisionRow.at == at) & (DecisionRow.id > number)))
+    return list(connection.execute(query.order_by(DecisionRow.at.desc(), DecisionRow.id).limit(limit)))
 
 
-def holding_on_accounts(connection: Connection, alert_id: str) -> dict[str, Any]:
-    """The decision that holds on each member of an alert that was decided on singly."""
-    asked = (
-        select(Decision)
+@dataclass(frozen=True)
+class DecisionPage:
+    """One page of decisions.
+
+    Args:
+        rows: as `history` gives them.
+        cursor: of the next page, `TIME.ID`; None where this is the last.
+    """
+
+    rows: list[Any]
+    cursor: str | None
+
+
+def history_page(connection: Connection, *, user_id: str | None, cursor: str | None, limit: int) -> DecisionPage:
+    """One page of decisions, the newest first.
+
+    Args:
+        connection: to read with.
+        user_id: only those of this user; None for all.
+        cursor: `DecisionPage.cursor` of the page before; None for the first.
+        limit: decisions on the page.
+
+    Raises:
+        FeedError: `invalid`: a cursor that is none.
+    """
+    before = None
+    if cursor is not None:
+        at, _, number = cursor.partition(".")
+        if not at.isascii() or not at.isdecimal() or len(at) > 15 or len(number) != 36 or not number.isascii():
+            raise FeedError("invalid", "the cursor is none of the list of decisions: start again without one")
+        before = int(at), number
+    rows = history(connection, user_id=user_id, before=before, limit=limit + 1)
+    shown = rows[:limit]
+    return DecisionPage(shown, f"{shown[-1].at}.{shown[-1].id}" if len(rows) > limit else None)
+
+
+def current_on_accounts(connection: Connection, alert_id: str) -> dict[str, Any]:
+    """The current decision on each member of an alert that was decided on alone: account -> row of `decisions`."""
+    query = (
+        select(DecisionRow)
         .where(
-            Decision.alert_id == alert_id,
-            Decision.account.is_not(None),
-            Decision.undone_by.is_(None),
-            Decision.verdict.in_(VERDICTS),
+            DecisionRow.alert_id == alert_id,
+            DecisionRow.account.is_not(None),
+            DecisionRow.undone_by.is_(None),
+            DecisionRow.verdict.in_(VERDICTS),
         )
-        .order_by(Decision.at, Decision.id)
+        .order_by(DecisionRow.at, DecisionRow.id)
     )
-    return {row.account: row for row in connection.execute(asked)}
+    return {row.account: row for row in connection.execute(query)}
 
 
-def _already(connection: Connection, actor: Actor, wish: Wish) -> str | None:
-    """The decision made under the caller's own id, if it is this one."""
-    if wish.id is None:
+def _made_before(connection: Connection, actor: Actor, request: DecisionRequest) -> str | None:
+    """The id of the decision that was made under the caller's own id before; None where there is none."""
+    if request.id is None:
         return None
-    found = connection.execute(select(Decision).where(Decision.id == wish.id)).one_or_none()
+    found = connection.execute(select(DecisionRow).where(DecisionRow.id == request.id)).one_or_none()
     if found is None:
         return None
     same = (found.user_id, found.alert_id, found.account, found.verdict)
-    if same != (actor.user_id, wish.alert_id, wish.account, wish.verdict):
+    if same != (actor.user_id, request.alert_id, request.account, request.verdict):
         raise FeedError("conflict", "another decision has this id: choose a new one")
-    return wish.id
+    return request.id
 
 
-def _check_member(connection: Connection, actor: Actor, wish: Wish, now: int) -> None:
-    """The account is in the alert, and the alert is not somebody else's at the moment."""
+def _check_member(connection: Connection, actor: Actor, request: DecisionRequest, now: int) -> None:
+    """Check that the account is a member of the alert and that the actor may decide on the alert now."""
     member = connection.scalar(
-        select(Member.account).where(Member.alert_id == wish.alert_id, Member.account == wish.account)
+        select(Member.account).where(Member.alert_id == request.alert_id, Member.account == request.account)
     )
-    # The row is held until the decision is in, so that a claim made meanwhile waits for it.
+    # This locks the row until the decision is recorded, so that a claim made meanwhile waits for it.
     free = connection.execute(
-        update(Alert)
-        .where(Alert.id == wish.alert_id, _mine_to_decide(actor, now), Alert.status != "merged")
+        update(AlertRow)
+        .where(AlertRow.id == request.alert_id, _may_decide(actor, now), AlertRow.status != "merged")
         .values(changed=now)
     )
     if not free.rowcount:
-        raise _why_not(connection, actor, wish.alert_id, now)
+        raise _why_not(connection, actor, request.alert_id, now)
     if member is None:
-        raise FeedError("not_found", "the account is no member of this alert")
+        raise FeedError("not_found", "the account is no member of this alert: choose one from its table of members")
 
 
-def _settle(connection: Connection, actor: Actor, wish: Wish, number: str, now: int) -> None:
-    """Take the alert out of the queue, if it is there to be decided by this person."""
+def _close_alert(connection: Connection, actor: Actor, request: DecisionRequest, number: str, now: int) -> None:
+    """Take the alert out of the queue, if it is undecided and the actor may decide on it now."""
     values: dict[str, Any] = {"claimed_by": None, "claimed_until": 0, "escalated": 0, "returned": 0, "changed": now}
-    if wish.verdict in SETTLING:
-        values |= {"decision": wish.verdict, "decision_id": number, "decided": now}
+    if request.verdict in CLOSING_VERDICTS:
+        values |= {"decision": request.verdict, "decision_id": number, "decided": now}
     else:
-        values |= {"waits_revision": Alert.revision}
+        values |= {"waits_revision": AlertRow.revision}
     done = connection.execute(
-        update(Alert)
+        update(AlertRow)
         .where(
-            Alert.id == wish.alert_id,
-            Alert.status == "open",
-            Alert.decision.is_(None),
-            _mine_to_decide(actor, now),
+            AlertRow.id == request.alert_id,
+            AlertRow.status == "open",
+            AlertRow.decision.is_(None),
+            _may_decide(actor, now),
         )
         .values(**values)
     )
     if not done.rowcount:
-        raise _why_not(connection, actor, wish.alert_id, now)
+        raise _why_not(connection, actor, request.alert_id, now)
 
 
-def _mine_to_decide(actor: Actor, now: int) -> Any:
-    free = or_(unheld(now), Alert.claimed_by == actor.user_id)
-    return free if actor.may("lead") else free & (Alert.escalated == 0)
+def _may_decide(actor: Actor, now: int) -> Any:
+    free = or_(unclaimed(now), AlertRow.claimed_by == actor.user_id)
+    return free if actor.may("lead") else free & (AlertRow.escalated == 0)
 
 
 def _why_not(connection: Connection, actor: Actor, alert_id: str, now: int) -> FeedError:
-    escalated = connection.scalar(select(Alert.escalated).where(Alert.id == alert_id))
+    escalated = connection.scalar(select(AlertRow.escalated).where(AlertRow.id == alert_id))
     if escalated and not actor.may("lead"):
         return FeedError("conflict", "this alert was escalated: a lead decides on it")
-    return refused(connection, alert_id, now)
+    return why_unchanged(connection, alert_id, now)
 
 
 def _restore(connection: Connection, alert_id: str, now: int) -> None:
-    """Let the newest decision on the alert that was not taken back hold."""
-    standing = connection.execute(
-        select(Decision)
+    """Make the latest decision on the alert that was not undone the current one."""
+    current = connection.execute(
+        select(DecisionRow)
         .where(
-            Decision.alert_id == alert_id,
-            Decision.account.is_(None),
-            Decision.undone_by.is_(None),
-            Decision.verdict.in_(VERDICTS),
+            DecisionRow.alert_id == alert_id,
+            DecisionRow.account.is_(None),
+            DecisionRow.undone_by.is_(None),
+            DecisionRow.verdict.in_(VERDICTS),
         )
-        .order_by(Decision.at.desc(), Decision.id.desc())
+        .order_by(DecisionRow.at.desc(), DecisionRow.id.desc())
         .limit(1)
     ).one_or_none()
     values: dict[str, Any] = {"decision": None, "decision_id": None, "decided": 0, "waits_revision": 0}
-    if standing is not None and standing.verdict in SETTLING:
-        values |= {"decision": standing.verdict, "decision_id": standing.id, "decided": standing.at}
-    elif standing is not None:
-        values |= {"waits_revision": standing.revision}
-    connection.execute(update(Alert).where(Alert.id == alert_id).values(**values, changed=now))
+    if current is not None and current.verdict in CLOSING_VERDICTS:
+        values |= {"decision": current.verdict, "decision_id": current.id, "decided": current.at}
+    elif current is not None:
+        values |= {"waits_revision": current.revision}
+    connection.execute(update(AlertRow).where(AlertRow.id == alert_id).values(**values, changed=now))
 
 
-def _record(connection: Connection, actor: Actor, decision: Decision) -> None:
-    """Keep the decision, queue its record, and put it into the audit log."""
-    row = {column.name: getattr(decision, column.name) for column in Decision.__table__.columns}
-    connection.execute(insert(Decision).values(**row))
-    outbox.put(connection, decision, actor.pseudonym)
+def _record(connection: Connection, actor: Actor, decision: DecisionRow) -> None:
+    """Write the decision, its feedback record and its audit entry."""
+    row = {column.name: getattr(decision, column.name) for column in DecisionRow.__table__.columns}
+    connection.execute(insert(DecisionRow).values(**row))
+    outbox.enqueue(connection, decision, actor.pseudonym)
     facts: dict[str, audit.Fact] = {"decision": decision.id, "verdict": decision.verdict}
     if decision.account is not None:
-        facts["account"] = pseudonym(key(connection), decision.account)
+        facts["account"] = pseudonym(pseudonym_key(connection), decision.account)
     if decision.undoes is not None:
         facts["undoes"] = decision.undoes
     audit.append(connection, decision.at, actor, "decide" if decision.verdict != "undo" else "undo",
@@ -280,16 +360,26 @@ def _record(connection: Connection, actor: Actor, decision: Decision) -> None:
 
 Action = Literal["decide", "snooze", "claim", "release", "escalate"]
 
-MOST: Final = 200
-"""Alerts at once: what a person can look over in a preview."""
+MAX_BULK_ALERTS: Final = 200
+"""Alerts in one bulk action: what a person can look over in a preview."""
 
-GOOD_FOR_MS: Final = 10 * 60_000
-"""A preview older than this shows a queue of the past."""
+PREVIEW_VALID_MS: Final = 10 * 60_000
+"""An older preview shows a queue of the past."""
 
 
 @dataclass(frozen=True)
-class Order:
-    """What is to be done with each of `ids`."""
+class BulkRequest:
+    """One action on many alerts.
+
+    Args:
+        action: what is done with each of them.
+        ids: the alerts, at most `MAX_BULK_ALERTS`.
+        verdict: the decision, for action "decide".
+        policy: as in `DecisionRequest`.
+        reason: as in `DecisionRequest`.
+        note: as in `DecisionRequest`.
+        until: until when, ms since 1970, for action "snooze".
+    """
 
     action: Action
     ids: tuple[str, ...]
@@ -301,8 +391,17 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Fate:
-    """What would happen, or happened, to one alert; `problem` says why nothing."""
+class Outcome:
+    """What a bulk action does, or did, to one alert.
+
+    Args:
+        id: of the alert.
+        title: names of its first members; "" where there is no such alert.
+        kind: of the alert.
+        members: how many accounts it has.
+        revision: the one that was looked at.
+        problem: why nothing is done to it; None where something is.
+    """
 
     id: str
     title: str
@@ -314,67 +413,97 @@ class Fate:
 
 @dataclass(frozen=True)
 class Preview:
-    """What an order would do, and the proof that it was shown."""
+    """What a bulk action would do.
 
-    fates: list[Fate]
+    Args:
+        outcomes: to each alert.
+        made: when the preview was made, ms since 1970.
+        proof: its signature, 64 hexadecimal digits; `apply` wants it back.
+    """
+
+    outcomes: list[Outcome]
     made: int
     proof: str
 
 
-def preview(connection: Connection, actor: Actor, order: Order, now: int) -> Preview:
-    """Try the order out, in a transaction that is to be rolled back by the caller.
+def preview(connection: Connection, actor: Actor, bulk: BulkRequest, now: int) -> Preview:
+    """Try a bulk action out, and undo it.
+
+    Args:
+        connection: in a write transaction.
+        actor: needs the right "work".
+        bulk: what is to be done.
+        now: ms since 1970.
 
     Raises:
         FeedError: `forbidden`, `invalid`.
     """
-    _check(actor, order)
-    fates = _run(connection, actor, order, None, now)
-    return Preview(fates, now, _proof(connection, actor, order, {each.id: each.revision for each in fates}, now))
+    _check_bulk(actor, bulk)
+    attempt = connection.begin_nested()
+    try:
+        outcomes = _try_each(connection, actor, bulk, None, now)
+    finally:
+        attempt.rollback()
+    revisions = {each.id: each.revision for each in outcomes}
+    return Preview(outcomes, now, _signature(connection, actor, bulk, revisions, now))
 
 
 def apply(
-    connection: Connection, actor: Actor, order: Order, revisions: dict[str, int], made: int, proof: str, now: int
-) -> list[Fate]:
-    """Do what the preview showed.
+    connection: Connection,
+    actor: Actor,
+    bulk: BulkRequest,
+    revisions: dict[str, int],
+    made: int,
+    proof: str,
+    now: int,
+) -> list[Outcome]:
+    """Do what a preview showed.
 
     Args:
+        connection: in a write transaction.
+        actor: who asked for the preview.
+        bulk: what was previewed.
         revisions: alert -> revision, as the preview had them.
-        made, proof: of the preview.
+        made: `Preview.made`.
+        proof: `Preview.proof`.
+        now: ms since 1970.
 
     Raises:
-        FeedError: `forbidden`, `invalid`; `conflict` where this is not what was shown, or too long ago.
+        FeedError: `forbidden`, `invalid`; `conflict` where this is not what was shown, or was shown too long ago.
     """
-    _check(actor, order)
-    good = hmac.compare_digest(proof.encode(), _proof(connection, actor, order, revisions, made).encode())
-    if not good or not made <= now <= made + GOOD_FOR_MS:
+    _check_bulk(actor, bulk)
+    good = hmac.compare_digest(proof.encode(), _signature(connection, actor, bulk, revisions, made).encode())
+    if not good or not made <= now <= made + PREVIEW_VALID_MS:
         raise FeedError("conflict", "this is not what the preview showed, or it is too old: look at a new preview")
-    return _run(connection, actor, order, revisions, now)
+    return _try_each(connection, actor, bulk, revisions, now)
 
 
-def _check(actor: Actor, order: Order) -> None:
+def _check_bulk(actor: Actor, bulk: BulkRequest) -> None:
     actor.require("work")
-    if not 1 <= len(order.ids) <= MOST:
-        raise FeedError("invalid", f"choose 1 to {MOST} alerts")
-    if order.action == "decide" and order.verdict not in VERDICTS:
-        raise FeedError("invalid", "choose what to decide")
+    if not 1 <= len(bulk.ids) <= MAX_BULK_ALERTS:
+        raise FeedError("invalid", f"{len(bulk.ids)} alerts are chosen: choose 1 to {MAX_BULK_ALERTS}")
+    if bulk.action == "decide" and bulk.verdict not in VERDICTS:
+        raise FeedError("invalid", f"choose what to decide: one of {', '.join(VERDICTS)}")
 
 
-def _run(connection: Connection, actor: Actor, order: Order, revisions: dict[str, int] | None, now: int) -> list[Fate]:
-    # All are locked first, in order, so that two people's orders never wait for each other in a circle.
+def _try_each(
+    connection: Connection, actor: Actor, bulk: BulkRequest, revisions: dict[str, int] | None, now: int
+) -> list[Outcome]:
+    # All rows are locked first, in the order of ids, so that two bulk actions cannot deadlock.
     rows = {
         row.id: row
         for row in connection.execute(
-            select(Alert.id, Alert.title, Alert.kind, Alert.members, Alert.revision)
-            .where(Alert.id.in_(order.ids))
-            .order_by(Alert.id)
+            select(AlertRow.id, AlertRow.title, AlertRow.kind, AlertRow.members, AlertRow.revision)
+            .where(AlertRow.id.in_(bulk.ids))
+            .order_by(AlertRow.id)
             .with_for_update()
         )
     }
-    fates = []
-    for name in sorted(set(order.ids)):
+    outcomes = []
+    for name in sorted(set(bulk.ids)):
         row = rows.get(name)
         if row is None:
-            fates.append(Fate(name, "", "", 0, 0, "there is no such alert"))
+            outcomes.append(Outcome(name, "", "", 0, 0, "there is no such alert"))
             continue
         problem: str | None = None
         if revisions is not None and revisions.get(name) != row.revision:
@@ -382,32 +511,32 @@ def _run(connection: Connection, actor: Actor, order: Order, revisions: dict[str
         else:
             try:
                 with connection.begin_nested():
-                    _one(connection, actor, order, name, now)
+                    _apply_to(connection, actor, bulk, name, now)
             except FeedError as error:
                 problem = str(error)
-        fates.append(Fate(name, row.title, row.kind, row.members, row.revision, problem))
-    return fates
+        outcomes.append(Outcome(name, row.title, row.kind, row.members, row.revision, problem))
+    return outcomes
 
 
-def _one(connection: Connection, actor: Actor, order: Order, name: str, now: int) -> None:
-    if order.action == "decide":
-        verdict = next(each for each in VERDICTS if each == order.verdict)
-        wish = Wish(name, verdict, policy=order.policy, reason=order.reason, note=order.note)
-        decide(connection, actor, wish, now)
-    elif order.action == "snooze":
-        queue.snooze(connection, actor, name, order.until, now)
-    elif order.action == "claim":
+def _apply_to(connection: Connection, actor: Actor, bulk: BulkRequest, name: str, now: int) -> None:
+    if bulk.action == "decide":
+        verdict = next(each for each in VERDICTS if each == bulk.verdict)
+        request = DecisionRequest(name, verdict, policy=bulk.policy, reason=bulk.reason, note=bulk.note)
+        decide(connection, actor, request, now)
+    elif bulk.action == "snooze":
+        queue.snooze(connection, actor, name, bulk.until, now)
+    elif bulk.action == "claim":
         queue.claim(connection, actor, name, now)
-    elif order.action == "release":
+    elif bulk.action == "release":
         queue.release(connection, actor, name, now)
     else:
         queue.escalate(connection, actor, name, now)
 
 
-def _proof(connection: Connection, actor: Actor, order: Order, revisions: dict[str, int], made: int) -> str:
+def _signature(connection: Connection, actor: Actor, bulk: BulkRequest, revisions: dict[str, int], made: int) -> str:
     shown: Sequence[object] = [
-        actor.user_id, order.action, sorted(set(order.ids)), order.verdict, order.policy, order.reason, order.note,
-        order.until, sorted(revisions.items()), made,
+        actor.user_id, bulk.action, sorted(set(bulk.ids)), bulk.verdict, bulk.policy, bulk.reason, bulk.note,
+        bulk.until, sorted(revisions.items()), made,
     ]  # fmt: skip
     body = json.dumps(shown, separators=(",", ":"))
-    return hmac.new(key(connection), b"bulk\0" + body.encode(), hashlib.sha256).hexdigest()
+    return hmac.new(pseudonym_key(connection), b"bulk\0" + body.encode(), hashlib.sha256).hexdigest()

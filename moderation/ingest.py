@@ -1,95 +1,164 @@
-"""Takes in alerts and their pages: idempotent by id and revision, whatever the order in which they come.
+"""Stores alerts and their details: idempotent by id and revision, whatever the order in which records come.
 
 The latest revision of an alert replaces the earlier ones; an older or equal one changes nothing. A claim on an alert
-that is merged goes to the one it is merged into, where that is free. An alert that a decision had sent away and that
-was withdrawn comes back to the queue when it opens again.
+that is merged moves to the alert it is merged into, where that is free. An alert that was decided and then withdrawn
+returns to the queue when it opens again. `IngestLoop` is the thread that reads a source (`sources`) and stores what it
+gives, together with the position reached, in one transaction.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Final
 
 from sqlalchemy import Connection, and_, case, delete, func, insert, or_, select, update
 
-from moderation.audit import key, pseudonym
+from moderation.audit import pseudonym, pseudonym_key
+from moderation.background import BackgroundLoop
 from moderation.cases import summarise
-from moderation.db import Alert, Forgotten, Member, Page, upsert
+from moderation.db import AlertRow, Database, Forgotten, Member, Meta, Page, upsert
+from moderation.feed_metrics import FeedMetrics
 from moderation.records import AlertRecord, PageRecord, dump, milliseconds, named_in, page_without, storable, without
+from moderation.sources import AlertBatch, AlertSource
 
-ROWS: Final = 500
+ALERT_ROWS: Final = 500
 MEMBER_ROWS: Final = 5000
 """Rows in one statement: with 15 and 4 values a row they stay under the 32,766 values that a statement may have."""
 
 
 @dataclass
-class Taken:
-    """What became of a batch: revisions by (kind, status), and how many changed nothing."""
+class IngestCounts:
+    """What became of a batch.
+
+    Args:
+        revisions: stored revisions by (kind, status).
+        stale: records that changed nothing.
+        pages: stored pages of details.
+    """
 
     revisions: dict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))
     stale: int = 0
     pages: int = 0
 
 
-@dataclass(frozen=True)
-class _Latest:
-    """Revisions of one alert that are new, the latest last; whether it opens again with them."""
+class IngestLoop(BackgroundLoop):
+    """The thread that stores alerts and details.
 
-    fresh: list[AlertRecord]
-    came_back: bool
+    Args:
+        database: where they are stored, with the positions reached in the source.
+        source: where they come from.
+        metrics: what is counted.
+        now: the wall clock, ms since 1970.
+    """
 
-    @property
-    def record(self) -> AlertRecord:
-        return self.fresh[-1]
+    def __init__(self, database: Database, source: AlertSource, metrics: FeedMetrics, now: Callable[[], int]) -> None:
+        super().__init__("ingest", metrics)
+        self._database = database
+        self._source = source
+        self._now = now
+        self._started = False
+
+    def step(self) -> None:
+        """Read a batch and store it."""
+        if not self._started:
+            self._source.start(self._positions())
+            self._started = True
+        batch = self._source.read()
+        if batch:
+            self._store(batch)
+
+    def after_failure(self) -> None:
+        """Start the source anew, so that what was read and not stored is read again."""
+        self._started = False
+
+    def finish(self) -> None:
+        """Close the source."""
+        self._source.close()
+
+    def _positions(self) -> dict[str, str]:
+        with self._database.read() as connection:
+            return {row.key: row.value for row in connection.execute(select(Meta.key, Meta.value))}
+
+    def _store(self, batch: AlertBatch) -> None:
+        def work(connection: Connection) -> IngestCounts:
+            counts = IngestCounts()
+            for alert_id, page in batch.deleted_pages:
+                delete_page(connection, alert_id, page)
+            store_alerts(connection, batch.alerts, self._now(), counts)
+            store_pages(connection, batch.pages, counts)
+            for key, value in batch.positions.items():
+                statement = upsert(connection, Meta).values(key=key, value=value)
+                connection.execute(statement.on_conflict_do_update(index_elements=["key"], set_={"value": value}))
+            return counts
+
+        counts = self._database.transact(work)
+        for (kind, status), count in counts.revisions.items():
+            self.metrics.alert(kind, status, count)
+        self.metrics.record("stale", counts.stale)
+        self.metrics.record("unreadable", batch.unreadable)
 
 
-def take_alerts(connection: Connection, records: Sequence[AlertRecord], now: int, taken: Taken) -> None:
-    """Take revisions in, in any order, within the connection's transaction."""
+def store_alerts(connection: Connection, records: Sequence[AlertRecord], now: int, counts: IngestCounts) -> None:
+    """Store revisions of alerts within the connection's transaction.
+
+    Args:
+        connection: in a write transaction.
+        records: in any order, of any alerts.
+        now: ms since 1970.
+        counts: what became of them is added here.
+    """
     if not records:
         return
-    hidden = forgotten_among(connection, records, [])
+    hidden = forgotten_accounts(connection, records, [])
     by_id: dict[str, list[AlertRecord]] = defaultdict(list)
     for record in records:
         by_id[record.id].append(without(record, hidden) if hidden else record)
-    # Ids in order, so that two processes that take the same alerts never wait for each other in a circle.
+    # In the order of ids, so that two processes that store the same alerts cannot deadlock.
     known = {
         row.id: row
         for row in connection.execute(
-            select(Alert.id, Alert.revision, Alert.status, Alert.decision).where(Alert.id.in_(by_id))
+            select(AlertRow.id, AlertRow.revision, AlertRow.status, AlertRow.decision).where(AlertRow.id.in_(by_id))
         )
     }
-    latest: list[_Latest] = []
-    for name in sorted(by_id):
-        before = known.get(name)
-        fresh = sorted(
-            {each.revision: each for each in by_id[name] if before is None or each.revision > before.revision}.values(),
+    changes: list[_NewRevisions] = []
+    for alert_id in sorted(by_id):
+        stored = known.get(alert_id)
+        newer = sorted(
+            {
+                each.revision: each for each in by_id[alert_id] if stored is None or each.revision > stored.revision
+            }.values(),
             key=lambda each: each.revision,
         )
-        taken.stale += len(by_id[name]) - len(fresh)
-        if fresh:
-            status = before.status if before is not None else "open"
-            statuses = [status, *(each.status for each in fresh)]
-            opened = [a != "open" and b == "open" for a, b in pairwise(statuses)]
-            latest.append(_Latest(fresh, came_back=before is not None and any(opened)))
-    written = _store(connection, latest, now)
-    for each in latest:
-        if each.record.id not in written:
+        counts.stale += len(by_id[alert_id]) - len(newer)
+        if newer:
+            statuses = [stored.status if stored is not None else "open", *(each.status for each in newer)]
+            reopened = [a != "open" and b == "open" for a, b in pairwise(statuses)]
+            changes.append(_NewRevisions(newer, reopened=stored is not None and any(reopened)))
+    written = _write(connection, changes, now)
+    for each in changes:
+        if each.latest.id not in written:
             # Another process was faster.
-            taken.stale += len(each.fresh)
+            counts.stale += len(each.records)
             continue
-        for record in each.fresh:
-            taken.revisions[record.kind, record.status] += 1
-        if each.record.status == "merged" and each.record.merged_into:
-            _hand_over(connection, each.record.id, each.record.merged_into, now)
+        for record in each.records:
+            counts.revisions[record.kind, record.status] += 1
+        if each.latest.status == "merged" and each.latest.merged_into:
+            _move_claim(connection, each.latest.id, each.latest.merged_into, now)
 
 
-def take_pages(connection: Connection, records: Iterable[PageRecord], taken: Taken) -> None:
-    """Take pages of details in; those of an older revision than is there change nothing."""
+def store_pages(connection: Connection, records: Iterable[PageRecord], counts: IngestCounts) -> None:
+    """Store pages of details within the connection's transaction; a page older than what is stored changes nothing.
+
+    Args:
+        connection: in a write transaction.
+        records: in any order, of any alerts.
+        counts: what became of them is added here.
+    """
     pages = list(records)
-    hidden = forgotten_among(connection, [], pages)
+    hidden = forgotten_accounts(connection, [], pages)
     newest = {
         row.alert_id: row.revision
         for row in connection.execute(
@@ -100,48 +169,82 @@ def take_pages(connection: Connection, records: Iterable[PageRecord], taken: Tak
     }
     for page in sorted(pages, key=lambda each: (each.id, each.revision, each.page)):
         if page.revision < newest.get(page.id, 0):
-            taken.stale += 1
+            counts.stale += 1
             continue
-        shown = page_without(page, hidden) if hidden else page
-        values = {"revision": page.revision, "pages": page.pages, "body": dump(shown)}
+        kept = page_without(page, hidden) if hidden else page
+        values = {"revision": page.revision, "pages": page.pages, "body": dump(kept)}
         statement = upsert(connection, Page).values(alert_id=page.id, page=page.page, **values)
         statement = statement.on_conflict_do_update(
             index_elements=["alert_id", "page"], set_=values, where=Page.revision < page.revision
         )
         if connection.execute(statement).rowcount:
-            taken.pages += 1
+            counts.pages += 1
             connection.execute(
                 delete(Page).where(Page.alert_id == page.id, Page.revision < page.revision, Page.page > page.pages)
             )
         else:
-            taken.stale += 1
+            counts.stale += 1
 
 
-def drop_page(connection: Connection, alert_id: str, page: int) -> None:
-    """A page was deleted at the source."""
+def delete_page(connection: Connection, alert_id: str, page: int) -> None:
+    """Delete a page of details that was deleted at its source.
+
+    Args:
+        connection: in a write transaction.
+        alert_id: the alert it belongs to.
+        page: its number, from 1.
+    """
     connection.execute(delete(Page).where(Page.alert_id == alert_id, Page.page == page))
 
 
-def _store(connection: Connection, latest: Sequence[_Latest], now: int) -> set[str]:
-    """Write revisions where no newer ones are, and their members; the ids of those that were written."""
+def forgotten_accounts(connection: Connection, alerts: Sequence[AlertRecord], pages: Sequence[PageRecord]) -> set[str]:
+    """Those of the accounts named in records that were forgotten here (`privacy`).
+
+    Args:
+        connection: to read with.
+        alerts: records of alerts.
+        pages: records of details.
+    """
+    if connection.scalar(select(Forgotten.mark).limit(1)) is None:
+        return set()
+    secret = pseudonym_key(connection)
+    named = {pseudonym(secret, account): account for account in named_in(alerts, pages)}
+    forgotten = set(connection.scalars(select(Forgotten.mark)))
+    return {account for mark, account in named.items() if mark in forgotten}
+
+
+@dataclass(frozen=True)
+class _NewRevisions:
+    """The new revisions of one alert, the latest last, and whether it opens again with them."""
+
+    records: list[AlertRecord]
+    reopened: bool
+
+    @property
+    def latest(self) -> AlertRecord:
+        return self.records[-1]
+
+
+def _write(connection: Connection, changes: Sequence[_NewRevisions], now: int) -> set[str]:
+    """Write the latest revisions and their members; the ids of those that no newer revision kept out."""
     written: set[str] = set()
-    for came_back in (False, True):
-        chosen = [each.record for each in latest if each.came_back == came_back]
-        for start in range(0, len(chosen), ROWS):
-            written |= _upsert(connection, chosen[start : start + ROWS], now, came_back=came_back)
+    for reopened in (False, True):
+        chosen = [each.latest for each in changes if each.reopened == reopened]
+        for start in range(0, len(chosen), ALERT_ROWS):
+            written |= _upsert_alerts(connection, chosen[start : start + ALERT_ROWS], now, reopened=reopened)
     if not written:
         return written
     connection.execute(delete(Member).where(Member.alert_id.in_(written)))
-    rows = [row for each in latest if each.record.id in written for row in _members(each.record)]
+    rows = [row for each in changes if each.latest.id in written for row in _member_rows(each.latest)]
     for start in range(0, len(rows), MEMBER_ROWS):
         connection.execute(insert(Member).values(rows[start : start + MEMBER_ROWS]))
     return written
 
 
-def _upsert(connection: Connection, records: Sequence[AlertRecord], now: int, *, came_back: bool) -> set[str]:
+def _upsert_alerts(connection: Connection, records: Sequence[AlertRecord], now: int, *, reopened: bool) -> set[str]:
     rows = []
     for record in records:
-        made = summarise(record)
+        summary = summarise(record)
         rows.append(
             {
                 "id": record.id,
@@ -150,30 +253,30 @@ def _upsert(connection: Connection, records: Sequence[AlertRecord], now: int, *,
                 "revision": record.revision,
                 "merged_into": record.merged_into,
                 "at": milliseconds(record.at),
-                "first_post_at": made.first_post_at,
-                "last_post_at": made.last_post_at,
+                "first_post_at": summary.first_post_at,
+                "last_post_at": summary.last_post_at,
                 "members": len(record.members),
-                "urgency": made.urgency,
-                "title": made.title,
-                "digest": made.digest,
+                "urgency": summary.urgency,
+                "title": summary.title,
+                "digest": summary.digest,
                 "body": dump(record),
                 "changed": now,
                 "arrived": now,
             }
         )
-    statement = upsert(connection, Alert).values(rows)
+    statement = upsert(connection, AlertRow).values(rows)
     values: dict[str, Any] = {name: statement.excluded[name] for name in rows[0] if name not in ("id", "arrived")}
-    if came_back:
-        # Marked so only where a decision had sent it away, not where undoing one brings it back.
-        returned = case((Alert.decision.is_not(None), 1), else_=Alert.returned)
+    if reopened:
+        # Marked as returned only where a decision had closed it, not where undoing one reopens it.
+        returned = case((AlertRow.decision.is_not(None), 1), else_=AlertRow.returned)
         values |= {"decision": None, "decision_id": None, "returned": returned, "snoozed_until": 0}
     statement = statement.on_conflict_do_update(
-        index_elements=["id"], set_=values, where=Alert.revision < statement.excluded["revision"]
+        index_elements=["id"], set_=values, where=AlertRow.revision < statement.excluded["revision"]
     )
-    return set(connection.scalars(statement.returning(Alert.id)))
+    return set(connection.scalars(statement.returning(AlertRow.id)))
 
 
-def _members(record: AlertRecord) -> Iterable[dict[str, Any]]:
+def _member_rows(record: AlertRecord) -> Iterable[dict[str, Any]]:
     rows = {}
     for place, member in enumerate(record.members):
         name = storable(member.account)
@@ -182,34 +285,24 @@ def _members(record: AlertRecord) -> Iterable[dict[str, Any]]:
     return rows.values()
 
 
-def _hand_over(connection: Connection, gone: str, into: str, now: int) -> None:
-    """Let a claim follow a merge, where nobody holds the other alert."""
-    holder = connection.execute(
-        select(Alert.claimed_by, Alert.claimed_until, Alert.escalated).where(Alert.id == gone)
+def _move_claim(connection: Connection, merged: str, into: str, now: int) -> None:
+    """Let claim and escalation of a merged alert follow it, where nobody holds the other one."""
+    row = connection.execute(
+        select(AlertRow.claimed_by, AlertRow.claimed_until, AlertRow.escalated).where(AlertRow.id == merged)
     ).one()
-    if holder.claimed_by is not None and holder.claimed_until > now:
+    if row.claimed_by is not None and row.claimed_until > now:
         connection.execute(
-            update(Alert)
+            update(AlertRow)
             .where(
-                Alert.id == into,
-                Alert.status == "open",
-                Alert.decision.is_(None),
-                or_(Alert.claimed_by.is_(None), Alert.claimed_until <= now),
+                AlertRow.id == into,
+                AlertRow.status == "open",
+                AlertRow.decision.is_(None),
+                or_(AlertRow.claimed_by.is_(None), AlertRow.claimed_until <= now),
             )
-            .values(claimed_by=holder.claimed_by, claimed_until=holder.claimed_until, changed=now)
+            .values(claimed_by=row.claimed_by, claimed_until=row.claimed_until, changed=now)
         )
-    if holder.escalated:
+    if row.escalated:
         connection.execute(
-            update(Alert).where(and_(Alert.id == into, Alert.escalated == 0)).values(escalated=1, changed=now)
+            update(AlertRow).where(and_(AlertRow.id == into, AlertRow.escalated == 0)).values(escalated=1, changed=now)
         )
-    connection.execute(update(Alert).where(Alert.id == gone).values(claimed_by=None, claimed_until=0))
-
-
-def forgotten_among(connection: Connection, alerts: Sequence[AlertRecord], pages: Sequence[PageRecord]) -> set[str]:
-    """Those of the accounts in records that were forgotten here."""
-    if connection.scalar(select(Forgotten.mark).limit(1)) is None:
-        return set()
-    secret = key(connection)
-    marks = {pseudonym(secret, account): account for account in named_in(alerts, pages)}
-    kept = set(connection.scalars(select(Forgotten.mark)))
-    return {account for mark, account in marks.items() if mark in kept}
+    connection.execute(update(AlertRow).where(AlertRow.id == merged).values(claimed_by=None, claimed_until=0))

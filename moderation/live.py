@@ -1,8 +1,8 @@
-"""Live updates: one look at the database a second for everybody, told to each browser as server-sent events.
+"""Live updates: one query of the database a second for everybody, sent to each browser as server-sent events.
 
-An event says that something changed, never what it says: the page asks for what it wants to show, with its own rights.
-Its id is a time. Whoever connects anew with the last one (`Last-Event-ID`, or `since`) is first told what changed
-meanwhile, by whichever process of the feed answers: it is looked up in the database.
+An event says that something changed, never what it says: the page asks for what it wants to show, with its user's
+rights. The id of an event is a time. Whoever connects again with the last id (header `Last-Event-ID`, or `since`) is
+first told what changed meanwhile, by whichever process of the feed answers: it is looked up in the database.
 """
 
 from __future__ import annotations
@@ -17,89 +17,103 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import SQLAlchemyError
+from sse_starlette import ServerSentEvent
 
 from detector.errors import FeedError
-from moderation.db import Alert, Database
+from moderation.db import AlertRow, Database
+from moderation.feed_metrics import FeedMetrics
 from moderation.queue import waiting
-from moderation.telemetry import FeedMetrics
 
 log = logging.getLogger(__name__)
 
-LOOK_S: Final = 1.0
+POLL_S: Final = 1.0
+"""Between two queries for changes."""
 
 OVERLAP_MS: Final = 5_000
-"""A transaction that began earlier may commit later: what changed this long ago is looked at again."""
+"""A transaction that began earlier may commit later: what changed this long before the last query is queried again."""
 
-MOST_NAMED: Final = 100
-"""Changes named in one event; of more, only the number is told."""
+MAX_IDS: Final = 100
+"""Alerts named in one event; of more, only the number is told."""
 
 RETRY_MS: Final = 3_000
-"""A browser waits this long before it connects anew."""
+"""A browser waits this long before it connects again."""
 
-BEAT_S: Final = 15.0
+PING_S: Final = 15.0
 """A comment this often keeps proxies from closing a silent connection."""
 
-MOST_LISTENERS: Final = 500
-MOST_OF_ONE: Final = 8
-"""Browser windows of one person."""
+MAX_LISTENERS: Final = 500
+MAX_LISTENERS_PER_USER: Final = 8
+"""Open browser windows: of all users, and of one."""
 
-QUEUE: Final = 20
-"""Events a slow browser may lag behind before the older are dropped: each only says that there is news."""
+MAX_LAG: Final = 20
+"""Events a slow browser may lag behind before the oldest are dropped: each only says that something changed."""
 
 
 class Hub:
-    """Looks for changes and tells listeners."""
+    """Polls the database for changed alerts and tells every listener.
+
+    Args:
+        database: where alerts are kept.
+        metrics: what is counted.
+        now: the wall clock, ms since 1970.
+    """
 
     def __init__(self, database: Database, metrics: FeedMetrics, now: Callable[[], int]) -> None:
         self._database = database
         self._metrics = metrics
         self._now = now
-        self._listeners: dict[asyncio.Queue[str], str] = {}
-        self._seen: dict[tuple[str, int], None] = {}
+        self._listeners: dict[asyncio.Queue[ServerSentEvent], str] = {}
+        self._sent: set[tuple[str, int]] = set()
         self._task: asyncio.Task[None] | None = None
-        self._last: dict[str, Any] = {}
+        self._counts: dict[str, int] = {}
         self._since = now()
 
     async def start(self) -> None:
+        """Begin to poll, in a task of the running event loop."""
         self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
+        """End polling."""
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
 
-    async def listen(self, user_id: str, until_ms: int, since: int | None = None) -> AsyncIterator[str]:
-        """Events for one browser, as text of the protocol, until a time.
+    async def listen(self, user_id: str, until_ms: int, since: int | None = None) -> AsyncIterator[ServerSentEvent]:
+        """Events for one browser window, until a time.
 
         Args:
+            user_id: whose window it is.
+            until_ms: when the events end, ms since 1970; the browser then connects again.
             since: id of the last event it saw; None for only what is new.
 
         Raises:
             FeedError: `limited`: too many windows are open.
         """
-        mine = sum(1 for who in self._listeners.values() if who == user_id)
-        if len(self._listeners) >= MOST_LISTENERS or mine >= MOST_OF_ONE:
-            raise FeedError("limited", "too many windows follow the queue: close some")
+        of_user = sum(1 for who in self._listeners.values() if who == user_id)
+        if len(self._listeners) >= MAX_LISTENERS or of_user >= MAX_LISTENERS_PER_USER:
+            raise FeedError("limited", "too many windows follow the queue: close some, or load this page again later")
         return self._events(user_id, until_ms, since)
 
-    async def _events(self, user_id: str, until_ms: int, since: int | None) -> AsyncIterator[str]:
-        mailbox: asyncio.Queue[str] = asyncio.Queue(QUEUE)
+    async def _events(self, user_id: str, until_ms: int, since: int | None) -> AsyncIterator[ServerSentEvent]:
+        mailbox: asyncio.Queue[ServerSentEvent] = asyncio.Queue(MAX_LAG)
         self._listeners[mailbox] = user_id
         self._metrics.listeners(len(self._listeners))
         try:
-            yield f"retry: {RETRY_MS}\n\n" + _event("hello", self._last, self._since if since is None else since)
+            yield ServerSentEvent(retry=RETRY_MS)
+            yield _event("hello", self._counts, self._since if since is None else since)
             if since is not None:
-                # After this browser is listening, so that nothing falls between the two.
+                # After this window is registered, so that no change falls between the two.
                 with contextlib.suppress(SQLAlchemyError):
-                    missed = await asyncio.to_thread(self._meanwhile, since)
+                    missed = await asyncio.to_thread(self._changes_since, since)
                     if missed is not None:
                         yield missed
-            while self._now() < until_ms:
+            while (left_ms := until_ms - self._now()) > 0:
                 try:
-                    yield await asyncio.wait_for(mailbox.get(), BEAT_S)
+                    event = await asyncio.wait_for(mailbox.get(), left_ms / 1000)
                 except TimeoutError:
-                    yield ": still here\n\n"
+                    break
+                yield event
         finally:
             self._listeners.pop(mailbox, None)
             self._metrics.listeners(len(self._listeners))
@@ -108,67 +122,72 @@ class Hub:
         while True:
             started = time.monotonic()
             try:
-                news = await asyncio.to_thread(self._look)
-                if news is not None:
-                    self._tell(news)
+                event = await asyncio.to_thread(self._poll)
+                if event is not None:
+                    self._publish(event)
             except SQLAlchemyError as error:
-                log.warning("live: %s", type(error).__name__)
+                log.warning("live updates: the database failed: %s; trying again", type(error).__name__)
                 self._metrics.failure("live")
-            await asyncio.sleep(max(0.1, LOOK_S - (time.monotonic() - started)))
+            await asyncio.sleep(max(0.1, POLL_S - (time.monotonic() - started)))
 
-    def _look(self) -> str | None:
-        """What changed since the last look, as an event; None where nothing did."""
+    def _poll(self) -> ServerSentEvent | None:
+        """What changed since the last poll, as an event; None where nothing did."""
         now = self._now()
         with self._database.read() as connection:
-            rows = _changed(connection, self._since)
-            fresh = [row for row in rows if (row.id, row.changed) not in self._seen]
-            self._seen = {(row.id, row.changed): None for row in rows}
+            rows = _changed_since(connection, self._since)
+            new = [row for row in rows if (row.id, row.changed) not in self._sent]
+            self._sent = {(row.id, row.changed) for row in rows}
             self._since = rows[0].changed if rows else max(self._since, now - OVERLAP_MS)
-            if not fresh and self._last:
+            if not new and self._counts:
                 return None
             self._count(connection, now)
-        return self._news(fresh, self._since)
+        return self._change_event(new, self._since)
 
-    def _meanwhile(self, since: int) -> str | None:
-        """What changed since somebody's last event, as one; None where nothing did."""
+    def _changes_since(self, since: int) -> ServerSentEvent | None:
+        """What changed since a browser's last event, as one; None where nothing did."""
         with self._database.read() as connection:
-            rows = _changed(connection, since)
-            if not self._last:
+            rows = _changed_since(connection, since)
+            if not self._counts:
                 self._count(connection, self._now())
-        return self._news(rows, max(since, rows[0].changed)) if rows else None
+        return self._change_event(rows, max(since, rows[0].changed)) if rows else None
 
     def _count(self, connection: Connection, now: int) -> None:
-        count = connection.scalar(select(func.count()).select_from(Alert).where(waiting(now))) or 0
+        count = connection.scalar(select(func.count()).select_from(AlertRow).where(waiting(now))) or 0
         self._metrics.waiting(int(count))
-        self._last = {"waiting": int(count)}
+        self._counts = {"waiting": int(count)}
 
-    def _news(self, rows: Sequence[Any], upto: int) -> str:
-        named = rows[:MOST_NAMED]
-        news = {
+    def _change_event(self, rows: Sequence[Any], upto: int) -> ServerSentEvent:
+        named = rows[:MAX_IDS]
+        changes = {
             "changed": [row.id for row in named],
             "times": [row.changed for row in named],
             "arrived": [row.id for row in named if row.arrived == row.changed],
             "more": len(rows) - len(named),
         }
-        return _event("change", self._last | news, upto)
+        return _event("change", self._counts | changes, upto)
 
-    def _tell(self, text: str) -> None:
+    def _publish(self, event: ServerSentEvent) -> None:
         for mailbox in list(self._listeners):
             if mailbox.full():
                 mailbox.get_nowait()
-            mailbox.put_nowait(text)
+            mailbox.put_nowait(event)
 
 
-def _changed(connection: Connection, since: int) -> Sequence[Any]:
+def ping() -> ServerSentEvent:
+    """The comment that keeps a silent connection open."""
+    return ServerSentEvent(comment="ping")
+
+
+def _changed_since(connection: Connection, since: int) -> Sequence[Any]:
     """Alerts that changed since a time, or shortly before it, the latest first."""
-    asked = (
-        select(Alert.id, Alert.changed, Alert.arrived)
-        .where(Alert.changed >= since - OVERLAP_MS)
-        .order_by(Alert.changed.desc())
-        .limit(20 * MOST_NAMED)
+    query = (
+        select(AlertRow.id, AlertRow.changed, AlertRow.arrived)
+        .where(AlertRow.changed >= since - OVERLAP_MS)
+        .order_by(AlertRow.changed.desc())
+        .limit(20 * MAX_IDS)
     )
-    return connection.execute(asked).all()
+    return connection.execute(query).all()
 
 
-def _event(name: str, data: dict[str, Any], at: int) -> str:
-    return f"id: {at}\nevent: {name}\ndata: {json.dumps(data, separators=(',', ':'))}\n\n"
+def _event(name: str, data: dict[str, Any], at: int) -> ServerSentEvent:
+    return ServerSentEvent(json.dumps(data, separators=(",", ":")), event=name, id=str(at))

@@ -1,13 +1,15 @@
-"""Decisions on their way out: written in the decision's own transaction, sent at least once with the same id.
+"""The outbox: decisions on their way to the topic `feedback` or to a file.
 
-Whoever reads topic `feedback` takes the same id once, so sending again after a crash changes nothing.
-
-Where decisions go: topic `feedback`, a file, or nowhere yet.
+A decision's record is written in the decision's own transaction and sent from there by `FeedbackLoop`, in order and at
+least once, always with the same id. Whoever reads feedback takes an id once, so sending again after a crash changes
+nothing.
 """
 
 from __future__ import annotations
 
+import logging
 import os
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
@@ -15,31 +17,54 @@ from typing import Final, NamedTuple, Protocol
 import msgspec
 from kafka import KafkaProducer
 from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy.exc import SQLAlchemyError
 
-from detector.errors import FeedError, UsageError
-from moderation.db import Database, Decision, Outgoing
+from detector.errors import FeedError, SwarmlightError, UsageError
+from moderation.background import BackgroundLoop
+from moderation.db import Database, DecisionRow, Outgoing
+from moderation.feed_metrics import FeedMetrics
 from moderation.records import rfc3339
 from streaming.config import KafkaConfig
 from streaming.kafka.client import DELIVERY_MS, Clients, Topics, close
 
+log = logging.getLogger(__name__)
+
 BATCH: Final = 200
-"""Records sent between two marks in the database: what a crash sends again at most."""
+"""Records sent before they are marked in the database: what a crash sends again at most."""
 
 
-class Record(NamedTuple):
-    """One record of topic `feedback`: key and JSON."""
+class FeedbackRecord(NamedTuple):
+    """One record of topic `feedback`: its number in the outbox, its key and its JSON."""
 
     seq: int
     alert_id: str
     body: bytes
 
 
-Send = Callable[[Sequence[Record]], None]
-"""Sends records and returns when they are safe; raises where they are not."""
+class FeedbackSink(Protocol):
+    """Where decisions go."""
+
+    def send(self, records: Sequence[FeedbackRecord]) -> None:
+        """Send records, and return once they are safe there.
+
+        Raises:
+            SwarmlightError: not all of them are.
+        """
+
+    def close(self) -> None:
+        """Close files or connections."""
 
 
-def put(connection: Connection, decision: Decision, by: str) -> None:
-    """Queue a decision's record within its transaction. Notes and policies stay here; the reason goes with it."""
+def enqueue(connection: Connection, decision: DecisionRow, by: str) -> None:
+    """Add a decision's record to the outbox, in the decision's transaction.
+
+    The record holds the reason; policy and note stay in this database.
+
+    Args:
+        connection: in a write transaction.
+        decision: what was decided.
+        by: pseudonym of who decided.
+    """
     body = {
         "v": 1,
         "alert": decision.alert_id,
@@ -59,15 +84,23 @@ def put(connection: Connection, decision: Decision, by: str) -> None:
     )
 
 
-def pending(connection: Connection) -> int:
-    """How many records wait to be sent."""
+def count_unsent(connection: Connection) -> int:
+    """How many records are not sent yet."""
     return int(connection.scalar(select(func.count()).select_from(Outgoing).where(Outgoing.sent == 0)) or 0)
 
 
-def flush(database: Database, send: Send, now: Callable[[], int]) -> int:
-    """Send what waits, the oldest first, and mark it; how many records were sent.
+def send_unsent(database: Database, send: Callable[[Sequence[FeedbackRecord]], None], now: Callable[[], int]) -> int:
+    """Send what is not sent yet, the oldest first, and mark it as sent.
 
-    A crash between the two leaves the mark out, and the records are sent again.
+    A crash between the two leaves records unmarked, and they are sent again.
+
+    Args:
+        database: with the outbox.
+        send: `FeedbackSink.send`.
+        now: the wall clock, ms since 1970.
+
+    Returns:
+        How many records were sent.
     """
     total = 0
     while True:
@@ -80,7 +113,7 @@ def flush(database: Database, send: Send, now: Callable[[], int]) -> int:
             ).all()
         if not rows:
             return total
-        send([Record(row.seq, row.alert_id, row.body.encode()) for row in rows])
+        send([FeedbackRecord(row.seq, row.alert_id, row.body.encode()) for row in rows])
         with database.write() as connection:
             connection.execute(
                 update(Outgoing).where(Outgoing.seq.in_([row.seq for row in rows])).values(sent=now(), body="")
@@ -88,18 +121,54 @@ def flush(database: Database, send: Send, now: Callable[[], int]) -> int:
         total += len(rows)
 
 
-class Sink(Protocol):
-    """Sends records; returns when they are safe."""
+class FeedbackLoop(BackgroundLoop):
+    """The thread that sends decisions.
 
-    def send(self, records: Sequence[Record]) -> None:
-        """Send, or raise `SwarmlightError`."""
+    Args:
+        database: with the outbox.
+        sink: where decisions go.
+        metrics: where failures are counted.
+        now: the wall clock, ms since 1970.
+    """
 
-    def close(self) -> None:
-        """Give everything back."""
+    def __init__(self, database: Database, sink: FeedbackSink, metrics: FeedMetrics, now: Callable[[], int]) -> None:
+        super().__init__("feedback", metrics)
+        self._database = database
+        self._sink = sink
+        self._now = now
+        self._new_decision = threading.Event()
+
+    def wake(self) -> None:
+        """Send at once: there is a new decision."""
+        self._new_decision.set()
+
+    def step(self) -> None:
+        """Send what is not sent, when woken or after a second."""
+        self._new_decision.wait(1.0)
+        self._new_decision.clear()
+        if not self.stopping.is_set():
+            send_unsent(self._database, self._sink.send, self._now)
+
+    def stop(self, timeout_s: float = 10.0) -> None:
+        """Ask the thread to send what is left and to end, and wait for it."""
+        self.stopping.set()
+        self._new_decision.set()
+        super().stop(timeout_s)
+
+    def finish(self) -> None:
+        """Send what is left, and close the sink."""
+        try:
+            send_unsent(self._database, self._sink.send, self._now)
+        except (SwarmlightError, SQLAlchemyError, OSError):
+            log.warning("some decisions could not be sent before the end; the next start sends them")
+        self._sink.close()
 
 
-class FileSink:
-    """One JSON object a line, on disk before `send` returns.
+class FeedbackFile:
+    """Appends decisions to a file, one JSON object a line, on disk before `send` returns.
+
+    Args:
+        path: of the file; a new one is readable by its owner alone, as decisions name accounts.
 
     Raises:
         UsageError: the file cannot be written.
@@ -107,36 +176,56 @@ class FileSink:
 
     def __init__(self, path: Path) -> None:
         try:
-            # Decisions name accounts: a new file is its owner's alone.
             self._file = os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab")
         except OSError as error:
-            raise UsageError(f"--feedback {str(path)!a} cannot be written: {error.strerror}") from None
+            raise UsageError(
+                f"--feedback {str(path)!a} cannot be written: {error.strerror}; name a file in a folder that exists "
+                "and that this user may write to"
+            ) from None
         # A crash in the middle of a line must not spoil the next one.
         if self._file.tell() and not _ends_with_newline(path):
             self._file.write(b"\n")
 
-    def send(self, records: Sequence[Record]) -> None:
+    def send(self, records: Sequence[FeedbackRecord]) -> None:
+        """Append records, and wait until they are on disk.
+
+        Raises:
+            FeedError: `conflict`: the file cannot be written any more.
+        """
         try:
             self._file.write(b"".join(record.body + b"\n" for record in records))
             self._file.flush()
             os.fsync(self._file.fileno())
         except OSError as error:
-            raise FeedError("conflict", f"the file of feedback cannot be written: {error.strerror}") from None
+            raise FeedError(
+                "conflict",
+                f"decisions cannot be written to the file of --feedback: {error.strerror}; make room for it, they "
+                "are kept until then",
+            ) from None
 
     def close(self) -> None:
+        """Close the file."""
         self._file.close()
 
 
-class KafkaSink:
-    """Topic `feedback`, keyed by alert. The producer is made when there is something to send."""
+class FeedbackTopic:
+    """Sends decisions to topic `feedback`, keyed by alert. It connects when there is something to send.
+
+    Args:
+        kafka: how to reach the brokers.
+    """
 
     def __init__(self, kafka: KafkaConfig) -> None:
         self._clients = Clients(kafka)
         self._topic = Topics(kafka.topic_prefix).feedback
         self._producer: KafkaProducer | None = None
 
-    def send(self, records: Sequence[Record]) -> None:
-        """Raises `BrokerError` where the broker did not take all of them."""
+    def send(self, records: Sequence[FeedbackRecord]) -> None:
+        """Send records, and wait until the broker has all of them.
+
+        Raises:
+            BrokerError: it did not take all of them.
+        """
         with self._clients.explained("sending decisions"):
             if self._producer is None:
                 self._producer = self._clients.producer()
@@ -148,6 +237,7 @@ class KafkaSink:
                 each.get(timeout=DELIVERY_MS / 1000)
 
     def close(self) -> None:
+        """Close the connection."""
         close(self._producer)
         self._producer = None
 

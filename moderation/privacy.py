@@ -1,7 +1,7 @@
-"""Has the feed forget an account: its posts, its places in alerts, its name, what was written about it.
+"""Forgetting an account: its posts, its places in alerts, its name, and what was written about it.
 
-What stays is the audit log, which knows it by a pseudonym alone, and that pseudonym, so that no record read later
-brings the account back. Decisions stay too, without the account's name and without the words written with them.
+What stays is its pseudonym: in the audit log, and among the forgotten, so that no record read later brings the account
+back. Decisions stay too, without the account's name and without the words written with them.
 """
 
 from __future__ import annotations
@@ -14,17 +14,24 @@ import msgspec
 from sqlalchemy import Connection, delete, or_, select, update
 
 from moderation import audit
-from moderation.audit import key, pseudonym
+from moderation.audit import pseudonym, pseudonym_key
 from moderation.cases import summarise
-from moderation.db import Alert, Decision, Forgotten, Member, Outgoing, Page, View, upsert
+from moderation.db import AlertRow, DecisionRow, Forgotten, Member, Outgoing, Page, SavedView, upsert
+from moderation.permissions import Actor
 from moderation.records import dump, json_text, names, page_without, read_alert, read_page, storable, without
-from moderation.roles import Actor
 from streaming.assess.alert_store import account_alert_id
 
 
 @dataclass(frozen=True)
-class Forgot:
-    """What was touched: alerts rewritten, pages rewritten, decisions stripped, unsent records of feedback dropped."""
+class ForgetCounts:
+    """What forgetting an account changed.
+
+    Args:
+        alerts: alerts rewritten.
+        pages: pages of details rewritten.
+        decisions: decisions whose words were removed.
+        unsent: unsent feedback records dropped.
+    """
 
     alerts: int
     pages: int
@@ -32,72 +39,80 @@ class Forgot:
     unsent: int
 
 
-def forget(connection: Connection, actor: Actor, account: str, now: int) -> Forgot:
-    """Forget `account` within the connection's transaction.
+def forget(connection: Connection, actor: Actor, account: str, now: int) -> ForgetCounts:
+    """Forget an account within the connection's transaction.
+
+    Args:
+        connection: in a write transaction.
+        actor: needs the right "admin".
+        account: name of the account, as events have it.
+        now: ms since 1970.
 
     Raises:
         FeedError: `forbidden`.
     """
     actor.require("admin")
-    mark = pseudonym(key(connection), account)
+    mark = pseudonym(pseudonym_key(connection), account)
     own = account_alert_id(account)
     connection.execute(upsert(connection, Forgotten).values(mark=mark, at=now).on_conflict_do_nothing())
     named = set(connection.scalars(select(Member.alert_id).where(Member.account == storable(account))))
     # An alert may still quote somebody who is no longer a member; texts are searched as JSON has them.
     quoted = json_text(account)
-    named |= set(connection.scalars(select(Alert.id).where(Alert.body.contains(quoted, autoescape=True))))
+    named |= set(connection.scalars(select(AlertRow.id).where(AlertRow.body.contains(quoted, autoescape=True))))
     alerts = _rewrite_alerts(connection, named | {own}, account, now)
-    held = select(Page).where(or_(Page.alert_id.in_(named), Page.body.contains(quoted, autoescape=True)))
+    pages_naming = select(Page).where(or_(Page.alert_id.in_(named), Page.body.contains(quoted, autoescape=True)))
     pages = 0
-    for row in connection.execute(held).all():
+    for row in connection.execute(pages_naming).all():
         page = page_without(read_page(row.body), {account})
         connection.execute(
             update(Page).where(Page.alert_id == row.alert_id, Page.page == row.page).values(body=dump(page))
         )
         pages += 1
-    about = or_(Decision.account == account, Decision.alert_id == own)
+    about = or_(DecisionRow.account == account, DecisionRow.alert_id == own)
     unsent = connection.execute(
-        delete(Outgoing).where(Outgoing.sent == 0, Outgoing.decision_id.in_(select(Decision.id).where(about)))
+        delete(Outgoing).where(Outgoing.sent == 0, Outgoing.decision_id.in_(select(DecisionRow.id).where(about)))
     ).rowcount
-    stripped = connection.execute(
-        update(Decision).where(about).values(account=None, policy="", reason="", note="")
+    redacted = connection.execute(
+        update(DecisionRow).where(about).values(account=None, policy="", reason="", note="")
     ).rowcount
-    stripped += _strip_words(connection, account)
-    connection.execute(delete(View).where(View.query.contains(quote_plus(account), autoescape=True)))
-    audit.append(connection, now, actor, "forget", mark, {"alerts": alerts, "decisions": stripped})
-    return Forgot(alerts, pages, stripped, unsent)
+    redacted += _redact_words(connection, account)
+    connection.execute(delete(SavedView).where(SavedView.query.contains(quote_plus(account), autoescape=True)))
+    audit.append(connection, now, actor, "forget", mark, {"alerts": alerts, "decisions": redacted})
+    return ForgetCounts(alerts, pages, redacted, unsent)
 
 
 def _rewrite_alerts(connection: Connection, names: Iterable[str], account: str, now: int) -> int:
     done = 0
     for name in sorted(names):
-        row = connection.execute(select(Alert.body).where(Alert.id == name)).one_or_none()
+        row = connection.execute(select(AlertRow.body).where(AlertRow.id == name)).one_or_none()
         if row is None:
             continue
         before = read_alert(row.body)
         record = without(before, {account})
         if record == before:
             continue
-        made = summarise(record)
+        summary = summarise(record)
         connection.execute(
-            update(Alert)
-            .where(Alert.id == name)
-            .values(body=dump(record), title=made.title, digest=made.digest, members=len(record.members), changed=now)
+            update(AlertRow)
+            .where(AlertRow.id == name)
+            .values(
+                body=dump(record), title=summary.title, digest=summary.digest, members=len(record.members), changed=now
+            )
         )
         connection.execute(delete(Member).where(Member.alert_id == name, Member.account == storable(account)))
         done += 1
     return done
 
 
-def _strip_words(connection: Connection, account: str) -> int:
-    """Words written with other decisions that name the account."""
-    columns = (Decision.policy, Decision.reason, Decision.note)
-    asked = select(Decision.id, *columns).where(or_(*(each.contains(account, autoescape=True) for each in columns)))
+def _redact_words(connection: Connection, account: str) -> int:
+    """Remove policy, reason and note of other decisions that name the account; how many decisions those are."""
+    columns = (DecisionRow.policy, DecisionRow.reason, DecisionRow.note)
+    query = select(DecisionRow.id, *columns).where(or_(*(each.contains(account, autoescape=True) for each in columns)))
     found = [
-        row.id for row in connection.execute(asked) if names("\n".join((row.policy, row.reason, row.note)), account)
+        row.id for row in connection.execute(query) if names("\n".join((row.policy, row.reason, row.note)), account)
     ]
     if found:
-        connection.execute(update(Decision).where(Decision.id.in_(found)).values(policy="", reason="", note=""))
+        connection.execute(update(DecisionRow).where(DecisionRow.id.in_(found)).values(policy="", reason="", note=""))
         waiting = select(Outgoing.seq, Outgoing.body).where(Outgoing.sent == 0, Outgoing.decision_id.in_(found))
         for row in connection.execute(waiting).all():
             body = msgspec.json.encode(msgspec.json.decode(row.body) | {"reason": ""}).decode()

@@ -1,10 +1,8 @@
-"""Who works on which alert: claim with a lease, release, assign, snooze, escalate.
+"""The queue: which alerts wait, who works on which, and the saved views of it.
 
-Each is one conditional statement: of two people who ask at the same moment, the database lets one have it.
-
-The queue: which alerts, in which order, page by page. Filters are plain values that a saved view can hold.
-
-Saved views of the queue: one's own, and those that leads share with everybody.
+Claiming, releasing, assigning, snoozing and escalating are one conditional statement each, so that of two people who
+ask at the same moment the database lets one have the alert. Lists are filtered by plain values (`Filters`), which a
+saved view can hold, and are read page by page.
 """
 
 from __future__ import annotations
@@ -22,77 +20,98 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, li
 
 from detector.errors import FeedError
 from moderation import audit
-from moderation.db import Alert, Member, User, View
-from moderation.roles import Actor
+from moderation.db import AlertRow, Member, SavedView, User
+from moderation.permissions import Actor
 
 LEASE_MS: Final = 15 * 60_000
-"""Long enough to read a campaign and write a note; short enough that nobody's lunch blocks the queue."""
+"""A claim: long enough to read a campaign and write a note, short enough that nobody's lunch blocks the queue."""
 
-ASSIGN_MS: Final = 24 * 3_600_000
+ASSIGNMENT_MS: Final = 24 * 3_600_000
 """An assignment has to survive a night."""
 
-LONGEST_SNOOZE_MS: Final = 30 * 86_400_000
+MAX_SNOOZE_MS: Final = 30 * 86_400_000
+"""A month; what can wait longer than that is decided instead."""
 
 
 def undecided() -> ColumnElement[bool]:
-    """The alert is open and nothing is decided: in the words of the partial index (`schema.UNDECIDED`)."""
-    return and_(Alert.status == literal_column("'open'"), Alert.decision.is_(None))
+    """Condition: the alert is open and not decided, in the words of the partial index (`db.UNDECIDED`)."""
+    return and_(AlertRow.status == literal_column("'open'"), AlertRow.decision.is_(None))
 
 
 def waiting(now: int) -> ColumnElement[bool]:
-    """The alert is in the queue: open, undecided, not put off, and not waiting for its next revision."""
-    return and_(undecided(), Alert.snoozed_until <= now, Alert.waits_revision < Alert.revision)
+    """Condition: the alert is in the queue: open, undecided, not snoozed, and not waiting for its next revision."""
+    return and_(undecided(), AlertRow.snoozed_until <= now, AlertRow.waits_revision < AlertRow.revision)
 
 
-def unheld(now: int) -> ColumnElement[bool]:
-    """Nobody's claim on it holds."""
-    return or_(Alert.claimed_by.is_(None), Alert.claimed_until <= now)
+def unclaimed(now: int) -> ColumnElement[bool]:
+    """Condition: no claim on the alert is valid."""
+    return or_(AlertRow.claimed_by.is_(None), AlertRow.claimed_until <= now)
 
 
-def held_by(actor: Actor, now: int) -> ColumnElement[bool]:
-    """The actor's claim on it holds."""
-    return and_(Alert.claimed_by == actor.user_id, Alert.claimed_until > now)
+def claimed_by_actor(actor: Actor, now: int) -> ColumnElement[bool]:
+    """Condition: the actor's claim on the alert is valid."""
+    return and_(AlertRow.claimed_by == actor.user_id, AlertRow.claimed_until > now)
 
 
 def claim(connection: Connection, actor: Actor, alert_id: str, now: int, lease_ms: int = LEASE_MS) -> int:
-    """Take an alert, or renew one's lease on it; until when it holds.
+    """Claim an alert, or renew one's claim on it.
+
+    Args:
+        connection: in a write transaction.
+        actor: needs the right "work".
+        alert_id: which alert.
+        now: ms since 1970.
+        lease_ms: how long the claim is valid.
+
+    Returns:
+        Until when the claim is valid, ms since 1970.
 
     Raises:
         FeedError: `forbidden`, `not_found`; `conflict` where somebody else has it or it is no longer open.
     """
     actor.require("work")
     done = connection.execute(
-        update(Alert)
+        update(AlertRow)
         .where(
-            Alert.id == alert_id,
-            Alert.status == "open",
-            Alert.decision.is_(None),
-            or_(unheld(now), Alert.claimed_by == actor.user_id),
+            AlertRow.id == alert_id,
+            AlertRow.status == "open",
+            AlertRow.decision.is_(None),
+            or_(unclaimed(now), AlertRow.claimed_by == actor.user_id),
         )
         .values(claimed_by=actor.user_id, claimed_until=now + lease_ms, changed=now)
     )
     if not done.rowcount:
-        raise refused(connection, alert_id, now)
+        raise why_unchanged(connection, alert_id, now)
     audit.append(connection, now, actor, "claim", alert_id)
     return now + lease_ms
 
 
 def claim_next(
-    connection: Connection, actor: Actor, wanted: ColumnElement[bool], now: int, lease_ms: int = LEASE_MS
+    connection: Connection, actor: Actor, among: ColumnElement[bool], now: int, lease_ms: int = LEASE_MS
 ) -> str | None:
-    """Take the most urgent alert nobody has among those `wanted`; its id, None where there is none.
+    """Claim the most urgent alert that waits and nobody has claimed. No two people get the same one.
+
+    Args:
+        connection: in a write transaction.
+        actor: needs the right "work".
+        among: condition on the alerts that may be claimed, such as `claimable`.
+        now: ms since 1970.
+        lease_ms: how long the claim is valid.
+
+    Returns:
+        The alert's id; None where there is none.
 
     Raises:
         FeedError: `forbidden`.
     """
     actor.require("work")
-    free = and_(waiting(now), unheld(now), wanted)
+    free = and_(waiting(now), unclaimed(now), among)
     if not actor.may("lead"):
-        free = and_(free, Alert.escalated == 0)
+        free = and_(free, AlertRow.escalated == 0)
     pick = (
-        select(Alert.id)
+        select(AlertRow.id)
         .where(free)
-        .order_by(Alert.escalated.desc(), Alert.urgency.desc(), Alert.id)
+        .order_by(AlertRow.escalated.desc(), AlertRow.urgency.desc(), AlertRow.id)
         .limit(1)
         .with_for_update(skip_locked=True)
     )
@@ -100,8 +119,8 @@ def claim_next(
     if found is None:
         return None
     done = connection.execute(
-        update(Alert)
-        .where(Alert.id == found, free)
+        update(AlertRow)
+        .where(AlertRow.id == found, free)
         .values(claimed_by=actor.user_id, claimed_until=now + lease_ms, changed=now)
     )
     if not done.rowcount:
@@ -111,15 +130,21 @@ def claim_next(
 
 
 def release(connection: Connection, actor: Actor, alert_id: str, now: int) -> None:
-    """Give an alert back; a lead can give back anybody's.
+    """Release one's claim on an alert; a lead can release anybody's.
+
+    Args:
+        connection: in a write transaction.
+        actor: needs the right "work".
+        alert_id: which alert.
+        now: ms since 1970.
 
     Raises:
         FeedError: `forbidden`, `not_found`, `conflict`.
     """
     actor.require("work")
-    whose = held_by(actor, now) if not actor.may("lead") else Alert.claimed_by.is_not(None)
+    whose = claimed_by_actor(actor, now) if not actor.may("lead") else AlertRow.claimed_by.is_not(None)
     done = connection.execute(
-        update(Alert).where(Alert.id == alert_id, whose).values(claimed_by=None, claimed_until=0, changed=now)
+        update(AlertRow).where(AlertRow.id == alert_id, whose).values(claimed_by=None, claimed_until=0, changed=now)
     )
     if not done.rowcount:
         _existing(connection, alert_id)
@@ -128,7 +153,14 @@ def release(connection: Connection, actor: Actor, alert_id: str, now: int) -> No
 
 
 def assign(connection: Connection, actor: Actor, alert_id: str, user_id: str, now: int) -> None:
-    """Give an alert to somebody, whoever had it.
+    """Assign an alert to a user, whoever has claimed it.
+
+    Args:
+        connection: in a write transaction.
+        actor: needs the right "lead".
+        alert_id: which alert.
+        user_id: to whom: somebody who is active and may decide.
+        now: ms since 1970.
 
     Raises:
         FeedError: `forbidden`, `not_found`, `conflict`, `invalid`.
@@ -138,32 +170,46 @@ def assign(connection: Connection, actor: Actor, alert_id: str, user_id: str, no
     if user is None or not user.active or user.role == "viewer":
         raise FeedError("invalid", "an alert can be assigned to people who are active and may decide")
     done = connection.execute(
-        update(Alert)
-        .where(Alert.id == alert_id, Alert.status == "open", Alert.decision.is_(None))
-        .values(claimed_by=user_id, claimed_until=now + ASSIGN_MS, snoozed_until=0, changed=now)
+        update(AlertRow)
+        .where(AlertRow.id == alert_id, AlertRow.status == "open", AlertRow.decision.is_(None))
+        .values(claimed_by=user_id, claimed_until=now + ASSIGNMENT_MS, snoozed_until=0, changed=now)
     )
     if not done.rowcount:
-        raise refused(connection, alert_id, now)
+        raise why_unchanged(connection, alert_id, now)
     audit.append(connection, now, actor, "assign", alert_id, {"to": user.pseudonym})
 
 
 def snooze(connection: Connection, actor: Actor, alert_id: str, until: int, now: int) -> None:
-    """Put an alert off until a time (now or earlier: bring it back); a claim on it ends.
+    """Snooze an alert until a time; a claim on it ends.
+
+    Args:
+        connection: in a write transaction.
+        actor: needs the right "work".
+        alert_id: which alert.
+        until: ms since 1970, at most `MAX_SNOOZE_MS` from now; now or earlier brings the alert back.
+        now: ms since 1970.
 
     Raises:
         FeedError: `forbidden`, `not_found`, `conflict`, `invalid`.
     """
     actor.require("work")
-    if until > now + LONGEST_SNOOZE_MS:
+    if until > now + MAX_SNOOZE_MS:
         raise FeedError("invalid", "an alert can be put off by 30 days at most")
     until = until if until > now else 0
     if not _change(connection, actor, alert_id, now, {"snoozed_until": until, "claimed_by": None, "claimed_until": 0}):
-        raise refused(connection, alert_id, now)
+        raise why_unchanged(connection, alert_id, now)
     audit.append(connection, now, actor, "snooze" if until else "wake", alert_id, {"until": until})
 
 
 def escalate(connection: Connection, actor: Actor, alert_id: str, now: int, *, up: bool = True) -> None:
-    """Hand an alert to the leads, who alone decide on it then; or, as a lead, hand it back.
+    """Escalate an alert to the leads, who alone decide on it then; or, as a lead, hand it back.
+
+    Args:
+        connection: in a write transaction.
+        actor: needs the right "work" to escalate, "lead" to hand back.
+        alert_id: which alert.
+        now: ms since 1970.
+        up: False hands it back to the moderators.
 
     Raises:
         FeedError: `forbidden`, `not_found`, `conflict`.
@@ -171,28 +217,43 @@ def escalate(connection: Connection, actor: Actor, alert_id: str, now: int, *, u
     actor.require("work" if up else "lead")
     values = {"escalated": int(up), "claimed_by": None, "claimed_until": 0, "snoozed_until": 0}
     if not _change(connection, actor, alert_id, now, values):
-        raise refused(connection, alert_id, now)
+        raise why_unchanged(connection, alert_id, now)
     audit.append(connection, now, actor, "escalate" if up else "hand_back", alert_id)
 
 
 def _change(connection: Connection, actor: Actor, alert_id: str, now: int, values: dict[str, Any]) -> bool:
-    """Change an open alert that is nobody's or one's own (a lead: anybody's)."""
-    whose = or_(unheld(now), Alert.claimed_by == actor.user_id) if not actor.may("lead") else Alert.id == alert_id
-    statement = update(Alert).where(Alert.id == alert_id, Alert.status == "open", Alert.decision.is_(None), whose)
+    """Change an open, undecided alert that nobody else has claimed (a lead: any); whether there was one."""
+    whose = (
+        or_(unclaimed(now), AlertRow.claimed_by == actor.user_id) if not actor.may("lead") else AlertRow.id == alert_id
+    )
+    statement = update(AlertRow).where(
+        AlertRow.id == alert_id, AlertRow.status == "open", AlertRow.decision.is_(None), whose
+    )
     return bool(connection.execute(statement.values(**values, changed=now)).rowcount)
 
 
 def _existing(connection: Connection, alert_id: str) -> Any:
     row = connection.execute(
-        select(Alert.status, Alert.decision, Alert.merged_into, Alert.claimed_until).where(Alert.id == alert_id)
+        select(AlertRow.status, AlertRow.decision, AlertRow.merged_into, AlertRow.claimed_until).where(
+            AlertRow.id == alert_id
+        )
     ).one_or_none()
     if row is None:
-        raise FeedError("not_found", "there is no such alert")
+        raise FeedError("not_found", f"there is no such alert as {alert_id!a}")
     return row
 
 
-def refused(connection: Connection, alert_id: str, now: int) -> FeedError:
-    """Why a change of an alert found nothing to change."""
+def why_unchanged(connection: Connection, alert_id: str, now: int) -> FeedError:
+    """The error that says why a conditional change of an alert changed nothing.
+
+    Args:
+        connection: of the transaction in which it changed nothing.
+        alert_id: which alert.
+        now: ms since 1970.
+
+    Raises:
+        FeedError: `not_found`: there is no such alert.
+    """
     row = _existing(connection, alert_id)
     if row.status == "merged":
         return FeedError("conflict", f"this alert is now part of {row.merged_into}")
@@ -200,7 +261,7 @@ def refused(connection: Connection, alert_id: str, now: int) -> FeedError:
         return FeedError("conflict", "this alert was withdrawn: there is nothing left to decide")
     if row.decision is not None:
         return FeedError("conflict", "this alert is decided: undo the decision to work on it again")
-    return FeedError("conflict", "somebody else is working on this alert")
+    return FeedError("conflict", "somebody else is working on this alert: wait until they release it, or ask a lead")
 
 
 State = Literal["waiting", "mine", "claimed", "escalated", "snoozed", "decided", "closed", "all"]
@@ -211,23 +272,34 @@ STATES: Final[tuple[State, ...]] = get_args(State)
 SORTS: Final[tuple[Sort, ...]] = get_args(Sort)
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
-LONGEST_SEARCH: Final = 200
-MOST_WORDS: Final = 6
-PAGE: Final = 50
-LARGEST_PAGE: Final = 200
+MAX_SEARCH_CHARACTERS: Final = 200
+MAX_SEARCH_WORDS: Final = 6
+"""Each word is looked for in the digest of every alert: six take a fraction of a second on 100,000."""
 
-LISTED: Final = (
-    Alert.id, Alert.kind, Alert.status, Alert.revision, Alert.merged_into, Alert.at, Alert.first_post_at,
-    Alert.last_post_at, Alert.members, Alert.urgency, Alert.title, Alert.arrived, Alert.changed, Alert.decision,
-    Alert.decided, Alert.snoozed_until, Alert.escalated, Alert.returned, Alert.claimed_by, Alert.claimed_until,
-    Alert.waits_revision,
+PAGE_SIZE: Final = 50
+MAX_PAGE_SIZE: Final = 200
+"""Alerts on one page of a list."""
+
+LIST_COLUMNS: Final = (
+    AlertRow.id, AlertRow.kind, AlertRow.status, AlertRow.revision, AlertRow.merged_into, AlertRow.at,
+    AlertRow.first_post_at, AlertRow.last_post_at, AlertRow.members, AlertRow.urgency, AlertRow.title,
+    AlertRow.arrived, AlertRow.changed, AlertRow.decision, AlertRow.decided, AlertRow.snoozed_until,
+    AlertRow.escalated, AlertRow.returned, AlertRow.claimed_by, AlertRow.claimed_until, AlertRow.waits_revision,
 )  # fmt: skip
-"""Columns of a list; bodies are read for one alert at a time."""
+"""Columns read for lists; the records (`body`) are read for one alert at a time."""
 
 
 @dataclass(frozen=True)
 class Filters:
-    """What somebody wants to see."""
+    """Which alerts a list shows, and in which order.
+
+    Args:
+        state: "waiting" and so on, see `STATES`.
+        kind: kind of alert; "any" for all.
+        sort: order, see `SORTS`.
+        q: words that an alert's digest has to contain, or the exact name of a member; "" for all.
+        min_members: least number of accounts.
+    """
 
     state: State = "waiting"
     kind: Kind = "any"
@@ -237,121 +309,156 @@ class Filters:
 
     @classmethod
     def read(cls, values: Mapping[str, str]) -> Filters:
-        """From the fields of an address; unknown fields are ignored.
+        """Filters out of the query of an address; unknown fields are ignored.
 
         Raises:
-            FeedError: `invalid`: a value that is none of its field's.
+            FeedError: `invalid`: a field has a value it cannot have.
         """
         state, kind, sort = values.get("state", "waiting"), values.get("kind", "any"), values.get("sort", "urgency")
         q = " ".join(values.get("q", "").split())
         least = values.get("min_members", "") or "0"
-        good = state in STATES and kind in KINDS and sort in SORTS and len(q) <= LONGEST_SEARCH and "\0" not in q
+        good = state in STATES and kind in KINDS and sort in SORTS and len(q) <= MAX_SEARCH_CHARACTERS and "\0" not in q
         if not good or not (least.isascii() and least.isdecimal() and len(least) < 7):
             raise FeedError("invalid", "the list cannot be filtered like that: go back to the queue and choose again")
         return cls(state, kind, sort, q, int(least))  # type: ignore[arg-type]
 
     @property
     def query(self) -> str:
-        """As the query of an address, without what is as it would be anyway."""
-        plain = Filters()
+        """As the query of an address, without fields that have their default."""
+        default = Filters()
         pairs = [(each.name, getattr(self, each.name)) for each in fields(self)]
-        return urlencode([(name, value) for name, value in pairs if value != getattr(plain, name)])
+        return urlencode([(name, value) for name, value in pairs if value != getattr(default, name)])
 
 
 @dataclass(frozen=True)
-class Listing:
-    """One page of the queue: rows with the columns of `LISTED` and `holder`; `cursor` of the next, if there is one."""
+class AlertPage:
+    """One page of a list.
+
+    Args:
+        rows: with the columns of `LIST_COLUMNS` and `holder`, the name of who claimed the alert.
+        cursor: of the next page; None where this is the last.
+    """
 
     rows: list[Any]
     cursor: str | None
 
 
-def listing(
-    connection: Connection, actor: Actor, filters: Filters, now: int, cursor: str | None = None, limit: int = PAGE
-) -> Listing:
+def list_alerts(
+    connection: Connection, actor: Actor, filters: Filters, now: int, cursor: str | None = None, limit: int = PAGE_SIZE
+) -> AlertPage:
     """One page of alerts.
 
+    Args:
+        connection: to read with.
+        actor: needs the right "read"; state "mine" is about them.
+        filters: which alerts, in which order.
+        now: ms since 1970.
+        cursor: `AlertPage.cursor` of the page before; None for the first.
+        limit: alerts on the page, at most `MAX_PAGE_SIZE`.
+
     Raises:
-        FeedError: `forbidden`; `invalid`: a cursor that is none.
+        FeedError: `forbidden`; `invalid`: a cursor that is none, or of another order.
     """
     actor.require("read")
     columns, descending = _order(filters.sort)
-    # Not a join: that lets PostgreSQL, where it knows nothing of the table yet, sort all that waits.
-    holder = select(User.name).where(User.id == Alert.claimed_by).scalar_subquery().label("holder")
-    columns_shown: list[Any] = [*LISTED, holder]
-    asked = select(*columns_shown)
-    asked = asked.where(wanted(actor, filters, now))
+    # Not a join: with one, PostgreSQL sorts all waiting alerts while it has no statistics of the table.
+    holder = select(User.name).where(User.id == AlertRow.claimed_by).scalar_subquery().label("holder")
+    columns_shown: list[Any] = [*LIST_COLUMNS, holder]
+    statement = select(*columns_shown)
+    statement = statement.where(matching(actor, filters, now))
     if cursor is not None:
-        asked = asked.where(_after(columns, descending, _decoded(cursor, len(columns))))
+        statement = statement.where(_after(columns, descending, _decode_cursor(cursor, len(columns))))
     order = [column.desc() if down else column.asc() for column, down in zip(columns, descending, strict=True)]
-    rows = connection.execute(asked.order_by(*order).limit(min(limit, LARGEST_PAGE) + 1)).all()
-    shown = list(rows[: min(limit, LARGEST_PAGE)])
+    rows = connection.execute(statement.order_by(*order).limit(min(limit, MAX_PAGE_SIZE) + 1)).all()
+    shown = list(rows[: min(limit, MAX_PAGE_SIZE)])
     more = len(rows) > len(shown)
     last = [getattr(shown[-1], column.key or "") for column in columns] if more and shown else None
-    return Listing(shown, _encoded(last) if last is not None else None)
+    return AlertPage(shown, _encode_cursor(last) if last is not None else None)
 
 
-def wanted(actor: Actor, filters: Filters, now: int) -> ColumnElement[bool]:
-    """The filters as a condition on alerts."""
+def matching(actor: Actor, filters: Filters, now: int) -> ColumnElement[bool]:
+    """Condition: the alert fits the filters.
+
+    Args:
+        actor: state "mine" is about them.
+        filters: which alerts.
+        now: ms since 1970.
+    """
     conditions = [_state(actor, filters.state, now)]
     if filters.kind != "any":
-        conditions.append(Alert.kind == filters.kind)
+        conditions.append(AlertRow.kind == filters.kind)
     if filters.min_members:
-        conditions.append(Alert.members >= filters.min_members)
+        conditions.append(AlertRow.members >= filters.min_members)
     if filters.q:
         named = select(Member.alert_id).where(Member.account == filters.q)
-        words = filters.q.lower().split()[:MOST_WORDS]
-        conditions.append(or_(and_(*(Alert.digest.contains(word, autoescape=True) for word in words)),
-                              Alert.id.in_(named)))  # fmt: skip
+        words = filters.q.lower().split()[:MAX_SEARCH_WORDS]
+        conditions.append(or_(and_(*(AlertRow.digest.contains(word, autoescape=True) for word in words)),
+                              AlertRow.id.in_(named)))  # fmt: skip
     return and_(*conditions)
 
 
 def counts(connection: Connection, actor: Actor, now: int, waiting_now: int | None = None) -> dict[str, int]:
-    """How many alerts wait (counted, unless given), are one's own, were escalated."""
+    """How many alerts wait, are claimed by the actor, are escalated.
+
+    Args:
+        connection: to read with.
+        actor: needs the right "read".
+        now: ms since 1970.
+        waiting_now: how many wait, where that is known already; None counts them.
+
+    Returns:
+        Numbers by "waiting", "mine", "escalated".
+    """
     actor.require("read")
-    asked = {"mine": _state(actor, "mine", now), "escalated": _state(actor, "escalated", now)}
+    statement = {"mine": _state(actor, "mine", now), "escalated": _state(actor, "escalated", now)}
     found = {"waiting": count_waiting(connection, now) if waiting_now is None else waiting_now}
-    return found | {name: _count(connection, condition) for name, condition in asked.items()}
+    return found | {name: _count(connection, condition) for name, condition in statement.items()}
 
 
 def count_waiting(connection: Connection, now: int) -> int:
-    """How many alerts wait."""
+    """How many alerts wait in the queue."""
     return _count(connection, waiting(now))
 
 
 def _count(connection: Connection, condition: ColumnElement[bool]) -> int:
-    return int(connection.scalar(select(func.count()).select_from(Alert).where(condition)) or 0)
+    return int(connection.scalar(select(func.count()).select_from(AlertRow).where(condition)) or 0)
 
 
 def _state(actor: Actor, state: State, now: int) -> ColumnElement[bool]:
     open_ = undecided()
-    held = Alert.claimed_until > now
+    held = AlertRow.claimed_until > now
     conditions: dict[str, ColumnElement[bool]] = {
         "waiting": waiting(now),
-        "mine": and_(open_, held_by(actor, now)),
-        "claimed": and_(open_, Alert.claimed_by.is_not(None), held),
-        "escalated": and_(waiting(now), Alert.escalated == 1),
-        "snoozed": and_(open_, or_(Alert.snoozed_until > now, Alert.waits_revision >= Alert.revision)),
-        "decided": Alert.decision.is_not(None),
-        "closed": Alert.status != "open",
+        "mine": and_(open_, claimed_by_actor(actor, now)),
+        "claimed": and_(open_, AlertRow.claimed_by.is_not(None), held),
+        "escalated": and_(waiting(now), AlertRow.escalated == 1),
+        "snoozed": and_(open_, or_(AlertRow.snoozed_until > now, AlertRow.waits_revision >= AlertRow.revision)),
+        "decided": AlertRow.decision.is_not(None),
+        "closed": AlertRow.status != "open",
         "all": true(),
     }
     return conditions[state]
 
 
-def free_for(actor: Actor, filters: Filters, now: int) -> ColumnElement[bool]:
-    """What `claim_next` may take under these filters."""
-    return and_(wanted(actor, filters, now), unheld(now))
+def claimable(actor: Actor, filters: Filters, now: int) -> ColumnElement[bool]:
+    """Condition: the alert fits the filters and nobody has claimed it; for `claim_next`.
+
+    Args:
+        actor: state "mine" is about them.
+        filters: which alerts.
+        now: ms since 1970.
+    """
+    return and_(matching(actor, filters, now), unclaimed(now))
 
 
 def _order(sort: Sort) -> tuple[list[Any], list[bool]]:
     if sort == "urgency":
-        return [Alert.escalated, Alert.urgency, Alert.id], [True, True, False]
-    return [Alert.at if sort == "newest" else Alert.members, Alert.id], [True, False]
+        return [AlertRow.escalated, AlertRow.urgency, AlertRow.id], [True, True, False]
+    return [AlertRow.at if sort == "newest" else AlertRow.members, AlertRow.id], [True, False]
 
 
 def _after(columns: list[Any], descending: list[bool], values: list[Any]) -> ColumnElement[bool]:
-    """Rows behind `values` in the order of the columns."""
+    """Condition: the row comes after `values` in the order of the columns."""
     cases = []
     for place, (column, down) in enumerate(zip(columns, descending, strict=True)):
         equal = [columns[i] == values[i] for i in range(place)]
@@ -359,28 +466,38 @@ def _after(columns: list[Any], descending: list[bool], values: list[Any]) -> Col
     return or_(*cases)
 
 
-def _encoded(values: list[Any]) -> str:
+def _encode_cursor(values: list[Any]) -> str:
     return base64.urlsafe_b64encode(json.dumps(values).encode()).decode().rstrip("=")
 
 
-def _decoded(cursor: str, size: int) -> list[Any]:
+def _decode_cursor(cursor: str, size: int) -> list[Any]:
     try:
         values = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     except (binascii.Error, ValueError, RecursionError):
         values = None
     good = isinstance(values, list) and len(values) == size and isinstance(values[-1], str) and "\0" not in values[-1]
-    # Bounds of a 64-bit column; a bool would pass for a number.
+    # Within a 64-bit column; by type, as a bool is an int to isinstance.
     if not good or not all(type(value) in (int, float) and abs(value) < 2**62 for value in values[:-1]):
-        raise FeedError("invalid", "this is no place in the list: start again from its beginning")
+        raise FeedError("invalid", "the cursor is none of this list: start again without one")
     return list(values)
 
 
-MOST: Final = 50
-"""Views of one person: more is a list nobody reads."""
+MAX_VIEWS: Final = 50
+"""Saved views of one user: more would be a list nobody reads."""
 
 
-def add(connection: Connection, actor: Actor, name: str, query: str, *, shared: bool) -> str:
-    """Save filters under a name; the view's id.
+def save_view(connection: Connection, actor: Actor, name: str, query: str, *, shared: bool) -> str:
+    """Save filters under a name.
+
+    Args:
+        connection: in a write transaction.
+        actor: needs the right "read"; "lead" to share.
+        name: 1 to 64 printable characters.
+        query: in the form of `Filters.query`.
+        shared: whether everybody sees the view.
+
+    Returns:
+        The view's id.
 
     Raises:
         FeedError: `forbidden`, `invalid`, `conflict`.
@@ -390,30 +507,39 @@ def add(connection: Connection, actor: Actor, name: str, query: str, *, shared: 
     if not 1 <= len(name) <= 64 or not name.isprintable():
         raise FeedError("invalid", "a view has a name of 1 to 64 printable characters")
     filters = Filters.read(dict(parse_qsl(query)))
-    mine = select(func.count()).select_from(View).where(View.user_id == actor.user_id)
-    if int(connection.scalar(mine) or 0) >= MOST:
-        raise FeedError("conflict", f"you have {MOST} views already: delete one first")
+    mine = select(func.count()).select_from(SavedView).where(SavedView.user_id == actor.user_id)
+    if int(connection.scalar(mine) or 0) >= MAX_VIEWS:
+        raise FeedError("conflict", f"you have {MAX_VIEWS} views already: delete one first")
     number = secrets.token_hex(16)
     row = {"id": number, "user_id": actor.user_id, "name": name, "query": filters.query, "shared": int(shared)}
-    connection.execute(insert(View).values(**row))
+    connection.execute(insert(SavedView).values(**row))
     return number
 
 
-def remove(connection: Connection, actor: Actor, view_id: str) -> None:
-    """Delete a view, one's own or, as a lead, a shared one.
+def delete_view(connection: Connection, actor: Actor, view_id: str) -> None:
+    """Delete a saved view, one's own or, as a lead, a shared one.
+
+    Args:
+        connection: in a write transaction.
+        actor: who asks.
+        view_id: which view.
 
     Raises:
-        FeedError: `not_found`: there is none that is yours.
+        FeedError: `not_found`: there is no such view that the actor may delete.
     """
-    whose = View.user_id == actor.user_id
+    whose = SavedView.user_id == actor.user_id
     if actor.may("lead"):
-        whose = or_(whose, View.shared == 1)
-    if not connection.execute(delete(View).where(View.id == view_id, whose)).rowcount:
-        raise FeedError("not_found", "there is no such view of yours")
+        whose = or_(whose, SavedView.shared == 1)
+    if not connection.execute(delete(SavedView).where(SavedView.id == view_id, whose)).rowcount:
+        raise FeedError("not_found", "there is no saved view of yours with this id: load the list of views again")
 
 
-def listed(connection: Connection, actor: Actor) -> list[Any]:
-    """Views one can use, by name."""
+def list_views(connection: Connection, actor: Actor) -> list[Any]:
+    """The actor's own saved views and the shared ones, by name."""
     actor.require("read")
-    asked = select(View).where(or_(View.user_id == actor.user_id, View.shared == 1)).order_by(View.name, View.id)
-    return list(connection.execute(asked))
+    statement = (
+        select(SavedView)
+        .where(or_(SavedView.user_id == actor.user_id, SavedView.shared == 1))
+        .order_by(SavedView.name, SavedView.id)
+    )
+    return list(connection.execute(statement))

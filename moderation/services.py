@@ -1,76 +1,45 @@
-"""How often somebody may ask: token buckets in memory, so per process; the clock is an argument.
-
-What a request needs, put together once when the feed starts.
-"""
+"""The parts of a running feed, put together once at start and given to every request (`auth.RequestContext`)."""
 
 from __future__ import annotations
 
-import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import SQLAlchemyError
 
 from moderation import queue
-from moderation.db import Database
+from moderation.background import BackgroundLoop
+from moderation.db import Database, now_ms
+from moderation.feed_metrics import FeedMetrics
+from moderation.ingest import IngestLoop
 from moderation.live import Hub
-from moderation.loops import Feedback, Ingest, now_ms
-from moderation.telemetry import FeedMetrics
+from moderation.outbox import FeedbackLoop
+from moderation.rate_limits import RateLimit
 
-MOST_KEYS: Final = 10_000
-"""Buckets remembered; beyond that the one unused for longest is forgotten."""
+LOGIN_REQUESTS: Final = 5
+LOGIN_WINDOW_S: Final = 150
+"""Attempts to log in of one address: five, then one in half a minute. A person notices nothing, a list of passwords
+gets nowhere."""
 
+NAME_REQUESTS: Final = 30
+NAME_WINDOW_S: Final = 600
+"""Attempts to log in under one name from all addresses: many enough that a stranger elsewhere does not lock its owner
+out."""
 
-class Limiter:
-    """Lets `burst` requests of one key through at once, and then `per_s` a second."""
+USER_REQUESTS: Final = 200
+USER_WINDOW_S: Final = 4
+"""Requests of one user, 50 a second: a page makes a handful, a program that works the queue some ten a second."""
 
-    def __init__(self, burst: int, per_s: float) -> None:
-        self._burst = burst
-        self._per_s = per_s
-        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
-        self._lock = threading.Lock()
+ADDRESS_REQUESTS: Final = 1000
+ADDRESS_WINDOW_S: Final = 3
+"""Requests of one address, whoever asks: a whole team may sit behind one."""
 
-    def admit(self, key: str, now_s: float) -> bool:
-        """Take one from the bucket of `key`; False where it is empty."""
-        with self._lock:
-            left, at = self._buckets.pop(key, (float(self._burst), now_s))
-            left = min(float(self._burst), left + max(0.0, now_s - at) * self._per_s)
-            good = left >= 1
-            self._buckets[key] = (left - 1 if good else left, now_s)
-            while len(self._buckets) > MOST_KEYS:
-                self._buckets.popitem(last=False)
-            return good
-
-    def forgive(self, key: str) -> None:
-        """Fill a bucket: whoever it belongs to has shown who they are."""
-        with self._lock:
-            self._buckets.pop(key, None)
-
-
-LOGIN_BURST: Final = 5
-LOGIN_PER_S: Final = 1 / 30
-"""Five wrong passwords at once, then one in half a minute: a person notices nothing, a list of words gets nowhere."""
-
-NAME_BURST: Final = 30
-NAME_PER_S: Final = 1 / 20
-"""Of one name from all addresses: high enough that a stranger elsewhere does not keep its owner out."""
-
-REQUEST_BURST: Final = 200
-REQUEST_PER_S: Final = 50.0
-"""Of one person: a page makes a handful of requests, a program that works a queue some ten a second."""
-
-ADDRESS_BURST: Final = 1000
-ADDRESS_PER_S: Final = 300.0
-"""Of one address, whoever asks: a whole team may sit behind one."""
-
-
-FEW: Final = 1000
-COUNT_S: Final = 3.0
-"""Counting 100,000 alerts takes some ten milliseconds: too much for every page, and nobody sees the last digits."""
+EXACT_COUNT: Final = 1000
+COUNT_VALID_S: Final = 3.0
+"""Up to so many waiting alerts are counted for every page; of more, the count may be this old. Counting 100,000 takes
+some ten milliseconds, and nobody reads the last digits."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +47,9 @@ class Settings:
     """How the feed is reached.
 
     Args:
-        hosts: names under which browsers may ask for it (`Host`), without ports; "*" for any.
-        secure: whether it is reached by https only: cookies are marked so, and browsers told to stay with it.
-        proxied: whether `X-Forwarded-For` of the nearest proxy names the client.
+        hosts: names under which browsers may ask for it (header `Host`), without ports; "*" for any.
+        secure: whether it is reached by https only: cookies are marked so, and browsers told to stay with https.
+        proxied: whether the last address in `X-Forwarded-For` is the client's, written by a trusted proxy.
     """
 
     hosts: tuple[str, ...] = ("localhost", "127.0.0.1", "[::1]")
@@ -90,7 +59,22 @@ class Settings:
 
 @dataclass
 class Services:
-    """All parts of a running feed."""
+    """The parts of a running feed.
+
+    Args:
+        database: where everything is kept.
+        metrics: what is counted.
+        hub: sender of live updates.
+        settings: how the feed is reached.
+        now: the wall clock, ms since 1970.
+        clock: a monotonic clock, seconds.
+        ingest: the loop that stores alerts; None without a source.
+        feedback: the loop that sends decisions; None without a destination.
+        login_limit: attempts to log in, by address.
+        name_limit: attempts to log in, by name.
+        user_limit: requests, by user.
+        address_limit: requests, by address.
+    """
 
     database: Database
     metrics: FeedMetrics
@@ -98,45 +82,51 @@ class Services:
     settings: Settings
     now: Callable[[], int] = now_ms
     clock: Callable[[], float] = time.monotonic
-    ingest: Ingest | None = None
-    feedback: Feedback | None = None
-    logins: Limiter = field(default_factory=lambda: Limiter(LOGIN_BURST, LOGIN_PER_S))
-    names: Limiter = field(default_factory=lambda: Limiter(NAME_BURST, NAME_PER_S))
-    addresses: Limiter = field(default_factory=lambda: Limiter(ADDRESS_BURST, ADDRESS_PER_S))
+    ingest: IngestLoop | None = None
+    feedback: FeedbackLoop | None = None
+    login_limit: RateLimit = field(default_factory=lambda: RateLimit(LOGIN_REQUESTS, LOGIN_WINDOW_S))
+    name_limit: RateLimit = field(default_factory=lambda: RateLimit(NAME_REQUESTS, NAME_WINDOW_S))
+    user_limit: RateLimit = field(default_factory=lambda: RateLimit(USER_REQUESTS, USER_WINDOW_S))
+    address_limit: RateLimit = field(default_factory=lambda: RateLimit(ADDRESS_REQUESTS, ADDRESS_WINDOW_S))
     _waiting: tuple[float, int] = (0.0, 0)
-    requests: Limiter = field(default_factory=lambda: Limiter(REQUEST_BURST, REQUEST_PER_S))
 
-    def waiting(self, connection: Connection) -> int:
-        """How many alerts wait: counted now where they are few, else as of the last `COUNT_S` seconds."""
+    @property
+    def loops(self) -> list[BackgroundLoop]:
+        """The background loops there are."""
+        return [loop for loop in (self.feedback, self.ingest) if loop is not None]
+
+    def count_waiting(self, connection: Connection) -> int:
+        """How many alerts wait: counted now where they are few, else at most `COUNT_VALID_S` seconds ago."""
         at, count = self._waiting
-        if count < FEW or self.clock() - at > COUNT_S:
+        if count < EXACT_COUNT or self.clock() - at > COUNT_VALID_S:
             count = queue.count_waiting(connection, self.now())
             self._waiting = (self.clock(), count)
         return count
 
-    def decided(self, verdict: str) -> None:
-        """A decision was made: count it, and have it sent."""
+    def decision_made(self, verdict: str) -> None:
+        """Count a decision whose transaction is committed, and have it sent at once."""
         self.metrics.decision(verdict)
         if self.feedback is not None:
             self.feedback.wake()
 
     def problems(self) -> list[str]:
         """Why the feed is not ready, in words; empty where it is."""
-        found = []
-        try:
-            if not self.database.alive():
-                found.append("the database does not answer")
-        except (SQLAlchemyError, OSError):
-            found.append("the database does not answer")
-        for loop in (self.ingest, self.feedback):
-            if loop is not None and not loop.alive:
-                found.append(f"the {loop.name} loop has ended")
-            elif loop is not None and loop.problem is not None:
-                found.append(f"{loop.name}: {loop.problem}")
+        found = [] if self.database.alive() else ["the database does not answer: is its server running?"]
+        for loop in self.loops:
+            if not loop.alive:
+                found.append(f"the {loop.name} loop has ended: restart the feed, and look at its log for the reason")
+            elif loop.problem is not None:
+                found.append(f"the {loop.name} loop: {loop.problem}")
         return found
 
 
-def build(database: Database, settings: Settings, now: Callable[[], int] = now_ms) -> Services:
-    """Services without background loops; `service.create_app` serves them."""
+def build_services(database: Database, settings: Settings, now: Callable[[], int] = now_ms) -> Services:
+    """Services without background loops, ready for `app.create_app`.
+
+    Args:
+        database: where everything is kept.
+        settings: how the feed is reached.
+        now: the wall clock, ms since 1970.
+    """
     metrics = FeedMetrics()
     return Services(database, metrics, Hub(database, metrics, now), settings, now=now)

@@ -1,11 +1,7 @@
-"""Where alerts come from: files that grow (`files`) or Kafka (`kafka`). Both give batches, and remember their place.
+"""Where alerts come from: files that grow (`AlertFiles`), or the topics `alerts` and `alert-details` (`AlertTopics`).
 
-A place is written in the transaction of the batch it follows, so that a crash loses and repeats nothing; and if it did,
-`ingest` takes the same revision once.
-
-Files of one JSON object a line that another program may still be writing: read to the end, then looked at again.
-
-Topics `alerts` and `alert-details`, read committed; the positions lie in the feed's own database.
+Both give batches of records together with the positions reached. `ingest` stores a position in the transaction of its
+batch and hands it back at the next start, so that a crash loses and repeats nothing.
 """
 
 from __future__ import annotations
@@ -25,96 +21,116 @@ from streaming.kafka.client import CALL_MS, Clients, Topics, close
 
 
 @dataclass
-class Batch:
-    """What was read at once, and the places reached: key of `meta` -> value."""
+class AlertBatch:
+    """What was read at once.
+
+    Args:
+        alerts: revisions of alerts.
+        pages: pages of their details.
+        deleted_pages: (id of the alert, number) of pages that were deleted at their source.
+        positions: the positions reached: key in table `meta` -> value.
+        unreadable: records that were none.
+    """
 
     alerts: list[AlertRecord] = field(default_factory=list)
     pages: list[PageRecord] = field(default_factory=list)
-    gone_pages: list[tuple[str, int]] = field(default_factory=list)
-    places: dict[str, str] = field(default_factory=dict)
+    deleted_pages: list[tuple[str, int]] = field(default_factory=list)
+    positions: dict[str, str] = field(default_factory=dict)
     unreadable: int = 0
 
     def __bool__(self) -> bool:
-        return bool(self.places)
+        return bool(self.positions)
 
 
-class Source(Protocol):
+class AlertSource(Protocol):
     """Gives batches until there is nothing more for now."""
 
-    def start(self, places: Mapping[str, str]) -> None:
-        """Go on from the places of the last batch that was taken in, from the beginning where there is none."""
+    def start(self, positions: Mapping[str, str]) -> None:
+        """Go on from the positions of the last stored batch; from the beginning where there are none."""
 
-    def read(self) -> Batch:
-        """What there is now; empty after a short wait where there is nothing."""
+    def read(self) -> AlertBatch:
+        """What there is now; an empty batch, after a short wait, where there is nothing."""
 
     def close(self) -> None:
-        """Give everything back."""
+        """Close files or connections."""
 
 
 CHUNK_BYTES: Final = 1 << 20
-"""Read at once: some hundred alerts, a transaction of a fraction of a second."""
+"""Bytes read at once: some hundred alerts, a transaction of a fraction of a second."""
 
-LONGEST_LINE: Final = 4 << 20
-"""No record of the contract is over 900 kB; a longer line is skipped."""
+MAX_LINE_BYTES: Final = 4 << 20
+"""No record is over 900 kB; a longer line is none and is skipped."""
 
-WAIT_S: Final = 0.3
-"""Between two looks at a file that has not grown."""
+POLL_RECORDS: Final = 500
+"""Records taken at once: a transaction of a fraction of a second."""
+
+POLL_MS: Final = 300
+"""How long a poll of the topics waits for records."""
+
+POLL_S: Final = 0.3
+"""Seconds between two reads of a file that has not grown: nobody notices them."""
 
 
-class Follower:
-    """One file, from a byte position on. Lines come whole: one that is still being written waits for its end."""
+class TailedFile:
+    """A file read from a byte position on, like `tail -F`: a line that is still being written waits for its end.
+
+    Args:
+        path: of the file, which may appear later.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file: BinaryIO | None = None
         self._inode = -1
-        self.position = 0
+        self._offset = 0
 
     @property
-    def place(self) -> str:
-        """Position and file, so that another file of the same name is read from its beginning."""
-        return f"{self._inode}:{self.position}"
+    def position(self) -> str:
+        """`INODE:OFFSET`, so that another file of the same name is read from its beginning."""
+        return f"{self._inode}:{self._offset}"
 
-    def start(self, place: str | None) -> None:
-        inode, _, position = (place or "").partition(":")
+    def start(self, position: str | None) -> None:
+        """Open the file, and go on from a position if it is one in this file."""
+        inode, _, offset = (position or "").partition(":")
         self._open()
-        if self._file is not None and inode == str(self._inode) and position.isdecimal():
-            self.position = int(position)
+        if self._file is not None and inode == str(self._inode) and offset.isdecimal():
+            self._offset = int(offset)
 
     def lines(self) -> list[bytes]:
-        """Whole lines that were not read yet; empty where there are none now."""
+        """Complete lines that were not read yet; empty where there are none now."""
         if self._file is None or self._replaced():
             self._open()
         if self._file is None:
             return []
-        self._file.seek(self.position)
+        self._file.seek(self._offset)
         data = self._file.read(CHUNK_BYTES)
         end = data.rfind(b"\n") + 1
-        while not end and len(data) == CHUNK_BYTES and len(data) < LONGEST_LINE:
-            more = self._file.read(LONGEST_LINE - len(data))
+        while not end and len(data) == CHUNK_BYTES and len(data) < MAX_LINE_BYTES:
+            more = self._file.read(MAX_LINE_BYTES - len(data))
             data += more
             end = data.rfind(b"\n") + 1
             if not more:
                 break
-        if not end and len(data) >= LONGEST_LINE:
-            # Nobody's record: go past it, and past its rest until a line ends.
-            self.position += len(data)
+        if not end and len(data) >= MAX_LINE_BYTES:
+            # Too long for a record: skip this piece, and the rest until the line ends.
+            self._offset += len(data)
             return [b"too long"]
-        self.position += end
+        self._offset += end
         return data[:end].split(b"\n")[:-1]
 
     def close(self) -> None:
+        """Close the file."""
         if self._file is not None:
             self._file.close()
             self._file = None
 
     def _replaced(self) -> bool:
-        """Whether the name now stands for another file, or this one was cut."""
+        """Whether the path now leads to another file, or this one was truncated."""
         try:
             now = self.path.stat()
         except OSError:
             return False
-        return now.st_ino != self._inode or now.st_size < self.position
+        return now.st_ino != self._inode or now.st_size < self._offset
 
     def _open(self) -> None:
         self.close()
@@ -123,35 +139,44 @@ class Follower:
             self._inode = self.path.stat().st_ino
         except OSError:
             return
-        self.position = 0
+        self._offset = 0
 
 
-class FileSource:
-    """Alerts from one file, their details from another.
+class AlertFiles:
+    """Alerts from one file and their details from another, one JSON object a line, as `swarmlight run` writes them.
+
+    Args:
+        alerts: file of alerts. One that does not exist yet is waited for.
+        details: file of their details, or None.
+        sleep: waits so many seconds.
 
     Raises:
-        UsageError: the file of alerts is there and cannot be read. One that is not there yet is waited for.
+        UsageError: a file exists and cannot be read.
     """
 
     def __init__(self, alerts: Path, details: Path | None, sleep: Callable[[float], None] = time.sleep) -> None:
         for path in (alerts, details):
             if path is not None and path.exists() and not path.is_file():
-                raise UsageError(f"{str(path)!a} is no file")
+                raise UsageError(f"{str(path)!a} is no file: name a file of alerts or details, one JSON object a line")
             try:
                 if path is not None and path.exists():
                     path.open("rb").close()
             except OSError as error:
-                raise UsageError(f"{str(path)!a} cannot be read: {error.strerror}") from None
-        self._alerts = Follower(alerts)
-        self._details = Follower(details) if details is not None else None
+                raise UsageError(
+                    f"{str(path)!a} cannot be read: {error.strerror}; may this user read the file?"
+                ) from None
+        self._alerts = TailedFile(alerts)
+        self._details = TailedFile(details) if details is not None else None
         self._sleep = sleep
 
-    def start(self, places: Mapping[str, str]) -> None:
-        for follower in self._followers():
-            follower.start(places.get(_file_key(follower)))
+    def start(self, positions: Mapping[str, str]) -> None:
+        """Go on from the positions; see `AlertSource`."""
+        for tailed in self._files():
+            tailed.start(positions.get(_file_key(tailed)))
 
-    def read(self) -> Batch:
-        batch = Batch()
+    def read(self) -> AlertBatch:
+        """New lines of both files; details first, so that they are there when their alert is."""
+        batch = AlertBatch()
         if self._details is not None:
             for line in self._details.lines():
                 try:
@@ -164,44 +189,47 @@ class FileSource:
             except FeedError:
                 batch.unreadable += bool(line.strip())
         if batch.pages or batch.alerts or batch.unreadable:
-            batch.places = {_file_key(each): each.place for each in self._followers()}
+            batch.positions = {_file_key(each): each.position for each in self._files()}
         else:
-            self._sleep(WAIT_S)
+            self._sleep(POLL_S)
         return batch
 
     def close(self) -> None:
-        for follower in self._followers():
-            follower.close()
+        """Close both files."""
+        for tailed in self._files():
+            tailed.close()
 
-    def _followers(self) -> list[Follower]:
+    def _files(self) -> list[TailedFile]:
         return [self._alerts] if self._details is None else [self._alerts, self._details]
 
 
-def _file_key(follower: Follower) -> str:
-    return f"file:{str(follower.path.resolve())[-240:]}"
+def _file_key(tailed: TailedFile) -> str:
+    return f"file:{str(tailed.path.resolve())[-240:]}"
 
 
-RECORDS = 500
-"""Taken at once: a transaction of a fraction of a second."""
+class AlertTopics:
+    """All partitions of the topics `alerts` and `alert-details`, read committed.
 
+    The positions are kept in the feed's own database, not as offsets of a consumer group.
 
-class KafkaSource:
-    """All partitions of the two topics."""
+    Args:
+        kafka: how to reach the brokers.
+    """
 
     def __init__(self, kafka: KafkaConfig) -> None:
         self._clients = Clients(kafka)
         self._topics = Topics(kafka.topic_prefix)
         self._consumer: KafkaConsumer | None = None
 
-    def start(self, places: Mapping[str, str]) -> None:
-        """Connect, and go on from `places`; from the beginning where there is none or retention has passed it.
+    def start(self, positions: Mapping[str, str]) -> None:
+        """Connect, and go on from `positions`; from the beginning where there is none or retention has removed it.
 
         Raises:
-            BrokerError: the broker is away, or does not have the topics.
+            BrokerError: the broker does not answer, or does not have the topics.
         """
         self.close()
         with self._clients.explained("reading alerts"):
-            consumer = self._clients.reader(records=RECORDS, committed=True)
+            consumer = self._clients.reader(records=POLL_RECORDS, committed=True)
             self._consumer = consumer
             partitions = []
             for topic in (self._topics.details, self._topics.alerts):
@@ -210,30 +238,38 @@ class KafkaSource:
             consumer.assign(partitions)
             firsts = consumer.beginning_offsets(partitions, CALL_MS)
             ends = consumer.end_offsets(partitions, CALL_MS)
-            for place in partitions:
-                kept = places.get(_topic_key(place), "")
-                wanted = int(kept) if kept.isdecimal() else firsts[place]
-                # A topic that was made anew is shorter than where we were.
-                consumer.seek(place, wanted if firsts[place] <= wanted <= ends[place] else firsts[place])
+            for partition in partitions:
+                kept = positions.get(_topic_key(partition), "")
+                wanted = int(kept) if kept.isdecimal() else firsts[partition]
+                # A topic that was created anew ends before the position that was kept.
+                consumer.seek(
+                    partition, wanted if firsts[partition] <= wanted <= ends[partition] else firsts[partition]
+                )
 
-    def read(self) -> Batch:
+    def read(self) -> AlertBatch:
+        """New records of both topics, after `POLL_MS` at most.
+
+        Raises:
+            BrokerError: the broker does not answer.
+        """
         consumer = self._consumer
-        batch = Batch()
+        batch = AlertBatch()
         if consumer is None:
             return batch
         with self._clients.explained("reading alerts"):
-            taken: dict[TopicPartition, list[Any]] = consumer.poll(300)
-            for place, records in taken.items():
+            polled: dict[TopicPartition, list[Any]] = consumer.poll(POLL_MS)
+            for partition, records in polled.items():
                 for record in records:
-                    self._sort(batch, place.topic, record.key, record.value)
-                batch.places[_topic_key(place)] = str(records[-1].offset + 1)
+                    self._add(batch, partition.topic, record.key, record.value)
+                batch.positions[_topic_key(partition)] = str(records[-1].offset + 1)
         return batch
 
     def close(self) -> None:
+        """Close the connection."""
         close(self._consumer)
         self._consumer = None
 
-    def _sort(self, batch: Batch, topic: str, key: bytes | None, value: bytes | None) -> None:
+    def _add(self, batch: AlertBatch, topic: str, key: bytes | None, value: bytes | None) -> None:
         try:
             if topic == self._topics.alerts:
                 if value is not None:
@@ -243,13 +279,13 @@ class KafkaSource:
             else:
                 name, _, page = (key or b"").decode("utf-8", "replace").rpartition("/")
                 if name and page.isascii() and page.isdecimal() and len(page) < 7:
-                    # A page that was read in the same batch was there before it was deleted.
-                    gone = (name, int(page))
-                    batch.pages = [each for each in batch.pages if (each.id, each.page) != gone]
-                    batch.gone_pages.append(gone)
+                    # A page read earlier in the same batch was written before it was deleted.
+                    deleted = (name, int(page))
+                    batch.pages = [each for each in batch.pages if (each.id, each.page) != deleted]
+                    batch.deleted_pages.append(deleted)
         except FeedError:
             batch.unreadable += 1
 
 
-def _topic_key(place: TopicPartition) -> str:
-    return f"kafka:{place.topic}:{place.partition}"
+def _topic_key(partition: TopicPartition) -> str:
+    return f"kafka:{partition.topic}:{partition.partition}"

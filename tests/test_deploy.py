@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from moderation.cli import _settings
-from moderation.telemetry import FeedMetrics
+from moderation.feed_metrics import FeedMetrics
 from streaming.cli import commands
 from streaming.config import keys, load_config
 from streaming.telemetry import Metrics

@@ -1,26 +1,19 @@
-"""The API for programs, version 1, under `/api/v1`; its description is at `/api/v1/openapi.json`."""
+"""The API for programs, version 1, under `/api/v1`; its OpenAPI description is at `/api/v1/openapi.json`.
+
+Requests and answers are the models of `schemas`. Routes on alerts and decisions are in `alert_routes`; routes on
+users, their tokens and views, the audit log and live updates are in `user_routes`.
+"""
 
 from __future__ import annotations
 
 from fastapi import APIRouter
 
-from moderation.api import alerts, people
+from moderation.api import alert_routes, user_routes
 
 
 def router() -> APIRouter:
     """All routes of the API."""
     root = APIRouter(prefix="/api/v1", responses={400: {"model": None, "description": "unusable request"}})
-    for each in (
-        alerts.alerts_router,
-        alerts.work_router,
-        alerts.decisions_router,
-        alerts.bulk_router,
-        alerts.accounts_router,
-        people.views_router,
-        people.people_router,
-        people.tokens_router,
-        people.log_router,
-        people.stream_router,
-    ):
+    for each in (*alert_routes.routers, *user_routes.routers):
         root.include_router(each)
     return root

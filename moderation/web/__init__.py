@@ -1,21 +1,24 @@
-"""The console: pages rendered here, made livelier by small scripts, and complete without them.
+"""The console: pages rendered by the server, made livelier by small scripts, and complete without them.
 
-`models` makes what a page shows out of rows and records, without a database; the other modules are one page each.
+`queue_pages`, `alert_pages`, `history_pages` and `user_pages` hold the routes, `rendering` what they share.
+`view_models` and `evidence` turn rows and records into what the templates show; `similarity` and `untrusted_text` help
+them. Those four know no database and no request. Templates and static files lie beside them.
 """
 
 from __future__ import annotations
 
 from fastapi import APIRouter
 
-from moderation.web import pages, sign_in
-from moderation.web.sign_in import login_address
+from moderation.web import alert_pages, history_pages, queue_pages, user_pages
+from moderation.web.rendering import error_page
+from moderation.web.user_pages import login_address
 
-__all__ = ["login_address", "router"]
+__all__ = ["error_page", "login_address", "router"]
 
 
 def router() -> APIRouter:
     """All routes of the console."""
     root = APIRouter(include_in_schema=False)
-    for module in (sign_in, pages):
+    for module in (user_pages, queue_pages, alert_pages, history_pages):
         root.include_router(module.router)
     return root

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from moderation import words
-from moderation.cases import KIND_URGENCY, Whole
+from moderation.cases import KIND_URGENCY, AlertWithDetails
+from moderation.permissions import Actor
 from moderation.records import PARTS, AlertRecord, milliseconds
-from moderation.roles import Actor
-from moderation.security import visible
+from moderation.web.untrusted_text import visible
 
 FULL_BAR_NATS: Final = 5.0
 """Evidence that fills a bar: odds of 148 to 1."""
@@ -264,7 +264,7 @@ def rights_of(row: Any, actor: Actor, now: int) -> Rights:
     )  # fmt: skip
 
 
-def graph_json(whole: Whole, on_accounts: Mapping[str, Any]) -> dict[str, Any]:
+def graph_json(whole: AlertWithDetails, on_accounts: Mapping[str, Any]) -> dict[str, Any]:
     """What the picture and the time line are drawn from.
 
     Returns:

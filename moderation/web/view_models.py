@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from moderation import words
-from moderation.cases import Segment, Whole, groups, segments, share
+from moderation.cases import AlertWithDetails
 from moderation.decisions import VERDICTS
+from moderation.permissions import Actor
 from moderation.records import AlertRecord, milliseconds
-from moderation.roles import Actor
-from moderation.security import short, visible
 from moderation.web.evidence import (
     Bar,
     PastDecision,
@@ -31,6 +30,8 @@ from moderation.web.evidence import (
     statistic,
     strength,
 )
+from moderation.web.similarity import Segment, segments, shared_fraction, similar_groups
+from moderation.web.untrusted_text import short, visible
 
 SAYS: Final = {
     "campaign": ("looks machine-driven", "act together and look machine-driven"),
@@ -66,7 +67,7 @@ class QueueRow:
 
 
 def queue_row(row: Any, actor: Actor, now: int) -> QueueRow:
-    """A list row out of a row with the columns of `queue.LISTED` and `holder`."""
+    """A list row out of a row with the columns of `queue.LIST_COLUMNS` and `holder`."""
     held = row.claimed_by is not None and row.claimed_until > now
     badges = []
     if row.escalated:
@@ -238,7 +239,12 @@ class AlertView:
 
 
 def alert_view(
-    whole: Whole, actor: Actor, decisions: Sequence[Any], on_accounts: Mapping[str, Any], known: set[str], now: int
+    whole: AlertWithDetails,
+    actor: Actor,
+    decisions: Sequence[Any],
+    on_accounts: Mapping[str, Any],
+    known: set[str],
+    now: int,
 ) -> AlertView:
     """An alert's page.
 
@@ -334,7 +340,7 @@ def _posts(record: AlertRecord) -> list[Post]:
     return [
         Post(
             account=visible(post.account), at=words.when(milliseconds(post.at) or 0), segments=parts,
-            shared_percent=round(100 * share(parts)), words=words.evidence_words(post.llr),
+            shared_percent=round(100 * shared_fraction(parts)), words=words.evidence_words(post.llr),
         )
         for post, parts in zip(record.posts, cut, strict=True)
     ]  # fmt: skip
@@ -342,7 +348,7 @@ def _posts(record: AlertRecord) -> list[Post]:
 
 def _grouped(record: AlertRecord, posts: list[Post]) -> list[PostGroup]:
     """The posts that share wording side by side, the largest group first, and then the others."""
-    together = groups([(post.account, visible(post.text)) for post in record.posts])
+    together = similar_groups([(post.account, visible(post.text)) for post in record.posts])
     alike = [PostGroup(True, [posts[place] for place in group], len({posts[place].account for place in group}))
              for group in together]  # fmt: skip
     used = {place for group in together for place in group}
@@ -383,7 +389,7 @@ def _members(record: AlertRecord, on_accounts: Mapping[str, Any]) -> list[Member
     return rows
 
 
-def _objects(whole: Whole) -> list[SharedObject]:
+def _objects(whole: AlertWithDetails) -> list[SharedObject]:
     size = max(whole.row.members, 1)
     if whole.details:
         found = [each for page in whole.details for each in page.objects]
@@ -405,7 +411,7 @@ def _object(kind: str, name: str, accounts: int, size: int) -> SharedObject:
     return SharedObject(how, visible(name)[:300], accounts, share, kind in READABLE)
 
 
-def _edge_kinds(whole: Whole) -> list[tuple[str, str, int, str]]:
+def _edge_kinds(whole: AlertWithDetails) -> list[tuple[str, str, int, str]]:
     edges = [edge for page in whole.details for edge in page.edges] if whole.details else whole.record.edges
     counts: dict[str, int] = {}
     for edge in edges:
@@ -414,7 +420,7 @@ def _edge_kinds(whole: Whole) -> list[tuple[str, str, int, str]]:
             for kind, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]  # fmt: skip
 
 
-def _details_note(whole: Whole) -> str:
+def _details_note(whole: AlertWithDetails) -> str:
     if not whole.details:
         return "The whole network has not arrived; this shows the strongest ties only."
     if not whole.complete:

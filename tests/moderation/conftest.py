@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx2 as httpx
@@ -16,9 +17,9 @@ from starlette.testclient import TestClient
 from moderation import ingest, users
 from moderation.app import create_app
 from moderation.db import Database
+from moderation.permissions import ROLES, SYSTEM, Actor
 from moderation.records import read_alert, read_page
-from moderation.roles import ROLES, SYSTEM, Actor
-from moderation.services import Services, Settings, build
+from moderation.services import Services, Settings, build_services
 from tests.moderation import builders
 
 NOW = 1_800_000_000_000
@@ -46,15 +47,15 @@ class Feed:
     actors: dict[str, Actor]
     sent: list[bytes] = field(default_factory=list)
 
-    def put(self, *records: dict[str, Any]) -> ingest.Taken:
+    def put(self, *records: dict[str, Any]) -> ingest.IngestCounts:
         """Take records of `alerts` and `alert-details` in."""
-        taken = ingest.Taken()
+        counts = ingest.IngestCounts()
         alerts = [read_alert(builders.line(each)) for each in records if "kind" in each]
         pages = [read_page(builders.line(each)) for each in records if "kind" not in each]
         with self.database.write() as connection:
-            ingest.take_alerts(connection, alerts, self.clock(), taken)
-            ingest.take_pages(connection, pages, taken)
-        return taken
+            ingest.store_alerts(connection, alerts, self.clock(), counts)
+            ingest.store_pages(connection, pages, counts)
+        return counts
 
     def do(self, work: Callable[..., Any], who: str, *arguments: Any, **named: Any) -> Any:
         """Run `work(connection, actor, ..., now)` in a transaction."""
@@ -86,8 +87,8 @@ def template(tmp_path_factory: pytest.TempPathFactory, fast_passwords: None) -> 
     with database.write() as connection:
         for name, role in [*((role, role) for role in ROLES), ("colleague", "moderator")]:
             number = users.add_user(connection, SYSTEM, name, role, f"password of {name}", NOW)
-            login = users.begin(connection, number, NOW, "test")
-            actor = users.of_cookie(connection, login.cookie, NOW)
+            login = users.begin_session(connection, number, NOW, "test")
+            actor = users.find_session(connection, login.cookie, NOW)
             assert actor is not None
             actors[name] = actor
     database.close()
@@ -141,8 +142,8 @@ class Site:
     def browser(self, who: str) -> Browser:
         """Somebody who has logged in."""
         with self.feed.database.write() as connection:
-            login = users.begin(connection, self.feed.actors[who].user_id, self.feed.clock(), "test")
-            actor = users.of_cookie(connection, login.cookie, self.feed.clock())
+            login = users.begin_session(connection, self.feed.actors[who].user_id, self.feed.clock(), "test")
+            actor = users.find_session(connection, login.cookie, self.feed.clock())
         assert actor is not None
         client = self.client()
         client.cookies.set("swarmlight", login.cookie, domain="localhost.local")
@@ -160,12 +161,14 @@ class Site:
 @pytest.fixture(scope="session")
 def app(template: tuple[Path, dict[str, Actor]]) -> FastAPI:
     """Routes take a third of a second to make: they are made once, and given each test's services."""
-    return create_app(build(Database(f"sqlite:///{template[0]}"), Settings()))
+    return create_app(build_services(Database(f"sqlite:///{template[0]}"), Settings()))
 
 
 @pytest.fixture
-def site(feed: Feed, app: FastAPI) -> Site:
-    services = build(feed.database, Settings(), feed.clock)
+def site(feed: Feed, app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> Site:
+    """A served feed whose rate limits go by the feed's clock, too."""
+    monkeypatch.setattr("limits.storage.memory.time", SimpleNamespace(time=lambda: feed.clock() / 1000))
+    services = build_services(feed.database, Settings(), feed.clock)
     app.state.services = services
     return Site(feed, services, app)
 

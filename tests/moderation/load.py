@@ -32,10 +32,9 @@ from sqlalchemy import Connection, func, insert, select, text
 
 from moderation import audit, users
 from moderation.cases import summarise
-from moderation.db import Alert, Database, Decision
-from moderation.loops import now_ms
+from moderation.db import AlertRow, Database, DecisionRow, now_ms
+from moderation.permissions import RIGHTS, SYSTEM, Actor
 from moderation.records import dump, read_alert
-from moderation.roles import RIGHTS, SYSTEM, Actor
 from simulation.demo.processes import free_port
 from tests.moderation import postgres
 from tests.moderation.builders import alert, line
@@ -135,7 +134,7 @@ def fill(connection: Connection, count: int) -> None:
         "last_post_at": now, "members": 3, "urgency": made.urgency, "title": made.title, "digest": made.digest,
         "body": dump(record), "arrived": now - 60_000, "changed": now - 60_000,
     }  # fmt: skip
-    connection.execute(insert(Alert).values(**row))
+    connection.execute(insert(AlertRow).values(**row))
     numbers = (
         f"generate_series(1, {count - 1}) AS numbers(n)"
         if connection.dialect.name == "postgresql"
@@ -287,7 +286,7 @@ def drain(database: Database, folder: Path, told: Told, arrivals: Arrivals) -> N
     deadline = time.monotonic() + DRAIN_S
     while time.monotonic() < deadline:
         with database.read() as connection:
-            new = connection.scalar(select(func.count()).select_from(Alert).where(Alert.id.like("new%"))) or 0
+            new = connection.scalar(select(func.count()).select_from(AlertRow).where(AlertRow.id.like("new%"))) or 0
         if new >= len(arrivals.written) and len(sent(folder)) >= len(told.decided):
             return
         time.sleep(0.2)
@@ -310,10 +309,10 @@ def check(database: Database, folder: Path, told: Told, arrivals: Arrivals, open
     if twice:
         problems.append(f"{len(twice)} alerts were claimed by two people, {twice[0]} among them")
     with database.read() as connection:
-        rows = connection.execute(select(Decision.id, Decision.alert_id, Decision.verdict)).all()
+        rows = connection.execute(select(DecisionRow.id, DecisionRow.alert_id, DecisionRow.verdict)).all()
         kept = {row.id for row in rows}
         per_alert = Counter(row.alert_id for row in rows)
-        total = connection.scalar(select(func.count()).select_from(Alert)) or 0
+        total = connection.scalar(select(func.count()).select_from(AlertRow)) or 0
         chain = audit.verify(connection)
     lost = [number for number, _ in told.decided if number not in kept]
     if lost:
@@ -346,7 +345,7 @@ def report(told: Told, arrivals: Arrivals, database: Database) -> None:
         print(f"{what:<16} {found[0]:>9.1f} {found[1]:>8.1f} {found[2]:>8.1f} {found[3]:>8.1f}   {ratio}")
     print(f"left out: {len(waits)} requests that met the restart, the longest waited {max(waits, default=0.0):.1f} s")
     with database.read() as connection:
-        rows = connection.execute(select(Alert.id, Alert.arrived).where(Alert.id.like("new%"))).all()
+        rows = connection.execute(select(AlertRow.id, AlertRow.arrived).where(AlertRow.id.like("new%"))).all()
     delays = quantiles([(row.arrived - arrivals.written[row.id]) / 1000 for row in rows if row.id in arrivals.written])
     print(f"{'arrival to queue':<16} {delays[0]:>9.1f} {delays[1]:>8.1f} {delays[2]:>8.1f} {delays[3]:>8.1f}")
     print("statuses: " + ", ".join(f"{name}: {count}" for name, count in sorted(told.statuses.items())))

@@ -12,10 +12,11 @@ import pytest
 from sqlalchemy import func, select
 
 from moderation import decisions
-from moderation.db import Alert, User
-from moderation.decisions import Wish
-from moderation.security import LARGEST_BODY
-from moderation.services import LOGIN_BURST
+from moderation.db import AlertRow, User
+from moderation.decisions import DecisionRequest
+from moderation.middleware import MAX_BODY_BYTES
+from moderation.rate_limits import RateLimit
+from moderation.services import LOGIN_REQUESTS
 from streaming import telemetry
 from streaming.config import LogConfig
 from tests.moderation.builders import alert, pages
@@ -80,8 +81,9 @@ def hostile() -> dict[str, Any]:
 
 def test_a_stored_script_is_text_on_every_page(site: Site) -> None:
     site.feed.put(hostile(), *pages("c1", accounts=SCRIPTS))
-    site.feed.do(decisions.decide, "moderator", Wish("c1", "needs_more", policy=SCRIPTS[0], reason=SCRIPTS[1],
-                                                     note=SCRIPTS[3], account=SCRIPTS[0]))  # fmt: skip
+    site.feed.do(decisions.decide, "moderator", DecisionRequest(
+        "c1", "needs_more", policy=SCRIPTS[0], reason=SCRIPTS[1], note=SCRIPTS[3], account=SCRIPTS[0],
+    ))  # fmt: skip
     admin = site.browser("admin")
     admin.post("/views", {"name": SCRIPTS[0], "query": "q=" + SCRIPTS[1]})
     admin.post("/me/tokens", {"name": SCRIPTS[1], "scopes": "read"})
@@ -170,7 +172,7 @@ def test_nobody_climbs(site: Site) -> None:
 
 def test_ids_of_others_open_nothing(site: Site) -> None:
     site.feed.put(alert())
-    number = site.feed.do(decisions.decide, "colleague", Wish("c1", "llm_campaign"))
+    number = site.feed.do(decisions.decide, "colleague", DecisionRequest("c1", "llm_campaign"))
     made = site.browser("colleague").api("POST", "/views", json={"name": "mine"}).json()["id"]
     moderator = site.browser("moderator")
     assert moderator.api("POST", f"/decisions/{number}/undo", json={}).status_code == 403
@@ -210,7 +212,7 @@ def test_sql_is_text(site: Site, text: str) -> None:
     }.items():
         assert admin.post(path, data).status_code < 500, path
     with site.feed.database.read() as connection:
-        assert connection.scalar(select(func.count()).select_from(Alert)) == 2
+        assert connection.scalar(select(func.count()).select_from(AlertRow)) == 2
 
 
 def test_bytes_that_are_no_text_break_nothing(site: Site) -> None:
@@ -238,7 +240,7 @@ def test_bytes_that_are_no_text_break_nothing(site: Site) -> None:
 def test_oversized_input_is_refused(site: Site) -> None:
     site.feed.put(alert())
     browser = site.browser("moderator")
-    huge = "x" * (LARGEST_BODY + 1)
+    huge = "x" * (MAX_BODY_BYTES + 1)
     assert browser.post("/alerts/c1/decide", {"note": huge}).status_code == 413
     assert browser.api("POST", "/alerts/c1/decisions", content=huge.encode()).status_code == 413
 
@@ -264,16 +266,15 @@ def test_oversized_input_is_refused(site: Site) -> None:
 def test_guessing_passwords_is_slowed_down_and_only_for_whom_it_is_tried(site: Site) -> None:
     client = site.client()
     answers = [client.post("/login", data={"name": "lead", "password": f"guess number {n}"}).status_code
-               for n in range(LOGIN_BURST + 3)]  # fmt: skip
-    assert answers == [401] * LOGIN_BURST + [429] * 3
+               for n in range(LOGIN_REQUESTS + 3)]  # fmt: skip
+    assert answers == [401] * LOGIN_REQUESTS + [429] * 3
     right = client.post("/login", data={"name": "lead", "password": "password of lead"})
     assert right.status_code == 429
 
 
 def test_too_many_requests_are_refused(site: Site) -> None:
-    site.services.requests._burst = 5
+    site.services.user_limit = RateLimit(5, 60)
     browser = site.browser("viewer")
-    site.services.clock = lambda: 0.0
     codes = [browser.get("/me").status_code for _ in range(7)]
     assert codes == [200] * 5 + [429] * 2
     assert site.browser("lead").get("/me").status_code == 200
@@ -299,7 +300,7 @@ def test_no_text_of_a_stranger_reaches_the_log_or_a_metric(site: Site, monkeypat
     browser.get("/account", params={"name": forged})
     browser.get("/queue", params={"q": forged})
     browser.client.request("BREW", "/queue")
-    monkeypatch.setattr("moderation.queue.listing", fail)
+    monkeypatch.setattr("moderation.queue.list_alerts", fail)
     assert browser.get("/queue").status_code == 500
     monkeypatch.undo()
     lines = said.getvalue().splitlines()
@@ -316,7 +317,7 @@ def test_an_error_tells_nothing_of_the_inside(site: Site, monkeypatch: pytest.Mo
     def fail(*_: object, **__: object) -> None:
         raise ValueError("SELECT secret FROM inside")
 
-    monkeypatch.setattr("moderation.queue.listing", fail)
+    monkeypatch.setattr("moderation.queue.list_alerts", fail)
     browser = site.browser("moderator")
     page = browser.get("/queue")
     assert page.status_code == 500

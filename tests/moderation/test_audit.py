@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from moderation import audit, decisions, queue
-from moderation.decisions import Wish
+from moderation.decisions import DecisionRequest
 from tests.moderation.builders import alert
 from tests.moderation.conftest import Feed
 
@@ -36,7 +36,9 @@ def tamper(feed: Feed, statement: str, *values: Any) -> None:
 def work(feed: Feed) -> None:
     feed.put(alert())
     feed.do(queue.claim, "moderator", "c1")
-    feed.do(decisions.decide, "moderator", Wish("c1", "llm_campaign", account="ada", note="I know Ada Lovelace"))
+    feed.do(
+        decisions.decide, "moderator", DecisionRequest("c1", "llm_campaign", account="ada", note="I know Ada Lovelace")
+    )
     feed.do(queue.release, "moderator", "c1")
 
 

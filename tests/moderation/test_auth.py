@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from moderation import users
 from moderation.db import Session, User
-from moderation.roles import RIGHTS, ROLES, SCOPES
+from moderation.permissions import RIGHTS, ROLES, SCOPES
 from tests.moderation.builders import alert
 from tests.moderation.conftest import Site
 
@@ -140,9 +140,9 @@ def test_a_token_reaches_exactly_what_its_scope_allows(site: Site, scope: str) -
 
 
 def test_a_token_makes_no_other_token(site: Site) -> None:
-    wish = {"name": "t", "scopes": ["read"]}
+    body = {"name": "t", "scopes": ["read"]}
     made = [
-        site.client().post("/api/v1/tokens", json=wish, headers=site.token("admin", *scopes)).status_code
+        site.client().post("/api/v1/tokens", json=body, headers=site.token("admin", *scopes)).status_code
         for scopes in (["read"], ["read", "work", "lead"], ["read", "admin"])
     ]
     assert made == [403, 403, 201]
@@ -168,10 +168,10 @@ def test_tokens_end_when_revoked_expired_or_their_owner_is_gone(site: Site) -> N
     listed = client.get("/api/v1/tokens", headers=first).json()["tokens"]
     assert len(listed) == 2
     with site.feed.database.read() as connection:
-        known = users.token_of_value(connection, first["authorization"].split()[1], site.feed.clock())
+        known = users.find_token(connection, first["authorization"].split()[1], site.feed.clock())
     assert known is not None
-    assert client.delete(f"/api/v1/tokens/{known[2]}", headers=other).status_code == 404
-    assert client.delete(f"/api/v1/tokens/{known[2]}", headers=second).status_code == 200
+    assert client.delete(f"/api/v1/tokens/{known.token_id}", headers=other).status_code == 404
+    assert client.delete(f"/api/v1/tokens/{known.token_id}", headers=second).status_code == 200
     assert client.get("/api/v1/me", headers=first).status_code == 401
     site.feed.do(users.change_user, "admin", site.feed.actors["colleague"].user_id, active=False)
     assert client.get("/api/v1/me", headers=other).status_code == 401
@@ -198,7 +198,7 @@ def test_sessions_end_by_logout_time_lockout_and_change_of_role(site: Site) -> N
     assert second.get("/queue").status_code == 200
     site.feed.do(users.change_user, "admin", site.feed.actors["colleague"].user_id, role="viewer")
     assert third.get("/queue").status_code == 303
-    site.feed.clock.at += users.LONGEST_MS
+    site.feed.clock.at += users.SESSION_MS
     assert second.get("/queue").status_code == 303
 
 

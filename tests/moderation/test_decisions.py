@@ -13,10 +13,9 @@ from sqlalchemy import Connection, delete, select
 
 from detector.errors import FeedError
 from moderation import cases, decisions, outbox, queue
-from moderation.api.alerts import tried
-from moderation.db import Alert, Decision, Outgoing
-from moderation.decisions import SETTLING, VERDICTS, Wish
-from moderation.roles import Actor
+from moderation.db import AlertRow, DecisionRow, Outgoing
+from moderation.decisions import CLOSING_VERDICTS, VERDICTS, DecisionRequest
+from moderation.permissions import Actor
 from streaming.assess.alert_store import account_alert_id
 from streaming.assess.feedback import parse
 from tests.moderation.builders import alert
@@ -35,15 +34,15 @@ def bodies(feed: Feed) -> list[dict[str, Any]]:
 def test_what_holds_is_the_last_decision_that_was_not_taken_back(feed: Feed, steps: list[Any]) -> None:
     """Against a model: a list of decisions, of which some are struck out. A number takes that one back."""
     with feed.database.write() as connection:
-        for table in (Alert, Decision, Outgoing):
+        for table in (AlertRow, DecisionRow, Outgoing):
             connection.execute(delete(table))
     feed.put(alert())
     made: list[tuple[str, str]] = []
     gone: set[str] = set()
     for step in steps:
         feed.clock.pass_s(1)
-        standing = [verdict for number, verdict in made if number not in gone]
-        settled = bool(standing) and standing[-1] in SETTLING
+        current = [verdict for number, verdict in made if number not in gone]
+        settled = bool(current) and current[-1] in CLOSING_VERDICTS
         if isinstance(step, int):
             if step >= len(made):
                 continue
@@ -56,21 +55,23 @@ def test_what_holds_is_the_last_decision_that_was_not_taken_back(feed: Feed, ste
                 gone.add(number)
         elif settled:
             with pytest.raises(FeedError, match="is decided"):
-                feed.do(decisions.decide, "moderator", Wish("c1", step))
+                feed.do(decisions.decide, "moderator", DecisionRequest("c1", step))
         else:
-            made.append((feed.do(decisions.decide, "moderator", Wish("c1", step)), step))
-        standing = [verdict for number, verdict in made if number not in gone]
-        last = standing[-1] if standing else None
-        row = feed.see(cases.load, feed.actors["viewer"], "c1").row
-        assert row.decision == (last if last in SETTLING else None)
+            made.append((feed.do(decisions.decide, "moderator", DecisionRequest("c1", step)), step))
+        current = [verdict for number, verdict in made if number not in gone]
+        last = current[-1] if current else None
+        row = feed.see(cases.load_alert, feed.actors["viewer"], "c1").row
+        assert row.decision == (last if last in CLOSING_VERDICTS else None)
         assert waiting(feed) == ([] if last is not None else ["c1"])
     assert len(bodies(feed)) == len(made) + len(gone)
 
 
 def test_the_record_is_what_the_contract_says_and_assess_reads_it(feed: Feed) -> None:
     feed.put(alert())
-    wish = Wish("c1", "not_a_campaign", account="ada", policy="rule 4", reason="a fan club", note="saw them live")
-    number = feed.do(decisions.decide, "moderator", wish)
+    request = DecisionRequest(
+        "c1", "not_a_campaign", account="ada", policy="rule 4", reason="a fan club", note="saw them live"
+    )
+    number = feed.do(decisions.decide, "moderator", request)
     undone = feed.do(decisions.undo, "moderator", number, "wrong one")
     first, second = bodies(feed)
     assert first == {
@@ -94,7 +95,7 @@ def test_a_missed_account_is_reported_under_the_alert_it_would_have(feed: Feed) 
 
 def test_needs_more_waits_for_the_next_revision(feed: Feed) -> None:
     feed.put(alert())
-    feed.do(decisions.decide, "moderator", Wish("c1", "needs_more"))
+    feed.do(decisions.decide, "moderator", DecisionRequest("c1", "needs_more"))
     assert waiting(feed) == []
     feed.put(alert(revision=2))
     assert waiting(feed) == ["c1"]
@@ -103,26 +104,26 @@ def test_needs_more_waits_for_the_next_revision(feed: Feed) -> None:
 def test_what_a_colleague_has_claimed_is_theirs_to_decide(feed: Feed) -> None:
     feed.put(alert())
     feed.do(queue.claim, "colleague", "c1")
-    for wish in (Wish("c1", "llm_campaign"), Wish("c1", "llm_campaign", account="ada")):
+    for request in (DecisionRequest("c1", "llm_campaign"), DecisionRequest("c1", "llm_campaign", account="ada")):
         with pytest.raises(FeedError, match="somebody else"):
-            feed.do(decisions.decide, "moderator", wish)
+            feed.do(decisions.decide, "moderator", request)
     feed.clock.at += queue.LEASE_MS
-    feed.do(decisions.decide, "moderator", Wish("c1", "llm_campaign"))
+    feed.do(decisions.decide, "moderator", DecisionRequest("c1", "llm_campaign"))
 
 
 def test_an_escalated_alert_is_decided_by_leads(feed: Feed) -> None:
     feed.put(alert())
     feed.do(queue.escalate, "moderator", "c1")
     with pytest.raises(FeedError, match="a lead decides"):
-        feed.do(decisions.decide, "moderator", Wish("c1", "llm_campaign"))
-    feed.do(decisions.decide, "lead", Wish("c1", "llm_campaign"))
+        feed.do(decisions.decide, "moderator", DecisionRequest("c1", "llm_campaign"))
+    feed.do(decisions.decide, "lead", DecisionRequest("c1", "llm_campaign"))
 
 
 def test_only_members_are_decided_on_and_only_one_s_own_decisions_taken_back(feed: Feed) -> None:
     feed.put(alert())
     with pytest.raises(FeedError, match="no member"):
-        feed.do(decisions.decide, "moderator", Wish("c1", "llm_campaign", account="stranger"))
-    number = feed.do(decisions.decide, "moderator", Wish("c1", "llm_campaign"))
+        feed.do(decisions.decide, "moderator", DecisionRequest("c1", "llm_campaign", account="stranger"))
+    number = feed.do(decisions.decide, "moderator", DecisionRequest("c1", "llm_campaign"))
     with pytest.raises(FeedError, match="right 'lead'"):
         feed.do(decisions.undo, "colleague", number, "")
     undone = feed.do(decisions.undo, "lead", number, "")
@@ -133,17 +134,19 @@ def test_only_members_are_decided_on_and_only_one_s_own_decisions_taken_back(fee
 def test_asking_twice_with_one_id_decides_once(feed: Feed) -> None:
     feed.put(alert(), alert("c2"))
     number = str(uuid.uuid4())
-    assert {feed.do(decisions.decide, "moderator", Wish("c1", "llm_campaign", id=number)) for _ in range(2)} == {number}
+    assert {
+        feed.do(decisions.decide, "moderator", DecisionRequest("c1", "llm_campaign", id=number)) for _ in range(2)
+    } == {number}
     assert len(bodies(feed)) == 1
     with pytest.raises(FeedError, match="another decision"):
-        feed.do(decisions.decide, "moderator", Wish("c2", "llm_campaign", id=number))
+        feed.do(decisions.decide, "moderator", DecisionRequest("c2", "llm_campaign", id=number))
 
 
 def test_nothing_is_left_of_a_decision_whose_transaction_fails(feed: Feed) -> None:
     feed.put(alert())
 
     def fail(connection: Connection, actor: Actor, now: int) -> None:
-        decisions.decide(connection, actor, Wish("c1", "llm_campaign"), now)
+        decisions.decide(connection, actor, DecisionRequest("c1", "llm_campaign"), now)
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -154,14 +157,15 @@ def test_nothing_is_left_of_a_decision_whose_transaction_fails(feed: Feed) -> No
 def test_bulk_does_what_its_preview_showed_and_nothing_else(feed: Feed) -> None:
     feed.put(alert("a"), alert("b"), alert("c"))
     feed.do(queue.claim, "colleague", "b")
-    order = decisions.Order("decide", ("a", "b", "c", "none"), "not_a_campaign", reason="spring cleaning")
-    shown = feed.do(tried, "moderator", order)
-    assert [fate.problem for fate in shown.fates] == [
-        None, "somebody else is working on this alert", None, "there is no such alert"
+    order = decisions.BulkRequest("decide", ("a", "b", "c", "none"), "not_a_campaign", reason="spring cleaning")
+    shown = feed.do(decisions.preview, "moderator", order)
+    assert [outcome.problem for outcome in shown.outcomes] == [
+        None, "somebody else is working on this alert: wait until they release it, or ask a lead", None,
+        "there is no such alert",
     ]  # fmt: skip
     assert (bodies(feed), len(waiting(feed))) == ([], 3)
-    revisions = {fate.id: fate.revision for fate in shown.fates}
-    other = decisions.Order("decide", ("a", "b", "c", "none"), "llm_campaign", reason="spring cleaning")
+    revisions = {outcome.id: outcome.revision for outcome in shown.outcomes}
+    other = decisions.BulkRequest("decide", ("a", "b", "c", "none"), "llm_campaign", reason="spring cleaning")
     for forged, proof in ((other, shown.proof), (order, "0" * 64)):
         with pytest.raises(FeedError, match="not what the preview showed"):
             feed.do(decisions.apply, "moderator", forged, revisions, shown.made, proof)
@@ -169,13 +173,13 @@ def test_bulk_does_what_its_preview_showed_and_nothing_else(feed: Feed) -> None:
         feed.do(decisions.apply, "colleague", order, revisions, shown.made, shown.proof)
     feed.put(alert("c", revision=2))
     done = feed.do(decisions.apply, "moderator", order, revisions, shown.made, shown.proof)
-    assert [fate.problem is None for fate in done] == [True, False, False, False]
+    assert [outcome.problem is None for outcome in done] == [True, False, False, False]
     assert [body["alert"] for body in bodies(feed)] == ["a"]
-    feed.clock.at += decisions.GOOD_FOR_MS + 1
+    feed.clock.at += decisions.PREVIEW_VALID_MS + 1
     with pytest.raises(FeedError, match="too old"):
         feed.do(decisions.apply, "moderator", order, revisions, shown.made, shown.proof)
 
 
 def test_the_outbox_counts_what_waits(feed: Feed) -> None:
     feed.do(decisions.report_missed, "moderator", "sly_one", "", "")
-    assert feed.see(outbox.pending) == 1
+    assert feed.see(outbox.count_unsent) == 1

@@ -1,4 +1,4 @@
-"""What the pages say of evidence and of likeness, and on whom a form decides."""
+"""What the pages say of evidence, and on whom a form decides."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detector.reasons import CampaignCase, campaign_why
-from moderation.cases import groups, summarise
+from moderation.cases import summarise
 from moderation.records import read_alert
 from moderation.web.evidence import bars, even, in_detail, odds, seen_together, statistic, strength
 from tests.moderation.browser import scenes
@@ -54,12 +54,6 @@ def test_a_part_that_was_not_used_says_why() -> None:
 @given(st.floats(allow_nan=False))
 def test_widths_are_those_of_the_style_sheet(percent: float) -> None:
     assert even(percent) in range(0, 101, 2)
-
-
-def test_posts_that_share_wording_stand_together() -> None:
-    posts = list(zip(scenes.TUNNEL, scenes.TEXTS, strict=False))
-    assert groups(posts) == [[0, 1, 2], [3, 4], [5, 6]]
-    assert groups([("a", "the same few words"), ("a", "the same few words")]) == []
 
 
 def test_a_decision_on_several_members_is_one_on_each(site: Site) -> None:

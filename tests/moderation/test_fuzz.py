@@ -13,7 +13,8 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.generation import GenerationMode
 
 from moderation import decisions
-from moderation.decisions import Wish
+from moderation.decisions import DecisionRequest
+from moderation.rate_limits import RateLimit
 from moderation.services import Settings
 from tests.moderation.builders import alert, pages
 from tests.moderation.conftest import Feed, Site
@@ -27,7 +28,7 @@ def reached(site: Site, examples: int, mode: GenerationMode = GenerationMode.POS
     """Try every route; the statuses that each gave. A route that takes anything at all breaks no description."""
     fill(site.feed)
     site.services.settings = Settings(hosts=("*",))
-    site.services.requests._burst = site.services.addresses._burst = 10_000_000
+    site.services.user_limit = site.services.address_limit = RateLimit(10_000_000, 1)
     schema = schemathesis.openapi.from_asgi("/api/v1/openapi.json", site.app)
     headers = site.token("admin", "read", "work", "lead", "admin")
     seen: dict[str, set[int]] = {}
@@ -61,7 +62,7 @@ def tried(operation: Any, headers: dict[str, str], examples: int, mode: Generati
 def fill(feed: Feed) -> None:
     feed.put(alert("c1"), *pages(), alert("a1", kind="account", accounts=("zoe",)), alert("m", status="merged",
              merged_into="c1"), alert("w", revision=2, status="withdrawn"))  # fmt: skip
-    feed.do(decisions.decide, "moderator", Wish("a1", "llm_campaign"))
+    feed.do(decisions.decide, "moderator", DecisionRequest("a1", "llm_campaign"))
 
 
 def test_no_request_breaks_the_service(site: Site) -> None:

@@ -11,12 +11,12 @@ from sqlalchemy import delete, select
 
 from detector.errors import FeedError
 from moderation import cases, decisions, queue
-from moderation.db import Alert, Member, Page
+from moderation.db import AlertRow, Member, Page
 from moderation.records import read_alert
 from tests.moderation.builders import alert, line, pages
 from tests.moderation.conftest import Feed
 
-TABLES: tuple[Any, ...] = (Alert, Member, Page)
+TABLES: tuple[Any, ...] = (AlertRow, Member, Page)
 
 
 def state(feed: Feed) -> list[Any]:
@@ -58,17 +58,17 @@ def test_order_repetition_and_batches_change_nothing(feed: Feed, data: st.DataOb
 
 def test_an_old_revision_is_counted_as_stale(feed: Feed) -> None:
     assert not feed.put(alert(revision=2)).stale
-    taken = feed.put(alert(revision=1), alert(revision=2))
-    assert (taken.stale, dict(taken.revisions)) == (2, {})
+    counts = feed.put(alert(revision=1), alert(revision=2))
+    assert (counts.stale, dict(counts.revisions)) == (2, {})
 
 
 def test_a_claim_follows_a_merge_where_the_other_is_free(feed: Feed) -> None:
     feed.put(alert("old"), alert("new"))
     feed.do(queue.claim, "moderator", "old")
     feed.put(alert("old", revision=2, status="merged", merged_into="new"))
-    row = feed.see(cases.load, feed.actors["moderator"], "new").row
+    row = feed.see(cases.load_alert, feed.actors["moderator"], "new").row
     assert row.claimed_by == feed.actors["moderator"].user_id
-    assert feed.see(cases.ancestors, "new") == ["new", "old"]
+    assert feed.see(cases.merged_ancestors, "new") == ["new", "old"]
 
 
 def test_a_merge_takes_nobody_s_claim_away(feed: Feed) -> None:
@@ -76,23 +76,23 @@ def test_a_merge_takes_nobody_s_claim_away(feed: Feed) -> None:
     feed.do(queue.claim, "moderator", "old")
     feed.do(queue.claim, "colleague", "new")
     feed.put(alert("old", revision=2, status="merged", merged_into="new"))
-    row = feed.see(cases.load, feed.actors["moderator"], "new").row
+    row = feed.see(cases.load_alert, feed.actors["moderator"], "new").row
     assert row.claimed_by == feed.actors["colleague"].user_id
 
 
 def test_an_alert_that_was_sent_away_comes_back_when_it_opens_again(feed: Feed) -> None:
     feed.put(alert())
-    feed.do(decisions.decide, "moderator", decisions.Wish("c1", "not_a_campaign"))
+    feed.do(decisions.decide, "moderator", decisions.DecisionRequest("c1", "not_a_campaign"))
     feed.put(alert(revision=2, status="withdrawn"))
     assert waiting(feed) == []
     feed.put(alert(revision=3))
-    row = feed.see(cases.load, feed.actors["moderator"], "c1").row
+    row = feed.see(cases.load_alert, feed.actors["moderator"], "c1").row
     assert (waiting(feed), row.returned, row.decision) == (["c1"], 1, None)
 
 
 def test_a_decided_alert_that_is_only_revised_stays_decided(feed: Feed) -> None:
     feed.put(alert())
-    feed.do(decisions.decide, "moderator", decisions.Wish("c1", "llm_campaign"))
+    feed.do(decisions.decide, "moderator", decisions.DecisionRequest("c1", "llm_campaign"))
     feed.put(alert(revision=2))
     assert waiting(feed) == []
 
@@ -121,5 +121,5 @@ def test_hostile_names_are_stored_as_they_are(feed: Feed) -> None:
 def waiting(feed: Feed) -> list[str]:
     """Ids in the queue of somebody who only looks."""
     actor = feed.actors["viewer"]
-    found = feed.see(queue.listing, actor, queue.Filters(), feed.clock())
+    found = feed.see(queue.list_alerts, actor, queue.Filters(), feed.clock())
     return [row.id for row in found.rows]

@@ -9,11 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import pytest
+from sse_starlette import ServerSentEvent
 
 from detector.errors import FeedError
 from moderation import live, queue
+from moderation.feed_metrics import FeedMetrics
 from moderation.live import Hub
-from moderation.telemetry import FeedMetrics
 from tests.moderation.builders import alert
 from tests.moderation.conftest import Feed, Site
 
@@ -22,9 +23,9 @@ UNTIL = 2**50
 Found = TypeVar("Found")
 
 
-def read(text: str) -> dict[str, Any]:
-    """The fields of one event, its data as JSON."""
-    fields = dict(line.split(": ", 1) for line in text.splitlines() if line and not line.startswith("retry"))
+def read(event: ServerSentEvent) -> dict[str, Any]:
+    """The fields of one event as a browser gets them, its data as JSON."""
+    fields = dict(line.split(": ", 1) for line in event.encode().decode().splitlines() if line)
     return fields | {"data": json.loads(fields["data"])}
 
 
@@ -39,10 +40,11 @@ def run(work: Coroutine[Any, Any, Found]) -> Found:
 
 
 def first_events(hub: Hub, count: int, since: int | None) -> list[dict[str, Any]]:
-    """That many events of a browser that connects now."""
+    """That many events of a browser that connects now, after being told how long to wait before it connects again."""
 
     async def listen() -> list[dict[str, Any]]:
         events = await hub.listen("ada", UNTIL, since)
+        assert (await anext(events)).encode() == b"retry: 3000\r\n\r\n"
         return [read(await anext(events)) for _ in range(count)]
 
     return run(listen())
@@ -51,10 +53,10 @@ def first_events(hub: Hub, count: int, since: int | None) -> list[dict[str, Any]
 def test_who_was_away_is_told_what_changed_meanwhile(feed: Feed) -> None:
     feed.put(alert("old"))
     before = hub_of(feed)
-    told = before._look()
+    told = before._poll()
     assert told is not None
     seen = int(read(told)["id"])
-    assert before._look() is None
+    assert before._poll() is None
     feed.clock.pass_s(60)
     feed.put(alert("new"))
     feed.clock.pass_s(60)
@@ -75,24 +77,24 @@ def test_who_was_away_is_told_what_changed_meanwhile(feed: Feed) -> None:
 
 def test_a_change_is_told_once_even_where_its_transaction_was_slow(feed: Feed) -> None:
     hub = hub_of(feed)
-    hub._look()
+    hub._poll()
     feed.clock.pass_s(2)
     feed.put(alert("fast"))
-    told = hub._look()
+    told = hub._poll()
     assert told is not None
     assert read(told)["data"]["changed"] == ["fast"]
     # Begun a second earlier, committed only now.
     feed.clock.pass_s(-1)
     feed.put(alert("slow"))
     feed.clock.pass_s(2)
-    told = hub._look()
+    told = hub._poll()
     assert told is not None
     assert read(told)["data"]["changed"] == ["slow"]
-    assert hub._look() is None
+    assert hub._poll() is None
 
 
 def test_of_a_flood_only_the_number_is_told(feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "MOST_NAMED", 3)
+    monkeypatch.setattr(live, "MAX_IDS", 3)
     feed.put(*(alert(f"a{n}", kind="account", accounts=(f"u{n}",)) for n in range(10)))
     _, meanwhile = first_events(hub_of(feed), 2, 0)
     assert len(meanwhile["data"]["changed"]) == 3
@@ -102,7 +104,7 @@ def test_of_a_flood_only_the_number_is_told(feed: Feed, monkeypatch: pytest.Monk
 def test_one_person_has_so_many_windows_and_no_more(feed: Feed) -> None:
     async def open_all() -> None:
         hub = hub_of(feed)
-        windows = [await hub.listen("ada", UNTIL) for _ in range(live.MOST_OF_ONE)]
+        windows = [await hub.listen("ada", UNTIL) for _ in range(live.MAX_LISTENERS_PER_USER)]
         for each in windows:
             await anext(each)
         with pytest.raises(FeedError, match="too many windows"):
@@ -120,7 +122,7 @@ def test_one_person_has_so_many_windows_and_no_more(feed: Feed) -> None:
 def test_the_browser_s_own_header_is_heard(
     site: Site, monkeypatch: pytest.MonkeyPatch, headers: dict[str, str], wanted: int
 ) -> None:
-    monkeypatch.setattr("moderation.api.people.LONGEST_MS", 0)
+    monkeypatch.setattr("moderation.api.user_routes.STREAM_MS", 0)
     site.feed.put(alert())
     answer = site.browser("viewer").get("/api/v1/live", headers={k: v.encode() for k, v in headers.items()})
     assert answer.text.count("event: change") == wanted

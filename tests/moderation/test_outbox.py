@@ -13,9 +13,8 @@ from sqlalchemy import delete
 from detector.errors import UsageError
 from moderation import decisions, outbox
 from moderation.db import Outgoing
-from moderation.loops import Feedback
-from moderation.outbox import FileSink
-from moderation.telemetry import FeedMetrics
+from moderation.feed_metrics import FeedMetrics
+from moderation.outbox import FeedbackFile, FeedbackLoop
 from tests.moderation.conftest import Feed, ListSink
 
 
@@ -42,35 +41,35 @@ def test_every_decision_arrives_at_least_once_and_in_order(
         for crash in crashes:
             sink.fail_after = crash
             try:
-                outbox.flush(feed.database, sink.send, feed.clock)
+                outbox.send_unsent(feed.database, sink.send, feed.clock)
             except OSError:
                 continue
         sink.fail_after = None
-        outbox.flush(feed.database, sink.send, feed.clock)
+        outbox.send_unsent(feed.database, sink.send, feed.clock)
     finally:
         outbox.BATCH = before  # type: ignore[misc]
     arrived = ids(sink.bodies)
     assert list(dict.fromkeys(arrived)) == made
-    assert feed.see(outbox.pending) == 0
-    assert outbox.flush(feed.database, sink.send, feed.clock) == 0
+    assert feed.see(outbox.count_unsent) == 0
+    assert outbox.send_unsent(feed.database, sink.send, feed.clock) == 0
 
 
 def test_a_crash_between_sending_and_marking_sends_the_same_again(feed: Feed, tmp_path: Path) -> None:
     made = report(feed, 2)
     path = tmp_path / "feedback.jsonl"
-    first = FileSink(path)
+    first = FeedbackFile(path)
 
     def die_after(records: object) -> None:
         first.send(records)  # type: ignore[arg-type]
         raise SystemExit(9)
 
     with pytest.raises(SystemExit):
-        outbox.flush(feed.database, die_after, feed.clock)
+        outbox.send_unsent(feed.database, die_after, feed.clock)
     first.close()
     # And the file ends in the middle of a line, as after a power cut.
     path.write_bytes(path.read_bytes() + b'{"half":')
-    second = FileSink(path)
-    outbox.flush(feed.database, second.send, feed.clock)
+    second = FeedbackFile(path)
+    outbox.send_unsent(feed.database, second.send, feed.clock)
     second.close()
     lines = path.read_bytes().splitlines()
     assert [line for line in lines if line == b'{"half":'] == lines[2:3]
@@ -79,13 +78,13 @@ def test_a_crash_between_sending_and_marking_sends_the_same_again(feed: Feed, tm
 
 def test_a_file_that_cannot_be_written_is_said_at_once(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be written"):
-        FileSink(tmp_path / "none" / "feedback.jsonl")
+        FeedbackFile(tmp_path / "none" / "feedback.jsonl")
 
 
 def test_the_loop_outlives_a_broken_sink(feed: Feed) -> None:
     sink = ListSink()
     sink.fail_after = 0
-    loop = Feedback(feed.database, sink, FeedMetrics(), feed.clock)
+    loop = FeedbackLoop(feed.database, sink, FeedMetrics(), feed.clock)
     loop.start()
     made = report(feed, 1)
     loop.wake()

@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from detector.errors import UsageError
 from moderation import audit, users
 from moderation.db import Database
-from moderation.roles import ROLES, SYSTEM
+from moderation.permissions import ROLES, SYSTEM
 from tests.moderation import postgres, test_decisions, test_ingest, test_outbox, test_privacy, test_queue, test_web
 from tests.moderation.conftest import NOW, Clock, Feed
 
@@ -45,7 +45,7 @@ def server(fast_passwords: None, certificate: dict[str, str]) -> Iterator[tuple[
         with database.write() as connection:
             for name, role in [*((role, role) for role in ROLES), ("colleague", "moderator")]:
                 number = users.add_user(connection, SYSTEM, name, role, f"password of {name}", NOW)
-                actor = users.of_cookie(connection, users.begin(connection, number, NOW, "test").cookie, NOW)
+                actor = users.find_session(connection, users.begin_session(connection, number, NOW, "test").cookie, NOW)
                 assert actor is not None
                 actors[name] = actor
         database.close()

@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from moderation import audit, decisions, outbox, privacy, queue
 from moderation.db import Base
-from moderation.decisions import Wish
+from moderation.decisions import DecisionRequest
 from tests.moderation.builders import alert, pages
 from tests.moderation.conftest import Feed, ListSink
 
@@ -35,12 +35,14 @@ def forgotten(feed: Feed) -> bool:
 def fill(feed: Feed) -> None:
     feed.put(alert("c1", accounts=ACCOUNTS, texts=TEXTS), *pages("c1", accounts=ACCOUNTS))
     feed.put(alert("c2", accounts=("dan", "eve"), texts=TEXTS), alert("a1", kind="account", accounts=(NAME,)))
-    feed.do(decisions.decide, "moderator", Wish("c1", "llm_campaign", account=NAME, note="a note"))
-    feed.do(decisions.decide, "moderator", Wish("c1", "llm_campaign", reason=f"{NAME} leads them", note="kept?"))
-    feed.do(decisions.decide, "moderator", Wish("c2", "not_a_campaign", reason="people"))
+    feed.do(decisions.decide, "moderator", DecisionRequest("c1", "llm_campaign", account=NAME, note="a note"))
+    feed.do(
+        decisions.decide, "moderator", DecisionRequest("c1", "llm_campaign", reason=f"{NAME} leads them", note="kept?")
+    )
+    feed.do(decisions.decide, "moderator", DecisionRequest("c2", "not_a_campaign", reason="people"))
     feed.do(decisions.report_missed, "moderator", NAME, "", "")
     with feed.database.write() as connection:
-        queue.add(connection, feed.actors["moderator"], "v", f"q={NAME}", shared=False)
+        queue.save_view(connection, feed.actors["moderator"], "v", f"q={NAME}", shared=False)
 
 
 def test_nothing_of_it_is_left(feed: Feed) -> None:
@@ -79,6 +81,6 @@ def test_decisions_that_were_not_sent_do_not_leave_any_more(feed: Feed) -> None:
     fill(feed)
     feed.do(privacy.forget, "admin", NAME)
     sink = ListSink()
-    outbox.flush(feed.database, sink.send, feed.clock)
+    outbox.send_unsent(feed.database, sink.send, feed.clock)
     assert not any(NAME.encode() in body for body in sink.bodies)
     assert len(sink.bodies) == 2

@@ -11,7 +11,7 @@ from sqlalchemy import delete, true
 
 from detector.errors import FeedError
 from moderation import cases, queue
-from moderation.db import Alert
+from moderation.db import AlertRow
 from tests.moderation.builders import alert
 from tests.moderation.conftest import Clock, Feed
 from tests.moderation.test_ingest import waiting
@@ -21,7 +21,7 @@ PEOPLE = ("moderator", "colleague", "lead")
 
 def holder(feed: Feed, name: str = "c1") -> str | None:
     """Who holds an alert now."""
-    row = feed.see(cases.load, feed.actors["viewer"], name).row
+    row = feed.see(cases.load_alert, feed.actors["viewer"], name).row
     return row.holder if row.claimed_by is not None and row.claimed_until > feed.clock() else None
 
 
@@ -42,7 +42,7 @@ def test_an_alert_is_held_by_one_person_until_the_lease_ends(
 ) -> None:
     """Against a model: who may hold what, and until when."""
     with feed.database.write() as connection:
-        connection.execute(delete(Alert))
+        connection.execute(delete(AlertRow))
     feed.clock.at = Clock().at
     feed.put(alert("a1", kind="account"), alert("a2", kind="account"))
     held: dict[str, tuple[str, int]] = {}
@@ -139,7 +139,7 @@ def test_pages_of_the_queue_show_every_alert_once_in_order(feed: Feed) -> None:
         seen: list[str] = []
         cursor = None
         while True:
-            found = feed.see(queue.listing, feed.actors["viewer"], filters, feed.clock(), cursor, 5)
+            found = feed.see(queue.list_alerts, feed.actors["viewer"], filters, feed.clock(), cursor, 5)
             seen += [row.id for row in found.rows]
             cursor = found.cursor
             if cursor is None:
@@ -152,7 +152,7 @@ def test_filters_find_by_kind_size_state_and_words(feed: Feed) -> None:
     viewer = feed.actors["viewer"]
 
     def found(**fields: str) -> list[str]:
-        rows = feed.see(queue.listing, viewer, queue.Filters.read(fields), feed.clock()).rows
+        rows = feed.see(queue.list_alerts, viewer, queue.Filters.read(fields), feed.clock()).rows
         return [row.id for row in rows]
 
     assert found() == ["c1", "a1", "k1"]

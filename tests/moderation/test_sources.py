@@ -9,92 +9,92 @@ import pytest
 from sqlalchemy import select
 
 from detector.errors import UsageError
-from moderation.db import Alert, Meta, Page
-from moderation.loops import Ingest
-from moderation.sources import Batch, FileSource, Follower
-from moderation.telemetry import FeedMetrics
+from moderation.db import AlertRow, Meta, Page
+from moderation.feed_metrics import FeedMetrics
+from moderation.ingest import IngestLoop
+from moderation.sources import AlertBatch, AlertFiles, TailedFile
 from tests.moderation.builders import alert, line, pages
 from tests.moderation.conftest import Feed
 
 
 def test_a_line_that_is_being_written_waits_for_its_end(tmp_path: Path) -> None:
     path = tmp_path / "alerts.jsonl"
-    follower = Follower(path)
-    follower.start(None)
-    assert follower.lines() == []
+    tailed = TailedFile(path)
+    tailed.start(None)
+    assert tailed.lines() == []
     path.write_bytes(b'{"a": 1}\n{"b"')
-    assert follower.lines() == [b'{"a": 1}']
+    assert tailed.lines() == [b'{"a": 1}']
     with path.open("ab") as file:
         file.write(b": 2}\n")
-    assert follower.lines() == [b'{"b": 2}']
-    assert follower.lines() == []
+    assert tailed.lines() == [b'{"b": 2}']
+    assert tailed.lines() == []
 
 
 def test_another_file_of_the_same_name_is_read_from_its_beginning(tmp_path: Path) -> None:
     path = tmp_path / "alerts.jsonl"
     path.write_bytes(b"1\n2\n")
-    follower = Follower(path)
-    follower.start(None)
-    assert follower.lines() == [b"1", b"2"]
-    place = follower.place
-    again = Follower(path)
-    again.start(place)
+    tailed = TailedFile(path)
+    tailed.start(None)
+    assert tailed.lines() == [b"1", b"2"]
+    position = tailed.position
+    again = TailedFile(path)
+    again.start(position)
     assert again.lines() == []
     path.rename(tmp_path / "old")
     path.write_bytes(b"3\n")
-    assert follower.lines() == [b"3"]
-    again = Follower(path)
-    again.start(place)
+    assert tailed.lines() == [b"3"]
+    again = TailedFile(path)
+    again.start(position)
     assert again.lines() == [b"3"]
     path.write_bytes(b"")
-    assert follower.lines() == []
+    assert tailed.lines() == []
 
 
 def test_a_line_longer_than_any_record_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("moderation.sources.CHUNK_BYTES", 8)
-    monkeypatch.setattr("moderation.sources.LONGEST_LINE", 32)
+    monkeypatch.setattr("moderation.sources.MAX_LINE_BYTES", 32)
     path = tmp_path / "alerts.jsonl"
     path.write_bytes(b"x" * 100 + b"\nshort\n" + b"y" * 20 + b"\n")
-    follower = Follower(path)
-    follower.start(None)
-    got = [each for _ in range(12) for each in follower.lines()]
+    tailed = TailedFile(path)
+    tailed.start(None)
+    got = [each for _ in range(12) for each in tailed.lines()]
     assert got[-2:] == [b"short", b"y" * 20]
 
 
-def ingest(feed: Feed, source: FileSource) -> Ingest:
-    return Ingest(feed.database, source, FeedMetrics(), feed.clock)
+def ingest(feed: Feed, source: AlertFiles) -> IngestLoop:
+    return IngestLoop(feed.database, source, FeedMetrics(), feed.clock)
 
 
 def test_a_restart_goes_on_where_the_last_transaction_ended(feed: Feed, tmp_path: Path) -> None:
     alerts, details = tmp_path / "alerts.jsonl", tmp_path / "details.jsonl"
     alerts.write_bytes(line(alert()) + b"not json\n" + line(alert("c2")))
     details.write_bytes(b"".join(line(page) for page in pages("c1", size=100)))
-    first = ingest(feed, FileSource(alerts, details, lambda _: None))
-    first.turn()
+    first = ingest(feed, AlertFiles(alerts, details, lambda _: None))
+    first.step()
     with feed.database.read() as connection:
-        assert set(connection.scalars(select(Alert.id))) == {"c1", "c2"}
+        assert set(connection.scalars(select(AlertRow.id))) == {"c1", "c2"}
         assert len(list(connection.scalars(select(Page.page)))) == 2
-        places = [key for key in connection.scalars(select(Meta.key)) if key.startswith("file:")]
-    assert len(places) == 2
+        positions = [key for key in connection.scalars(select(Meta.key)) if key.startswith("file:")]
+    assert len(positions) == 2
     with alerts.open("ab") as file:
         file.write(line(alert(revision=2)))
-    source = FileSource(alerts, details, lambda _: None)
+    source = AlertFiles(alerts, details, lambda _: None)
     second = ingest(feed, source)
-    second.turn()
+    second.step()
     assert second.metrics._alerts.labels("campaign", "open")._value.get() == 1
     second.finish()
 
 
 def test_unusable_files_are_said_at_once(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is no file"):
-        FileSource(tmp_path, None)
+        AlertFiles(tmp_path, None)
 
 
 @pytest.mark.kafka
 def test_kafka_gives_each_record_once_and_goes_on_where_it_was(feed: Feed, tmp_path: Path) -> None:
     from moderation import decisions, outbox
-    from moderation.outbox import KafkaSink
-    from moderation.sources import KafkaSource
+    from moderation.outbox import FeedbackTopic
+    from moderation.sources import AlertTopics
     from streaming.config import KafkaConfig
     from streaming.kafka.client import Clients, Topics, close, ensure
     from tests.streaming.kafka.brokers import make_broker
@@ -112,28 +112,28 @@ def test_kafka_gives_each_record_once_and_goes_on_where_it_was(feed: Feed, tmp_p
         producer.send(topics.alerts, b"not json", key=b"x")
         producer.flush()
 
-        def read() -> Batch:
-            source = KafkaSource(kafka)
-            loop = Ingest(feed.database, source, FeedMetrics(), feed.clock)
+        def read() -> AlertBatch:
+            source = AlertTopics(kafka)
+            loop = IngestLoop(feed.database, source, FeedMetrics(), feed.clock)
             for _ in range(10):
-                loop.turn()
+                loop.step()
             loop.finish()
             with feed.database.read() as connection:
                 rows = connection.execute(select(Meta.key, Meta.value).where(Meta.key.startswith("kafka:")))
-                return Batch(places={row.key: row.value for row in rows})
+                return AlertBatch(positions={row.key: row.value for row in rows})
 
-        places = read().places
-        assert places == {"kafka:alerts:0": "2", "kafka:alert-details:0": "3"}
+        positions = read().positions
+        assert positions == {"kafka:alerts:0": "2", "kafka:alert-details:0": "3"}
         with feed.database.read() as connection:
             assert list(connection.scalars(select(Page.page))) == [1]
         producer.send(topics.alerts, line(alert(revision=2)), key=b"c1")
         producer.flush()
-        assert read().places["kafka:alerts:0"] == "3"
+        assert read().positions["kafka:alerts:0"] == "3"
         close(producer)
 
-        number = feed.do(decisions.decide, "moderator", decisions.Wish("c1", "llm_campaign"))
-        sink = KafkaSink(kafka)
-        assert outbox.flush(feed.database, sink.send, feed.clock) == 1
+        number = feed.do(decisions.decide, "moderator", decisions.DecisionRequest("c1", "llm_campaign"))
+        sink = FeedbackTopic(kafka)
+        assert outbox.send_unsent(feed.database, sink.send, feed.clock) == 1
         sink.close()
         reader = clients.reader(committed=True)
         from kafka import TopicPartition

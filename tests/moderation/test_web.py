@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from moderation.cases import load
+from moderation.cases import load_alert
 from moderation.web.evidence import graph_json
 from tests.moderation.builders import alert, pages
 from tests.moderation.conftest import Site
@@ -57,7 +57,7 @@ def test_a_campaign_of_a_thousand_accounts(site: Site) -> None:
 
 def test_the_picture_without_details_is_that_of_the_alert(site: Site) -> None:
     site.feed.put(alert())
-    whole = site.feed.see(load, site.feed.actors["viewer"], "c1")
+    whole = site.feed.see(load_alert, site.feed.actors["viewer"], "c1")
     graph = graph_json(whole, {})
     assert [node["id"] for node in graph["nodes"]] == ["ada", "bob", "cyd"]
     assert {(edge["a"], edge["b"]) for edge in graph["edges"]} == {(0, 1), (1, 2)}

@@ -17,11 +17,10 @@ import uvicorn
 from moderation import ingest, users
 from moderation.app import create_app
 from moderation.db import Database
-from moderation.loops import Feedback
-from moderation.outbox import FileSink
+from moderation.outbox import FeedbackFile, FeedbackLoop
+from moderation.permissions import ROLES, SYSTEM, Actor
 from moderation.records import read_alert, read_page
-from moderation.roles import ROLES, SYSTEM, Actor
-from moderation.services import Settings, build
+from moderation.services import Settings, build_services
 from tests.moderation import builders
 
 if TYPE_CHECKING:
@@ -53,10 +52,10 @@ class Served:
         """Let records of `alerts` and `alert-details` arrive."""
         alerts = [read_alert(builders.line(each)) for each in records if "kind" in each]
         pages = [read_page(builders.line(each)) for each in records if "kind" not in each]
-        taken = ingest.Taken()
+        counts = ingest.IngestCounts()
         with self.database.write() as connection:
-            ingest.take_alerts(connection, alerts, _now(), taken)
-            ingest.take_pages(connection, pages, taken)
+            ingest.store_alerts(connection, alerts, _now(), counts)
+            ingest.store_pages(connection, pages, counts)
 
     def now(self) -> int:
         """The time, ms."""
@@ -65,7 +64,7 @@ class Served:
     def actor(self, who: str) -> Actor:
         """Somebody, as the rest of the code knows them."""
         with self.database.read() as connection:
-            found = users.of_cookie(connection, self.cookie(who)["value"], _now())
+            found = users.find_session(connection, self.cookie(who)["value"], _now())
         assert found is not None
         return found
 
@@ -73,7 +72,7 @@ class Served:
         """The cookie of somebody who is in."""
         with self.database.write() as connection:
             person = users.user_by_name(connection, who)
-            login = users.begin(connection, person.id, _now(), "test")
+            login = users.begin_session(connection, person.id, _now(), "test")
         return {"name": "swarmlight", "value": login.cookie, "url": self.address}
 
 
@@ -91,8 +90,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with database.write() as connection:
         for name, role in [*((role, role) for role in ROLES), ("nadia", "moderator")]:
             users.add_user(connection, SYSTEM, name, role, f"password of {name}", _now())
-    services = build(database, Settings())
-    services.feedback = Feedback(database, FileSink(folder / "feedback.jsonl"), services.metrics, services.now)
+    services = build_services(database, Settings())
+    services.feedback = FeedbackLoop(database, FeedbackFile(folder / "feedback.jsonl"), services.metrics, services.now)
     server = uvicorn.Server(
         uvicorn.Config(create_app(services), host="127.0.0.1", port=0, log_level="error", timeout_graceful_shutdown=1)
     )

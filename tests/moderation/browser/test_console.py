@@ -90,11 +90,11 @@ def test_what_came_while_the_line_was_broken_is_announced_and_moves_nothing(
     served: Served, visit: Visits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     served.put(*(scenes.lone(f"broken{number}", f"gale_{number}", 2.5) for number in range(12)))
-    monkeypatch.setattr(live, "BEAT_S", 0.1)
+    monkeypatch.setattr(live, "PING_S", 0.1)
     monkeypatch.setattr(live, "RETRY_MS", 2_500)
     page = visit("moderator", viewport={"width": 390, "height": 600}).page
     with monkeypatch.context() as short:
-        short.setattr("moderation.api.people.LONGEST_MS", 400)
+        short.setattr("moderation.api.user_routes.STREAM_MS", 400)
         page.goto("/queue?q=gale")
         page.keyboard.press("k")
         page.locator("#link[data-state=lost]").wait_for()

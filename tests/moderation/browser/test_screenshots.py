@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from moderation import decisions, queue
-from moderation.decisions import Wish
+from moderation.decisions import DecisionRequest
 from tests.moderation.browser import scenes
 from tests.moderation.browser.conftest import Served, Visit, violations
 
@@ -59,13 +59,15 @@ def busy(served: Served) -> Served:
         queue.claim(connection, nadia, "tunnel", now)
         queue.claim(connection, lead, "club", now)
         queue.escalate(connection, nadia, "lone2", now)
-        bot = Wish(
+        bot = DecisionRequest(
             "lone3", "llm_campaign", reason="posts the same forecast for three towns", note="The mast is not theirs."
         )
         decisions.decide(connection, nadia, bot, now)
-        other = decisions.decide(connection, lead, Wish("lone0", "permitted_automation", policy="guidelines 4.2"), now)
+        other = decisions.decide(
+            connection, lead, DecisionRequest("lone0", "permitted_automation", policy="guidelines 4.2"), now
+        )
         decisions.undo(connection, lead, other, "the label is gone", now)
-        queue.add(connection, nadia, "Large campaigns", "kind=campaign&min_members=5", shared=False)
+        queue.save_view(connection, nadia, "Large campaigns", "kind=campaign&min_members=5", shared=False)
     return served
 
 

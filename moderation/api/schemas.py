@@ -1,49 +1,53 @@
-"""What the API takes and gives. Times are RFC 3339 in UTC."""
+"""What the API takes and gives, as pydantic models, and the rows of the database in that form. Times are RFC 3339 in
+UTC.
+
+The names of fields are the API's contract and change only with its version.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import Path, Query
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from moderation.decisions import Verdict
-from moderation.queue import LARGEST_PAGE, PAGE
+from moderation.queue import MAX_PAGE_SIZE, PAGE_SIZE
 from moderation.records import LARGEST_ACCOUNT, rfc3339
 
 
 def _clean(text: str) -> str:
-    """A person's words: no control characters but line ends and tabs, and nothing that is not UTF-8."""
+    """Text that a user wrote, stripped: no control characters but line ends and tabs, nothing that is not UTF-8."""
     if any(
         (ord(each) < 32 and each not in "\n\t") or ord(each) == 127 or 0xD800 <= ord(each) <= 0xDFFF for each in text
     ):
-        raise ValueError("control characters are not allowed")
+        raise ValueError("the text holds control characters or half a surrogate pair: remove them")
     return text.strip()
 
 
 def _account(text: str) -> str:
-    """An account's name as the stream has it."""
+    """An account's name, as events have it."""
     if "\0" in text or any(0xD800 <= ord(each) <= 0xDFFF for each in text):
-        raise ValueError("no account has this name")
+        raise ValueError("no account has this name: it holds a NUL character or half a surrogate pair")
     return text
 
 
 Line = Annotated[str, Field(max_length=200), AfterValidator(_clean)]
-Words = Annotated[str, Field(max_length=2000), AfterValidator(_clean)]
+Note = Annotated[str, Field(max_length=2000), AfterValidator(_clean)]
 Account = Annotated[str, Field(min_length=1, max_length=LARGEST_ACCOUNT), AfterValidator(_account)]
 AlertId = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}$", description="id of an alert")]
 AlertName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}$")]
 Uuid = Annotated[
     str, Field(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$", description="a UUID")
 ]
-Hex = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$")]
+RowId = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$", description="id of a user, view or token")]
 Cursor = Annotated[str | None, Query(max_length=400, pattern=r"^[A-Za-z0-9_-]+$", description="`next` of a page")]
-Limit = Annotated[int, Query(ge=1, le=LARGEST_PAGE)]
-DEFAULT_LIMIT = PAGE
+Limit = Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE, description="items on a page")]
+DEFAULT_LIMIT: Final = PAGE_SIZE
 
 
-class Strict(BaseModel):
-    """Unknown fields are a mistake of the caller's."""
+class RequestBody(BaseModel):
+    """The body of a request; unknown fields are refused, as they are mistakes of the caller."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -114,17 +118,17 @@ class DecisionList(BaseModel):
     next: str | None
 
 
-class AlertWhole(BaseModel):
-    """An alert with its record (topic `alerts`) and decisions."""
+class AlertWithHistory(BaseModel):
+    """An alert with its record (as in topic `alerts`) and the decisions on it."""
 
     alert: AlertItem
     record: dict[str, Any]
     decisions: list[DecisionItem]
     on_accounts: dict[str, str]
-    """Account -> the decision that holds on it."""
+    """Account -> the current decision on it alone."""
 
 
-class Details(BaseModel):
+class AlertDetails(BaseModel):
     """The network and time line: all pages of topic `alert-details` put together."""
 
     id: str
@@ -136,70 +140,70 @@ class Details(BaseModel):
 
 
 class Claimed(BaseModel):
-    """A claim and its end."""
+    """A claim, and until when it is valid."""
 
     id: str
     until: str
 
 
 class Done(BaseModel):
-    """It was done."""
+    """The id of what was made or changed."""
 
     id: str
 
 
-class NewDecision(Strict):
-    """What to decide. With `id`, a UUID of the caller's, asking again after a broken connection decides once."""
+class NewDecision(RequestBody):
+    """A decision to make. With `id`, a UUID of the caller's, asking again after a broken connection decides once."""
 
     decision: Verdict
     account: Account | None = None
     policy: Line = ""
     reason: Line = ""
-    note: Words = ""
+    note: Note = ""
     revision: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
     id: Uuid | None = None
 
 
-class Reason(Strict):
-    """Why."""
+class UndoReason(RequestBody):
+    """Why a decision is undone."""
 
     reason: Line = ""
 
 
-class Missed(Strict):
-    """An account that no alert names."""
+class MissedAccount(RequestBody):
+    """An account that should have been found and that no alert names."""
 
     account: Account
     reason: Line = ""
-    note: Words = ""
+    note: Note = ""
 
 
-class Snooze(Strict):
-    """Put off by this many minutes; 0 brings it back."""
+class Snooze(RequestBody):
+    """For how many minutes an alert is snoozed; 0 brings it back."""
 
     minutes: Annotated[int, Field(ge=0, le=30 * 24 * 60)]
 
 
-class Assignment(Strict):
-    """To whom."""
+class Assignment(RequestBody):
+    """The id of the user an alert is assigned to."""
 
     user: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 
 
-class BulkOrder(Strict):
-    """What to do with many alerts."""
+class BulkOrder(RequestBody):
+    """A bulk action: what to do with many alerts."""
 
     action: Literal["decide", "snooze", "claim", "release", "escalate"]
     ids: Annotated[list[AlertName], Field(min_length=1, max_length=200)]
     decision: Verdict | None = None
     policy: Line = ""
     reason: Line = ""
-    note: Words = ""
+    note: Note = ""
     minutes: Annotated[int, Field(ge=0, le=30 * 24 * 60)] = 0
 
 
-class BulkFate(BaseModel):
-    """What would happen, or happened, to one alert; `problem` says why nothing."""
+class BulkOutcome(BaseModel):
+    """What a bulk action would do, or did, to one alert; `problem` says why nothing."""
 
     id: str
     title: str
@@ -210,16 +214,16 @@ class BulkFate(BaseModel):
 
 
 class BulkPreview(BaseModel):
-    """What an order would do. `until` (ms) replaces the minutes so that both mean the same time."""
+    """What a bulk action would do. `until` (ms) replaces the minutes, so that preview and action mean the same time."""
 
-    fates: list[BulkFate]
+    outcomes: list[BulkOutcome] = Field(serialization_alias="fates")
     until: int
     made: int
     proof: str
 
 
-class BulkApply(Strict):
-    """The order again, with what its preview gave."""
+class BulkApply(RequestBody):
+    """A bulk action to do, with what its preview gave."""
 
     order: BulkOrder
     revisions: dict[AlertName, Annotated[int, Field(ge=0, le=2**31 - 1)]]
@@ -229,12 +233,12 @@ class BulkApply(Strict):
 
 
 class BulkDone(BaseModel):
-    """What happened."""
+    """What a bulk action did."""
 
-    fates: list[BulkFate]
+    outcomes: list[BulkOutcome] = Field(serialization_alias="fates")
 
 
-class NewView(Strict):
+class NewView(RequestBody):
     """Filters to save, as the query of the queue's address."""
 
     name: Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_clean)]
@@ -253,7 +257,7 @@ class ViewItem(BaseModel):
 
 
 class ViewList(BaseModel):
-    """All views one can use."""
+    """The views one can use."""
 
     views: list[ViewItem]
 
@@ -269,7 +273,7 @@ class Me(BaseModel):
 
 
 class UserItem(BaseModel):
-    """A person."""
+    """A user."""
 
     id: str
     name: str
@@ -279,21 +283,21 @@ class UserItem(BaseModel):
 
 
 class UserList(BaseModel):
-    """Everybody."""
+    """All users."""
 
     users: list[UserItem]
 
 
-class NewUser(Strict):
-    """A person to add; without a password only a login link lets them in."""
+class NewUser(RequestBody):
+    """A user to add; without a password they can only log in by a link."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$")]
     role: Literal["viewer", "moderator", "lead", "admin"]
     password: Annotated[str, Field(min_length=12, max_length=200)] | None = None
 
 
-class UserChange(Strict):
-    """What to change of a person."""
+class UserChange(RequestBody):
+    """What to change of a user."""
 
     role: Literal["viewer", "moderator", "lead", "admin"] | None = None
     active: bool | None = None
@@ -301,7 +305,7 @@ class UserChange(Strict):
 
 
 class TokenItem(BaseModel):
-    """A token, without itself."""
+    """A token's description; the token itself cannot be read."""
 
     id: str
     name: str
@@ -312,12 +316,12 @@ class TokenItem(BaseModel):
 
 
 class TokenList(BaseModel):
-    """Tokens one may see."""
+    """The tokens one may see."""
 
     tokens: list[TokenItem]
 
 
-class NewToken(Strict):
+class NewToken(RequestBody):
     """A token to make for oneself."""
 
     name: Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_clean)]
@@ -351,16 +355,16 @@ class AuditList(BaseModel):
     next: int | None
 
 
-class AuditVerdict(BaseModel):
-    """What checking the chain found."""
+class AuditCheck(BaseModel):
+    """What a check of the audit log's chain found."""
 
     entries: int
     head: str
     problem: str | None
 
 
-class AccountWhole(BaseModel):
-    """What is known of an account here."""
+class AccountHistory(BaseModel):
+    """The alerts that name an account, and the decisions on it alone."""
 
     account: str
     alerts: list[AlertItem]
@@ -369,14 +373,14 @@ class AccountWhole(BaseModel):
 
 def alert_item(row: Any, now: int) -> AlertItem:
     """A row of a list as the API gives it."""
-    held = row.claimed_by is not None and row.claimed_until > now
+    claimed = row.claimed_by is not None and row.claimed_until > now
     return AlertItem(
         id=row.id, kind=row.kind, status=row.status, revision=row.revision, merged_into=row.merged_into,
         at=rfc3339(row.at), first_post_at=rfc3339(row.first_post_at), last_post_at=rfc3339(row.last_post_at),
         members=row.members, urgency=row.urgency, title=row.title, decision=row.decision,
         escalated=bool(row.escalated), returned=bool(row.returned),
         snoozed_until=rfc3339(row.snoozed_until) if row.snoozed_until > now else None,
-        claimed_by=row.holder if held else None, claimed_until=rfc3339(row.claimed_until) if held else None,
+        claimed_by=row.holder if claimed else None, claimed_until=rfc3339(row.claimed_until) if claimed else None,
     )  # fmt: skip
 
 

@@ -1,0 +1,172 @@
+"""An alert's page with everything one can do there, and an account's page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from fastapi import APIRouter
+from sqlalchemy import Connection
+from starlette.datastructures import FormData
+from starlette.responses import JSONResponse, RedirectResponse, Response
+
+from detector.errors import FeedError
+from moderation import cases, decisions, queue, users, words
+from moderation.auth import Form, SignedIn
+from moderation.permissions import Actor
+from moderation.records import LARGEST_ACCOUNT, PostRecord, milliseconds, read_alert
+from moderation.web.evidence import graph_json, past_decision
+from moderation.web.rendering import (
+    MAX_NOTE_CHARACTERS,
+    AlertId,
+    existing_alerts,
+    number_field,
+    page,
+    text_field,
+    verdict_field,
+)
+from moderation.web.untrusted_text import visible
+from moderation.web.view_models import alert_view, queue_row
+
+router = APIRouter()
+
+MAX_CHOSEN_ACCOUNTS: Final = 200
+"""Members decided on at once; for more, one decides on the alert."""
+
+
+@router.get("/alerts/{alert_id}")
+def show_alert(context: SignedIn, alert_id: AlertId) -> Response:
+    """An alert's page."""
+    actor = context.actor
+    with context.read() as connection:
+        alert = cases.load_alert(connection, actor, alert_id)
+        history = decisions.history(connection, alert_ids=cases.merged_ancestors(connection, alert_id))
+        on_accounts = decisions.current_on_accounts(connection, alert_id)
+        known = existing_alerts(connection, {row.alert_id for row in history})
+        people = users.list_users(connection, actor) if actor.may("lead") else []
+    view = alert_view(alert, actor, history, on_accounts, known, context.now)
+    return page(context, "alert.html", view=view, people=people)
+
+
+@router.get("/alerts/{alert_id}/graph.json")
+def show_graph(context: SignedIn, alert_id: AlertId) -> Response:
+    """The network and the time line, for the page's script."""
+    with context.read() as connection:
+        alert = cases.load_alert(connection, context.actor, alert_id)
+        on_accounts = decisions.current_on_accounts(connection, alert_id)
+    return JSONResponse(graph_json(alert, on_accounts))
+
+
+@router.post("/alerts/{alert_id}/{action}")
+def change_alert(context: SignedIn, alert_id: AlertId, action: str, form: Form) -> Response:
+    """Do something with the alert and return to its page.
+
+    Args:
+        context: of the request.
+        alert_id: which alert.
+        action: a key of `_ACTIONS`.
+        form: with what the action needs.
+    """
+    work = _ACTIONS.get(action)
+    if work is None:
+        raise FeedError("not_found", "there is nothing at this address: go back to the alert")
+    done = context.write(lambda connection: work(connection, context.actor, alert_id, form, context.now))
+    if action == "decide":
+        context.services.decision_made(str(form.get("decision", "")))
+    return RedirectResponse(f"/alerts/{alert_id}?done={done}", 303)
+
+
+@router.get("/account")
+def show_account(context: SignedIn, name: str = "") -> Response:
+    """An account's alerts, its quoted posts, and the decisions on it. `?name=`, as names may hold any character."""
+    if not name or len(name) > LARGEST_ACCOUNT or "\0" in name:
+        raise FeedError("not_found", f"no account has this name: it has 1 to {LARGEST_ACCOUNT} characters and no NUL")
+    actor, now = context.actor, context.now
+    with context.read() as connection:
+        rows = cases.alerts_of_account(connection, actor, name)
+        history = decisions.history(connection, account=name)
+        known = existing_alerts(connection, {row.alert_id for row in history})
+    posts: dict[str, PostRecord] = {}
+    members = []
+    for row in rows:
+        record = read_alert(row.body)
+        members += [(row.id, each) for each in record.members if each.account == name]
+        posts |= {post.id: post for post in record.posts if post.account == name}
+    return page(
+        context, "account.html", name=name, shown=visible(name),
+        rows=[queue_row(row, actor, now) for row in rows], members=members,
+        posts=[(words.when(milliseconds(post.at) or 0), post.text)
+               for post in sorted(posts.values(), key=lambda post: post.at)],
+        decisions=[past_decision(row, actor, known, now) for row in history],
+    )  # fmt: skip
+
+
+def _claim(connection: Connection, actor: Actor, alert_id: str, form: FormData, now: int) -> str:
+    queue.claim(connection, actor, alert_id, now)
+    return "claimed"
+
+
+def _release(connection: Connection, actor: Actor, alert_id: str, form: FormData, now: int) -> str:
+    queue.release(connection, actor, alert_id, now)
+    return "released"
+
+
+def _assign(connection: Connection, actor: Actor, alert_id: str, form: FormData, now: int) -> str:
+    queue.assign(connection, actor, alert_id, str(form.get("user", "")), now)
+    return "assigned"
+
+
+def _snooze(connection: Connection, actor: Actor, alert_id: str, form: FormData, now: int) -> str:
+    minutes = number_field(form, "minutes", queue.MAX_SNOOZE_MS // 60_000)
+    queue.snooze(connection, actor, alert_id, now + minutes * 60_000, now)
+    return "snoozed" if minutes else "woken"
+
+
+def _escalate(connection: Connection, actor: Actor, alert_id: str, form: FormData, now: int) -> str:
+    queue.escalate(connection, actor, alert_id, now)
+    return "escalated"
+
+
+def _hand_back(connection: Connection, actor: Actor, alert_id: str, form: FormData, now: int) -> str:
+    queue.escalate(connection, actor, alert_id, now, up=False)
+    return "handed_back"
+
+
+def _decide(connection: Connection, actor: Actor, alert_id: str, form: FormData, now: int) -> str:
+    for account in _chosen_accounts(form):
+        request = decisions.DecisionRequest(
+            alert_id, verdict_field(form), account=account, policy=text_field(form, "policy"),
+            reason=text_field(form, "reason"), note=text_field(form, "note", MAX_NOTE_CHARACTERS),
+            revision=number_field(form, "revision", 2**31 - 1) or None if form.get("revision") else None,
+        )  # fmt: skip
+        decisions.decide(connection, actor, request, now)
+    return "decided"
+
+
+def _chosen_accounts(form: FormData) -> list[str | None]:
+    """The accounts that a decision is about; [None] where it is about the alert as a whole.
+
+    Raises:
+        FeedError: `invalid`: what was chosen contradicts itself, or is too much.
+    """
+    accounts = list(dict.fromkeys(str(each) for each in form.getlist("account") if each))
+    scope = str(form.get("scope", "accounts" if accounts else "alert"))
+    if scope == "accounts" and not accounts:
+        raise FeedError("invalid", "choose the accounts in the table of members first")
+    if scope != "accounts" and accounts:
+        raise FeedError("invalid", "accounts are chosen, but the decision is on the whole alert: say which you mean")
+    if len(accounts) > MAX_CHOSEN_ACCOUNTS:
+        raise FeedError("invalid", f"choose {MAX_CHOSEN_ACCOUNTS} accounts at most, or decide on the whole alert")
+    return [*accounts] or [None]
+
+
+_ACTIONS: Final[dict[str, Callable[[Connection, Actor, str, FormData, int], str]]] = {
+    "claim": _claim,
+    "release": _release,
+    "assign": _assign,
+    "snooze": _snooze,
+    "escalate": _escalate,
+    "hand-back": _hand_back,
+    "decide": _decide,
+}
+"""What a form on the alert's page can do, by the last part of its address; each returns a key of `NOTICES`."""

@@ -1,0 +1,126 @@
+"""The queue's page, its saved views, and bulk actions on the alerts chosen in it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final, get_args
+
+from fastapi import APIRouter
+from starlette.datastructures import FormData
+from starlette.responses import RedirectResponse, Response
+
+from detector.errors import FeedError
+from moderation import decisions, queue, words
+from moderation.auth import Form, SignedIn
+from moderation.queue import Filters
+from moderation.records import ID
+from moderation.web.rendering import MAX_NOTE_CHARACTERS, number_field, page, text_field, verdict_field
+from moderation.web.view_models import queue_row
+
+router = APIRouter()
+
+MAX_SNOOZE_MINUTES: Final = queue.MAX_SNOOZE_MS // 60_000
+
+BULK_ACTIONS: Final[dict[str, decisions.Action]] = {action: action for action in get_args(decisions.Action)}
+
+
+@router.get("/queue")
+def show_queue(context: SignedIn) -> Response:
+    """The queue. `?rows=1` gives the rows of its table alone, for live updates."""
+    fields = dict(context.request.query_params)
+    filters = Filters.read(fields)
+    actor, now = context.actor, context.now
+    with context.read() as connection:
+        found = queue.list_alerts(connection, actor, filters, now, fields.get("cursor") or None)
+        counts = queue.counts(connection, actor, now, context.services.count_waiting(connection))
+        views = queue.list_views(connection, actor)
+    next_query = f"{filters.query}&cursor={found.cursor}".lstrip("&") if found.cursor else ""
+    states = [(key, words.STATES[key], replace(filters, state=key).query, counts.get(key)) for key in queue.STATES]
+    return page(
+        context, "queue_rows.html" if fields.get("rows") else "queue.html",
+        rows=[queue_row(row, actor, now) for row in found.rows], filters=filters, counts=counts, views=views,
+        states=states, next_query=next_query, first=not fields.get("cursor"),
+    )  # fmt: skip
+
+
+@router.post("/queue/next")
+def claim_next(context: SignedIn, form: Form) -> Response:
+    """Claim the most urgent alert nobody has, under the filters of the page, and open it."""
+    filters = Filters.read({name: str(value) for name, value in form.items()})
+    actor, now = context.actor, context.now
+    claimed = context.write(
+        lambda connection: queue.claim_next(connection, actor, queue.claimable(actor, filters, now), now)
+    )
+    return RedirectResponse(
+        f"/alerts/{claimed}?done=claimed" if claimed else f"/queue?{filters.query}&done=nothing", 303
+    )
+
+
+@router.post("/views")
+def save_view(context: SignedIn, form: Form) -> Response:
+    """Save the filters of the page under a name."""
+    query, name, shared = str(form.get("query", "")), str(form.get("name", "")), bool(form.get("shared"))
+    context.write(lambda connection: queue.save_view(connection, context.actor, name, query, shared=shared))
+    return RedirectResponse("/queue?done=saved", 303)
+
+
+@router.post("/views/{view_id}/delete")
+def delete_view(context: SignedIn, view_id: str, form: Form) -> Response:
+    """Delete a saved view.
+
+    Args:
+        context: of the request.
+        view_id: which view.
+        form: with the session's secret.
+    """
+    context.write(lambda connection: queue.delete_view(connection, context.actor, view_id))
+    return RedirectResponse("/queue?done=removed", 303)
+
+
+@router.post("/bulk/preview")
+def preview_bulk(context: SignedIn, form: Form) -> Response:
+    """What a bulk action would do to each of the chosen alerts."""
+    minutes = number_field(form, "minutes", MAX_SNOOZE_MINUTES) if form.get("minutes") else 0
+    bulk = _bulk_request(form, context.now + minutes * 60_000)
+    shown = context.write(lambda connection: decisions.preview(connection, context.actor, bulk, context.now))
+    return page(
+        context, "bulk.html", bulk=bulk, outcomes=shown.outcomes, made=shown.made, proof=shown.proof, applied=False
+    )
+
+
+@router.post("/bulk/apply")
+def apply_bulk(context: SignedIn, form: Form) -> Response:
+    """Do what the preview showed."""
+    bulk = _bulk_request(form, number_field(form, "until", 2**33) * 1000 if form.get("until") else 0)
+    revisions = {}
+    for pair in form.getlist("revision"):
+        alert_id, _, revision = str(pair).rpartition("@")
+        if not revision.isascii() or not revision.isdecimal() or len(revision) > 9:
+            raise FeedError("invalid", "this is not what the preview showed: look at a new preview")
+        revisions[alert_id] = int(revision)
+    made = int(str(form.get("made", "0"))[:15]) if str(form.get("made", "")).isdecimal() else 0
+    proof = str(form.get("proof", ""))
+    outcomes = context.write(
+        lambda connection: decisions.apply(connection, context.actor, bulk, revisions, made, proof, context.now)
+    )
+    for outcome in outcomes:
+        if bulk.action == "decide" and outcome.problem is None:
+            context.services.decision_made(bulk.verdict)
+    return page(context, "bulk.html", bulk=bulk, outcomes=outcomes, made=0, proof="", applied=True)
+
+
+def _bulk_request(form: FormData, until: int) -> decisions.BulkRequest:
+    action = BULK_ACTIONS.get(str(form.get("action", "")))
+    ids = tuple(str(each) for each in form.getlist("ids"))
+    if action is None or not all(ID.fullmatch(each) for each in ids):
+        raise FeedError("invalid", "the form names no alerts or no action: choose alerts and what to do with them")
+    return decisions.BulkRequest(
+        action,
+        ids,
+        verdict_field(form) if action == "decide" else "",
+        text_field(form, "policy"),
+        text_field(form, "reason"),
+        text_field(form, "note", MAX_NOTE_CHARACTERS),
+        # Whole seconds, as the preview's form carries them.
+        until // 1000 * 1000 if action == "snooze" else 0,
+    )

@@ -1,0 +1,186 @@
+"""Rendering of the console's pages, and reading of their forms; what all pages share.
+
+Templates are Jinja2 with autoescape on for every file, and a name that was not given is an error. Text of strangers
+goes through the filters `visible` and `short` (`untrusted_text`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from fastapi import Path as PathParameter
+from fastapi import Request
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from sqlalchemy import Connection, select
+from starlette.datastructures import FormData
+from starlette.responses import HTMLResponse, Response
+
+from detector.errors import FeedError
+from moderation import decisions, words
+from moderation.auth import RequestContext, find_actor
+from moderation.db import AlertRow
+from moderation.permissions import Actor
+from moderation.services import Services
+from moderation.web.untrusted_text import short, visible
+
+TEMPLATES: Final = Path(__file__).with_name("templates")
+
+AlertId = Annotated[str, PathParameter(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}$")]
+
+MAX_LINE_CHARACTERS: Final = 200
+MAX_NOTE_CHARACTERS: Final = 2000
+"""Of a field of one line, and of a note: as the API has them."""
+
+NOTICES: Final = {
+    "claimed": "It is yours for 15 minutes; while you need longer, renew the claim.",
+    "released": "Given back to the queue.",
+    "assigned": "Assigned.",
+    "snoozed": "Put off.",
+    "woken": "Back in the queue.",
+    "escalated": "Handed to the leads.",
+    "handed_back": "Handed back to the moderators.",
+    "decided": "Decided, and told to the system. You can take it back below.",
+    "undone": "Taken back.",
+    "reported": "Thank you: the account is reported.",
+    "saved": "View saved.",
+    "removed": "Removed.",
+    "nothing": "Nothing is waiting that nobody has.",
+    "changed": "Changed.",
+    "password": "Your password is changed. Log in with the new one.",
+}
+"""What a page says of what was just done, by the value of `done` in its address."""
+
+ERROR_TITLES: Final = {
+    400: "That cannot be done", 401: "Log in first", 403: "Not yours to do", 404: "Nothing here",
+    405: "That cannot be done", 409: "Somebody or something was faster", 413: "Too large", 422: "That cannot be read",
+    429: "Slow down a little", 500: "Something went wrong here",
+}  # fmt: skip
+"""Title of an error's page, by HTTP status."""
+
+
+def _environment() -> Environment:
+    made = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    made.filters |= {"visible": visible, "short": short, "when": words.when, "span": words.span}
+    made.globals |= {"words": words, "counted": words.counted}
+    return made
+
+
+_templates: Final = _environment()
+
+
+def page(context: RequestContext, template: str, status: int = 200, **values: Any) -> HTMLResponse:
+    """A page for somebody who is logged in.
+
+    Args:
+        context: of the request.
+        template: name of its file.
+        status: HTTP status.
+        values: what the template shows.
+    """
+    return render(context.request, context.services, template, context.actor, status, **values)
+
+
+def render(
+    request: Request, services: Services, template: str, actor: Actor | None, status: int = 200, **values: Any
+) -> HTMLResponse:
+    """A page. Besides `values`, every template has `actor`, `now` (ms), `path` and `notice`.
+
+    Args:
+        request: that it answers.
+        services: the parts of the running feed.
+        template: name of its file.
+        actor: who is logged in; None where nobody is.
+        status: HTTP status.
+        values: what the template shows.
+    """
+    rendered = _templates.get_template(template).render(
+        actor=actor,
+        now=services.now(),
+        path=request.url.path,
+        notice=NOTICES.get(request.query_params.get("done", "")),
+        **values,
+    )
+    return HTMLResponse(rendered.encode("utf-8", "backslashreplace"), status)
+
+
+def error_page(request: Request, services: Services, status: int, message: str) -> Response:
+    """The page of an error.
+
+    Args:
+        request: that failed.
+        services: the parts of the running feed.
+        status: HTTP status.
+        message: what went wrong and what to do, without a full stop.
+    """
+    actor = None
+    if status < 500:
+        try:
+            actor = find_actor(request, services)
+        except FeedError:
+            actor = None
+    title = ERROR_TITLES.get(status, "That did not work")
+    return render(request, services, "error.html", actor, status, title=title, message=message, number=status)
+
+
+def local_path(target: str) -> str:
+    """An address to go on to, if it is a path of this feed; else the queue's. Other sites are never gone on to."""
+    plain = target.isascii() and target.isprintable() and len(target) < 1000
+    return target if plain and target.startswith("/") and not target.startswith(("//", "/\\")) else "/queue"
+
+
+def text_field(form: FormData, name: str, limit: int = MAX_LINE_CHARACTERS) -> str:
+    """The text that a user wrote into a field of a form, stripped.
+
+    Args:
+        form: the form.
+        name: of the field; one that is missing is "".
+        limit: longest text, in characters.
+
+    Raises:
+        FeedError: `invalid`: too long, or with control characters.
+    """
+    text = str(form.get(name, "")).replace("\r\n", "\n").strip()
+    if len(text) > limit or any((ord(each) < 32 and each not in "\n\t") or ord(each) == 127 for each in text):
+        raise FeedError(
+            "invalid", f"the {name} is too long or holds control characters: write at most {limit} characters of text"
+        )
+    return text
+
+
+def number_field(form: FormData, name: str, most: int) -> int:
+    """The whole number in a field of a form.
+
+    Args:
+        form: the form.
+        name: of the field.
+        most: the largest number; the smallest is 0.
+
+    Raises:
+        FeedError: `invalid`: it is none.
+    """
+    text = str(form.get(name, "")).strip()
+    if not text.isascii() or not text.isdecimal() or len(text) > 10 or int(text) > most:
+        raise FeedError("invalid", f"the field '{name}' is no number: write a whole number from 0 to {most}")
+    return int(text)
+
+
+def verdict_field(form: FormData) -> decisions.Verdict:
+    """The verdict chosen in a form.
+
+    Raises:
+        FeedError: `invalid`: none is chosen.
+    """
+    chosen = str(form.get("decision", ""))
+    found = next((each for each in decisions.VERDICTS if each == chosen), None)
+    if found is None:
+        raise FeedError("invalid", "no decision is chosen: choose one")
+    return found
+
+
+def existing_alerts(connection: Connection, ids: set[str]) -> set[str]:
+    """Those of the ids that belong to alerts in the database."""
+    return set(connection.scalars(select(AlertRow.id).where(AlertRow.id.in_(ids)))) if ids else set()
