@@ -20,6 +20,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from detector.errors import ConfigError, UsageError
+from detector.times import parse_time
 
 HOUR_MS: Final = 3_600_000
 MINUTE_MS: Final = 60_000
@@ -244,13 +245,10 @@ def _time(value: object, columns: Columns, where: str) -> int:
         try:
             value = float(text)
         except ValueError:
-            try:
-                moment = datetime.fromisoformat(text)
-            except ValueError as error:
-                raise problem from error
-            if moment.tzinfo is None:
+            moment = parse_time(text)
+            if moment is None:
                 raise problem from None
-            return round(moment.timestamp() * 1000)
+            return moment
     if isinstance(value, datetime) and value.tzinfo is not None:
         return round(value.timestamp() * 1000)
     if isinstance(value, bool) or not isinstance(value, int | float):

@@ -15,6 +15,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from detector.errors import FeedError
+from detector.times import parse_time
 
 Status = Literal["open", "withdrawn", "merged"]
 Kind = Literal["account", "campaign", "coordination"]
@@ -162,13 +163,7 @@ def json_text(text: str) -> str:
 
 def milliseconds(at: str | None) -> int | None:
     """RFC 3339 as ms since 1970; None where it is no time with an offset."""
-    if not at:
-        return None
-    try:
-        moment = datetime.fromisoformat(at)
-    except ValueError:
-        return None
-    return None if moment.tzinfo is None else round(moment.timestamp() * 1000)
+    return parse_time(at) if at else None
 
 
 def rfc3339(at_ms: int) -> str:

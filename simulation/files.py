@@ -21,9 +21,9 @@ import msgspec
 import zstandard
 
 from detector.errors import ConfigError, UsageError
+from detector.times import parse_time
 from simulation.sampling import Json
 from simulation.settings import Part, Society
-from streaming.schema.event import parse_time
 
 PRESETS: Final = ("town", "election", "fandom-storm", "botnet-classic", "botnet-frontier", "quiet", "null")
 

@@ -16,12 +16,12 @@ import numpy as np
 from kafka.errors import KafkaError
 
 from detector.errors import BrokerError, UsageError
+from detector.times import format_time
 from simulation.content.base import Text
 from simulation.sampling import Ints, Json, stream
 from simulation.world import DOMAIN_BITS, Chunk, World
 from streaming.config import KafkaConfig
 from streaming.kafka.client import Clients, Topics, close
-from streaming.schema.event import format_time
 from streaming.schema.observation import Kind
 
 SYLLABLES: Final = tuple(a + b for a in "bdfgklmnprstvz" for b in ("a", "e", "i", "o", "u", "ai", "en", "or"))

@@ -34,12 +34,13 @@ from rich.console import Console
 from rich.table import Table
 
 from detector.errors import EventError, UsageError
+from detector.times import AT_MAX, parse_time
 from simulation import world as kinds
 from simulation.files import lines_of, table_of
 from simulation.sampling import Bytes, Flags, Floats, Ints, stream
 from simulation.settings import Society
 from simulation.world import Chunk, World
-from streaming.schema.event import AT_MAX, parse, parse_time
+from streaming.schema.event import parse
 
 ACCOUNT_COLUMNS: Final = ("account_id", "author_id", "account", "user_id")
 OBJECT_COLUMNS: Final = ("object_id", "shared_object_id", "object", "url")

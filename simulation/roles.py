@@ -13,11 +13,11 @@ from typing import Final
 import msgspec
 import numpy as np
 
+from detector.times import format_time, parse_time
 from simulation.actors import Crew
 from simulation.population import People
 from simulation.sampling import DAY_MS, Flags, Ints, Json, stream
 from simulation.settings import LookAlike, Operator, Society, Tactics
-from streaming.schema.event import format_time, parse_time
 
 ORDINARY: Final = "ordinary"
 TWIN: Final = "twin"

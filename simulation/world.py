@@ -21,12 +21,12 @@ from typing import Final
 
 import numpy as np
 
+from detector.times import parse_time
 from simulation.actors import CADENCES, GOALS, HORIZON, Crews, Reader, Sittings, Tasks, Wall, clusters
 from simulation.population import build, draw, knit, pareto
 from simulation.roles import Cast, cast
 from simulation.sampling import DAY_MS, HOUR_MS, Bytes, Flags, Floats, Ints, first_of_each, running, stream, weighted
 from simulation.settings import Links, Objects, Society
-from streaming.schema.event import parse_time
 from streaming.schema.observation import Kind
 
 POST: Final = int(Kind.POST)

@@ -36,8 +36,9 @@ import msgspec
 
 from detector.errors import EventError, SwarmlightError, UsageError
 from detector.text.tokenize import detect_language
+from detector.times import format_time
 from streaming.schema import entities
-from streaming.schema.event import Event, format_time, parse
+from streaming.schema.event import Event, parse
 from streaming.sources.files import Inputs
 
 SHARE: Final = 0.75

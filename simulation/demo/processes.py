@@ -28,8 +28,8 @@ import msgspec
 from kafka.errors import KafkaError
 
 from detector.errors import BrokerError, SwarmlightError, UsageError
+from detector.times import parse_time
 from streaming.kafka.client import Clients, close
-from streaming.schema.event import parse_time
 from streaming.telemetry import shown
 
 GRACE_S: Final = 10.0

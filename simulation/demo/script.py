@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 
 from detector.errors import UsageError
 from detector.people import pseudonym, role_of
+from detector.times import parse_time
 
 POPULATION: Final = "chitchat"
 """The name under which `detector.people` splits these people."""
@@ -161,8 +162,9 @@ def _utterances(conversations: Any) -> Iterator[tuple[int, str, str]]:
     for conversation in conversations:
         for turn in conversation["messages"]:
             for utterance in turn:
-                at = datetime.fromisoformat(utterance["timestamp"].replace("Z", "+00:00"))
-                yield round(at.timestamp() * 1000), utterance["sender"], " ".join(utterance["text"].split())
+                at = parse_time(utterance["timestamp"])
+                if at is not None:
+                    yield at, utterance["sender"], " ".join(utterance["text"].split())
 
 
 COMMUNITIES: Final = 6

@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Meta
 
 from detector.errors import EventError, UsageError
-from streaming.schema.event import format_time
+from detector.times import format_time
 from streaming.sources.base import SourceRecord
 from streaming.telemetry import shown
 

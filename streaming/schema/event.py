@@ -17,14 +17,13 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable
-from datetime import date
-from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
 
 from detector.errors import EventError
 from detector.text.tokenize import normalise_language
+from detector.times import AT_MAX, parse_time
 from streaming.schema import entities
 from streaming.schema.observation import Kind
 
@@ -39,9 +38,6 @@ AHEAD_MS: Final = 300_000
 
 MAX_DEPTH: Final = 64
 """Deepest nesting of brackets in a record; an event needs two."""
-
-AT_MAX: Final = 253_402_300_799_999
-"""9999-12-31T23:59:59.999Z: the last time RFC 3339 can write, ms since 1970. The first is 0."""
 
 KINDS: Final = {kind.name.lower(): kind for kind in Kind}
 """The contract's names of kinds."""
@@ -115,9 +111,6 @@ class _RawEvent(msgspec.Struct):
 
 
 _decoder = msgspec.json.Decoder(_RawEvent)
-_time = re.compile(
-    r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}):(\d{2}):(\d{2})(?:\.(\d+))?(?:[Zz]|([+-])(\d{2}):(\d{2}))", re.ASCII
-)
 _mismatch = re.compile(r"Expected `([a-z |]+)`, got `([a-z]+)`(?: - at `\$\.?([a-z_.\[\]0-9]*)`)?")
 _path = re.compile(r" - at `\$\.?([a-z_.\[\]0-9]*)`$")
 _string = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
@@ -166,54 +159,6 @@ def parse(record: bytes, *, now_ms: int) -> Event:
         hashtags=_list(raw.hashtags, entities.canonical_hashtag, text, entities.hashtags_of),
         profile=None if raw.profile is None else _profile(raw.profile),
     )
-
-
-def parse_time(value: str) -> int | None:
-    """Milliseconds since 1970 of an RFC 3339 time with offset, rounded down; None where `value` is none.
-
-    A leap second (23:59:60 UTC) is the first millisecond of the next day. RFC 3339, 5.6.
-    """
-    match = _time.fullmatch(value)
-    if match is None:
-        return None
-    day_text, hour_text, minute_text, second_text, fraction, sign, off_hour, off_minute = match.groups()
-    day, hour, minute, second = _day_ms(day_text), int(hour_text), int(minute_text), int(second_text)
-    if day is None or hour > 23 or minute > 59 or second > 60:
-        return None
-    time = day + hour * 3_600_000 + minute * 60_000 + second * 1000
-    if sign is not None:
-        hours, minutes = int(off_hour), int(off_minute)
-        if hours > 23 or minutes > 59:
-            return None
-        offset = hours * 3_600_000 + minutes * 60_000
-        time += offset if sign == "-" else -offset
-    if second == 60:
-        return time if time % 86_400_000 == 0 else None
-    return time + int((fraction + "00")[:3]) if fraction else time
-
-
-def format_time(at_ms: int) -> str:
-    """RFC 3339 in UTC with milliseconds, of 0 <= `at_ms` <= `AT_MAX`.
-
-    >>> format_time(1_710_547_256_001)
-    '2024-03-16T00:00:56.001Z'
-    """
-    days, rest = divmod(at_ms, 86_400_000)
-    seconds, ms = divmod(rest, 1000)
-    minutes, second = divmod(seconds, 60)
-    day = date.fromordinal(_EPOCH + days).isoformat()
-    return f"{day}T{minutes // 60:02}:{minutes % 60:02}:{second:02}.{ms:03}Z"
-
-
-_EPOCH: Final = date(1970, 1, 1).toordinal()
-
-
-@lru_cache(maxsize=4096)
-def _day_ms(day: str) -> int | None:
-    try:
-        return (date.fromisoformat(day).toordinal() - _EPOCH) * 86_400_000
-    except ValueError:
-        return None
 
 
 def _decode(record: bytes) -> _RawEvent:

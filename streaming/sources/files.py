@@ -25,8 +25,8 @@ import msgspec
 import zstandard
 
 from detector.errors import UsageError
+from detector.times import AT_MAX, parse_time
 from streaming.schema.dead_letter import KEPT_BYTES
-from streaming.schema.event import AT_MAX, parse_time
 from streaming.sources.base import Oversize, SourceRecord
 from streaming.watermark import JUMP_EVENTS, JUMP_MS
 
