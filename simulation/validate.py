@@ -15,6 +15,7 @@ from typing import Final
 
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.metrics import roc_auc_score
 
 from simulation.sampling import DAY_MS, HOUR_MS, Flags, Floats, Ints
 from simulation.world import DOMAIN_BITS, LIKE, POST, QUOTE, REPLY, REPOST, Chunk, World, written
@@ -82,14 +83,12 @@ def judge(world: World, chunks: Iterable[Chunk], seed: int = 0) -> Verdict:
 
 
 def auroc(score: Floats, label: Flags) -> float:
-    """Area under the ROC curve, ties counted half (Mann-Whitney)."""
-    order = np.argsort(score, kind="stable")
-    _, where, count = np.unique(score[order], return_index=True, return_counts=True)
-    rank = np.empty(len(score))
-    rank[order] = np.repeat(where + (count + 1) / 2, count)
-    ones = int(label.sum())
-    zeros = len(label) - ones
-    return float((rank[label].sum() - ones * (ones + 1) / 2) / (ones * zeros)) if ones and zeros else 0.5
+    """Area under the ROC curve, ties half; 0.5 where a class is missing. Scores that are NaN tie above all others."""
+    if not 0 < label.sum() < len(label):
+        return 0.5
+    missing = np.isnan(score)
+    highest = float(score[~missing].max()) if not missing.all() else 0.0
+    return float(roc_auc_score(label, np.where(missing, highest + 1, score)))
 
 
 def crossed(table: Floats, label: Flags, fold: Ints) -> float:

@@ -35,10 +35,10 @@ from detector.evidence import PARTS, Part
 from detector.models import SHIPPED, load_models
 from detector.thresholds import NAME
 from training.account_data import read_stream, read_truth
+from training.baseline import metadata_scores
 from training.calibrate import calibrate, thresholds_card
 from training.evaluate import CrossValidation, Judged, folds_of, held_out, judged, once, pooled
 from training.evaluate import flags as flag_figures
-from training.metrics import metadata_scores
 from training.report import BAG, STRONG_NATS, audit, groups, print_report, stream_report
 from training.system import read_lines, run_system
 

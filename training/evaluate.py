@@ -26,7 +26,7 @@ from detector.text import first_stage, second_stage
 from training.account import POPULATION, Learning, Readers, gather
 from training.account_data import read_truth
 from training.calibrate import shipped_thresholds
-from training.metrics import auroc, average_precision, differs, exceeds, interval, tpr_at
+from training.metrics import auroc, average_precision, p_more_than, p_other_than, share_interval, tpr_at
 from training.system import copy_parts, read_lines, run_system
 from training.text import ProgressCallback, crossfit
 from training.train_cli import save, train_account
@@ -134,9 +134,9 @@ def flags(given: Judged, target_fpr: float) -> dict[str, Any]:
         "precision": right / max(wrong + right, 1),
         "recall": right / int(machines.sum()) if machines.any() else None,
         "fpr": wrong / count if count else None,
-        "fpr_95": list(interval(wrong, count)),
-        "p_more_than_target": exceeds(wrong, count, target_fpr),
-        "p_other_than_target": differs(wrong, count, target_fpr),
+        "fpr_95": list(share_interval(wrong, count)),
+        "p_more_than_target": p_more_than(wrong, count, target_fpr),
+        "p_other_than_target": p_other_than(wrong, count, target_fpr),
     }
     for posts in BY_POSTS:
         share = float((given.flag_posts[machines] <= posts).mean()) if machines.any() else None

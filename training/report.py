@@ -25,7 +25,7 @@ from detector.text.tokenize import normalise_language
 from detector.thresholds import Thresholds, combine
 from training.account_data import Events, codes, snapshots
 from training.evaluate import BY_POSTS, Judged, flags, intervals, pairs, ranking
-from training.metrics import auroc, average_precision, interval, tpr_at
+from training.metrics import auroc, average_precision, share_interval, tpr_at
 
 
 def stream_report(
@@ -217,10 +217,10 @@ def audit(
         "abstained": float(1 - speaks.mean()),
         "mean_nats": float(llr.mean()) if len(llr) else None,
         "strong": strong / len(llr) if len(llr) else None,
-        "strong_95": list(interval(strong, len(llr))),
+        "strong_95": list(share_interval(strong, len(llr))),
         "bags": len(totals),
         "passing": flagged / len(totals) if len(totals) else None,
-        "passing_95": list(interval(flagged, len(totals))),
+        "passing_95": list(share_interval(flagged, len(totals))),
         "may_be_flagged": calibrated,
     }
 

@@ -24,7 +24,7 @@ from typing import Any, Final
 
 import msgspec
 import numpy as np
-from scipy.stats import beta
+from scipy.stats import binomtest
 
 from detector.errors import SwarmlightError, UsageError
 from detector.models import SHIPPED
@@ -41,11 +41,11 @@ LEVEL: Final = 0.95
 
 
 def clopper_pearson(hits: int, of: int) -> tuple[float, float]:
-    """The exact 95% interval of a share of which `hits` in `of` were seen (Clopper and Pearson 1934)."""
-    tail = (1 - LEVEL) / 2
-    low = float(beta.ppf(tail, hits, of - hits + 1)) if hits > 0 else 0.0
-    high = float(beta.ppf(1 - tail, hits + 1, of - hits)) if hits < of else 1.0
-    return low, high
+    """The exact 95% interval of the share `hits` of `of` (Clopper and Pearson 1934); 0 to 1 where `of` is 0."""
+    if of == 0:
+        return 0.0, 1.0
+    low, high = binomtest(hits, of).proportion_ci(LEVEL, method="exact")
+    return float(low), float(high)
 
 
 def shown(hits: int, of: int) -> str:

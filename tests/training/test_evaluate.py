@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from training.evaluate import Judged, flags, fold_of, held_out, intervals, judged, once, pairs, pooled, ranking
-from training.metrics import auroc, average_precision, differs, exceeds, interval, tpr_at
+from training.metrics import auroc, average_precision, p_more_than, p_other_than, share_interval, tpr_at
 
 
 def row(
@@ -106,12 +106,12 @@ def test_measures_are_their_definitions(pairs_given: list[tuple[int, int]]) -> N
 
 
 def test_the_exact_interval_and_tests() -> None:
-    assert interval(0, 353)[0] == 0.0
-    assert interval(0, 353)[1] == pytest.approx(1 - 0.025 ** (1 / 353))
-    assert interval(5, 5)[1] == 1.0
-    assert exceeds(0, 100, 0.01) == 1.0
-    assert exceeds(10, 100, 0.01) < 1e-6
-    assert differs(1, 100, 0.01) > 0.5
+    assert share_interval(0, 353)[0] == 0.0
+    assert share_interval(0, 353)[1] == pytest.approx(1 - 0.025 ** (1 / 353))
+    assert share_interval(5, 5)[1] == 1.0
+    assert p_more_than(0, 100, 0.01) == 1.0
+    assert p_more_than(10, 100, 0.01) < 1e-6
+    assert p_other_than(1, 100, 0.01) > 0.5
 
 
 def test_a_bootstrap_draws_campaigns_as_a_whole() -> None:
