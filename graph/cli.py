@@ -1,13 +1,18 @@
-"""`swarmlight coordinate`: find coordinated groups in a record of (account, object, time, kind)."""
+"""The command `swarmlight coordinate`: find coordinated groups in a record of (account, object, time, kind).
+
+Reads tables of who touched what, and when (`graph.traces.read_records`); prints groups, or pairs, or what the null and
+power studies of `graph.permutation` found, and writes the same as JSON. Needs no texts, no models and no Kafka.
+"""
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, NamedTuple
+
+import typer
 
 from detector.errors import UsageError
 from graph.coincidences import coordinated_pairs
@@ -15,80 +20,107 @@ from graph.permutation import NullTrial, PlantTrial, null_trial, plant_trial, ru
 from graph.traces import HOUR_MS, TRACE_KINDS, Columns, CoordinationSettings, Records, TraceKind, read_records
 
 
-def command(argv: list[str]) -> int:
-    """Run the subcommand with its arguments; the exit status.
+class _Trials(NamedTuple):
+    """What the null and power studies are asked to do."""
+
+    null_seeds: int
+    block_h: float
+    plant: str
+    shared: str
+    plant_seeds: int
+    plant_days: float
+    plant_lag_s: float
+    seed: int
+
+
+def coordinate_command(
+    inputs: Annotated[
+        list[Path], typer.Option("--input", metavar="FILE...", help=".jsonl, .csv (also .gz) or .parquet")
+    ],
+    columns: Annotated[
+        str, typer.Option(metavar="NAMES", help="names of the fields: account,object,at[,kind]")
+    ] = "account,object,at,kind",
+    kind: Annotated[
+        str,
+        typer.Option(metavar="KIND", help="kind of records without one: link, repost, hashtags, reply_target, ..."),
+    ] = "repost",
+    seconds: Annotated[
+        bool, typer.Option("--seconds", help="numeric times are seconds since 1970, not milliseconds")
+    ] = False,
+    target_fdr: Annotated[
+        float, typer.Option(metavar="SHARE", help="share of the accepted groups that may be false")
+    ] = 0.05,
+    seed: Annotated[int, typer.Option(metavar="N", help="of every random choice")] = 0,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="write the result as JSON")] = None,
+    null_seeds: Annotated[int, typer.Option(metavar="N", help="swap accounts within blocks, N times, and count")] = 0,
+    block_h: Annotated[float, typer.Option(metavar="HOURS", help="length of a block")] = 6.0,
+    plant: Annotated[
+        str, typer.Option(metavar="SIZES", help="plant groups of these sizes into swapped records: 5,10,20")
+    ] = "",
+    shared: Annotated[
+        str, typer.Option(metavar="NUMBERS", help="how many objects a planted group shares")
+    ] = "3,4,5,6,8,10",
+    plant_seeds: Annotated[int, typer.Option(metavar="N", help="planted groups per size and number")] = 10,
+    plant_days: Annotated[
+        float, typer.Option(metavar="DAYS", help="days over which the shared objects are spread")
+    ] = 4.0,
+    plant_lag_s: Annotated[
+        float, typer.Option(metavar="SECONDS", help="mean lag of a member behind the first")
+    ] = 600.0,
+    min_shared: Annotated[
+        int | None, typer.Option(metavar="N", help="instead list pairs that share N objects within --window-s")
+    ] = None,
+    window_s: Annotated[
+        float, typer.Option(metavar="SECONDS", help="within which a pair shares an object, for --min-shared")
+    ] = 60.0,
+) -> int:
+    """Find groups of accounts that act together in a record of (account, object, time, kind).
+
+    Args:
+        inputs: records, in any order.
 
     Raises:
         UsageError: unusable arguments or input.
     """
-    args = _parser().parse_args(argv)
-    columns = _columns(args)
-    records = read_records([Path(p) for p in args.input], columns)
+    records = read_records(inputs, _columns(columns, kind, seconds=seconds))
     if not records.touches:
         raise UsageError("the input holds no record: give a file with at least one")
     print(f"{len(records.touches):,} records of {len(records.names):,} accounts")
-    settings = CoordinationSettings(target_fdr=args.target_fdr)
-    if args.min_shared is not None:
-        result = _pairs(records, args)
-    elif args.null_seeds or args.plant:
-        result = _trials(records, settings, args)
+    settings = CoordinationSettings(target_fdr=target_fdr)
+    if min_shared is not None:
+        result = _pairs(records, min_shared, window_s)
+    elif null_seeds or plant:
+        trials = _Trials(null_seeds, block_h, plant, shared, plant_seeds, plant_days, plant_lag_s, seed)
+        result = _trials(records, settings, trials)
     else:
-        result = _groups(records, settings, args)
-    if args.out:
-        Path(args.out).write_text(json.dumps(result, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        result = _groups(records, settings, seed)
+    if out is not None:
+        out.write_text(json.dumps(result, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="swarmlight coordinate",
-        description="Find groups of accounts that act together in a record of (account, object, time, kind).",
-    )
-    add = parser.add_argument
-    add("--input", action="append", required=True, metavar="FILE", help=".jsonl, .csv (also .gz) or .parquet")
-    add("--columns", default="account,object,at,kind", help="names of the fields: account,object,at[,kind]")
-    add("--kind", default="repost", help="kind of records without one: link, repost, hashtags, reply_target, ...")
-    add("--seconds", action="store_true", help="numeric times are seconds since 1970, not milliseconds")
-    add("--target-fdr", type=float, default=0.05, help="share of the accepted groups that may be false")
-    add("--seed", type=int, default=0)
-    add("--out", metavar="FILE", help="write the result as JSON")
-    add("--null-seeds", type=int, default=0, metavar="N", help="swap accounts within blocks, N times, and count")
-    add("--block-h", type=float, default=6.0, help="length of a block in hours")
-    add("--plant", default="", metavar="SIZES", help="plant groups of these sizes into swapped records: 5,10,20")
-    add("--shared", default="3,4,5,6,8,10", metavar="NUMBERS", help="how many objects a planted group shares")
-    add("--plant-seeds", type=int, default=10, metavar="N", help="planted groups per size and number")
-    add("--plant-days", type=float, default=4.0, help="days over which the shared objects are spread")
-    add("--plant-lag-s", type=float, default=600.0, help="mean lag of a member behind the first, in seconds")
-    add("--min-shared", type=int, metavar="N", help="instead list pairs that share N objects within --window-s")
-    add("--window-s", type=float, default=60.0)
-    return parser
-
-
-def _columns(args: argparse.Namespace) -> Columns:
-    names = args.columns.split(",")
+def _columns(columns: str, kind: str, *, seconds: bool) -> Columns:
+    names = columns.split(",")
     if len(names) not in (3, 4) or not all(names):
-        raise UsageError(f"--columns {args.columns}: name three or four fields, as in account,object,at,kind")
-    kind = args.kind.upper()
-    if kind not in TraceKind.__members__ or TraceKind[kind] >= TRACE_KINDS:
+        raise UsageError(f"--columns {columns}: name three or four fields, as in account,object,at,kind")
+    label = kind.upper()
+    if label not in TraceKind.__members__ or TraceKind[label] >= TRACE_KINDS:
         known = ", ".join(k.label for k in TraceKind if k < TRACE_KINDS)
-        raise UsageError(f"--kind {args.kind}: known are {known}")
+        raise UsageError(f"--kind {kind}: known are {known}")
     column = names[3] if len(names) == 4 else ""
-    return Columns(names[0], names[1], names[2], column, TraceKind[kind], args.seconds)
+    return Columns(names[0], names[1], names[2], column, TraceKind[label], seconds)
 
 
-def _pairs(records: Records, args: argparse.Namespace) -> dict[str, Any]:
-    pairs = coordinated_pairs(records.touches, round(args.window_s * 1000), args.min_shared)
+def _pairs(records: Records, min_shared: int, window_s: float) -> dict[str, Any]:
+    pairs = coordinated_pairs(records.touches, round(window_s * 1000), min_shared)
     accounts = {account for pair in pairs for account in pair}
-    print(
-        f"{len(pairs)} pairs of {len(accounts)} accounts share at least {args.min_shared} objects "
-        f"within {args.window_s:g} s"
-    )
+    print(f"{len(pairs)} pairs of {len(accounts)} accounts share at least {min_shared} objects within {window_s:g} s")
     named = [{"a": records.names[a], "b": records.names[b], "count": n} for (a, b), n in pairs.items()]
     return {"pairs": named, "accounts": len(accounts)}
 
 
-def _groups(records: Records, settings: CoordinationSettings, args: argparse.Namespace) -> dict[str, Any]:
-    outcome = run(records.touches, records.names, settings, args.seed)
+def _groups(records: Records, settings: CoordinationSettings, seed: int) -> dict[str, Any]:
+    outcome = run(records.touches, records.names, settings, seed)
     print(
         f"{outcome.hypotheses} groups tested, {outcome.coordination.discoveries} accepted at "
         f"target_fdr {settings.target_fdr:g}; still standing at the end:"
@@ -115,26 +147,26 @@ def _groups(records: Records, settings: CoordinationSettings, args: argparse.Nam
     }
 
 
-def _trials(records: Records, settings: CoordinationSettings, args: argparse.Namespace) -> dict[str, Any]:
-    block_ms = round(args.block_h * HOUR_MS)
+def _trials(records: Records, settings: CoordinationSettings, asked: _Trials) -> dict[str, Any]:
+    block_ms = round(asked.block_h * HOUR_MS)
     if block_ms <= 0:
-        raise UsageError(f"--block-h {args.block_h}: must be positive")
+        raise UsageError(f"--block-h {asked.block_h}: must be positive")
     result: dict[str, Any] = {}
-    if args.null_seeds:
+    if asked.null_seeds:
         nulls = []
-        for seed in range(args.seed, args.seed + args.null_seeds):
+        for seed in range(asked.seed, asked.seed + asked.null_seeds):
             nulls.append(null_trial(records, block_ms, seed, settings))
             _progress(f"swapped, seed {seed}: {nulls[-1].accepted} of {nulls[-1].hypotheses} groups accepted")
         print(_null_table(nulls, settings))
         result["null"] = [trial._asdict() for trial in nulls]
-    if args.plant:
+    if asked.plant:
         planted = []
-        for size in _numbers("--plant", args.plant):
-            for shared in _numbers("--shared", args.shared):
-                for seed in range(args.seed, args.seed + args.plant_seeds):
+        for size in _numbers("--plant", asked.plant):
+            for shared in _numbers("--shared", asked.shared):
+                for seed in range(asked.seed, asked.seed + asked.plant_seeds):
                     trial = plant_trial(
                         records, block_ms, size, shared, seed, settings,
-                        days=args.plant_days, lag_ms=round(args.plant_lag_s * 1000),
+                        days=asked.plant_days, lag_ms=round(asked.plant_lag_s * 1000),
                     )  # fmt: skip
                     planted.append(trial)
                     _progress(f"planted {size} sharing {shared}, seed {seed}: accepted {trial.accepted}")

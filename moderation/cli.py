@@ -1,15 +1,12 @@
-"""What all subcommands of the feed share: the database's address and the configuration.
+"""The command `swarmlight feed`: serve the moderators' feed, or look after its database.
 
-Subcommands that look after the feed's database, run beside a serving feed or without one.
-
-Serves the feed until it is told to stop.
-
-`swarmlight feed`: serve the feed, or keep it: people, links, tokens, the audit log, forgetting.
+Without a subcommand it serves until it is told to stop. The subcommands work beside a serving feed or without one:
+`user` and `link` for people, `token` for programs, `verify-audit`, `forget`. --config and --database stand before or
+after a subcommand alike. Typer makes the options of the parameters, whose `help` says what they are.
 """
 
 from __future__ import annotations
 
-import argparse
 import getpass
 import ipaddress
 import logging
@@ -17,11 +14,14 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Final, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
+import typer
 import uvicorn
 from sqlalchemy import Connection
 
@@ -35,138 +35,196 @@ from moderation.permissions import RIGHTS, ROLES, SCOPES, SYSTEM, Actor
 from moderation.services import Services, Settings, build_services
 from moderation.sources import AlertFiles, AlertSource, AlertTopics
 from streaming import telemetry
+from streaming.cli import among, one_of
 from streaming.config import Config, load_config
 from streaming.telemetry import shown
 
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE", help="TOML file; environment variables win over it")
+]
+DatabaseUrl = Annotated[
+    str | None,
+    typer.Option("--database", metavar="URL", help="sqlite:///FILE or postgresql://... (default: [feed] database)"),
+]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="of somebody who may log in")]
 
-def add_common(parser: argparse.ArgumentParser, *, inherited: bool = False) -> None:
-    """Arguments that stand before or after a subcommand alike."""
-    absent = argparse.SUPPRESS if inherited else None
-    parser.add_argument(
-        "--config", type=Path, metavar="FILE", default=absent, help="TOML file; environment variables win over it"
-    )
-    parser.add_argument(
-        "--database",
-        metavar="URL",
-        default=absent,
-        help="sqlite:///FILE or postgresql://... (default: [feed] database)",
-    )
+app: Final = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    subcommand_metavar="[SUBCOMMAND]",
+    epilog="`swarmlight feed SUBCOMMAND --help` says more about one of them.",
+)
+people: Final = typer.Typer(help="Add or change people.", add_completion=False, rich_markup_mode=None)
+tokens: Final = typer.Typer(help="Make a token for a program.", add_completion=False, rich_markup_mode=None)
+app.add_typer(people, name="user")
+app.add_typer(tokens, name="token")
 
 
-def configuration(options: argparse.Namespace) -> Config:
-    """The configuration, the environment over the file."""
-    return load_config(options.config, os.environ)
+class _Common(NamedTuple):
+    """What stood before a subcommand."""
+
+    config: Path | None
+    database: str | None
 
 
-def open_database(options: argparse.Namespace, config: Config) -> Database:
-    """The database that is meant, its schema up to date. A password in the environment wins over one in a file."""
+def open_database(url: str | None, config: Config) -> Database:
+    """The database that is meant, its schema up to date. A password in the environment wins over one in a file.
+
+    Args:
+        url: of the command line; the configuration's where None.
+        config: `[feed]` has the address, and where the password lies.
+    """
     password = os.environ.get("PGPASSWORD")
     kept = config.feed.database_password() if password is None else None
-    return Database(options.database or config.feed.database, kept.reveal() if kept is not None else password)
+    return Database(url or config.feed.database, kept.reveal() if kept is not None else password)
 
 
-def add_parsers(subcommands: Any) -> None:
-    """Declare the subcommands."""
-    user = subcommands.add_parser("user", help="add or change people")
-    doing = user.add_subparsers(dest="doing", metavar="ACTION", required=True)
-    add = doing.add_parser("add", help="add somebody; the password is asked for")
-    add.add_argument("name", metavar="NAME")
-    add.add_argument("--role", choices=ROLES, default="moderator")
-    add.add_argument("--no-password", action="store_true", help="only login links let them in")
-    add_common(add, inherited=True)
-    change = doing.add_parser("change", help="change a role, a password, or who may come in")
-    change.add_argument("name", metavar="NAME")
-    change.add_argument("--role", choices=ROLES)
-    change.add_argument("--password", action="store_true", help="ask for a new password")
-    change.add_argument("--active", choices=("yes", "no"))
-    add_common(change, inherited=True)
-    add_common(doing.add_parser("list", help="list everybody"), inherited=True)
-    link = subcommands.add_parser("link", help="print a link that logs somebody in once, within 15 minutes")
-    link.add_argument("name", metavar="NAME")
-    link.add_argument("--page", metavar="PATH", default="/queue", help="where it leads (default /queue)")
-    add_common(link, inherited=True)
-    token = subcommands.add_parser("token", help="make a token for a program")
-    token.add_argument("doing", choices=("add",), metavar="add")
-    token.add_argument("name", metavar="NAME", help="whom it acts for")
-    token.add_argument("--label", default="command line", help="what it is for")
-    token.add_argument("--scope", action="append", choices=SCOPES, help="may be repeated (default: read)")
-    token.add_argument("--days", type=int, default=users.DEFAULT_TOKEN_DAYS)
-    add_common(token, inherited=True)
-    verify = subcommands.add_parser("verify-audit", help="check the hash chain of the audit log")
-    verify.add_argument("--head", metavar="HASH", help="a head printed earlier, which has to be in the chain")
-    add_common(verify, inherited=True)
-    forget = subcommands.add_parser("forget", help="remove everything the feed keeps of an account")
-    forget.add_argument("account", metavar="ACCOUNT", help="name of the account, as events have it")
-    add_common(forget, inherited=True)
-
-
-def run_upkeep(options: argparse.Namespace) -> int:
-    """Run one of them. Exit status 0; 1 where the audit log does not hold."""
-    config = configuration(options)
-    database = open_database(options, config)
+@contextmanager
+def _opened(context: typer.Context, config: Path | None, database: str | None) -> Iterator[tuple[Config, Database]]:
+    """Configuration and database of a subcommand, by its own options or those before it."""
+    before = context.find_object(_Common) or _Common(None, None)
+    loaded = load_config(config or before.config, os.environ)
+    opened = open_database(database or before.database, loaded)
     try:
-        if options.subcommand == "user":
-            return _user(options, database)
-        if options.subcommand == "link":
-            return _link(options, config, database)
-        if options.subcommand == "token":
-            return _token(options, database)
-        if options.subcommand == "verify-audit":
-            return _verify(options, database)
-        return _forget(options, database)
+        yield loaded, opened
     finally:
-        database.close()
+        opened.close()
 
 
-def _user(options: argparse.Namespace, database: Database) -> int:
-    if options.doing == "list":
-        with database.read() as connection:
-            for row in users.list_users(connection, SYSTEM):
-                print(f"{row.name:<20} {row.role:<10} {'active' if row.active else 'away':<8} {row.pseudonym}")
-        return 0
-    if options.doing == "add":
-        password = None if options.no_password else _ask()
-        database.transact(
-            lambda connection: users.add_user(connection, SYSTEM, options.name, options.role, password, now_ms())
-        )
-        print(f"added {shown(options.name)} as {options.role}")
-        return 0
-    password = _ask() if options.password else None
-    active = {"yes": True, "no": False, None: None}[options.active]
+@people.command("add", help="Add somebody; the password is asked for.")
+def user_add(
+    context: typer.Context,
+    name: Name,
+    role: Annotated[str, typer.Option(metavar="ROLE", help=", ".join(ROLES), callback=one_of(ROLES))] = "moderator",
+    no_password: Annotated[bool, typer.Option("--no-password", help="only login links let them in")] = False,
+    config: ConfigFile = None,
+    database: DatabaseUrl = None,
+) -> None:
+    """Add somebody.
 
-    def work(connection: Connection) -> None:
-        user = users.user_by_name(connection, options.name)
-        users.change_user(connection, SYSTEM, user.id, now_ms(), role=options.role, active=active, password=password)
-
-    database.transact(work)
-    print(f"changed {shown(options.name)}")
-    return 0
+    Args:
+        name: as they log in.
+    """
+    with _opened(context, config, database) as (_, store):
+        password = None if no_password else _ask()
+        store.transact(lambda connection: users.add_user(connection, SYSTEM, name, role, password, now_ms()))
+    print(f"added {shown(name)} as {role}")
 
 
-def _link(options: argparse.Namespace, config: Config, database: Database) -> int:
-    def work(connection: Connection) -> str:
-        return users.make_link(connection, users.user_by_name(connection, options.name).id, now_ms())
+@people.command("change", help="Change a role, a password, or who may come in.")
+def user_change(
+    context: typer.Context,
+    name: Name,
+    role: Annotated[str | None, typer.Option(metavar="ROLE", help=", ".join(ROLES), callback=one_of(ROLES))] = None,
+    password: Annotated[bool, typer.Option("--password", help="ask for a new password")] = False,
+    active: Annotated[
+        Literal["yes", "no"] | None, typer.Option(metavar="yes|no", help="whether they may log in")
+    ] = None,
+    config: ConfigFile = None,
+    database: DatabaseUrl = None,
+) -> None:
+    """Change somebody.
 
-    secret = database.transact(work)
-    print(login_link(public_url(config), secret, options.page))
-    return 0
+    Args:
+        name: as they log in.
+    """
+    with _opened(context, config, database) as (_, store):
+        new = _ask() if password else None
+        allowed = {"yes": True, "no": False, None: None}[active]
+
+        def work(connection: Connection) -> None:
+            user = users.user_by_name(connection, name)
+            users.change_user(connection, SYSTEM, user.id, now_ms(), role=role, active=allowed, password=new)
+
+        store.transact(work)
+    print(f"changed {shown(name)}")
 
 
-def _token(options: argparse.Namespace, database: Database) -> int:
-    def work(connection: Connection) -> str:
-        user = users.user_by_name(connection, options.name)
-        actor = Actor(user.id, user.name, user.pseudonym, user.role, RIGHTS[user.role])
-        return users.add_token(
-            connection, actor, user, options.label, options.scope or ["read"], options.days, now_ms()
-        )[1]
+@people.command("list", help="List everybody.")
+def user_list(context: typer.Context, config: ConfigFile = None, database: DatabaseUrl = None) -> None:
+    """List everybody.
 
-    print(database.transact(work))
-    return 0
+    Args:
+        context: of the command line.
+        config, database: options.
+    """
+    with _opened(context, config, database) as (_, store), store.read() as connection:
+        for row in users.list_users(connection, SYSTEM):
+            print(f"{row.name:<20} {row.role:<10} {'active' if row.active else 'away':<8} {row.pseudonym}")
 
 
-def _verify(options: argparse.Namespace, database: Database) -> int:
-    with database.read() as connection:
-        found = audit.verify(connection, options.head)
+@app.command("link", help="Print a link that logs somebody in once, within 15 minutes.")
+def link(
+    context: typer.Context,
+    name: Name,
+    page: Annotated[str, typer.Option(metavar="PATH", help="where it leads")] = "/queue",
+    config: ConfigFile = None,
+    database: DatabaseUrl = None,
+) -> None:
+    """Print a login link.
+
+    Args:
+        name: of whom it lets in.
+    """
+    with _opened(context, config, database) as (loaded, store):
+
+        def work(connection: Connection) -> str:
+            return users.make_link(connection, users.user_by_name(connection, name).id, now_ms())
+
+        print(login_link(public_url(loaded), store.transact(work), page))
+
+
+@tokens.command("add", help="Make a token for a program, and print it once.")
+def token_add(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="whom it acts for")],
+    label: Annotated[str, typer.Option(metavar="TEXT", help="what it is for")] = "command line",
+    scope: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SCOPE", help=f"{', '.join(SCOPES)}; may be repeated (default: read)", callback=among(SCOPES)
+        ),
+    ] = None,
+    days: Annotated[int, typer.Option(metavar="N", help="for which it is valid")] = users.DEFAULT_TOKEN_DAYS,
+    config: ConfigFile = None,
+    database: DatabaseUrl = None,
+) -> None:
+    """Print a new token.
+
+    Args:
+        name: of whom it acts for.
+    """
+    with _opened(context, config, database) as (_, store):
+
+        def work(connection: Connection) -> str:
+            user = users.user_by_name(connection, name)
+            actor = Actor(user.id, user.name, user.pseudonym, user.role, RIGHTS[user.role])
+            return users.add_token(connection, actor, user, label, scope or ["read"], days, now_ms())[1]
+
+        print(store.transact(work))
+
+
+@tokens.callback()
+def _token() -> None:
+    """Make a token for a program."""
+
+
+@app.command("verify-audit", help="Check the hash chain of the audit log.")
+def verify_audit(
+    context: typer.Context,
+    head: Annotated[
+        str | None, typer.Option(metavar="HASH", help="a head printed earlier, which has to be in the chain")
+    ] = None,
+    config: ConfigFile = None,
+    database: DatabaseUrl = None,
+) -> int:
+    """Check the audit log. Exit status 1 where it does not hold.
+
+    Args:
+        head: which has to be in the chain.
+    """
+    with _opened(context, config, database) as (_, store), store.read() as connection:
+        found = audit.verify(connection, head)
     if found.problem is not None:
         print(f"the audit log does NOT hold: {found.problem}", file=sys.stderr)
         return 1
@@ -174,15 +232,26 @@ def _verify(options: argparse.Namespace, database: Database) -> int:
     return 0
 
 
-def _forget(options: argparse.Namespace, database: Database) -> int:
-    if not options.account or "\0" in options.account:
+@app.command("forget", help="Remove everything the feed keeps of an account.")
+def forget(
+    context: typer.Context,
+    account: Annotated[str, typer.Argument(metavar="ACCOUNT", help="name of the account, as events have it")],
+    config: ConfigFile = None,
+    database: DatabaseUrl = None,
+) -> None:
+    """Remove everything the feed keeps of an account.
+
+    Args:
+        account: as events have it.
+    """
+    if not account or "\0" in account:
         raise UsageError("forget needs the name of an account as events have it")
-    done = database.transact(lambda connection: privacy.forget(connection, SYSTEM, options.account, now_ms()))
+    with _opened(context, config, database) as (_, store):
+        done = store.transact(lambda connection: privacy.forget(connection, SYSTEM, account, now_ms()))
     print(
         f"forgotten here: {done.alerts} alerts and {done.pages} pages of details rewritten, {done.decisions} decisions "
         f"stripped, {done.unsent} unsent decisions dropped. `swarmlight forget` removes the account from the stream."
     )
-    return 0
 
 
 def _ask() -> str:
@@ -218,48 +287,66 @@ SHUTDOWN_S: Final = 3
 BACKLOG: Final = 2048
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of serving."""
-    parser.add_argument("--alerts", type=Path, metavar="FILE", help="follow this file of alerts")
-    parser.add_argument("--details", type=Path, metavar="FILE", help="and this file of their details")
-    parser.add_argument("--feedback", type=Path, metavar="FILE", help="append decisions to this file")
-    parser.add_argument("--kafka", action="store_true", help="read and write the topics of [kafka] instead")
-    parser.add_argument("--host", help="address to listen on (default [feed] host, 127.0.0.1)")
-    parser.add_argument("--port", type=int, help="port to listen on (default [feed] port, 8080; 0: any)")
-    add_common(parser)
+@app.callback(invoke_without_command=True)
+def serve(
+    context: typer.Context,
+    alerts: Annotated[Path | None, typer.Option(metavar="FILE", help="follow this file of alerts")] = None,
+    details: Annotated[Path | None, typer.Option(metavar="FILE", help="and this file of their details")] = None,
+    feedback: Annotated[Path | None, typer.Option(metavar="FILE", help="append decisions to this file")] = None,
+    kafka: Annotated[bool, typer.Option("--kafka", help="read and write the topics of [kafka] instead")] = False,
+    host: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="to listen on (default [feed] host, 127.0.0.1)")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(metavar="N", help="to listen on (default [feed] port, 8080; 0: any)")
+    ] = None,
+    config: ConfigFile = None,
+    database: DatabaseUrl = None,
+) -> int:
+    """Serve the moderators' feed: a web page where alerts are understood, claimed and decided.
 
+    Without a subcommand it serves, until SIGTERM or SIGINT.
 
-def serve(options: argparse.Namespace) -> int:
-    """Serve. Exit status 0 after SIGTERM or SIGINT.
+    Args:
+        context: of the command line.
 
     Raises:
         UsageError: unusable arguments, a file or database that cannot be used, or an address that is taken.
     """
-    config = configuration(options)
-    changes = {name: getattr(options, name) for name in ("host", "port") if getattr(options, name) is not None}
-    config = msgspec.structs.replace(config, feed=msgspec.structs.replace(config.feed, **changes))
-    if not 0 <= config.feed.port <= 65535:
-        raise UsageError(f"--port {config.feed.port}: give 0 to 65535")
-    telemetry.configure(config.log)
+    context.obj = _Common(config, database)
+    if context.invoked_subcommand is not None:
+        return 0
+    loaded = load_config(config, os.environ)
+    changes = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+    loaded = msgspec.structs.replace(loaded, feed=msgspec.structs.replace(loaded.feed, **changes))
+    if not 0 <= loaded.feed.port <= 65535:
+        raise UsageError(f"--port {loaded.feed.port}: give 0 to 65535")
+    telemetry.configure(loaded.log)
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    source, sink = _source(options, config), _sink(options, config)
-    listener = _listen(config)
-    config = msgspec.structs.replace(
-        config, feed=msgspec.structs.replace(config.feed, port=int(listener.getsockname()[1]))
+    if kafka and (alerts or details or feedback):
+        raise UsageError("--kafka reads and writes topics: leave out --alerts, --details and --feedback")
+    if not kafka and alerts is None:
+        raise UsageError("say where alerts come from: --alerts FILE or --kafka")
+    source: AlertSource = AlertTopics(loaded.kafka) if alerts is None else AlertFiles(alerts, details)
+    sink: FeedbackSink | None = FeedbackFile(feedback) if feedback is not None else None
+    if kafka:
+        sink = FeedbackTopic(loaded.kafka)
+    listener = _listen(loaded)
+    loaded = msgspec.structs.replace(
+        loaded, feed=msgspec.structs.replace(loaded.feed, port=int(listener.getsockname()[1]))
     )
-    database = open_database(options, config)
-    services = build_services(database, _settings(config))
-    if source is not None:
-        services.ingest = IngestLoop(database, source, services.metrics, services.now)
+    store = open_database(database, loaded)
+    services = build_services(store, _settings(loaded))
+    services.ingest = IngestLoop(store, source, services.metrics, services.now)
     if sink is not None:
-        services.feedback = FeedbackLoop(database, sink, services.metrics, services.now)
+        services.feedback = FeedbackLoop(store, sink, services.metrics, services.now)
     # After an orderly end uvicorn raises the signal again: that end is a good one.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
-        print(_welcome(database, config), flush=True)
+        print(_welcome(store, loaded), flush=True)
         return _serve(services, listener)
     finally:
-        database.close()
+        store.close()
 
 
 def _serve(services: Services, listener: socket.socket) -> int:
@@ -281,22 +368,6 @@ def _serve(services: Services, listener: socket.socket) -> int:
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     server.run(sockets=[listener])
     return 0
-
-
-def _source(options: argparse.Namespace, config: Config) -> AlertSource | None:
-    if options.kafka and (options.alerts or options.details or options.feedback):
-        raise UsageError("--kafka reads and writes topics: leave out --alerts, --details and --feedback")
-    if options.kafka:
-        return AlertTopics(config.kafka)
-    if options.alerts is None:
-        raise UsageError("say where alerts come from: --alerts FILE or --kafka")
-    return AlertFiles(options.alerts, options.details)
-
-
-def _sink(options: argparse.Namespace, config: Config) -> FeedbackSink | None:
-    if options.kafka:
-        return FeedbackTopic(config.kafka)
-    return FeedbackFile(options.feedback) if options.feedback is not None else None
 
 
 def _listen(config: Config) -> socket.socket:
@@ -357,26 +428,3 @@ def _welcome(database: Database, config: Config) -> str:
         f"the feed is at {base}\nnobody has been here yet: this link lets '{FIRST}' in once, within 15 minutes{hint}\n"
         f"{login_link(base, secret)}"
     )
-
-
-KEEPING: Final = ("user", "link", "token", "verify-audit", "forget")
-
-
-def command(argv: list[str]) -> int:
-    """Run `swarmlight feed ARGV...`.
-
-    Raises:
-        UsageError: unusable arguments, or a database or file that cannot be used.
-        FeedError: what was asked for cannot be done.
-    """
-    parser = argparse.ArgumentParser(
-        prog="swarmlight feed",
-        description="The moderators' feed: a web page where alerts are understood, claimed and decided. Without a "
-        "subcommand it serves.",
-        epilog="`swarmlight feed SUBCOMMAND --help` says more about one of them.",
-    )
-    add_arguments(parser)
-    subcommands = parser.add_subparsers(dest="subcommand", metavar="SUBCOMMAND")
-    add_parsers(subcommands)
-    options = parser.parse_args(argv)
-    return serve(options) if options.subcommand is None else run_upkeep(options)

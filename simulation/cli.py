@@ -1,19 +1,21 @@
-"""What was made and what it tells, as tables for a terminal.
+"""The command `swarmlight simulate`: a society of people, crowds and operators, its events and the truth about it.
 
-`swarmlight simulate`: a society's events, the truth about its accounts, and what there is to know about both.
+`simulate_command` writes events to a file or to Kafka, the truth, a drawing, a comparison with a real stream and the
+test that metadata alone tell nobody apart, or plays the adaptive operator's game. `summary` and `gate_table` are the
+tables it prints.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO
+from typing import IO, Annotated, NamedTuple
 
 import msgspec
+import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -24,7 +26,7 @@ from simulation.files import PRESETS, explained, load, preset, written
 from simulation.output import KafkaSink, Pace, Renderer, truth
 from simulation.plots import Plot
 from simulation.realism import report
-from simulation.redteam.adaptive import adaptive
+from simulation.redteam.adaptive import GameOptions, adaptive
 from simulation.sampling import Json
 from simulation.settings import Society
 from simulation.validate import BOOSTED, SINGLE, TWINS, Verdict, judge
@@ -46,8 +48,8 @@ def summary(rows: list[Json], events: int) -> Table:
     return table
 
 
-def verdict(found: Verdict, *, easy: bool) -> Table:
-    """What the gate of metadata found."""
+def gate_table(found: Verdict, *, easy: bool) -> Table:
+    """What the gate of metadata found; `easy` where the society is meant to be easy and no bound applies."""
     name, single = found.worst
     title = f"metadata of {found.machines:,} machines and {found.people:,} people"
     table = Table(title=title + (" (meant to be easy: no bound applies)" if easy else ""))
@@ -63,92 +65,139 @@ def verdict(found: Verdict, *, easy: bool) -> Table:
     return table
 
 
-OUTPUTS = ("events", "truth", "to_kafka", "plot", "report", "gate", "adaptive")
+class _Given(NamedTuple):
+    """What a simulation is to be written to, and how its society is changed."""
+
+    events: Path | None
+    truth: Path | None
+    to_kafka: str | None
+    plot: Path | None
+    rate: float
+    settings: Path | None
 
 
-def command(argv: list[str]) -> int:
-    """Parse `argv` and simulate. Exit status 0; 1 where `--gate` finds that metadata tell too much."""
-    options = _parser().parse_args(argv)
-    asked = [name for name in OUTPUTS if getattr(options, name) is not None and getattr(options, name) is not False]
+def simulate_command(
+    preset_name: Annotated[str | None, typer.Option("--preset", metavar="NAME", help=", ".join(PRESETS))] = None,
+    config: Annotated[Path | None, typer.Option(metavar="FILE", help="a society of one's own (society.toml)")] = None,
+    events: Annotated[
+        Path | None, typer.Option(metavar="OUT", help=".jsonl, .jsonl.gz, .jsonl.zst or - for the events")
+    ] = None,
+    truth: Annotated[Path | None, typer.Option(metavar="OUT", help="who is what: one line an account")] = None,
+    seed: Annotated[int, typer.Option(metavar="N", help="equal seeds give equal bytes")] = 0,
+    accounts: Annotated[int | None, typer.Option(metavar="N", help="in place of the society's own number")] = None,
+    days: Annotated[float | None, typer.Option(metavar="D", help="in place of the society's own")] = None,
+    people_texts: Annotated[
+        str | None, typer.Option(metavar="SOURCE", help="none, demo or corpus:FILE (people's posts by author)")
+    ] = None,
+    machine_texts: Annotated[
+        str | None,
+        typer.Option(metavar="SOURCE", help="none, demo, corpus:FILE, local:FOLDER, smollm2 or endpoint:ADDRESS#MODEL"),
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="OUT.svg", help="draw the network, and activity over time")
+    ] = None,
+    to_kafka: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[HOST:PORT]",
+            help="send the events to the topic `posts` (the load generator); the broker is the configuration's unless "
+            "named here",
+        ),
+    ] = None,
+    rate: Annotated[float, typer.Option(metavar="N", help="events a second to Kafka; 0: all it takes")] = 0.0,
+    settings: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Swarmlight's configuration, for its [kafka]")
+    ] = None,
+    real: Annotated[
+        Path | None,
+        typer.Option(
+            "--report",
+            metavar="REAL",
+            help="compare with a real stream (.jsonl[.gz|.zst] of post events, or a .parquet or .csv of who shared "
+            "what, when) and say what misses",
+        ),
+    ] = None,
+    report_out: Annotated[
+        Path | None, typer.Option(metavar="OUT.md", help="write that comparison into this page too")
+    ] = None,
+    rounds: Annotated[
+        int | None,
+        typer.Option(
+            "--adaptive",
+            metavar="ROUNDS",
+            help="play an operator who learns from what the detector flags, and one who does not, among the society's "
+            "people; --plot draws the curve",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="OUT.json", help="write that game: plans, recall, round by round")
+    ] = None,
+    work: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="keep its rounds here, so that a broken game goes on")
+    ] = None,
+    models: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="models to play it against, not the shipped ones")
+    ] = None,
+    gate: Annotated[
+        bool, typer.Option("--gate", help="fail (exit 1) where metadata alone tell who is a machine")
+    ] = False,
+) -> int:
+    """Simulate a social network of people, crowds and operators; write its events and the truth.
+
+    Args:
+        preset_name: a society that comes with Swarmlight; this or `config`.
+        real: a stream to compare with.
+        rounds: of the adaptive operator's game.
+
+    Returns:
+        0; 1 where `gate` finds that metadata tell too much.
+
+    Raises:
+        UsageError: options that cannot be used, or not together.
+    """
+    given = _Given(events, truth, to_kafka, plot, rate, settings)
+    outputs = {"events": events, "truth": truth, "to-kafka": to_kafka, "plot": plot, "report": real,
+               "gate": gate or None, "adaptive": rounds}  # fmt: skip
+    asked = {name for name, value in outputs.items() if value is not None}
+    if (preset_name is None) == (config is None):
+        raise UsageError("simulate: name one society, by --preset NAME or by --config FILE")
     if not asked:
-        names = ", ".join(f"--{name.replace('_', '-')}" for name in OUTPUTS)
-        raise UsageError(f"nothing to do: name at least one of {names}")
-    society = _society(options)
+        raise UsageError(f"nothing to do: name at least one of {', '.join(f'--{name}' for name in outputs)}")
+    if seed < 0:
+        raise UsageError("--seed is a whole number of at least 0")
+    if not 0 <= rate < float("inf"):
+        raise UsageError("--rate is a number of events a second, or 0 for as many as the broker takes")
+    society = _changed(
+        preset(preset_name) if preset_name is not None else load(config or Path()),
+        {"accounts": accounts, "days": days},
+        {"people": people_texts, "machines": machine_texts},
+    )
     console = Console(file=sys.stderr)
-    if options.adaptive is not None:
-        if set(asked) - {"adaptive", "plot"}:
+    if rounds is not None:
+        if asked - {"adaptive", "plot"}:
             raise UsageError("--adaptive plays a game of its own: ask for events, truth, report or gate in another run")
-        adaptive(options, society, console)
+        adaptive(GameOptions(rounds, seed, people_texts, machine_texts, models), society, console, out, plot, work)
         return 0
-    if options.out is not None or options.work is not None or options.models is not None:
+    if out is not None or work is not None or models is not None:
         raise UsageError("--out, --work and --models go with --adaptive")
-    if options.report is not None:
-        report(society, options.seed, options.report, Console(), options.report_out)
-    if options.gate:
+    if real is not None:
+        report(society, seed, real, Console(), report_out)
+    if gate:
         console.print("simulating, then training on metadata alone ...")
-        world = World(society, options.seed)
+        world = World(society, seed)
         found = judge(world, world.chunks())
-        Console().print(verdict(found, easy=society.easy))
+        Console().print(gate_table(found, easy=society.easy))
         if found.failures() and not society.easy:
             return 1
-    if set(asked) - {"report", "gate"}:
-        _simulate(World(society, options.seed), options, console)
+    if asked - {"report", "gate"}:
+        _simulate(World(society, seed), given, console)
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="swarmlight simulate",
-        description="Simulate a social network of people, crowds and operators; write its events and the truth.",
-    )
-    source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--preset", metavar="NAME", help=", ".join(PRESETS))
-    source.add_argument("--config", type=Path, metavar="FILE", help="a society of one's own (society.toml)")
-    parser.add_argument("--events", type=Path, metavar="OUT", help=".jsonl, .jsonl.gz, .jsonl.zst or - for the events")
-    parser.add_argument("--truth", type=Path, metavar="OUT", help="who is what: one line an account")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="equal seeds give equal bytes (default 0)")
-    parser.add_argument("--accounts", type=int, metavar="N", help="in place of the society's own number")
-    parser.add_argument("--days", type=float, metavar="D", help="in place of the society's own")
-    parser.add_argument("--people-texts", metavar="SOURCE", help="none, demo or corpus:FILE (people's posts by author)")
-    parser.add_argument(
-        "--machine-texts",
-        metavar="SOURCE",
-        help="none, demo, corpus:FILE, local:FOLDER, smollm2 or endpoint:ADDRESS#MODEL",
-    )
-    parser.add_argument("--plot", type=Path, metavar="OUT.svg", help="draw the network, and activity over time")
-    parser.add_argument(
-        "--to-kafka", nargs="?", const="", metavar="HOST:PORT", help="send the events to the topic `posts` (the load "
-        "generator); the broker is the configuration's unless named here",
-    )  # fmt: skip
-    parser.add_argument(
-        "--rate", type=float, default=0.0, metavar="N", help="events a second to Kafka; 0: all it takes"
-    )
-    parser.add_argument("--settings", type=Path, metavar="FILE", help="Swarmlight's configuration, for its [kafka]")
-    parser.add_argument(
-        "--report", type=Path, metavar="REAL", help="compare with a real stream (.jsonl[.gz|.zst] of post events, or "
-        "a .parquet or .csv of who shared what, when) and say what misses",
-    )  # fmt: skip
-    parser.add_argument("--report-out", type=Path, metavar="OUT.md", help="write that comparison into this page too")
-    parser.add_argument(
-        "--adaptive", type=int, metavar="ROUNDS", help="play an operator who learns from what the detector flags, and "
-        "one who does not, among the society's people; --plot draws the curve",
-    )  # fmt: skip
-    parser.add_argument("--out", type=Path, metavar="OUT.json", help="write that game: plans, recall, round by round")
-    parser.add_argument("--work", type=Path, metavar="DIR", help="keep its rounds here, so that a broken game goes on")
-    parser.add_argument("--models", type=Path, metavar="DIR", help="models to play it against, not the shipped ones")
-    parser.add_argument("--gate", action="store_true", help="fail (exit 1) where metadata alone tell who is a machine")
-    return parser
-
-
-def _society(options: argparse.Namespace) -> Society:
-    society = preset(options.preset) if options.preset is not None else load(options.config)
-    changes = {name: getattr(options, name) for name in ("accounts", "days") if getattr(options, name) is not None}
-    if options.seed < 0:
-        raise UsageError("--seed is a whole number of at least 0")
-    if not 0 <= options.rate < float("inf"):
-        raise UsageError("--rate is a number of events a second, or 0 for as many as the broker takes")
-    words = {"people": options.people_texts, "machines": options.machine_texts}
-    texts = msgspec.structs.replace(society.texts, **{name: word for name, word in words.items() if word is not None})
+def _changed(society: Society, numbers: dict[str, float | None], sources: dict[str, str | None]) -> Society:
+    """The society with what the options say in place of its own."""
+    texts = msgspec.structs.replace(society.texts, **{name: word for name, word in sources.items() if word is not None})
+    changes = {name: value for name, value in numbers.items() if value is not None}
     try:
         return msgspec.convert(
             msgspec.to_builtins(society) | changes | {"texts": msgspec.to_builtins(texts)}, type=Society
@@ -157,7 +206,7 @@ def _society(options: argparse.Namespace) -> Society:
         raise UsageError(f"these options cannot be used: {explained(str(error))}") from None
 
 
-def _simulate(world: World, options: argparse.Namespace, console: Console) -> None:
+def _simulate(world: World, options: _Given, console: Console) -> None:
     """Act the world out, once, into everything that was asked for."""
     renderer = Renderer(world)
     writer = writer_of(world, os.environ)
@@ -180,7 +229,7 @@ def _simulate(world: World, options: argparse.Namespace, console: Console) -> No
         if sink is not None:
             sink.close()
             console.print(f"{sink.pace.sent:,} events to {sink.topic}, {sink.pace.reached():,.0f} a second")
-    if plot is not None:
+    if plot is not None and options.plot is not None:
         plot.write(options.plot)
     facts = truth(world, renderer.names)
     if options.truth is not None:
@@ -197,7 +246,7 @@ def _give(chunk: Chunk, rows: list[str], renderer: Renderer, file: IO[bytes] | N
         sink.send([renderer.names[account] for account in chunk.account.tolist()], rows)
 
 
-def _kafka(options: argparse.Namespace) -> KafkaSink:
+def _kafka(options: _Given) -> KafkaSink:
     kafka = load_config(options.settings, os.environ).kafka
     if options.to_kafka:
         kafka = msgspec.structs.replace(kafka, bootstrap_servers=options.to_kafka)

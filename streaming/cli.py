@@ -1,85 +1,100 @@
-"""The command `swarmlight`: finds the subcommand among the installed ones, runs it, turns errors into exit statuses.
+"""The command `swarmlight`: finds subcommands among the installed ones, parses arguments, turns errors into statuses.
 
-Subcommands are entry points of the group `swarmlight.commands`: `command(argv) -> status`. Each parses its own
-arguments and may raise `SwarmlightError`.
+Subcommands are entry points of the group `swarmlight.commands`: a Typer app, or a function that Typer can make a
+command of, which gives the exit status (None is 0) and may raise `SwarmlightError`. A subcommand is imported only when
+it is used or its own help is asked for. `python -m streaming` is the same command.
 
 Exit status: 0 done; 1 an error; 2 unusable arguments, configuration or input; 130 interrupted.
-
-`swarmlight run`: score a recording of events to its end.
-
-`swarmlight worker`: the long-running process over Kafka; any number of them.
-
-`swarmlight dlq`: look at dead letters, count them by problem, and send their records to `posts` again.
-
-`swarmlight forget ACCOUNT`: remove everything that is kept of an account.
 """
 
 from __future__ import annotations
 
-import argparse
 import difflib
-import math
 import os
-import signal
+import re
 import sys
-import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
-from importlib.metadata import EntryPoint, entry_points, version
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TextIO
+from collections import deque
+from collections.abc import Callable, Sequence
+from importlib.metadata import EntryPoint, version
+from typing import Annotated, Any, Final, NamedTuple
 
-import msgspec
+import typer
+from typer.core import TyperCommand, TyperGroup
 
 from detector.errors import SwarmlightError, UsageError
-from detector.evidence import PARTS
-from streaming import telemetry
-from streaming.config import Config, load_config
-from streaming.kafka.admin import forget
-from streaming.kafka.worker import shipped, work
-from streaming.pipeline import RunProgress, run_recording
-from streaming.schema.dead_letter import Letter, Tally, letters
-from streaming.sources.files import Inputs
+from detector.plugins import COMMANDS, installed, load_entry, package
 from streaming.telemetry import shown
-
-if TYPE_CHECKING:
-    from streaming.kafka.admin import Replay
-
-
-GROUP: Final = "swarmlight.commands"
 
 DEBUG_VARIABLE: Final = "SWARMLIGHT_DEBUG"
 
 INTERRUPTED: Final = 130
 """128 + SIGINT, as shells have it."""
 
-SUMMARIES: Final = {
-    "run": "score a recording of events to its end",
-    "worker": "score the events of a Kafka topic, for as long as it lives",
-    "demo": "play a stream with planted campaigns into a small broker and watch them being caught",
-    "feed": "serve the moderators' feed: understand, claim and decide alerts in a browser",
-    "config": "print all configuration keys with defaults and reasons",
-    "dlq": "look at dead letters, or send them again",
-    "forget": "remove everything that is kept of an account",
-    "coordinate": "find coordinated groups in a table of who touched what, and when",
-    "train": "fit the text, account or fusion model",
-    "calibrate": "fit thresholds on people of one's own platform",
-    "evaluate": "measure a stream with known truth, evidence by evidence",
-    "audit": "measure false flags by group of people",
-    "simulate": "make a society of people, crowds and operators, its events and the truth about them",
+ABOUT: Final = "Finds accounts that language models drive, and groups of them that act together, in a stream of posts."
+
+
+class Summary(NamedTuple):
+    """What the list of commands says of one: the heading it stands under, and one line."""
+
+    heading: str
+    line: str
+
+
+SUMMARIES: Final[dict[str, Summary]] = {
+    name: Summary(heading, line)
+    for heading, lines in {
+        "Detect": {
+            "run": "score a recording of events to its end",
+            "worker": "score the events of a Kafka topic, for as long as it lives",
+            "demo": "play planted campaigns into a broker and watch them being caught",
+            "coordinate": "find coordinated groups in a table of who touched what, and when",
+        },
+        "Moderate and operate": {
+            "feed": "serve the moderators' feed: alerts in a browser, to be decided",
+            "config": "print all configuration keys with defaults and reasons",
+            "dlq": "look at dead letters, or send them again",
+            "forget": "remove everything that is kept of an account",
+        },
+        "Train and measure": {
+            "train": "fit the text, account, graph or fusion model",
+            "calibrate": "fit thresholds on people of one's own platform",
+            "evaluate": "measure a stream with known truth, evidence by evidence",
+            "audit": "measure false flags by group of people",
+            "simulate": "make a society of people and operators, its events and truth",
+        },
+    }.items()
+    for name, line in lines.items()
 }
-"""One line each for the help. A command that another package installs is listed without one."""
+"""The commands of this package in the order of the help, so that listing them imports none of them."""
+
+OTHERS: Final = "Of other packages"
+"""Heading of commands that other packages install; their line is the summary of their package."""
+
+_COMPLETION: Final = {"install_completion", "show_completion"}
+"""Parameters that Typer adds to an app by itself; only the whole program has them."""
+
+_SECTION: Final = re.compile(r"^\s*(?:Args|Returns|Raises|Yields):", re.MULTILINE)
+"""Where the part of a docstring begins that is for whoever calls the function from Python."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run `swarmlight ARGV...` and give the exit status."""
+    """Run `swarmlight ARGV...` and give the exit status; errors are one line on standard error."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    debug = os.environ.get(DEBUG_VARIABLE, "") not in ("", "0")
-    if "--debug" in arguments[:1]:
-        debug, arguments = True, arguments[1:]
+    return guarded(lambda: invoke(arguments), debug="--debug" in arguments[:1])
+
+
+def guarded(work: Callable[[], int], *, name: str = "swarmlight", debug: bool = False) -> int:
+    """Do `work` and turn its errors into one line on standard error and an exit status.
+
+    Args:
+        work: gives the exit status.
+        name: of the program, before the message.
+        debug: whether a traceback is printed too; `SWARMLIGHT_DEBUG` set to anything but 0 asks for the same.
+    """
+    debug = debug or os.environ.get(DEBUG_VARIABLE, "") not in ("", "0")
     try:
-        return _dispatch(arguments)
+        return work()
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
@@ -93,282 +108,250 @@ def main(argv: Sequence[str] | None = None) -> int:
         known = isinstance(error, SwarmlightError)
         what = str(error) if known else f"unexpected {type(error).__name__}: {shown(error, 500)}"
         hint = "" if known or debug else f" (set {DEBUG_VARIABLE}=1 to see where)"
-        print(f"swarmlight: {what}{hint}", file=sys.stderr)
+        print(f"{name}: {what}{hint}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
+
+
+def invoke(argv: Sequence[str]) -> int:
+    """Run `swarmlight ARGV...` and give the exit status; errors are raised.
+
+    Raises:
+        UsageError: arguments that no command takes.
+        SwarmlightError: what the command itself raises.
+    """
+    arguments = ["--help"] if list(argv) == ["help"] else list(argv)
+    program = typer.main.get_command(_program())
+    if not arguments and not os.environ.get("_SWARMLIGHT_COMPLETE"):
+        with program.make_context("swarmlight", [], resilient_parsing=True) as context:
+            print(program.get_help(context), file=sys.stderr)
+        return 2
+    return run_command_line(program, "swarmlight", arguments)
+
+
+def run_function(function: Callable[..., int | None], name: str, argv: Sequence[str] | None = None) -> int:
+    """Run a function as a program of its own, as `python -m simulation.redteam` is; the exit status.
+
+    Args:
+        function: with Typer's annotations; gives the exit status.
+        name: of the program, in its help and before messages.
+        argv: its arguments; the process's own where None.
+    """
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    command = as_command(name, function)
+    command.context_settings = {"help_option_names": ["-h", "--help"]}
+    return guarded(lambda: run_command_line(command, name, spread(command, arguments)), name=name)
+
+
+def run_command_line(command: Any, name: str, arguments: list[str]) -> int:
+    """Parse and run; the exit status.
+
+    Args:
+        command: a command of Typer.
+        name: how it was called.
+        arguments: without that name.
+
+    Raises:
+        UsageError: the arguments cannot be parsed.
+        SwarmlightError: what the command itself raises.
+    """
+    try:
+        status = command.main(arguments, prog_name=name, standalone_mode=False)
+    except typer.TyperException as error:
+        context = getattr(error, "ctx", None)
+        path = context.command_path if context is not None else name
+        said = shown(error.format_message().replace("Value error, ", "").rstrip("."), 500)
+        raise UsageError(f"{path.removeprefix('swarmlight ')}: {said}; see `{path} --help`") from None
+    except typer.Abort:
+        raise UsageError(f"{name}: standard input ended where an answer was asked for") from None
+    return status if isinstance(status, int) else 0
 
 
 def commands() -> dict[str, EntryPoint]:
     """The installed subcommands by name; those of `SUMMARIES` first, in its order."""
-    found = {entry.name: entry for entry in entry_points(group=GROUP)}
+    found = installed(COMMANDS)
     return {name: found[name] for name in [*SUMMARIES, *sorted(set(found) - set(SUMMARIES))] if name in found}
 
 
-def _dispatch(arguments: list[str]) -> int:
-    known = commands()
-    if not arguments:
-        print(_help(known), file=sys.stderr)
-        return 2
-    name, rest = arguments[0], arguments[1:]
-    if name in ("-h", "--help", "help"):
-        print(_help(known))
-        return 0
-    if name in ("-V", "--version"):
-        print(f"swarmlight {version('swarmlight')}")
-        return 0
-    if name not in known:
-        close = difflib.get_close_matches(name, known, n=1)
-        meant = f"did you mean {close[0]}? " if close else ""
-        raise UsageError(f"no command {name!a}: {meant}`swarmlight --help` lists them")
-    command: Callable[[list[str]], int] = known[name].load()
-    return command(rest)
-
-
-def _help(known: dict[str, EntryPoint]) -> str:
-    width = max((len(name) for name in known), default=0)
-    lines = [
-        "usage: swarmlight [--debug] COMMAND ...",
-        "",
-        "Finds accounts that language models drive, and groups of them that act together, in a stream of posts.",
-        "",
-        *(f"  {name:<{width}}  {SUMMARIES.get(name, '')}".rstrip() for name in known),
-        "",
-        "`swarmlight COMMAND --help` says more about one of them.",
-    ]
-    return "\n".join(lines)
-
-
-_LARGEST_SEED: Final = 2**32 - 1
-
-
-def run_command(argv: list[str]) -> int:
-    """Run `swarmlight run ARGV...`. Exit status 0 when every record is accounted for.
-
-    Raises:
-        UsageError: unusable arguments, or input that cannot be read to its end.
-        ModelError: weights that cannot be used.
-    """
-    arguments = _run_parser().parse_args(argv)
-    config = _run_config(arguments)
-    line = ProgressLine(sys.stderr, time.monotonic)
-    run_recording(
-        arguments.input,
-        config=config,
-        without=arguments.without,
-        alerts=arguments.alerts,
-        details=arguments.details,
-        scores=arguments.scores,
-        summary=arguments.summary,
-        dead_letters=arguments.dead_letters,
-        trajectories=arguments.trajectories,
-        account_graphs=arguments.account_graphs,
-        keep=False,
-        on_step=line.show,
-    )
-    line.close()
-    return 0
-
-
-PROGRESS_S: Final = 0.2
-"""Seconds between two lines of progress: smooth to the eye, free for the work."""
-
-
-class ProgressLine:
-    """One line on a terminal that is written over; nothing where the stream is no terminal.
+def as_command(name: str, target: Any) -> TyperCommand | TyperGroup:
+    """What an entry point names, as a command.
 
     Args:
-        stream: standard error.
-        clock: seconds, monotonic.
-    """
-
-    def __init__(self, stream: TextIO, clock: Callable[[], float]) -> None:
-        self._stream = stream
-        self._clock = clock
-        self._on = stream.isatty()
-        self._begun = clock()
-        self._shown = self._begun
-        self._last = RunProgress(None, 0, 0, 0, 0)
-
-    def show(self, now: RunProgress) -> None:
-        """Show how far the run is, if it is time to."""
-        self._last = now
-        if self._on and self._clock() - self._shown >= PROGRESS_S:
-            self._shown = self._clock()
-            share = f"{now.share:4.0%}  " if now.share is not None else ""
-            self._write(share)
-
-    def close(self) -> None:
-        """Show the end."""
-        if self._on:
-            self._write("", end="\n")
-
-    def _write(self, share: str, end: str = "") -> None:
-        last = self._last
-        rate = last.events / max(self._clock() - self._begun, 1e-9)
-        self._stream.write(
-            f"\r\x1b[K{share}{last.events:,} events  {rate:,.0f}/s  {last.accounts:,} accounts  "
-            f"{last.flagged:,} flagged  {last.campaigns:,} campaigns{end}"
-        )
-        self._stream.flush()
-
-
-def _run_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="swarmlight run",
-        description="Score a recording of post events to its end, with the same stages as the worker.",
-    )
-    parser.add_argument(
-        "--input",
-        action="extend",
-        nargs="+",
-        required=True,
-        metavar="FILE",
-        help="events, one JSON object a line: .jsonl, .jsonl.gz, .jsonl.zst, or - for standard input; several are "
-        "merged by their time",
-    )
-    outputs = {
-        "alerts": "every revision of every alert, in order",
-        "details": "the pages behind the alerts: whole networks and time lines",
-        "scores": "one line per account",
-        "summary": "one JSON object with counts, time, memory and model versions",
-        "dead-letters": "records that are no event, with the reason",
-    }
-    for name, text in outputs.items():
-        parser.add_argument(f"--{name}", type=Path, metavar="FILE", help=f"write {text}")
-    # What `swarmlight calibrate` reads: every total that was held against the threshold.
-    parser.add_argument("--trajectories", type=Path, help=argparse.SUPPRESS)
-    # What `swarmlight train graph` reads: what the graph model sees, twice a day.
-    parser.add_argument("--account-graphs", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--config", type=Path, metavar="FILE", help="configuration (swarmlight config prints all keys)")
-    parser.add_argument(
-        "--without",
-        action="extend",
-        nargs="+",
-        default=[],
-        choices=PARTS,
-        metavar="PART",
-        help=f"leave a part of the evidence out everywhere: {', '.join(PARTS)}",
-    )
-    parser.add_argument("--seed", type=int, metavar="N", help="seed of every random choice; over the configuration's")
-    return parser
-
-
-def _run_config(arguments: argparse.Namespace) -> Config:
-    config = load_config(arguments.config, os.environ)
-    seed: Any = arguments.seed
-    if seed is None:
-        return config
-    if not 0 <= seed <= _LARGEST_SEED:
-        raise UsageError(f"--seed {seed}: it has to lie between 0 and {_LARGEST_SEED}")
-    return msgspec.structs.replace(config, seed=seed)
-
-
-def worker_command(argv: list[str]) -> int:
-    """Run the worker.
+        name: of the subcommand.
+        target: a Typer app, or a function with Typer's annotations; its docstring is the help, up to `Args:` or
+            `Raises:`.
 
     Raises:
-        UsageError: unusable arguments.
+        SwarmlightError: it is neither.
     """
-    parser = argparse.ArgumentParser(
-        prog="swarmlight worker",
-        description="Reads events from Kafka and writes alerts to Kafka. Start as many as you like: they share the "
-        "partitions of `posts` among them, and one of them decides.",
+    if isinstance(target, typer.Typer):
+        app = target
+    elif callable(target):
+        app = typer.Typer(add_completion=False, rich_markup_mode=None)
+        app.command(name)(target)
+    else:
+        raise SwarmlightError(f"the command {name!a} is neither a Typer app nor a function; uninstall its package")
+    command = typer.main.get_command(app)
+    command.params = [each for each in command.params if each.name not in _COMPLETION]
+    assert isinstance(command, TyperCommand | TyperGroup)
+    _shorten_help(command)
+    return command
+
+
+def _shorten_help(command: Any) -> None:
+    """Leave out of a command's help, and its subcommands', what its docstring says to callers from Python."""
+    if command.help:
+        command.help = _SECTION.split(command.help, maxsplit=1)[0].rstrip()
+    for below in command.commands.values() if isinstance(command, TyperGroup) else ():
+        _shorten_help(below)
+
+
+def spread(command: Any, arguments: Sequence[str]) -> list[str]:
+    """Write arguments so that Typer reads them: three spellings that are convenient, and that Typer does not know.
+
+    An option whose placeholder ends in `...` takes several values, `--input A B`, and becomes `--input A --input B`.
+    One whose placeholder is of two words takes two, `--society EVENTS TRUTH`, and becomes a list of twice as many. One
+    whose placeholder is in brackets may stand alone, `--to-kafka`, and gets an empty value.
+
+    Args:
+        command: of Typer; what follows the name of a subcommand is left to that.
+        arguments: as they were given.
+
+    Raises:
+        UsageError: an option of several words got too few values.
+    """
+    options = {name: each for each in command.params for name in getattr(each, "opts", ())}
+    rest, done = deque(arguments), list[str]()
+    while rest:
+        word = rest.popleft()
+        done.append(word)
+        if word == "--":
+            break
+        if isinstance(command, TyperGroup) and not word.startswith("-"):
+            below = command.commands.get(word)
+            return [*done, *(rest if below is None else spread(below, list(rest)))]
+        option = options.get(word)
+        if option is None or getattr(option, "is_flag", False):
+            continue
+        placeholder = option.metavar or ""
+        if placeholder.startswith("[") and (not rest or _is_option(rest[0])):
+            done.append("")
+            continue
+        if rest:
+            done.append(rest.popleft())
+        for _ in placeholder.split()[1:]:
+            if not rest or _is_option(rest[0]):
+                raise UsageError(f"{word}: give it {placeholder}")
+            done += [word, rest.popleft()]
+        while placeholder.endswith("...") and rest and not _is_option(rest[0]):
+            done += [word, rest.popleft()]
+    return [*done, *rest]
+
+
+def among(words: Sequence[str]) -> Callable[[list[str] | None], list[str] | None]:
+    """A Typer callback that refuses values of a list option that are not among `words`."""
+
+    def check(values: list[str] | None) -> list[str] | None:
+        for value in values or ():
+            if value not in words:
+                raise typer.BadParameter(f"{value!a} is none of {', '.join(words)}")
+        return values
+
+    return check
+
+
+def one_of(words: Sequence[str]) -> Callable[[str | None], str | None]:
+    """A Typer callback that refuses a value which is not among `words`."""
+
+    def check(value: str | None) -> str | None:
+        among(words)(None if value is None else [value])
+        return value
+
+    return check
+
+
+def _is_option(word: str) -> bool:
+    return word.startswith("-") and word != "-"
+
+
+class _Later(TyperCommand):
+    """A subcommand that is imported when its arguments are parsed."""
+
+    def __init__(self, name: str, entry: EntryPoint, summary: Summary) -> None:
+        super().__init__(name, short_help=summary.line, help=summary.line, rich_markup_mode=None)
+        self.heading = summary.heading
+        self._entry = entry
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """The context of the imported command, with its arguments parsed."""
+        command = as_command(str(self.name), load_entry(self._entry))
+        return command.make_context(info_name, spread(command, args), parent, **extra)
+
+
+class _Commands(TyperGroup):
+    """The subcommands that are installed, under their headings."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Their names, in the order of the help."""
+        return list(commands())
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The subcommand of that name, not yet imported; None where there is none."""
+        entry = commands().get(cmd_name)
+        return None if entry is None else _Later(cmd_name, entry, SUMMARIES.get(cmd_name) or _foreign(entry))
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """As Typer does it, but an unknown name gets our words.
+
+        Raises:
+            UsageError: there is no such command.
+        """
+        known = commands()
+        if args and args[0] not in known and not ctx.resilient_parsing:
+            close = difflib.get_close_matches(args[0], known, n=1)
+            meant = f"did you mean {close[0]}? " if close else ""
+            raise UsageError(f"no command {args[0]!a}: {meant}`swarmlight --help` lists them")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write them, a line each, under their headings."""
+        rows: dict[str, list[tuple[str, str]]] = {}
+        for name in self.list_commands(ctx):
+            command = self.get_command(ctx, name)
+            rows.setdefault(command.heading, []).append((name, command.short_help))
+        widest = max((len(name) for row in rows.values() for name, _ in row), default=0)
+        for heading, lines in rows.items():
+            with formatter.section(heading):
+                formatter.write_dl([(name.ljust(widest), line) for name, line in lines])
+
+
+def _foreign(entry: EntryPoint) -> Summary:
+    about = entry.dist.metadata["Summary"] if entry.dist is not None else None
+    return Summary(OTHERS, shown(about, 100) if about else f"from the package {package(entry)}")
+
+
+def _version(value: bool) -> None:
+    if value:
+        print(f"swarmlight {version('swarmlight')}")
+        raise typer.Exit
+
+
+def _program() -> typer.Typer:
+    app = typer.Typer(
+        name="swarmlight",
+        cls=_Commands,
+        help=ABOUT,
+        epilog="`swarmlight COMMAND --help` says more about one of them.",
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
     )
-    parser.add_argument("--config", type=Path, metavar="FILE", help="TOML file; environment variables win over it")
-    parser.add_argument(
-        "--stage",
-        choices=("all", "score", "assess"),
-        default="all",
-        help="score: only read posts; assess: only decide, or stand by (default: all)",
-    )
-    parser.add_argument(
-        "--exit-when-idle",
-        type=float,
-        metavar="SECONDS",
-        help="the topic is bounded: close it once everything was read and nothing more came for SECONDS, and exit 0",
-    )
-    arguments = parser.parse_args(argv)
-    exit_s: float | None = arguments.exit_when_idle
-    if exit_s is not None and not (math.isfinite(exit_s) and exit_s >= 0):
-        raise UsageError("--exit-when-idle takes a number of seconds, 0 or more")
-    # Until the loops run there is nothing to finish; they install handlers of their own.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    config = load_config(arguments.config, os.environ)
-    telemetry.configure(config.log)
-    work(config, arguments.stage, exit_s, shipped(config))
-    return 0
 
+    @app.callback()
+    def options(
+        debug: Annotated[bool, typer.Option("--debug", help="print where an unexpected error comes from")] = False,
+        show_version: Annotated[
+            bool, typer.Option("--version", "-V", help="print the version", callback=_version, is_eager=True)
+        ] = False,
+    ) -> None:
+        """Options of the program itself; `main` reads --debug before anything can fail."""
 
-SHOWN: Final = 20
-"""Letters printed unless asked for more: a screen."""
-
-
-def dlq_command(argv: list[str]) -> int:
-    """Print letters and a count by problem; with `--replay`, send their records again. Exit status 0."""
-    parser = argparse.ArgumentParser(
-        prog="swarmlight dlq",
-        description="Look at dead letters: records that are no post event, with the field and the reason.",
-        epilog="With --replay the original bytes go to the topic posts once more, for instance when events came before "
-        "their time. Records over 4 KiB are not kept whole and cannot be sent. Events older than the allowed "
-        "lateness will be late: what has to be repaired first is repaired where the events are made.",
-    )
-    parser.add_argument(
-        "--input",
-        type=Path,
-        metavar="FILE",
-        help="a file written by run --dead-letters (default: the topic dead-letters)",
-    )
-    parser.add_argument(
-        "--field", metavar="NAME", help="only letters about this field; 'record' for the record as a whole"
-    )
-    parser.add_argument(
-        "--limit", type=int, default=SHOWN, metavar="N", help=f"letters to print (default {SHOWN}; all are counted)"
-    )
-    parser.add_argument("--replay", action="store_true", help="send the records to posts again")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="configuration file")
-    options = parser.parse_args(argv)
-    config = load_config(options.config, os.environ)
-    with ExitStack() as stack:
-        replay: Replay | None = None
-        if options.replay:
-            from streaming.kafka.admin import Replay
-
-            replay = stack.enter_context(Replay(config.kafka))
-        tally = Tally()
-        for letter in _letters(options.input, config, stack):
-            if options.field is not None and options.field != (letter.field or "record"):
-                continue
-            tally.add(letter)
-            if tally.letters <= options.limit:
-                print(letter.line())
-            if replay is not None:
-                replay.send(letter.record())
-        if replay is not None:
-            replay.finish()
-            print(f"{replay.sent} records sent to {replay.topic} again, {replay.incomplete} not kept whole")
-    for line in tally.lines():
-        print(line, file=sys.stderr)
-    return 0
-
-
-def _letters(path: Path | None, config: Config, stack: ExitStack) -> Iterator[Letter]:
-    if path is not None:
-        inputs = stack.enter_context(Inputs([path]))
-        return letters((record.source, record.value) for record in inputs)
-    from streaming.kafka.admin import dead_letters
-
-    return letters(dead_letters(config.kafka))
-
-
-def forget_command(argv: list[str]) -> int:
-    """Write the event that does it, and say what only retention can remove. Exit status 0."""
-    parser = argparse.ArgumentParser(
-        prog="swarmlight forget",
-        description="Remove everything that is kept of an account: state, alerts, scores. The request goes into the "
-        "stream as a delete_account event, so that every replay forgets as well.",
-    )
-    parser.add_argument("account", metavar="ACCOUNT", help="name of the account, as events have it")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="TOML file; environment variables win over it")
-    arguments = parser.parse_args(argv)
-    for line in forget(load_config(arguments.config, os.environ), arguments.account):
-        print(line)
-    return 0
+    return app

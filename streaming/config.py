@@ -12,13 +12,10 @@ What is not a key is refused with the nearest one that is, in the file and in th
 
 from __future__ import annotations
 
-import argparse
 import difflib
 import json
 import math
-import os
 import re
-import sys
 import textwrap
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -546,18 +543,6 @@ def _shown(value: object) -> str:
 
 WIDTH: Final = 110
 """Columns of a comment."""
-
-
-def config_command(argv: list[str]) -> int:
-    """Print the configuration that `--config FILE` and the environment make. Exit status 0."""
-    parser = argparse.ArgumentParser(
-        prog="swarmlight config",
-        description="Print all keys with their values, defaults and reasons, as a TOML file that can be loaded again.",
-    )
-    parser.add_argument("--config", type=Path, metavar="FILE", help="start from this file instead of the defaults")
-    options = parser.parse_args(argv)
-    sys.stdout.write(render(load_config(options.config, os.environ)))
-    return 0
 
 
 def render(config: Config) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import tomllib
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,18 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # How long an example takes says more about the other processes than about the code.
 settings.register_profile("patient", settings.default, deadline=None)
 settings.load_profile("patient")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Commands and extension points are found by what is installed, which `git pull` does not change."""
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["entry-points"]
+    wanted = {(group, name, value) for group, lines in declared.items() for name, value in lines.items()}
+    there = {(each.group, each.name, each.value) for each in distribution("swarmlight").entry_points}
+    if not wanted <= there:
+        raise pytest.UsageError(
+            "the installed entry points are not those of pyproject.toml: "
+            "run `python -m pip install -e . --no-deps --no-build-isolation` first"
+        )
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -1,31 +1,20 @@
-"""`swarmlight audit`: evidence against people and false flags, by language, dialect and native writing.
+"""The commands `swarmlight audit`, `calibrate` and `evaluate`.
 
-Single texts, and bags of ten texts of one group that stand for an account without times. The shipped text model has
-learned from these sets that they are people's, so a group that stands out here stands out in spite of it; how people of
-a source look to a model that has not seen it is in the model cards.
-
-`swarmlight calibrate`: thresholds from your own people.
-
-Every account of the recording is taken for a person. Give a few hundred whom you trust to be people, as they post on
-your platform, in every language that you want accounts to be flagged in.
-
-`swarmlight evaluate`: what the system is worth on a stream whose truth is known.
-
-Runs the stream through `swarmlight run`, whole and with parts left out, and prints ranking, flags, groups and the
-metadata-only baseline with 95% intervals. With --cross-validate, models and thresholds are fitted anew for every fold
-without its accounts, and every account is measured by the fold that does not know it.
+Each `..._command` function is one command: Typer makes its options of the parameters, whose `help` says what they are.
+What they do is in `training.report`, `training.calibrate` and `training.evaluate`; tables go to standard output,
+progress to standard error.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final, NamedTuple
 
 import numpy as np
+import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, track
 from rich.table import Table
@@ -34,6 +23,7 @@ from detector.errors import UsageError
 from detector.evidence import PARTS, Part
 from detector.models import SHIPPED, load_models
 from detector.thresholds import NAME
+from streaming.cli import among
 from training.account_data import read_stream, read_truth
 from training.baseline import metadata_scores
 from training.calibrate import calibrate, thresholds_card
@@ -42,21 +32,37 @@ from training.evaluate import flags as flag_figures
 from training.report import BAG, STRONG_NATS, audit, groups, print_report, stream_report
 from training.system import read_lines, run_system
 
+TARGET_FPR: Final = 0.01
+"""Share of people that may be flagged: the default of the configuration."""
 
-def audit_command(argv: list[str]) -> int:
-    """Run `swarmlight audit ...`; the exit status."""
-    given = _audit_arguments(argv)
-    models = load_models(given.models)
-    models.thresholds.threshold(given.target_fpr)
+
+def audit_command(
+    data: Annotated[Path, typer.Option(metavar="DIR", help="folder with the text sets of people")],
+    models: Annotated[Path | None, typer.Option(metavar="DIR", help="models directory (the shipped one)")] = None,
+    target_fpr: Annotated[float, typer.Option(metavar="SHARE", help="whose threshold counts")] = TARGET_FPR,
+    seed: Annotated[int, typer.Option(metavar="N", help="of the bags")] = 0,
+    report: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="write all figures")] = None,
+) -> int:
+    """Measure evidence against people and false flags, by language, dialect and native writing.
+
+    Single texts, and bags of ten texts of one group that stand for an account without times. The shipped text model has
+    learned from these sets that they are people's, so a group that stands out here stands out in spite of it; how
+    people of a source look to a model that has not seen it is in the model cards.
+
+    Args:
+        report: file for the figures.
+    """
+    loaded = load_models(models)
+    loaded.thresholds.threshold(target_fpr)
     console = Console(stderr=True)
     found = [
-        audit(group, models.text, models.account, models.thresholds, given.target_fpr, given.seed)
-        for group in track(list(groups(given.data)), "auditing", console=console)
+        audit(group, loaded.text, loaded.account, loaded.thresholds, target_fpr, seed)
+        for group in track(list(groups(data)), "auditing", console=console)
     ]
     found.sort(key=lambda record: -(record["passing"] or 0.0))
-    _print(Console(width=150), found, given.target_fpr)
-    if given.json is not None:
-        given.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    _print(Console(width=150), found, target_fpr)
+    if report is not None:
+        report.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     return 0
 
 
@@ -93,47 +99,31 @@ def _share(value: float | None, spread: list[float]) -> str:
     return "-" if value is None else f"{100 * value:.1f}% ({100 * spread[0]:.1f} to {100 * spread[1]:.1f})"
 
 
-def _audit_arguments(argv: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="swarmlight audit", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder with the text sets of people")
-    parser.add_argument("--models", type=Path, metavar="DIR", help="models directory (the shipped one)")
-    parser.add_argument("--target-fpr", type=float, default=0.01, help="whose threshold counts")
-    parser.add_argument("--seed", type=int, default=0, help="of the bags")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures")
-    return parser.parse_args(argv)
+def calibrate_command(
+    recording: Annotated[Path, typer.Option("--input", metavar="PEOPLE.jsonl", help="recording of people's events")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="models directory to write")],
+    models: Annotated[Path | None, typer.Option(metavar="DIR", help="models to calibrate (the shipped ones)")] = None,
+) -> int:
+    """Fit thresholds on people of your own platform.
 
+    Every account of the recording is taken for a person. Give a few hundred whom you trust to be people, as they post
+    on your platform, in every language that you want accounts to be flagged in.
 
-def calibrate_command(argv: list[str]) -> int:
-    """Run `swarmlight calibrate ...`; the exit status."""
-    given = _calibrate_arguments(argv)
+    Args:
+        recording: of people's events.
+    """
     console = Console(stderr=True)
     with console.status("running the system over your people"), tempfile.TemporaryDirectory() as work:
-        recordings = {"people": (given.input, lambda name: True)}
+        recordings = {"people": (recording, lambda name: True)}
         card = {"people": {"people": "people given to `swarmlight calibrate`"}}
-        made = calibrate(given.models or SHIPPED, given.out, recordings, Path(work), card)
-    (given.out / f"{NAME}.card.md").write_text(thresholds_card(made), encoding="utf-8")
+        made = calibrate(models or SHIPPED, out, recordings, Path(work), card)
+    (out / f"{NAME}.card.md").write_text(thresholds_card(made), encoding="utf-8")
     console.print(
         f"{made.people} people; finest target_fpr {made.finest_fpr:.4g}; horizon {made.horizon_posts} texts; "
-        f"languages {', '.join(sorted(made.languages))}. Point [models] dir at {given.out} to use it."
+        f"languages {', '.join(sorted(made.languages))}. Point [models] dir at {out} to use it."
     )
     return 0
 
-
-def _calibrate_arguments(argv: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="swarmlight calibrate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--input", type=Path, required=True, metavar="PEOPLE.jsonl", help="recording of people's events"
-    )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="models directory to write")
-    parser.add_argument("--models", type=Path, metavar="DIR", help="models to calibrate (the shipped ones)")
-    return parser.parse_args(argv)
-
-
-TARGET_FPR: Final = 0.01
 
 ABLATIONS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = tuple(
     (" + ".join(PARTS[: i + 1]), PARTS[i + 1 :]) for i in range(len(PARTS))
@@ -141,13 +131,58 @@ ABLATIONS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = tuple(
 """Name and what is left out: text, text + behaviour, + coordination, + graph."""
 
 
-def evaluate_command(argv: list[str]) -> int:
-    """Run `swarmlight evaluate ...`; the exit status."""
-    given = _evaluate_arguments(argv)
-    if len(given.stream) != len(given.truth):
-        raise UsageError(f"{len(given.stream)} streams and {len(given.truth)} truth files: give one for each")
-    if given.cross_validate and given.data is None:
+class _Given(NamedTuple):
+    """The arguments of one evaluation."""
+
+    streams: list[Path]
+    truths: list[Path]
+    models: Path
+    without: list[str]
+    folds: int
+    data: Path | None
+    exclude: list[str]
+    cache: Path
+    draws: int
+    seed: int
+
+
+def evaluate_command(
+    streams: Annotated[list[Path], typer.Argument(metavar="STREAM...", help="recording of events")],
+    truth: Annotated[list[Path], typer.Option(metavar="FILE...", help="one for each stream")],
+    models: Annotated[Path | None, typer.Option(metavar="DIR", help="models directory (the shipped one)")] = None,
+    without: Annotated[
+        list[str] | None, typer.Option(metavar="PART...", help="as in run", callback=among(PARTS))
+    ] = None,
+    cross_validate: Annotated[int, typer.Option(metavar="K", help="folds; 0 measures --models as is")] = 0,
+    data: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="folder with text/ and streams/, for fold models")
+    ] = None,
+    exclude: Annotated[list[str] | None, typer.Option(metavar="SOURCE", help="as in train text")] = None,
+    cache: Annotated[Path, typer.Option(metavar="DIR", help="folder for cross-fitted scores")] = Path("build/crossfit"),
+    work: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="keep fold models and runs here, and use them again")
+    ] = None,
+    draws: Annotated[int, typer.Option(metavar="N", help="bootstrap draws")] = 200,
+    seed: Annotated[int, typer.Option(metavar="N", help="of folds of the baseline and of the bootstrap")] = 0,
+    report: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="write all figures")] = None,
+) -> int:
+    """Measure what the system is worth on a stream whose truth is known.
+
+    Runs the stream through `swarmlight run`, whole and with parts left out, and prints ranking, flags, groups and the
+    metadata-only baseline with 95% intervals. With --cross-validate, models and thresholds are fitted anew for every
+    fold without its accounts, and every account is measured by the fold that does not know it.
+
+    Args:
+        streams: recordings of events.
+        report: file for the figures.
+    """
+    if len(streams) != len(truth):
+        raise UsageError(f"{len(streams)} streams and {len(truth)} truth files: give one for each")
+    if cross_validate and data is None:
         raise UsageError("--cross-validate trains fold models and needs --data, the folder with text/ and streams/")
+    given = _Given(
+        streams, truth, models or SHIPPED, without or [], cross_validate, data, exclude or [], cache, draws, seed
+    )
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress, tempfile.TemporaryDirectory() as scratch:
@@ -156,32 +191,31 @@ def evaluate_command(argv: list[str]) -> int:
         def say(what: str, share: float) -> None:
             progress.update(task, description=what, completed=share)
 
-        work = given.work or Path(scratch)
-        work.mkdir(parents=True, exist_ok=True)
-        reports = _cross_validated(given, work, say) if given.cross_validate else _as_shipped(given, work, say)
+        place = work or Path(scratch)
+        place.mkdir(parents=True, exist_ok=True)
+        reports = _cross_validated(given, place, say) if given.folds else _as_shipped(given, place, say)
     out = Console(width=140)
-    for report in reports:
-        print_report(out, report)
-    if given.json is not None:
-        given.json.write_text(json.dumps(reports, indent=1) + "\n", encoding="utf-8")
+    for each in reports:
+        print_report(out, each)
+    if report is not None:
+        report.write_text(json.dumps(reports, indent=1) + "\n", encoding="utf-8")
     return 0
 
 
-def _as_shipped(given: argparse.Namespace, work: Path, say: Any) -> list[dict[str, Any]]:
-    models = given.models or SHIPPED
+def _as_shipped(given: _Given, work: Path, say: Any) -> list[dict[str, Any]]:
     reports = []
-    for number, (stream, truth_path) in enumerate(zip(given.stream, given.truth, strict=True)):
+    for number, (stream, truth_path) in enumerate(zip(given.streams, given.truths, strict=True)):
         truth = read_truth(truth_path)
         found: dict[str, Judged] = {}
         plan = [("as asked", tuple(given.without))] if given.without else list(reversed(ABLATIONS))
         for step, (name, without) in enumerate(plan):
-            say(f"{stream.name}: {name}", (number + step / len(plan)) / len(given.stream))
+            say(f"{stream.name}: {name}", (number + step / len(plan)) / len(given.streams))
             whole = next(iter(found.values()), None)
             if without == ("graph",) and whole is not None and not np.nan_to_num(whole.parts[:, -1]).any():
                 found[name] = whole
                 continue
             scores = work / f"{stream.name}.{number}.{step}.scores"
-            run_system([stream], models, scores=scores, without=without)
+            run_system([stream], given.models, scores=scores, without=without)
             found[name] = judged(truth, read_lines(scores))
         main = next(iter(found.values()))
         ablation: dict[str, tuple[Judged, Sequence[str]]] = {}
@@ -197,17 +231,15 @@ def _nested(main: Judged, kept: Sequence[Part]) -> dict[str, tuple[Judged, Seque
     return {" + ".join(kept[: i + 1]): (main, kept[: i + 1]) for i in range(len(kept))}
 
 
-def _cross_validated(given: argparse.Namespace, work: Path, say: Any) -> list[dict[str, Any]]:
-    models = given.models or SHIPPED
-    trained = CrossValidation(
-        given.data, models, given.cache, work, given.cross_validate, exclude=given.exclude, say=say
-    )
+def _cross_validated(given: _Given, work: Path, say: Any) -> list[dict[str, Any]]:
+    assert given.data is not None
+    trained = CrossValidation(given.data, given.models, given.cache, work, given.folds, exclude=given.exclude, say=say)
     reports, everyone = [], []
-    title = f"cross-validated in {given.cross_validate} folds by account and campaign"
-    for stream, truth_path in zip(given.stream, given.truth, strict=True):
+    title = f"cross-validated in {given.folds} folds by account and campaign"
+    for stream, truth_path in zip(given.streams, given.truths, strict=True):
         truth = read_truth(truth_path)
         results = trained.measure(stream, truth, given.without)
-        main = held_out(results, folds_of(truth, given.cross_validate))
+        main = held_out(results, folds_of(truth, given.folds))
         everyone.append(main)
         reports.append(_report(stream, truth, main, _nested(main, PARTS), results, title, given))
     if len(everyone) > 1:
@@ -229,7 +261,7 @@ def _report(
     ablation: Mapping[str, tuple[Judged, Sequence[str]]],
     runs: Sequence[Judged],
     title: str,
-    given: argparse.Namespace,
+    given: _Given,
 ) -> dict[str, Any]:
     raw = read_stream(stream)
     known = [i for i, name in enumerate(raw.names) if name in truth]
@@ -246,22 +278,3 @@ def _report(
         rng=np.random.default_rng(given.seed),
         draws=given.draws,
     )
-
-
-def _evaluate_arguments(argv: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="swarmlight evaluate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("stream", type=Path, nargs="+", metavar="STREAM", help="recording of events")
-    parser.add_argument("--truth", type=Path, nargs="+", required=True, metavar="FILE", help="one for each stream")
-    parser.add_argument("--models", type=Path, metavar="DIR", help="models directory (the shipped one)")
-    parser.add_argument("--without", nargs="+", default=[], choices=PARTS, metavar="PART", help="as in run")
-    parser.add_argument("--cross-validate", type=int, default=0, metavar="K", help="folds; 0 measures --models as is")
-    parser.add_argument("--data", type=Path, metavar="DIR", help="folder with text/ and streams/, for fold models")
-    parser.add_argument("--exclude", action="append", default=[], metavar="SOURCE", help="as in train text")
-    parser.add_argument("--cache", type=Path, default=Path("build/crossfit"), help="folder for cross-fitted scores")
-    parser.add_argument("--work", type=Path, metavar="DIR", help="keep fold models and runs here, and use them again")
-    parser.add_argument("--draws", type=int, default=200, help="bootstrap draws")
-    parser.add_argument("--seed", type=int, default=0, help="of folds of the baseline and of the bootstrap")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures")
-    return parser.parse_args(argv)

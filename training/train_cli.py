@@ -1,31 +1,22 @@
-"""`swarmlight train text`: train, calibrate and describe the text models.
+"""The commands `swarmlight train text`, `account`, `graph` and `fusion`.
 
-`swarmlight train account`: learn the account model from bags of cross-fitted readings and from real accounts.
-
-`swarmlight train fusion`: thresholds on the whole system's totals of people who had no part in training.
-
-`swarmlight train graph`: the graph model, from randomised societies.
-
-Societies are simulated and run through the system as subprocesses; --society adds recordings with truth of your own.
-The first are trained on, the next calibrate, the last measure. A plan is selected by how much it gains on operator
-families that it has never seen. Where the calibrated model gains nothing on the last societies, it ships as abstaining.
-
-`swarmlight train text | account | graph | fusion`: each kind of model has a module of its own, named here.
+Each `train_..._command` function is one command: it learns a model with the modules of this folder and writes weights
+(safetensors and JSON), a report and a model card. Typer makes the options of the parameters, whose `help` says what
+they are. Tables go to standard output, progress to standard error.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import numpy as np
-import pandas as pd
 import torch
+import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -66,10 +57,58 @@ from training.text import (
 WIDTH: Final = 150
 """Columns of the printed table: sources, and a measure with its interval for each model."""
 
+app: Final = typer.Typer(
+    help="Train a model: weights (safetensors and JSON), a report, and a model card.",
+    add_completion=False,
+    rich_markup_mode=None,
+    no_args_is_help=False,
+)
 
-def train_text_command(argv: list[str]) -> int:
-    """Run `swarmlight train text ...`; the exit status."""
-    given = _text_arguments(argv)
+Excluded = Annotated[list[str] | None, typer.Option("--exclude", metavar="SOURCE", help="set, cluster or source")]
+Cache = Annotated[Path, typer.Option("--cache", metavar="DIR", help="folder for cross-fitted scores")]
+
+CACHE: Final = Path("build/crossfit")
+
+
+@app.command("text", short_help="the first-stage text model and the second stage's head, from single posts")
+def train_text_command(
+    data: Annotated[Path, typer.Option(metavar="DIR", help="folder of the text sets (with text/NAME.parquet)")],
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="folder for text.* and expert.*: weights, report, card")
+    ] = None,
+    exclude: Excluded = None,
+    seed: Annotated[int, typer.Option(metavar="N", help="which rows capped sources keep; bootstrap draws")] = 0,
+    cache: Cache = CACHE,
+    no_expert: Annotated[bool, typer.Option("--no-expert", help="train the first-stage model alone")] = False,
+    expert: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="calibrate this Hugging Face model (folder or name) instead")
+    ] = None,
+    machine_label: Annotated[
+        int, typer.Option(metavar="N", help="which output of MODEL means machine; -1 is the last")
+    ] = -1,
+    report: Annotated[
+        Literal["leave-one-source-out"] | None,
+        typer.Option(
+            metavar="leave-one-source-out",
+            help="print how each source is told apart when left out; without --out, write no weights",
+        ),
+    ] = None,
+) -> int:
+    """Train, calibrate and describe the text models.
+
+    Learns from single posts of people and machines, whole sources left out in turn, and prints how well each source is
+    told apart by a model that has not seen it.
+
+    Args:
+        data: folder with text/NAME.parquet.
+        out: where weights go; None writes none, and needs `report`.
+
+    Raises:
+        UsageError: neither weights nor a report are asked for, or a text set cannot be used.
+    """
+    if out is None and report is None:
+        raise UsageError("train text: give --out DIR for the weights, or --report leave-one-source-out")
+    left_away = exclude or []
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
@@ -78,66 +117,41 @@ def train_text_command(argv: list[str]) -> int:
         def say(what: str, share: float) -> None:
             progress.update(task, description=what, completed=share)
 
-        trained = train_cheap(given.data, exclude=given.exclude, seed=given.seed, say=say)
+        trained = train_cheap(data, exclude=left_away, seed=seed, say=say)
         model = cheap_model(trained)
         crossed = crossfit_table(trained, model)
-        given.cache.mkdir(parents=True, exist_ok=True)
-        crossed.to_parquet(crossfit_path(given.cache, given.exclude, given.seed))
-        expert = _expert(given, crossed, say)
+        cache.mkdir(parents=True, exist_ok=True)
+        crossed.to_parquet(crossfit_path(cache, left_away, seed))
+        head: TrainedExpert | None = None
+        if expert and not no_expert:
+            head = calibrate_named(crossed, expert, machine_label=machine_label, say=say)
+        elif not no_expert:
+            head = train_expert(crossed, cache, say=say)
         say("measuring", 0.99)
-        report = text_report(trained, crossed, seed=given.seed)
-        full = expert_report(expert, trained, seed=given.seed) if expert else None
+        measured_text = text_report(trained, crossed, seed=seed)
+        full = expert_report(head, trained, seed=seed) if head else None
         say("done", 1.0)
 
-    out = Console(width=WIDTH)
-    out.print(report_table(report["leave_one_source_out"]))
+    screen = Console(width=WIDTH)
+    screen.print(report_table(measured_text["leave_one_source_out"]))
     if full:
-        out.print(report_table(full["leave_one_source_out"]))
-    if given.out is None:
+        screen.print(report_table(full["leave_one_source_out"]))
+    if out is None:
         return 0
-    common: dict[str, Any] = {"excluded": sorted(given.exclude), "seed": given.seed}
+    common: dict[str, Any] = {"excluded": sorted(left_away), "seed": seed}
     meta = {
         **common,
         "name": model.name,
         "version": model.version,
         "languages": dict(trained.calibrator.groups),
-        "report": report,
+        "report": measured_text,
     }
-    _write(given.out, first_stage.FILE, trained.arrays, meta, text_card(meta))
-    if expert:
-        meta = {"name": "minilm", **common, **expert.meta, "version": version_of(expert.arrays), "report": full}
-        _write(given.out, second_stage.FILE, expert.arrays, meta, expert_card(meta))
-    console.print(f"wrote weights, reports and cards to {given.out}")
+    _write(out, first_stage.FILE, trained.arrays, meta, text_card(meta))
+    if head:
+        meta = {"name": "minilm", **common, **head.meta, "version": version_of(head.arrays), "report": full}
+        _write(out, second_stage.FILE, head.arrays, meta, expert_card(meta))
+    console.print(f"wrote weights, reports and cards to {out}")
     return 0
-
-
-def _expert(given: argparse.Namespace, crossed: pd.DataFrame, say: ProgressCallback) -> TrainedExpert | None:
-    if given.no_expert:
-        return None
-    if given.expert:
-        return calibrate_named(crossed, given.expert, machine_label=given.machine_label, say=say)
-    return train_expert(crossed, given.cache, say=say)
-
-
-def _text_arguments(argv: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="swarmlight train text", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder of the text sets (with text/NAME.parquet)")
-    parser.add_argument("--out", type=Path, help="folder for text.* and expert.*: weights, report, card")
-    parser.add_argument("--exclude", action="append", default=[], metavar="SOURCE", help="set, cluster or source")
-    parser.add_argument("--seed", type=int, default=0, help="which rows capped sources keep; bootstrap draws")
-    parser.add_argument("--cache", type=Path, default=Path("build/crossfit"), help="folder for cross-fitted scores")
-    parser.add_argument("--no-expert", action="store_true", help="train the cheap model alone")
-    parser.add_argument("--expert", metavar="MODEL", help="calibrate this Hugging Face model (folder or name) instead")
-    parser.add_argument("--machine-label", type=int, default=-1, help="which output of MODEL means machine (the last)")
-    parser.add_argument(
-        "--report",
-        choices=["leave-one-source-out"],
-        help="print how each source is told apart when left out; without --out, write no weights",
-    )
-    given = parser.parse_args(argv)
-    if given.out is None and given.report is None:
-        parser.error("give --out DIR for the weights, or --report leave-one-source-out")
-    return given
 
 
 def _write(folder: Path, stem: str, arrays: dict[str, Any], meta: dict[str, Any], card: str) -> None:
@@ -146,9 +160,30 @@ def _write(folder: Path, stem: str, arrays: dict[str, Any], meta: dict[str, Any]
     (folder / f"{stem}.report.json").write_text(json.dumps(meta["report"], indent=1) + "\n", encoding="utf-8")
 
 
-def train_account_command(argv: list[str]) -> int:
-    """Run `swarmlight train account ...`; the exit status."""
-    given = _account_arguments(argv)
+@app.command("account", short_help="the account model, from bags of one author's texts and from real accounts")
+def train_account_command(
+    data: Annotated[Path, typer.Option(metavar="DIR", help="folder with text/ and streams/")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="folder for account.*: weights, report, card")],
+    models: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="text models, trained with the same --exclude (the shipped ones)"),
+    ] = None,
+    exclude: Excluded = None,
+    without_stream: Annotated[
+        bool, typer.Option("--without-stream", help="learn from no machine of the labelled stream")
+    ] = False,
+    seed: Annotated[int, typer.Option(metavar="N", help="of bags, capped sources and boosting")] = 0,
+    cache: Cache = CACHE,
+) -> int:
+    """Learn the account model from bags of cross-fitted text evidence and from real accounts.
+
+    Args:
+        without_stream: leaves machines with times out; texts alone are learned from.
+
+    Raises:
+        UsageError: the data cannot be used.
+        ModelError: the text models cannot be used.
+    """
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
@@ -157,13 +192,13 @@ def train_account_command(argv: list[str]) -> int:
         def say(what: str, share: float) -> None:
             progress.update(task, description=what, completed=share)
 
-        text, expert, versions = load_readers(given.models)
-        rows = gather(given.data, given.cache, Readers(text, expert), exclude=given.exclude, seed=given.seed, say=say)
-        if given.without_stream:
+        text, expert, versions = load_readers(models)
+        rows = gather(data, cache, Readers(text, expert), exclude=exclude or [], seed=seed, say=say)
+        if without_stream:
             rows = rows.take((rows.label == 0) | ~rows.timed)
-        model = train_account(rows, versions, seed=given.seed, say=say)
-    save(model, given.out, excluded=given.exclude, seed=given.seed)
-    console.print(f"wrote account.safetensors, account.json and account.card.md to {given.out}")
+        model = train_account(rows, versions, seed=seed, say=say)
+    save(model, out, excluded=exclude or [], seed=seed)
+    console.print(f"wrote account.safetensors, account.json and account.card.md to {out}")
     for line in model.report["by_age"]:
         console.print(line)
     return 0
@@ -221,38 +256,31 @@ def _set_of(group: str) -> str:
     return {"people": "human_short_text", "stream": group}.get(head, head)
 
 
-def _account_arguments(argv: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="swarmlight train account", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder with text/ and streams/")
-    parser.add_argument("--out", type=Path, required=True, help="folder for account.*: weights, report, card")
-    parser.add_argument("--models", type=Path, help="folder of the text models, trained with the same --exclude")
-    parser.add_argument("--exclude", action="append", default=[], metavar="SOURCE", help="set, cluster or source")
-    parser.add_argument("--without-stream", action="store_true", help="learn from no machine of the labelled stream")
-    parser.add_argument("--seed", type=int, default=0, help="of bags, capped sources and boosting")
-    parser.add_argument("--cache", type=Path, default=Path("build/crossfit"), help="folder for cross-fitted scores")
-    return parser.parse_args(argv)
+@app.command("fusion", short_help="thresholds, on the running maxima of people kept out of training")
+def train_fusion_command(
+    data: Annotated[Path, typer.Option(metavar="DIR", help="folder with text/ and streams/")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="folder for the whole bundle with its thresholds")],
+    models: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="folder of text, expert and account (the shipped ones)")
+    ] = None,
+    exclude: Annotated[list[str] | None, typer.Option(metavar="SOURCE", help="as in train text")] = None,
+    seed: Annotated[int, typer.Option(metavar="N", help="as in train text")] = 0,
+    cache: Cache = CACHE,
+) -> int:
+    """Set thresholds on the whole system's totals of people who had no part in training.
 
+    Args:
+        data: folder with text/ and streams/.
 
-def train_fusion_command(argv: list[str]) -> int:
-    """Run `swarmlight train fusion ...`; the exit status."""
-    given = _fusion_arguments(argv)
+    Raises:
+        UsageError: the data cannot be used.
+    """
     console = Console(stderr=True)
     with console.status("running the system over the calibration people"), tempfile.TemporaryDirectory() as work:
-        table = crossfit(given.data, given.cache, exclude=given.exclude, seed=given.seed)
-        made = shipped_thresholds(given.data, given.models or SHIPPED, given.out, Path(work), table)
-    console.print(f"wrote thresholds of {made.people} people to {given.out}; horizon {made.horizon_posts} texts")
+        table = crossfit(data, cache, exclude=exclude or [], seed=seed)
+        made = shipped_thresholds(data, models or SHIPPED, out, Path(work), table)
+    console.print(f"wrote thresholds of {made.people} people to {out}; horizon {made.horizon_posts} texts")
     return 0
-
-
-def _fusion_arguments(argv: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="swarmlight train fusion", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder with text/ and streams/")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the whole bundle with its thresholds")
-    parser.add_argument("--models", type=Path, help="folder of text, expert and account (the shipped ones)")
-    parser.add_argument("--exclude", action="append", default=[], metavar="SOURCE", help="as in train text")
-    parser.add_argument("--seed", type=int, default=0, help="as in train text")
-    parser.add_argument("--cache", type=Path, default=Path("build/crossfit"), help="folder for cross-fitted scores")
-    return parser.parse_args(argv)
 
 
 SELECTION_EPOCHS: Final = 18
@@ -265,12 +293,37 @@ FEWEST: Final = 4
 """Societies, at least: two to learn from, one to calibrate, one to measure."""
 
 
-def train_graph_command(argv: list[str]) -> int:
-    """Run `swarmlight train graph ...`; the exit status."""
-    given = _graph_arguments(argv)
+@app.command("graph", short_help="the graph model, from simulated societies")
+def train_graph_command(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="folder for graph.safetensors, graph.json and the card")],
+    societies: Annotated[int, typer.Option(metavar="N", help="societies to simulate")] = 16,
+    society: Annotated[
+        list[str] | None, typer.Option(metavar="EVENTS TRUTH", help="one of your own, besides; may be repeated")
+    ] = None,
+    models: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="bundle that runs over them (the shipped one)")
+    ] = None,
+    work: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="keep societies and graphs here, and use them again")
+    ] = None,
+    seed: Annotated[int, typer.Option(metavar="N", help="of societies, weights and draws")] = 0,
+) -> int:
+    """Train the graph model on randomised societies.
+
+    They are simulated and run through the system; --society adds recordings with truth of your own. The first are
+    trained on, the next calibrate, the last measure. A plan is selected by how much it gains on operator families that
+    it has never seen. Where the calibrated model gains nothing on the last societies, it ships as abstaining.
+
+    Args:
+        society: recordings and truth files in turn.
+
+    Raises:
+        UsageError: too few societies, or a recording that cannot be used.
+    """
     torch.set_num_threads(1)  # sums in another order would be another model
-    if given.societies + len(given.society) < FEWEST:
-        raise UsageError(f"{given.societies + len(given.society)} societies are too few: at least {FEWEST}")
+    own = list(zip((society or [])[::2], (society or [])[1::2], strict=True))
+    if societies + len(own) < FEWEST:
+        raise UsageError(f"{societies + len(own)} societies are too few: at least {FEWEST}")
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress, tempfile.TemporaryDirectory() as scratch:
@@ -279,12 +332,11 @@ def train_graph_command(argv: list[str]) -> int:
         def say(what: str, share: float) -> None:
             progress.update(task, description=what, completed=share)
 
-        societies = gather_societies(
-            given.work or Path(scratch), given.societies, given.society, given.models, given.seed,
-            lambda what, share: say(what, 0.5 * share),
-        )  # fmt: skip
-        meta = train(societies, given.out, given.seed, lambda what, share: say(what, 0.5 + 0.5 * share))
-    out = Console(width=140)
+        gathered = gather_societies(
+            work or Path(scratch), societies, own, models, seed, lambda what, share: say(what, 0.5 * share)
+        )
+        meta = train(gathered, out, seed, lambda what, share: say(what, 0.5 + 0.5 * share))
+    screen = Console(width=140)
     for title, (header, lines) in (
         ("held-out societies", ablation_table(meta["report"]["test"])),
         ("operator families left out of training", family_table(meta["report"]["left_out"])),
@@ -294,8 +346,8 @@ def train_graph_command(argv: list[str]) -> int:
             table.add_column(name)
         for line in lines:
             table.add_row(*line)
-        out.print(table)
-    console.print(f"wrote {meta['name']}@{meta['version']} to {given.out}; abstains: {meta['abstains'] or 'no'}")
+        screen.print(table)
+    console.print(f"wrote {meta['name']}@{meta['version']} to {out}; abstains: {meta['abstains'] or 'no'}")
     return 0
 
 
@@ -354,40 +406,3 @@ def _names(examples: Sequence[Example]) -> list[str]:
 
 def _last(examples: Sequence[Example], society: str) -> Example:
     return [one for one in examples if one.society == society][-1]
-
-
-def _graph_arguments(argv: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="swarmlight train graph", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--out", type=Path, required=True, help="folder for graph.safetensors, graph.json and the card")
-    parser.add_argument("--societies", type=int, default=16, metavar="N", help="societies to simulate")
-    parser.add_argument(
-        "--society", nargs=2, action="append", default=[], metavar=("EVENTS", "TRUTH"), help="one of your own, besides"
-    )
-    parser.add_argument("--models", type=Path, metavar="DIR", help="bundle that runs over them (the shipped one)")
-    parser.add_argument("--work", type=Path, metavar="DIR", help="keep societies and graphs here, and use them again")
-    parser.add_argument("--seed", type=int, default=0, help="of societies, weights and draws")
-    return parser.parse_args(argv)
-
-
-SUBCOMMANDS: Final[dict[str, tuple[Callable[[list[str]], int], str]]] = {
-    "text": (train_text_command, "the cheap text model and the expert's head, from single posts"),
-    "account": (train_account_command, "the account model, from bags of one author's readings"),
-    "graph": (train_graph_command, "the graph model, from simulated societies"),
-    "fusion": (train_fusion_command, "thresholds on held-out people's running maxima"),
-}
-"""Subcommand -> what runs it, and what it trains. Add a line to add one."""
-
-
-def train_command(argv: list[str]) -> int:
-    """Run `swarmlight train WHAT ...`; the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="swarmlight train",
-        description="Train a model: weights (safetensors and JSON), a report, and a model card.",
-        epilog="; ".join(f"{name}: {about}" for name, (_, about) in SUBCOMMANDS.items()),
-    )
-    parser.add_argument("what", choices=sorted(SUBCOMMANDS), help="which model")
-    parser.add_argument("rest", nargs=argparse.REMAINDER, help="its own arguments; WHAT --help lists them")
-    given = parser.parse_args(argv)
-    return SUBCOMMANDS[given.what][0](given.rest)

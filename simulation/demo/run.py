@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import argparse
 import http.client
 import json
 import os
@@ -17,8 +16,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Final
+from typing import Annotated, Final
 
+import typer
 from kafka import KafkaConsumer, TopicPartition
 from rich.console import Console, RenderableType
 from rich.live import Live
@@ -302,28 +302,35 @@ SECONDS: Final = 45.0
 """In which the stream's two days are played: slow enough to watch, and campaigns come well within a minute."""
 
 
-def demo_command(argv: list[str]) -> int:
-    """Run the demo, or write its stream. Exit status 0; 130 when interrupted."""
-    parser = argparse.ArgumentParser(
-        prog="swarmlight demo",
-        description="Start a small Kafka broker, play two days of posts into it, show the campaigns that are caught. "
-        "People are real (package chitchat-dataset, people kept for this), planted accounts were written for it.",
-    )
-    parser.add_argument(
-        "--seconds", type=float, default=SECONDS, help=f"time to play two days in (default {SECONDS:g})"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="another stream of the same make (default 0)")
-    parser.add_argument("--no-wait", action="store_true", help="end when all is played, do not wait for Ctrl-C")
-    parser.add_argument("--write", type=Path, metavar="FILE", help="write the stream and FILE.truth, play nothing")
-    options = parser.parse_args(argv)
-    if not 5 <= options.seconds <= 86_400:
-        raise UsageError(f"--seconds {options.seconds:g}: give 5 to 86400")
-    if options.seed < 0:
-        raise UsageError(f"--seed {options.seed}: give 0 or more")
-    if options.write is not None:
-        return _write(options.write, options.seed)
+def demo_command(
+    seconds: Annotated[float, typer.Option(metavar="S", help="time to play two days in")] = SECONDS,
+    seed: Annotated[int, typer.Option(metavar="N", help="another stream of the same make")] = 0,
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="end when all is played, do not wait for Ctrl-C")] = False,
+    write: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="write the stream and FILE.truth, play nothing")
+    ] = None,
+) -> int:
+    """Start a small Kafka broker, play two days of posts into it, show the campaigns that are caught.
 
-    return Show(options.seconds, options.seed, not options.no_wait, os.environ, console()).run()
+    People are real (package chitchat-dataset, people kept for this), planted accounts were written for it.
+
+    Args:
+        seconds: 5 to 86,400.
+
+    Returns:
+        0; an interrupt is raised as KeyboardInterrupt.
+
+    Raises:
+        UsageError: arguments that cannot be used.
+        SwarmlightError: a process of the demo failed.
+    """
+    if not 5 <= seconds <= 86_400:
+        raise UsageError(f"--seconds {seconds:g}: give 5 to 86400")
+    if seed < 0:
+        raise UsageError(f"--seed {seed}: give 0 or more")
+    if write is not None:
+        return _write(write, seed)
+    return Show(seconds, seed, not no_wait, os.environ, console()).run()
 
 
 def _write(path: Path, seed: int) -> int:

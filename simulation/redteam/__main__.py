@@ -2,39 +2,69 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
+from typing import Annotated, Final
 
+import typer
 from rich.console import Console
 
-from detector.errors import SwarmlightError, UsageError
+from detector.errors import UsageError
 from simulation.files import PRESETS
-from simulation.redteam.adaptive import Game, add_texts, game_of, save
+from simulation.redteam.adaptive import Game, GameOptions, game_of, save
 from simulation.redteam.page import page
 from simulation.redteam.run import Result, fingerprint, measure, own_posts, sources, together
+from streaming.cli import among, run_function
 
-WORK = Path("build/red-team")
+WORK: Final = Path("build/red-team")
+PAGE: Final = Path("docs/explanation/red-team.md")
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Measure what the work folder has not yet, and write the page. Exit status 0; 1 an error; 2 unusable arguments."""
-    options = _parser().parse_args(argv)
+def red_team(
+    out: Annotated[Path, typer.Option(metavar="PAGE.md", help="page to write")] = PAGE,
+    work: Annotated[
+        Path,
+        typer.Option(
+            metavar="DIR",
+            help="what was measured is kept here: a broken run goes on; remove it after changing the detector's code",
+        ),
+    ] = WORK,
+    rounds: Annotated[int, typer.Option(metavar="N", help="of the adaptive operator")] = 20,
+    societies: Annotated[int, typer.Option(metavar="N", min=1, max=20, help="of each preset")] = 2,
+    seed: Annotated[int, typer.Option(metavar="N", help="of societies and plans")] = 0,
+    models: Annotated[Path | None, typer.Option(metavar="DIR", help="models in place of the shipped ones")] = None,
+    presets: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME...", help="presets to measure; all of them", callback=among(tuple(PRESETS))),
+    ] = None,
+    people_texts: Annotated[
+        str | None, typer.Option(metavar="SOURCE", help="corpus:FILE; in its place the demo's people")
+    ] = None,
+    machine_texts: Annotated[
+        str | None,
+        typer.Option(metavar="SOURCE", help="as `swarmlight simulate` takes it; in its place the demo's planted posts"),
+    ] = None,
+) -> int:
+    """Measure what the work folder has not yet, and write the page.
+
+    Args:
+        out: the page; its drawing goes beside it.
+
+    Raises:
+        UsageError: an option cannot be used.
+        SwarmlightError: the detector failed.
+    """
     console = Console(stderr=True)
-    try:
-        people, machines = sources(options.work, options.people_texts, options.machine_texts)
-        key = fingerprint(people, machines, options.models)
-        game = game_of(options, options.work / f"adaptive-{key[:16]}-{options.seed}", people, machines, console)
-        results = []
-        for name in options.presets:
-            console.print(f"{name} ...")
-            seeds = range(options.seed, options.seed + options.societies)
-            found = [measure(name, options.work, key, people, machines, options.models, seed) for seed in seeds]
-            results.append(together(found))
-        write(options.out, results, game, own_posts() if options.machine_texts is None else None)
-    except SwarmlightError as error:
-        print(f"red team: {error}", file=sys.stderr)
-        return 2 if isinstance(error, UsageError) else 1
+    people, machines = sources(work, people_texts, machine_texts)
+    key = fingerprint(people, machines, models)
+    options = GameOptions(rounds, seed, people_texts, machine_texts, models)
+    game = game_of(options, work / f"adaptive-{key[:16]}-{seed}", people, machines, console)
+    results = []
+    for name in presets or PRESETS:
+        console.print(f"{name} ...")
+        seeds = range(seed, seed + societies)
+        results.append(together([measure(name, work, key, people, machines, models, each) for each in seeds]))
+    write(out, results, game, own_posts() if machine_texts is None else None)
     return 0
 
 
@@ -52,18 +82,9 @@ def write(out: Path, results: list[Result], game: Game, own: int | None) -> None
     save(game, None, drawing)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m simulation.redteam", description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("docs/explanation/red-team.md"), metavar="PAGE.md")
-    parser.add_argument("--work", type=Path, default=WORK, metavar="DIR", help="what was measured is kept here: a "
-                        "broken run goes on; remove it after changing the detector's code")  # fmt: skip
-    parser.add_argument("--rounds", dest="adaptive", type=int, default=20, metavar="N", help="of the adaptive operator")
-    parser.add_argument("--societies", type=int, choices=range(1, 21), default=2, metavar="N", help="of each preset")
-    parser.add_argument("--seed", type=int, default=0, metavar="N")
-    parser.add_argument("--models", type=Path, metavar="DIR", help="models in place of the shipped ones")
-    parser.add_argument("--presets", nargs="+", choices=PRESETS, default=list(PRESETS), metavar="NAME")
-    add_texts(parser)
-    return parser
+def main(argv: list[str] | None = None) -> int:
+    """Run it as a program. Exit status 0; 1 an error; 2 unusable arguments."""
+    return run_function(red_team, "python -m simulation.redteam", argv)
 
 
 if __name__ == "__main__":

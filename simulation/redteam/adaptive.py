@@ -19,13 +19,13 @@ Draws recall over the rounds, the adaptive operator's beside the control's.
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 import numpy as np
@@ -406,42 +406,74 @@ def svg(game: Game) -> str:
 MOST_ROUNDS = 1000
 
 
-def adaptive(options: argparse.Namespace, society: Society, console: Console) -> Game:
-    """Play the game that the command line asks for: into `--work`, or a folder that is removed afterwards.
+class GameOptions(NamedTuple):
+    """What a game is played with.
+
+    Args:
+        rounds: how many.
+        seed: of plans and societies.
+        people_texts, machine_texts: sources of texts; the demo's where None.
+        models: models directory to play against; the shipped one where None.
+    """
+
+    rounds: int
+    seed: int = 0
+    people_texts: str | None = None
+    machine_texts: str | None = None
+    models: Path | None = None
+
+
+def adaptive(
+    options: GameOptions, society: Society, console: Console, out: Path | None, plot: Path | None, work: Path | None
+) -> Game:
+    """Play the game that the command line asks for: into `work`, or a folder that is removed afterwards.
+
+    Args:
+        options: rounds, seed, texts and models.
+        society: among whose people and crowds it is played.
+        console: told after each round.
+        out: file for the game as JSON.
+        plot: file for its curve.
+        work: folder that keeps its rounds.
 
     Raises:
         UsageError: an option cannot be used.
         SwarmlightError: the detector failed.
     """
-    if options.work is not None:
-        return _into(options, society, options.work, console)
-    with tempfile.TemporaryDirectory() as folder:
-        return _into(options, society, Path(folder), console)
-
-
-def _into(options: argparse.Namespace, society: Society, folder: Path, console: Console) -> Game:
-    people, machines = sources(folder, options.people_texts, options.machine_texts)
-    game = game_of(options, folder, people, machines, console, society)
-    save(game, options.out, options.plot)
+    with ExitStack() as stack:
+        folder = work or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        people, machines = sources(folder, options.people_texts, options.machine_texts)
+        game = game_of(options, folder, people, machines, console, society)
+        save(game, out, plot)
     for side in SIDES:
         console.print(f"{side}: flagged {shown(*recall(game, side, 0, len(game.rounds)))}")
     return game
 
 
 def game_of(
-    options: argparse.Namespace, folder: Path, people: str, machines: str, console: Console,
-    society: Society | None = None,
-) -> Game:  # fmt: skip
-    """Play `options.adaptive` rounds, or what is left of them, in `folder`, among a society's people and crowds."""
-    if not 1 <= options.adaptive <= MOST_ROUNDS:
+    options: GameOptions, folder: Path, people: str, machines: str, console: Console, society: Society | None = None
+) -> Game:
+    """Play the rounds, or what is left of them, among a society's people and crowds.
+
+    Args:
+        options: rounds, seed and models.
+        folder: keeps the rounds.
+        people, machines: sources of texts.
+        console: told after each round.
+        society: the game's own where None.
+
+    Raises:
+        UsageError: an option cannot be used.
+    """
+    if not 1 <= options.rounds <= MOST_ROUNDS:
         raise UsageError(f"rounds: a whole number from 1 to {MOST_ROUNDS}")
     if options.seed < 0:
         raise UsageError("--seed is a whole number of at least 0")
     key = fingerprint(people, machines, options.models)
-    setting = Setting(rounds=options.adaptive, seed=options.seed, people=people, machines=machines, fingerprint=key)
+    setting = Setting(rounds=options.rounds, seed=options.seed, people=people, machines=machines, fingerprint=key)
     if society is not None:
         setting = msgspec.structs.replace(setting, society=society)
-    return play(setting, Place(folder, options.models), teller(options.adaptive, console))
+    return play(setting, Place(folder, options.models), teller(options.rounds, console))
 
 
 def teller(rounds: int, console: Console) -> Callable[[Round], None]:
@@ -469,10 +501,3 @@ def save(game: Game, out: Path | None, drawing: Path | None) -> None:
     if drawing is not None:
         with written(drawing) as file:
             file.write(svg(game).encode())
-
-
-def add_texts(parser: argparse.ArgumentParser) -> None:
-    """The options that name sources of texts."""
-    parser.add_argument("--people-texts", metavar="SOURCE", help="corpus:FILE; in its place the demo's people")
-    parser.add_argument("--machine-texts", metavar="SOURCE", help="as `swarmlight simulate` takes it; in its place the "
-                        "demo's planted posts")  # fmt: skip

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from detector.errors import UsageError
-from graph.cli import command
 from graph.permutation import null_trial, plant_trial, swapped, upper_rate
 from graph.traces import HOUR_MS, Columns, CoordinationSettings, Records, Trace, TraceKind, read_records
+from streaming.cli import invoke
 from tests.graph.society import name_of, society
 
 
@@ -103,9 +103,11 @@ def test_command_writes_groups_and_pairs(tmp_path: Path, capsys: pytest.CaptureF
         {"account": name_of(t.account), "object": t.key, "at": t.at_ms} for t in society(4, [40], 0.0, hours=20)
     ]
     source, out = write(tmp_path / "r.jsonl", rows), tmp_path / "out.json"
-    assert command(["--input", str(source), "--out", str(out)]) == 0
+    assert invoke(["coordinate", "--input", str(source), "--out", str(out)]) == 0
     assert json.loads(out.read_text())["groups"] == []
-    assert command(["--input", str(source), "--min-shared", "1", "--window-s", "60", "--out", str(out)]) == 0
+    assert (
+        invoke(["coordinate", "--input", str(source), "--min-shared", "1", "--window-s", "60", "--out", str(out)]) == 0
+    )
     assert json.loads(out.read_text())["pairs"]
     assert "pairs of" in capsys.readouterr().out
 
@@ -116,4 +118,4 @@ def test_command_writes_groups_and_pairs(tmp_path: Path, capsys: pytest.CaptureF
 def test_unusable_arguments_are_refused(tmp_path: Path, extra: list[str]) -> None:
     source = write(tmp_path / "r.jsonl", ROWS)
     with pytest.raises(UsageError):
-        command(["--input", str(source), *extra])
+        invoke(["coordinate", "--input", str(source), *extra])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import warnings
 from pathlib import Path
 from typing import Any
@@ -95,15 +94,14 @@ def test_the_password_may_lie_in_a_file_and_the_environment_wins(
     monkeypatch.setattr(cli, "Database", lambda url, password: given.append(password))
     secret = tmp_path / "secret"
     secret.write_text("correct horse\n")
-    options = argparse.Namespace(database=None)
     config = load_config(None, {"SWARMLIGHT_FEED__DATABASE_PASSWORD_FILE": str(secret)})
     monkeypatch.delenv("PGPASSWORD", raising=False)
-    cli.open_database(options, config)
-    cli.open_database(options, load_config(None, {}))
+    cli.open_database(None, config)
+    cli.open_database(None, load_config(None, {}))
     monkeypatch.setenv("PGPASSWORD", "battery staple")
-    cli.open_database(options, config)
+    cli.open_database(None, config)
     assert given == ["correct horse", None, "battery staple"]
     monkeypatch.delenv("PGPASSWORD")
     secret.unlink()
     with pytest.raises(ConfigError, match="database_password_file"):
-        cli.open_database(options, config)
+        cli.open_database(None, config)

@@ -11,12 +11,11 @@ import numpy as np
 import pytest
 
 from detector.errors import ConfigError, UsageError
-from simulation.cli import command
 from simulation.files import PRESETS, parse, preset
 from simulation.output import Renderer
 from simulation.settings import Society
 from simulation.world import Chunk, World
-from streaming.cli import main
+from streaming.cli import invoke, main
 from streaming.schema.event import parse as parse_event
 
 SMALL = """
@@ -83,7 +82,10 @@ def test_compressed_output_is_the_same_bytes_too(society: Path, tmp_path: Path) 
     packed = []
     for name in ("a.jsonl.gz", "b.jsonl.gz"):
         path = tmp_path / name
-        assert command(["--config", str(society), "--events", str(path), "--truth", str(tmp_path / "t.jsonl")]) == 0
+        assert (
+            invoke(["simulate", "--config", str(society), "--events", str(path), "--truth", str(tmp_path / "t.jsonl")])
+            == 0
+        )
         packed.append(path.read_bytes())
     assert packed[0] == packed[1]
     assert gzip.decompress(packed[0]) == plain

@@ -12,8 +12,8 @@ import pytest
 from kafka import KafkaConsumer, TopicPartition
 
 from detector.errors import SwarmlightError
-from simulation.cli import command
 from simulation.output import Pace
+from streaming.cli import invoke
 from tests.streaming.kafka.brokers import Broker, make_broker
 
 
@@ -78,7 +78,7 @@ def test_what_is_sent_is_what_is_written(
     monkeypatch.setenv("SWARMLIGHT_KAFKA__TOPIC_PREFIX", prefix)
     config, events = tmp_path / "society.toml", tmp_path / "events.jsonl"
     config.write_text(SMALL, encoding="utf-8")
-    assert command(["--config", str(config), "--to-kafka", broker.address, "--events", str(events)]) == 0
+    assert invoke(["simulate", "--config", str(config), "--to-kafka", broker.address, "--events", str(events)]) == 0
     consumer = KafkaConsumer(
         bootstrap_servers=broker.address, auto_offset_reset="earliest", consumer_timeout_ms=20_000, group_id=None
     )
@@ -104,5 +104,5 @@ def test_a_broker_that_is_away_is_reported(tmp_path: Path, clean_environ: None) 
     config = tmp_path / "society.toml"
     config.write_text(SMALL, encoding="utf-8")
     with pytest.raises(SwarmlightError, match=r"127\.0\.0\.1:9"):
-        command(["--config", str(config), "--to-kafka", "127.0.0.1:9"])
+        invoke(["simulate", "--config", str(config), "--to-kafka", "127.0.0.1:9"])
     assert "SWARMLIGHT_KAFKA__TOPIC_PREFIX" not in os.environ

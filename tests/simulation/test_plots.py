@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from simulation.cli import command
 from simulation.files import parse
 from simulation.plots import CAMPAIGNS, DRAWN, Plot, layout
 from simulation.world import World
+from streaming.cli import invoke
 from tests.simulation.test_cli import SMALL
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -53,5 +53,5 @@ def test_those_with_ties_are_drawn_near_each_other() -> None:
 
 def test_a_society_without_campaigns_is_drawn_too(tmp_path: Path) -> None:
     path = tmp_path / "null.svg"
-    assert command(["--preset", "null", "--accounts", "200", "--days", "0.25", "--plot", str(path)]) == 0
+    assert invoke(["simulate", "--preset", "null", "--accounts", "200", "--days", "0.25", "--plot", str(path)]) == 0
     ElementTree.fromstring(path.read_text(encoding="utf-8"))

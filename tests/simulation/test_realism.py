@@ -10,9 +10,9 @@ import pytest
 
 from detector.errors import UsageError
 from simulation import world as kinds
-from simulation.cli import command
 from simulation.realism import Acts, Estimate, Fact, Line, compare, estimate, hill, like, mean, measure, read
 from simulation.settings import Society
+from streaming.cli import invoke
 
 MINUTE = 60_000
 
@@ -161,7 +161,7 @@ def test_the_command_prints_and_rewrites_its_part_of_a_page(tmp_path: Path, caps
     page.write_text("# Before\n", encoding="utf-8")
     arguments = ["--preset", "null", "--accounts", "400", "--report", str(real), "--report-out", str(page)]
     for _ in range(2):
-        assert command(arguments) == 0
+        assert invoke(["simulate", *arguments]) == 0
     text = page.read_text(encoding="utf-8")
     assert text.count("<!-- realism real.jsonl -->") == 1
     assert text.startswith("# Before")

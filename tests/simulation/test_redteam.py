@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from detector.errors import UsageError
-from simulation.cli import command
 from simulation.redteam.adaptive import (
     BUDGET,
     LEAST,
@@ -45,6 +44,7 @@ from simulation.redteam.run import (
     summed,
     together,
 )
+from streaming.cli import invoke
 
 MACHINE_LINES = "".join(f'{{"author":"m{i % 9}","text":"the bridge toll is wrong {i}"}}\n' for i in range(900))
 PEOPLE_LINES = "".join(f'{{"author":"p{i % 40}","text":"nice weather number {i}"}}\n' for i in range(2000))
@@ -236,8 +236,8 @@ def test_other_texts_or_models_are_another_game(texts: tuple[str, str], tmp_path
 
 def test_options_of_the_game_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="go with --adaptive"):
-        command(["--preset", "town", "--events", str(tmp_path / "e"), "--out", str(tmp_path / "o")])
+        invoke(["simulate", "--preset", "town", "--events", str(tmp_path / "e"), "--out", str(tmp_path / "o")])
     with pytest.raises(UsageError, match="another run"):
-        command(["--preset", "town", "--adaptive", "2", "--gate"])
+        invoke(["simulate", "--preset", "town", "--adaptive", "2", "--gate"])
     with pytest.raises(UsageError, match="rounds"):
-        command(["--preset", "town", "--adaptive", "0", "--people-texts", "none", "--machine-texts", "none"])
+        invoke(["simulate", "--preset", "town", "--adaptive", "0", "--people-texts", "none", "--machine-texts", "none"])

@@ -6,11 +6,11 @@ import msgspec
 import numpy as np
 import pytest
 
-from simulation.cli import command
 from simulation.files import preset
 from simulation.settings import Crude, Society
 from simulation.validate import FEATURES, Verdict, auroc, features, judge
 from simulation.world import Chunk, World
+from streaming.cli import invoke
 
 HARD = ("town", "election", "botnet-frontier", "quiet")
 
@@ -72,5 +72,5 @@ def test_one_habit_that_differs_is_found_and_named(factor: dict[str, float], fea
 
 def test_the_command_fails_where_metadata_tell_too_much() -> None:
     small = ["--accounts", "1500", "--days", "1"]
-    assert command(["--preset", "botnet-classic", "--gate", *small]) == 0  # it is meant to be easy
-    assert command(["--preset", "null", "--gate", *small]) == 0
+    assert invoke(["simulate", "--preset", "botnet-classic", "--gate", *small]) == 0  # it is meant to be easy
+    assert invoke(["simulate", "--preset", "null", "--gate", *small]) == 0

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detector.errors import ConfigError
-from streaming.config import PASSWORD_VARIABLE, Config, Key, Secret, config_command, keys, load_config, render, variable
+from streaming.cli import invoke
+from streaming.config import PASSWORD_VARIABLE, Config, Key, Secret, keys, load_config, render, variable
 
 
 def write(tmp_path: Path, text: str) -> Path:
@@ -157,7 +158,7 @@ def test_config_prints_every_key_with_its_reason_and_loads_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], clean_environ: None
 ) -> None:
     path = write(tmp_path, 'target_fpr = 0.02\n[kafka]\ntopic_prefix = "a."\n')
-    assert config_command(["--config", str(path)]) == 0
+    assert invoke(["config", "--config", str(path)]) == 0
     printed = capsys.readouterr().out
     table = tomllib.loads(printed)
     for key in keys():

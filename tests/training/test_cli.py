@@ -12,9 +12,7 @@ import pytest
 from detector.errors import UsageError
 from detector.models import SHIPPED, load_models
 from detector.thresholds import Thresholds
-from training.cli import audit_command as audit
-from training.cli import calibrate_command as calibrate
-from training.cli import evaluate_command as evaluate
+from streaming.cli import invoke
 from training.system import copy_parts
 
 PEOPLE = 60
@@ -54,7 +52,7 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_your_own_people_set_the_thresholds(models: Path, town: Path, tmp_path: Path) -> None:
-    assert calibrate(["--input", str(town), "--out", str(tmp_path), "--models", str(models)]) == 0
+    assert invoke(["calibrate", "--input", str(town), "--out", str(tmp_path), "--models", str(models)]) == 0
     made = Thresholds.load(tmp_path)
     assert made.people == PEOPLE
     assert made.languages == {"en"}
@@ -71,7 +69,7 @@ def test_a_stream_is_measured_against_its_truth(models: Path, town: Path, tmp_pa
     truth.write_text("\n".join(map(json.dumps, labels)))
     report = tmp_path / "report.json"
     given = [str(town), "--truth", str(truth), "--models", str(models), "--without", "coordination", "graph"]
-    assert evaluate([*given, "--draws", "20", "--json", str(report)]) == 0
+    assert invoke(["evaluate", *given, "--draws", "20", "--json", str(report)]) == 0
     (found,) = json.loads(report.read_text())
     assert found["missing"] == 0
     assert found["flags"]["all"]["people"] == PEOPLE - 9
@@ -82,9 +80,9 @@ def test_a_stream_is_measured_against_its_truth(models: Path, town: Path, tmp_pa
 
 def test_streams_and_truths_come_in_pairs(town: Path) -> None:
     with pytest.raises(UsageError, match="one for each"):
-        evaluate([str(town), str(town), "--truth", "t"])
+        invoke(["evaluate", str(town), str(town), "--truth", "t"])
     with pytest.raises(UsageError, match="--data"):
-        evaluate([str(town), "--truth", "t", "--cross-validate", "2"])
+        invoke(["evaluate", str(town), "--truth", "t", "--cross-validate", "2"])
 
 
 def test_people_are_audited_by_source_and_native_writing(models: Path, tmp_path: Path) -> None:
@@ -96,7 +94,7 @@ def test_people_are_audited_by_source_and_native_writing(models: Path, tmp_path:
     posts.to_parquet(tmp_path / "human_short_text.parquet")
     report = tmp_path / "audit.json"
     given = ["--data", str(tmp_path), "--models", str(models), "--target-fpr", "0.05", "--json", str(report)]
-    assert audit(given) == 0
+    assert invoke(["audit", *given]) == 0
     found = {record["group"]: record for record in json.loads(report.read_text())}
     assert set(found) == {
         "human_short_text: village, en",
@@ -111,4 +109,4 @@ def test_people_are_audited_by_source_and_native_writing(models: Path, tmp_path:
 
 def test_an_audit_without_its_sets_says_so(models: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="holds neither"):
-        audit(["--data", str(tmp_path), "--models", str(models)])
+        invoke(["audit", "--data", str(tmp_path), "--models", str(models)])

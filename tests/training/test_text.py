@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from detector.errors import UsageError
 from detector.text.features import TextAbstain
 from detector.text.first_stage import FirstStageModel
+from streaming.cli import invoke
 from tests.training import textsets
 from training.linear import FitSettings, design, fit, log_ratios, within_sources
 from training.metrics import auroc_at_like_length
@@ -27,7 +30,6 @@ from training.text import (
     tail_bound,
     train_cheap,
 )
-from training.train_cli import SUBCOMMANDS, train_command
 
 QUICK = FitSettings(iterations=15)
 
@@ -40,7 +42,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_command_trains_ships_and_describes_a_model(data: Path, tmp_path: Path) -> None:
     out, cache = tmp_path / "out", tmp_path / "cache"
     arguments = ["text", "--data", str(data), "--out", str(out), "--cache", str(cache), "--no-expert"]
-    assert train_command(arguments) == 0
+    assert invoke(["train", *arguments]) == 0
     model = FirstStageModel.load(out)
     machine, person = "a truly vibrant journey to foster insight", "lol dunno about stuff anyway mate"
     readings = model.read([machine, person], ["en", "fr"])
@@ -57,7 +59,7 @@ def test_the_command_trains_ships_and_describes_a_model(data: Path, tmp_path: Pa
 
 def test_an_excluded_generator_is_not_learned_from(data: Path, tmp_path: Path) -> None:
     arguments = ["--data", str(data), "--out", str(tmp_path), "--cache", str(tmp_path / "cache"), "--no-expert"]
-    assert train_command(["text", *arguments, "--exclude", "frontier_social"]) == 0
+    assert invoke(["train", "text", *arguments, "--exclude", "frontier_social"]) == 0
     meta = json.loads((tmp_path / "text.json").read_text())
     assert meta["excluded"] == ["frontier_social"]
     assert not any(record["set"] == "frontier_social" for record in meta["report"]["sources"])
@@ -179,12 +181,15 @@ def test_a_language_with_few_texts_is_not_calibrated() -> None:
     assert calibrator.languages == {"en"}
 
 
-def test_every_subcommand_is_described() -> None:
-    assert "text" in SUBCOMMANDS
-    assert set(SUBCOMMANDS) == {"text", "account", "graph", "fusion"}
-    assert all(callable(run) and about for run, about in SUBCOMMANDS.values())
-    with pytest.raises(SystemExit):
-        train_command(["nonsense"])
+def test_every_subcommand_is_described(capsys: pytest.CaptureFixture[str]) -> None:
+    assert invoke(["train", "--help"]) == 0
+    told = capsys.readouterr().out
+    rows = dict(re.findall(r"^  (\w+) +(\w.+)$", told.split("Commands:")[1], flags=re.MULTILINE))
+    assert set(rows) == {"text", "account", "graph", "fusion"}
+    with pytest.raises(UsageError, match="nonsense"):
+        invoke(["train", "nonsense"])
+    with pytest.raises(UsageError, match="--report leave-one-source-out"):
+        invoke(["train", "text", "--data", "x"])
 
 
 def test_a_cached_table_keeps_its_columns(data: Path, tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from detector.errors import BrokerError, SwarmlightError, UsageError
 from simulation.demo import processes, script
 from simulation.demo.processes import QUIET_MS, Child, free_port, listening, quiet_environ, schedule, wait_for
-from simulation.demo.run import demo_command
 from simulation.demo.script import Message
+from streaming.cli import invoke
 
 SLEEPS = "import time; print('up', flush=True); time.sleep(600)"
 
@@ -97,7 +97,7 @@ def test_long_pauses_are_cut() -> None:
 @pytest.mark.parametrize("argv", [["--seconds", "1"], ["--seconds", "nan"], ["--seed", "-1"]])
 def test_unusable_arguments_are_refused(argv: list[str]) -> None:
     with pytest.raises(UsageError):
-        demo_command(argv)
+        invoke(["demo", *argv])
 
 
 def test_the_stream_is_written_with_its_truth_or_an_error_says_why_not(
@@ -106,10 +106,10 @@ def test_the_stream_is_written_with_its_truth_or_an_error_says_why_not(
     messages = [Message(at * 60_000, f"p{at % 9}", "the same words every time") for at in range(500)]
     monkeypatch.setattr(script, "people", lambda seed: messages)
     path = tmp_path / "x.jsonl"
-    assert demo_command(["--write", str(path)]) == 0
+    assert invoke(["demo", "--write", str(path)]) == 0
     assert "39 accounts" in capsys.readouterr().err
     truth = [json.loads(line) for line in Path(f"{path}.truth").read_text().splitlines()]
     events = [json.loads(line) for line in path.read_text().splitlines()]
     assert {event["account"] for event in events} <= {row["account"] for row in truth}
     with pytest.raises(UsageError, match="cannot be written"):
-        demo_command(["--write", str(tmp_path / "none" / "x.jsonl")])
+        invoke(["demo", "--write", str(tmp_path / "none" / "x.jsonl")])

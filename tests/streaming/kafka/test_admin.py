@@ -12,7 +12,7 @@ import pytest
 from kafka import TopicPartition
 
 from detector.errors import EventError, UsageError
-from streaming.cli import dlq_command, forget_command
+from streaming.cli import invoke
 from streaming.config import KafkaConfig
 from streaming.kafka.admin import dead_letters, request
 from streaming.kafka.client import Clients, Topics, close, ensure
@@ -28,7 +28,7 @@ def test_it_writes_the_event_and_names_what_only_retention_removes(
 ) -> None:
     deployment.create(deployment.topics.posts, 3, **{"retention.ms": "86400000"})
     ensure(Clients(deployment.kafka()), deployment.topics, deployment.kafka(), snapshots=True)
-    assert forget_command(["Ann Ébert", "--config", str(deployment.config())]) == 0
+    assert invoke(["forget", "Ann Ébert", "--config", str(deployment.config())]) == 0
     said = capsys.readouterr().out
     for topic in ("posts", "observations", "dead-letters", "feedback", "alerts", "accounts"):
         assert f"{deployment.topics.prefix}{topic}: " in said
@@ -84,7 +84,7 @@ def test_letters_are_read_to_the_end_and_whole_records_sent_again(
         f'[kafka]\nbootstrap_servers = "{kafka.bootstrap_servers}"\ntopic_prefix = "{kafka.topic_prefix}"\n'
     )
     assert [where for where, _ in dead_letters(kafka)] == [f"{topics.dead_letters}-0@{n}" for n in range(3)]
-    assert dlq_command(["--config", str(config), "--replay"]) == 0
+    assert invoke(["dlq", "--config", str(config), "--replay"]) == 0
     out, err = capsys.readouterr()
     assert f"2 records sent to {topics.posts} again, 1 not kept whole" in out
     assert err.startswith("3 dead letters\n")

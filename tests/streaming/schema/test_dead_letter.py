@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detector.errors import EventError, UsageError
-from streaming.cli import dlq_command
+from streaming.cli import invoke
 from streaming.schema import dead_letter
 from streaming.schema.dead_letter import Letter, Tally, letters
 from streaming.sources.base import SourceRecord
@@ -60,12 +60,12 @@ def test_what_is_no_letter_is_refused_with_its_place() -> None:
 def test_the_command_shows_filters_and_counts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "dead.jsonl"
     path.write_bytes(b"\n".join([encoded(b"\x1b[2J"), encoded(b"b", "", "not JSON"), encoded(b"c")]) + b"\n")
-    assert dlq_command(["--input", str(path), "--limit", "1"]) == 0
+    assert invoke(["dlq", "--input", str(path), "--limit", "1"]) == 0
     out, err = capsys.readouterr()
     assert out.count("\n") == 1
     assert "\\x1b[2J" in out
     assert err.splitlines()[:2] == ["3 dead letters", "        2  at: no offset"]
-    assert dlq_command(["--input", str(path), "--field", "record"]) == 0
+    assert invoke(["dlq", "--input", str(path), "--field", "record"]) == 0
     assert "1 dead letters" in capsys.readouterr().err
 
 

@@ -1,0 +1,293 @@
+"""The commands `swarmlight run`, `worker`, `config`, `dlq` and `forget`.
+
+Each function is one command: Typer makes its options of the parameters, whose `help` says what they are; its value is
+the exit status. `run` scores files in this process (`streaming.pipeline`), the others work on Kafka and the
+configuration.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, Literal, TextIO
+
+import msgspec
+import typer
+
+from detector.errors import UsageError
+from detector.evidence import PARTS
+from streaming import telemetry
+from streaming.cli import among
+from streaming.config import Config, load_config, render
+from streaming.pipeline import RunProgress, run_recording
+from streaming.schema.dead_letter import Letter, Tally, letters
+from streaming.sources.files import Inputs
+
+if TYPE_CHECKING:
+    from streaming.kafka.admin import Replay
+
+_LARGEST_SEED: Final = 2**32 - 1
+"""Of numpy's generators."""
+
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE", help="TOML file; environment variables win over it")
+]
+
+
+def _out(name: str, what: str) -> typer.models.OptionInfo:
+    """An option that names a file to write."""
+    option: typer.models.OptionInfo = typer.Option(f"--{name}", metavar="FILE", help=f"write {what}")
+    return option
+
+
+def run_command(
+    inputs: Annotated[
+        list[str],
+        typer.Option(
+            "--input",
+            metavar="FILE...",
+            help="events, one JSON object a line: .jsonl, .jsonl.gz, .jsonl.zst, or - for standard input; several are "
+            "merged by their time",
+        ),
+    ],
+    alerts: Annotated[Path | None, _out("alerts", "every revision of every alert, in order")] = None,
+    details: Annotated[
+        Path | None, _out("details", "the pages behind the alerts: whole networks and time lines")
+    ] = None,
+    scores: Annotated[Path | None, _out("scores", "one line per account")] = None,
+    summary: Annotated[
+        Path | None, _out("summary", "one JSON object with counts, time, memory and model versions")
+    ] = None,
+    dead_letters: Annotated[Path | None, _out("dead-letters", "records that are no event, with the reason")] = None,
+    trajectories: Annotated[Path | None, typer.Option(hidden=True)] = None,
+    account_graphs: Annotated[Path | None, typer.Option(hidden=True)] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", metavar="FILE", help="configuration (swarmlight config prints all keys)"),
+    ] = None,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--without",
+            metavar="PART...",
+            help=f"leave a part of the evidence out everywhere: {', '.join(PARTS)}",
+            callback=among(PARTS),
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(metavar="N", help="seed of every random choice; over the configuration's")
+    ] = None,
+) -> int:
+    """Score a recording of post events to its end, with the same stages as the worker.
+
+    Exit status 0 when every record is accounted for, dead letters or not.
+
+    Args:
+        trajectories: every total that was held against the threshold, which `swarmlight calibrate` reads.
+        account_graphs: what the graph model sees, twice a day, which `swarmlight train graph` reads.
+
+    Raises:
+        UsageError: unusable arguments, or input that cannot be read to its end.
+        ModelError: weights that cannot be used.
+    """
+    line = ProgressLine(sys.stderr, time.monotonic)
+    run_recording(
+        inputs,
+        config=_run_config(config, seed),
+        without=without or (),
+        alerts=alerts,
+        details=details,
+        scores=scores,
+        summary=summary,
+        dead_letters=dead_letters,
+        trajectories=trajectories,
+        account_graphs=account_graphs,
+        keep=False,
+        on_step=line.show,
+    )
+    line.close()
+    return 0
+
+
+def _run_config(path: Path | None, seed: int | None) -> Config:
+    config = load_config(path, os.environ)
+    if seed is None:
+        return config
+    if not 0 <= seed <= _LARGEST_SEED:
+        raise UsageError(f"--seed {seed}: it has to lie between 0 and {_LARGEST_SEED}")
+    return msgspec.structs.replace(config, seed=seed)
+
+
+PROGRESS_S: Final = 0.2
+"""Seconds between two lines of progress: smooth to the eye, free for the work."""
+
+
+class ProgressLine:
+    """One line on a terminal that is written over; nothing where the stream is no terminal.
+
+    Args:
+        stream: standard error.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(self, stream: TextIO, clock: Callable[[], float]) -> None:
+        self._stream = stream
+        self._clock = clock
+        self._on = stream.isatty()
+        self._begun = clock()
+        self._shown = self._begun
+        self._last = RunProgress(None, 0, 0, 0, 0)
+
+    def show(self, now: RunProgress) -> None:
+        """Show how far the run is, if it is time to."""
+        self._last = now
+        if self._on and self._clock() - self._shown >= PROGRESS_S:
+            self._shown = self._clock()
+            share = f"{now.share:4.0%}  " if now.share is not None else ""
+            self._write(share)
+
+    def close(self) -> None:
+        """Show the end."""
+        if self._on:
+            self._write("", end="\n")
+
+    def _write(self, share: str, end: str = "") -> None:
+        last = self._last
+        rate = last.events / max(self._clock() - self._begun, 1e-9)
+        self._stream.write(
+            f"\r\x1b[K{share}{last.events:,} events  {rate:,.0f}/s  {last.accounts:,} accounts  "
+            f"{last.flagged:,} flagged  {last.campaigns:,} campaigns{end}"
+        )
+        self._stream.flush()
+
+
+def worker_command(
+    config: ConfigFile = None,
+    stage: Annotated[
+        Literal["all", "score", "assess"],
+        typer.Option(metavar="all|score|assess", help="score: only read posts; assess: only decide, or stand by"),
+    ] = "all",
+    exit_when_idle: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS",
+            help="the topic is bounded: once all was read and nothing more came for SECONDS, close it and exit 0",
+        ),
+    ] = None,
+) -> int:
+    """Read events from Kafka and write alerts to Kafka, until told to stop.
+
+    Start as many as you like: they share the partitions of `posts` among them, and one of them decides.
+
+    Args:
+        exit_when_idle: seconds, finite and at least 0.
+
+    Raises:
+        UsageError: unusable arguments.
+    """
+    if exit_when_idle is not None and not (math.isfinite(exit_when_idle) and exit_when_idle >= 0):
+        raise UsageError("--exit-when-idle takes a number of seconds, 0 or more")
+    from streaming.kafka.worker import shipped, work
+
+    # Until the loops run there is nothing to finish; they install handlers of their own.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    loaded = load_config(config, os.environ)
+    telemetry.configure(loaded.log)
+    work(loaded, stage, exit_when_idle, shipped(loaded))
+    return 0
+
+
+def config_command(
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", metavar="FILE", help="start from this file instead of the defaults"),
+    ] = None,
+) -> int:
+    """Print all keys with their values, defaults and reasons, as a TOML file that can be loaded again."""
+    sys.stdout.write(render(load_config(config, os.environ)))
+    return 0
+
+
+SHOWN: Final = 20
+"""Letters printed unless asked for more: a screen."""
+
+
+def dlq_command(
+    source: Annotated[
+        Path | None,
+        typer.Option(
+            "--input",
+            metavar="FILE",
+            help="a file written by run --dead-letters; in its place the topic dead-letters is read",
+        ),
+    ] = None,
+    field: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="only letters about this field; 'record' for the record as a whole"),
+    ] = None,
+    limit: Annotated[int, typer.Option(metavar="N", help="letters to print; all are counted")] = SHOWN,
+    replay: Annotated[bool, typer.Option("--replay", help="send the records to posts again")] = False,
+    config: ConfigFile = None,
+) -> int:
+    """Look at dead letters: records that are no post event, with the field and the reason.
+
+    With --replay the original bytes go to the topic posts once more, for instance when events came before their time.
+    Records over 4 KiB are not kept whole and cannot be sent. Events older than the allowed lateness will be late: what
+    has to be repaired first is repaired where the events are made.
+
+    Args:
+        source: file of letters; the topic where None.
+    """
+    loaded = load_config(config, os.environ)
+    with ExitStack() as stack:
+        sender: Replay | None = None
+        if replay:
+            from streaming.kafka.admin import Replay
+
+            sender = stack.enter_context(Replay(loaded.kafka))
+        tally = Tally()
+        for letter in _letters(source, loaded, stack):
+            if field is not None and field != (letter.field or "record"):
+                continue
+            tally.add(letter)
+            if tally.letters <= limit:
+                print(letter.line())
+            if sender is not None:
+                sender.send(letter.record())
+        if sender is not None:
+            sender.finish()
+            print(f"{sender.sent} records sent to {sender.topic} again, {sender.incomplete} not kept whole")
+    for line in tally.lines():
+        print(line, file=sys.stderr)
+    return 0
+
+
+def _letters(path: Path | None, config: Config, stack: ExitStack) -> Iterator[Letter]:
+    if path is not None:
+        inputs = stack.enter_context(Inputs([path]))
+        return letters((record.source, record.value) for record in inputs)
+    from streaming.kafka.admin import dead_letters
+
+    return letters(dead_letters(config.kafka))
+
+
+def forget_command(
+    account: Annotated[str, typer.Argument(metavar="ACCOUNT", help="name of the account, as events have it")],
+    config: ConfigFile = None,
+) -> int:
+    """Remove everything that is kept of an account: state, alerts, scores.
+
+    The request goes into the stream as a delete_account event, so that every replay forgets as well. What only
+    retention can remove is printed.
+    """
+    from streaming.kafka.admin import forget
+
+    for line in forget(load_config(config, os.environ), account):
+        print(line)
+    return 0
