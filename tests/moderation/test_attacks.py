@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
 
@@ -16,7 +17,7 @@ from moderation.db import AlertRow, User
 from moderation.decisions import DecisionRequest
 from moderation.middleware import MAX_BODY_BYTES
 from moderation.rate_limits import RateLimit
-from moderation.services import LOGIN_REQUESTS
+from moderation.services import LOGIN_REQUESTS, LOGIN_WINDOW_S, NAME_REQUESTS
 from streaming import telemetry
 from streaming.config import LogConfig
 from tests.moderation.builders import alert, pages
@@ -270,6 +271,23 @@ def test_guessing_passwords_is_slowed_down_and_only_for_whom_it_is_tried(site: S
     assert answers == [401] * LOGIN_REQUESTS + [429] * 3
     right = client.post("/login", data={"name": "lead", "password": "password of lead"})
     assert right.status_code == 429
+    site.feed.clock.pass_s(2 * LOGIN_WINDOW_S)
+    late = client.post("/login", data={"name": "lead", "password": "password of lead"})
+    assert late.status_code == 303
+
+
+def test_guessing_one_name_from_many_addresses_is_slowed_down(site: Site) -> None:
+    site.services.settings = replace(site.services.settings, proxied=True)
+    client = site.client()
+    answers = [
+        client.post(
+            "/login",
+            data={"name": name, "password": "a wrong password"},
+            headers={"x-forwarded-for": f"192.0.2.{number}"},
+        ).status_code
+        for name, number in [("lead", number) for number in range(NAME_REQUESTS + 1)] + [("admin", 99)]
+    ]
+    assert answers == [401] * NAME_REQUESTS + [429, 401]
 
 
 def test_too_many_requests_are_refused(site: Site) -> None:

@@ -107,8 +107,10 @@ def test_what_a_colleague_has_claimed_is_theirs_to_decide(feed: Feed) -> None:
     for request in (DecisionRequest("c1", "llm_campaign"), DecisionRequest("c1", "llm_campaign", account="ada")):
         with pytest.raises(FeedError, match="somebody else"):
             feed.do(decisions.decide, "moderator", request)
+    assert bodies(feed) == []
     feed.clock.at += queue.LEASE_MS
     feed.do(decisions.decide, "moderator", DecisionRequest("c1", "llm_campaign"))
+    assert [body["decision"] for body in bodies(feed)] == ["llm_campaign"]
 
 
 def test_an_escalated_alert_is_decided_by_leads(feed: Feed) -> None:

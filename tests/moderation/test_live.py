@@ -102,7 +102,7 @@ def test_of_a_flood_only_the_number_is_told(feed: Feed, monkeypatch: pytest.Monk
 
 
 def test_one_person_has_so_many_windows_and_no_more(feed: Feed) -> None:
-    async def open_all() -> None:
+    async def open_all() -> int:
         hub = hub_of(feed)
         windows = [await hub.listen("ada", UNTIL) for _ in range(live.MAX_LISTENERS_PER_USER)]
         for each in windows:
@@ -112,8 +112,9 @@ def test_one_person_has_so_many_windows_and_no_more(feed: Feed) -> None:
         await anext(await hub.listen("bob", UNTIL))
         await windows[0].aclose()  # type: ignore[attr-defined]
         await anext(await hub.listen("ada", UNTIL))
+        return len(windows)
 
-    run(open_all())
+    assert run(open_all()) == 8
 
 
 @pytest.mark.parametrize(

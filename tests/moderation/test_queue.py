@@ -45,6 +45,7 @@ def test_an_alert_is_held_by_one_person_until_the_lease_ends(
         connection.execute(delete(AlertRow))
     feed.clock.at = Clock().at
     feed.put(alert("a1", kind="account"), alert("a2", kind="account"))
+    assert [holder(feed, each) for each in ("a1", "a2")] == [None, None]
     held: dict[str, tuple[str, int]] = {}
     for action, who, name, minutes in steps:
         now = feed.clock()
@@ -134,17 +135,20 @@ def test_closed_alerts_cannot_be_worked_on_and_say_why(feed: Feed) -> None:
 
 def test_pages_of_the_queue_show_every_alert_once_in_order(feed: Feed) -> None:
     feed.put(*(alert(f"a{n:02}", kind=("campaign", "account")[n % 2], accounts=[f"u{n}"] * 1) for n in range(23)))
+    viewer = feed.actors["viewer"]
+    assert len(queue.SORTS) == 3
     for sort in queue.SORTS:
         filters = queue.Filters(sort=sort)
         seen: list[str] = []
         cursor = None
         while True:
-            found = feed.see(queue.list_alerts, feed.actors["viewer"], filters, feed.clock(), cursor, 5)
+            found = feed.see(queue.list_alerts, viewer, filters, feed.clock(), cursor, 5)
             seen += [row.id for row in found.rows]
             cursor = found.cursor
             if cursor is None:
                 break
         assert len(seen) == len(set(seen)) == 23
+        assert seen == [row.id for row in feed.see(queue.list_alerts, viewer, filters, feed.clock(), None, 50).rows]
 
 
 def test_filters_find_by_kind_size_state_and_words(feed: Feed) -> None:

@@ -31,8 +31,7 @@ def test_one_account_that_repeats_itself_is_not_marked() -> None:
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.text(max_size=60)), max_size=5))
 def test_the_segments_of_a_text_are_the_text(posts: list[tuple[str, str]]) -> None:
-    for (_, text), parts in zip(posts, segments(posts), strict=True):
-        assert "".join(part.text for part in parts) == text
+    assert ["".join(part.text for part in parts) for parts in segments(posts)] == [text for _, text in posts]
 
 
 def test_posts_that_share_wording_stand_together() -> None:
