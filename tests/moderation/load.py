@@ -1,4 +1,4 @@
-"""How the feed bears a large queue, many people and a kill: `make bench-feed`.
+"""Load test of the feed: a large queue, many moderators, and a kill: `make bench-feed`.
 
 Fills a database with open alerts, starts the feed as a process, lets simulated people work the queue through the API
 (claim the next alert, read it, look at the list, decide) while new alerts arrive in its file, kills it half way with
@@ -47,8 +47,8 @@ VERDICTS: Final = ("llm_campaign", "not_a_campaign", "human_coordination", "perm
 
 
 @dataclass
-class Told:
-    """What the service told its clients."""
+class Measurements:
+    """What the clients measured."""
 
     latencies: dict[str, list[tuple[float, float]]] = field(default_factory=lambda: defaultdict(list))
     """By what was asked: when it began, and the seconds it took."""
@@ -61,41 +61,43 @@ class Told:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
-class Person(threading.Thread):
+class LoadModerator(threading.Thread):
     """Somebody who works the queue until told to stop. A request that broke off is made again, word for word."""
 
-    def __init__(self, name: str, token: str, port: int, told: Told, stop: threading.Event, think_s: float) -> None:
+    def __init__(
+        self, name: str, token: str, port: int, measured: Measurements, stop: threading.Event, think_s: float
+    ) -> None:
         super().__init__(name=name, daemon=True)
         self._headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
         self._port = port
-        self._told = told
-        self._stop_asked = stop
+        self._measured = measured
+        self._stop_event = stop
         self._think_s = think_s
-        self._chance = random.Random(name)
+        self._random = random.Random(name)
         self._connection: http.client.HTTPConnection | None = None
 
     def run(self) -> None:
         self._pause()
-        while not self._stop_asked.is_set():
+        while not self._stop_event.is_set():
             claimed = self._ask("claim", "POST", "/api/v1/claim-next")
             if not claimed:
                 continue
             name = str(claimed["id"])
-            with self._told.lock:
-                self._told.claims.append((name, self.name))
+            with self._measured.lock:
+                self._measured.claims.append((name, self.name))
             self._pause()
             self._ask("read", "GET", f"/api/v1/alerts/{name}")
             self._ask("list", "GET", "/api/v1/alerts?limit=50")
             self._ask("no-op", "GET", "/healthz")
             self._pause()
             number = str(uuid.uuid4())
-            body = {"decision": self._chance.choice(VERDICTS), "reason": "load", "id": number}
+            body = {"decision": self._random.choice(VERDICTS), "reason": "load", "id": number}
             if self._ask("decide", "POST", f"/api/v1/alerts/{name}/decisions", body) is not None:
-                with self._told.lock:
-                    self._told.decided.append((number, name))
+                with self._measured.lock:
+                    self._measured.decided.append((number, name))
 
     def _pause(self) -> None:
-        self._stop_asked.wait(self._chance.expovariate(1 / self._think_s))
+        self._stop_event.wait(self._random.expovariate(1 / self._think_s))
 
     def _ask(self, what: str, method: str, path: str, body: Any = None) -> Any:
         sent = json.dumps(body) if body is not None else None
@@ -110,28 +112,28 @@ class Person(threading.Thread):
                 took = time.perf_counter() - started
             except (OSError, http.client.HTTPException):
                 self._connection = None
-                with self._told.lock:
-                    self._told.broken += 1
+                with self._measured.lock:
+                    self._measured.broken += 1
                 # After the end of the run what is open is still made certain, for a while.
                 time.sleep(0.2)
                 continue
-            with self._told.lock:
-                self._told.latencies[what].append((started, took))
-                self._told.statuses[f"{what} {answer.status}"] += 1
+            with self._measured.lock:
+                self._measured.latencies[what].append((started, took))
+                self._measured.statuses[f"{what} {answer.status}"] += 1
             if answer.status == 429:
                 time.sleep(0.5)
                 continue
             return json.loads(read) if answer.status in (200, 201) else None
 
 
-def fill(connection: Connection, count: int) -> None:
+def insert_alerts(connection: Connection, count: int) -> None:
     """Put that many open alerts in, all made from one by the database itself."""
     record = read_alert(line(alert("seed0", accounts=("ada", "bob", "cyd"))))
-    made = summarise(record)
+    summary = summarise(record)
     now = now_ms()
     row = {
         "id": "seed0", "kind": "campaign", "status": "open", "revision": 1, "at": now, "first_post_at": now,
-        "last_post_at": now, "members": 3, "urgency": made.urgency, "title": made.title, "digest": made.digest,
+        "last_post_at": now, "members": 3, "urgency": summary.urgency, "title": summary.title, "digest": summary.digest,
         "body": dump(record), "arrived": now - 60_000, "changed": now - 60_000,
     }  # fmt: skip
     connection.execute(insert(AlertRow).values(**row))
@@ -156,8 +158,8 @@ def fill(connection: Connection, count: int) -> None:
     )
 
 
-def staff(database: Database, count: int) -> list[tuple[str, str]]:
-    """That many moderators; name and token of each."""
+def add_moderators(database: Database, count: int) -> list[tuple[str, str]]:
+    """Add that many moderators; name and token of each."""
     found = []
     for number in range(count):
         with database.write() as connection:
@@ -199,12 +201,12 @@ class Arrivals(threading.Thread):
         self.written: dict[str, int] = {}
         self._path = path
         self._per_s = per_s
-        self._stop_asked = stop
+        self._stop_event = stop
 
     def run(self) -> None:
         began = time.monotonic()
         with self._path.open("ab", buffering=0) as file:
-            while not self._stop_asked.wait(0.02):
+            while not self._stop_event.wait(0.02):
                 while len(self.written) < (time.monotonic() - began) * self._per_s:
                     name = f"new{len(self.written)}"
                     self.written[name] = now_ms()
@@ -238,40 +240,48 @@ def main() -> int:
 
 
 def measure(options: argparse.Namespace, folder: Path, url: str) -> int:
-    """The run itself."""
+    """Run the load test on a database; exit status.
+
+    Args:
+        options: of the command line.
+        folder: for the feed's files.
+        url: of the database.
+    """
     database = Database(url)
     began = time.monotonic()
     with database.write() as connection:
-        fill(connection, options.alerts)
+        insert_alerts(connection, options.alerts)
     if not database.is_sqlite:
         # What autovacuum does within minutes.
         postgres.run(url, "VACUUM ANALYZE")
-    people = staff(database, options.people)
+    people = add_moderators(database, options.people)
     where = "SQLite" if database.is_sqlite else "PostgreSQL"
     print(f"{options.alerts:,} open alerts on {where}, made in {time.monotonic() - began:.1f} s", flush=True)
     (folder / "alerts.jsonl").touch()
-    port, stop, told = free_port(), threading.Event(), Told()
+    port, stop, measured = free_port(), threading.Event(), Measurements()
     served = start(url, folder, port)
     arrivals = Arrivals(folder / "alerts.jsonl", options.rate, stop)
-    crew = [Person(name, token, port, told, stop, options.think) for name, token in people]
-    for thread in (arrivals, *crew):
+    moderators = [LoadModerator(name, token, port, measured, stop, options.think) for name, token in people]
+    for thread in (arrivals, *moderators):
         thread.start()
     time.sleep(options.seconds / 2)
     served.send_signal(signal.SIGKILL)
     served.wait()
     killed = time.perf_counter()
     served = start(url, folder, port)
-    told.down = (killed, time.perf_counter())
-    print(f"killed after {options.seconds / 2:.0f} s, answering again {told.down[1] - killed:.1f} s later", flush=True)
+    measured.down = (killed, time.perf_counter())
+    print(
+        f"killed after {options.seconds / 2:.0f} s, answering again {measured.down[1] - killed:.1f} s later", flush=True
+    )
     time.sleep(options.seconds / 2)
     stop.set()
-    for thread in (arrivals, *crew):
+    for thread in (arrivals, *moderators):
         thread.join(60)
-    drain(database, folder, told, arrivals)
+    drain(database, folder, measured, arrivals)
     served.send_signal(signal.SIGTERM)
     status = served.wait(30)
-    report(told, arrivals, database)
-    problems = check(database, folder, told, arrivals, options.alerts)
+    report(measured, arrivals, database)
+    problems = check(database, folder, measured, arrivals, options.alerts)
     if status:
         problems.append(f"the feed ended with status {status}")
     database.close()
@@ -281,13 +291,13 @@ def measure(options: argparse.Namespace, folder: Path, url: str) -> int:
     return bool(problems)
 
 
-def drain(database: Database, folder: Path, told: Told, arrivals: Arrivals) -> None:
+def drain(database: Database, folder: Path, measured: Measurements, arrivals: Arrivals) -> None:
     """Wait until what was written and decided has arrived."""
     deadline = time.monotonic() + DRAIN_S
     while time.monotonic() < deadline:
         with database.read() as connection:
             new = connection.scalar(select(func.count()).select_from(AlertRow).where(AlertRow.id.like("new%"))) or 0
-        if new >= len(arrivals.written) and len(sent(folder)) >= len(told.decided):
+        if new >= len(arrivals.written) and len(sent(folder)) >= len(measured.decided):
             return
         time.sleep(0.2)
 
@@ -298,11 +308,11 @@ def sent(folder: Path) -> list[str]:
     return [json.loads(each)["id"] for each in path.read_bytes().splitlines()] if path.exists() else []
 
 
-def check(database: Database, folder: Path, told: Told, arrivals: Arrivals, open_before: int) -> list[str]:
+def check(database: Database, folder: Path, measured: Measurements, arrivals: Arrivals, open_before: int) -> list[str]:
     """What is wrong, in words."""
     problems = []
     holders: dict[str, set[str]] = defaultdict(set)
-    for name, who in told.claims:
+    for name, who in measured.claims:
         holders[name].add(who)
     # "Needs more" gives an alert back at its next revision, of which there is none here.
     twice = [name for name, people in holders.items() if len(people) > 1]
@@ -314,7 +324,7 @@ def check(database: Database, folder: Path, told: Told, arrivals: Arrivals, open
         per_alert = Counter(row.alert_id for row in rows)
         total = connection.scalar(select(func.count()).select_from(AlertRow)) or 0
         chain = audit.verify(connection)
-    lost = [number for number, _ in told.decided if number not in kept]
+    lost = [number for number, _ in measured.decided if number not in kept]
     if lost:
         problems.append(f"{len(lost)} decisions that were acknowledged are not in the database")
     unsent = kept - set(sent(folder))
@@ -326,17 +336,18 @@ def check(database: Database, folder: Path, told: Told, arrivals: Arrivals, open
         problems.append(f"{total} alerts are there, {open_before + len(arrivals.written)} should be")
     if chain.problem is not None:
         problems.append(f"the audit log does not hold: {chain.problem}")
-    print(f"{len(told.claims)} claims, {len(told.decided)} decisions, {len(arrivals.written)} arrivals, "
-          f"{told.broken} requests broken off and repeated, audit log of {chain.entries} entries")  # fmt: skip
+    print(f"{len(measured.claims)} claims, {len(measured.decided)} decisions, {len(arrivals.written)} arrivals, "
+          f"{measured.broken} requests broken off and repeated, audit log of {chain.entries} entries")  # fmt: skip
     return problems
 
 
-def report(told: Told, arrivals: Arrivals, database: Database) -> None:
+def report(measured: Measurements, arrivals: Arrivals, database: Database) -> None:
     """Latencies by what was asked, and their ratio to the request that does nothing."""
     normal = {
-        what: [took for began, took in asked if not waited(told, began, took)] for what, asked in told.latencies.items()
+        what: [took for began, took in asked if not waited(measured, began, took)]
+        for what, asked in measured.latencies.items()
     }
-    waits = [took for asked in told.latencies.values() for began, took in asked if waited(told, began, took)]
+    waits = [took for asked in measured.latencies.values() for began, took in asked if waited(measured, began, took)]
     base = quantiles(normal["no-op"])
     print("milliseconds        median      p95      p99      max   times no-op (median, p95)")
     for what in ("no-op", "claim", "read", "list", "decide"):
@@ -348,12 +359,12 @@ def report(told: Told, arrivals: Arrivals, database: Database) -> None:
         rows = connection.execute(select(AlertRow.id, AlertRow.arrived).where(AlertRow.id.like("new%"))).all()
     delays = quantiles([(row.arrived - arrivals.written[row.id]) / 1000 for row in rows if row.id in arrivals.written])
     print(f"{'arrival to queue':<16} {delays[0]:>9.1f} {delays[1]:>8.1f} {delays[2]:>8.1f} {delays[3]:>8.1f}")
-    print("statuses: " + ", ".join(f"{name}: {count}" for name, count in sorted(told.statuses.items())))
+    print("statuses: " + ", ".join(f"{name}: {count}" for name, count in sorted(measured.statuses.items())))
 
 
-def waited(told: Told, began: float, took: float) -> bool:
+def waited(measured: Measurements, began: float, took: float) -> bool:
     """Whether a request was under way while the service was down."""
-    return began <= told.down[1] and began + took >= told.down[0]
+    return began <= measured.down[1] and began + took >= measured.down[0]
 
 
 def quantiles(seconds: list[float]) -> tuple[float, float, float, float]:

@@ -51,7 +51,7 @@ class Page(HTMLParser):
     def handle_data(self, data: str) -> None:
         self.text += data
 
-    def dangers(self) -> list[str]:
+    def active_content(self) -> list[str]:
         """Elements and attributes that would run or load something that is not ours."""
         found = []
         for tag, attributes in self.elements:
@@ -67,7 +67,7 @@ class Page(HTMLParser):
         return found
 
 
-def hostile() -> dict[str, Any]:
+def alert_with_scripts() -> dict[str, Any]:
     """An alert with a script in every place that a stranger fills."""
     record = alert(
         "c1", accounts=SCRIPTS, texts=SCRIPTS, why=[f"What: {SCRIPTS[0]}", f"Text: {SCRIPTS[1]}", SCRIPTS[2]]
@@ -81,7 +81,7 @@ def hostile() -> dict[str, Any]:
 
 
 def test_a_stored_script_is_text_on_every_page(site: Site) -> None:
-    site.feed.put(hostile(), *pages("c1", accounts=SCRIPTS))
+    site.feed.put(alert_with_scripts(), *pages("c1", accounts=SCRIPTS))
     site.feed.do(decisions.decide, "moderator", DecisionRequest(
         "c1", "needs_more", policy=SCRIPTS[0], reason=SCRIPTS[1], note=SCRIPTS[3], account=SCRIPTS[0],
     ))  # fmt: skip
@@ -94,14 +94,14 @@ def test_a_stored_script_is_text_on_every_page(site: Site) -> None:
     for path in shown:
         answer = admin.get(path)
         assert answer.status_code in (200, 404), path
-        assert Page(answer.text).dangers() == [], path
+        assert Page(answer.text).active_content() == [], path
     text = Page(admin.get("/alerts/c1").text).text
     assert all(script in text for script in SCRIPTS)
     bulk = admin.post(
         "/bulk/preview", {"action": "decide", "decision": "needs_more", "ids": "c1", "reason": SCRIPTS[1]}
     )
     assert bulk.status_code == 200
-    assert Page(bulk.text).dangers() == []
+    assert Page(bulk.text).active_content() == []
     graph = admin.get("/alerts/c1/graph.json")
     assert graph.headers["content-type"] == "application/json"
 
@@ -157,7 +157,7 @@ def test_a_request_without_the_page_s_secret_is_refused(site: Site) -> None:
     assert browser.client.post("/alerts/c1/claim", json={"csrf": browser.csrf}).status_code == 400
 
 
-def test_nobody_climbs(site: Site) -> None:
+def test_nobody_gains_rights(site: Site) -> None:
     moderator = site.browser("moderator")
     me = site.feed.actors["moderator"].user_id
     assert moderator.api("PATCH", f"/users/{me}", json={"role": "admin"}).status_code == 403
@@ -305,8 +305,8 @@ def test_another_name_for_this_address_is_not_answered(site: Site, host: str) ->
 
 
 def test_no_text_of_a_stranger_reaches_the_log_or_a_metric(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    said = io.StringIO()
-    telemetry.configure(LogConfig(), said)
+    log = io.StringIO()
+    telemetry.configure(LogConfig(), log)
     forged = 'x\r\n{"level": "INFO", "message": "all is well"}\x1b[2J'
     site.feed.put(alert("c1", accounts=(forged, "bob"), texts=(forged,)))
     browser = site.browser("moderator")
@@ -321,7 +321,7 @@ def test_no_text_of_a_stranger_reaches_the_log_or_a_metric(site: Site, monkeypat
     monkeypatch.setattr("moderation.queue.list_alerts", fail)
     assert browser.get("/queue").status_code == 500
     monkeypatch.undo()
-    lines = said.getvalue().splitlines()
+    lines = log.getvalue().splitlines()
     assert lines
     assert all(line.isascii() and line.isprintable() and line.startswith('{"at":') for line in lines)
     metrics = browser.get("/metrics").text

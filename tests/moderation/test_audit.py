@@ -42,15 +42,15 @@ def work(feed: Feed) -> None:
     feed.do(queue.release, "moderator", "c1")
 
 
-def test_an_untouched_log_holds_and_names_nobody(feed: Feed) -> None:
+def test_an_unchanged_log_verifies_and_names_nobody(feed: Feed) -> None:
     work(feed)
     found = feed.see(audit.verify)
     assert found.problem is None
     with feed.database.read() as connection:
         rows = [str(dict(row)) for row in audit.recent(connection, None, 100)]
-    told = "\n".join(rows)
-    assert feed.actors["moderator"].pseudonym in told
-    assert not any(name in told for name in ("ada", "Ada", "'moderator'"))
+    written = "\n".join(rows)
+    assert feed.actors["moderator"].pseudonym in written
+    assert not any(name in written for name in ("ada", "Ada", "'moderator'"))
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

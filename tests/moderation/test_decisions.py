@@ -1,4 +1,4 @@
-"""Decisions settle, undoing restores, and each is told to the system exactly as it was made."""
+"""Decisions close alerts, undoing restores, and each is sent to the system exactly as it was made."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def bodies(feed: Feed) -> list[dict[str, Any]]:
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(st.one_of(st.sampled_from(VERDICTS), st.integers(0, 9)), max_size=14))
-def test_what_holds_is_the_last_decision_that_was_not_taken_back(feed: Feed, steps: list[Any]) -> None:
+def test_current_is_the_last_decision_that_was_not_undone(feed: Feed, steps: list[Any]) -> None:
     """Against a model: a list of decisions, of which some are struck out. A number takes that one back."""
     with feed.database.write() as connection:
         for table in (AlertRow, DecisionRow, Outgoing):

@@ -80,7 +80,7 @@ def test_a_merge_takes_nobody_s_claim_away(feed: Feed) -> None:
     assert row.claimed_by == feed.actors["colleague"].user_id
 
 
-def test_an_alert_that_was_sent_away_comes_back_when_it_opens_again(feed: Feed) -> None:
+def test_a_decided_alert_returns_to_the_queue_when_it_opens_again(feed: Feed) -> None:
     feed.put(alert())
     feed.do(decisions.decide, "moderator", decisions.DecisionRequest("c1", "not_a_campaign"))
     feed.put(alert(revision=2, status="withdrawn"))
@@ -113,7 +113,7 @@ def test_a_record_that_is_no_alert_is_refused(body: bytes) -> None:
     assert refused.value.code == "invalid"
 
 
-def test_hostile_names_are_stored_as_they_are(feed: Feed) -> None:
+def test_untrusted_names_are_stored_as_they_are(feed: Feed) -> None:
     names = ["<script>alert(1)</script>", "'; DROP TABLE alerts; --", "a\u202eb", "nul\0nul", "x" * 5000]
     feed.put(alert(accounts=names))
     with feed.database.read() as connection:

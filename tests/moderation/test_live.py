@@ -1,4 +1,4 @@
-"""Live updates: who was away is told what changed meanwhile, by whichever process answers; nothing is told twice."""
+"""Live updates: whoever was away gets what changed meanwhile, from whichever process answers; nothing is sent twice."""
 
 from __future__ import annotations
 
@@ -50,19 +50,19 @@ def first_events(hub: Hub, count: int, since: int | None) -> list[dict[str, Any]
     return run(listen())
 
 
-def test_who_was_away_is_told_what_changed_meanwhile(feed: Feed) -> None:
+def test_whoever_was_away_gets_what_changed_meanwhile(feed: Feed) -> None:
     feed.put(alert("old"))
     before = hub_of(feed)
-    told = before._poll()
-    assert told is not None
-    seen = int(read(told)["id"])
+    event = before._poll()
+    assert event is not None
+    seen = int(read(event)["id"])
     assert before._poll() is None
     feed.clock.pass_s(60)
     feed.put(alert("new"))
     feed.clock.pass_s(60)
     feed.do(queue.claim, "moderator", "old")
     feed.clock.pass_s(60)
-    # A process that has just started knows nothing of what the first one told.
+    # A process that has just started knows nothing of what the first one sent.
     hello, meanwhile = first_events(hub_of(feed), 2, seen)
     assert hello["event"] == "hello"
     data = meanwhile["data"]
@@ -70,30 +70,30 @@ def test_who_was_away_is_told_what_changed_meanwhile(feed: Feed) -> None:
     assert data["waiting"] == 2
     assert data["times"] == [feed.clock() - 60_000, feed.clock() - 120_000]
     assert int(meanwhile["id"]) == feed.clock() - 60_000
-    # Who saw that is told nothing but that it is connected.
+    # Whoever saw that gets nothing but the greeting.
     (again,) = first_events(hub_of(feed), 1, feed.clock())
     assert (again["event"], int(again["id"])) == ("hello", feed.clock())
 
 
-def test_a_change_is_told_once_even_where_its_transaction_was_slow(feed: Feed) -> None:
+def test_a_change_is_sent_once_even_where_its_transaction_was_slow(feed: Feed) -> None:
     hub = hub_of(feed)
     hub._poll()
     feed.clock.pass_s(2)
     feed.put(alert("fast"))
-    told = hub._poll()
-    assert told is not None
-    assert read(told)["data"]["changed"] == ["fast"]
+    event = hub._poll()
+    assert event is not None
+    assert read(event)["data"]["changed"] == ["fast"]
     # Begun a second earlier, committed only now.
     feed.clock.pass_s(-1)
     feed.put(alert("slow"))
     feed.clock.pass_s(2)
-    told = hub._poll()
-    assert told is not None
-    assert read(told)["data"]["changed"] == ["slow"]
+    event = hub._poll()
+    assert event is not None
+    assert read(event)["data"]["changed"] == ["slow"]
     assert hub._poll() is None
 
 
-def test_of_a_flood_only_the_number_is_told(feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_many_changes_only_the_number_is_sent(feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "MAX_IDS", 3)
     feed.put(*(alert(f"a{n}", kind="account", accounts=(f"u{n}",)) for n in range(10)))
     _, meanwhile = first_events(hub_of(feed), 2, 0)
@@ -101,7 +101,7 @@ def test_of_a_flood_only_the_number_is_told(feed: Feed, monkeypatch: pytest.Monk
     assert meanwhile["data"]["more"] == 7
 
 
-def test_one_person_has_so_many_windows_and_no_more(feed: Feed) -> None:
+def test_one_user_has_at_most_eight_windows(feed: Feed) -> None:
     async def open_all() -> int:
         hub = hub_of(feed)
         windows = [await hub.listen("ada", UNTIL) for _ in range(live.MAX_LISTENERS_PER_USER)]
@@ -120,7 +120,7 @@ def test_one_person_has_so_many_windows_and_no_more(feed: Feed) -> None:
 @pytest.mark.parametrize(
     ("headers", "wanted"), [({}, 0), ({"last-event-id": "1799999999000"}, 1), ({"last-event-id": "é9"}, 0)]
 )
-def test_the_browser_s_own_header_is_heard(
+def test_the_browser_s_own_header_names_the_last_event(
     site: Site, monkeypatch: pytest.MonkeyPatch, headers: dict[str, str], wanted: int
 ) -> None:
     monkeypatch.setattr("moderation.api.user_routes.STREAM_MS", 0)

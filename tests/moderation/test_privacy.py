@@ -17,7 +17,7 @@ ACCOUNTS = ("ada", NAME, "bob")
 TEXTS = (f"as @{NAME} says", "my own secret diary entry", f"{NAME}s is another word, and sly_Fox too")
 
 
-def everything(feed: Feed) -> str:
+def dump_of_all_tables(feed: Feed) -> str:
     """All that the database says, whatever the table."""
     with feed.database.read() as connection:
         return "\n".join(
@@ -29,7 +29,7 @@ def everything(feed: Feed) -> str:
 
 def forgotten(feed: Feed) -> bool:
     """Nothing names the account but words that only begin like it."""
-    return everything(feed).replace(f"{NAME}s is another word", "").count(NAME) == 0
+    return dump_of_all_tables(feed).replace(f"{NAME}s is another word", "").count(NAME) == 0
 
 
 def fill(feed: Feed) -> None:
@@ -51,10 +51,10 @@ def test_nothing_of_it_is_left(feed: Feed) -> None:
     done = feed.do(privacy.forget, "admin", NAME)
     assert forgotten(feed)
     assert (done.alerts, done.unsent) == (3, 2)
-    told = everything(feed)
-    assert "my own secret diary entry" not in told.split("dan")[0]
-    assert "[forgotten]" in told
-    assert "people" in told
+    dump = dump_of_all_tables(feed)
+    assert "my own secret diary entry" not in dump.split("dan")[0]
+    assert "[forgotten]" in dump
+    assert "people" in dump
     assert feed.see(audit.verify).problem is None
 
 

@@ -1,4 +1,4 @@
-"""Nothing is claimed twice; leases end; people give, take and put off as their role lets them."""
+"""Nothing is claimed twice; claims end; people claim, release, assign and snooze as their role permits."""
 
 from __future__ import annotations
 

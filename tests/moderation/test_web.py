@@ -57,8 +57,8 @@ def test_a_campaign_of_a_thousand_accounts(site: Site) -> None:
 
 def test_the_picture_without_details_is_that_of_the_alert(site: Site) -> None:
     site.feed.put(alert())
-    whole = site.feed.see(load_alert, site.feed.actors["viewer"], "c1")
-    graph = graph_json(whole, {})
+    alert_with_details = site.feed.see(load_alert, site.feed.actors["viewer"], "c1")
+    graph = graph_json(alert_with_details, {})
     assert [node["id"] for node in graph["nodes"]] == ["ada", "bob", "cyd"]
     assert {(edge["a"], edge["b"]) for edge in graph["edges"]} == {(0, 1), (1, 2)}
     assert not graph["complete"]
@@ -105,13 +105,13 @@ def test_health_and_metrics_ask_for_no_login(site: Site) -> None:
     assert "swarmlight_feed_request_seconds" in client.get("/metrics").text
 
 
-def test_metrics_tell_routes_apart_and_count_what_was_not_sent(site: Site) -> None:
+def test_metrics_distinguish_routes_and_count_unsent_decisions(site: Site) -> None:
     site.feed.put(alert())
     browser = site.browser("moderator")
     browser.get("/alerts/c1")
     browser.api("GET", "/alerts/c1")
     assert browser.api("POST", "/missed", json={"account": "sly"}).status_code == 201
-    told = site.client().get("/metrics").text
+    exposition = site.client().get("/metrics").text
     for route in ("/alerts/{alert_id}", "/api/v1/alerts/{alert_id}"):
-        assert f'request_seconds_count{{method="GET",route="{route}",status="200"}}' in told
-    assert "swarmlight_feed_unsent_decisions 1.0" in told
+        assert f'request_seconds_count{{method="GET",route="{route}",status="200"}}' in exposition
+    assert "swarmlight_feed_unsent_decisions 1.0" in exposition

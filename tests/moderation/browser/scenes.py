@@ -41,12 +41,12 @@ ARABIC_TEXTS = (
     "لا أحد يشرح من سيدفع عندما تتعطل المضخات.",
 )
 
-HOSTILE = (
+UNTRUSTED = (
     "<script>document.title='owned'</script>",
     "<img src=x onerror=\"document.title='owned'\">",
     "gpj.\u202eexe" + "W" * 180,
 )
-HOSTILE_TEXTS = (
+UNTRUSTED_TEXTS = (
     "<svg onload=\"document.title='owned'\"> javascript:document.title='owned' {{7*7}} ${7*7}",
     "\"'><style>*{display:none}</style><a href=\"javascript:document.title='owned'\">click</a>",
     "Z\u0335\u0321\u0322" + "a\u0300\u0301\u0302\u0303\u0304\u0305\u0306\u0307\u0308" * 20,
@@ -172,12 +172,12 @@ def strangers() -> list[dict[str, Any]]:
     """Names and texts that run from right to left, are very long, or attack."""
     arabic = tunnel("arabic", ARABIC)
     arabic[0]["posts"] = [post | {"text": text} for post, text in zip(arabic[0]["posts"], ARABIC_TEXTS, strict=False)]
-    hostile = tunnel("hostile", HOSTILE)
-    hostile[0]["posts"] = [
-        post | {"text": text} for post, text in zip(hostile[0]["posts"], HOSTILE_TEXTS, strict=False)
+    untrusted = tunnel("untrusted", UNTRUSTED)
+    untrusted[0]["posts"] = [
+        post | {"text": text} for post, text in zip(untrusted[0]["posts"], UNTRUSTED_TEXTS, strict=False)
     ]
-    hostile[0]["why"].append(HOSTILE_TEXTS[0])
-    return [*arabic, *hostile]
+    untrusted[0]["why"].append(UNTRUSTED_TEXTS[0])
+    return [*arabic, *untrusted]
 
 
 def crowd(size: int = 1000) -> list[dict[str, Any]]:

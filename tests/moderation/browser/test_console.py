@@ -202,13 +202,13 @@ def test_the_network_answers_to_the_mouse(served: Served, visit: Visits) -> None
 def test_what_strangers_write_is_only_text(served: Served, visit: Visits) -> None:
     served.put(*scenes.strangers())
     page = visit("admin", viewport={"width": 390, "height": 844}).page
-    paths = ["/queue", "/alerts/hostile", "/alerts/arabic", "/account?name=" + scenes.HOSTILE[0]]
+    paths = ["/queue", "/alerts/untrusted", "/alerts/arabic", "/account?name=" + scenes.UNTRUSTED[0]]
     for path in paths:
         drawn(page, path) if path.startswith("/alerts/") else page.goto(path)
         assert "owned" not in page.title() or "<script>" in page.title(), path
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
         assert page.locator("main script, main img, main iframe, main a[href^=javascript]").count() == 0
-    drawn(page, "/alerts/hostile")
+    drawn(page, "/alerts/untrusted")
     page.locator("#network").focus()
     page.keyboard.press("ArrowRight")
     assert "<script>document.title='owned'</script>" in page.locator("#network .tip").inner_text()
