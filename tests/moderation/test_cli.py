@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from http.cookiejar import CookieJar
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from moderation import cli
 from streaming.cli import invoke, main
+from streaming.config import load_config
 from tests.moderation.builders import alert, line, pages
 
 
@@ -152,3 +157,25 @@ def test_serving_from_files_through_a_kill_to_the_last_decision(tmp_path: Path) 
     (sent,) = feedback.read_text().splitlines()
     assert json.loads(sent)["id"] == number
     assert main(["feed", "verify-audit", "--database", f"sqlite:///{tmp_path / 'feed.db'}"]) == 0
+
+
+def test_answers_are_not_held_back_by_nagle(clean_environ: None) -> None:
+    """An answer goes out in two pieces; with Nagle's algorithm the second waits 40 ms for the first one's receipt."""
+    listener = cli._listen(load_config(None, {"SWARMLIGHT_FEED__PORT": "0"}))
+
+    async def accepted_with_no_delay() -> int:
+        seen: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+        def accept(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            connection = writer.get_extra_info("socket")
+            seen.set_result(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+
+        async with await asyncio.start_server(accept, sock=listener):
+            _, client = await asyncio.open_connection(*listener.getsockname())
+            try:
+                return await asyncio.wait_for(seen, 10)
+            finally:
+                client.close()
+
+    with ThreadPoolExecutor(1) as threads:
+        assert threads.submit(asyncio.run, accepted_with_no_delay()).result() == 1
