@@ -50,7 +50,7 @@ def configuration() -> str:
 def metrics() -> str:
     """Every metric of the worker and of the feed, from their registries."""
     from moderation.feed_metrics import FeedMetrics
-    from streaming.telemetry import Metrics
+    from streaming.worker_metrics import Metrics
 
     text = "# Metrics\n\nWhat `/metrics` says. No label holds anything that a stranger chose.\n"
     for title, registry in (("Worker", Metrics(CollectorRegistry()).registry), ("Feed", FeedMetrics().registry)):

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Annotated, Final, Literal, NamedTuple
 from urllib.parse import urlsplit
 
-import msgspec
 import typer
 import uvicorn
 from sqlalchemy import Connection
@@ -34,10 +33,10 @@ from moderation.outbox import FeedbackFile, FeedbackLoop, FeedbackSink, Feedback
 from moderation.permissions import RIGHTS, ROLES, SCOPES, SYSTEM, Actor
 from moderation.services import Services, Settings, build_services
 from moderation.sources import AlertFiles, AlertSource, AlertTopics
-from streaming import telemetry
+from streaming import logs
 from streaming.cli import among, one_of
 from streaming.config import Config, load_config
-from streaming.telemetry import shown
+from streaming.logs import shown
 
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", metavar="FILE", help="TOML file; environment variables win over it")
@@ -76,7 +75,7 @@ def open_database(url: str | None, config: Config) -> Database:
     """
     password = os.environ.get("PGPASSWORD")
     kept = config.feed.database_password() if password is None else None
-    return Database(url or config.feed.database, kept.reveal() if kept is not None else password)
+    return Database(url or config.feed.database, kept.get_secret_value() if kept is not None else password)
 
 
 @contextmanager
@@ -318,10 +317,10 @@ def serve(
         return 0
     loaded = load_config(config, os.environ)
     changes = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
-    loaded = msgspec.structs.replace(loaded, feed=msgspec.structs.replace(loaded.feed, **changes))
+    loaded = loaded.model_copy(update={"feed": loaded.feed.model_copy(update=changes)})
     if not 0 <= loaded.feed.port <= 65535:
         raise UsageError(f"--port {loaded.feed.port}: give 0 to 65535")
-    telemetry.configure(loaded.log)
+    logs.configure(loaded.log)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     if kafka and (alerts or details or feedback):
         raise UsageError("--kafka reads and writes topics: leave out --alerts, --details and --feedback")
@@ -332,9 +331,8 @@ def serve(
     if kafka:
         sink = FeedbackTopic(loaded.kafka)
     listener = _listen(loaded)
-    loaded = msgspec.structs.replace(
-        loaded, feed=msgspec.structs.replace(loaded.feed, port=int(listener.getsockname()[1]))
-    )
+    taken_port = int(listener.getsockname()[1])
+    loaded = loaded.model_copy(update={"feed": loaded.feed.model_copy(update={"port": taken_port})})
     store = open_database(database, loaded)
     services = build_services(store, _settings(loaded))
     services.ingest = IngestLoop(store, source, services.metrics, services.now)

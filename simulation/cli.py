@@ -249,5 +249,5 @@ def _give(chunk: Chunk, rows: list[str], renderer: Renderer, file: IO[bytes] | N
 def _kafka(options: _Given) -> KafkaSink:
     kafka = load_config(options.settings, os.environ).kafka
     if options.to_kafka:
-        kafka = msgspec.structs.replace(kafka, bootstrap_servers=options.to_kafka)
+        kafka = kafka.model_copy(update={"bootstrap_servers": options.to_kafka})
     return KafkaSink(kafka, Pace(options.rate))

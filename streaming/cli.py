@@ -24,7 +24,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from detector.errors import SwarmlightError, UsageError
 from detector.plugins import COMMANDS, installed, load_entry, package
-from streaming.telemetry import shown
+from streaming.logs import shown
 
 DEBUG_VARIABLE: Final = "SWARMLIGHT_DEBUG"
 

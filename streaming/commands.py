@@ -17,12 +17,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal, TextIO
 
-import msgspec
 import typer
 
 from detector.errors import UsageError
 from detector.evidence import PARTS
-from streaming import telemetry
+from streaming import logs
 from streaming.cli import among
 from streaming.config import Config, load_config, render
 from streaming.pipeline import RunProgress, run_recording
@@ -121,7 +120,7 @@ def _run_config(path: Path | None, seed: int | None) -> Config:
         return config
     if not 0 <= seed <= _LARGEST_SEED:
         raise UsageError(f"--seed {seed}: it has to lie between 0 and {_LARGEST_SEED}")
-    return msgspec.structs.replace(config, seed=seed)
+    return config.model_copy(update={"seed": seed})
 
 
 PROGRESS_S: Final = 0.2
@@ -198,7 +197,7 @@ def worker_command(
     # Until the loops run there is nothing to finish; they install handlers of their own.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     loaded = load_config(config, os.environ)
-    telemetry.configure(loaded.log)
+    logs.configure(loaded.log)
     work(loaded, stage, exit_when_idle, shipped(loaded))
     return 0
 

@@ -14,7 +14,7 @@ from moderation.cli import _settings
 from moderation.feed_metrics import FeedMetrics
 from streaming.cli import commands
 from streaming.config import keys, load_config
-from streaming.telemetry import Metrics
+from streaming.worker_metrics import Metrics
 
 ROOT = Path(__file__).resolve().parent.parent
 DEPLOY = ROOT / "deploy"

@@ -30,7 +30,7 @@ from kafka.errors import KafkaError
 from detector.errors import BrokerError, SwarmlightError, UsageError
 from detector.times import parse_time
 from streaming.kafka.client import Clients, close
-from streaming.telemetry import shown
+from streaming.logs import shown
 
 GRACE_S: Final = 10.0
 """A worker finishes its batch and commits in well under this; what takes longer is killed."""

@@ -27,12 +27,13 @@ from detector.errors import BrokerError, FencedError, LogError
 from streaming.assess.ordering import NO_END, Counts, Ordering
 from streaming.assess.outputs import Reranker, RerankRequest, TickOutput
 from streaming.config import Config
+from streaming.health import Health
 from streaming.kafka.client import Clients, Topics
 from streaming.kafka.journal import Outbox
 from streaming.kafka.leader import Core, Lease, Replica, Standby
 from streaming.kafka.snapshots import Place, Snapshots
 from streaming.schema.observation import NO_TIME
-from streaming.telemetry import Health, Metrics, Outcome
+from streaming.worker_metrics import Metrics, Outcome
 
 OUTCOMES: Final[tuple[Outcome, ...]] = get_args(Outcome)
 

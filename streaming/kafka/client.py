@@ -209,7 +209,7 @@ class Clients:
             self._connection |= {
                 "sasl_mechanism": kafka.sasl_mechanism,
                 "sasl_plain_username": kafka.sasl_username,
-                "sasl_plain_password": password.reveal() if password is not None else "",
+                "sasl_plain_password": password.get_secret_value() if password is not None else "",
             }
 
     def explained(self, doing: str) -> AbstractContextManager[None]:

@@ -35,11 +35,12 @@ from kafka.errors import (
 
 from detector.errors import BrokerError, LogError
 from streaming.config import Config
+from streaming.health import Health
 from streaming.kafka.client import CALL_MS, Clients, Topics, close
 from streaming.kafka.log import LogTail, Writer
 from streaming.schema.observation import NO_TIME, Idle
-from streaming.telemetry import Health, Metrics
 from streaming.watermark import Watermark
+from streaming.worker_metrics import Metrics
 
 
 class Membership(ConsumerRebalanceListener):  # type: ignore[misc]

@@ -41,13 +41,13 @@ from streaming.assess.ordering import Ordering
 from streaming.assess.outputs import Reranker, TickOutput
 from streaming.assess.settings import AssessSettings
 from streaming.assess.snapshot import restore, write
+from streaming.health import Health
 from streaming.kafka.client import CALL_MS, MAX_POLL_MS, Clients, Topics, close
 from streaming.kafka.consumer import Membership
 from streaming.kafka.journal import JournalReader
 from streaming.kafka.log import LogReader
 from streaming.kafka.snapshots import Found, Place, Snapshot, Snapshots, check, starts
 from streaming.schema.observation import Entry
-from streaming.telemetry import Health
 
 STATE: Final = "assess"
 """The only file in a snapshot's folder of state."""

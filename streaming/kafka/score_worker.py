@@ -17,6 +17,7 @@ from kafka import TopicPartition
 from detector.errors import BrokerError, EventError, LogError
 from streaming.assess import feedback
 from streaming.config import Config
+from streaming.health import Health
 from streaming.kafka.client import Clients, Topics
 from streaming.kafka.consumer import Silence, Source, Taken
 from streaming.kafka.log import LogTail, Sent, Writer
@@ -24,8 +25,8 @@ from streaming.schema.dead_letter import DeadLetter, dead_letter
 from streaming.schema.observation import End, Entry, Feedback
 from streaming.score import Scorer, cut
 from streaming.sources.base import SourceRecord
-from streaming.telemetry import Health, Metrics
 from streaming.watermark import Watermark
+from streaming.worker_metrics import Metrics
 
 log = logging.getLogger(__name__)
 
@@ -181,7 +182,7 @@ class ScoreStage:
             for each in taken.records
         ]
         if taken.hole:
-            self._metrics.hole(taken.hole)
+            self._metrics.offset_gap(taken.hole)
             self._metrics.alarm("hole")
         if place.topic == self._topics.posts:
             entries, letters = self._observe(taken, records, now_ms)

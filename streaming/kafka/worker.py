@@ -26,6 +26,7 @@ from detector.models import Models, load_models
 from streaming.assess.outputs import Reranker
 from streaming.assess.settings import AssessSettings
 from streaming.config import Config
+from streaming.health import Health, open_endpoint
 from streaming.kafka import client
 from streaming.kafka.assess_worker import AssessStage
 from streaming.kafka.client import Clients, Topics, ensure
@@ -33,7 +34,7 @@ from streaming.kafka.leader import Core, make_core
 from streaming.kafka.score_worker import ScoreStage
 from streaming.pipeline import live_reranker
 from streaming.score import Scorer
-from streaming.telemetry import Health, Metrics, open_endpoint
+from streaming.worker_metrics import Metrics
 
 log = logging.getLogger(__name__)
 

@@ -18,8 +18,8 @@ from msgspec import Meta
 
 from detector.errors import EventError, UsageError
 from detector.times import format_time
+from streaming.logs import shown
 from streaming.sources.base import SourceRecord
-from streaming.telemetry import shown
 
 KEPT_BYTES: Final = 4096
 """Bytes of a dead record that its letter carries; size and hash are of the whole record."""

@@ -18,7 +18,7 @@ from moderation.decisions import DecisionRequest
 from moderation.middleware import MAX_BODY_BYTES
 from moderation.rate_limits import RateLimit
 from moderation.services import LOGIN_REQUESTS, LOGIN_WINDOW_S, NAME_REQUESTS
-from streaming import telemetry
+from streaming import logs
 from streaming.config import LogConfig
 from tests.moderation.builders import alert, pages
 from tests.moderation.conftest import Site
@@ -306,7 +306,7 @@ def test_another_name_for_this_address_is_not_answered(site: Site, host: str) ->
 
 def test_no_text_of_a_stranger_reaches_the_log_or_a_metric(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     log = io.StringIO()
-    telemetry.configure(LogConfig(), log)
+    logs.configure(LogConfig(), log)
     forged = 'x\r\n{"level": "INFO", "message": "all is well"}\x1b[2J'
     site.feed.put(alert("c1", accounts=(forged, "bob"), texts=(forged,)))
     browser = site.browser("moderator")

@@ -8,7 +8,7 @@ from prometheus_client import generate_latest
 from streaming.assess.ordering import Ordering
 from streaming.assess.outputs import AlertRecord, TickOutput, TickStats
 from streaming.kafka.assess_worker import AssessMeter
-from streaming.telemetry import Metrics
+from streaming.worker_metrics import Metrics
 
 
 def page(metrics: Metrics) -> str:

@@ -13,13 +13,14 @@ from kafka.errors import KafkaTimeoutError, ProducerFencedError
 
 from detector.errors import BrokerError, LogError
 from streaming.config import Config, StateConfig
+from streaming.health import Health
 from streaming.kafka import journal
 from streaming.kafka.assess_worker import AssessStage
 from streaming.kafka.client import Clients, ensure
 from streaming.kafka.log import LogReader
 from streaming.kafka.snapshots import Snapshots
 from streaming.schema.observation import NO_TIME, Batch, End, Entry, Observation, encode
-from streaming.telemetry import Health, Metrics
+from streaming.worker_metrics import Metrics
 from tests.streaming.kafka.bench import Deployment, last_revisions
 from tests.streaming.kafka.streams import START_MS
 from tests.streaming.kafka.tiny import STEP, TinyCore, tiny

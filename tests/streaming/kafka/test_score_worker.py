@@ -13,11 +13,12 @@ from kafka.errors import KafkaTimeoutError
 
 from detector.errors import LogError
 from streaming.config import Config
+from streaming.health import Health
 from streaming.kafka.client import Clients, ensure
 from streaming.kafka.log import LogTail
 from streaming.kafka.score_worker import ScoreStage
 from streaming.schema.observation import Batch, End, Entry, Feedback, Idle, decode
-from streaming.telemetry import Health, Metrics
+from streaming.worker_metrics import Metrics
 from tests.streaming.kafka.bench import Deployment
 from tests.streaming.kafka.brokers import Broker
 from tests.streaming.kafka.streams import START_MS, stream

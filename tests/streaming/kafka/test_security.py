@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from detector.errors import BrokerError
@@ -66,6 +65,6 @@ def test_a_wrong_password_is_called_that(secured: ApacheKafka, tmp_path: Path) -
 
 def test_a_plaintext_client_is_told_to_look_at_the_protocol(secured: ApacheKafka, tmp_path: Path) -> None:
     kafka = config(secured, tmp_path, "secret")
-    plain = msgspec.structs.replace(kafka, security_protocol="PLAINTEXT", sasl_mechanism="")
+    plain = kafka.model_copy(update={"security_protocol": "PLAINTEXT", "sasl_mechanism": ""})
     with pytest.raises(BrokerError, match="security_protocol"):
         Clients(plain).reader()

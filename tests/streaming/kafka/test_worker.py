@@ -14,9 +14,10 @@ import pytest
 from kafka.errors import TopicAuthorizationFailedError
 
 from detector.errors import BrokerError, LogError
+from streaming.health import Health, HealthLimits
 from streaming.kafka import worker as loops_module
 from streaming.kafka.worker import Loops, Stage
-from streaming.telemetry import Health, HealthLimits, Metrics
+from streaming.worker_metrics import Metrics
 from tests.streaming.kafka.bench import Deployment, last_revisions
 from tests.streaming.kafka.brokers import Broker
 from tests.streaming.kafka.streams import shuffled, stream

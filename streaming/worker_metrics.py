@@ -1,0 +1,214 @@
+"""What a worker counts, for Prometheus: one `Metrics` per process, on a registry of its own, passed to constructors.
+
+No label ever holds a text, an account, an id or anything else that a stranger chose: labels are the words below and
+the names and versions of models. What comes as a free word (a reason, an alarm) is held to a short lower-case pattern
+and to a bounded number of different ones, so that a mistake elsewhere can neither leak nor fill Prometheus' memory.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final, Literal
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+
+from detector.evidence import Part
+
+Outcome = Literal["accepted", "duplicate", "late", "dead"]
+TextStage = Literal["cheap", "expert"]
+Stage = Literal["score", "assess"]
+Step = Literal["poll", "parse", "read_text", "send", "feed", "tick", "expert", "commit", "snapshot", "restore"]
+
+NAMESPACE: Final = "swarmlight"
+
+SECONDS_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+"""One transaction costs 5 to 100 ms, a batch 10 to 500 ms, a snapshot or a restore seconds: all show a shape."""
+
+DELAY_BUCKETS: Final = (1, 5, 15, 30, 60, 90, 120, 180, 300, 600, 1200, 3600, 14_400, 86_400)
+"""Seconds. By design a decision comes after the allowed lateness and a tick, two minutes as configured by default."""
+
+MOST_WORDS: Final = 64
+"""Different free words a label may take; there are about twenty reasons to abstain."""
+
+WORD: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
+
+OTHER: Final = "other"
+
+
+class Words:
+    """Admits at most `MOST_WORDS` different short words as label values; everything else becomes `other`."""
+
+    def __init__(self) -> None:
+        self._seen: set[str] = set()
+
+    def admit(self, word: str) -> str:
+        if word in self._seen:
+            return word
+        if len(self._seen) >= MOST_WORDS or not WORD.fullmatch(word):
+            return OTHER
+        self._seen.add(word)
+        return word
+
+
+class Metrics:
+    """All metrics of one process. Methods name what happened; attributes are read by tests only."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.registry = registry if registry is not None else CollectorRegistry()
+        self._words: dict[str, Words] = {}
+        ProcessCollector(registry=self.registry)
+        self._records = self._counter("records", "Records of posts by what became of them", "outcome")
+        self._texts = self._counter("texts_scored", "Texts that a text stage read", "stage")
+        self._lag = self._gauge("lag_records", "Records that wait, by partition of the input", "stage", "partition")
+        self._lag_s = self._gauge("lag_seconds", "Seconds since the newest handled record was written", "stage")
+        self._watermark = self._gauge("watermark_age_seconds", "Wall clock minus the smallest watermark")
+        self._step = Histogram(
+            "step_seconds",
+            "Seconds one step of a stage took",
+            ("stage", "step"),
+            namespace=NAMESPACE,
+            buckets=SECONDS_BUCKETS,
+            registry=self.registry,
+        )
+        self._delay = Histogram(
+            "decision_delay_seconds",
+            "Seconds from the tick of event time to its committed decision",
+            namespace=NAMESPACE,
+            buckets=DELAY_BUCKETS,
+            registry=self.registry,
+        )
+        self._transactions = self._counter("transactions", "Transactions by how they ended", "result")
+        self._restores = self._counter("restores", "Starts of assess by where its state came from", "source")
+        self._snapshots = self._counter("snapshots", "Snapshots written")
+        self._alerts = self._counter("alerts", "Revisions of alerts written", "kind", "status")
+        self._abstained = self._counter("abstentions", "Times a part gave no evidence", "part", "reason")
+        self._models = self._gauge("model_info", "Models in use", "model", "name_version")
+        self._offset_gaps = self._counter("hole_records", "Records that retention removed before they were read")
+        self._alarms = self._counter("alarms", "What should not happen and was survived", "kind")
+        self._shed = self._counter("expert_texts_shed", "Texts the budget of the expert had no room for")
+        self._active = self._gauge("assess_active", "1 where this process decides, 0 where it stands by")
+        self._size = self._gauge("state_size", "Things assess remembers", "what")
+        self._partitions = self._gauge("partitions_owned", "Partitions of posts that this process scores")
+        self._broker = self._gauge("broker_up", "1 where the broker answers")
+
+    def records(self, outcome: Outcome, count: int = 1) -> None:
+        """Records of `posts` that came to this end."""
+        self._records.labels(outcome).inc(count)
+
+    def texts(self, stage: TextStage, count: int = 1) -> None:
+        """Texts that a model of this stage has read."""
+        self._texts.labels(stage).inc(count)
+
+    def lag(self, stage: Stage, by_partition: Mapping[int, int], seconds: float) -> None:
+        """How far a stage is behind its input.
+
+        Args:
+            stage: the stage.
+            by_partition: records that wait, by number of the partition; partitions that are not in it disappear.
+            seconds: age of the newest handled record, over all partitions.
+        """
+        for labels in [sample.labels for metric in self._lag.collect() for sample in metric.samples]:
+            if labels["stage"] == stage and int(labels["partition"]) not in by_partition:
+                self._lag.remove(stage, labels["partition"])
+        for partition, records in by_partition.items():
+            self._lag.labels(stage, str(int(partition))).set(max(0, records))
+        self._lag_s.labels(stage).set(max(0.0, seconds))
+
+    def watermark_age(self, seconds: float) -> None:
+        """Wall clock minus the smallest watermark."""
+        self._watermark.set(seconds)
+
+    def step(self, stage: Stage, step: Step, seconds: float) -> None:
+        """One step was done.
+
+        Args:
+            stage: whose step it was.
+            step: what was done.
+            seconds: how long it took.
+        """
+        self._step.labels(stage, step).observe(seconds)
+
+    def decision_delay(self, seconds: float) -> None:
+        """Seconds from a tick of event time to its committed decision; a clock that is behind counts as 0."""
+        self._delay.observe(max(0.0, seconds))
+
+    def transaction(self, result: Literal["committed", "aborted", "fenced"]) -> None:
+        """A transaction of `assess` ended."""
+        self._transactions.labels(result).inc()
+
+    def restore(self, source: Literal["snapshot", "beginning"]) -> None:
+        """`assess` started, from a snapshot or from the beginning of the log."""
+        self._restores.labels(source).inc()
+
+    def snapshot(self) -> None:
+        """A snapshot was written."""
+        self._snapshots.inc()
+
+    def alert(
+        self,
+        kind: Literal["account", "campaign", "coordination"],
+        status: Literal["open", "withdrawn", "merged"],
+        count: int = 1,
+    ) -> None:
+        """Revisions of alerts were committed.
+
+        Args:
+            kind: what the alert is about.
+            status: the status that the revision gives it.
+            count: how many.
+        """
+        self._alerts.labels(kind, status).inc(count)
+
+    def abstention(self, part: Part | Literal["flag"], reason: str, count: int = 1) -> None:
+        """A component of the evidence could not judge.
+
+        Args:
+            part: the component, or `flag` where an account is ranked but not flagged.
+            reason: a code such as `too_short`, not the sentence that people read.
+            count: how often.
+        """
+        self._abstained.labels(part, self._word("abstentions", reason)).inc(count)
+
+    def models(self, versions: Mapping[str, str]) -> None:
+        """Model versions in use (`{"text": "name@version"}`), replacing those said before."""
+        self._models.clear()
+        for model, name_version in versions.items():
+            self._models.labels(self._word("models", model), name_version[:100]).set(1)
+
+    def offset_gap(self, records: int) -> None:
+        """Retention removed records before they were read."""
+        self._offset_gaps.inc(records)
+
+    def alarm(self, kind: str) -> None:
+        """Something happened that should not, and was survived; `kind` is a code."""
+        self._alarms.labels(self._word("alarms", kind)).inc()
+
+    def shed(self, texts: int) -> None:
+        """Texts were left out because the budget of the second stage had no room."""
+        self._shed.inc(texts)
+
+    def active(self, active: bool) -> None:
+        """Whether this process decides, or stands by."""
+        self._active.set(active)
+
+    def size(self, what: Literal["accounts", "waiting", "objects", "edges", "groups", "alerts"], count: int) -> None:
+        """How many of these the state of `assess` holds now."""
+        self._size.labels(what).set(count)
+
+    def partitions(self, count: int) -> None:
+        """Partitions of `posts` that this process scores now."""
+        self._partitions.set(count)
+
+    def broker(self, up: bool) -> None:
+        """Whether the broker answered when it was last asked."""
+        self._broker.set(up)
+
+    def _word(self, label: str, word: str) -> str:
+        return self._words.setdefault(label, Words()).admit(word)
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(name, text, labels, namespace=NAMESPACE, registry=self.registry)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(name, text, labels, namespace=NAMESPACE, registry=self.registry)
