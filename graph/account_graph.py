@@ -26,20 +26,27 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from graph.coincidences import EDGE_WINDOW_MS, SoftEdges, View, exceed, residuals
+from graph.coincidences import SoftEdges, View, exceed, residuals
 from graph.proposals import coarse
-from graph.traces import KINDS, SYNCHRONY_MS, CoordinationSettings, TraceKind
+from graph.traces import (
+    EDGE_WINDOW_MS,
+    FAST_REPOST,
+    MODELLED_KINDS,
+    REPOST,
+    SYNCHRONY_MS,
+    CoordinationSettings,
+)
 
 INTERACTIONS: Final = ("reply", "repost", "quote", "like", "mention", "follow")
-"""Relations after the `KINDS` soft ones: one account acted upon another."""
+"""Relations after the soft ones of `MODELLED_KINDS`: one account acted upon another."""
 
-RELATIONS: Final = KINDS + len(INTERACTIONS)
+RELATIONS: Final = MODELLED_KINDS + len(INTERACTIONS)
 
 EDGE_FEATURES: Final = 6
 """Of a soft edge: residual, expectation, closeness in time, rarity, objects shared, neighbours shared. Of an
 interaction: how often, how mutual."""
 
-STRUCTURE: Final = KINDS + 2
+STRUCTURE: Final = MODELLED_KINDS + 2
 """Node features: rank of the residual strength of each kind, of the strongest edge, and of closed triangles."""
 
 GRID: Final = float(1 << 20)
@@ -114,7 +121,7 @@ def account_graph(
     z, expected = residuals(view.pairs, found.model)
     pair = np.searchsorted(soft.a * n + soft.b, view.pairs.a * n + view.pairs.b)
     known = np.minimum(pair, max(len(soft.a) - 1, 0))
-    kept = (z > 0) & (pair < len(soft.a))
+    kept = (z > 0) & (pair < len(soft.a)) & (view.pairs.kind < MODELLED_KINDS)
     if len(soft.a):
         kept &= (soft.a[known] == view.pairs.a) & (soft.b[known] == view.pairs.b)
     pair, kind = pair[kept], view.pairs.kind[kept]
@@ -127,7 +134,7 @@ def account_graph(
     acts = _interactions(view, acted_upon, keys, hashed)
     source = np.r_[soft.b[pair], soft.a[pair], acts.source]
     target = np.r_[soft.a[pair], soft.b[pair], acts.target]
-    relation = np.r_[kind, kind, KINDS + acts.relation]
+    relation = np.r_[kind, kind, MODELLED_KINDS + acts.relation]
     near = np.r_[mine[pair], mine[len(soft.a) + pair], np.ones(len(acts.source), bool)]
     wanted = candidate.copy()
     wanted[source[near & candidate[target]]] = True
@@ -204,11 +211,13 @@ def _structure(
     raw = np.zeros((n, STRUCTURE))
     millinats = np.rint(z * 1000)
     for end in (soft.a[pair], soft.b[pair]):
-        raw[:, :KINDS] += np.bincount(end * KINDS + kind, millinats, n * KINDS).reshape(n, KINDS)
-    np.maximum.at(raw[:, KINDS], soft.a, soft.weight)
-    np.maximum.at(raw[:, KINDS], soft.b, soft.weight)
+        raw[:, :MODELLED_KINDS] += np.bincount(end * MODELLED_KINDS + kind, millinats, n * MODELLED_KINDS).reshape(
+            n, MODELLED_KINDS
+        )
+    np.maximum.at(raw[:, MODELLED_KINDS], soft.a, soft.weight)
+    np.maximum.at(raw[:, MODELLED_KINDS], soft.b, soft.weight)
     whole = np.rint(closed * GRID)
-    raw[:, KINDS + 1] = np.bincount(soft.a, whole, n) + np.bincount(soft.b, whole, n)
+    raw[:, MODELLED_KINDS + 1] = np.bincount(soft.a, whole, n) + np.bincount(soft.b, whole, n)
     return stratified_ranks(raw, view.counts.sum(axis=1))
 
 
@@ -299,7 +308,7 @@ def _shared(view: View, soft: SoftEdges, pair: IntArray, kind: IntArray) -> Floa
     each = count[a]
     edge = np.repeat(np.arange(len(pair)), each)
     mine = np.arange(len(edge)) - np.repeat(np.cumsum(each) - each, each) + begin[a][edge]
-    plain = np.where(kind == TraceKind.FAST_REPOST, int(TraceKind.REPOST), kind)
+    plain = np.where(kind == FAST_REPOST, REPOST, kind)
     right = touched[mine] == plain[edge]
     edge, mine = edge[right], mine[right]
     wanted = b[edge] * objects + slot[mine]

@@ -24,7 +24,7 @@ from graph.coincidences import View, distinct
 from graph.group_test import CLOSED, FROZEN, LEARNED, VISITED, Bets
 from graph.groups import ControlSet, Group
 from graph.trace_window import TraceWindow
-from graph.traces import TRACE_KINDS, CoordinationSettings
+from graph.traces import KINDS, CoordinationSettings
 
 INFLATION_PRIOR: Final = 20.0
 """Expected hits of prior weight at no overdispersion, so that a handful of shadows' bets does not swing it."""
@@ -34,14 +34,14 @@ INFLATION_HALF: Final = 5000.0
 
 
 class Dispersion(msgspec.Struct, array_like=True):
-    """Sums over the shadows' bets, by kind, shape (TRACE_KINDS,) each."""
+    """Sums over the shadows' bets, by kind, shape (KINDS,) each."""
 
-    squares: list[float] = msgspec.field(default_factory=lambda: [0.0] * TRACE_KINDS)
-    expected: list[float] = msgspec.field(default_factory=lambda: [0.0] * TRACE_KINDS)
-    hits: list[float] = msgspec.field(default_factory=lambda: [0.0] * TRACE_KINDS)
+    squares: list[float] = msgspec.field(default_factory=lambda: [0.0] * KINDS)
+    expected: list[float] = msgspec.field(default_factory=lambda: [0.0] * KINDS)
+    hits: list[float] = msgspec.field(default_factory=lambda: [0.0] * KINDS)
 
     def inflation(self) -> list[float]:
-        """Overdispersion of the shadows' hits by kind, at least 1, shape (TRACE_KINDS,).
+        """Overdispersion of the shadows' hits by kind, at least 1, shape (KINDS,).
 
         The larger of the upper half's variance over the expectation and of hits over the expectation, both shrunk to 1.
         (Where hits fall short of the expectation, bets are safe already.)
@@ -161,9 +161,9 @@ def learn_due(groups: Sequence[Group], *, everybody: bool) -> None:
     due = [bets for group in groups for bets in (group.bets, group.shadow) if bets is not None and bets.stale >= least]
     if not due:
         return
-    visits, expected = [INFLATION_PRIOR] * TRACE_KINDS, [INFLATION_PRIOR] * TRACE_KINDS
+    visits, expected = [INFLATION_PRIOR] * KINDS, [INFLATION_PRIOR] * KINDS
     for group in groups:
-        for kind in range(TRACE_KINDS):
+        for kind in range(KINDS):
             visits[kind] += group.bets.kin[kind]
             expected[kind] += group.bets.kin_expected[kind]
     prior = [v / e for v, e in zip(visits, expected, strict=True)]
@@ -187,7 +187,7 @@ def learn(bets: Bets, prior: Sequence[float]) -> None:
     bets.stale = LEARNED
     by_row: dict[int, int] = {}
     for visit, count in bets.visits.items():
-        by_row[visit // TRACE_KINDS] = by_row.get(visit // TRACE_KINDS, 0) + count
+        by_row[visit // KINDS] = by_row.get(visit // KINDS, 0) + count
     usual_share = 1.0 / max(len(bets.pool), 1)
     expected = sum(bets.visits_expected)
     out: set[int] = set()
@@ -206,12 +206,12 @@ def learn(bets: Bets, prior: Sequence[float]) -> None:
     if len(out) > TRIM_SHARE * len(bets.pool):  # so many are a community, not the rest of a group
         out = set()
     kept = max(1.0 - sum(bets.pool.get(row, usual_share) for row in out), 0.0)
-    bets.kin = [0.0] * TRACE_KINDS
+    bets.kin = [0.0] * KINDS
     for visit, count in bets.visits.items():
-        if visit // TRACE_KINDS not in out:
-            bets.kin[visit % TRACE_KINDS] += count
+        if visit // KINDS not in out:
+            bets.kin[visit % KINDS] += count
     bets.kin_expected = [kept * value for value in bets.visits_expected]
-    met = bets.kinship or [(0.0, 0.0)] * TRACE_KINDS
+    met = bets.kinship or [(0.0, 0.0)] * KINDS
     before = [(m + VISITS_PRIOR * p) / (o + VISITS_PRIOR) for (m, o), p in zip(met, prior, strict=True)]
     bets.affinity = [
         min(max((v + math.sqrt(v) + VISITS_PRIOR * b) / (e + VISITS_PRIOR), 1.0), MAX_AFFINITY)
@@ -255,7 +255,7 @@ def _follow(
     bets.active = view.activity(members, settings.activity_bin_ms)
     bets.pool_active = view.activity(pool, settings.activity_bin_ms)
     if 2 * len(bets.pool.keys() & before) < len(bets.pool):
-        bets.visits, bets.visits_expected = {}, [0.0] * TRACE_KINDS
+        bets.visits, bets.visits_expected = {}, [0.0] * KINDS
     bets.stale = FROZEN
     met, ought = view.kinship(members, pool)
     bets.kinship = [(m, o) for m, o in zip(met.tolist(), ought.tolist(), strict=True)]

@@ -17,7 +17,7 @@ import typer
 from detector.errors import UsageError
 from graph.coincidences import coordinated_pairs
 from graph.permutation import NullTrial, PlantTrial, null_trial, plant_trial, run, upper_rate
-from graph.traces import HOUR_MS, TRACE_KINDS, Columns, CoordinationSettings, Records, TraceKind, read_records
+from graph.traces import GIVEN_NAMES, HOUR_MS, Columns, CoordinationSettings, Records, given_kind, read_records
 
 
 class _Trials(NamedTuple):
@@ -103,12 +103,11 @@ def _columns(columns: str, kind: str, *, seconds: bool) -> Columns:
     names = columns.split(",")
     if len(names) not in (3, 4) or not all(names):
         raise UsageError(f"--columns {columns}: name three or four fields, as in account,object,at,kind")
-    label = kind.upper()
-    if label not in TraceKind.__members__ or TraceKind[label] >= TRACE_KINDS:
-        known = ", ".join(k.label for k in TraceKind if k < TRACE_KINDS)
-        raise UsageError(f"--kind {kind}: known are {known}")
+    number = given_kind(kind)
+    if number is None:
+        raise UsageError(f"--kind {kind}: known are {', '.join(GIVEN_NAMES)}")
     column = names[3] if len(names) == 4 else ""
-    return Columns(names[0], names[1], names[2], column, TraceKind[label], seconds)
+    return Columns(names[0], names[1], names[2], column, number, seconds)
 
 
 def _pairs(records: Records, min_shared: int, window_s: float) -> dict[str, Any]:

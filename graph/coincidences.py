@@ -28,15 +28,16 @@ from numpy.typing import NDArray
 
 from graph.trace_window import TraceWindow
 from graph.traces import (
+    EDGE_WINDOW_MS,
+    FAST_REPOST,
     FAST_REPOST_MS,
-    HOUR_MS,
+    INTERACTION,
     KIND_WEIGHT,
     KINDS,
+    REPOST,
     SYNCHRONY_MS,
-    TRACE_KINDS,
     CoordinationSettings,
     Trace,
-    TraceKind,
 )
 
 
@@ -62,21 +63,6 @@ def coordinated_pairs(touches: Sequence[Trace], window_ms: int, min_shared: int)
             shared[pair] += 1
     return {pair: count for pair, count in sorted(shared.items()) if count >= min_shared}
 
-
-EDGE_WINDOW_MS: Final[tuple[int, ...]] = (
-    48 * HOUR_MS,  # LINK: an operator's link is spread over its campaign, drop by drop; strangers' links die in hours
-    1 * HOUR_MS,  # DOMAIN: everybody meets on large domains within a day
-    48 * HOUR_MS,  # HASHTAGS: as links
-    24 * HOUR_MS,  # REPOST: posts are worked off within a day
-    24 * HOUR_MS,  # REPLY_TARGET
-    24 * HOUR_MS,  # QUOTE
-    1 * HOUR_MS,  # MENTION: well-known accounts are mentioned all the time
-    48 * HOUR_MS,  # NEAR_DUPLICATE: the same words by chance are rare at any lag
-    24 * HOUR_MS,  # INTERACTION
-)
-"""How long after each other two accounts may touch an object and still have met, by kind of touch. Longer than the
-windows of the bets: a soft edge only proposes, and members of slow campaigns meet hours apart. Meetings in step weigh
-up to twice as much (`SYNCHRONY_MS`)."""
 
 MIN_BLOCK: Final = 50
 """Smallest community that may have an affinity of its own: in a smaller one a campaign would explain itself away."""
@@ -151,7 +137,7 @@ def meetings(
     """
     parts: list[Meetings] = []
     kinds = kind_of_slot[slot]
-    for kind in range(TRACE_KINDS):
+    for kind in range(KINDS):
         mine = np.flatnonzero(kinds == kind)
         if len(mine) >= 2:
             parts.append(_of_kind(kind, at[mine], rank[mine], slot[mine], now_ms, settings))
@@ -189,12 +175,12 @@ def _of_kind(
         lag = (at[right] - at[left]).astype(np.float64)
         synchrony = 0.5 + 0.5 * np.exp(-lag / SYNCHRONY_MS)
         decay = np.exp2((at[right] - now_ms) / float(settings.half_life_ms))
-        fast = (kind == TraceKind.REPOST) & (lag <= FAST_REPOST_MS)
+        fast = (kind == REPOST) & (lag <= FAST_REPOST_MS)
         out.append(
             Meetings(
                 np.minimum(rank[left], rank[right]),
                 np.maximum(rank[left], rank[right]),
-                np.asarray(np.where(fast, int(TraceKind.FAST_REPOST), kind), np.int64),
+                np.asarray(np.where(fast, FAST_REPOST, kind), np.int64),
                 np.asarray(share[left] * synchrony * decay, np.float64),
             )
         )
@@ -347,8 +333,8 @@ class View:
         self.met, self.pairs = met, sum_pairs(met, len(rows))
         self.span_ms = span_ms
         accounts = len(rows)
-        counts = np.bincount(rank * TRACE_KINDS + kind, minlength=accounts * TRACE_KINDS)
-        self.counts: IntArray = counts.reshape(accounts, TRACE_KINDS)
+        counts = np.bincount(rank * KINDS + kind, minlength=accounts * KINDS)
+        self.counts: IntArray = counts.reshape(accounts, KINDS)
         self.rank_of = {row: rank for rank, row in enumerate(rows.tolist())}
         self._cells: IntArray | None = None
         self._ties: Ties | None = None
@@ -366,7 +352,7 @@ class View:
         return np.concatenate(parts) if parts else np.zeros(0, np.int64)
 
     def base_rates(self, ranks: Sequence[int]) -> list[float]:
-        """Touches per ms of `ranks` together, by kind, shape (TRACE_KINDS,)."""
+        """Touches per ms of `ranks` together, by kind, shape (KINDS,)."""
         return [float(v) for v in self.counts[list(ranks)].sum(axis=0) / self.span_ms]
 
     def shares(self, ranks: Sequence[int]) -> dict[int, float]:
@@ -375,7 +361,7 @@ class View:
         return dict(zip(self.rows[list(ranks)].tolist(), (touches / touches.sum()).tolist(), strict=True))
 
     def kinship(self, members: Sequence[int], pool: Sequence[int]) -> tuple[FloatArray, FloatArray]:
-        """How often `members` met `pool`, and how often they were to, by kind of touch, shape (TRACE_KINDS,) each."""
+        """How often `members` met `pool`, and how often they were to, by kind of touch, shape (KINDS,) each."""
         if self._ties is None:
             ends = np.r_[self.pairs.a, self.pairs.b]
             order = np.argsort(ends, kind="stable")
@@ -393,13 +379,13 @@ class View:
         ours, theirs = (ties.model.degree[:, list(side)].sum(axis=1) for side in (members, pool))
         ought = ours * theirs / np.maximum(2.0 * ties.model.total, 1e-12) / unit
         for values in (met, ought):
-            values[TraceKind.REPOST] += values[TraceKind.FAST_REPOST]
-        return met[:TRACE_KINDS], ought[:TRACE_KINDS]
+            values[REPOST] += values[FAST_REPOST]
+        return met[:KINDS], ought[:KINDS]
 
     def activity(self, ranks: Sequence[int], bin_ms: int) -> dict[int, int]:
         """Touches that `ranks` made together by activity cell (see `graph.group_test.activity_cell`)."""
         if self._cells is None:
-            cells = self.at // bin_ms * TRACE_KINDS + self.kind
+            cells = self.at // bin_ms * KINDS + self.kind
             self._first_cell = int(cells.min())
             self._cells = cells - self._first_cell
         counts = np.bincount(self._cells[self.traces_of(ranks)])
@@ -471,5 +457,5 @@ def _with_direct(
     known = (rows[ends[0]] == direct[:, 1]) & (rows[ends[1]] == direct[:, 2])
     a, b = np.minimum(*ends)[known], np.maximum(*ends)[known]
     weight = DIRECT_WEIGHT * np.exp2(-(now_ms - direct[known, 0]) / settings.half_life_ms)
-    kind = np.full(len(a), int(TraceKind.INTERACTION), np.int64)
+    kind = np.full(len(a), INTERACTION, np.int64)
     return Meetings(np.r_[met.a, a], np.r_[met.b, b], np.r_[met.kind, kind], np.r_[met.weight, weight])

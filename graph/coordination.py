@@ -56,7 +56,17 @@ from graph.group_test import (
 from graph.groups import Campaigns, CampaignTick, ControlSet, Ended, Group, first_meeting, group_id, inherit, match
 from graph.proposals import Proposal, coarse, near, propose
 from graph.trace_window import TraceWindow
-from graph.traces import BET_WINDOW_MS, FAST_REPOST_MS, HOUR_MS, TRACE_KINDS, CoordinationSettings, Trace, TraceKind
+from graph.traces import (
+    BET_WINDOW_MS,
+    FAST_REPOST,
+    FAST_REPOST_MS,
+    HOUR_MS,
+    KIND_NAMES,
+    KINDS,
+    REPOST,
+    CoordinationSettings,
+    Trace,
+)
 
 MAX_OBJECTS: Final = 5
 """Objects named per edge: enough to check, small enough for an alert."""
@@ -98,16 +108,16 @@ def edges_within(window: TraceWindow, members: Sequence[int], limit: int) -> lis
                 lag = who[b] - who[a]
                 if lag > BET_WINDOW_MS[kind]:
                     break
-                fast = kind == TraceKind.REPOST and lag <= FAST_REPOST_MS
+                fast = kind == REPOST and lag <= FAST_REPOST_MS
                 low, high = sorted((a, b), key=place.__getitem__)
-                shared[low, high, int(TraceKind.FAST_REPOST) if fast else kind].append((who[b], s))
+                shared[low, high, FAST_REPOST if fast else kind].append((who[b], s))
     edges = []
     for (a, b, kind), objects in shared.items():
-        source = int(TraceKind.REPOST) if kind == TraceKind.FAST_REPOST else kind
+        source = REPOST if kind == FAST_REPOST else kind
         expected = touched[a, source] * touched[b, source] * chance[source]
         z = (len(objects) - expected) / math.sqrt(expected + 1.0)
         keys = tuple(window.key(s) for _, s in sorted(objects, key=lambda o: (o[0], window.key(o[1])))[:MAX_OBJECTS])
-        edges.append(Edge(a, b, TraceKind(kind).label, len(objects), expected, z, keys))
+        edges.append(Edge(a, b, KIND_NAMES[kind], len(objects), expected, z, keys))
     edges.sort(key=lambda e: (-e.z, place[e.a], place[e.b], e.kind))
     return edges[:limit]
 
@@ -115,7 +125,7 @@ def edges_within(window: TraceWindow, members: Sequence[int], limit: int) -> lis
 def _chance(window: TraceWindow) -> list[float]:
     """Probability that two touches of a kind in the window are of one object, by kind."""
     out = []
-    for kind in range(TRACE_KINDS):
+    for kind in range(KINDS):
         counts = window.count[window.kind == kind].astype(np.float64)
         total = counts.sum()
         out.append(float((counts * (counts - 1)).sum() / (total * (total - 1))) if total > 1 else 0.0)
@@ -189,13 +199,14 @@ def coordination_part(
     return out
 
 
-SNAPSHOT_VERSION: Final = 4
+SNAPSHOT_VERSION: Final = 5
 
 
 class State(msgspec.Struct, array_like=True):
     """Everything of `Coordination` but its window; fields as there."""
 
     version: int
+    kinds: tuple[str, ...]
     groups: list[Group]
     due: dict[int, list[tuple[int, bool, int]]]
     totals: dict[int, int]
@@ -227,6 +238,11 @@ def decode_state(raw: bytes) -> State:
     if state.version != SNAPSHOT_VERSION:
         raise LogError(
             f"the snapshot's coordination state has version {state.version}, not {SNAPSHOT_VERSION}: replay the log"
+        )
+    if state.kinds != KIND_NAMES:
+        raise LogError(
+            f"the snapshot was made with the kinds of trace {', '.join(state.kinds)}, and installed are "
+            f"{', '.join(KIND_NAMES)}: install the same packages, or replay the log"
         )
     return state
 
@@ -357,7 +373,7 @@ class Coordination:
         if self._first_ms < 0:
             self._first_ms = int(at[0])
         kind = self.window.kind[slot].astype(np.int64)
-        cells = at // self.settings.activity_bin_ms * TRACE_KINDS + kind
+        cells = at // self.settings.activity_bin_ms * KINDS + kind
         live = row >= 0
         for cell, count in zip(*(v.tolist() for v in np.unique(cells[live], return_counts=True)), strict=True):
             self._totals[cell] = self._totals.get(cell, 0) + count
@@ -461,7 +477,7 @@ class Coordination:
         """Forget what can no longer matter, once per hour of ticks: it is the longest list of all that is kept."""
         if self._ticks % PRUNE_TICKS or not len(self.window):
             return
-        oldest = int(self.window.view()[0][0]) // self.settings.activity_bin_ms * TRACE_KINDS
+        oldest = int(self.window.view()[0][0]) // self.settings.activity_bin_ms * KINDS
         self._totals = {cell: n for cell, n in self._totals.items() if cell >= oldest}
         for group in self._groups.values():
             for bets in (group.bets, group.shadow):
@@ -551,8 +567,8 @@ class Coordination:
     def arrays(self) -> dict[str, NDArray[Any] | bytes]:
         """The whole state, for a snapshot: arrays and MessagePack bytes."""
         state = State(
-            SNAPSHOT_VERSION, self.groups(), self._due, self._totals, self._blocks, self._homes, self._walked,
-            self._first_ms, self._created, self._hypotheses, self._discoveries, self._ticks, self._coarse_ms,
+            SNAPSHOT_VERSION, KIND_NAMES, self.groups(), self._due, self._totals, self._blocks, self._homes,
+            self._walked, self._first_ms, self._created, self._hypotheses, self._discoveries, self._ticks, self._coarse_ms,
             self._proposed_tick, self._proposed_end, self._dispersion, self._campaigns,
         )  # fmt: skip
         return {f"window.{name}": value for name, value in self.window.arrays().items()} | {

@@ -45,8 +45,16 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from graph.trace_kind import CLASSES
 from graph.trace_window import FREE, NO_AUTHOR, TraceWindow
-from graph.traces import BET_WINDOW_MS, HOUR_MS, SYNCHRONY_MS, TRACE_KINDS, CoordinationSettings, TraceKind
+from graph.traces import (
+    BET_WINDOW_MS,
+    HOUR_MS,
+    KIND_TABLE,
+    KINDS,
+    SYNCHRONY_MS,
+    CoordinationSettings,
+)
 
 GAMMA_SUM: Final = 2.0
 """Upper bound of the sum over t >= 1 of 1 / (t (1 + ln t)^2): 1 for t = 1 plus the integral from 1, which is 1."""
@@ -114,9 +122,6 @@ NEVER_BETS: Final = 0.2
 CELLS: Final = len(THETAS) * len(STAKES)
 """Cells of a class besides the one that never bets: theta changes slowest."""
 
-PUBLISHED, ANSWERED, SHARED, LIKED = range(4)
-CLASSES: Final = 4
-
 MIN_FACTOR: Final = 1e-9
 """Smallest factor of one bundle. Raising a factor to it adds at most as much to its mean: nothing against rounding."""
 
@@ -126,13 +131,7 @@ _LOG_CELL: Final = math.log((1.0 - NEVER_BETS) / CELLS)
 
 def class_of(kinds: Collection[int]) -> int:
     """The class of an event by the kinds of all that it touches."""
-    if TraceKind.INTERACTION in kinds:
-        return LIKED
-    if TraceKind.REPOST in kinds:
-        return SHARED
-    if TraceKind.REPLY_TARGET in kinds or TraceKind.QUOTE in kinds:
-        return ANSWERED
-    return PUBLISHED
+    return max(KIND_TABLE[kind].event_class for kind in kinds)
 
 
 def no_bets() -> list[float]:
@@ -204,7 +203,7 @@ SLOT_MASK: Final = (1 << 32) - 1
 
 _LOG_THETA: Final = tuple(math.log(theta) for theta in THETAS)
 _NOTHING: Final = (0.0,) * len(THETAS)
-_COARSE: Final = frozenset({int(TraceKind.DOMAIN), int(TraceKind.MENTION)})
+_COARSE: Final = frozenset(number for number, kind in enumerate(KIND_TABLE) if kind.coarse)
 
 
 class Touched(NamedTuple):
@@ -239,7 +238,7 @@ class Bets(msgspec.Struct, array_like=True):
     """The running bets of one frozen group. Rows are the caller's."""
 
     members: dict[int, int]  # row -> since when (ms) it is a member; it counts in bundles that started after that
-    base: list[float] = []  # members' touches per ms by kind before the freeze, shape (TRACE_KINDS,)
+    base: list[float] = []  # members' touches per ms by kind before the freeze, shape (KINDS,)
     pool_base: list[float] = []  # the pool's
     share: dict[int, float] = {}  # row -> its share of the members' touches before the freeze
     pool: dict[int, float] = {}  # comparable outsiders: row -> its share of the pool's touches before the freeze
@@ -247,12 +246,12 @@ class Bets(msgspec.Struct, array_like=True):
     seen: dict[int, int] = {}  # uid -> number of its open bundle, or CLOSED
     active: dict[int, int] = {}  # activity cell -> members' touches
     pool_active: dict[int, int] = {}
-    visits: dict[int, int] = {}  # row * TRACE_KINDS + kind -> objects of the group that the pool's account came to
-    visits_expected: list[float] = msgspec.field(default_factory=lambda: [0.0] * TRACE_KINDS)
+    visits: dict[int, int] = {}  # row * KINDS + kind -> objects of the group that the pool's account came to
+    visits_expected: list[float] = msgspec.field(default_factory=lambda: [0.0] * KINDS)
     # As `learn` left them, by kind: visits and expected visits of the trimmed pool, and the affinity they amount to.
-    kin: list[float] = msgspec.field(default_factory=lambda: [0.0] * TRACE_KINDS)
-    kin_expected: list[float] = msgspec.field(default_factory=lambda: [0.0] * TRACE_KINDS)
-    affinity: list[float] = msgspec.field(default_factory=lambda: [1.0] * TRACE_KINDS)
+    kin: list[float] = msgspec.field(default_factory=lambda: [0.0] * KINDS)
+    kin_expected: list[float] = msgspec.field(default_factory=lambda: [0.0] * KINDS)
+    affinity: list[float] = msgspec.field(default_factory=lambda: [1.0] * KINDS)
     kinship: list[tuple[float, float]] = []  # by kind: how often members met the pool before the freeze, and were to
     stale: int = FROZEN  # whether `learn` has seen everything
     opened: int = 0
@@ -266,7 +265,7 @@ class Bets(msgspec.Struct, array_like=True):
 
 def activity_cell(kind: int, at_ms: int, bin_ms: int) -> int:
     """The key of (kind, time bin) in activity counts."""
-    return at_ms // bin_ms * TRACE_KINDS + kind
+    return at_ms // bin_ms * KINDS + kind
 
 
 def meet(bets: Bets, row: int, at_ms: int, touched: Sequence[Touched], popular: int) -> int:
@@ -439,7 +438,7 @@ def _settle(
         counts[1] += at <= soon
         counts[2] += row not in members
         if row in pool:
-            visit = row * TRACE_KINDS + kind
+            visit = row * KINDS + kind
             bets.visits[visit] = bets.visits.get(visit, 0) + 1
     # The opener cannot come again, and is likely to be the busiest member: what remains is the others' activity.
     rest = 1.0 - bets.share.get(bundle.opener, 0.0)
@@ -483,7 +482,7 @@ def forget(bets: Bets, row: int) -> None:
     """Forget an account; what it did to the e-values stays."""
     for by_row in (bets.members, bets.share, bets.pool):
         by_row.pop(row, None)
-    bets.visits = {visit: n for visit, n in bets.visits.items() if visit // TRACE_KINDS != row}
+    bets.visits = {visit: n for visit, n in bets.visits.items() if visit // KINDS != row}
     for bundle in bets.bundles.values():
         bundle.opener = NOBODY if bundle.opener == row else bundle.opener
         bundle.met = [r for r in bundle.met if r != row]

@@ -34,7 +34,7 @@ from detector.errors import ModelError
 from detector.models import SavedWeights
 from detector.weights_io import take
 from graph.account_graph import EDGE_FEATURES, GRID, RELATIONS, STRUCTURE, AccountGraph, on_grid
-from graph.traces import KINDS
+from graph.traces import MODELLED_KINDS
 
 OWN: Final = 2
 """Columns of own evidence beside the structure: its within-stratum rank, and whether there is any."""
@@ -105,7 +105,7 @@ class SoftPairs(NamedTuple):
 def soft_pairs(graph: AccountGraph) -> SoftPairs:
     """Pairs of the graph's soft edges, each kind's features added up and cut at 4."""
     n = len(graph.rows)
-    soft = graph.relation < KINDS
+    soft = graph.relation < MODELLED_KINDS
     code, inverse = np.unique(graph.target[soft] * n + graph.source[soft], return_inverse=True)
     columns = [np.bincount(inverse, graph.edge[soft, j], len(code)) for j in range(EDGE_FEATURES)]
     edge = np.minimum(np.stack(columns, axis=1), 4.0) / 4.0 if len(code) else np.zeros((0, EDGE_FEATURES))

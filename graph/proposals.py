@@ -20,7 +20,7 @@ from scipy.sparse import csr_matrix
 
 from graph.coincidences import MIN_BLOCK, NO_BLOCK, Expectation, Residuals, SoftEdges, View, absent, distinct, exceed
 from graph.groups import CONTINUE_JACCARD, ControlSet
-from graph.traces import CoordinationSettings, TraceKind
+from graph.traces import KIND_TABLE, CoordinationSettings
 
 LEIDEN_ITERATIONS: Final = 2
 """Passes of local moving, refinement and aggregation; the second settles nearly all nodes."""
@@ -215,13 +215,7 @@ COARSE_RESOLUTION: Final = 1.0
 MIN_OBJECTS: Final = 2
 """Objects on which a proposed group's members meet, at least."""
 
-PUBLISHED: Final = frozenset(
-    {
-        int(kind)
-        for kind in TraceKind
-        if kind not in (TraceKind.REPOST, TraceKind.FAST_REPOST, TraceKind.INTERACTION, TraceKind.DOMAIN)
-    }
-)
+CHOSEN: Final = frozenset(number for number, kind in enumerate(KIND_TABLE) if kind.chosen)
 """Kinds of trace that an account chose to publish; domains only repeat links."""
 
 
@@ -279,7 +273,7 @@ def propose(
     """
     found = exceed(view, blocks, settings)
     community = leiden(found.edges, len(view.rows), settings.resolution, seed)
-    wrote = exceed(view, blocks, settings, PUBLISHED)
+    wrote = exceed(view, blocks, settings, CHOSEN)
     groups = _cores(view, wrote, leiden(wrote.edges, len(view.rows), settings.resolution, seed), settings)
     known = [set(members.tolist()) for _, members in groups]
     core_of = {member: number for number, members in enumerate(known) for member in members}  # they are disjoint

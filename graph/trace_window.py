@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from graph.traces import TRACE_KINDS, Trace
+from graph.traces import KINDS, Trace
 
 FREE: Final = -1
 """Row of a touch that was forgotten, and kind of a slot that is free."""
@@ -38,7 +38,7 @@ class TraceWindow:
         self._slot = np.zeros(1024, np.int32)
         self._prev = np.zeros(1024, np.int64)
         self._offset = 0  # position of ordinal `base` in the arrays
-        self._slots: list[dict[str, int]] = [{} for _ in range(TRACE_KINDS)]
+        self._slots: list[dict[str, int]] = [{} for _ in range(KINDS)]
         self._keys: list[str] = []
         self.kind = np.zeros(1024, np.int8)
         self.last = np.full(1024, -1, np.int64)

@@ -1,9 +1,9 @@
-"""The vocabulary of coordination: kinds of trace, one touch, and the settings of everything in this folder.
+"""The kinds of trace, the trace itself, the settings of coordination, and records of traces read from files.
 
-A touch is one account meeting one object at a time: the same link, hashtag set, reposted post and so on. Every event
-gives one touch per object; touches of one event share (account, time) and must be added next to each other.
-
-Records of what accounts did, from files: account, object, time, kind.
+`KIND_TABLE` has one row for each kind: the built-in ones, and those that installed packages add through the entry
+points `swarmlight.traces` (`graph/trace_kind.py` says how). Arrays and snapshots name a kind by its place in the table.
+A trace says that one account used one shared object at a time; every event gives one trace for each of its objects, and
+traces of one event share (account, time) and must be added next to each other.
 """
 
 from __future__ import annotations
@@ -11,57 +11,195 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
-from enum import IntEnum
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from detector.errors import ConfigError, UsageError
+<<<<<<< HEAD
 from detector.times import parse_time
+=======
+from graph.trace_kind import (
+    ANSWERED,
+    LIKED,
+    PUBLISHED,
+    SHARED,
+    TracedEvent,
+    TraceKind,
+    object_key,
+    owner,
+    target_of,
+)
+from graph.trace_kind import HOUR_MS as HOUR_MS
+>>>>>>> 76170a7 (Kinds of trace are rows of one table, and packages may add rows)
 
-HOUR_MS: Final = 3_600_000
 MINUTE_MS: Final = 60_000
 DAY_MS: Final = 24 * HOUR_MS
 
+GROUP: Final = "swarmlight.traces"
+"""Entry points of further kinds."""
 
-class TraceKind(IntEnum):
-    """What two accounts had in common. The lower-case names are the contract's `edges.kind`.
 
-    The kinds up to INTERACTION are given as touches; FAST_REPOST is derived from the lag between two reposts.
+def _liked_or_followed(event: TracedEvent) -> Iterable[str]:
+    if event.action == "like" and event.target:
+        return (object_key(event.target_account, event.target),)
+    if event.action == "follow" and event.target_account:
+        return (object_key(event.target_account, ""),)
+    return ()
+
+
+def _like_or_follow(key: str) -> tuple[str, str] | None:
+    account, known, event = key.partition("\n")
+    return ("like" if event else "follow", account) if known else None
+
+
+BUILT_IN: Final = (
+    TraceKind(  # half of a link's clicks and shares come within about three hours; operators spread theirs over days
+        "link", "the same link", "the same links", "same link", lambda event: event.urls,
+        6 * HOUR_MS, 48 * HOUR_MS, 1.0, PUBLISHED, look="link",
+    ),
+    TraceKind(  # everybody meets on large domains within a day; a link's trace again, only coarser
+        "domain", "links to the same site", "links to the same sites", "same domain", lambda event: event.domains,
+        1 * HOUR_MS, 1 * HOUR_MS, 0.25, PUBLISHED, chosen=False, coarse=True, look="link",
+    ),
+    TraceKind(  # a tag set lives as long as its topic trends, and is chosen from what trends
+        "hashtags", "the same set of hashtags", "the same sets of hashtags", "same hashtags",
+        lambda event: (" ".join(sorted(set(event.hashtags))),) if event.hashtags else (),
+        6 * HOUR_MS, 48 * HOUR_MS, 0.5, PUBLISHED, look="link",
+    ),
+    TraceKind(  # most reposts of a post come within hours of it; operators work posts off within a day
+        "repost", "a repost of the same post", "reposts of the same posts", "repost of the same post",
+        target_of("repost"), 6 * HOUR_MS, 24 * HOUR_MS, 1.0, SHARED,
+        chosen=False, direct=True, acted_upon=owner("repost"), look="repost",
+    ),
+    TraceKind(  # a thread is alive for hours
+        "reply_target", "a reply to the same post", "replies to the same posts", "reply to the same post",
+        target_of("reply"), 6 * HOUR_MS, 24 * HOUR_MS, 1.0, ANSWERED,
+        direct=True, acted_upon=owner("reply"), look="talk",
+    ),
+    TraceKind(  # slower than reposts, since somebody has to write
+        "quote", "a quote of the same post", "quotes of the same posts", "quote of the same post",
+        target_of("quote"), 12 * HOUR_MS, 24 * HOUR_MS, 1.0, ANSWERED,
+        direct=True, acted_upon=owner("quote"), look="talk",
+    ),
+    TraceKind(  # well-known accounts are mentioned all the time
+        "mention", "a mention of the same account", "mentions of the same accounts", "mention of the same account",
+        lambda event: [name for name in event.mentions if name != event.account],
+        1 * HOUR_MS, 1 * HOUR_MS, 0.25, PUBLISHED,
+        coarse=True, acted_upon=lambda key: ("mention", key), look="talk",
+    ),
+    TraceKind(  # the same words by chance are rare at any lag, and people hardly ever share any
+        "near_duplicate", "nearly the same text", "nearly the same texts", "near-identical text",
+        lambda event: () if event.cluster is None else (event.cluster,),
+        24 * HOUR_MS, 48 * HOUR_MS, 1.5, PUBLISHED, look="text",
+    ),
+    TraceKind(  # likes come with the timeline in which the post is shown; they are many and cheap
+        "interaction", "an interaction", "interactions", "same likes, or dealings together", _liked_or_followed,
+        6 * HOUR_MS, 24 * HOUR_MS, 0.5, LIKED,
+        chosen=False, direct=True, acted_upon=_like_or_follow, look="talk",
+    ),
+    # Derived from the lag between two reposts (CooRTweet's 60 s); such a repost is not counted as `repost` as well, and
+    # never bet on by itself, since the short window of `repost` covers it.
+    TraceKind(
+        "fast_repost", "a quick repost of the same post", "quick reposts of the same posts",
+        "quick repost of the same post", None, 60_000, 24 * HOUR_MS, 0.5, SHARED, chosen=False, look="repost",
+    ),
+)  # fmt: skip
+"""The graph network's weights know these kinds by their places, which must not change."""
+
+LINK, DOMAIN, HASHTAGS, REPOST, REPLY_TARGET, QUOTE, MENTION, NEAR_DUPLICATE, INTERACTION, FAST_REPOST = range(
+    len(BUILT_IN)
+)
+"""Their places, by name."""
+
+MODELLED_KINDS: Final = len(BUILT_IN)
+"""Kinds that the graph network sees; further ones take part in coordination alone."""
+
+_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,31}")
+
+
+def kind_table(further: Iterable[TraceKind]) -> tuple[TraceKind, ...]:
+    """The built-in kinds and further ones, these by name.
+
+    Raises:
+        ConfigError: a name is taken or is none, or a window is not positive.
     """
+    table = [*BUILT_IN]
+    taken = {kind.name for kind in BUILT_IN}
+    for kind in sorted(further, key=lambda kind: kind.name):
+        if not _NAME.fullmatch(kind.name):
+            raise ConfigError(f"the kind of trace {kind.name!r}: name it in lower-case letters, digits and underscores")
+        if kind.name in taken:
+            raise ConfigError(f"two packages add a kind of trace {kind.name!r}: uninstall one, or rename its kind")
+        if kind.take is None or not 0 < kind.bet_window_ms <= kind.edge_window_ms or not kind.weight > 0:
+            raise ConfigError(
+                f"the kind of trace {kind.name!r}: it needs `take`, a positive weight, and windows with "
+                "0 < bet_window_ms <= edge_window_ms"
+            )
+        taken.add(kind.name)
+        table.append(kind)
+    return tuple(table)
 
-    LINK = 0
-    DOMAIN = 1
-    HASHTAGS = 2
-    REPOST = 3
-    REPLY_TARGET = 4
-    QUOTE = 5
-    MENTION = 6
-    NEAR_DUPLICATE = 7
-    INTERACTION = 8
-    FAST_REPOST = 9
 
-    @property
-    def label(self) -> str:
-        """The name in alerts, for instance `"reply_target"`."""
-        return self.name.lower()
+def _installed() -> list[TraceKind]:
+    """The kinds that installed packages add."""
+    found: list[TraceKind] = []
+    # An editable install may be listed twice.
+    for (name, _), entry in sorted({(entry.name, entry.value): entry for entry in entry_points(group=GROUP)}.items()):
+        kind = entry.load()
+        if not isinstance(kind, TraceKind):
+            raise ConfigError(
+                f"the entry point {entry[0][0]!r} of {GROUP} is no TraceKind: mend or uninstall its package"
+            )
+        found.append(kind)
+    return found
 
 
-KINDS: Final = len(TraceKind)
-TRACE_KINDS: Final = int(TraceKind.FAST_REPOST)
-"""Kinds that may be added; kinds from here on are derived."""
+KIND_TABLE: Final = kind_table(_installed())
+"""All kinds; a kind's place in it is its number."""
+
+KINDS: Final = len(KIND_TABLE)
+
+KIND_NAMES: Final = tuple(kind.name for kind in KIND_TABLE)
+
+BET_WINDOW_MS: Final = tuple(kind.bet_window_ms for kind in KIND_TABLE)
+"""By kind, for arrays and inner loops; likewise the next two."""
+
+EDGE_WINDOW_MS: Final = tuple(kind.edge_window_ms for kind in KIND_TABLE)
+
+KIND_WEIGHT: Final = tuple(kind.weight for kind in KIND_TABLE)
+
+# Kept as it is: sums of the bets follow the order in which the traces of one event were added.
+_TAKE_ORDER: Final = (REPOST, QUOTE, REPLY_TARGET, INTERACTION, LINK, DOMAIN, HASHTAGS, MENTION, NEAR_DUPLICATE)
+_TAKERS: Final = tuple(
+    (number, kind.take, kind.direct)
+    for number, kind in ((n, KIND_TABLE[n]) for n in (*_TAKE_ORDER, *range(MODELLED_KINDS, KINDS)))
+    if kind.take is not None
+)
+
+
+def given_kind(name: str) -> int | None:
+    """The number of a kind by its name in any case; None for a name that is no kind, or a derived one."""
+    number = KIND_NAMES.index(name.lower()) if name.lower() in KIND_NAMES else None
+    return None if number is None or KIND_TABLE[number].take is None else number
+
+
+GIVEN_NAMES: Final = tuple(kind.name for kind in KIND_TABLE if kind.take is not None)
+"""Names of the kinds that an event or a record can have; the others are derived."""
 
 
 class Trace(NamedTuple):
-    """One account met one object.
+    """One account used one shared object.
 
     Args:
         at_ms: event time, ms since 1970 UTC.
         account: the account's row, any non-negative integer that names one account until it is forgotten.
-        kind: what the object is. A `LIKE` is an `INTERACTION` touch of the liked event.
+        kind: what the object is. Its place in `KIND_TABLE`. A like is an `INTERACTION` trace of the liked event.
         key: the object: a normalised link, a sorted hashtag set, an event id, one key per near-duplicate cluster (not
             one per MinHash band: a text is one observation).
         other: row of the account acted upon where it is known (whose post was reposted, liked, replied to), else -1.
@@ -74,19 +212,19 @@ class Trace(NamedTuple):
     other: int = -1
 
 
-BET_WINDOW_MS: Final[tuple[int, ...]] = (
-    6 * HOUR_MS,  # LINK: half of a link's clicks and shares come within about three hours of its posting
-    1 * HOUR_MS,  # DOMAIN: everybody meets on large domains within a day; only near in time it says something
-    6 * HOUR_MS,  # HASHTAGS: a tag set lives as long as its topic trends
-    6 * HOUR_MS,  # REPOST: most reposts of a post come within hours of it
-    6 * HOUR_MS,  # REPLY_TARGET: a thread is alive for hours
-    12 * HOUR_MS,  # QUOTE: slower than reposts, since somebody has to write
-    1 * HOUR_MS,  # MENTION: well-known accounts are mentioned all the time
-    24 * HOUR_MS,  # NEAR_DUPLICATE: the same words by chance are rare at any lag, and operators spread them over a day
-    6 * HOUR_MS,  # INTERACTION: likes come with the timeline in which the post is shown
-    60_000,  # FAST_REPOST: CooRTweet's own 60 s; never bet on by itself, since REPOST's short window covers it
-)
-"""How long after the first member's touch a further member's touch counts, by kind."""
+def traces_of(event: TracedEvent, at_ms: int, account: int, other: int = -1) -> Iterator[Trace]:
+    """The traces of one event, next to each other as coordination wants them.
+
+    Args:
+        event: what can be shared of it.
+        at_ms: its time.
+        account: row of its account.
+        other: row of the account that it acts upon, -1 where that has none or is the account itself.
+    """
+    for number, take, direct in _TAKERS:
+        for key in take(event):
+            yield Trace(at_ms, account, number, key, other if direct else -1)
+
 
 SYNCHRONY_MS: Final = 10 * MINUTE_MS
 """The short window of every bet: ten minutes hold scripted rounds and few people's chance meetings. Half of every bet
@@ -94,21 +232,6 @@ is placed on it, so popular objects touched in step still show."""
 
 FAST_REPOST_MS: Final = 60_000
 """Two reposts this near in time are a `FAST_REPOST` (CooRTweet's default for coordinated reposting)."""
-
-KIND_WEIGHT: Final[tuple[float, ...]] = (
-    1.0,  # LINK
-    0.25,  # DOMAIN: a link's touch again, only coarser
-    0.5,  # HASHTAGS: chosen from what trends
-    1.0,  # REPOST
-    1.0,  # REPLY_TARGET
-    1.0,  # QUOTE
-    0.25,  # MENTION: chosen from what trends
-    1.5,  # NEAR_DUPLICATE: the only kind that people hardly ever share by chance
-    0.5,  # INTERACTION: likes are many and cheap
-    0.5,  # FAST_REPOST: on top of nothing; a fast repost is not counted as REPOST as well
-)
-"""Weight of a kind's residual when residuals of kinds are added into one soft edge. Not fitted: a coarse order of how
-much of a choice the trace is. The test of a group does not use it."""
 
 
 class CoordinationSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,7 +286,7 @@ class Columns(NamedTuple):
     object: str = "object"
     at: str = "at"
     kind_column: str = "kind"
-    kind: TraceKind = TraceKind.REPOST
+    kind: int = REPOST
     seconds: bool = False  # numeric times are seconds since 1970 UTC, not milliseconds
 
 
@@ -227,12 +350,13 @@ def _parse(record: Mapping[str, Any], columns: Columns, where: str) -> tuple[int
         if value is None or value == "":
             raise UsageError(f"{where}: field {field!r} is missing or empty; name the columns with --columns")
         texts.append(str(value))
-    kind = record.get(columns.kind_column) or columns.kind.label
-    if str(kind).upper() not in TraceKind.__members__ or TraceKind[str(kind).upper()] >= TRACE_KINDS:
-        known = ", ".join(k.label for k in TraceKind if k < TRACE_KINDS)
+    named = record.get(columns.kind_column)
+    kind = given_kind(str(named)) if named else columns.kind
+    if kind is None:
+        known = ", ".join(GIVEN_NAMES)
         raise UsageError(f"{where}: field {columns.kind_column!r} is no kind of trace; known are {known}")
     at = _time(record.get(columns.at), columns, where)
-    return at, texts[0], int(TraceKind[str(kind).upper()]), texts[1]
+    return at, texts[0], kind, texts[1]
 
 
 def _time(value: object, columns: Columns, where: str) -> int:

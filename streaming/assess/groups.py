@@ -39,7 +39,8 @@ from graph.coincidences import look
 from graph.coordination import Coordination, Edge, coordination_part
 from graph.group_test import log_bar
 from graph.groups import CampaignTick, Group
-from graph.traces import HOUR_MS, CoordinationSettings, Trace, TraceKind
+from graph.trace_kind import TracedEvent
+from graph.traces import HOUR_MS, KIND_TABLE, CoordinationSettings, Trace, traces_of
 from streaming.assess.settings import AssessSettings
 from streaming.assess.store import NEVER, Accounts
 from streaming.schema.entities import domain_of
@@ -54,52 +55,20 @@ OBJECTS_PER_KIND: Final = 8
 UNKNOWN: Final = -1
 """Row of an account that has none."""
 
-# Plain integers: looking up an enum's member costs half a microsecond, per event and member.
-_FOLLOW: Final = int(Kind.FOLLOW)
-_LINK: Final = int(TraceKind.LINK)
-_DOMAIN: Final = int(TraceKind.DOMAIN)
-_HASHTAGS: Final = int(TraceKind.HASHTAGS)
-_MENTION: Final = int(TraceKind.MENTION)
-_NEAR_DUPLICATE: Final = int(TraceKind.NEAR_DUPLICATE)
-_INTERACTION: Final = int(TraceKind.INTERACTION)
-_TARGETED: Final = {
-    int(Kind.REPOST): int(TraceKind.REPOST),
-    int(Kind.QUOTE): int(TraceKind.QUOTE),
-    int(Kind.REPLY): int(TraceKind.REPLY_TARGET),
-    int(Kind.LIKE): _INTERACTION,
-}
-
-
-def object_key(account: str, event: str) -> str:
-    """The object that the event `event` of `account` is; ids need not be unique across accounts."""
-    return f"{account}\n{event}" if account else event
-
-
-_ACTED: Final = {
-    int(TraceKind.REPLY_TARGET): INTERACTIONS.index("reply"),
-    int(TraceKind.REPOST): INTERACTIONS.index("repost"),
-    int(TraceKind.QUOTE): INTERACTIONS.index("quote"),
-}
-_LIKE: Final = INTERACTIONS.index("like")
-_FOLLOWED: Final = INTERACTIONS.index("follow")
-_MENTIONED: Final = INTERACTIONS.index("mention")
+_ACTIONS: Final = tuple(kind.name.lower() for kind in Kind)
+_INTERACTIONS: Final = {name: place for place, name in enumerate(INTERACTIONS)}
 
 
 def acted_upon(kind: int, key: str) -> tuple[int, str] | None:
     """(place in `INTERACTIONS`, name of the account) of an object that is somebody's, None of any other."""
-    if kind == _MENTION:
-        return _MENTIONED, key
-    account, known, event = key.partition("\n")
-    if not known:
-        return None
-    if kind == _INTERACTION:
-        return (_LIKE if event else _FOLLOWED), account
-    how = _ACTED.get(kind)
-    return None if how is None else (how, account)
+    read = KIND_TABLE[kind].acted_upon
+    act = None if read is None else read(key)
+    how = None if act is None else _INTERACTIONS.get(act[0])
+    return None if act is None or how is None else (how, act[1])
 
 
-def traces_of(seen: Observation, row: int, accounts: Accounts, cluster: str | None) -> Iterator[Trace]:
-    """The touches of one event, next to each other as `graph` wants them.
+def observed_traces(seen: Observation, row: int, accounts: Accounts, cluster: str | None) -> Iterator[Trace]:
+    """The traces of one event, next to each other as `graph` wants them.
 
     Args:
         seen: the event, no deletion.
@@ -107,30 +76,17 @@ def traces_of(seen: Observation, row: int, accounts: Accounts, cluster: str | No
         accounts: rows of the accounts acted upon, where they have one.
         cluster: of nearly equal texts, None without one.
     """
-    at = seen.at
     other = UNKNOWN
     if seen.target_account and seen.target_account != seen.account:
         found = accounts.find(seen.target_account)
         other = UNKNOWN if found is None else found
-    kind = _TARGETED.get(seen.kind)
-    if kind is not None and seen.target:
-        yield Trace(at, row, kind, object_key(seen.target_account, seen.target), other)
-    elif seen.kind == _FOLLOW and seen.target_account:
-        yield Trace(at, row, _INTERACTION, object_key(seen.target_account, ""), other)
-    domains: dict[str, None] = {}
-    for url in seen.urls[:OBJECTS_PER_KIND]:
-        yield Trace(at, row, _LINK, url)
-        domains[domain_of(url)] = None
-    for domain in domains:
-        if domain:
-            yield Trace(at, row, _DOMAIN, domain)
-    if seen.hashtags:
-        yield Trace(at, row, _HASHTAGS, " ".join(sorted(set(seen.hashtags))))
-    for name in seen.mentions[:OBJECTS_PER_KIND]:
-        if name != seen.account:
-            yield Trace(at, row, _MENTION, name)
-    if cluster is not None:
-        yield Trace(at, row, _NEAR_DUPLICATE, cluster)
+    urls = seen.urls[:OBJECTS_PER_KIND]
+    domains = tuple(domain for domain in dict.fromkeys(map(domain_of, urls)) if domain)
+    event = TracedEvent(
+        seen.account, _ACTIONS[seen.kind], seen.target, seen.target_account, urls, domains, seen.hashtags,
+        seen.mentions[:OBJECTS_PER_KIND], seen.text, cluster,
+    )  # fmt: skip
+    return traces_of(event, seen.at, row, other)
 
 
 ALIKE: Final = 0.3

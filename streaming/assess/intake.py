@@ -11,7 +11,7 @@ import numpy as np
 from detector.text.features import TEXT_FEATURES, TextAbstain
 from graph.traces import Trace
 from streaming.assess.feedback import Rulings
-from streaming.assess.groups import Groups, traces_of
+from streaming.assess.groups import Groups, observed_traces
 from streaming.assess.ordering import Counts, Languages, RecentKeys, Seen, event_key
 from streaming.assess.settings import AssessSettings
 from streaming.assess.store import UNSAID, Accounts, Kept, NearDuplicates, Texts, Timeline
@@ -127,7 +127,7 @@ class Handler:
             if self._keep(row, seen):
                 done.with_texts.add(row)
         if self._groups.gathers:
-            done.touches.extend(traces_of(seen, row, accounts, cluster))
+            done.touches.extend(observed_traces(seen, row, accounts, cluster))
 
     def _is_deleted(self, seen: Observation, key: bytes) -> bool:
         if self._deleted_events and self._deleted_events.get(key, seen.at) is not None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 
 from graph.coordination import Coordination
-from graph.traces import HOUR_MS, Trace, TraceKind
+from graph.traces import HOUR_MS, REPOST, Trace
 
 TICK_MS = 600_000
 STEP_H = 0.25
@@ -19,7 +19,7 @@ def name_of(row: int) -> str:
 
 
 def society(
-    seed: int, sizes: Sequence[int], taste: float, per_day: float = 8.0, hours: int = 48, kind: int = TraceKind.REPOST
+    seed: int, sizes: Sequence[int], taste: float, per_day: float = 8.0, hours: int = 48, kind: int = REPOST
 ) -> list[Trace]:
     """People in communities of `sizes`. Activity is heavy-tailed, comes in bursts and keeps to the community's hours;
     a share `taste` of what they touch are their community's objects, whose popularity is heavy-tailed and short-lived.
@@ -61,7 +61,7 @@ def planted(people: Sequence[Trace], members: Iterable[int], objects: int, seed:
     end = max(t.at_ms for t in people)
     rows = list(members)
     extra = [
-        Trace(int(start + rng.exponential(TICK_MS)), member, TraceKind.REPOST, f"p{n}")
+        Trace(int(start + rng.exponential(TICK_MS)), member, REPOST, f"p{n}")
         for n, start in enumerate(np.linspace(HOUR_MS, end - HOUR_MS, objects))
         for member in rows
     ]

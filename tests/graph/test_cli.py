@@ -12,8 +12,12 @@ import pytest
 
 from detector.errors import UsageError
 from graph.permutation import null_trial, plant_trial, swapped, upper_rate
+<<<<<<< HEAD
 from graph.traces import HOUR_MS, Columns, CoordinationSettings, Records, Trace, TraceKind, read_records
 from streaming.cli import invoke
+=======
+from graph.traces import HOUR_MS, LINK, REPOST, Columns, CoordinationSettings, Records, Trace, read_records
+>>>>>>> 76170a7 (Kinds of trace are rows of one table, and packages may add rows)
 from tests.graph.society import name_of, society
 
 
@@ -35,7 +39,7 @@ ROWS: list[dict[str, object]] = [
 def test_formats_agree(tmp_path: Path) -> None:
     plain = read_records([write(tmp_path / "r.jsonl", ROWS)], Columns())
     assert plain.names == ["a", "b"]
-    assert plain.touches == [Trace(500, 0, TraceKind.LINK, "y"), Trace(1000, 1, TraceKind.REPOST, "x")]
+    assert plain.touches == [Trace(500, 0, LINK, "y"), Trace(1000, 1, REPOST, "x")]
     assert read_records([write(tmp_path / "r.jsonl.gz", ROWS)], Columns()) == plain
     with (tmp_path / "r.csv").open("w", newline="", encoding="utf-8") as lines:
         table = csv.DictWriter(lines, ["account", "object", "at", "kind"])

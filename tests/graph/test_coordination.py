@@ -25,7 +25,7 @@ from graph.coordination import (
     shared_probability,
 )
 from graph.permutation import run
-from graph.traces import HOUR_MS, Trace, TraceKind
+from graph.traces import DOMAIN, HOUR_MS, LINK, REPOST, Trace
 from tests.graph.society import feed, name_of, planted, society
 
 MEMBERS = range(100, 108)
@@ -87,16 +87,14 @@ def test_a_forgotten_account_leaves_no_trace_and_its_row_can_be_given_away() -> 
             assert bets is None or (103 not in bets.members and 103 not in bets.pool and 103 not in bets.share)
             assert bets is None or all(103 not in (b.opener, *b.met) for b in bets.bundles.values())
     assert not (coordination.window.view()[1] == 103).any()
-    coordination.add([Trace(50 * HOUR_MS, 103, TraceKind.REPOST, "p1")])
+    coordination.add([Trace(50 * HOUR_MS, 103, REPOST, "p1")])
     coordination.tick(51 * HOUR_MS, name_of)
 
 
 def test_groups_are_not_tested_on_what_they_were_proposed_from() -> None:
     # All meetings lie before the proposal; afterwards the members repeat what they did, on the same objects.
     people = society(seed=5, sizes=[80], taste=0.0, per_day=6, hours=30)
-    early = [
-        Trace(20 * HOUR_MS + n * 60_000 + m, m, TraceKind.REPOST, f"p{n}") for n in range(6) for m in range(90, 98)
-    ]
+    early = [Trace(20 * HOUR_MS + n * 60_000 + m, m, REPOST, f"p{n}") for n in range(6) for m in range(90, 98)]
     late = [t._replace(at_ms=t.at_ms + 8 * HOUR_MS) for t in early]
     coordination = feed(Coordination(), sorted([*people, *early, *late], key=lambda t: (t.at_ms, t.account)))
     group = max(coordination.groups(), key=lambda g: len(set(g.members) & set(range(90, 98))))
@@ -118,9 +116,9 @@ def test_people_of_one_taste_are_no_group(sizes: list[int], taste: float) -> Non
 
 def test_edges_name_kind_count_and_objects_in_the_given_order_of_members() -> None:
     coordination = Coordination()
-    touches = [Trace(n * HOUR_MS + m, m, TraceKind.LINK, f"l{n}") for n in range(7) for m in (1, 2)]
-    touches += [Trace(8 * HOUR_MS, 1, TraceKind.REPOST, "r"), Trace(8 * HOUR_MS + 5000, 2, TraceKind.REPOST, "r")]
-    touches += [Trace(9 * HOUR_MS + n, 10 + n, TraceKind.LINK, f"noise{n}") for n in range(50)]
+    touches = [Trace(n * HOUR_MS + m, m, LINK, f"l{n}") for n in range(7) for m in (1, 2)]
+    touches += [Trace(8 * HOUR_MS, 1, REPOST, "r"), Trace(8 * HOUR_MS + 5000, 2, REPOST, "r")]
+    touches += [Trace(9 * HOUR_MS + n, 10 + n, LINK, f"noise{n}") for n in range(50)]
     coordination.add(touches)
     edges = coordination.edges_within([2, 1, 10])
     assert [(e.a, e.b, e.kind, e.count) for e in edges] == [(2, 1, "link", 7), (2, 1, "fast_repost", 1)]
@@ -131,7 +129,7 @@ def test_edges_name_kind_count_and_objects_in_the_given_order_of_members() -> No
 
 def test_far_apart_in_time_is_no_edge() -> None:
     coordination = Coordination()
-    coordination.add([Trace(0, 1, TraceKind.DOMAIN, "d"), Trace(2 * HOUR_MS, 2, TraceKind.DOMAIN, "d")])
+    coordination.add([Trace(0, 1, DOMAIN, "d"), Trace(2 * HOUR_MS, 2, DOMAIN, "d")])
     assert coordination.edges_within([1, 2]) == []
 
 

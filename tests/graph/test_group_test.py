@@ -13,13 +13,9 @@ import numpy as np
 
 from graph.baselines import learn
 from graph.group_test import (
-    ANSWERED,
     CELLS,
     CLASSES,
     CLOSED,
-    LIKED,
-    PUBLISHED,
-    SHARED,
     THETAS,
     Bets,
     Habits,
@@ -41,18 +37,31 @@ from graph.group_test import (
     worth,
 )
 from graph.groups import Group, inherit
+from graph.trace_kind import ANSWERED, LIKED, PUBLISHED, SHARED
 from graph.trace_window import TraceWindow
-from graph.traces import HOUR_MS, MINUTE_MS, TRACE_KINDS, CoordinationSettings, Trace, TraceKind
+from graph.traces import (
+    DOMAIN,
+    HOUR_MS,
+    INTERACTION,
+    KINDS,
+    LINK,
+    MINUTE_MS,
+    NEAR_DUPLICATE,
+    REPLY_TARGET,
+    REPOST,
+    CoordinationSettings,
+    Trace,
+)
 
 SETTINGS = CoordinationSettings()
-FAIR = [1.0] * TRACE_KINDS
-LINK = TraceKind.LINK
+FAIR = [1.0] * KINDS
+LINK = LINK
 
 
 def frozen(members: range, pool: range = range(100, 150), rate: float = 0.0) -> Bets:
     share = dict.fromkeys(members, 1 / len(members))
     pool_share = dict.fromkeys(pool, 1 / len(pool))
-    return Bets(dict.fromkeys(members, 0), [rate] * TRACE_KINDS, [rate] * TRACE_KINDS, share, pool_share)
+    return Bets(dict.fromkeys(members, 0), [rate] * KINDS, [rate] * KINDS, share, pool_share)
 
 
 class Table:
@@ -62,7 +71,7 @@ class Table:
         self.window, self.bets = TraceWindow(), frozen(members)
         self.totals: dict[int, int] = {}
 
-    def touch(self, at: int, row: int, *keys: str, kind: TraceKind = LINK) -> int:
+    def touch(self, at: int, row: int, *keys: str, kind: int = LINK) -> int:
         first = self.window.end
         self.window.add([Trace(at, row, kind, key) for key in keys])
         cell = activity_cell(kind, at, SETTINGS.activity_bin_ms)
@@ -163,19 +172,19 @@ def test_bets_on_independent_people_are_fair() -> None:
 def test_affinity_is_learned_from_the_pool_without_its_outliers() -> None:
     bets = frozen(range(5))
     bets.visits_expected[LINK] = 20.0
-    bets.visits = {row * TRACE_KINDS + LINK: 2 for row in bets.pool}
+    bets.visits = {row * KINDS + LINK: 2 for row in bets.pool}
     learn(bets, FAIR)
     assert 3.5 < bets.affinity[LINK] < 6.0
     # Three accounts that come to everything the group opens are likely of the group.
-    bets.visits = {row * TRACE_KINDS + LINK: 15 for row in list(bets.pool)[:3]}
+    bets.visits = {row * KINDS + LINK: 15 for row in list(bets.pool)[:3]}
     learn(bets, FAIR)
     assert bets.affinity[LINK] < 1.2
 
 
 def test_windows_end() -> None:
     table = Table(range(5))
-    number = table.touch(1000, 0, "a", kind=TraceKind.DOMAIN)
-    table.touch(1000 + 61 * MINUTE_MS, 1, "a", kind=TraceKind.DOMAIN)
+    number = table.touch(1000, 0, "a", kind=DOMAIN)
+    table.touch(1000 + 61 * MINUTE_MS, 1, "a", kind=DOMAIN)
     assert table.bets.bundles[number].items[0].hits == []
     assert due_ms(table.bets.bundles[number]) == 1000 + 60 * MINUTE_MS
 
@@ -187,9 +196,9 @@ def test_followers_of_one_author_are_expected_on_its_posts() -> None:
         for day, members in enumerate([(0, 1, 2), (1, 2, 3), (2, 3, 4), (0, 2, 4)]):
             start = (day + 1) * 9 * HOUR_MS
             for n in range(60):
-                table.touch(start, 200 + n, f"x{day}{n}\n0", kind=TraceKind.INTERACTION)
+                table.touch(start, 200 + n, f"x{day}{n}\n0", kind=INTERACTION)
             for late, member in enumerate(members):
-                number = table.touch(start + 1 + late, member, post.format(day), kind=TraceKind.INTERACTION)
+                number = table.touch(start + 1 + late, member, post.format(day), kind=INTERACTION)
                 opened = max(number, 0) if late == 0 else opened
         table.close(opened, 37 * HOUR_MS)
     assert fans.bets.log_value < 0.2 < 0.5 < allies.bets.log_value
@@ -212,10 +221,10 @@ def test_no_bets_amount_to_one() -> None:
 
 
 def test_an_event_has_one_class() -> None:
-    assert class_of({TraceKind.LINK, TraceKind.DOMAIN, TraceKind.NEAR_DUPLICATE}) == PUBLISHED
-    assert class_of({TraceKind.REPLY_TARGET, TraceKind.LINK}) == ANSWERED
-    assert class_of({TraceKind.REPOST}) == SHARED
-    assert class_of({TraceKind.INTERACTION}) == LIKED
+    assert class_of({LINK, DOMAIN, NEAR_DUPLICATE}) == PUBLISHED
+    assert class_of({REPLY_TARGET, LINK}) == ANSWERED
+    assert class_of({REPOST}) == SHARED
+    assert class_of({INTERACTION}) == LIKED
 
 
 def test_classes_add_up_and_a_losing_class_costs_little() -> None:

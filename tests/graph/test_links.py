@@ -17,7 +17,7 @@ from graph.bench import random_graph, random_model
 from graph.coincidences import look
 from graph.links import READS, GraphTensors, SageModel, SageNet, own_columns, weight_shapes
 from graph.trace_window import TraceWindow
-from graph.traces import HOUR_MS, CoordinationSettings, Trace, TraceKind
+from graph.traces import HOUR_MS, LINK, REPOST, CoordinationSettings, Trace
 from tests.graph.society import in_order, name_of, planted, society
 
 SETTINGS = CoordinationSettings()
@@ -29,7 +29,7 @@ EXACT = ("1.cb839661", "90bb24b550cad9c8")
 
 def acted_upon(kind: int, key: str) -> tuple[int, str] | None:
     """In these societies the repost `o17` is of a post of the seventeenth account."""
-    return (1, name_of(int(key[1:]) % 200)) if kind == TraceKind.REPOST and key[0] == "o" else None
+    return (1, name_of(int(key[1:]) % 200)) if kind == REPOST and key[0] == "o" else None
 
 
 def graph_of(touches: list[Trace], names: dict[int, str]) -> AccountGraph:
@@ -204,7 +204,7 @@ def test_edges_are_typed_seen_from_both_ends_and_few() -> None:
 
 
 def test_accounts_without_ties_are_not_judged() -> None:
-    touches = [*town(), Trace(END - HOUR_MS, 200, TraceKind.LINK, "alone")]
+    touches = [*town(), Trace(END - HOUR_MS, 200, LINK, "alone")]
     graph = graph_of(touches, NAMES | {200: "zz"})
     found = model().run(graph, own_of(graph))
     place = graph.names.index("zz")
@@ -213,7 +213,7 @@ def test_accounts_without_ties_are_not_judged() -> None:
 
 
 def test_a_window_in_which_nobody_met_judges_nobody() -> None:
-    graph = graph_of([Trace(n, n, TraceKind.LINK, f"own{n}") for n in range(5)], NAMES)
+    graph = graph_of([Trace(n, n, LINK, f"own{n}") for n in range(5)], NAMES)
     found = model().run(graph, own_of(graph))
     assert len(graph.rows) == 5
     assert not found.judged.any()

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graph.trace_window import TraceWindow
-from graph.traces import Trace, TraceKind
+from graph.traces import DOMAIN, LINK, Trace
 
 ACTIONS = st.lists(
     st.one_of(
@@ -31,7 +31,7 @@ def test_window_holds_what_a_list_would(actions: list[tuple[str, int, str, int]]
     for action, number, key, step in actions:
         if action == "add":
             now += step
-            window.add([Trace(now, number, TraceKind.LINK, key)])
+            window.add([Trace(now, number, LINK, key)])
             model.append((now, number, key))
         elif action == "expire":
             window.expire(now - number)
@@ -44,7 +44,7 @@ def test_window_holds_what_a_list_would(actions: list[tuple[str, int, str, int]]
         assert listed(window) == model
         for name in "abcd":
             touches = [(at, row) for at, row, key in model if key == name]
-            slot = window.slot_of(TraceKind.LINK, name)
+            slot = window.slot_of(LINK, name)
             if slot is None:
                 assert not touches
             else:
@@ -54,25 +54,25 @@ def test_window_holds_what_a_list_would(actions: list[tuple[str, int, str, int]]
 
 def test_uid_outlives_no_object() -> None:
     window = TraceWindow()
-    window.add([Trace(0, 1, TraceKind.LINK, "old")])
-    slot = window.slot_of(TraceKind.LINK, "old")
+    window.add([Trace(0, 1, LINK, "old")])
+    slot = window.slot_of(LINK, "old")
     assert slot is not None
     uid = window.uid(slot)
     window.expire(1)
     assert not window.alive(uid)
-    window.add([Trace(2, 1, TraceKind.LINK, "new")])
-    assert window.slot_of(TraceKind.LINK, "new") == slot
+    window.add([Trace(2, 1, LINK, "new")])
+    assert window.slot_of(LINK, "new") == slot
     assert window.uid(slot) != uid
     assert not window.alive(uid)
 
 
 def test_forgetting_an_event_keeps_what_others_touched() -> None:
     window = TraceWindow()
-    window.add([Trace(5, 1, TraceKind.LINK, "only"), Trace(5, 1, TraceKind.DOMAIN, "shared")])
-    window.add([Trace(6, 2, TraceKind.DOMAIN, "shared"), Trace(7, 1, TraceKind.LINK, "later", other=2)])
+    window.add([Trace(5, 1, LINK, "only"), Trace(5, 1, DOMAIN, "shared")])
+    window.add([Trace(6, 2, DOMAIN, "shared"), Trace(7, 1, LINK, "later", other=2)])
     window.forget(1, at_ms=5)
     assert listed(window) == [(6, 2, "shared"), (7, 1, "later")]
-    assert window.slot_of(TraceKind.LINK, "only") is None
+    assert window.slot_of(LINK, "only") is None
     assert window.direct.tolist() == [[7, 1, 2]]
     window.forget(2)
     assert window.direct.tolist() == []

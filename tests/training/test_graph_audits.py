@@ -15,7 +15,7 @@ from sklearn.model_selection import cross_val_predict
 
 from graph.links import SageModel, SageNet, own_columns
 from graph.permutation import swapped
-from graph.traces import HOUR_MS, TRACE_KINDS, Trace
+from graph.traces import HOUR_MS, KINDS, Trace
 from simulation.settings import Society
 from simulation.validate import TWINS, judge
 from simulation.world import World
@@ -114,7 +114,7 @@ def metadata(touches: list[Trace], rows: int) -> np.ndarray:
         popularity[touch.key] = popularity.get(touch.key, 0) + 1
     known = np.array([popularity[t.key] for t in mine])
     columns = [np.bincount(account, minlength=rows)]
-    columns += [np.bincount(account, np.array([t.kind for t in mine]) == kind, rows) for kind in range(TRACE_KINDS)]
+    columns += [np.bincount(account, np.array([t.kind for t in mine]) == kind, rows) for kind in range(KINDS)]
     columns += [np.bincount(account, at // HOUR_MS % 24 // 6 == part, rows) for part in range(4)]
     columns += [np.bincount(account, known, rows), np.bincount(account, known == 1, rows)]
     return np.stack(columns, axis=1).astype(float)

@@ -7,7 +7,7 @@ import numpy as np
 from graph.account_graph import account_graph
 from graph.coincidences import look
 from graph.trace_window import TraceWindow
-from graph.traces import HOUR_MS, CoordinationSettings, Trace, TraceKind
+from graph.traces import HOUR_MS, LINK, CoordinationSettings, Trace
 from tests.graph.society import in_order, name_of, society
 from training.societies import Example
 
@@ -23,7 +23,7 @@ def traces_of(seed: int) -> list[Trace]:
     now with those.
     """
     rng = np.random.default_rng(seed)
-    touches = society(seed, (PEOPLE // 2, PEOPLE // 2), 0.5, per_day=6.0, hours=HOURS, kind=TraceKind.LINK)
+    touches = society(seed, (PEOPLE // 2, PEOPLE // 2), 0.5, per_day=6.0, hours=HOURS, kind=LINK)
     for campaign in range(CAMPAIGNS):
         for task in range(TASKS):
             start = rng.uniform(1, HOURS - 1) * HOUR_MS
@@ -34,7 +34,7 @@ def traces_of(seed: int) -> list[Trace]:
                 for place in among[rng.random(SIZE) < 0.6].tolist():
                     row = place + (CAMPAIGNS * SIZE if crowd == "twin" else 0)
                     at = int(start + rng.exponential(HOUR_MS / 6))
-                    touches.append(Trace(at, row, TraceKind.LINK, f"{crowd}{campaign}-{task}"))
+                    touches.append(Trace(at, row, LINK, f"{crowd}{campaign}-{task}"))
     return in_order(touches)
 
 

@@ -13,9 +13,10 @@ import pytest
 from detector.models import Models, SavedWeights
 from graph.account_graph import INTERACTIONS, AccountGraph, standing
 from graph.links import READS, Outcome, SageModel, own_columns, weight_shapes
-from graph.traces import TraceKind
+from graph.trace_kind import object_key
+from graph.traces import INTERACTION, LINK, MENTION, REPLY_TARGET, REPOST
 from streaming.assess import AssessSettings
-from streaming.assess.groups import acted_upon, object_key
+from streaming.assess.groups import acted_upon
 from tests.streaming.assess import harness, societies
 from tests.streaming.assess.fakes import models
 
@@ -118,9 +119,9 @@ def test_the_model_reads_where_accounts_stand_among_accounts_alike(monkeypatch: 
 
 def test_objects_say_whom_they_belong_to() -> None:
     post = object_key("ann", "17")
-    assert acted_upon(int(TraceKind.REPOST), post) == (INTERACTIONS.index("repost"), "ann")
-    assert acted_upon(int(TraceKind.INTERACTION), post) == (INTERACTIONS.index("like"), "ann")
-    assert acted_upon(int(TraceKind.INTERACTION), object_key("ann", "")) == (INTERACTIONS.index("follow"), "ann")
-    assert acted_upon(int(TraceKind.MENTION), "ann") == (INTERACTIONS.index("mention"), "ann")
-    assert acted_upon(int(TraceKind.LINK), "https://example.com") is None
-    assert acted_upon(int(TraceKind.REPLY_TARGET), "17") is None
+    assert acted_upon(REPOST, post) == (INTERACTIONS.index("repost"), "ann")
+    assert acted_upon(INTERACTION, post) == (INTERACTIONS.index("like"), "ann")
+    assert acted_upon(INTERACTION, object_key("ann", "")) == (INTERACTIONS.index("follow"), "ann")
+    assert acted_upon(MENTION, "ann") == (INTERACTIONS.index("mention"), "ann")
+    assert acted_upon(LINK, "https://example.com") is None
+    assert acted_upon(REPLY_TARGET, "17") is None

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from detector.errors import UsageError
 from detector.thresholds import Thresholds
-from graph.traces import TraceKind
+from graph.traces import DOMAIN, KIND_TABLE, LINK
 from streaming.assess.alert_store import AlertStore, account_alert_id
-from streaming.assess.groups import FEWEST, GroupJudge, traces_of
+from streaming.assess.groups import FEWEST, GroupJudge, observed_traces
 from streaming.assess.ordering import RecentKeys, event_key
 from streaming.assess.outputs import rfc3339
 from streaming.assess.settings import AssessSettings
@@ -212,8 +212,8 @@ def test_an_event_gives_its_touches_next_to_each_other() -> None:
         hashtags=("b", "a"),
         mentions=("cid", "ann"),
     )
-    touches = list(traces_of(seen, 0, accounts, "cluster"))
-    assert [(TraceKind(t.kind).name, t.key, t.other) for t in touches] == [
+    touches = list(observed_traces(seen, 0, accounts, "cluster"))
+    assert [(KIND_TABLE[t.kind].name.upper(), t.key, t.other) for t in touches] == [
         ("QUOTE", "bob\ne1", 1),
         ("LINK", "https://a.example/x", -1),
         ("LINK", "https://a.example/y", -1),
@@ -227,8 +227,8 @@ def test_an_event_gives_its_touches_next_to_each_other() -> None:
 
 def test_a_flood_of_links_is_cut() -> None:
     seen = observation(0, "ann", urls=tuple(f"https://{i}.example/" for i in range(32)))
-    kinds = [touch.kind for touch in traces_of(seen, 0, Accounts(), None)]
-    assert kinds.count(TraceKind.LINK) == kinds.count(TraceKind.DOMAIN) == 8
+    kinds = [touch.kind for touch in observed_traces(seen, 0, Accounts(), None)]
+    assert kinds.count(LINK) == kinds.count(DOMAIN) == 8
 
 
 def test_a_group_needs_more_than_its_loudest_members() -> None:
