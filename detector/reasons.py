@@ -50,22 +50,6 @@ GRAPH_REASONS: Final[Mapping[int, str]] = {
 
 NOT_IN_A_GROUP: Final = "in no tested group"
 
-_KIND_WORDS: Final[Mapping[str, tuple[str, str]]] = {
-    "link": ("the same link", "the same links"),
-    "domain": ("links to the same site", "links to the same sites"),
-    "hashtags": ("the same set of hashtags", "the same sets of hashtags"),
-    "repost": ("a repost of the same post", "reposts of the same posts"),
-    "fast_repost": ("a quick repost of the same post", "quick reposts of the same posts"),
-    "reply_target": ("a reply to the same post", "replies to the same posts"),
-    "mention": ("a mention of the same account", "mentions of the same accounts"),
-    "quote": ("a quote of the same post", "quotes of the same posts"),
-    "near_duplicate": ("nearly the same text", "nearly the same texts"),
-    "paraphrase": ("the same text reworded", "the same texts reworded"),
-    "synchrony": ("activity at the same moment", "activity at the same moments"),
-    "profile": ("a like profile", "like profiles"),
-    "interaction": ("an interaction", "interactions"),
-}
-
 _EVEN: Final = 0.05
 """Nats under which evidence is called neither here nor there (a factor of 1.05)."""
 
@@ -124,6 +108,7 @@ class CampaignCase:
         first_ms, last_ms: times of the members' first and last shared object.
         shared: kind of edge -> (times members met, times expected by chance).
         is_campaign: whether both statements hold.
+        words: kind of edge -> words for one shared object and for several; a kind without is called by its name.
     """
 
     members: int
@@ -135,6 +120,7 @@ class CampaignCase:
     last_ms: int
     shared: Mapping[str, tuple[float, float]]
     is_campaign: bool
+    words: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
 
 def account_why(case: AccountCase) -> list[str]:
@@ -206,7 +192,7 @@ def campaign_why(case: CampaignCase) -> list[str]:
     out = [what, f"Since: {when(case.first_ms)}, last seen {when(case.last_ms)}."]
     ranked = sorted(case.shared.items(), key=lambda item: (item[1][1] - item[1][0], item[0]))
     for kind, (count, expected) in ranked[:3]:
-        words = _KIND_WORDS.get(kind, (kind, kind))[0 if round(count) == 1 else 1]
+        words = case.words.get(kind, (kind, kind))[0 if round(count) == 1 else 1]
         out.append(
             f"Together: pairs of them met {times(count)} in {words}; about {expected:.1f} would be expected by chance."
         )

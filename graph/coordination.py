@@ -568,8 +568,8 @@ class Coordination:
         """The whole state, for a snapshot: arrays and MessagePack bytes."""
         state = State(
             SNAPSHOT_VERSION, KIND_NAMES, self.groups(), self._due, self._totals, self._blocks, self._homes,
-            self._walked, self._first_ms, self._created, self._hypotheses, self._discoveries, self._ticks, self._coarse_ms,
-            self._proposed_tick, self._proposed_end, self._dispersion, self._campaigns,
+            self._walked, self._first_ms, self._created, self._hypotheses, self._discoveries, self._ticks,
+            self._coarse_ms, self._proposed_tick, self._proposed_end, self._dispersion, self._campaigns,
         )  # fmt: skip
         return {f"window.{name}": value for name, value in self.window.arrays().items()} | {
             "state": msgspec.msgpack.encode(state)

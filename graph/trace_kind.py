@@ -80,6 +80,7 @@ class TraceKind:
         coarse: whether another kind says the same better; such an object has a tenth of the weight in a bet.
         direct: whether the object is the target of the event, so that the account acts upon the target's account.
         acted_upon: whose the object is.
+        readable: whether the key of an object says something to a person; others are ids.
         look: its colour in the console.
     """
 
@@ -96,6 +97,7 @@ class TraceKind:
     coarse: bool = False
     direct: bool = False
     acted_upon: ActedUpon | None = None
+    readable: bool = False
     look: Look = "other"
 
 

@@ -61,16 +61,16 @@ def _like_or_follow(key: str) -> tuple[str, str] | None:
 BUILT_IN: Final = (
     TraceKind(  # half of a link's clicks and shares come within about three hours; operators spread theirs over days
         "link", "the same link", "the same links", "same link", lambda event: event.urls,
-        6 * HOUR_MS, 48 * HOUR_MS, 1.0, PUBLISHED, look="link",
+        6 * HOUR_MS, 48 * HOUR_MS, 1.0, PUBLISHED, readable=True, look="link",
     ),
     TraceKind(  # everybody meets on large domains within a day; a link's trace again, only coarser
         "domain", "links to the same site", "links to the same sites", "same domain", lambda event: event.domains,
-        1 * HOUR_MS, 1 * HOUR_MS, 0.25, PUBLISHED, chosen=False, coarse=True, look="link",
+        1 * HOUR_MS, 1 * HOUR_MS, 0.25, PUBLISHED, chosen=False, coarse=True, readable=True, look="link",
     ),
     TraceKind(  # a tag set lives as long as its topic trends, and is chosen from what trends
         "hashtags", "the same set of hashtags", "the same sets of hashtags", "same hashtags",
         lambda event: (" ".join(sorted(set(event.hashtags))),) if event.hashtags else (),
-        6 * HOUR_MS, 48 * HOUR_MS, 0.5, PUBLISHED, look="link",
+        6 * HOUR_MS, 48 * HOUR_MS, 0.5, PUBLISHED, readable=True, look="link",
     ),
     TraceKind(  # most reposts of a post come within hours of it; operators work posts off within a day
         "repost", "a repost of the same post", "reposts of the same posts", "repost of the same post",
@@ -153,9 +153,7 @@ def _installed() -> list[TraceKind]:
     for (name, _), entry in sorted({(entry.name, entry.value): entry for entry in entry_points(group=GROUP)}.items()):
         kind = entry.load()
         if not isinstance(kind, TraceKind):
-            raise ConfigError(
-                f"the entry point {entry[0][0]!r} of {GROUP} is no TraceKind: mend or uninstall its package"
-            )
+            raise ConfigError(f"the entry point {name!r} of {GROUP} is no TraceKind: mend or uninstall its package")
         found.append(kind)
     return found
 
@@ -164,6 +162,9 @@ KIND_TABLE: Final = kind_table(_installed())
 """All kinds; a kind's place in it is its number."""
 
 KINDS: Final = len(KIND_TABLE)
+
+KIND_WORDS: Final = {kind.name: (kind.singular, kind.plural) for kind in KIND_TABLE}
+"""Name -> words for one shared object and for several."""
 
 KIND_NAMES: Final = tuple(kind.name for kind in KIND_TABLE)
 

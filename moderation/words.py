@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from detector.reasons import direction
+from graph.traces import KIND_TABLE
 from moderation.records import AlertRecord
 
 KINDS: Final = {
@@ -67,14 +68,7 @@ VERDICT_EFFECTS_ALONE: Final = VERDICT_EFFECTS | {
 }
 """The same, of an alert on a single account."""
 
-EDGE_KINDS: Final = {
-    "link": "same link", "domain": "same domain", "hashtags": "same hashtags", "repost": "repost of the same post",
-    "fast_repost": "quick repost of the same post", "reply_target": "reply to the same post",
-    "mention": "mention of the same account", "quote": "quote of the same post",
-    "near_duplicate": "near-identical text", "paraphrase": "same text in other words",
-    "synchrony": "active at the same time", "profile": "alike profiles",
-    "interaction": "same likes, or dealings together",
-}  # fmt: skip
+EDGE_KINDS: Final = {kind.name: kind.title for kind in KIND_TABLE}
 
 STATES: Final = {
     "waiting": "Waiting", "mine": "Mine", "claimed": "Claimed", "escalated": "Escalated", "snoozed": "Put off",

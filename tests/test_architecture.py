@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "detector": set(),
     "graph": {"detector"},
     "streaming": {"detector", "graph"},
-    "moderation": {"detector", "streaming"},
+    "moderation": {"detector", "graph", "streaming"},
     "simulation": {"detector", "streaming"},
     "training": {"detector", "graph", "streaming", "simulation"},
 }

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from graph.traces import KIND_TABLE
 from moderation import words
 from moderation.cases import AlertWithDetails
 from moderation.decisions import VERDICTS
@@ -108,11 +109,7 @@ MOST_TIES: Final = 50
 """Ties named in the table beside the picture: those an alert itself carries."""
 
 
-TIES: Final = {
-    "near_duplicate": "text", "paraphrase": "text", "link": "link", "domain": "link", "hashtags": "link",
-    "repost": "repost", "fast_repost": "repost", "reply_target": "talk", "mention": "talk", "quote": "talk",
-    "interaction": "talk", "synchrony": "time", "profile": "profile",
-}  # fmt: skip
+TIES: Final = {kind.name: kind.look for kind in KIND_TABLE}
 """Kinds of edges by what they are drawn like."""
 
 DRIVES: Final = "a language model probably drives this account: "
@@ -121,7 +118,7 @@ DRIVES: Final = "a language model probably drives this account: "
 MOST_BECAUSE: Final = 2
 """Parts named in the sentence that says why."""
 
-READABLE: Final = frozenset({"link", "domain", "hashtags"})
+READABLE: Final = frozenset(kind.name for kind in KIND_TABLE if kind.readable)
 """Kinds whose objects say something to a person; others are ids."""
 
 LEAST_SHARED: Final = 25
@@ -416,7 +413,7 @@ def _edge_kinds(whole: AlertWithDetails) -> list[tuple[str, str, int, str]]:
     counts: dict[str, int] = {}
     for edge in edges:
         counts[edge.kind] = counts.get(edge.kind, 0) + 1
-    return [(kind, words.EDGE_KINDS.get(kind, visible(kind)), count, TIES.get(kind, ""))
+    return [(kind, words.EDGE_KINDS.get(kind, visible(kind)), count, TIES.get(kind, "other"))
             for kind, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]  # fmt: skip
 
 

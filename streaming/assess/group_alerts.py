@@ -12,6 +12,7 @@ from detector.reasons import CampaignCase, campaign_limits, campaign_why
 from detector.text.features import TextAbstain
 from graph.coordination import Edge
 from graph.groups import Group
+from graph.traces import KIND_WORDS
 from streaming.assess.alert_store import AlertKind, AlertStatus, StoredAlert
 from streaming.assess.alerts import (
     MOST_POSTS,
@@ -221,6 +222,7 @@ class GroupAlerts:
             last_ms=int(accounts.last_at[members].max()),
             shared=_met(found),
             is_campaign=alert.kind == "campaign",
+            words=KIND_WORDS,
         )
         limits = campaign_limits(case)
         left_out = len(group.members) - len(members)

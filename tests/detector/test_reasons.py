@@ -44,6 +44,7 @@ GROUP = CampaignCase(
     last_ms=1_710_633_608_000,
     shared={"link": (9, 0.4), "repost": (1, 0.9)},
     is_campaign=True,
+    words={"link": ("the same link", "the same links"), "repost": ("a repost of the same post", "reposts")},
 )
 
 

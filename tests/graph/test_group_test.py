@@ -14,7 +14,6 @@ import numpy as np
 from graph.baselines import learn
 from graph.group_test import (
     CELLS,
-    CLASSES,
     CLOSED,
     THETAS,
     Bets,
@@ -37,7 +36,7 @@ from graph.group_test import (
     worth,
 )
 from graph.groups import Group, inherit
-from graph.trace_kind import ANSWERED, LIKED, PUBLISHED, SHARED
+from graph.trace_kind import ANSWERED, CLASSES, LIKED, PUBLISHED, SHARED
 from graph.trace_window import TraceWindow
 from graph.traces import (
     DOMAIN,

@@ -10,7 +10,7 @@ from typing import Any
 
 BEGIN = datetime(2025, 6, 1, 8, tzinfo=UTC)
 
-KINDS = ("near_duplicate", "link", "repost", "synchrony")
+KINDS = ("near_duplicate", "link", "repost", "mention")
 
 TEXTS = (
     "The harbour tunnel is a waste of money and everybody on the council knows it, see https://tunnel.example/facts",

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detector.reasons import CampaignCase, campaign_why
+from graph.traces import KIND_WORDS
 from moderation.cases import summarise
 from moderation.records import read_alert
 from moderation.web.evidence import bars, even, in_detail, odds, seen_together, statistic, strength
@@ -103,7 +104,7 @@ def test_a_statistic_that_has_fallen_since_is_not_said_to_pass() -> None:
 def test_the_words_of_every_sentence_of_the_system_are_read() -> None:
     """The console reads numbers out of sentences; what it reads them from is what `detector.reasons` writes."""
     shared = {kind: (1.0 + 20 * place, 0.4) for place, kind in enumerate(("interaction", "repost", "link"))}
-    case = CampaignCase(3, 2, 4.0, 20.0, 0.05, 0, 3_600_000, shared, is_campaign=True)
+    case = CampaignCase(3, 2, 4.0, 20.0, 0.05, 0, 3_600_000, shared, is_campaign=True, words=KIND_WORDS)
     record = read_alert(line(alert(why=campaign_why(case))))
     met = seen_together(record)
     assert [each.seen for each in met] == [41, 21, 1]

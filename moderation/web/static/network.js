@@ -80,7 +80,7 @@ class Picture {
     this.svg = s("svg", { "aria-hidden": "true", focusable: "false" });
     this.lines = this.ties.map((tie) => {
       const first = tie.edges.reduce((best, edge) => ((edge.z ?? 0) > (best.z ?? 0) ? edge : best));
-      const line = s("line", { class: `tie-${looks[first.kind] ?? "profile"}`, "stroke-width": (0.8 + 2.6 * tie.weight).toFixed(2) });
+      const line = s("line", { class: `tie-${looks[first.kind] ?? "other"}`, "stroke-width": (0.8 + 2.6 * tie.weight).toFixed(2) });
       return line;
     });
     this.radius = this.nodes.length > 300 ? 3.5 : this.nodes.length > 60 ? 6 : 9;

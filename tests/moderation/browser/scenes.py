@@ -63,7 +63,7 @@ def together(*met: tuple[int, str, float]) -> list[str]:
 
 def edges(accounts: Sequence[str], reach: int = 3) -> list[dict[str, Any]]:
     """Each account tied to those behind it, in kinds that take turns."""
-    kinds = ("near_duplicate", "repost", "link", "synchrony", "reply_target")
+    kinds = ("near_duplicate", "repost", "link", "mention", "reply_target")
     shared = {"link": ["https://tunnel.example/facts"], "repost": ["harbour_watch_77/p12", "tide_tables/p40"]}
     return [
         {"a": min(a, b), "b": max(a, b), "kind": kind, "count": 3 + (one * 5 + two) % 9,
@@ -187,7 +187,7 @@ def crowd(size: int = 1000) -> list[dict[str, Any]]:
     record, *_ = tunnel("crowd", accounts)
     found = pages("crowd", accounts=accounts, edges=0, posts=6)
     found[0]["edges"] = [
-        {"a": accounts[place], "b": accounts[other], "kind": ("repost", "link", "synchrony")[place % 3], "count": 3,
+        {"a": accounts[place], "b": accounts[other], "kind": ("repost", "link", "mention")[place % 3], "count": 3,
          "expected": 0.5, "z": 2 + math.sin(place) ** 2, "objects": []}
         for place in range(size)
         for other in {(place * 2 + 1) % size, (place * 3 + 7) % size, (place + 40) % size, place // 9 * 9} - {place}
