@@ -21,9 +21,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from detector.errors import ConfigError, UsageError
-<<<<<<< HEAD
 from detector.times import parse_time
-=======
 from graph.trace_kind import (
     ANSWERED,
     LIKED,
@@ -36,7 +34,6 @@ from graph.trace_kind import (
     target_of,
 )
 from graph.trace_kind import HOUR_MS as HOUR_MS
->>>>>>> 76170a7 (Kinds of trace are rows of one table, and packages may add rows)
 
 MINUTE_MS: Final = 60_000
 DAY_MS: Final = 24 * HOUR_MS

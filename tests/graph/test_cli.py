@@ -12,12 +12,8 @@ import pytest
 
 from detector.errors import UsageError
 from graph.permutation import null_trial, plant_trial, swapped, upper_rate
-<<<<<<< HEAD
-from graph.traces import HOUR_MS, Columns, CoordinationSettings, Records, Trace, TraceKind, read_records
-from streaming.cli import invoke
-=======
 from graph.traces import HOUR_MS, LINK, REPOST, Columns, CoordinationSettings, Records, Trace, read_records
->>>>>>> 76170a7 (Kinds of trace are rows of one table, and packages may add rows)
+from streaming.cli import invoke
 from tests.graph.society import name_of, society
 
 
