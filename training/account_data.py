@@ -15,13 +15,11 @@ trained on these sets, and must not appear in the demo as one. The file has pseu
 from __future__ import annotations
 
 import argparse
-import gzip
 import json
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -32,15 +30,19 @@ from numpy.typing import NDArray
 
 from detector.account.features import AccountFeatures, language_code
 from detector.account.state import AccountStatistics
-from detector.errors import UsageError
+from detector.errors import EventError, UsageError
 from detector.evidence import MILLINAT
 from detector.people import pseudonym, role_of
 from detector.text.features import TextFeatures
-from detector.text.tokenize import detect_language, normalise, normalise_language
+from detector.text.tokenize import detect_language, normalise
+from detector.times import AT_MAX, parse_time
+from streaming.schema.event import Event, parse
+from streaming.schema.observation import Kind
+from streaming.sources.files import Inputs
 from training.data import load_texts
 
-KINDS: Final = {"post": 0, "reply": 1, "repost": 2, "quote": 3, "like": 4, "follow": 5}
-"""Kinds in the order of the observation log."""
+KINDS: Final = int(Kind.FOLLOW) + 1
+"""Number of kinds of events that count: those of the observation log up to follows. Deletions are left out."""
 
 BAG_POSTS: Final = (3, 40)
 """Fewest and most posts of a bag, drawn evenly in the logarithm: accounts come in all sizes."""
@@ -93,55 +95,36 @@ def read_truth(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def read_stream(path: Path) -> RawEvents:
-    """The events of a clean recording, deletions left out; for training, where `swarmlight run` would be too much.
+    """The events of a recording by account and time, deletions left out.
 
     Raises:
-        UsageError: the file cannot be read, or a line is no event with a time, an account and an id.
+        UsageError: the file cannot be read, or a line is no event.
     """
-    opener: Callable[..., Any] = gzip.open if path.suffix == ".gz" else open
-    records: list[tuple[int, str, str, dict[str, Any]]] = []
-    try:
-        with opener(path, "rt", encoding="utf-8") as lines:
-            for number, line in enumerate(lines, 1):
-                try:
-                    event = json.loads(line)
-                    kind = event["kind"]
-                    if kind in KINDS:
-                        records.append((_milliseconds(event["at"]), event["account"], event["id"], event))
-                except (ValueError, KeyError, TypeError) as error:
-                    raise UsageError(f"{path}:{number}: not a post event ({error})") from error
-    except (OSError, EOFError) as error:
-        raise UsageError(f"cannot read {path}: {error}") from error
-    records.sort(key=lambda record: record[:3])
-    names = sorted({record[1] for record in records})
+    events: list[Event] = []
+    with Inputs([path]) as records:
+        for record in records:
+            try:
+                event = parse(record.value, now_ms=AT_MAX)
+            except EventError as error:
+                raise UsageError(f"{path}:{record.position}: not a post event ({error})") from error
+            if event.kind <= Kind.FOLLOW:
+                events.append(event)
+    events.sort(key=lambda event: (event.at, event.account, event.id))
+    names = sorted({event.account for event in events})
     index = {name: i for i, name in enumerate(names)}
-    events = [record[3] for record in records]
-    texts = [event.get("text") or "" for event in events]
-    urls = [event.get("urls") or _LINK.findall(text) for event, text in zip(events, texts, strict=True)]
     return RawEvents(
         names=names,
-        account=np.array([index[record[1]] for record in records], np.int64),
-        at_ms=np.array([record[0] for record in records], np.int64),
-        kind=np.array([KINDS[event["kind"]] for event in events], np.int64),
-        texts=texts,
-        langs=[_language(event.get("lang"), text) for event, text in zip(events, texts, strict=True)],
-        links=np.array([len(links) for links in urls], np.int64),
-        sites=[tuple(sorted({urlsplit(link).hostname or "" for link in links})) for links in urls],
+        account=np.array([index[event.account] for event in events], np.int64),
+        at_ms=np.array([event.at for event in events], np.int64),
+        kind=np.array([int(event.kind) for event in events], np.int64),
+        texts=[event.text for event in events],
+        langs=[event.lang or (detect_language(event.text) if event.text.strip() else "") for event in events],
+        links=np.array([len(event.urls) for event in events], np.int64),
+        sites=[tuple(sorted({urlsplit(link).hostname or "" for link in event.urls})) for event in events],
     )
 
 
 _LINK: Final = re.compile(r"https?://[^\s<>\"']+")
-
-
-def _milliseconds(at: object) -> int:
-    if isinstance(at, int):
-        return at
-    return round(datetime.fromisoformat(str(at)).timestamp() * 1000)
-
-
-def _language(tag: object, text: str) -> str:
-    known = normalise_language(tag) if isinstance(tag, str) else ""
-    return known or (detect_language(text) if text.strip() else "")
 
 
 def chat_people(role: str, known_texts: frozenset[str]) -> RawEvents:
@@ -158,7 +141,7 @@ def chat_people(role: str, known_texts: frozenset[str]) -> RawEvents:
         for turn in conversation["messages"]:
             for message in turn:
                 if role_of("chitchat", message["sender"]) == role:
-                    messages[message["sender"]].append((_milliseconds(message["timestamp"]), message["text"]))
+                    messages[message["sender"]].append((parse_time(message["timestamp"]) or 0, message["text"]))
     rows: list[tuple[int, str, str]] = []
     for person, said in sorted(messages.items()):
         clean = [normalise(text) for _, text in said]

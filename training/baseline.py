@@ -24,7 +24,7 @@ POPULAR: Final = 10
 def metadata(raw: RawEvents) -> NDArray[np.float64]:
     """(accounts, features): counts and shares of kinds, texts, links, hours, pauses. No words, no contacts."""
     n = len(raw.names)
-    kinds = np.zeros((n, len(KINDS)))
+    kinds = np.zeros((n, KINDS))
     np.add.at(kinds, (raw.account, raw.kind), 1)
     hours = np.zeros((n, 24))
     np.add.at(hours, (raw.account, raw.at_ms // 3_600_000 % 24), 1)

@@ -1,37 +1,38 @@
-"""Societies to learn the graph model from: randomised, made by the simulator, run through the system for its graphs.
+"""What the graph model is trained on: account graphs of simulated societies with their truth.
 
-The simulator and the system run as subprocesses, as their users run them; this folder imports neither. Operators are
-drawn from tactic families with random strength, and every campaign has its organic twin in the truth.
-
-What the graph model learns from: account graphs of societies with their truth, and own evidence made up for them.
-
-The societies that the graph model learns from, sorted by what they are for; made once and kept in a work folder.
+Societies are randomised (operators drawn from tactic families with random strength; every campaign has its organic
+matched control in the truth), made by the simulator and run through the system, which writes the graphs. Text evidence
+is drawn, since societies have no texts of their own. `gather_societies` makes them, keeps them in a work folder, and
+sorts them by what they are for: training, calibration, test.
 """
 
 from __future__ import annotations
 
-import gzip
 import json
 import shutil
-import subprocess
-import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.errors import SwarmlightError, UsageError
+from detector.errors import UsageError
+from detector.models import SHIPPED
+from detector.times import parse_time
 from detector.weights_io import load_weights
 from graph.account_graph import AccountGraph, standing
 from graph.coordination import coordination_part
 from graph.traces import HOUR_MS
+from simulation.files import parse as parse_society
+from simulation.files import written
+from simulation.redteam.run import record
+from streaming.sources.files import Inputs
 from training.account_data import read_truth
-from training.system import clean_environment, last_line
+from training.system import run_system
 from training.text import ProgressCallback
 
 FAMILIES: Final[Mapping[str, str]] = {
@@ -111,37 +112,38 @@ def society_toml(
 def simulate(toml: str, seed: int, events: Path, truth: Path) -> None:
     """Simulate a society into a recording and its truth.
 
+    Args:
+        toml: the society, as `swarmlight simulate --config` takes it.
+        seed: of the simulation.
+        events: recording to write.
+        truth: file to write, one line an account.
+
     Raises:
-        SwarmlightError: the simulator failed.
+        SwarmlightError: the society cannot be simulated, or a file cannot be written.
     """
-    config = events.with_suffix(".toml")
-    config.write_text(toml, encoding="utf-8")
-    _run(["simulate", "--config", str(config), "--events", str(events), "--truth", str(truth), "--seed", str(seed)], {})
+    made = record(parse_society(toml, "a training society"), seed, events)
+    with written(truth) as file:
+        for row in made.truth:
+            file.write(msgspec.json.encode(row) + b"\n")
 
 
 def account_graphs(events: Path, out: Path, models: Path | None, *, coordination: bool) -> None:
-    """Run the system over a recording and keep what the graph model sees, in `out`.
+    """Run the system over a recording and keep what the graph model sees.
 
     Args:
+        events: the recording.
+        out: folder for the graphs; what is in it is removed.
         models: bundle; the shipped one where None.
         coordination: whether groups are tested, which takes several times as long; else the graphs have no groups.
     """
     shutil.rmtree(out, ignore_errors=True)
-    settings = {"SWARMLIGHT_CAMPAIGN_TICK_S": str(TICK_S)}
-    if models is not None:
-        settings["SWARMLIGHT_MODELS__DIR"] = str(models)
-    without = ["text", "graph"] if coordination else ["text", "graph", "coordination"]
-    _run(["run", "--input", str(events), "--without", *without, "--account-graphs", str(out)], settings)
-
-
-def _run(arguments: list[str], settings: Mapping[str, str]) -> None:
-    command = [sys.executable, "-m", "streaming", *arguments]
-    done = subprocess.run(  # noqa: S603 - our own interpreter and module, no shell
-        command, env={**clean_environment(), **settings}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-        text=True, check=False,
-    )  # fmt: skip
-    if done.returncode:
-        raise SwarmlightError(f"swarmlight {arguments[0]} for a training society: {last_line(done.stderr)}")
+    run_system(
+        [events],
+        models or SHIPPED,
+        account_graphs=out,
+        without=["text", "graph"] if coordination else ["text", "graph", "coordination"],
+        settings={"SWARMLIGHT_CAMPAIGN_TICK_S": str(TICK_S)},
+    )
 
 
 def shuffled(events: Path, out: Path, seed: int) -> None:
@@ -150,11 +152,20 @@ def shuffled(events: Path, out: Path, seed: int) -> None:
     Everybody does as much of each kind in each block, every object is touched at the same times, and who acts with
     whom is chance: a graph model that still gains anything has learned something else.
 
+    Args:
+        events: the recording.
+        out: the recording to write.
+        seed: of the exchange.
+
     Raises:
         UsageError: the recording cannot be read.
     """
     rng = np.random.default_rng(seed)
-    rows = read_events(events)
+    with Inputs([events]) as records:
+        try:
+            rows = [json.loads(one.value) for one in records]
+        except ValueError as error:
+            raise UsageError(f"{events} cannot be shuffled, a line is no JSON: {error}") from error
     blocks: defaultdict[tuple[str, int], list[int]] = defaultdict(list)
     for i, row in enumerate(rows):
         blocks[str(row["kind"]), at_ms(row["at"]) // BLOCK_MS].append(i)
@@ -170,22 +181,16 @@ def shuffled(events: Path, out: Path, seed: int) -> None:
             file.write(json.dumps(row) + "\n")
 
 
-def read_events(events: Path) -> list[dict[str, Any]]:
-    """The records of a recording (plain or gzip).
+def at_ms(at: int | str) -> int:
+    """A time of a truth file or an event, ms since 1970 or RFC 3339, in ms.
 
     Raises:
-        UsageError: it cannot be read.
+        UsageError: it is neither.
     """
-    try:
-        with gzip.open(events, "rt") if events.suffix == ".gz" else events.open(encoding="utf-8") as file:
-            return [json.loads(line) for line in file]
-    except (OSError, ValueError) as error:
-        raise UsageError(f"cannot read {events}: {error}") from error
-
-
-def at_ms(at: int | str) -> int:
-    """A time in events, ms since 1970 or RFC 3339, in ms."""
-    return at if isinstance(at, int) else int(datetime.fromisoformat(at).timestamp() * 1000)
+    time = at if isinstance(at, int) else parse_time(at)
+    if time is None:
+        raise UsageError(f"{at!a} is no time of RFC 3339 with offset, such as 2026-01-31T08:00:00Z")
+    return time
 
 
 UNSEEN: Final = 0.3

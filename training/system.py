@@ -1,21 +1,24 @@
-"""The whole system as a subprocess: `swarmlight run` with a models directory, for calibration and evaluation."""
+"""The whole system over recordings, with a models directory, for calibration and evaluation.
+
+`run_system` is `swarmlight run` in this process; `copy_parts` puts models directories together; `read_lines` reads what
+a run wrote.
+"""
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from detector.account import model as account_files
-from detector.errors import SwarmlightError, UsageError
+from detector.errors import UsageError
 from detector.models import GRAPH
 from detector.text import first_stage, second_stage
 from detector.thresholds import NAME as THRESHOLDS
+from streaming.config import load_config
+from streaming.pipeline import run_recording
 
 PARTS_OF_A_BUNDLE: Final = (first_stage.FILE, second_stage.FILE, account_files.NAME, GRAPH, THRESHOLDS)
 """Stems of the files of a models directory."""
@@ -24,7 +27,13 @@ _SUFFIXES: Final = (".safetensors", ".json", ".card.md")
 
 
 def copy_parts(source: Path, target: Path, stems: Sequence[str]) -> None:
-    """Copy the files of `stems` that are in `source` into `target`, which is made."""
+    """Copy the files of some models from one models directory into another.
+
+    Args:
+        source: models directory.
+        target: made where it is not there yet; nothing is copied onto itself.
+        stems: names of the models' files without suffix; what `source` lacks is left out.
+    """
     target.mkdir(parents=True, exist_ok=True)
     if source.resolve() == target.resolve():
         return
@@ -40,50 +49,37 @@ def run_system(
     *,
     scores: Path | None = None,
     trajectories: Path | None = None,
+    account_graphs: Path | None = None,
     without: Sequence[str] = (),
-    target_fpr: float | None = None,
+    settings: Mapping[str, str] | None = None,
 ) -> None:
-    """Run `swarmlight run` over `inputs` to its end.
+    """Run recordings through the whole system to their end, in this process.
+
+    No figure depends on the settings of a deployment: the environment of this process is not read.
 
     Args:
         inputs: recordings.
-        models: directory with text, account, thresholds and perhaps expert.
-        scores, trajectories: where to write them.
-        without: parts to leave out.
-        target_fpr: over the configuration's; None leaves that.
+        models: directory with text, account, thresholds and perhaps expert and graph.
+        scores: file for one line per account.
+        trajectories: file for every total that was held against the threshold.
+        account_graphs: folder for what the graph model sees.
+        without: components to leave out.
+        settings: configuration values under the names of their environment variables; the defaults otherwise.
 
     Raises:
-        UsageError: the run ended with status 2; its message is passed on.
-        SwarmlightError: it failed otherwise.
+        UsageError: a recording cannot be read, or a file cannot be written.
+        ModelError: the models cannot be used.
     """
-    command = [sys.executable, "-m", "streaming", "run", "--input", *map(str, inputs)]
-    for name, path in (("--scores", scores), ("--trajectories", trajectories)):
-        if path is not None:
-            command += [name, str(path)]
-    if without:
-        command += ["--without", *without]
-    settings = {"SWARMLIGHT_MODELS__DIR": str(models)}
-    if target_fpr is not None:
-        settings["SWARMLIGHT_TARGET_FPR"] = repr(target_fpr)
-    done = subprocess.run(  # noqa: S603 - our own interpreter and module, no shell
-        command, env={**clean_environment(), **settings}, stderr=subprocess.PIPE, text=True, check=False
+    run_recording(
+        inputs,
+        config=load_config(None, settings or {}),
+        models=models,
+        without=without,
+        scores=scores,
+        trajectories=trajectories,
+        account_graphs=account_graphs,
+        keep=False,
     )
-    if done.returncode:
-        error = UsageError if done.returncode == _USAGE else SwarmlightError
-        raise error(f"swarmlight run on {', '.join(map(str, inputs))}: {last_line(done.stderr)}")
-
-
-_USAGE: Final = 2
-
-
-def clean_environment() -> Mapping[str, str]:
-    """This process's environment without the settings of a deployment, on which no figure may depend."""
-    return {key: value for key, value in os.environ.items() if not key.startswith("SWARMLIGHT_")}
-
-
-def last_line(message: str) -> str:
-    """What a process said last."""
-    return (message.strip().splitlines()[-1:] or ["no message"])[0]
 
 
 def read_lines(path: Path) -> list[Any]:
