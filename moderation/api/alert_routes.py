@@ -56,10 +56,12 @@ DecisionId = Annotated[
 @alerts_router.get("/alerts")
 def list_alerts(
     context: Reader,
-    state: Annotated[State, Query(description="where alerts are in the work on them")] = "waiting",
+    state: Annotated[State, Query(description="state of the alerts")] = "waiting",
     kind: Annotated[Kind, Query(description="kind of alert")] = "any",
-    sort: Annotated[Sort, Query(description="order")] = "urgency",
-    q: Annotated[str, Query(max_length=MAX_SEARCH_CHARACTERS, description="words, or the name of a member")] = "",
+    sort: Annotated[Sort, Query(description="order of the list")] = "urgency",
+    q: Annotated[
+        str, Query(max_length=MAX_SEARCH_CHARACTERS, description="words in the alert, or the name of a member")
+    ] = "",
     min_members: Annotated[int, Query(ge=0, le=999_999, description="least number of accounts")] = 0,
     cursor: Cursor = None,
     limit: Limit = DEFAULT_LIMIT,
@@ -69,9 +71,9 @@ def list_alerts(
     \f
     Args:
         context: of the request.
-        state: where alerts are in the work on them.
+        state: of the alerts.
         kind: kind of alert.
-        sort: order.
+        sort: order of the list.
         q: words in the alert, or the name of a member.
         min_members: least number of accounts.
         cursor: `next` of the page before.
@@ -123,7 +125,9 @@ def show_details(context: Reader, alert_id: AlertId) -> AlertDetails:
 def claim_next(
     context: Worker,
     kind: Annotated[Kind, Query(description="kind of alert")] = "any",
-    q: Annotated[str, Query(max_length=MAX_SEARCH_CHARACTERS, description="words, or the name of a member")] = "",
+    q: Annotated[
+        str, Query(max_length=MAX_SEARCH_CHARACTERS, description="words in the alert, or the name of a member")
+    ] = "",
 ) -> Claimed | None:
     """Claim the most urgent alert that nobody has; `null` where there is none. No two people get the same.
 
@@ -297,7 +301,8 @@ def apply(context: Worker, body: BulkApply) -> BulkDone:
 
 @accounts_router.get("/accounts")
 def show_account(
-    context: Reader, name: Annotated[str, Query(min_length=1, max_length=LARGEST_ACCOUNT, description="of the account")]
+    context: Reader,
+    name: Annotated[str, Query(min_length=1, max_length=LARGEST_ACCOUNT, description="name of the account")],
 ) -> AccountHistory:
     """An account's alerts and what was decided on it."""
     if "\0" in name:

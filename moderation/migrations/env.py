@@ -1,4 +1,4 @@
-"""Runs the versions on the connection that `database.migrate` hands over."""
+"""Alembic's environment: runs the versions on the connection that `db.migrate` hands over, in its transaction."""
 
 from __future__ import annotations
 
