@@ -127,7 +127,7 @@ def _pages(connection: Connection, alert_id: str) -> list[PageRecord]:
     return [read_page(row.body) for row in rows if row.revision == newest and row.page <= rows[0].pages]
 
 
-class Summary(NamedTuple):
+class AlertSummary(NamedTuple):
     """The columns of an alert's row that are made out of its record; times in ms since 1970."""
 
     urgency: float
@@ -137,7 +137,7 @@ class Summary(NamedTuple):
     last_post_at: int
 
 
-def summarise(record: AlertRecord) -> Summary:
+def summarise(record: AlertRecord) -> AlertSummary:
     """The summary of one revision.
 
     Urgency is the kind's own level, plus the mean member's evidence in nats (0 to 20), plus three times the natural
@@ -155,7 +155,7 @@ def summarise(record: AlertRecord) -> Summary:
         *(name.lower() for name, _ in shared.most_common(DIGEST_OBJECTS)),
         *(storable(post.text, DIGEST_POST).lower() for post in record.posts),
     ]
-    return Summary(
+    return AlertSummary(
         urgency=round(KIND_URGENCY[record.kind] + evidence + 3 * math.log(size), 6),
         # A name may hold a comma: with another space behind it, it still reads as one.
         title=", ".join(name.replace(", ", ",\u00a0") for name in names[:TITLE_NAMES]),

@@ -391,7 +391,7 @@ class BulkRequest:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class AlertOutcome:
     """What a bulk action does, or did, to one alert.
 
     Args:
@@ -421,7 +421,7 @@ class Preview:
         proof: its signature, 64 hexadecimal digits; `apply` wants it back.
     """
 
-    outcomes: list[Outcome]
+    outcomes: list[AlertOutcome]
     made: int
     proof: str
 
@@ -456,7 +456,7 @@ def apply(
     made: int,
     proof: str,
     now: int,
-) -> list[Outcome]:
+) -> list[AlertOutcome]:
     """Do what a preview showed.
 
     Args:
@@ -488,7 +488,7 @@ def _check_bulk(actor: Actor, bulk: BulkRequest) -> None:
 
 def _try_each(
     connection: Connection, actor: Actor, bulk: BulkRequest, revisions: dict[str, int] | None, now: int
-) -> list[Outcome]:
+) -> list[AlertOutcome]:
     # All rows are locked first, in the order of ids, so that two bulk actions cannot deadlock.
     rows = {
         row.id: row
@@ -503,7 +503,7 @@ def _try_each(
     for name in sorted(set(bulk.ids)):
         row = rows.get(name)
         if row is None:
-            outcomes.append(Outcome(name, "", "", 0, 0, "there is no such alert"))
+            outcomes.append(AlertOutcome(name, "", "", 0, 0, "there is no such alert"))
             continue
         problem: str | None = None
         if revisions is not None and revisions.get(name) != row.revision:
@@ -514,7 +514,7 @@ def _try_each(
                     _apply_to(connection, actor, bulk, name, now)
             except FeedError as error:
                 problem = str(error)
-        outcomes.append(Outcome(name, row.title, row.kind, row.members, row.revision, problem))
+        outcomes.append(AlertOutcome(name, row.title, row.kind, row.members, row.revision, problem))
     return outcomes
 
 
