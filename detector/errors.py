@@ -5,6 +5,7 @@ SwarmlightError
 │   └── ConfigError      a configuration file or variable that cannot be used
 ├── ModelError           a weights file that is missing, damaged or of another version
 ├── EventError           one record that is no post event: field and reason
+├── RecordError          one record of another kind (alert, score, decision) that cannot be read
 ├── FeedError            what somebody asked of the moderators' feed, and did not get
 ├── BrokerError          the message broker is away, or refuses what was asked of it
 └── LogError             the observation log contradicts the state, or a snapshot cannot be used
@@ -42,6 +43,10 @@ class EventError(SwarmlightError):
         super().__init__(f"{field or 'record'}: {reason}")
         self.field = field
         self.reason = reason
+
+
+class RecordError(SwarmlightError):
+    """A record of alerts, details, scores or feedback that cannot be read; the message says what to do about it."""
 
 
 class BrokerError(SwarmlightError):

@@ -7,7 +7,7 @@ reads one.
 from __future__ import annotations
 
 import re
-from datetime import date
+from datetime import UTC, date, datetime
 from functools import lru_cache
 from typing import Final
 
@@ -64,3 +64,14 @@ def _day_ms(day: str) -> int | None:
         return (date.fromisoformat(day).toordinal() - _EPOCH) * 86_400_000
     except ValueError:
         return None
+
+
+def rfc3339(at_ms: int) -> str:
+    """RFC 3339 in UTC with milliseconds only where there are some; what lies after `AT_MAX` is written as `AT_MAX`.
+
+    >>> rfc3339(1_710_547_260_000)
+    '2024-03-16T00:01:00Z'
+    """
+    seconds, ms = divmod(min(int(at_ms), AT_MAX), 1000)
+    text = datetime.fromtimestamp(seconds, UTC).isoformat()[:19]
+    return f"{text}.{ms:03d}Z" if ms else f"{text}Z"

@@ -16,7 +16,8 @@ from sqlalchemy import Connection, select
 from detector.errors import FeedError
 from moderation.db import AlertRow, Member, Page, User
 from moderation.permissions import Actor
-from moderation.records import AlertRecord, PageRecord, milliseconds, read_alert, read_page, storable
+from moderation.records import milliseconds, read_alert, read_page, storable
+from streaming.schema.alert import AlertRecord, PageRecord
 
 MAX_ANCESTORS: Final = 1000
 """Alerts whose history one page shows: far more than one alert has ever swallowed."""
@@ -144,8 +145,7 @@ def summarise(record: AlertRecord) -> AlertSummary:
     logarithm of the number of members: tripling a group counts about as much as evidence 27 times as strong.
     """
     at = milliseconds(record.at) or 0
-    nats = record.evidence.get("total", 0.0)
-    evidence = min(max(float(nats), 0.0), MAX_NATS) if isinstance(nats, int | float) else 0.0
+    evidence = min(max(record.evidence.total, 0.0), MAX_NATS)
     size = max(len(record.members), 1)
     names = [storable(member.account, 80) for member in record.members]
     shared = Counter(storable(name, 120) for edge in record.edges for name in edge.objects)

@@ -21,8 +21,9 @@ from moderation.background import BackgroundLoop
 from moderation.cases import summarise
 from moderation.db import AlertRow, Database, Forgotten, Member, Meta, Page, upsert
 from moderation.feed_metrics import FeedMetrics
-from moderation.records import AlertRecord, PageRecord, dump, milliseconds, named_in, page_without, storable, without
+from moderation.records import dump, milliseconds, named_in, page_without, storable, without
 from moderation.sources import AlertBatch, AlertSource
+from streaming.schema.alert import AlertRecord, PageRecord
 
 ALERT_ROWS: Final = 500
 MEMBER_ROWS: Final = 5000
@@ -280,7 +281,7 @@ def _member_rows(record: AlertRecord) -> Iterable[dict[str, Any]]:
     rows = {}
     for place, member in enumerate(record.members):
         name = storable(member.account)
-        total = member.llr.get("total", 0.0)
+        total = member.llr.total
         rows[name] = {"alert_id": record.id, "account": name, "place": place, "total": total}
     return rows.values()
 

@@ -12,20 +12,20 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, cast
 
-import msgspec
 from kafka import KafkaProducer
 from sqlalchemy import Connection, func, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from detector.errors import FeedError, SwarmlightError, UsageError
+from detector.times import format_time
 from moderation.background import BackgroundLoop
 from moderation.db import Database, DecisionRow, Outgoing
 from moderation.feed_metrics import FeedMetrics
-from moderation.records import rfc3339
 from streaming.config import KafkaConfig
 from streaming.kafka.client import DELIVERY_MS, Clients, Topics, close
+from streaming.schema.feedback import FEEDBACK_VERSION, DecisionKind, FeedbackRecord, encode_feedback
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ BATCH: Final = 200
 """Records sent before they are marked in the database: what a crash sends again at most."""
 
 
-class FeedbackRecord(NamedTuple):
+class OutgoingRecord(NamedTuple):
     """One record of topic `feedback`: its number in the outbox, its key and its JSON."""
 
     seq: int
@@ -44,7 +44,7 @@ class FeedbackRecord(NamedTuple):
 class FeedbackSink(Protocol):
     """Where decisions go."""
 
-    def send(self, records: Sequence[FeedbackRecord]) -> None:
+    def send(self, records: Sequence[OutgoingRecord]) -> None:
         """Send records, and return once they are safe there.
 
         Raises:
@@ -65,21 +65,21 @@ def enqueue(connection: Connection, decision: DecisionRow, by: str) -> None:
         decision: what was decided.
         by: pseudonym of who decided.
     """
-    body = {
-        "v": 1,
-        "alert": decision.alert_id,
-        "account": decision.account,
-        "decision": decision.verdict,
-        "undoes": decision.undoes,
-        "id": decision.id,
-        "at": f"{rfc3339(decision.at)[:-1]}.{decision.at % 1000:03d}Z",
-        "by": by,
-        "reason": decision.reason,
-        "sampled_with": None if decision.verdict == "missed" else 1.0,
-    }
+    record = FeedbackRecord(
+        v=FEEDBACK_VERSION,
+        alert=decision.alert_id,
+        account=decision.account,
+        decision=cast(DecisionKind, decision.verdict),
+        undoes=decision.undoes,
+        id=decision.id,
+        at=format_time(decision.at),
+        by=by,
+        reason=decision.reason,
+        sampled_with=None if decision.verdict == "missed" else 1.0,
+    )
     connection.execute(
         insert(Outgoing).values(
-            decision_id=decision.id, alert_id=decision.alert_id, body=msgspec.json.encode(body).decode()
+            decision_id=decision.id, alert_id=decision.alert_id, body=encode_feedback(record).decode()
         )
     )
 
@@ -89,7 +89,7 @@ def count_unsent(connection: Connection) -> int:
     return int(connection.scalar(select(func.count()).select_from(Outgoing).where(Outgoing.sent == 0)) or 0)
 
 
-def send_unsent(database: Database, send: Callable[[Sequence[FeedbackRecord]], None], now: Callable[[], int]) -> int:
+def send_unsent(database: Database, send: Callable[[Sequence[OutgoingRecord]], None], now: Callable[[], int]) -> int:
     """Send what is not sent yet, the oldest first, and mark it as sent.
 
     A crash between the two leaves records unmarked, and they are sent again.
@@ -113,7 +113,7 @@ def send_unsent(database: Database, send: Callable[[Sequence[FeedbackRecord]], N
             ).all()
         if not rows:
             return total
-        send([FeedbackRecord(row.seq, row.alert_id, row.body.encode()) for row in rows])
+        send([OutgoingRecord(row.seq, row.alert_id, row.body.encode()) for row in rows])
         with database.write() as connection:
             connection.execute(
                 update(Outgoing).where(Outgoing.seq.in_([row.seq for row in rows])).values(sent=now(), body="")
@@ -186,7 +186,7 @@ class FeedbackFile:
         if self._file.tell() and not _ends_with_newline(path):
             self._file.write(b"\n")
 
-    def send(self, records: Sequence[FeedbackRecord]) -> None:
+    def send(self, records: Sequence[OutgoingRecord]) -> None:
         """Append records, and wait until they are on disk.
 
         Raises:
@@ -220,7 +220,7 @@ class FeedbackTopic:
         self._topic = Topics(kafka.topic_prefix).feedback
         self._producer: KafkaProducer | None = None
 
-    def send(self, records: Sequence[FeedbackRecord]) -> None:
+    def send(self, records: Sequence[OutgoingRecord]) -> None:
         """Send records, and wait until the broker has all of them.
 
         Raises:

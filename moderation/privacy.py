@@ -20,6 +20,7 @@ from moderation.db import AlertRow, DecisionRow, Forgotten, Member, Outgoing, Pa
 from moderation.permissions import Actor
 from moderation.records import dump, json_text, names, page_without, read_alert, read_page, storable, without
 from streaming.assess.alert_store import account_alert_id
+from streaming.schema.feedback import encode_feedback, read_feedback
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,7 @@ def _redact_words(connection: Connection, account: str) -> int:
         connection.execute(update(DecisionRow).where(DecisionRow.id.in_(found)).values(policy="", reason="", note=""))
         waiting = select(Outgoing.seq, Outgoing.body).where(Outgoing.sent == 0, Outgoing.decision_id.in_(found))
         for row in connection.execute(waiting).all():
-            body = msgspec.json.encode(msgspec.json.decode(row.body) | {"reason": ""}).decode()
+            record = msgspec.structs.replace(read_feedback(row.body), reason="")
+            body = encode_feedback(record).decode()
             connection.execute(update(Outgoing).where(Outgoing.seq == row.seq).values(body=body))
     return len(found)

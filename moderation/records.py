@@ -1,8 +1,8 @@
-"""What comes in: records of topics `alerts` and `alert-details` as the contract has them, read with tolerance.
+"""Reads records of topics `alerts` and `alert-details` for the feed, and takes accounts out of them.
 
-Unknown fields are ignored; what cannot be shown or stored (a NUL, an id that is none) is refused.
-
-Takes accounts out of records: as members and authors, from edges and objects, and where others name them. Pure.
+The records are those of `streaming.schema.alert`; what cannot be shown or stored (an id that is none, no time) is
+refused here. `without` and `page_without` remove accounts as members and authors, from edges and objects, and where
+others name them. Pure.
 """
 
 from __future__ import annotations
@@ -10,125 +10,32 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
-from typing import Any, Final, Literal
+from typing import Final
 
 import msgspec
 
-from detector.errors import FeedError
+from detector.errors import FeedError, RecordError
 from detector.times import parse_time
-
-Status = Literal["open", "withdrawn", "merged"]
-Kind = Literal["account", "campaign", "coordination"]
+from streaming.schema import alert as schema
+from streaming.schema.alert import AlertRecord, EdgeRecord, PageRecord
 
 ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}")
 """Ids are hashes; these characters need no escape in an address, a log or a key."""
 
-PARTS: Final = ("text", "behaviour", "coordination", "graph")
-
 LARGEST_ACCOUNT: Final = 512
 """Characters of an account's name kept; platforms allow far fewer."""
-
-
-class MemberRecord(msgspec.Struct, frozen=True):
-    """One member; `llr` has the parts and `total`, in nats."""
-
-    account: str
-    posterior: float = 0.0
-    llr: dict[str, float] = {}
-    strength: float = 0.0
-
-
-class PostRecord(msgspec.Struct, frozen=True):
-    """One quoted post."""
-
-    id: str
-    account: str
-    at: str
-    text: str = ""
-    llr: float = 0.0
-
-
-class EdgeRecord(msgspec.Struct, frozen=True):
-    """One edge between two members."""
-
-    a: str
-    b: str
-    kind: str
-    count: float = 0
-    expected: float = 0.0
-    z: float | None = 0.0
-    objects: list[str] = []
-
-
-class AlertRecord(msgspec.Struct, frozen=True):
-    """One revision of an alert."""
-
-    id: str
-    kind: Kind
-    revision: int
-    status: Status
-    at: str
-    merged_into: str | None = None
-    first_post_at: str | None = None
-    last_post_at: str | None = None
-    members: list[MemberRecord] = []
-    statistic: float | None = None
-    threshold: float | None = None
-    threshold_kind: str = ""
-    target_fpr: float | None = None
-    target_fdr: float | None = None
-    evidence: dict[str, Any] = {}
-    posts: list[PostRecord] = []
-    edges: list[EdgeRecord] = []
-    models: dict[str, str] = {}
-    why: list[str] = []
-    limits: list[str] = []
-    v: Literal[1] = 1
-
-
-class MomentRecord(msgspec.Struct, frozen=True):
-    """That a member posted."""
-
-    account: str
-    at: str
-    kind: str = "post"
-
-
-class ObjectRecord(msgspec.Struct, frozen=True):
-    """Something that members shared."""
-
-    kind: str
-    object: str
-    accounts: list[str] = []
-
-
-class PageRecord(msgspec.Struct, frozen=True):
-    """One page of an alert's details."""
-
-    id: str
-    revision: int
-    page: int
-    pages: int
-    edges: list[EdgeRecord] = []
-    posts: list[MomentRecord] = []
-    objects: list[ObjectRecord] = []
-
-
-_alerts: Final = msgspec.json.Decoder(AlertRecord)
-_pages: Final = msgspec.json.Decoder(PageRecord)
-_encoder: Final = msgspec.json.Encoder()
 
 
 def read_alert(body: bytes | str) -> AlertRecord:
     """The alert in a record.
 
     Raises:
-        FeedError: `invalid`: it is none.
+        FeedError: `invalid`: it is none, or of a version that is not read.
     """
     try:
-        record = _alerts.decode(body)
-    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError):
-        raise FeedError("invalid", "a record of alerts is no alert of version 1") from None
+        record = schema.read_alert(body)
+    except RecordError as error:
+        raise FeedError("invalid", str(error)) from None
     if not ID.fullmatch(record.id) or record.revision < 1 or milliseconds(record.at) is None:
         raise FeedError("invalid", "an alert has no usable id, revision or time")
     if record.merged_into is not None and not ID.fullmatch(record.merged_into):
@@ -143,9 +50,9 @@ def read_page(body: bytes | str) -> PageRecord:
         FeedError: `invalid`: it is none.
     """
     try:
-        record = _pages.decode(body)
-    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError):
-        raise FeedError("invalid", "a record of alert-details is no page") from None
+        record = schema.read_page(body)
+    except RecordError as error:
+        raise FeedError("invalid", str(error)) from None
     if not ID.fullmatch(record.id) or record.revision < 1 or not 1 <= record.page <= record.pages:
         raise FeedError("invalid", "a page of details has no usable id, revision or number")
     return record
@@ -153,12 +60,12 @@ def read_page(body: bytes | str) -> PageRecord:
 
 def dump(record: msgspec.Struct) -> str:
     """The record as JSON text."""
-    return _encoder.encode(record).decode()
+    return schema.encode(record).decode()
 
 
 def json_text(text: str) -> str:
     """A text as it stands within the JSON that `dump` writes."""
-    return _encoder.encode(text).decode()[1:-1]
+    return msgspec.json.encode(text).decode()[1:-1]
 
 
 def milliseconds(at: str | None) -> int | None:

@@ -15,9 +15,10 @@ from typing import Any, BinaryIO, Final, Protocol
 from kafka import KafkaConsumer, TopicPartition
 
 from detector.errors import FeedError, UsageError
-from moderation.records import AlertRecord, PageRecord, read_alert, read_page
+from moderation.records import read_alert, read_page
 from streaming.config import KafkaConfig
 from streaming.kafka.client import CALL_MS, Clients, Topics, close
+from streaming.schema.alert import AlertRecord, PageRecord
 
 
 @dataclass

@@ -7,7 +7,7 @@ from typing import Final
 
 from detector.reasons import direction
 from graph.traces import KIND_TABLE
-from moderation.records import AlertRecord
+from streaming.schema.alert import AlertRecord
 
 KINDS: Final = {
     "campaign": "LLM campaign",

@@ -25,7 +25,7 @@ from streaming import logs
 from streaming.cli import among
 from streaming.config import Config, load_config, render
 from streaming.pipeline import RunProgress, run_recording
-from streaming.schema.dead_letter import Letter, Tally, letters
+from streaming.schema.dead_letter import DeadLetter, Tally, letters
 from streaming.sources.files import Inputs
 
 if TYPE_CHECKING:
@@ -267,7 +267,7 @@ def dlq_command(
     return 0
 
 
-def _letters(path: Path | None, config: Config, stack: ExitStack) -> Iterator[Letter]:
+def _letters(path: Path | None, config: Config, stack: ExitStack) -> Iterator[DeadLetter]:
     if path is not None:
         inputs = stack.enter_context(Inputs([path]))
         return letters((record.source, record.value) for record in inputs)

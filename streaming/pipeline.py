@@ -25,17 +25,17 @@ from numpy.typing import NDArray
 from detector.models import Models, load_models
 from streaming.assess import (
     NOT_READ,
-    AlertRecord,
+    AlertRevision,
     Assess,
     AssessSettings,
     Reranker,
     RerankRequest,
-    ScoreRow,
     TickOutput,
 )
 from streaming.config import Config, load_config
 from streaming.schema.observation import End
 from streaming.schema.run_summary import RunSummary
+from streaming.schema.score import ScoreRecord
 from streaming.score import Scorer, cut
 from streaming.sinks.base import Step
 from streaming.sinks.files import AccountGraphs, Outputs, Trajectories
@@ -74,13 +74,13 @@ class RunResult:
 
     Args:
         summary: counts, cost and models.
-        scores: one row for every account, by name, as in `--scores`; empty where nothing was to be kept.
+        scores: one for every account, by name, as in `--scores`; empty where nothing was to be kept.
         alerts: every revision of every alert in order, as in `--alerts`; empty where nothing was to be kept.
     """
 
     summary: RunSummary
-    scores: list[ScoreRow]
-    alerts: list[AlertRecord]
+    scores: list[ScoreRecord]
+    alerts: list[AlertRevision]
 
 
 def run_recording(
@@ -150,14 +150,14 @@ def run_recording(
             assess.watch(stack.enter_context(Trajectories(trajectories)).write)
         if account_graphs is not None:
             assess.watch_graphs(AccountGraphs(account_graphs).write)
-        kept: list[AlertRecord] = []
+        kept: list[AlertRevision] = []
         for step in play(read, assess, scorer_of(bundle, settings), live_reranker(bundle), _now_ms):
             outputs.write(step)
             if keep:
                 kept += [alert for output in step.outputs for alert in output.alerts]
             if on_step is not None:
                 on_step(_progress(read, assess))
-        rows: list[ScoreRow] = []
+        rows: list[ScoreRecord] = []
         accounts, flagged = outputs.finish(assess.scores(), rows if keep else None)
         counts = assess.counts
         told = RunSummary(

@@ -14,7 +14,7 @@ from detector.errors import FeedError
 from moderation import cases, decisions, queue, users, words
 from moderation.auth import Form, SignedIn
 from moderation.permissions import Actor
-from moderation.records import LARGEST_ACCOUNT, PostRecord, milliseconds, read_alert
+from moderation.records import LARGEST_ACCOUNT, milliseconds, read_alert
 from moderation.web.evidence import graph_json, past_decision
 from moderation.web.rendering import (
     MAX_NOTE_CHARACTERS,
@@ -27,6 +27,7 @@ from moderation.web.rendering import (
 )
 from moderation.web.untrusted_text import visible
 from moderation.web.view_models import alert_view, queue_row
+from streaming.schema.alert import PostRecord
 
 router = APIRouter()
 

@@ -13,11 +13,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from detector.evidence import PARTS
 from moderation import words
 from moderation.cases import KIND_URGENCY, AlertWithDetails
 from moderation.permissions import Actor
-from moderation.records import PARTS, AlertRecord, milliseconds
+from moderation.records import milliseconds
 from moderation.web.untrusted_text import visible
+from streaming.schema.alert import AlertRecord
 
 FULL_BAR_NATS: Final = 5.0
 """Evidence that fills a bar: odds of 148 to 1."""
@@ -67,19 +69,13 @@ def even(percent: float) -> int:
     return 2 * round(min(max(percent, 0.0), 100.0) / 2)
 
 
-def number(value: object) -> float:
-    """A number of a record, 0.0 where it is none."""
-    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return float(value) if good else 0.0  # type: ignore[arg-type]
-
-
 def bars(record: AlertRecord) -> list[Bar]:
     """One bar for each part."""
     unused = _abstained(record)
     alone = record.kind == "account"
     return [
         bar(part, words.PARTS[part][0], words.ALONE[part] if alone else words.PARTS[part][1],
-            number(record.evidence.get(part)), unused.get(part, ""))
+            getattr(record.evidence, part), unused.get(part, ""))
         for part in PARTS
     ]  # fmt: skip
 
@@ -160,7 +156,7 @@ def odds(record: AlertRecord) -> str:
     member = record.members[0]
     if not 0.0 < member.posterior < 1.0:
         return ""
-    prior = 1 / (1 + math.exp(number(member.llr.get("total")) - math.log(member.posterior / (1 - member.posterior))))
+    prior = 1 / (1 + math.exp(member.llr.total - math.log(member.posterior / (1 - member.posterior))))
     if not 0.0001 <= prior <= 0.9:
         return ""
     share = _percent(member.posterior)
@@ -175,7 +171,7 @@ def _percent(share: float) -> str:
 
 def _abstained(record: AlertRecord) -> dict[str, str]:
     """Parts that were not used, and why, out of "Not used: part (reason)."."""
-    found = {}
+    found: dict[str, str] = {}
     for sentence in record.limits:
         label, _, rest = sentence.partition(": ")
         part, _, reason = rest.partition(" (")
@@ -290,7 +286,7 @@ def graph_json(whole: AlertWithDetails, on_accounts: Mapping[str, Any]) -> dict[
         nodes.append(
             {
                 "id": visible(name),
-                "total": round(member.llr.get("total", 0.0), 3) if member else None,
+                "total": round(member.llr.total, 3) if member else None,
                 "posterior": round(member.posterior, 4) if member else None,
                 "strength": round(member.strength, 4) if member else 0.0,
                 "verdict": decided.verdict if decided is not None else None,

@@ -14,7 +14,7 @@ from moderation import words
 from moderation.cases import AlertWithDetails
 from moderation.decisions import VERDICTS
 from moderation.permissions import Actor
-from moderation.records import AlertRecord, milliseconds
+from moderation.records import milliseconds
 from moderation.web.evidence import (
     Bar,
     PastDecision,
@@ -23,7 +23,6 @@ from moderation.web.evidence import (
     bar,
     bars,
     in_detail,
-    number,
     odds,
     past_decision,
     rights_of,
@@ -33,6 +32,7 @@ from moderation.web.evidence import (
 )
 from moderation.web.similarity import Segment, segments, shared_fraction, similar_groups
 from moderation.web.untrusted_text import short, visible
+from streaming.schema.alert import AlertRecord
 
 SAYS: Final = {
     "campaign": ("looks machine-driven", "act together and look machine-driven"),
@@ -270,7 +270,7 @@ def alert_view(
         shared=[each for each in objects if each.readable and each.percent >= LEAST_SHARED][:MOST_SHARED],
         reasons=[Sentence(*each) for each in in_detail(record, together)],
         limits=[visible(text) for text in record.limits if not text.startswith("Not used: ")], bars=parts,
-        total=bar("total", "All together", "the parts added up", number(record.evidence.get("total")), ""),
+        total=bar("total", "All together", "the parts added up", record.evidence.total, ""),
         together=together, statistic_words=statistic(record), odds_words=odds(record),
         posts=grouped, posts_total=len(posts),
         members=_members(record, on_accounts), members_total=row.members, objects=objects,
@@ -317,7 +317,7 @@ def _because(record: AlertRecord, together: Sequence[Together]) -> str:
         most, *others = speaking[:MOST_BECAUSE]
         reasons = [f"{most.meaning} is {most.words}", *(f"{each.meaning} {_times(each)}" for each in others)]
         return f"{', and '.join(reasons)}.".capitalize()
-    said = f"What was seen is {words.evidence_words(number(record.evidence.get('total')))}"
+    said = f"What was seen is {words.evidence_words(record.evidence.total)}"
     return f"{said}, and {met}." if met else f"{said}."
 
 
@@ -371,7 +371,7 @@ def _ties(record: AlertRecord) -> list[Tie]:
 def _members(record: AlertRecord, on_accounts: Mapping[str, Any]) -> list[MemberRow]:
     rows = []
     for member in record.members[:MOST_MEMBERS]:
-        total = member.llr.get("total", 0.0)
+        total = member.llr.total
         decided = on_accounts.get(member.account)
         verdict = decided.verdict if decided is not None else ""
         shown = bar("", "", "", total, "")

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import unicodedata
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from prometheus_client.parser import text_string_to_metric_families
@@ -21,6 +21,8 @@ from rich.table import Table
 from rich.text import Text
 
 from simulation.demo.script import Stream
+from streaming.schema.alert import AlertRecord, MemberRecord, PostRecord, read_alert
+from streaming.schema.score import LlrRecord
 
 RATE_S: Final = 3.0
 """Rates are over the last seconds: long enough to be calm, short enough to be now."""
@@ -28,13 +30,11 @@ RATE_S: Final = 3.0
 FOUND_SHARE: Final = 0.5
 """A planted campaign counts as found where one alert holds at least this share of its accounts."""
 
-Alert = dict[str, Any]
-
 
 class Caught(msgspec.Struct, frozen=True):
     """An alert about a group, and how many seconds after the start it first came."""
 
-    alert: Alert
+    alert: AlertRecord
     after_s: float
 
 
@@ -77,17 +77,17 @@ class Board:
     """Everything the panel shows."""
 
     def __init__(self) -> None:
-        self._alerts: dict[str, Alert] = {}
+        self._alerts: dict[str, AlertRecord] = {}
         self._first: dict[str, float] = {}
         self._numbers: dict[tuple[str, ...], float] = {}
         self._history: deque[tuple[float, float]] = deque()
 
     def alert(self, record: bytes, elapsed_s: float) -> None:
         """A record of the topic `alerts`."""
-        alert = msgspec.json.decode(record, type=dict[str, Any])
-        self._alerts[alert["id"]] = alert
-        if alert["kind"] != "account":
-            self._first.setdefault(f"{alert['kind']}/{alert['id']}", elapsed_s)
+        alert = read_alert(record)
+        self._alerts[alert.id] = alert
+        if alert.kind != "account":
+            self._first.setdefault(f"{alert.kind}/{alert.id}", elapsed_s)
 
     def numbers(self, exposition: str, elapsed_s: float) -> None:
         """The worker's `/metrics` page."""
@@ -116,28 +116,28 @@ class Board:
         (start, before), (end, after) = self._history[0], self._history[-1]
         return (after - before) / (end - start) if end > start else 0.0
 
-    def open_alerts(self, kind: str) -> list[Alert]:
-        return [alert for alert in self._alerts.values() if alert["kind"] == kind and alert["status"] == "open"]
+    def open_alerts(self, kind: str) -> list[AlertRecord]:
+        return [alert for alert in self._alerts.values() if alert.kind == kind and alert.status == "open"]
 
     def groups(self) -> list[Caught]:
         """Open alerts about groups, campaigns first, each in the order in which they came."""
         caught = [
-            Caught(alert, self._first[f"{kind}/{alert['id']}"])
+            Caught(alert, self._first[f"{kind}/{alert.id}"])
             for kind in ("campaign", "coordination")
             for alert in self.open_alerts(kind)
         ]
-        return sorted(caught, key=lambda one: (one.alert["kind"], one.after_s))
+        return sorted(caught, key=lambda one: (one.alert.kind, one.after_s))
 
     def flagged(self) -> set[str]:
         """Accounts with an open alert of their own."""
-        return {member["account"] for alert in self.open_alerts("account") for member in alert["members"]}
+        return {member.account for alert in self.open_alerts("account") for member in alert.members}
 
     def verdict(self, stream: Stream) -> Verdict:
         machines, flagged = stream.machines(), self.flagged()
         planted = stream.campaigns()
         lone = machines.difference(*planted.values())
         in_campaigns, coordinated = (
-            {member["account"] for alert in self.open_alerts(kind) for member in alert["members"]}
+            {member.account for alert in self.open_alerts(kind) for member in alert.members}
             for kind in ("campaign", "coordination")
         )
         return Verdict(
@@ -158,12 +158,10 @@ class Board:
         """The alert that holds most of a planted campaign; a campaign alert is preferred to one about coordination."""
         best = Found(name, len(accounts), 0, 0, len(accounts & flagged), "")
         for caught in self.groups():
-            members = {member["account"] for member in caught.alert["members"]}
+            members = {member.account for member in caught.alert.members}
             here = len(members & accounts)
             if here > best.members:
-                best = Found(
-                    name, len(accounts), here, len(members - accounts), best.flagged, str(caught.alert["kind"])
-                )
+                best = Found(name, len(accounts), here, len(members - accounts), best.flagged, caught.alert.kind)
         return best
 
 
@@ -193,10 +191,10 @@ def report(verdict: Verdict) -> Iterator[str]:
         )
 
 
-def parts(llr: Mapping[str, float]) -> Iterator[tuple[str, float]]:
+def parts(llr: LlrRecord) -> Iterator[tuple[str, float]]:
     """The parts of an account's evidence, in order, then the total."""
-    for name in ("text", "behaviour", "coordination", "graph", "total"):
-        yield name, float(llr.get(name, 0.0))
+    for name in LlrRecord.__struct_fields__:
+        yield name, getattr(llr, name)
 
 
 POSTS_SHOWN: Final = 3
@@ -250,7 +248,7 @@ def _with_room(groups: Sequence[Caught], rows: int | None) -> list[Caught]:
     for caught in sorted(groups, key=lambda one: -one.after_s):
         alert = caught.alert
         # Borders and heading, members, and reasons and posts, of which each may take two rows.
-        room -= 3 + min(MEMBERS_SHOWN, len(alert["members"])) + 2 * min(WHY_SHOWN, len(alert["why"])) + 2 * POSTS_SHOWN
+        room -= 3 + min(MEMBERS_SHOWN, len(alert.members)) + 2 * min(WHY_SHOWN, len(alert.why)) + 2 * POSTS_SHOWN
         if room < 0:
             break
         full.append(caught)
@@ -266,9 +264,9 @@ def draw_verdict(verdict: Verdict) -> RenderableType:
 def announce(caught: Caught) -> str:
     """One line for a log or a pipe when a group is first seen."""
     alert = caught.alert
-    why = plain(alert["why"][0], 200) if alert["why"] else ""
-    names = ", ".join(plain(member["account"], 40) for member in alert["members"][:MEMBERS_SHOWN])
-    return f"{caught.after_s:6.1f} s  {alert['kind']} of {len(alert['members'])}: {names}. {why}"
+    why = plain(alert.why[0], 200) if alert.why else ""
+    names = ", ".join(plain(member.account, 40) for member in alert.members[:MEMBERS_SHOWN])
+    return f"{caught.after_s:6.1f} s  {alert.kind} of {len(alert.members)}: {names}. {why}"
 
 
 def _status(board: Board, elapsed_s: float, sent: int, total: int, clock_ms: int) -> Table:
@@ -288,40 +286,40 @@ def _status(board: Board, elapsed_s: float, sent: int, total: int, clock_ms: int
 
 def _campaign(caught: Caught) -> Panel:
     alert = caught.alert
-    machine = alert["kind"] == "campaign"
+    machine = alert.kind == "campaign"
     head = "campaign" if machine else "coordinated, not shown to be machine-driven"
-    title = f"{head}: {len(alert['members'])} accounts, first seen after {caught.after_s:.0f} s"
-    rows: list[RenderableType] = [_members(alert["members"])]
-    rows += [Text(f"- {plain(sentence, 240)}") for sentence in alert["why"][:WHY_SHOWN]]
-    rows += [_quoted(post) for post in _different(alert["posts"])]
+    title = f"{head}: {len(alert.members)} accounts, first seen after {caught.after_s:.0f} s"
+    rows: list[RenderableType] = [_members(alert.members)]
+    rows += [Text(f"- {plain(sentence, 240)}") for sentence in alert.why[:WHY_SHOWN]]
+    rows += [_quoted(post) for post in _different(alert.posts)]
     return Panel(Group(*rows), title=Text(title, style="bold"), border_style="red" if machine else "yellow")
 
 
-def _members(members: Sequence[dict[str, Any]]) -> Table:
+def _members(members: Sequence[MemberRecord]) -> Table:
     """The strongest members with their parts in nats."""
     table = Table(box=None, padding=(0, 1), header_style="dim")
     table.add_column("account")
-    for name, _ in parts({}):
+    for name, _ in parts(LlrRecord()):
         table.add_column(f"{name} (nats)" if name == "text" else name, justify="right")
     table.add_column("posterior", justify="right")
     for member in members[:MEMBERS_SHOWN]:
-        values = [f"{value:+.1f}" for _, value in parts(member["llr"])]
-        table.add_row(Text(plain(member["account"], 28)), *values, f"{member['posterior']:.3f}")
+        values = [f"{value:+.1f}" for _, value in parts(member.llr)]
+        table.add_row(Text(plain(member.account, 28)), *values, f"{member.posterior:.3f}")
     return table
 
 
-def _quoted(post: dict[str, Any]) -> Text:
+def _quoted(post: PostRecord) -> Text:
     quote = Text("  ")
-    quote.append(plain(post["account"], 24), style="cyan")
-    quote.append(f" {plain(post['text'])} ")
-    return quote.append(f"{post['llr']:+.1f}", style="dim")
+    quote.append(plain(post.account, 24), style="cyan")
+    quote.append(f" {plain(post.text)} ")
+    return quote.append(f"{post.llr:+.1f}", style="dim")
 
 
-def _different(posts: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+def _different(posts: Iterable[PostRecord]) -> list[PostRecord]:
     """The first posts of different accounts: a campaign shows in several voices."""
-    chosen: dict[str, dict[str, Any]] = {}
+    chosen: dict[str, PostRecord] = {}
     for post in posts:
-        chosen.setdefault(post["account"], post)
+        chosen.setdefault(post.account, post)
     return list(chosen.values())[:POSTS_SHOWN]
 
 

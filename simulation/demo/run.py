@@ -194,8 +194,8 @@ class Show:
 
     def _first_campaign(self) -> str | None:
         """The id of the campaign that was caught first."""
-        caught = [each for each in self._board.groups() if each.alert["kind"] == "campaign"]
-        return str(min(caught, key=lambda each: each.after_s).alert["id"]) if caught else None
+        caught = [each for each in self._board.groups() if each.alert.kind == "campaign"]
+        return min(caught, key=lambda each: each.after_s).alert.id if caught else None
 
     def _end_with_feed(self, stays: bool) -> None:
         """ProgressCallback where the console is, with a link that has not been used; or how to have it stay."""
@@ -243,7 +243,7 @@ class Show:
     def _announce(self) -> None:
         """Without a terminal: one line for each group, once."""
         for caught in self._board.groups():
-            key = f"{caught.alert['kind']}/{caught.alert['id']}"
+            key = f"{caught.alert.kind}/{caught.alert.id}"
             if key not in self._announced:
                 self._announced.add(key)
                 self._console.print(announce(caught), markup=False, highlight=False, soft_wrap=True)

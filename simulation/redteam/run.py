@@ -36,6 +36,8 @@ from simulation.output import Renderer, truth
 from simulation.sampling import Flags, Ints, Json
 from simulation.settings import Society
 from simulation.world import World
+from streaming.schema.run_summary import RunSummary
+from streaming.schema.score import ScoreRecord, read_scores
 
 LEVEL: Final = 0.95
 
@@ -162,21 +164,11 @@ def with_texts(society: Society, people: str, machines: str) -> Society:
     )
 
 
-class Score(msgspec.Struct):
-    """What is read of one line of scores."""
-
-    account: str
-    flagged: bool
-    posts: int
-    campaign: str | None
-    group: str | None
-
-
 @dataclass(frozen=True)
 class Found:
     """What a run found: scores by account, and the versions of the models it ran with."""
 
-    scores: dict[str, Score]
+    scores: dict[str, ScoreRecord]
     models: dict[str, str]
 
 
@@ -200,10 +192,8 @@ def detect(events: Path, folder: Path, models: Path | None) -> Found:
     if done.returncode:
         said = (done.stderr.strip().splitlines()[-1:] or ["no message"])[0]
         raise SwarmlightError(f"swarmlight run on {events.name}: {said}; run it by itself to see more")
-    decoder = msgspec.json.Decoder(Score)
-    rows = [decoder.decode(line) for line in lines_of(scores)]
-    told: dict[str, Any] = msgspec.json.decode(summary.read_bytes())
-    return Found({row.account: row for row in rows}, {str(key): str(name) for key, name in told["models"].items()})
+    rows = read_scores(lines_of(scores))
+    return Found({row.account: row for row in rows}, msgspec.json.decode(summary.read_bytes(), type=RunSummary).models)
 
 
 SIZES: Final[dict[str, int]] = dict.fromkeys(PRESETS, 500) | {"quiet": 900}

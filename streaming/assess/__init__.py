@@ -10,11 +10,10 @@ moderators decided (`feedback`, `rulings`).
 from streaming.assess.engine import Assess
 from streaming.assess.outputs import (
     NOT_READ,
-    AlertRecord,
+    AlertRevision,
     Gone,
     Reranker,
     RerankRequest,
-    ScoreRow,
     TickOutput,
     TickStats,
 )
@@ -22,13 +21,12 @@ from streaming.assess.settings import AssessSettings
 
 __all__ = [
     "NOT_READ",
-    "AlertRecord",
+    "AlertRevision",
     "Assess",
     "AssessSettings",
     "Gone",
     "RerankRequest",
     "Reranker",
-    "ScoreRow",
     "TickOutput",
     "TickStats",
 ]

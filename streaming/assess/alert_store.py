@@ -2,20 +2,18 @@
 
 An alert is *open*, *withdrawn* or *merged*. Revisions count 1, 2, 3 whatever happens in between; the store keeps the
 count of an alert for good, so that the alert of an account that comes back goes on where it stopped. Records and
-details pages are written by `streaming.assess.alerts` and `streaming.assess.group_alerts`.
+details pages are written by `streaming.assess.account_alerts` and `streaming.assess.group_alerts`.
 """
 
 from __future__ import annotations
 
 import hashlib
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 
 from streaming.assess.settings import DAY_MS
-
-AlertStatus = Literal["open", "withdrawn", "merged"]
-AlertKind = Literal["account", "campaign", "coordination"]
+from streaming.schema.alert import AlertKind, AlertStatus
 
 REVISE_SHARE: Final = 0.2
 """Share by which evidence must have changed besides: the e-value of a busy group grows by some nats at every tick, and

@@ -23,18 +23,21 @@ from detector.account.features import language_tag
 from detector.errors import LogError
 from detector.models import Models
 from detector.reasons import TEXT_REASONS
+from streaming.assess.account_alerts import AccountAlerts
+from streaming.assess.alert_records import AlertContext
 from streaming.assess.alert_store import AlertStore
-from streaming.assess.alerts import AccountAlerts, Shared
-from streaming.assess.evidence import Evidence, Membership, RerankChoice, Scores, answer, request
+from streaming.assess.evidence import Evidence, RerankChoice, answer, request
 from streaming.assess.feedback import Decisions, Rulings
 from streaming.assess.group_alerts import GroupAlerts
 from streaming.assess.groups import GraphLooks, GraphTick, Groups, e_value
 from streaming.assess.intake import Handled, Handler
 from streaming.assess.ordering import Counts, Ordering
-from streaming.assess.outputs import Gone, Reranker, ScoreRow, TickOutput, TickStats, to_json
+from streaming.assess.outputs import Gone, Reranker, TickOutput, TickStats
+from streaming.assess.scores import GroupMembership, Scores
 from streaming.assess.settings import DAY_MS, AssessSettings
 from streaming.assess.store import NEVER, Accounts, Texts, Timeline
 from streaming.schema.observation import NO_TIME, Batch, Entry, Observation
+from streaming.schema.score import ScoreRecord, encode_score
 
 TELL_NATS: Final = 0.1
 """Change of an account's total that makes a new summary (docs/explanation/architecture.md)."""
@@ -47,7 +50,7 @@ class TickWork:
 
     def __init__(
         self,
-        shared: Shared,
+        shared: AlertContext,
         handler: Handler,
         experts: RerankChoice,
         groups: Groups,
@@ -156,17 +159,17 @@ class TickWork:
             return set()
         return {
             alert.id
-            for alert in self._shared.book.of_groups.values()
+            for alert in self._shared.store.of_groups.values()
             if alert.open and not (names.isdisjoint(alert.members) and keys.isdisjoint(alert.shown))
         }
 
     def _accounts_showing(self, done: Handled) -> set[int]:
         """Rows whose open alert quotes a deleted event."""
-        accounts, book = self._shared.accounts, self._shared.book
+        accounts, store = self._shared.accounts, self._shared.store
         shown: set[int] = set()
         for row, key in done.deleted:
             if row not in done.forgotten:
-                alert = book.of_account(accounts.name(row))
+                alert = store.of_account(accounts.name(row))
                 if alert is not None and alert.open and key in alert.shown:
                     shown.add(row)
         return shown
@@ -194,7 +197,7 @@ class TickWork:
         live = shared.accounts.live()
         rows = live[shared.accounts.last_at[live] < tick_ms - shared.settings.account_ttl_days * DAY_MS]
         rows = np.array(sorted(rows.tolist(), key=shared.accounts.name), np.int64)
-        gone = [Gone(score["account"], score) for score in shared.scores.rows(rows)]
+        gone = [Gone(score.account, score) for score in shared.scores.of(rows)]
         for each, row in zip(gone, rows.tolist(), strict=True):
             self._account_alerts.evict(row)
             shared.accounts.give_up(each.account)
@@ -209,7 +212,7 @@ class TickWork:
         accounts.told[rows] = accounts.total[rows]
         accounts.told_flag[rows] = accounts.flagged[rows]
         rows = np.array(sorted(rows.tolist(), key=accounts.name), np.int64)
-        return [(score["account"], to_json(score)) for score in scores.rows(rows)]
+        return [(score.account, encode_score(score)) for score in scores.of(rows)]
 
     def _stats(
         self, events: int, done: Handled, answered: NDArray[np.int16], abstained: dict[int, int], is_campaign: bool
@@ -275,7 +278,7 @@ class Assess:
         self._groups.traced = self._graph.model is not None
         has_graph = self._graph.model is not None
         self._scores = Scores(settings, self._accounts, self._evidence, self._membership, has_graph)
-        shared = Shared(
+        shared = AlertContext(
             settings, models, self._accounts, self._evidence, self._texts, self._timeline, self._scores, self._book
         )
         self._account_alerts = AccountAlerts(shared)
@@ -340,7 +343,7 @@ class Assess:
         """Run the next due tick and say what it says; None where none is due.
 
         Args:
-            experts: has texts read (`streaming.assess.settings.RerankRequest`); called at most once.
+            experts: has texts read (`streaming.assess.outputs.RerankRequest`); called at most once.
 
         Raises:
             LogError: the expert's answer does not fit the question.
@@ -405,17 +408,17 @@ class Assess:
         """Campaign alerts open now."""
         return sum(alert.kind == "campaign" and alert.open for alert in self._book.of_groups.values())
 
-    def scores(self) -> Iterator[ScoreRow]:
-        """One score row per live account, in the order of their names."""
+    def scores(self) -> Iterator[ScoreRecord]:
+        """One score per live account, in the order of their names."""
         rows = sorted(self._accounts.live().tolist(), key=self._accounts.name)
-        yield from self._scores.rows(np.array(rows, np.int64))
+        yield from self._scores.of(np.array(rows, np.int64))
 
-    def _membership(self, row: int) -> Membership:
+    def _membership(self, row: int) -> GroupMembership:
         group = self._groups.of_row.get(row)
         campaign = self._group_alerts.campaign_of.get(row)
         if group is None:
-            return Membership(campaign=campaign)
-        return Membership(group.id, e_value(group.log_e), campaign, len(group.members))
+            return GroupMembership(campaign=campaign)
+        return GroupMembership(group.id, e_value(group.log_e), campaign, len(group.members))
 
     def language(self, row: int) -> str:
         """Main language of the account in a row, "" where unknown."""

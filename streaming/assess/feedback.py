@@ -9,51 +9,39 @@ What decisions of moderators do to the state: whom they keep away, and what thei
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import msgspec
 import numpy as np
 
+from detector.errors import RecordError
 from streaming.assess.alert_store import NOT_SUPPRESSED, AlertStore, account_alert_id
 from streaming.assess.evidence import Evidence
 from streaming.assess.store import Accounts
-
-Verdict = Literal[
-    "llm_campaign",
-    "human_coordination",
-    "permitted_automation",
-    "not_a_campaign",
-    "needs_more",
-    "missed",
-    "undo",
-]
+from streaming.schema.feedback import DecisionKind, read_feedback
 
 EFFECTIVE: Final = frozenset({"human_coordination", "permitted_automation", "not_a_campaign", "llm_campaign"})
 """Decisions that replace one another; `needs_more` and `missed` ask for nothing here and are only recorded."""
 
 
 class Decision(msgspec.Struct, frozen=True):
-    """One decision, as in the contract; fields this stage does not use are left to the feedback topic itself."""
+    """What is remembered of one decision; the moderator's reason and name are not kept in the state."""
 
     alert: str
-    decision: Verdict
+    decision: DecisionKind
     id: str
     account: str | None = None
     undoes: str | None = None
     at: str = ""
-    v: Literal[1] = 1
-
-
-_decoder = msgspec.json.Decoder(Decision)
 
 
 def parse(body: bytes) -> Decision | None:
     """The decision in a log record, None where it is not one (it was checked by whoever wrote it into the log)."""
     try:
-        decision = _decoder.decode(body)
-    except (msgspec.DecodeError, msgspec.ValidationError):
+        record = read_feedback(body)
+    except RecordError:
         return None
-    return decision if decision.id else None
+    return Decision(record.alert, record.decision, record.id, record.account, record.undoes, record.at)
 
 
 class Decisions:

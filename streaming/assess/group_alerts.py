@@ -10,53 +10,51 @@ import numpy as np
 
 from detector.reasons import CampaignCase, campaign_limits, campaign_why
 from detector.text.features import TextAbstain
+from detector.times import rfc3339
 from graph.coordination import Edge
 from graph.groups import Group
 from graph.traces import KIND_WORDS
-from streaming.assess.alert_store import AlertKind, AlertStatus, StoredAlert
-from streaming.assess.alerts import (
+from streaming.assess.alert_records import (
     MOST_POSTS,
     POSTS_PER_MEMBER,
-    Pages,
-    Shared,
-    alert_record,
-    detail_pages,
-    edge_json,
-    emptied,
-    mean_parts,
+    AlertContext,
+    Written,
+    details_pages,
+    edge_record,
+    fitted,
+    mean_llr,
+    member_record,
     no_pages,
     objects_of,
-    post_json,
+    post_record,
     strongest,
 )
-from streaming.assess.evidence import scored
+from streaming.assess.alert_store import StoredAlert
 from streaming.assess.feedback import Decisions
 from streaming.assess.groups import GroupJudge, Groups, Judgement, e_value
 from streaming.assess.ordering import event_key
-from streaming.assess.outputs import AlertRecord, rfc3339
+from streaming.schema.alert import AlertKind, AlertRecord, AlertStatus
 
 
 class GroupAlerts:
     """Keeps campaign and coordination alerts in step with the accepted groups.
 
     Args:
-        shared: what they are written from.
+        context: the state they are written from.
         groups: coordination.
         decisions: of moderators.
     """
 
-    def __init__(self, shared: Shared, groups: Groups, decisions: Decisions) -> None:
-        self._shared = shared
+    def __init__(self, context: AlertContext, groups: Groups, decisions: Decisions) -> None:
+        self._context = context
         self._groups = groups
         self._decisions = decisions
-        self._judge = GroupJudge(shared.models.thresholds, shared.settings.target_fdr)
+        self._judge = GroupJudge(context.models.thresholds, context.settings.target_fdr)
         self.campaign_of: dict[int, str] = {}
         """Row -> the alerted campaign it belongs to, as of the last time alerts were looked at."""
         self.held_back = 0
 
-    def settle(
-        self, tick_ms: int, merged: Iterable[tuple[str, str]], forced: set[str], *, all_groups: bool
-    ) -> tuple[list[AlertRecord], Pages]:
+    def settle(self, tick_ms: int, merged: Iterable[tuple[str, str]], forced: set[str], *, all_groups: bool) -> Written:
         """The revisions that a tick brings.
 
         Args:
@@ -64,36 +62,35 @@ class GroupAlerts:
             forced: ids that were decided upon, or show something that was deleted.
             all_groups: whether this is a campaign tick; else only the forced ones are looked at.
         """
-        records: list[AlertRecord] = []
-        pages: Pages = []
-        book = self._shared.book
+        out = Written([], [])
+        store = self._context.store
         for gone, into in merged:
-            alert = book.get(gone)
+            alert = store.get(gone)
             if alert is not None and alert.open:
                 alert.merged_into = into
-                self._close(alert, tick_ms, "merged", f"Merged: the group is now part of {into}.", records, pages)
+                self._close(alert, tick_ms, "merged", f"Merged: the group is now part of {into}.", out)
         judged = [(group, self._members(group)) for group in self._groups.accepted if all_groups or group.id in forced]
         cases = [(group, members, self._judgement(members)) for group, members in judged]
         if all_groups:
             self.held_back = 0
         for group, members, judgement in sorted(cases, key=lambda case: (-case[2].nats, case[0].number)):
-            self._group(group, members, judgement, tick_ms, group.id in forced, records, pages)
+            self._group(group, members, judgement, tick_ms, group.id in forced, out)
         live = {group.id for group in self._groups.accepted}
         for name in sorted(forced - live):
-            alert = book.get(name)
+            alert = store.get(name)
             if alert is not None and alert.open and alert.kind != "account":
-                self._close(alert, tick_ms, "withdrawn", "Withdrawn: a member or decision changed.", records, pages)
+                self._close(alert, tick_ms, "withdrawn", "Withdrawn: a member or decision changed.", out)
         if all_groups or forced:
             self._read_campaigns()
-        return records, pages
+        return out
 
     def examine(self, tick_ms: int) -> None:
         """Test the groups that are machine-driven as campaigns."""
 
-        accounts = self._shared.accounts
+        accounts = self._context.accounts
         counted = (accounts.automated != 1) & (accounts.bar != np.inf)
         speaking = counted & (accounts.text_abstain == TextAbstain.NONE)
-        own = self._shared.evidence.own(np.arange(len(counted)))  # of everybody at once: groups are many
+        own = self._context.evidence.own(np.arange(len(counted)))  # of everybody at once: groups are many
 
         def machine(group: Group) -> bool:
             rows = np.array(group.members, np.int64)
@@ -117,10 +114,10 @@ class GroupAlerts:
 
     def _read_campaigns(self) -> None:
         """Find out who belongs to an alerted campaign."""
-        accounts = self._shared.accounts
+        accounts = self._context.accounts
         live = {group.id: group for group in self._groups.accepted}
         self.campaign_of = {}
-        for alert in self._shared.book.of_groups.values():
+        for alert in self._context.store.of_groups.values():
             if alert.kind == "campaign" and alert.open:
                 group = live.get(alert.id)
                 found = [accounts.find(name) for name in alert.members] if group is None else self._members(group)
@@ -130,15 +127,15 @@ class GroupAlerts:
 
     def _members(self, group: Group) -> list[int]:
         """Rows of a group's members in name order, without declared and permitted automation."""
-        accounts = self._shared.accounts
+        accounts = self._context.accounts
         rows = [row for row in group.members if accounts.automated[row] != 1 and accounts.bar[row] != np.inf]
         return sorted(rows, key=accounts.name)
 
     def _judgement(self, members: list[int]) -> Judgement:
-        accounts = self._shared.accounts
+        accounts = self._context.accounts
         rows = np.array(members, np.int64)
         speaking = rows[accounts.text_abstain[rows] == TextAbstain.NONE]
-        return self._judge.judge(self._shared.evidence.own(speaking))
+        return self._judge.judge(self._context.evidence.own(speaking))
 
     def _group(
         self,
@@ -147,15 +144,14 @@ class GroupAlerts:
         judgement: Judgement,
         tick_ms: int,
         forced: bool,
-        records: list[AlertRecord],
-        pages: Pages,
+        out: Written,
     ) -> None:
-        book = self._shared.book
-        alert = book.get(group.id)
+        store = self._context.store
+        alert = store.get(group.id)
         verdict = self._decisions.holds(group.id)
         if len(members) < 2 or (alert is not None and judgement.nats < alert.suppression_threshold):
             if alert is not None and alert.open:
-                self._close(alert, tick_ms, "withdrawn", "Withdrawn: a moderator decided so.", records, pages)
+                self._close(alert, tick_ms, "withdrawn", "Withdrawn: a moderator decided so.", out)
             return
         was = alert is not None and alert.open and alert.kind == "campaign"
         machine = judgement.still_machine if was else judgement.machine
@@ -164,26 +160,31 @@ class GroupAlerts:
         if kind == "coordination" and not (group.accepted or people):
             if alert is not None and alert.open:
                 why = "Withdrawn: the texts no longer show machines, and without them too little speaks for a group."
-                self._close(alert, tick_ms, "withdrawn", why, records, pages)
+                self._close(alert, tick_ms, "withdrawn", why, out)
             return
         evidence = (round(group.log_e, 6), judgement.nats)
         if alert is not None and alert.open and alert.kind == kind:
-            if not forced and not alert.moved(evidence, self._shared.settings.alert_step_nats):
+            if not forced and not alert.moved(evidence, self._context.settings.alert_step_nats):
                 return
-        elif kind == "campaign" and not book.admit(tick_ms, self._shared.settings.max_alerts_per_day):
+        elif kind == "campaign" and not store.admit(tick_ms, self._context.settings.max_alerts_per_day):
             self.held_back += 1
             return
-        alert = book.open_group(group.id, kind)
+        alert = store.open_group(group.id, kind)
         alert.revise("open", evidence)
-        self._write(alert, group, members, judgement, tick_ms, verdict, records, pages)
+        self._write(alert, group, members, judgement, tick_ms, verdict, out)
 
     def _close(
-        self, alert: StoredAlert, tick_ms: int, status: AlertStatus, why: str, records: list[AlertRecord], pages: Pages
+        self,
+        alert: StoredAlert,
+        tick_ms: int,
+        status: AlertStatus,
+        why: str,
+        out: Written,
     ) -> None:
         """The last revision for now: who they were stays readable in earlier ones until compaction."""
         alert.revise(status, alert.evidence)
-        records.append(emptied(alert, tick_ms, self._shared, [why]))
-        pages += no_pages(alert)
+        out.revisions.append(self._context.emptied(alert, tick_ms, [why]))
+        out.pages.extend(no_pages(alert))
 
     def _write(
         self,
@@ -193,21 +194,22 @@ class GroupAlerts:
         judgement: Judgement,
         tick_ms: int,
         verdict: str | None,
-        records: list[AlertRecord],
-        pages: Pages,
+        out: Written,
     ) -> None:
-        shared = self._shared
-        accounts = shared.accounts
+        context = self._context
+        accounts = context.accounts
         found = self._groups.edges_within(members)
-        edges = [edge_json(edge, accounts.name(edge.a), accounts.name(edge.b)) for edge in found]
+        edges = [edge_record(edge, accounts.name(edge.a), accounts.name(edge.b)) for edge in found]
         strength = _strength(members, found)
         ranked = sorted(members, key=lambda row: (-strength[row], accounts.name(row)))
         shown = [
-            scored(score) | {"strength": strength[row]}
-            for row, score in zip(ranked, shared.scores.rows(np.array(ranked, np.int64)), strict=True)
+            member_record(score, strength[row])
+            for row, score in zip(ranked, context.scores.of(np.array(ranked, np.int64)), strict=True)
         ]
         quoted = [
-            (accounts.name(row), text) for row in members for text in strongest(shared.texts.of(row))[:POSTS_PER_MEMBER]
+            (accounts.name(row), text)
+            for row in members
+            for text in strongest(context.texts.of(row))[:POSTS_PER_MEMBER]
         ]
         quoted = sorted(quoted, key=lambda pair: (-pair[1].llr, pair[1].at, pair[0], pair[1].id))[:MOST_POSTS]
         alert.members = sorted(accounts.name(row) for row in members)
@@ -217,7 +219,7 @@ class GroupAlerts:
             flagged=int(accounts.flagged[members].sum()),
             machine_nats=judgement.nats,
             log_e=group.log_e,
-            target_fdr=shared.settings.target_fdr,
+            target_fdr=context.settings.target_fdr,
             first_ms=group.since_ms,
             last_ms=int(accounts.last_at[members].max()),
             shared=_met(found),
@@ -230,25 +232,32 @@ class GroupAlerts:
             limits.append(f"Left out: {left_out} members that are declared or permitted automation.")
         if verdict == "human_coordination":
             limits.append("A moderator decided that people coordinate here.")
-        body: dict[str, Any] = {
-            "at": rfc3339(tick_ms),
-            "first_post_at": rfc3339(case.first_ms),
-            "last_post_at": rfc3339(case.last_ms),
-            "members": shown,
-            "statistic": e_value(group.log_e),
-            "threshold": e_value(self._groups.bar(group)),
-            "threshold_kind": "e_value",
-            "target_fpr": None,
-            "target_fdr": shared.settings.target_fdr,
-            "evidence": mean_parts(shown),
-            "posts": [post_json(text.id, name, text.at, text.text, text.llr) for name, text in quoted],
-            "edges": edges,
-            "models": shared.models.versions,
-            "why": campaign_why(case),
-            "limits": limits,
-        }
-        records.append(alert_record(alert, body))
-        pages += detail_pages(alert, edges, shared.timeline_of(members), list(objects_of(edges)))
+        out.revisions.append(
+            fitted(
+                AlertRecord(
+                    id=alert.id,
+                    kind=alert.kind,
+                    revision=alert.revision,
+                    status=alert.status,
+                    merged_into=alert.merged_into,
+                    at=rfc3339(tick_ms),
+                    first_post_at=rfc3339(case.first_ms),
+                    last_post_at=rfc3339(case.last_ms),
+                    members=shown,
+                    statistic=e_value(group.log_e),
+                    threshold=e_value(self._groups.bar(group)),
+                    threshold_kind="e_value",
+                    target_fdr=context.settings.target_fdr,
+                    evidence=mean_llr(shown),
+                    posts=[post_record(name, text) for name, text in quoted],
+                    edges=edges,
+                    models=context.models.versions,
+                    why=campaign_why(case),
+                    limits=limits,
+                )
+            )
+        )
+        out.pages.extend(details_pages(alert, edges, context.moments_of(members), list(objects_of(edges))))
 
 
 def _strength(members: list[int], edges: list[Edge]) -> dict[int, float]:

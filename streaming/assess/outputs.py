@@ -1,4 +1,4 @@
-"""What a tick of `assess` says: alert revisions, details pages, score rows, accounts that left, numbers for metrics.
+"""What a tick of `assess` says: alert revisions, details pages, scores, accounts that left, numbers for metrics.
 
 A tick also asks: `RerankRequest` is the question to the second-stage model, `Reranker` whoever answers it.
 """
@@ -7,35 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from streaming.schema.score import ScoreRecord
+
 NOT_READ: Final = -32_768
 """Millinats that an expert gives for a text it did not read (shedding): nothing enters the state for it."""
-
-ScoreRow = dict[str, Any]
-"""One line of `--scores` (contract)."""
-
-_LATEST_MS: Final = 253_402_300_799_999
-"""The last time RFC 3339 can write; the tick after it is stamped with it."""
-
-_encoder = msgspec.json.Encoder()
-
-
-def to_json(value: Any) -> bytes:
-    """Compact JSON of a record, without a line end."""
-    return _encoder.encode(value)
-
-
-def rfc3339(at_ms: int) -> str:
-    """`2024-03-16T00:01:00Z`, with milliseconds only where there are some."""
-    seconds, ms = divmod(min(int(at_ms), _LATEST_MS), 1000)
-    text = datetime.fromtimestamp(seconds, UTC).isoformat()[:19]
-    return f"{text}.{ms:03d}Z" if ms else f"{text}Z"
 
 
 class RerankRequest(NamedTuple):
@@ -55,8 +35,8 @@ Reranker = Callable[[RerankRequest], NDArray[np.int16]]
 """How the shell has texts read: by the expert, or from the journal."""
 
 
-class AlertRecord(NamedTuple):
-    """One revision of an alert: key and JSON of topic `alerts`."""
+class AlertRevision(NamedTuple):
+    """One revision of an alert: the key and the JSON of its `streaming.schema.alert.AlertRecord`."""
 
     id: str
     revision: int
@@ -66,10 +46,10 @@ class AlertRecord(NamedTuple):
 
 
 class Gone(NamedTuple):
-    """An account that left the state. `row` is its last line of `--scores`, None where it was deleted."""
+    """An account that left the state, with its last score; None where it was deleted."""
 
     account: str
-    row: ScoreRow | None
+    score: ScoreRecord | None
 
 
 @dataclass(frozen=True)
@@ -98,11 +78,11 @@ class TickOutput:
     """Everything that a tick says, in the order in which it is to be written. All JSON is without line ends."""
 
     tick_ms: int
-    alerts: list[AlertRecord]
+    alerts: list[AlertRevision]
     details: list[tuple[str, bytes | None]]
     """(`ID/PAGE`, JSON), None where a page is to be deleted."""
     accounts: list[tuple[str, bytes | None]]
-    """(account, JSON of its score row), None where an account is gone."""
+    """(account, JSON of its score), None where an account is gone."""
     gone: list[Gone]
     experts: NDArray[np.int16]
     """(n,) what the expert answered, to be journaled; empty where nothing was asked."""

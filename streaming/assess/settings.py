@@ -1,7 +1,4 @@
-"""What the state machine of `assess` is told from outside; everything else follows from the log.
-
-What goes into and comes out of the state machine at a tick.
-"""
+"""What the state machine of `assess` is told from outside; everything else follows from the observation log."""
 
 from __future__ import annotations
 

@@ -1,1 +1,7 @@
-"""The records that cross a process or a file, and how they are read and written."""
+"""Every record that crosses a process or a file, as a msgspec Struct, and how it is read and written.
+
+Events come in (`event`), observations go through the log (`observation`), alerts with their details pages (`alert`),
+account scores (`score`), dead letters (`dead_letter`) and the summary of a run (`summary`) come out, and decisions of
+moderators come back (`feedback`). Readers ignore unknown fields. `entities` and `times` bring links, names and times to
+one spelling. `export` writes the JSON Schema of each record to `docs/reference/schema/`.
+"""

@@ -1,6 +1,7 @@
-"""Dead letters: records that are no post event, kept with the reason and the original bytes (CONTRACTS, Dead).
+"""Dead letters: records that are no post event, kept with the reason and the first bytes of the record.
 
-Reads dead letters back: from a file of them, or as they come from the topic, to be shown or sent again.
+`dead_letter` makes one of a record that was refused, `encode` writes it (topic `dead-letters`, `--dead-letters`),
+`letters` reads them back to be shown, counted or sent again.
 """
 
 from __future__ import annotations
@@ -24,77 +25,26 @@ from streaming.sources.base import SourceRecord
 KEPT_BYTES: Final = 4096
 """Bytes of a dead record that its letter carries; size and hash are of the whole record."""
 
-
-class DeadLetter(msgspec.Struct, frozen=True):
-    """One dead letter. `at` is when it was found dead (ms since 1970), `head` at most `KEPT_BYTES` of the record."""
-
-    at: int
-    source: str
-    field: str
-    reason: str
-    head: bytes
-    size: int
-    sha256: str
-
-
-class _Record(msgspec.Struct, frozen=True):
-    at: str
-    source: str
-    field: str
-    reason: str
-    bytes: str
-    size: int
-    sha256: str
-
-
-_encoder = msgspec.json.Encoder()
-
-
-def dead_letter(record: SourceRecord, error: EventError, now_ms: int) -> DeadLetter:
-    """The letter for `record`, which `error` says is dead."""
-    whole = record.size_and_hash()
-    return DeadLetter(
-        at=now_ms,
-        source=record.source,
-        field=error.field,
-        reason=error.reason,
-        head=record.value[:KEPT_BYTES],
-        size=whole.size,
-        sha256=whole.sha256,
-    )
-
-
-def encode(letter: DeadLetter) -> bytes:
-    """The contract's dead-letter record: one JSON object, without line end. Pure ASCII but for a file's own name."""
-    return _encoder.encode(
-        _Record(
-            at=format_time(letter.at),
-            source=letter.source,
-            field=letter.field,
-            reason=letter.reason,
-            bytes=base64.b64encode(letter.head).decode("ascii"),
-            size=letter.size,
-            sha256=letter.sha256,
-        )
-    )
-
-
 EXCERPT_BYTES: Final = 160
 """Bytes of a dead record that are shown: enough to see what it was meant to be, on two lines of a terminal."""
 
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
 
 
-class Letter(msgspec.Struct, frozen=True):
-    """One dead-letter record of the contract. `kept`, its `bytes`, is base64 of the first 4 KiB of the record."""
+class DeadLetter(msgspec.Struct, frozen=True):
+    """One dead-letter record.
+
+    `at` is when it was found dead, `source` where it stood (`posts-0@123`, `file.jsonl:6`), `field` the path of the
+    offending field ("" for the record as a whole), `kept` (in JSON `bytes`) base64 of its first `KEPT_BYTES` bytes.
+    """
 
     at: str
     source: str
     field: str
     reason: str
+    kept: str = msgspec.field(name="bytes")
     size: Annotated[int, Meta(ge=0)]
     sha256: str
-    kept: str = msgspec.field(name="bytes")
 
     def head(self) -> bytes:
         """The kept bytes of the record; b"" where they are no base64."""
@@ -119,10 +69,36 @@ class Letter(msgspec.Struct, frozen=True):
         )
 
 
-_decoder = msgspec.json.Decoder(Letter)
+_encoder: Final = msgspec.json.Encoder()
+_decoder: Final = msgspec.json.Decoder(DeadLetter)
 
 
-def letters(records: Iterable[tuple[str, bytes]]) -> Iterator[Letter]:
+def dead_letter(record: SourceRecord, error: EventError, now_ms: int) -> DeadLetter:
+    """The letter for a record that is no event.
+
+    Args:
+        record: the record with its source.
+        error: which field is wrong and why.
+        now_ms: when it was found, ms since 1970 UTC.
+    """
+    whole = record.size_and_hash()
+    return DeadLetter(
+        at=format_time(now_ms),
+        source=record.source,
+        field=error.field,
+        reason=error.reason,
+        kept=base64.b64encode(record.value[:KEPT_BYTES]).decode("ascii"),
+        size=whole.size,
+        sha256=whole.sha256,
+    )
+
+
+def encode(letter: DeadLetter) -> bytes:
+    """One JSON object, without line end. Pure ASCII but for a file's own name."""
+    return _encoder.encode(letter)
+
+
+def letters(records: Iterable[tuple[str, bytes]]) -> Iterator[DeadLetter]:
     """The letters in records, each given with where it stands (`file:3`).
 
     Raises:
@@ -136,18 +112,19 @@ def letters(records: Iterable[tuple[str, bytes]]) -> Iterator[Letter]:
 
 
 class Tally:
-    """What a run over dead letters found."""
+    """Counts dead letters by field and reason."""
 
     def __init__(self) -> None:
         self.letters = 0
         self.by_problem: Counter[tuple[str, str]] = Counter()
 
-    def add(self, letter: Letter) -> None:
+    def add(self, letter: DeadLetter) -> None:
+        """Count one letter."""
         self.letters += 1
         self.by_problem[shown(letter.field) or "(record)", shown(letter.reason)] += 1
 
     def lines(self, most: int = 20) -> Iterator[str]:
-        """How many, and the most frequent problems."""
+        """How many letters there were, then the `most` most frequent problems, one a line."""
         yield f"{self.letters} dead letters"
         for (field, reason), count in sorted(self.by_problem.items(), key=lambda item: (-item[1], item[0]))[:most]:
             yield f"{count:>9}  {field}: {reason}"

@@ -83,7 +83,9 @@ class Event(msgspec.Struct, frozen=True):
     profile: Profile | None = None
 
 
-class _RawProfile(msgspec.Struct):
+class ProfileRecord(msgspec.Struct):
+    """What an event says of its account, as it is written; `null` and absent are the same."""
+
     name: str | None = None
     bio: str | None = None
     location: str | None = None
@@ -94,7 +96,12 @@ class _RawProfile(msgspec.Struct):
     automated: bool | None = None
 
 
-class _RawEvent(msgspec.Struct):
+class EventRecord(msgspec.Struct):
+    """A post event as it is written, before it is checked: `parse` makes an `Event` of it.
+
+    Every field may be absent here, so that a record without `id` is refused for that reason and not for its JSON.
+    """
+
     id: str | None = None
     account: str | None = None
     at: str | int | None = None
@@ -106,11 +113,11 @@ class _RawEvent(msgspec.Struct):
     mentions: list[str] | None = None
     urls: list[str] | None = None
     hashtags: list[str] | None = None
-    profile: _RawProfile | None = None
+    profile: ProfileRecord | None = None
     v: int | None = None
 
 
-_decoder = msgspec.json.Decoder(_RawEvent)
+_decoder = msgspec.json.Decoder(EventRecord)
 _mismatch = re.compile(r"Expected `([a-z |]+)`, got `([a-z]+)`(?: - at `\$\.?([a-z_.\[\]0-9]*)`)?")
 _path = re.compile(r" - at `\$\.?([a-z_.\[\]0-9]*)`$")
 _string = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
@@ -161,7 +168,7 @@ def parse(record: bytes, *, now_ms: int) -> Event:
     )
 
 
-def _decode(record: bytes) -> _RawEvent:
+def _decode(record: bytes) -> EventRecord:
     """The record's known fields, types checked."""
     try:
         record.decode()
@@ -213,11 +220,11 @@ def _lone_surrogate(record: bytes) -> str | None:
         return None
     if not isinstance(value, dict):
         return "" if _has_surrogate(value) else None
-    for field in _RawEvent.__struct_fields__:
+    for field in EventRecord.__struct_fields__:
         if _has_surrogate(value.get(field)):
             inner = value[field]
             if field == "profile" and isinstance(inner, dict):
-                names = [name for name in _RawProfile.__struct_fields__ if _has_surrogate(inner.get(name))]
+                names = [name for name in ProfileRecord.__struct_fields__ if _has_surrogate(inner.get(name))]
                 return f"profile.{names[0]}" if names else field
             if isinstance(inner, list):
                 return f"{field}[{[_has_surrogate(item) for item in inner].index(True)}]"
@@ -287,7 +294,7 @@ def _list(
     return taken(text) if text else ()
 
 
-def _profile(raw: _RawProfile) -> Profile:
+def _profile(raw: ProfileRecord) -> Profile:
     for field in ("followers", "following", "posts"):
         count = getattr(raw, field)
         if count is not None and not -_INT_MAX <= count <= _INT_MAX:

@@ -20,11 +20,10 @@ import numpy as np
 from detector.errors import UsageError
 from detector.weights_io import save_weights
 from graph.traces import HOUR_MS
-from streaming.assess import ScoreRow
 from streaming.assess.groups import GraphTick
-from streaming.assess.outputs import to_json
 from streaming.schema.dead_letter import encode
 from streaming.schema.run_summary import RunSummary
+from streaming.schema.score import ScoreRecord, encode_score, read_score
 from streaming.sinks.base import Step
 from streaming.sources.files import STDIN
 
@@ -88,16 +87,16 @@ class Outputs:
                 for key, page in output.details:
                     self._pages.put(_by_number(key), page)
             for each in output.gone:
-                self._rows.put(each.account, None if each.row is None else to_json(each.row))
+                self._rows.put(each.account, None if each.score is None else encode_score(each.score))
 
-    def finish(self, live: Iterable[ScoreRow], kept: list[ScoreRow] | None = None) -> tuple[int, int]:
+    def finish(self, live: Iterable[ScoreRecord], kept: list[ScoreRecord] | None = None) -> tuple[int, int]:
         """Write the last revisions' pages, and the scores: of live accounts, and the last ones of accounts that left.
 
         Pages are in the order of alert and page, scores in the order of accounts.
 
         Args:
-            live: rows of the accounts that are in the state at the end.
-            kept: takes all rows, in the same order; nothing where None.
+            live: scores of the accounts that are in the state at the end.
+            kept: takes all scores, in the same order; nothing where None.
 
         Returns:
             How many accounts there are, and how many of them are flagged.
@@ -105,16 +104,17 @@ class Outputs:
         if self._details is not None:
             for page in self._pages:
                 self._details.write(page + b"\n")
-        for row in live:
-            self._rows.put(row["account"], to_json(row))
+        for score in live:
+            self._rows.put(score.account, encode_score(score))
         accounts = flagged = 0
         for body in self._rows:
             accounts += 1
-            flagged += _flag.decode(body).flagged
+            score = read_score(body)
+            flagged += score.flagged
             if self._scores is not None:
                 self._scores.write(body + b"\n")
             if kept is not None:
-                kept.append(msgspec.json.decode(body))
+                kept.append(score)
         return accounts, flagged
 
     def write_summary(self, summary: RunSummary) -> None:
@@ -129,13 +129,6 @@ class Outputs:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stack.close()
-
-
-class _Flag(msgspec.Struct):
-    flagged: bool
-
-
-_flag = msgspec.json.Decoder(_Flag)
 
 
 class _Latest:

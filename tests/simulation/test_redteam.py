@@ -34,7 +34,6 @@ from simulation.redteam.page import page
 from simulation.redteam.run import (
     SIZES,
     Found,
-    Score,
     clopper_pearson,
     fingerprint,
     machine_corpus,
@@ -45,6 +44,7 @@ from simulation.redteam.run import (
     together,
 )
 from streaming.cli import invoke
+from streaming.schema.score import LlrRecord, ScoreRecord
 
 MACHINE_LINES = "".join(f'{{"author":"m{i % 9}","text":"the bridge toll is wrong {i}"}}\n' for i in range(900))
 PEOPLE_LINES = "".join(f'{{"author":"p{i % 40}","text":"nice weather number {i}"}}\n' for i in range(2000))
@@ -74,7 +74,18 @@ class ByWords:
         rows = [msgspec.json.decode(line) for line in events.read_bytes().splitlines()]
         wrote = {row["account"] for row in rows if "bridge" in row.get("text", "")}
         names = {row["account"] for row in rows}
-        scores = {name: Score(name, name in wrote, 1, "k" if name in wrote else None, None) for name in names}
+        scores = {
+            name: ScoreRecord(
+                account=name,
+                posterior=0.5,
+                llr=LlrRecord(),
+                abstained={},
+                posts=1,
+                flagged=name in wrote,
+                campaign="k" if name in wrote else None,
+            )
+            for name in names
+        }
         return Found(scores, {"text": "words@1"})
 
 

@@ -14,6 +14,7 @@ from detector.errors import ModelError, UsageError
 from detector.models import SHIPPED, load_models
 from streaming.config import load_config
 from streaming.pipeline import RunProgress, run_recording
+from streaming.schema.score import read_scores
 from tests.streaming.assess import societies
 from tests.streaming.builders import event, write_lines
 
@@ -35,7 +36,7 @@ def test_the_result_holds_what_the_files_hold(recording: Path, tmp_path: Path) -
         dead_letters=files["dead_letters"],
     )
     assert result.scores
-    assert result.scores == [json.loads(line) for line in files["scores"].read_text().splitlines()]
+    assert result.scores == list(read_scores(files["scores"].read_bytes().splitlines()))
     assert [alert.body for alert in result.alerts] == files["alerts"].read_bytes().splitlines()
     assert json.loads(files["summary"].read_text()) == msgspec.to_builtins(result.summary)
     assert result.summary.dead == len(files["dead_letters"].read_text().splitlines()) == 1
@@ -70,8 +71,8 @@ def test_the_environment_of_the_process_changes_nothing(recording: Path, monkeyp
 
 def test_parts_are_left_out(recording: Path) -> None:
     rows = run_recording([recording], without=["graph", "coordination"]).scores
-    assert {row["abstained"]["graph"] for row in rows} == {"switched off"}
-    assert {row["llr"]["coordination"] for row in rows} == {0.0}
+    assert {row.abstained["graph"] for row in rows} == {"switched off"}
+    assert {row.llr.coordination for row in rows} == {0.0}
 
 
 def test_progress_is_told_after_every_chunk(tmp_path: Path) -> None:

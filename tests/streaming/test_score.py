@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from detector.errors import EventError, LogError
 from detector.text.features import TEXT_FEATURES, TextAbstain, TextFeatures, unpack
+from detector.times import format_time
 from streaming.schema.dead_letter import DeadLetter, dead_letter, encode
 from streaming.schema.observation import BATCH_BYTES, NO_TIME, TEXT_CUT, Batch, Kind, Observation, decode
 from streaming.schema.observation import encode as encode_entry
@@ -148,7 +149,13 @@ def test_a_letter_keeps_4_kib_and_the_size_and_hash_of_all() -> None:
     bad = b"\xff" * 5000
     _, (letter,) = scorer().score(sources(bad), T0)
     assert letter == DeadLetter(
-        T0, "posts-0@0", "", "is not UTF-8 (byte 0)", bad[:4096], 5000, hashlib.sha256(bad).hexdigest()
+        format_time(T0),
+        "posts-0@0",
+        "",
+        "is not UTF-8 (byte 0)",
+        base64.b64encode(bad[:4096]).decode(),
+        5000,
+        hashlib.sha256(bad).hexdigest(),
     )
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import io
-import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,17 +13,27 @@ from rich.console import Console, RenderableType
 
 from simulation.demo.panel import Board, announce, draw, draw_verdict, plain, report
 from simulation.demo.script import Stream
+from streaming.schema.alert import AlertKind, AlertRecord, AlertStatus, MemberRecord, PostRecord, encode
+from streaming.schema.score import LlrRecord
 
-PARTS = {"text": 3.0, "behaviour": 0.5, "coordination": 2.0, "graph": 0.0, "total": 5.5}
+LLR = LlrRecord(text=3.0, behaviour=0.5, coordination=2.0, graph=0.0, total=5.5)
 
 
-def alert(kind: str, *members: str, id: str = "", revision: int = 1, status: str = "open", **more: Any) -> bytes:
-    people = [{"account": name, "posterior": 0.9, "llr": PARTS, "strength": 1.0} for name in members]
-    posts = [
-        {"id": "1", "account": name, "at": "2025-06-02T00:00:00Z", "text": "hello", "llr": 1.0} for name in members
-    ]
-    body = {"v": 1, "id": id or f"{kind}-{members}", "kind": kind, "revision": revision, "status": status}
-    return json.dumps(body | {"members": people, "posts": posts, "why": ["They shared pages."], **more}).encode()
+def alert(kind: AlertKind, *members: str, id: str = "", revision: int = 1, status: AlertStatus = "open") -> AlertRecord:
+    return AlertRecord(
+        id=id or f"{kind}-{members}",
+        kind=kind,
+        revision=revision,
+        status=status,
+        at="2025-06-02T00:00:00Z",
+        members=[MemberRecord(name, 0.9, LLR, 1.0) for name in members],
+        posts=[PostRecord("1", name, "2025-06-02T00:00:00Z", "hello", 1.0) for name in members],
+        why=["They shared pages."],
+    )
+
+
+def record(kind: AlertKind, *members: str, **more: Any) -> bytes:
+    return encode(alert(kind, *members, **more))
 
 
 def stream(**campaigns: list[str]) -> Stream:
@@ -44,27 +54,27 @@ def lines(drawn: RenderableType) -> str:
 
 def test_the_last_revision_counts_and_a_withdrawn_alert_does_not() -> None:
     board = Board()
-    board.alert(alert("account", "a", id="1"), 1.0)
-    board.alert(alert("account", "b", id="2"), 1.0)
-    board.alert(alert("account", "b", id="2", revision=2, status="withdrawn"), 2.0)
+    board.alert(record("account", "a", id="1"), 1.0)
+    board.alert(record("account", "b", id="2"), 1.0)
+    board.alert(record("account", "b", id="2", revision=2, status="withdrawn"), 2.0)
     assert board.flagged() == {"a"}
 
 
 def test_a_group_keeps_the_moment_at_which_it_was_first_seen() -> None:
     board = Board()
-    board.alert(alert("coordination", "a", "b", id="g"), 5.0)
-    board.alert(alert("campaign", "c", "d", id="h"), 9.0)
-    board.alert(alert("coordination", "a", "b", "e", id="g", revision=2), 11.0)
-    assert [(one.alert["id"], one.after_s) for one in board.groups()] == [("h", 9.0), ("g", 5.0)]
+    board.alert(record("coordination", "a", "b", id="g"), 5.0)
+    board.alert(record("campaign", "c", "d", id="h"), 9.0)
+    board.alert(record("coordination", "a", "b", "e", id="g", revision=2), 11.0)
+    assert [(one.alert.id, one.after_s) for one in board.groups()] == [("h", 9.0), ("g", 5.0)]
     assert "campaign of 2: c, d. They shared pages." in announce(board.groups()[0])
 
 
 def test_the_verdict_names_what_was_missed_and_what_was_wrong() -> None:
     board = Board()
-    board.alert(alert("account", "a"), 1.0)
-    board.alert(alert("account", "p1"), 1.0)
-    board.alert(alert("campaign", "a", "b", "p2"), 2.0)
-    board.alert(alert("coordination", "x"), 2.0)
+    board.alert(record("account", "a"), 1.0)
+    board.alert(record("account", "p1"), 1.0)
+    board.alert(record("campaign", "a", "b", "p2"), 2.0)
+    board.alert(record("coordination", "x"), 2.0)
     verdict = board.verdict(stream(one=["a", "b", "c", "d"], two=["x", "y", "z"], three=["q"]))
     assert (verdict.machines, verdict.caught, verdict.people, verdict.false_flags) == (9, 1, 5, 1)
     assert (verdict.lone, verdict.lone_caught, verdict.people_in_campaigns) == (1, 0, 1)
@@ -103,7 +113,7 @@ def test_an_empty_board_has_a_panel() -> None:
 
 def test_the_panel_shows_members_parts_reasons_and_posts() -> None:
     board = Board()
-    board.alert(alert("campaign", "alice", "bob"), 3.0)
+    board.alert(record("campaign", "alice", "bob"), 3.0)
     drawn = lines(draw(board, elapsed_s=4, sent=5, total=9, clock_ms=0, note="Ctrl-C"))
     for part in ("campaign: 2 accounts, first seen after 3 s", "alice", "+3.0", "+5.5", "They shared pages.", "hello"):
         assert part in drawn
@@ -111,8 +121,8 @@ def test_the_panel_shows_members_parts_reasons_and_posts() -> None:
 
 def test_a_small_terminal_shows_the_latest_group_in_full_and_the_others_on_a_line() -> None:
     board = Board()
-    board.alert(alert("campaign", "alice", "ann"), 3.0)
-    board.alert(alert("campaign", "bob", "ben"), 9.0)
+    board.alert(record("campaign", "alice", "ann"), 3.0)
+    board.alert(record("campaign", "bob", "ben"), 9.0)
     for rows, boxes in ((20, 0), (30, 1), (200, 2)):
         drawn = lines(draw(board, elapsed_s=9, sent=5, total=9, clock_ms=0, note="", rows=rows))
         assert drawn.count("first seen after") == boxes
@@ -131,8 +141,9 @@ def test_a_strangers_text_is_plain(text: str) -> None:
 
 def test_markup_and_escapes_in_a_text_are_only_text() -> None:
     board = Board()
-    post = {"id": "1", "account": "[red]a", "at": "", "text": "\x1b[2J[bold]x[/bold]", "llr": 1.0}
-    board.alert(alert("campaign", "[link=file://x]a", posts=[post], why=["[blink]why"]), 1.0)
+    post = PostRecord("1", "[red]a", "", "\x1b[2J[bold]x[/bold]", 1.0)
+    hostile = msgspec.structs.replace(alert("campaign", "[link=file://x]a"), posts=[post], why=["[blink]why"])
+    board.alert(encode(hostile), 1.0)
     drawn = lines(draw(board, elapsed_s=1, sent=1, total=1, clock_ms=0, note="[red]"))
     for part in ("[link=file://x]a", "[red]a", "[2J[bold]x[/bold]", "[blink]why"):
         assert part in drawn

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +16,10 @@ from detector.models import Models
 from graph.coordination import Coordination
 from streaming.assess import Assess, AssessSettings, Gone, RerankRequest, TickOutput
 from streaming.assess.snapshot import read, write
+from streaming.schema.alert import AlertRecord, read_alert
+from streaming.schema.feedback import DecisionKind, FeedbackRecord, encode_feedback
 from streaming.schema.observation import Batch, End, Entry, Feedback, Observation
+from streaming.schema.score import ScoreRecord
 from streaming.score import Scorer
 from streaming.sources.base import SourceRecord
 from tests.streaming import builders
@@ -105,13 +107,13 @@ class Played:
     assess: Assess
     outputs: list[TickOutput] = field(default_factory=list)
 
-    def alerts(self) -> list[dict[str, Any]]:
+    def alerts(self) -> list[AlertRecord]:
         """Every revision, in order."""
-        return [json.loads(alert.body) for output in self.outputs for alert in output.alerts]
+        return [read_alert(alert.body) for output in self.outputs for alert in output.alerts]
 
-    def scores(self) -> dict[str, dict[str, Any]]:
-        """Score rows by account."""
-        return {row["account"]: row for row in self.assess.scores()}
+    def scores(self) -> dict[str, ScoreRecord]:
+        """Scores by account."""
+        return {row.account: row for row in self.assess.scores()}
 
     def gone(self) -> list[Gone]:
         return [each for output in self.outputs for each in output.gone]
@@ -208,7 +210,9 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def feedback(decision: str, alert: str, number: str, *, at: str = "2026-01-01T00:00:00Z", **more: Any) -> Feedback:
+def feedback(
+    decision: DecisionKind, alert: str, number: str, *, at: str = "2026-01-01T00:00:00Z", **more: Any
+) -> Feedback:
     """A decision in the log of the only partition."""
-    body = {"v": 1, "alert": alert, "account": None, "decision": decision, "id": number, "at": at, **more}
-    return Feedback(0, 1, json.dumps(body).encode())
+    record = FeedbackRecord(alert=alert, decision=decision, id=number, at=at, **more)
+    return Feedback(0, 1, encode_feedback(record))

@@ -108,10 +108,10 @@ def test_an_uncalibrated_language_is_ranked_and_never_flagged() -> None:
     robot = "robot robot robot robot robot robot"
     played = run([*posts("ann", 9, robot), *posts("ben", 9, robot, start=1, lang="fi")])
     ann, ben = played.scores()["ann"], played.scores()["ben"]
-    assert ann["llr"]["total"] == ben["llr"]["total"]
-    assert (ann["flagged"], ben["flagged"]) == (True, False)
-    assert ben["abstained"]["flag"].startswith("uncalibrated: language fi")
-    assert "flag" not in ann["abstained"]
+    assert ann.llr.total == ben.llr.total
+    assert (ann.flagged, ben.flagged) == (True, False)
+    assert ben.abstained["flag"].startswith("uncalibrated: language fi")
+    assert "flag" not in ann.abstained
 
 
 class Busy(MeanModel):
@@ -126,9 +126,9 @@ def test_accounts_without_text_are_never_flagged() -> None:
     likes = [event("ann", at=i * MINUTE, id=str(i), kind="like", target="x", target_account="bob") for i in range(400)]
     bundle = models()
     row = run(likes, bundle=replace(bundle, account=cast(AccountModel, Busy()))).scores()["ann"]
-    assert row["llr"]["total"] > 2.97
-    assert (row["flagged"], row["posts"]) == (False, 0)
-    assert row["abstained"] == {
+    assert row.llr.total > 2.97
+    assert (row.flagged, row.posts) == (False, 0)
+    assert row.abstained == {
         "text": "no text",
         "coordination": "in no tested group",
         "graph": "no graph model",
@@ -139,8 +139,8 @@ def test_accounts_without_text_are_never_flagged() -> None:
 def test_without_text_nobody_is_flagged_and_no_text_is_kept() -> None:
     played = run(posts("ann", 20, "robot robot robot robot"), AssessSettings(without=frozenset({"text"})))
     row = played.scores()["ann"]
-    assert (row["llr"]["text"], row["flagged"], row["posts"]) == (0.0, False, 20)
-    assert row["abstained"]["flag"].startswith("uncalibrated")
+    assert (row.llr.text, row.flagged, row.posts) == (0.0, False, 20)
+    assert row.abstained["flag"].startswith("uncalibrated")
     assert list(played.assess._texts) == []
 
 
@@ -148,10 +148,10 @@ def test_the_flag_is_looked_at_after_every_post_even_within_a_tick() -> None:
     robot, human = "robot robot robot robot here", "human human human human human human human human human human"
     items = [event("ann", at=i, id=str(i), lang="en", text=robot if i < 2 else human) for i in range(8)]
     row = run(items).scores()["ann"]
-    assert row["llr"]["total"] < 0
-    assert not row["flagged"]
+    assert row.llr.total < 0
+    assert not row.flagged
     brief = run(items[:2]).scores()["ann"]
-    assert (brief["flagged"], brief["posts_at_flag"]) == (True, 1)
+    assert (brief.flagged, brief.posts_at_flag) == (True, 1)
 
 
 def test_silent_accounts_leave_with_their_last_score() -> None:
@@ -159,8 +159,8 @@ def test_silent_accounts_leave_with_their_last_score() -> None:
     played = run(items)
     (gone,) = played.gone()
     assert gone.account == "ann"
-    assert gone.row is not None
-    assert gone.row["posts"] == 3
+    assert gone.score is not None
+    assert gone.score.posts == 3
     assert list(played.scores()) == ["bob"]
     assert played.assess._accounts.find("ann") is None
     forgotten = [name for output in played.outputs for name, body in output.accounts if body is None]
@@ -171,9 +171,9 @@ def test_a_returning_account_begins_again_and_its_alert_goes_on() -> None:
     robot = "robot robot robot robot robot robot"
     items = [*posts("ann", 9, robot), *posts("bob", 1, start=91 * DAY), *posts("ann", 9, robot, start=95 * DAY)]
     played = run(items)
-    revisions = [alert["revision"] for alert in played.alerts()]
+    revisions = [alert.revision for alert in played.alerts()]
     assert revisions == list(range(1, len(revisions) + 1))
-    assert played.scores()["ann"]["posts"] == 9
+    assert played.scores()["ann"].posts == 9
     observed = harness.score(items)
     entries = [batch([each]) for each in observed] + [end(len(observed))]
     broken = harness.play(entries, snapshots=range(len(entries)))
@@ -184,7 +184,7 @@ def test_a_text_deleted_after_its_account_left_leaves_the_alert() -> None:
     robot = "robot robot robot robot robot robot"
     items = [*posts("ann", 9, robot), event("ann", at=100 * DAY, kind="delete", target="ann-0-0")]
     last = run([*items, *posts("bob", 1, start=92 * DAY)]).alerts()[-1]
-    assert (last["status"], last["posts"], last["members"]) == ("withdrawn", [], [])
+    assert (last.status, last.posts, last.members) == ("withdrawn", [], [])
 
 
 def test_texts_are_kept_for_two_weeks() -> None:

@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import defaultdict
 from itertools import pairwise
 from typing import Any
 
+import msgspec
 import pytest
 
 from detector.evidence import PARTS
 from streaming.assess import AssessSettings
+from streaming.assess.alert_records import PAGE_BYTES, RECORD_BYTES, details_pages, fitted
 from streaming.assess.alert_store import StoredAlert
-from streaming.assess.alerts import PAGE_BYTES, RECORD_BYTES, alert_record, detail_pages
+from streaming.schema.alert import (
+    ALERT_VERSION,
+    AlertRecord,
+    EdgeRecord,
+    MemberRecord,
+    MomentRecord,
+    PostRecord,
+    read_alert,
+    read_page,
+)
+from streaming.schema.event import KINDS
+from streaming.schema.score import read_score
 from tests.streaming.assess import harness, societies
 from tests.streaming.assess.fakes import ScriptedCoordination
 from tests.streaming.assess.harness import Played
 from tests.streaming.builders import T0, batch, end
-
-ALERT_FIELDS = {
-    "v", "id", "kind", "revision", "status", "merged_into", "at", "first_post_at", "last_post_at", "members",
-    "statistic", "threshold", "threshold_kind", "target_fpr", "target_fdr", "evidence", "posts", "edges", "models",
-    "why", "limits",
-}  # fmt: skip
-SCORE_FIELDS = {
-    "account", "posterior", "llr", "abstained", "posts", "flagged", "flagged_at", "posts_at_flag", "campaign", "group",
-    "group_e",
-}  # fmt: skip
 
 
 def run(items: list[dict[str, Any]], settings: AssessSettings = harness.SETTINGS) -> Played:
@@ -49,77 +51,75 @@ def fans() -> Played:
     return run(societies.campaign(0, people=30, tilt=-0.5))
 
 
-def test_alerts_have_the_contract_s_fields(machines: Played) -> None:
-    assert {kind for alert in machines.alerts() if (kind := alert["kind"])} == {"account", "campaign"}
+def test_alerts_keep_to_the_contract_s_limits(machines: Played) -> None:
+    assert {kind for alert in machines.alerts() if (kind := alert.kind)} == {"account", "campaign"}
     for alert in machines.alerts():
-        assert set(alert) == ALERT_FIELDS
-        assert alert["v"] == 1
-        assert len(alert["posts"]) <= 20
-        assert len(alert["edges"]) <= 50
-        assert all(set(post) == {"id", "account", "at", "text", "llr"} for post in alert["posts"])
-        assert all(set(e) == {"a", "b", "kind", "count", "expected", "z", "objects"} for e in alert["edges"])
-        assert all(set(member) == {"account", "posterior", "llr", "strength"} for member in alert["members"])
-        assert all(isinstance(line, str) and line for line in [*alert["why"], *alert["limits"]])
-        assert alert["statistic"] > alert["threshold"]
+        assert alert.v == ALERT_VERSION
+        assert len(alert.posts) <= 20
+        assert len(alert.edges) <= 50
+        assert all(line for line in [*alert.why, *alert.limits])
+        assert alert.statistic is not None
+        assert alert.threshold is not None
+        assert alert.statistic > alert.threshold
 
 
 def test_revisions_count_without_gap_and_only_when_evidence_has_moved(machines: Played) -> None:
-    by_id: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    by_id: dict[str, list[AlertRecord]] = defaultdict(list)
     for alert in machines.alerts():
-        by_id[alert["id"]].append(alert)
+        by_id[alert.id].append(alert)
     assert max(len(revisions) for revisions in by_id.values()) >= 2
     for revisions in by_id.values():
-        assert [alert["revision"] for alert in revisions] == list(range(1, len(revisions) + 1))
-        if revisions[0]["kind"] == "account":
-            totals = [alert["evidence"]["total"] for alert in revisions]
+        assert [alert.revision for alert in revisions] == list(range(1, len(revisions) + 1))
+        if revisions[0].kind == "account":
+            totals = [alert.evidence.total for alert in revisions]
             assert all(abs(b - a) >= 1.0 - 1e-9 for a, b in pairwise(totals))
 
 
 def test_a_machine_driven_group_is_a_campaign_with_its_members_and_edges(machines: Played) -> None:
-    alert = next(alert for alert in machines.alerts() if alert["kind"] == "campaign")
-    assert sorted(member["account"] for member in alert["members"]) == [f"m{i}" for i in range(6)]
-    assert alert["threshold_kind"] == "e_value"
-    assert (alert["target_fpr"], alert["target_fdr"]) == (None, 0.05)
-    assert "link" in {edge["kind"] for edge in alert["edges"]}
-    assert max(member["strength"] for member in alert["members"]) == 1.0
+    alert = next(alert for alert in machines.alerts() if alert.kind == "campaign")
+    assert sorted(member.account for member in alert.members) == [f"m{i}" for i in range(6)]
+    assert alert.threshold_kind == "e_value"
+    assert (alert.target_fpr, alert.target_fdr) == (None, 0.05)
+    assert "link" in {edge.kind for edge in alert.edges}
+    assert max(member.strength for member in alert.members) == 1.0
     scores = machines.scores()
     for name, row in scores.items():
-        assert row["campaign"] == row["group"] == (alert["id"] if name.startswith("m") else None)
-        assert (row["group_e"] is not None) == name.startswith("m")
+        assert row.campaign == row.group == (alert.id if name.startswith("m") else None)
+        assert (row.group_e is not None) == name.startswith("m")
 
 
 def test_people_who_act_together_are_told_for_information_and_nobody_is_flagged(fans: Played) -> None:
-    assert {alert["kind"] for alert in fans.alerts()} == {"coordination"}
+    assert {alert.kind for alert in fans.alerts()} == {"coordination"}
     scores = fans.scores()
-    assert not any(row["flagged"] or row["campaign"] for row in scores.values())
-    assert all(scores[f"m{i}"]["group"] is not None for i in range(6))
-    assert all(scores[f"m{i}"]["llr"]["coordination"] < 0 for i in range(6))
+    assert not any(row.flagged or row.campaign for row in scores.values())
+    assert all(scores[f"m{i}"].group is not None for i in range(6))
+    assert all(scores[f"m{i}"].llr.coordination < 0 for i in range(6))
 
 
 def test_scores_add_up(machines: Played) -> None:
     prior = math.log(0.01 / 0.99)
     for row in machines.scores().values():
-        assert set(row) == SCORE_FIELDS
-        llr = row["llr"]
-        assert all(math.isfinite(value) for value in llr.values())
-        assert abs(sum(llr[part] for part in PARTS) - llr["total"]) < 1e-6
-        assert row["posterior"] == pytest.approx(1 / (1 + math.exp(-(llr["total"] + prior))), abs=1e-12)
-        assert all(llr[part] == 0.0 for part in row["abstained"] if part != "flag")
-        assert row["flagged"] == (row["flagged_at"] is not None) == (row["posts_at_flag"] is not None)
-        assert row["flagged"] == row["account"].startswith("m")
-        if row["flagged"]:
-            assert 1 <= row["posts_at_flag"] <= row["posts"]
+        llr = row.llr
+        assert all(math.isfinite(value) for value in msgspec.structs.astuple(llr))
+        assert abs(sum(getattr(llr, part) for part in PARTS) - llr.total) < 1e-6
+        assert row.posterior == pytest.approx(1 / (1 + math.exp(-(llr.total + prior))), abs=1e-12)
+        assert all(getattr(llr, part) == 0.0 for part in row.abstained if part != "flag")
+        assert row.flagged == (row.flagged_at is not None) == (row.posts_at_flag is not None)
+        assert row.flagged == row.account.startswith("m")
+        if row.flagged:
+            assert row.posts_at_flag is not None
+            assert 1 <= row.posts_at_flag <= row.posts
 
 
 def test_details_hold_the_network_and_the_last_events(machines: Played) -> None:
-    pages = {key: json.loads(body) for output in machines.outputs for key, body in output.details if body is not None}
-    campaign = next(alert["id"] for alert in machines.alerts() if alert["kind"] == "campaign")
+    pages = {key: read_page(body) for output in machines.outputs for key, body in output.details if body is not None}
+    campaign = next(alert.id for alert in machines.alerts() if alert.kind == "campaign")
     page = pages[f"{campaign}/1"]
-    assert set(page) == {"id", "revision", "page", "pages", "edges", "posts", "objects"}
-    assert {post["account"] for post in page["posts"]} == {f"m{i}" for i in range(6)}
-    assert all(set(post) == {"account", "at", "kind"} for post in page["posts"])
-    assert [post["at"] for post in page["posts"]] == sorted(post["at"] for post in page["posts"])
-    assert page["objects"]
+    assert (page.id, page.page, page.pages) == (campaign, 1, 1)
+    assert {post.account for post in page.posts} == {f"m{i}" for i in range(6)}
+    assert {post.kind for post in page.posts} <= set(KINDS)
+    assert [post.at for post in page.posts] == sorted(post.at for post in page.posts)
+    assert page.objects
 
 
 def test_summaries_follow_totals_in_steps_of_a_tenth(machines: Played) -> None:
@@ -127,34 +127,44 @@ def test_summaries_follow_totals_in_steps_of_a_tenth(machines: Played) -> None:
     for output in machines.outputs:
         for name, body in output.accounts:
             assert body is not None
-            total = json.loads(body)["llr"]["total"]
-            assert abs(total - told.get(name, 0.0)) >= 0.1 - 1e-9 or json.loads(body)["flagged"]
-            told[name] = total
+            score = read_score(body)
+            assert abs(score.llr.total - told.get(name, 0.0)) >= 0.1 - 1e-9 or score.flagged
+            told[name] = score.llr.total
     for name, row in machines.scores().items():
-        assert abs(row["llr"]["total"] - told.get(name, 0.0)) < 0.1
+        assert abs(row.llr.total - told.get(name, 0.0)) < 0.1
 
 
 def test_no_record_is_too_large_whatever_the_names() -> None:
-    alert = StoredAlert("x", "campaign", revision=1, status="open")
-    members = [{"account": f"{i:04d}" + "n" * 1020, "llr": {}} for i in range(1000)]
-    edge = {"a": "n" * 1024, "b": "n" * 1024, "objects": ["o" * 500] * 5}
-    record = alert_record(alert, {"members": members, "edges": [edge] * 60, "posts": [{"text": "t" * 500}] * 30})
-    shown = json.loads(record.body)
-    assert len(record.body) <= RECORD_BYTES
-    assert shown["members"] == members[: len(shown["members"])]
-    assert (len(shown["edges"]), len(shown["posts"])) == (50, 20)
+    members = [MemberRecord(f"{i:04d}" + "n" * 1020) for i in range(1000)]
+    edge = EdgeRecord("n" * 1024, "n" * 1024, "link", objects=["o" * 500] * 5)
+    post = PostRecord("p", "a", "2026-01-01T00:00:00Z", "t" * 500)
+    record = AlertRecord(
+        id="x",
+        kind="campaign",
+        revision=1,
+        status="open",
+        at="2026-01-01T00:00:00Z",
+        members=members,
+        edges=[edge] * 60,
+        posts=[post] * 30,
+    )
+    revision = fitted(record)
+    shown = read_alert(revision.body)
+    assert len(revision.body) <= RECORD_BYTES
+    assert shown.members == members[: len(shown.members)]
+    assert (len(shown.edges), len(shown.posts)) == (50, 20)
 
 
 def test_pages_are_cut_and_surplus_ones_of_an_older_revision_deleted() -> None:
     alert = StoredAlert("x", "campaign", revision=1, status="open")
-    edges = [{"a": "n" * 1000, "b": str(i)} for i in range(1200)]
-    first = detail_pages(alert, edges, [{"account": "a"}], [])
+    edges = [EdgeRecord("n" * 1000, str(i), "link") for i in range(1200)]
+    first = details_pages(alert, edges, [MomentRecord("a", "2026-01-01T00:00:00Z")], [])
     assert len(first) == alert.pages > 2
     assert all(body is not None and len(body) <= PAGE_BYTES for _, body in first)
-    read = [json.loads(body) for _, body in first if body is not None]
-    assert [edge for page in read for edge in page["edges"]] == edges
-    assert {page["pages"] for page in read} == {len(first)}
-    second = detail_pages(alert, edges[:1], [], [])
+    read = [read_page(body) for _, body in first if body is not None]
+    assert [edge for page in read for edge in page.edges] == edges
+    assert {page.pages for page in read} == {len(first)}
+    second = details_pages(alert, edges[:1], [], [])
     assert [key for key, body in second if body is None] == [f"x/{n}" for n in range(2, len(first) + 1)]
 
 
@@ -168,8 +178,8 @@ def test_alerts_beyond_the_day_s_number_wait_and_the_strongest_come_first() -> N
     played = run(items, settings)
     opened: dict[str, list[str]] = defaultdict(list)
     for alert in played.alerts():
-        if alert["revision"] == 1:
-            opened[alert["at"][:10]].append(alert["id"])
+        if alert.revision == 1:
+            opened[alert.at[:10]].append(alert.id)
     assert [len(ids) for ids in opened.values()] == [2, 2]
     assert max(output.stats.held_back for output in played.outputs) >= 4
     assert played.assess.flagged == 6

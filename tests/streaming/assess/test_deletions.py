@@ -35,7 +35,7 @@ def test_the_earliest_copy_wins_whichever_was_read_first() -> None:
     for items in ((early, late), (late, early)):
         played = run(*items)
         assert played.assess.counts.accepted == played.assess.counts.duplicate == 1
-        assert played.scores()["ann"]["llr"]["text"] < 0
+        assert played.scores()["ann"].llr.text < 0
 
 
 def test_copies_beyond_the_window_are_events_of_their_own() -> None:
@@ -54,8 +54,8 @@ def test_a_deleted_text_is_gone_and_the_statistics_stay() -> None:
     played = run(*items, event(at=5 * MINUTE, id="d", kind="delete", target="ann0-1"))
     assert kept_texts(played, "ann") == ["ann0-0", "ann0-2"]
     row = played.scores()["ann"]
-    assert row["posts"] == 3
-    assert row["llr"]["text"] == run(*items).scores()["ann"]["llr"]["text"]
+    assert row.posts == 3
+    assert row.llr.text == run(*items).scores()["ann"].llr.text
 
 
 def test_nobody_else_can_delete_an_event() -> None:
@@ -67,14 +67,14 @@ def test_a_target_that_comes_after_its_deletion_counts_and_does_nothing_else() -
     played = run(event(at=0, id="d", kind="delete", target="x"), event(at=1000, id="x", text=ROBOT, lang="en"))
     row = played.scores()["ann"]
     assert played.assess.counts.accepted == 2
-    assert row["posts"] == 1
-    assert row["llr"]["total"] == 0.0
+    assert row.posts == 1
+    assert row.llr.total == 0.0
     assert kept_texts(played, "ann") == []
 
 
 def test_a_deletion_is_forgotten_after_the_window() -> None:
     late = event(at=3_601_000, id="x", text=ROBOT, lang="en")
-    assert run(event(at=0, id="d", kind="delete", target="x"), late).scores()["ann"]["llr"]["text"] > 0
+    assert run(event(at=0, id="d", kind="delete", target="x"), late).scores()["ann"].llr.text > 0
 
 
 def test_a_deleted_account_has_no_row_no_texts_and_an_alert_that_names_nobody() -> None:
@@ -82,12 +82,12 @@ def test_a_deleted_account_has_no_row_no_texts_and_an_alert_that_names_nobody() 
     assert list(played.scores()) == ["bob"]
     assert [each.account for each in played.gone()] == ["ann"]
     first, last = played.alerts()[0], played.alerts()[-1]
-    assert (first["status"], last["status"]) == ("open", "withdrawn")
-    assert last["revision"] == len(played.alerts())
+    assert (first.status, last.status) == ("open", "withdrawn")
+    assert last.revision == len(played.alerts())
     assert "ann" not in str(last)
-    assert last["members"] == last["posts"] == []
+    assert (last.members, last.posts) == ([], [])
     pages = [key for output in played.outputs for key, body in output.details if body is None]
-    assert pages == [f"{first['id']}/1"]
+    assert pages == [f"{first.id}/1"]
     assert "ann" not in str(harness.picture(played.assess)["accounts"])
 
 
@@ -98,8 +98,8 @@ def test_what_a_deleted_account_does_within_the_window_counts_and_does_nothing_e
         event(at=6 * MINUTE, id="late", text=ROBOT, lang="en"),
     )
     row = played.scores()["ann"]
-    assert row["posts"] == 1
-    assert row["llr"]["total"] == 0.0
+    assert row.posts == 1
+    assert row.llr.total == 0.0
 
 
 def test_an_account_may_begin_again_after_the_window() -> None:
@@ -107,8 +107,8 @@ def test_an_account_may_begin_again_after_the_window() -> None:
         *posts("ann", 3), event(at=5 * MINUTE, id="d", kind="delete_account"), *posts("ann", 1, start=7_200_000)
     )
     row = played.scores()["ann"]
-    assert row["posts"] == 1
-    assert row["llr"]["text"] > 0
+    assert row.posts == 1
+    assert row.llr.text > 0
 
 
 def test_events_before_a_deletion_in_the_same_tick_leave_nothing() -> None:
@@ -122,7 +122,7 @@ def test_events_before_a_deletion_in_the_same_tick_leave_nothing() -> None:
 
 def test_a_quoted_text_that_is_deleted_leaves_the_alert_at_once() -> None:
     played = run(*posts("ann", 6), event(at=9 * MINUTE, id="d", kind="delete", target="ann0-2"))
-    shown = [[post["id"] for post in alert["posts"]] for alert in played.alerts()]
+    shown = [[post.id for post in alert.posts] for alert in played.alerts()]
     assert any("ann0-2" in ids for ids in shown)
     assert "ann0-2" not in shown[-1]
 

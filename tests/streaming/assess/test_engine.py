@@ -20,13 +20,13 @@ modest = settings(max_examples=8, deadline=None)
 
 
 def test_the_stream_of_these_tests_has_everything_in_it() -> None:
-    kinds = {alert["kind"] for alert in PLAIN.alerts()}
+    kinds = {alert.kind for alert in PLAIN.alerts()}
     counts = PLAIN.assess.counts
     assert "account" in kinds
     assert counts.duplicate > 0
     assert counts.accepted + counts.duplicate == len(OBSERVED)
     assert any(len(output.experts) for output in PLAIN.outputs)
-    assert any(each.row is None for each in PLAIN.gone())
+    assert any(each.score is None for each in PLAIN.gone())
 
 
 @modest

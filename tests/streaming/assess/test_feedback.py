@@ -8,6 +8,8 @@ import pytest
 
 from streaming.assess.alert_store import account_alert_id
 from streaming.assess.feedback import Decision, Decisions, parse
+from streaming.schema.alert import AlertRecord
+from streaming.schema.feedback import DecisionKind
 from streaming.schema.observation import Feedback
 from tests.streaming.assess import harness, societies
 from tests.streaming.assess.fakes import ScriptedCoordination
@@ -35,19 +37,19 @@ def story(*parts: Any) -> Played:
 
 
 def statuses(played: Played) -> list[str]:
-    return [alert["status"] for alert in played.alerts()]
+    return [alert.status for alert in played.alerts()]
 
 
 def test_not_a_campaign_withdraws_the_alert_and_takes_the_flag() -> None:
     played = story(4, feedback("not_a_campaign", ANN, "1"), 1)
     assert statuses(played)[-1] == "withdrawn"
     row = played.scores()["ann"]
-    assert (row["flagged"], row["flagged_at"], row["posts_at_flag"]) == (False, None, None)
-    assert row["llr"]["total"] > 2.97
+    assert (row.flagged, row.flagged_at, row.posts_at_flag) == (False, None, None)
+    assert row.llr.total > 2.97
     last = played.alerts()[-1]
-    assert last["posts"] == []
-    assert last["why"][0].startswith("Withdrawn: a moderator")
-    assert [alert["revision"] for alert in played.alerts()] == list(range(1, len(played.alerts()) + 1))
+    assert last.posts == []
+    assert last.why[0].startswith("Withdrawn: a moderator")
+    assert [alert.revision for alert in played.alerts()] == list(range(1, len(played.alerts()) + 1))
 
 
 def test_it_comes_back_once_evidence_has_grown_by_the_stated_amount() -> None:
@@ -55,29 +57,29 @@ def test_it_comes_back_once_evidence_has_grown_by_the_stated_amount() -> None:
     assert statuses(played)[-1] == "withdrawn"
     longer = story(9, feedback("not_a_campaign", ANN, "1"), 16)
     assert statuses(longer)[-1] == "open"
-    assert longer.scores()["ann"]["flagged"]
+    assert longer.scores()["ann"].flagged
 
 
 def test_permitted_automation_keeps_it_away_for_good_without_hiding_the_evidence() -> None:
     played = story(3, feedback("permitted_automation", ANN, "1"), 30)
     assert statuses(played)[-1] == "withdrawn"
     row = played.scores()["ann"]
-    assert row["posterior"] > 0.5
-    assert not row["flagged"]
-    assert "permitted" in row["abstained"]["flag"]
+    assert row.posterior > 0.5
+    assert not row.flagged
+    assert "permitted" in row.abstained["flag"]
 
 
 @pytest.mark.parametrize("decision", ["permitted_automation", "not_a_campaign"])
-def test_undo_restores_alert_and_flag(decision: str) -> None:
+def test_undo_restores_alert_and_flag(decision: DecisionKind) -> None:
     played = story(9, feedback(decision, ANN, "1"), 2, feedback("undo", ANN, "2", undoes="1"), 3)
     plain = story(14)
     assert statuses(played)[-1] == "open"
     for name in ("flagged", "flagged_at", "posts_at_flag", "llr"):
-        assert played.scores()["ann"][name] == plain.scores()["ann"][name]
+        assert getattr(played.scores()["ann"], name) == getattr(plain.scores()["ann"], name)
 
 
 @pytest.mark.parametrize("decision", ["llm_campaign", "needs_more", "missed"])
-def test_decisions_that_ask_for_nothing_are_only_recorded(decision: str) -> None:
+def test_decisions_that_ask_for_nothing_are_only_recorded(decision: DecisionKind) -> None:
     played = story(4, feedback(decision, ANN, "1"), 3)
     assert played.alerts() == story(7).alerts()
     assert played.assess._decisions.counts == {decision: 1}
@@ -130,20 +132,20 @@ def campaign(*decisions: Any, tilt: float = 0.8, extra: dict[str, Any] | None = 
     )
 
 
-def group_alerts(played: Played) -> list[dict[str, Any]]:
-    return [alert for alert in played.alerts() if alert["kind"] != "account"]
+def group_alerts(played: Played) -> list[AlertRecord]:
+    return [alert for alert in played.alerts() if alert.kind != "account"]
 
 
 def told(played: Played) -> list[tuple[str, str, str, int]]:
     """(id, kind, status, members) of every revision about a group."""
-    return [(a["id"], a["kind"], a["status"], len(a["members"])) for a in group_alerts(played)]
+    return [(a.id, a.kind, a.status, len(a.members)) for a in group_alerts(played)]
 
 
 def test_human_coordination_turns_a_campaign_into_information() -> None:
     played = campaign(feedback("human_coordination", "g", "1"))
     assert told(played) == [("g", "campaign", "open", 6), ("g", "coordination", "open", 6)]
-    assert all(row["campaign"] is None for row in played.scores().values())
-    assert played.scores()["m0"]["group"] == "g"
+    assert all(row.campaign is None for row in played.scores().values())
+    assert played.scores()["m0"].group == "g"
 
 
 def test_undoing_it_makes_it_a_campaign_again() -> None:
@@ -152,32 +154,32 @@ def test_undoing_it_makes_it_a_campaign_again() -> None:
 
 
 @pytest.mark.parametrize("decision", ["not_a_campaign", "permitted_automation"])
-def test_a_group_that_was_turned_down_is_withdrawn_and_names_nobody(decision: str) -> None:
+def test_a_group_that_was_turned_down_is_withdrawn_and_names_nobody(decision: DecisionKind) -> None:
     played = campaign(feedback(decision, "g", "1"))
     assert told(played) == [("g", "campaign", "open", 6), ("g", "campaign", "withdrawn", 0)]
     assert played.assess.campaigns == 0
-    assert all(row["campaign"] is None for row in played.scores().values())
+    assert all(row.campaign is None for row in played.scores().values())
 
 
 def test_a_member_with_permitted_automation_leaves_the_campaign() -> None:
     played = campaign(feedback("permitted_automation", "g", "1", account="m3"))
     last = group_alerts(played)[-1]
-    assert "m3" not in {member["account"] for member in last["members"]}
-    assert len(last["members"]) == 5
-    assert "Left out: 1" in " ".join(last["limits"])
+    assert "m3" not in {member.account for member in last.members}
+    assert len(last.members) == 5
+    assert "Left out: 1" in " ".join(last.limits)
     row = played.scores()["m3"]
-    assert not row["flagged"]
-    assert row["campaign"] is None
-    own = [alert for alert in played.alerts() if alert["id"] == account_alert_id("m3")]
-    assert own[-1]["status"] == "withdrawn"
+    assert not row.flagged
+    assert row.campaign is None
+    own = [alert for alert in played.alerts() if alert.id == account_alert_id("m3")]
+    assert own[-1].status == "withdrawn"
 
 
 def test_a_deleted_member_leaves_the_campaign_at_once() -> None:
     played = campaign(extra=event("m3", at=6 * HOUR, id="d", kind="delete_account"))
     assert told(played) == [("g", "campaign", "open", 6), ("g", "campaign", "open", 5)]
     last = group_alerts(played)[-1]
-    assert "m3" not in {each["account"] for each in [*last["members"], *last["posts"]]}
-    assert "m3" not in {edge[end] for edge in last["edges"] for end in "ab"}
+    assert "m3" not in {each.account for each in last.members} | {each.account for each in last.posts}
+    assert "m3" not in {name for edge in last.edges for name in (edge.a, edge.b)}
 
 
 def test_a_group_that_becomes_part_of_another_is_merged() -> None:
@@ -186,26 +188,26 @@ def test_a_group_that_becomes_part_of_another_is_merged() -> None:
         (T0 + 5 * HOUR, {"g": NAMES}, {"h": "g"}),
     ]
     played = campaign(script=script)
-    merged = [alert for alert in group_alerts(played) if alert["status"] == "merged"]
-    assert [(alert["id"], alert["merged_into"], alert["members"]) for alert in merged] == [("h", "g", [])]
-    assert {row["campaign"] for name, row in played.scores().items() if name in NAMES} == {"g"}
+    merged = [alert for alert in group_alerts(played) if alert.status == "merged"]
+    assert [(alert.id, alert.merged_into, alert.members) for alert in merged] == [("h", "g", [])]
+    assert {row.campaign for name, row in played.scores().items() if name in NAMES} == {"g"}
 
 
 def test_a_campaign_that_graph_no_longer_follows_stays_an_alert() -> None:
     played = campaign(script=[(T0 + 2 * HOUR, {"g": NAMES}, {}), (T0 + 5 * HOUR, {}, {})])
     row = played.scores()["m0"]
-    assert (row["campaign"], row["group"]) == ("g", None)
+    assert (row.campaign, row.group) == ("g", None)
     assert played.assess.campaigns == 1
 
 
 def test_declared_automation_is_in_no_alert_and_its_evidence_stays() -> None:
     played = campaign(extra=event("m3", at=5 * HOUR, id="p", kind="like", profile={"automated": True}))
     row = played.scores()["m3"]
-    assert row["posterior"] > 0.5
-    assert not row["flagged"]
-    assert "automated" in row["abstained"]["flag"]
+    assert row.posterior > 0.5
+    assert not row.flagged
+    assert "automated" in row.abstained["flag"]
     assert told(played) == [("g", "campaign", "open", 6)]
-    own = [alert["status"] for alert in played.alerts() if alert["id"] == account_alert_id("m3")]
+    own = [alert.status for alert in played.alerts() if alert.id == account_alert_id("m3")]
     assert own[-1] == "withdrawn"
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from detector.evidence import PARTS
 from detector.models import Models, SavedWeights
 from graph.account_graph import INTERACTIONS, AccountGraph, standing
 from graph.links import READS, Outcome, SageModel, own_columns, weight_shapes
@@ -56,14 +57,14 @@ def plain() -> harness.Played:
 
 def test_tied_accounts_get_a_part_and_others_a_reason(plain: harness.Played) -> None:
     rows = plain.scores().values()
-    said = [row for row in rows if row["llr"]["graph"] != 0.0]
+    said = [row for row in rows if row.llr.graph != 0.0]
     assert len(said) > 5
-    assert all("graph" not in row["abstained"] for row in said)
-    reasons = {row["abstained"]["graph"] for row in rows if "graph" in row["abstained"]}
+    assert all("graph" not in row.abstained for row in said)
+    reasons = {row.abstained["graph"] for row in rows if "graph" in row.abstained}
     assert reasons <= {"no strong ties to others", "not looked at yet"}
     for row in rows:
-        parts = row["llr"]
-        assert parts["total"] == pytest.approx(sum(v for name, v in parts.items() if name != "total"), abs=1e-9)
+        parts = row.llr
+        assert parts.total == pytest.approx(sum(getattr(parts, name) for name in PARTS), abs=1e-9)
 
 
 def test_partitions_and_snapshots_change_nothing(plain: harness.Played) -> None:
@@ -76,24 +77,22 @@ def test_left_out_or_abstaining_as_a_whole_it_says_so_and_changes_nothing_else()
     without = play(settings=replace(harness.SETTINGS, without=frozenset({"graph"})))
     never = play(bundle=bundle(weights(abstains="no gain on held-out societies")))
     for name, row in without.scores().items():
-        assert row["abstained"]["graph"] == "switched off"
-        assert never.scores()[name]["abstained"]["graph"] == "no graph model"
-        assert row["llr"] == never.scores()[name]["llr"]
+        assert row.abstained["graph"] == "switched off"
+        assert never.scores()[name].abstained["graph"] == "no graph model"
+        assert row.llr == never.scores()[name].llr
 
 
 def test_it_works_without_coordination(plain: harness.Played) -> None:
     alone = play(settings=replace(harness.SETTINGS, without=frozenset({"coordination"}))).scores()
-    said = {name for name, row in plain.scores().items() if row["llr"]["graph"] != 0.0}
-    assert len(said & {name for name, row in alone.items() if row["llr"]["graph"] != 0.0}) > len(said) / 2
+    said = {name for name, row in plain.scores().items() if row.llr.graph != 0.0}
+    assert len(said & {name for name, row in alone.items() if row.llr.graph != 0.0}) > len(said) / 2
 
 
 def test_without_text_words_do_not_matter() -> None:
     settings = replace(harness.SETTINGS, without=frozenset({"text"}))
     other = [{**item, "text": "quite other words stand here now"} if "text" in item else item for item in STREAM]
     one, two = play(settings=settings).scores(), play(settings=settings, observed=harness.score(other)).scores()
-    assert {name: row["llr"]["graph"] for name, row in one.items()} == {
-        name: row["llr"]["graph"] for name, row in two.items()
-    }
+    assert {name: row.llr.graph for name, row in one.items()} == {name: row.llr.graph for name, row in two.items()}
 
 
 def test_the_model_reads_where_accounts_stand_among_accounts_alike(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from detector.errors import UsageError
 from detector.thresholds import Thresholds
+from detector.times import rfc3339
 from graph.traces import DOMAIN, KIND_TABLE, LINK
 from streaming.assess.alert_store import AlertStore, account_alert_id
 from streaming.assess.groups import FEWEST, GroupJudge, observed_traces
 from streaming.assess.ordering import RecentKeys, event_key
-from streaming.assess.outputs import rfc3339
 from streaming.assess.settings import AssessSettings
 from streaming.assess.store import EVENTS_KEPT as KEPT_EVENTS
 from streaming.assess.store import (

@@ -6,7 +6,7 @@ import numpy as np
 from prometheus_client import generate_latest
 
 from streaming.assess.ordering import Ordering
-from streaming.assess.outputs import AlertRecord, TickOutput, TickStats
+from streaming.assess.outputs import AlertRevision, TickOutput, TickStats
 from streaming.kafka.assess_worker import AssessMeter
 from streaming.worker_metrics import Metrics
 
@@ -23,7 +23,7 @@ def ordering(**counts: int) -> Ordering:
 
 
 def output(**abstained: int) -> TickOutput:
-    alert = AlertRecord("1", 1, "campaign", "open", b"{}")
+    alert = AlertRevision("1", 1, "campaign", "open", b"{}")
     stats = TickStats(accounts=7, groups=2, abstained={name.replace("_", " "): n for name, n in abstained.items()})
     return TickOutput(0, [alert], [], [], [], np.zeros(0, np.int16), stats)
 

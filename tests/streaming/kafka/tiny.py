@@ -16,7 +16,7 @@ import numpy as np
 
 from detector.errors import LogError
 from streaming.assess.ordering import NO_END, Ordering
-from streaming.assess.outputs import AlertRecord, Reranker, RerankRequest, TickOutput, TickStats
+from streaming.assess.outputs import AlertRevision, Reranker, RerankRequest, TickOutput, TickStats
 from streaming.config import load_config
 from streaming.kafka.worker import Judgement, work
 from streaming.schema.observation import NO_TIME, Entry
@@ -67,7 +67,7 @@ class TinyCore:
             if count % STEP == 0:
                 revision = count // STEP
                 body = {"id": seen.account, "revision": revision, "tick": tick_ms, "digest": self.digest.hex()}
-                alerts.append(AlertRecord(seen.account, revision, "account", "open", msgspec.json.encode(body)))
+                alerts.append(AlertRevision(seen.account, revision, "account", "open", msgspec.json.encode(body)))
         details: list[tuple[str, bytes | None]] = [(f"{alert.id}/0", alert.body) for alert in alerts]
         return TickOutput(tick_ms, alerts, details, [], [], answer, TickStats(events=len(events)))
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from detector.errors import EventError, UsageError
 from streaming.cli import invoke
 from streaming.schema import dead_letter
-from streaming.schema.dead_letter import Letter, Tally, letters
+from streaming.schema.dead_letter import DeadLetter, Tally, letters
 from streaming.sources.base import SourceRecord
 
 
@@ -23,7 +23,7 @@ def encoded(record: bytes, field: str = "at", reason: str = "no offset") -> byte
     return dead_letter.encode(letter)
 
 
-def only(record: bytes) -> Letter:
+def only(record: bytes) -> DeadLetter:
     (letter,) = letters([("file:1", record)])
     return letter
 
@@ -44,7 +44,7 @@ def test_a_record_that_was_cut_or_altered_is_not_whole() -> None:
 @given(st.binary(max_size=300), st.text(max_size=30), st.text(max_size=30), st.text(max_size=30))
 def test_no_letter_breaks_out_of_its_line(record: bytes, at: str, field: str, source: str) -> None:
     kept = base64.b64encode(record).decode()
-    letter = Letter(at, source, field, field, len(record), hashlib.sha256(record).hexdigest(), kept)
+    letter = DeadLetter(at, source, field, field, kept, len(record), hashlib.sha256(record).hexdigest())
     tally = Tally()
     tally.add(letter)
     for line in (letter.line(), *tally.lines()):

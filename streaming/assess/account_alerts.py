@@ -1,0 +1,208 @@
+"""One alert per flagged account: opened, revised as evidence moves, withdrawn with the flag."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+import numpy as np
+
+from detector.account.features import TEXT_NAMES
+from detector.reasons import AccountCase, account_limits, account_why
+from detector.times import rfc3339
+from streaming.assess.alert_records import (
+    MOST_POSTS,
+    AlertContext,
+    Written,
+    details_pages,
+    fitted,
+    member_record,
+    no_pages,
+    post_record,
+    strongest,
+)
+from streaming.assess.alert_store import StoredAlert
+from streaming.assess.ordering import event_key
+from streaming.assess.store import NEVER
+from streaming.schema.alert import AlertRecord, AlertStatus
+from streaming.schema.score import ScoreRecord
+
+OVER_NATS: Final = 0.0
+"""Total at which an account alert is withdrawn by itself: what was seen no longer speaks for a machine at all. Flags
+are judged on running maxima, so falling back under the threshold alone takes nothing back."""
+
+_BELOW_ZERO: Final = TEXT_NAMES.index("llr_below_0")
+
+
+class AccountAlerts:
+    """Keeps account alerts in step with the flags.
+
+    Args:
+        context: the state they are written from.
+    """
+
+    def __init__(self, context: AlertContext) -> None:
+        self._context = context
+        self._open: dict[int, StoredAlert] = {}
+        self.waiting: set[int] = set()
+
+    def link(self) -> None:
+        """After a restore: find which rows have an open alert and which wait for one."""
+        accounts = self._context.accounts
+        self._open, self.waiting = {}, set()
+        for alert in self._context.store.of_accounts.values():
+            row = accounts.find(alert.account) if alert.open else None
+            if row is not None and accounts.flagged[row]:  # one that left and returned unflagged begins anew
+                self._open[row] = alert
+        self.waiting = set(np.flatnonzero(accounts.flagged).tolist()) - set(self._open)
+
+    def flagged(self, rows: Iterable[int]) -> None:
+        """These accounts were newly flagged. One that returned, with its alert still open, goes on with that one."""
+        for row in rows:
+            if row not in self._open:
+                alert = self._context.store.of_account(self._context.accounts.name(row))
+                if alert is not None and alert.open:
+                    self._open[row] = alert
+                else:
+                    self.waiting.add(row)
+
+    def settle(self, tick_ms: int, changed: Iterable[int], forced: set[int]) -> Written:
+        """The revisions that a tick brings.
+
+        Args:
+            tick_ms: time of the tick, ms since 1970 UTC.
+            changed: rows whose evidence or flag may have changed.
+            forced: rows whose alert shows something that was deleted.
+        """
+        context = self._context
+        accounts, evidence = context.accounts, context.evidence
+        out = Written([], [])
+        for row in sorted({row for row in (*changed, *forced) if row in self._open}, key=accounts.name):
+            alert = self._open[row]
+            self._take_flag_back(row)
+            if not accounts.flagged[row]:
+                del self._open[row]
+                self._write(alert, row, tick_ms, "withdrawn", out)
+            elif row in forced or alert.moved((float(accounts.total[row]),), context.settings.alert_step_nats):
+                self._write(alert, row, tick_ms, "open", out)
+        for row in sorted(forced.difference(self._open), key=accounts.name):
+            left = context.store.of_account(accounts.name(row))
+            if left is not None and left.open:  # of an account that left the state: all that can be said is nothing
+                left.revise("withdrawn", (0.0,))
+                out.revisions.append(context.emptied(left, tick_ms, ["Withdrawn: a text was deleted after it left."]))
+                out.pages.extend(no_pages(left))
+        for row in list(self.waiting):
+            self._take_flag_back(row)
+            if not accounts.flagged[row]:
+                self.waiting.discard(row)
+        if self.waiting and context.store.has_room(tick_ms, context.settings.max_alerts_per_day):
+            rows = np.array(sorted(self.waiting), np.int64)
+            strength = dict(zip(rows.tolist(), evidence.raw(rows).tolist(), strict=True))
+            for row in sorted(self.waiting, key=lambda row: (-strength[row], accounts.name(row))):
+                if not context.store.admit(tick_ms, context.settings.max_alerts_per_day):
+                    break
+                self._open[row] = alert = context.store.open_account(accounts.name(row))
+                self.waiting.discard(row)
+                self._write(alert, row, tick_ms, "open", out)
+        return out
+
+    def _take_flag_back(self, row: int) -> None:
+        """An account loses its flag once nothing speaks for a machine any more, or it says itself that it is one."""
+        accounts = self._context.accounts
+        if accounts.total[row] <= OVER_NATS or accounts.automated[row] == 1:
+            self._context.evidence.unflag(row)
+
+    def _write(self, alert: StoredAlert, row: int, tick_ms: int, status: AlertStatus, out: Written) -> None:
+        context, accounts = self._context, self._context.accounts
+        alert.revise(status, (float(accounts.total[row]),))
+        score = next(context.scores.of(np.array([row], np.int64)))
+        quoted = strongest(context.texts.of(row))[:MOST_POSTS] if alert.open else []
+        if alert.open:
+            alert.members = [score.account]
+            alert.shown = [event_key(score.account, text.id) for text in quoted]
+        case = self._case(row, score)
+        why, limits = account_why(case), account_limits(case)
+        if not alert.open:
+            why = [self._why_withdrawn(row), *why]
+        out.revisions.append(
+            fitted(
+                AlertRecord(
+                    id=alert.id,
+                    kind=alert.kind,
+                    revision=alert.revision,
+                    status=alert.status,
+                    merged_into=alert.merged_into,
+                    at=rfc3339(tick_ms),
+                    first_post_at=rfc3339(case.first_ms),
+                    last_post_at=rfc3339(case.last_ms),
+                    members=[member_record(score)],
+                    statistic=score.llr.total,
+                    threshold=round(context.evidence.threshold, 6),
+                    threshold_kind="conformal_p",
+                    target_fpr=context.evidence.target_fpr,
+                    evidence=score.llr,
+                    posts=[post_record(score.account, text) for text in quoted],
+                    models=context.models.versions,
+                    why=why,
+                    limits=limits,
+                )
+            )
+        )
+        out.pages.extend(details_pages(alert, [], context.moments_of([row]), []) if alert.open else no_pages(alert))
+
+    def _case(self, row: int, score: ScoreRecord) -> AccountCase:
+        """The numbers behind the alert of the account in `row`."""
+        context, accounts, llr = self._context, self._context.accounts, score.llr
+        features = context.evidence.statistics.features(np.array([row], np.int64))
+        first, last = int(accounts.first_post[row]), int(accounts.last_post[row])
+        return AccountCase(
+            text=llr.text,
+            behaviour=llr.behaviour,
+            coordination=llr.coordination,
+            graph=llr.graph,
+            posts=int(features.posts[0]),
+            first_ms=first if first != NEVER else int(accounts.last_at[row]),
+            last_ms=last if last != NEVER else int(accounts.last_at[row]),
+            target_fpr=context.evidence.target_fpr,
+            thresholds=context.models.thresholds,
+            text_high=1.0 - float(features.text[0, _BELOW_ZERO]),
+            expert_texts=round(float(features.expert[0])),
+            automated=int(accounts.automated[row]),
+            group_size=context.scores.group_size(row),
+            abstained=score.abstained,
+        )
+
+    def _why_withdrawn(self, row: int) -> str:
+        accounts = self._context.accounts
+        if accounts.automated[row] == 1:
+            return "Withdrawn: the account now says itself that it is automated."
+        if accounts.bar[row] > -np.inf:
+            return "Withdrawn: a moderator decided so."
+        return "Withdrawn: what was seen since no longer speaks for a machine."
+
+    def forget(self, rows: Iterable[int], names: set[str], tick_ms: int) -> Written:
+        """Close the alerts of deleted accounts with a revision that says nothing of them.
+
+        Args:
+            rows: of the accounts that were in the state.
+            names: of all accounts that were deleted.
+            tick_ms: time of the tick, ms since 1970 UTC.
+        """
+        context = self._context
+        out = Written([], [])
+        for row in rows:
+            self.evict(row)
+        for name in sorted(names):
+            alert = context.store.of_account(name)
+            if alert is None or not alert.revision:
+                continue
+            alert.account, alert.withheld_flag = "", None
+            alert.revise("withdrawn", (0.0,))
+            out.revisions.append(context.emptied(alert, tick_ms, ["Withdrawn: the account was deleted."]))
+            out.pages.extend(no_pages(alert))
+        return out
+
+    def evict(self, row: int) -> None:
+        """The account of `row` left; its alert stays as it is."""
+        self._open.pop(row, None)
+        self.waiting.discard(row)
