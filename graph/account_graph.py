@@ -1,4 +1,4 @@
-"""The account graph: what the graph model sees of a window, as plain arrays.
+"""The account graph: what the graph network sees of a window, as plain arrays.
 
 Nodes are the accounts of the window in name order. Edges are typed: the soft edges, one relation for each kind of
 trace, and interactions (reply, repost, quote, like, mention, follow), all seen from both ends. Of every account only
@@ -6,14 +6,10 @@ a few edges are kept in each relation, chosen by strength or by a hash of the tw
 are the same whoever asks and in whatever order events came. Only candidates (accounts in a group under test or with
 a strong soft edge) and their two hops are kept; all others are left out of the arrays' edges.
 
-Node features are ranks among accounts that touched about as much: counts, hours, kinds, ages and names never enter.
-All values lie on a grid of `1 / GRID`, so that sums of them are exact and no order of summation matters.
-
-Where an account's own evidence stands among accounts alike.
-
-What text models say of people differs from platform to platform, and machines by a generator they never met look like
-people, only a little less so than real ones. A rank among accounts of the same language and like number of posts keeps
-that little and drops the rest: it asks no model to be right about where people lie, only that machines lie higher.
+Node features are ranks among accounts that left about as many traces: counts, hours, kinds, ages and names never enter.
+Own evidence enters as a rank too, among accounts of the same language with about as many posts: what text models say of
+people differs from platform to platform, and a rank asks no model to be right about where people lie, only that
+machines lie higher. All values lie on a grid of `1 / GRID`, so that sums of them are exact and no order matters.
 """
 
 from __future__ import annotations
@@ -60,7 +56,7 @@ INTERACTION_FANOUT: Final = 5
 """Partners taken of each account in each kind of interaction, by hash: they only say in whose company it is."""
 
 STRONG_MILLINATS: Final = 1500
-"""Weight of a soft edge that makes its ends candidates: more than one ordinary meeting."""
+"""Weight of a soft edge that makes its ends candidates: more than one ordinary co-occurrence."""
 
 MAX_CANDIDATES: Final = 20_000
 """Candidates looked at in one tick, the strongest: bounds its length at some seconds."""
@@ -328,7 +324,7 @@ def _shared(view: View, soft: SoftEdges, pair: IntArray, kind: IntArray) -> Floa
     return np.stack((close, rarity, shared / (1.0 + shared)), axis=1)
 
 
-def standing(
+def within_stratum_rank(
     own: NDArray[np.float64], speaks: NDArray[np.bool_], posts: NDArray[Any], language: NDArray[Any]
 ) -> NDArray[np.float64]:
     """Twice the mid-rank less one, in (-1, 1), of each account that speaks; 0 for the others.

@@ -1,20 +1,16 @@
-"""Coordination by its plainest definition: pairs that share so many objects within so many seconds of each other.
+"""Co-occurrences of accounts on shared objects, what was expected of them, and the soft edges that exceed it.
 
-The definition of CooRTweet (Righetti & Balluff 2025): two accounts are coordinated when they shared at least
-`min_shared` objects within `window_ms` of each other. No expectation, no error rate; here to compare with.
+Co-occurrences are pairs of traces of one object near each other in time. For each kind, with weights w, degrees d_i =
+sum of w over i's co-occurrences and total T, a pair's expectation is d_i d_j / (2 T) times the ratio at which the
+accounts' coarse communities co-occur (a degree-corrected block model, Karrer & Newman 2011). Degrees are sums over the
+co-occurrences that were kept, so what the caps drop is dropped from the expectation too. The residual is
+z = (observed - expected) / sd, with one co-occurrence's variance added, so that two silent accounts that co-occur once
+score about one and not a hundred.
 
-Soft edges: how much more two accounts met than their activity, the objects' popularity and their community explain.
-
-Meetings are pairs of touches of one object near each other in time. For each kind, with meeting weights w, account
-degrees d_i = sum of w over i's meetings and total T, a pair's expectation is d_i d_j / (2 T) times the ratio at which
-the accounts' coarse communities meet (a degree-corrected block model, Karrer & Newman 2011). Degrees are sums over
-the meetings that were kept, so what the caps drop is dropped from the expectation too. The residual is
-z = (observed - expected) / sd, with one meeting's variance added, so that two silent accounts who meet once score
-about one and not a hundred.
-
-The window in name order, and the soft edges in it: what groups are proposed from and compared by.
-
-Everything is computed on ranks (positions in name order), so rows and the order of arrival change nothing.
+`build_view` makes a `View`, the window in name order with its co-occurrences; `exceed` gives its soft edges.
+Everything is
+computed on ranks (positions in name order), so rows and the order of arrival change nothing. `coordinated_pairs` is the
+definition of CooRTweet (Righetti & Balluff 2025), without expectation or error rate, to compare with.
 """
 
 from __future__ import annotations
@@ -45,6 +41,11 @@ def coordinated_pairs(touches: Sequence[Trace], window_ms: int, min_shared: int)
     """Pairs (a < b) of accounts and how many objects they share within `window_ms`, at least `min_shared`.
 
     An object counts once per pair, however often both touched it; times exactly `window_ms` apart count.
+
+    Args:
+        touches: in any order.
+        window_ms: longest lag.
+        min_shared: objects that a pair must share.
     """
     by_object: dict[tuple[int, str], list[tuple[int, int]]] = defaultdict(list)
     for touch in touches:
@@ -65,13 +66,16 @@ def coordinated_pairs(touches: Sequence[Trace], window_ms: int, min_shared: int)
 
 
 MIN_BLOCK: Final = 50
-"""Smallest community that may have an affinity of its own: in a smaller one a campaign would explain itself away."""
+"""Smallest community that may have a baseline rate of its own: in a smaller one a campaign would explain itself
+away."""
 
-MAX_AFFINITY: Final = 20.0
-"""Largest factor that affinity may put on an expectation; estimates beyond it come from a handful of meetings."""
+MAX_BASELINE_RATE: Final = 20.0
+"""Largest factor that baseline rate may put on an expectation; estimates beyond it come from a handful of
+co-occurrences."""
 
-PRIOR_MEETINGS: Final = 5.0
-"""Meetings of prior weight at affinity 1, so that communities which hardly meet do not get an extreme one."""
+PRIOR_CO_OCCURRENCES: Final = 5.0
+"""Co-occurrences of prior weight at baseline rate 1, so that communities which hardly meet do not get an extreme
+one."""
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -83,7 +87,7 @@ def distinct(values: IntArray) -> IntArray:
     return ordered[np.r_[True, ordered[1:] != ordered[:-1]]] if len(ordered) else ordered
 
 
-class Meetings(NamedTuple):
+class CoOccurrences(NamedTuple):
     """Pairs of touches of one object, one row each: ranks a < b, kind, weight, shape (n,)."""
 
     a: IntArray
@@ -104,38 +108,44 @@ class Expectation(NamedTuple):
     """What pairs are expected to weigh: degree-corrected, with a factor per pair of coarse communities.
 
     Args:
-        degree: weight of each account's meetings, shape (kinds, accounts).
-        total: sum of weights of meetings, shape (kinds,).
-        unit: mean weight of a meeting weighted by weight, shape (kinds,): variance per expected weight.
+        degree: weight of each account's co-occurrences, shape (kinds, accounts).
+        total: sum of weights of co-occurrences, shape (kinds,).
+        unit: mean weight of a co-occurrence weighted by weight, shape (kinds,): variance per expected weight.
         block: coarse community of each account, shape (accounts,).
-        affinity: observed over expected weight between communities, shape (kinds, blocks, blocks).
+        baseline rate: observed over expected weight between communities, shape (kinds, blocks, blocks).
     """
 
     degree: FloatArray
     total: FloatArray
     unit: FloatArray
     block: IntArray
-    affinity: FloatArray
+    baseline_rate: FloatArray
 
     def of(self, kind: int, a: IntArray, b: IntArray) -> FloatArray:
-        """Expected weight between accounts a and b, which broadcast."""
+        """Expected weight between accounts a and b, which broadcast.
+
+        Args:
+            kind: number of the kind.
+            a: ranks.
+            b: ranks.
+        """
         scale = 2.0 * max(float(self.total[kind]), 1e-12)
         degree = self.degree[kind]
-        out: FloatArray = degree[a] * degree[b] / scale * self.affinity[kind, self.block[a], self.block[b]]
+        out: FloatArray = degree[a] * degree[b] / scale * self.baseline_rate[kind, self.block[a], self.block[b]]
         return out
 
 
-def meetings(
+def co_occurrences(
     at: IntArray, rank: IntArray, slot: IntArray, kind_of_slot: IntArray, now_ms: int, settings: CoordinationSettings
-) -> Meetings:
-    """All meetings in a window.
+) -> CoOccurrences:
+    """All co-occurrences in a window.
 
     Args:
         at, rank, slot: touches in event order, shape (n,); `rank` is the account's position in name order.
         kind_of_slot: kind of each object, shape (slots,).
         now_ms: weights decay with `settings.half_life_ms` before this.
     """
-    parts: list[Meetings] = []
+    parts: list[CoOccurrences] = []
     kinds = kind_of_slot[slot]
     for kind in range(KINDS):
         mine = np.flatnonzero(kinds == kind)
@@ -146,7 +156,7 @@ def meetings(
 
 def _of_kind(
     kind: int, at: IntArray, rank: IntArray, slot: IntArray, now_ms: int, settings: CoordinationSettings
-) -> Meetings:
+) -> CoOccurrences:
     # Each account's first touch of an object, then touches of one object in (time, name) order.
     n_ranks = int(rank.max()) + 1
     _, first = np.unique(slot * n_ranks + rank, return_index=True)
@@ -166,7 +176,7 @@ def _of_kind(
     # would leave next to nothing of the one link that all of a campaign share. A crowd at a single object is no group
     # (`graph.proposals.MIN_OBJECTS`).
     share = rarity
-    out: list[Meetings] = []
+    out: list[CoOccurrences] = []
     for gap in range(1, gaps + 1):
         left = np.flatnonzero((slot[gap:] == slot[:-gap]) & (at[gap:] - at[:-gap] <= window))
         if not len(left):
@@ -177,7 +187,7 @@ def _of_kind(
         decay = np.exp2((at[right] - now_ms) / float(settings.half_life_ms))
         fast = (kind == REPOST) & (lag <= FAST_REPOST_MS)
         out.append(
-            Meetings(
+            CoOccurrences(
                 np.minimum(rank[left], rank[right]),
                 np.maximum(rank[left], rank[right]),
                 np.asarray(np.where(fast, FAST_REPOST, kind), np.int64),
@@ -187,12 +197,12 @@ def _of_kind(
     return concatenate(out)
 
 
-def concatenate(parts: list[Meetings]) -> Meetings:
-    """The meetings of all parts, in their order."""
+def concatenate(parts: list[CoOccurrences]) -> CoOccurrences:
+    """The co-occurrences of all parts, in their order."""
     if not parts:
         empty = np.zeros(0, np.int64)
-        return Meetings(empty, empty, empty, np.zeros(0))
-    return Meetings(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+        return CoOccurrences(empty, empty, empty, np.zeros(0))
+    return CoOccurrences(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
 def _gaps(size: IntArray, settings: CoordinationSettings) -> int:
@@ -203,16 +213,16 @@ def _gaps(size: IntArray, settings: CoordinationSettings) -> int:
     return gaps
 
 
-def sum_pairs(met: Meetings, accounts: int) -> Meetings:
-    """Meetings added up per (kind, a, b), in that order."""
+def sum_pairs(met: CoOccurrences, accounts: int) -> CoOccurrences:
+    """Co-occurrences added up per (kind, a, b), in that order."""
     key = (met.kind * accounts + met.a) * accounts + met.b
     unique, inverse = np.unique(key, return_inverse=True)
     weight: FloatArray = np.bincount(inverse, weights=met.weight, minlength=len(unique)).astype(np.float64)
     pair = unique % (accounts * accounts)
-    return Meetings(pair // accounts, pair % accounts, unique // (accounts * accounts), weight)
+    return CoOccurrences(pair // accounts, pair % accounts, unique // (accounts * accounts), weight)
 
 
-def expectation(met: Meetings, block: IntArray) -> Expectation:
+def expectation(met: CoOccurrences, block: IntArray) -> Expectation:
     """The expectation that `met` (not yet added up per pair) implies.
 
     Args:
@@ -221,7 +231,7 @@ def expectation(met: Meetings, block: IntArray) -> Expectation:
     accounts, blocks = len(block), int(block.max(initial=0)) + 1
     degree = np.zeros((KINDS, accounts))
     total, unit = np.zeros(KINDS), np.ones(KINDS)
-    affinity = np.ones((KINDS, blocks, blocks))
+    baseline_rate = np.ones((KINDS, blocks, blocks))
     for kind in range(KINDS):
         mine = met.kind == kind
         if not mine.any():
@@ -231,15 +241,15 @@ def expectation(met: Meetings, block: IntArray) -> Expectation:
         total[kind] = weight.sum()
         unit[kind] = np.square(weight).sum() / total[kind]
         observed = np.bincount(block[a] * blocks + block[b], weight, blocks * blocks).reshape(blocks, blocks)
-        observed = observed + observed.T  # each meeting seen from both ends
+        observed = observed + observed.T  # each co-occurrence seen from both ends
         by_block = np.bincount(block, degree[kind], blocks)
-        ought = np.outer(by_block, by_block) / (2.0 * total[kind])
-        smooth = PRIOR_MEETINGS * unit[kind]
-        affinity[kind] = np.clip((observed + smooth) / (ought + smooth), 1 / MAX_AFFINITY, MAX_AFFINITY)
-    return Expectation(degree, total, unit, block, affinity)
+        chance = np.outer(by_block, by_block) / (2.0 * total[kind])
+        smooth = PRIOR_CO_OCCURRENCES * unit[kind]
+        baseline_rate[kind] = np.clip((observed + smooth) / (chance + smooth), 1 / MAX_BASELINE_RATE, MAX_BASELINE_RATE)
+    return Expectation(degree, total, unit, block, baseline_rate)
 
 
-def residuals(pairs: Meetings, model: Expectation) -> tuple[FloatArray, FloatArray]:
+def residuals(pairs: CoOccurrences, model: Expectation) -> tuple[FloatArray, FloatArray]:
     """(z, expected) of each pair, shape (pairs,)."""
     expected = np.zeros(len(pairs.a))
     for kind in range(KINDS):
@@ -262,7 +272,7 @@ def absent(model: Expectation, ranks: IntArray) -> FloatArray:
         some = 4 * len(busy) < 3 * len(ranks)  # most accounts never do most kinds of things
         degree, its = (degree[busy], block[busy]) if some else (degree, block)
         scale = KIND_WEIGHT[kind] / (2.0 * float(model.total[kind]) * float(model.unit[kind]))
-        known = model.affinity[kind]
+        known = model.baseline_rate[kind]
         weight = np.multiply.outer(degree * scale, degree)
         weight *= known[its[0], its[0]] if one else known[its[:, None], its[None, :]]
         if some:
@@ -272,8 +282,15 @@ def absent(model: Expectation, ranks: IntArray) -> FloatArray:
     return out
 
 
-def soft_edges(pairs: Meetings, z: FloatArray, accounts: int, top: int) -> SoftEdges:
-    """Positive residuals added over kinds, each account's `top` largest kept (by either end); unfiltered."""
+def soft_edges(pairs: CoOccurrences, z: FloatArray, accounts: int, top: int) -> SoftEdges:
+    """Positive residuals added over kinds, each account's `top` largest kept (by either end); unfiltered.
+
+    Args:
+        pairs: co-occurrences added up per pair and kind.
+        z: their residuals.
+        accounts: how many there are.
+        top: edges kept of each account.
+    """
     weight = np.maximum(z, 0.0) * np.array(KIND_WEIGHT)[pairs.kind]
     unique, inverse = np.unique(pairs.a * accounts + pairs.b, return_inverse=True)
     millinats = np.rint(np.bincount(inverse, weight, len(unique)) * 1000).astype(np.int64)
@@ -313,7 +330,7 @@ class View:
         rows: row of each rank, shape (accounts,).
         names: name of each rank.
         at, rank, slot, kind: the touches in event order, shape (n,).
-        met: meetings; pairs: the same added up per pair and kind.
+        met: co-occurrences; pairs: the same added up per pair and kind.
         span_ms: how much time the window covers.
     """
 
@@ -325,7 +342,7 @@ class View:
         rank: IntArray,
         slot: IntArray,
         kind: IntArray,
-        met: Meetings,
+        met: CoOccurrences,
         span_ms: int,
     ) -> None:
         self.rows, self.names = rows, names
@@ -360,8 +377,8 @@ class View:
         touches = self.counts[list(ranks)].sum(axis=1)
         return dict(zip(self.rows[list(ranks)].tolist(), (touches / touches.sum()).tolist(), strict=True))
 
-    def kinship(self, members: Sequence[int], pool: Sequence[int]) -> tuple[FloatArray, FloatArray]:
-        """How often `members` met `pool`, and how often they were to, by kind of touch, shape (KINDS,) each."""
+    def co_occurrence_rates(self, members: Sequence[int], controls: Sequence[int]) -> tuple[FloatArray, FloatArray]:
+        """How often `members` met `control set`, and how often they were to, by kind of touch, shape (KINDS,) each."""
         if self._ties is None:
             ends = np.r_[self.pairs.a, self.pairs.b]
             order = np.argsort(ends, kind="stable")
@@ -371,16 +388,16 @@ class View:
             self._ties = Ties(start, np.r_[self.pairs.b, self.pairs.a][order], order % max(count, 1), model)
         ties = self._ties
         inside = np.zeros(len(self.rows), bool)
-        inside[list(pool)] = True
+        inside[list(controls)] = True
         mine = np.concatenate([np.arange(ties.start[r], ties.start[r + 1]) for r in members])
         pair = ties.pair[mine[inside[ties.other[mine]]]]
         unit = ties.model.unit
         met = np.bincount(self.pairs.kind[pair], self.pairs.weight[pair], KINDS) / unit
-        ours, theirs = (ties.model.degree[:, list(side)].sum(axis=1) for side in (members, pool))
-        ought = ours * theirs / np.maximum(2.0 * ties.model.total, 1e-12) / unit
-        for values in (met, ought):
+        ours, theirs = (ties.model.degree[:, list(side)].sum(axis=1) for side in (members, controls))
+        chance = ours * theirs / np.maximum(2.0 * ties.model.total, 1e-12) / unit
+        for values in (met, chance):
             values[REPOST] += values[FAST_REPOST]
-        return met[:KINDS], ought[:KINDS]
+        return met[:KINDS], chance[:KINDS]
 
     def activity(self, ranks: Sequence[int], bin_ms: int) -> dict[int, int]:
         """Touches that `ranks` made together by activity cell (see `graph.group_test.activity_cell`)."""
@@ -400,8 +417,17 @@ class Residuals(NamedTuple):
     model: Expectation
 
 
-def look(window: TraceWindow, now_ms: int, names: Callable[[int], str], settings: CoordinationSettings) -> View | None:
-    """The window in name order with its meetings; None where fewer than three accounts touched anything."""
+def build_view(
+    window: TraceWindow, now_ms: int, names: Callable[[int], str], settings: CoordinationSettings
+) -> View | None:
+    """The window in name order with its co-occurrences; None where fewer than three accounts touched anything.
+
+    Args:
+        window: the traces.
+        now_ms: weights decay with the time before it.
+        names: account name of a row.
+        settings: of coordination.
+    """
     at, row, slot = window.view()
     alive = row >= 0
     at, row, slot = at[alive], row[alive], slot[alive]
@@ -416,7 +442,7 @@ def look(window: TraceWindow, now_ms: int, names: Callable[[int], str], settings
     rows = active[by_name].astype(np.int64)
     objects: IntArray = slot.astype(np.int64)
     kind = window.kind[objects].astype(np.int64)
-    met = meetings(at, rank, objects, window.kind.astype(np.int64), now_ms, settings)
+    met = co_occurrences(at, rank, objects, window.kind.astype(np.int64), now_ms, settings)
     met = _with_direct(met, window, rows, now_ms, settings)
     span = max(now_ms - int(at[0]), settings.activity_bin_ms)
     ordered = [named[i] for i in by_name]
@@ -429,7 +455,7 @@ def exceed(
     """Soft edges against activity, popularity and the coarse communities of `blocks` (row -> community, from 1).
 
     Args:
-        kinds: of meetings that count; all where None.
+        kinds: of co-occurrences that count; all where None.
     """
     block = np.array([blocks.get(r, NO_BLOCK) for r in view.rows.tolist()], np.int64)
     met, pairs = view.met, view.pairs
@@ -440,15 +466,15 @@ def exceed(
     return Residuals(soft_edges(pairs, z, len(view.rows), settings.top_edges), model)
 
 
-def _of_kinds(met: Meetings, kinds: Collection[int]) -> Meetings:
+def _of_kinds(met: CoOccurrences, kinds: Collection[int]) -> CoOccurrences:
     mine = np.isin(met.kind, list(kinds))
-    return Meetings(met.a[mine], met.b[mine], met.kind[mine], met.weight[mine])
+    return CoOccurrences(met.a[mine], met.b[mine], met.kind[mine], met.weight[mine])
 
 
 def _with_direct(
-    met: Meetings, window: TraceWindow, rows: IntArray, now_ms: int, settings: CoordinationSettings
-) -> Meetings:
-    """The meetings, and direct interactions between accounts that are both in the window."""
+    met: CoOccurrences, window: TraceWindow, rows: IntArray, now_ms: int, settings: CoordinationSettings
+) -> CoOccurrences:
+    """The co-occurrences, and direct interactions between accounts that are both in the window."""
     direct = window.direct
     if not len(direct):
         return met
@@ -458,4 +484,4 @@ def _with_direct(
     a, b = np.minimum(*ends)[known], np.maximum(*ends)[known]
     weight = DIRECT_WEIGHT * np.exp2(-(now_ms - direct[known, 0]) / settings.half_life_ms)
     kind = np.full(len(a), INTERACTION, np.int64)
-    return Meetings(np.r_[met.a, a], np.r_[met.b, b], np.r_[met.kind, kind], np.r_[met.weight, weight])
+    return CoOccurrences(np.r_[met.a, a], np.r_[met.b, b], np.r_[met.kind, kind], np.r_[met.weight, weight])

@@ -1,11 +1,15 @@
-"""What members of a group had in common, for a person to check.
+"""Coordination as one state machine: traces in, tested groups out, at ticks of event time.
 
-The coordination part of an account's evidence: that it acts with others, and what their posts say about it.
+A tick runs in this order: walk the traces since the last tick and let the fixed groups meet them, settle the bets
+that are due, accept by e-LOND, drop groups that nothing continues, expire traces, and propose groups anew. A proposal
+is fixed at its tick and bet on only with objects whose first member comes after it.
 
-Derived, not fitted. A group shares one controller with probability rho, which grows with its e-value. Under one
-controller all members are machines or none is, and machines have kappa times the odds they have by themselves, for
-those who act as one are oftener operators than people are. With S the discounted sum of the others' text and behaviour
-LLR, and u the chance that an operator uses a generator whose posts look like people's to the text models,
+`edges_within` says what members of a group had in common, for a person to check. `coordination_part` says what
+membership is worth for an account, in nats. Derived, not fitted: a group shares one controller with probability rho,
+which grows with its e-value. Under one controller all members are machines or none is, and machines have kappa times
+the odds they have by themselves, for those who act as one are oftener operators than people are. With S the discounted
+sum of the others' text and behaviour LLR, and u the chance that an operator uses a generator whose posts look like
+people's to the text models,
 
     part = log((rho kappa L + (1 - rho) B) / (rho + (1 - rho) B)),    L = (1 - u) e^S + u,    B = q L + 1 - q,
 
@@ -13,16 +17,8 @@ where B is what the others' LLR are worth when this account has nothing to do wi
 machine's anyway. An account's own evidence does not enter its part. S counts the others as `n / (1 + (n - 1) icc)`
 independent ones, since one operator's posts, or one community's manner, make their LLR err together. Where the others'
 posts say nothing (S = 0) the part is log(1 + rho (kappa - 1)), half a nat at most, far from what flags anybody; where
-they look like people's it falls below 0. The part is bounded again, downwards most of all: a machine that hides among
-people must not be cleared by them.
-
-The state of coordination as a snapshot keeps it.
-
-Coordination as one state machine: touches in, tested groups out, at ticks of event time.
-
-A tick runs in this order: walk the touches since the last tick and let the frozen groups meet them, settle the bets
-that are due, accept by e-LOND, drop groups that nothing continues, expire touches, and propose groups anew. A proposal
-is frozen at its tick and bet on only with objects whose first member comes after it.
+they look like people's it falls below 0. The part is bounded, downwards most of all: a machine that hides among people
+must not be cleared by them.
 """
 
 from __future__ import annotations
@@ -38,11 +34,11 @@ from numpy.typing import NDArray
 
 from detector.errors import LogError
 from graph.baselines import Dispersion, Followers, compare, learn_due
-from graph.coincidences import View, look
+from graph.coincidences import View, build_view
 from graph.group_test import (
     REFRESH_MS,
+    AuthorRates,
     Bets,
-    Habits,
     Record,
     Touched,
     capped,
@@ -53,7 +49,7 @@ from graph.group_test import (
     meet,
     worth,
 )
-from graph.groups import Campaigns, CampaignTick, ControlSet, Ended, Group, first_meeting, group_id, inherit, match
+from graph.groups import Campaigns, CampaignTick, ControlSet, Ended, Group, founding_pair, group_id, inherit, match
 from graph.proposals import Proposal, coarse, near, propose
 from graph.trace_window import TraceWindow
 from graph.traces import (
@@ -88,7 +84,13 @@ class Edge(msgspec.Struct, frozen=True):
 
 
 def edges_within(window: TraceWindow, members: Sequence[int], limit: int) -> list[Edge]:
-    """Edges between `members` (rows), largest residual first, ties in the order of `members`; at most `limit`."""
+    """Edges between `members` (rows), largest residual first, ties in the order of `members`; at most `limit`.
+
+    Args:
+        window: the traces.
+        members: rows.
+        limit: edges at most.
+    """
     place = {row: n for n, row in enumerate(members)}
     at, row, slot = window.view()
     mine = np.flatnonzero(np.isin(row, np.asarray(members, np.int64)))
@@ -284,7 +286,7 @@ class Coordination:
         self._coarse_ms = 0
         self._dispersion = Dispersion()
         self._campaigns = Campaigns()
-        self._habits: Habits | None = None
+        self._author_rates: AuthorRates | None = None
 
     def add(self, touches: Sequence[Trace]) -> None:
         """Take touches in event order ((at, account name, event id)); touches of one event next to each other."""
@@ -293,11 +295,11 @@ class Coordination:
     def forget_account(self, row: int) -> None:
         """Forget all of an account: its touches, and its place in groups. The row may be given to another account."""
         self.window.forget(row)
-        self._habits = None
+        self._author_rates = None
         self._blocks.pop(row, None)
         self._homes.pop(row, None)
         for group in list(self._groups.values()):
-            for bets in (group.bets, group.shadow):
+            for bets in (group.bets, group.reference):
                 if bets is not None:
                     forget(bets, row)
             if len(group.bets.members) < 2:
@@ -307,7 +309,7 @@ class Coordination:
     def forget_event(self, row: int, at_ms: int) -> None:
         """Forget what `row` touched at `at_ms`: its objects go unless somebody else touched them."""
         self.window.forget(row, at_ms)
-        self._habits = None
+        self._author_rates = None
 
     def tick(
         self,
@@ -321,7 +323,7 @@ class Coordination:
 
         Args:
             names: account name of a row; order and ids come from names alone.
-            languages: main language of a row, "" where unknown; used to find comparable outsiders.
+            languages: main language of a row, "" where unknown; used to find comparable other accounts.
             end: the input is over: every open bet is settled as of now and nothing is proposed.
         """
         self._walk(at_ms)
@@ -335,7 +337,7 @@ class Coordination:
         self._ticks += 1
         if not end and self._proposal_is_due():
             self._proposed_tick, self._proposed_end = self._ticks, self.window.end
-            view = look(self.window, at_ms, names, self.settings)
+            view = build_view(self.window, at_ms, names, self.settings)
             if view is not None and at_ms - self._first_ms >= self.settings.learn_ms:
                 new, merged, proposed = self._propose(at_ms, view, languages)
                 ended += merged
@@ -400,13 +402,13 @@ class Coordination:
             until = n + 1
             while until < stop and rows[until] == rows[n] and ats[until] == ats[n]:
                 until += 1
-            for number, shadow in holders[low[n] : high[n]]:
-                self._meet(number, shadow, rows[n], ats[n], touches[n:until], now_ms)
+            for number, reference in holders[low[n] : high[n]]:
+                self._meet(number, reference, rows[n], ats[n], touches[n:until], now_ms)
             n = until
 
-    def _meet(self, number: int, shadow: bool, row: int, at: int, touched: list[Touched], now_ms: int) -> None:
+    def _meet(self, number: int, reference: bool, row: int, at: int, touched: list[Touched], now_ms: int) -> None:
         group = self._groups[number]
-        bets = group.shadow if shadow else group.bets
+        bets = group.reference if reference else group.bets
         if bets is None or row not in bets.members:
             return
         before = bets.opened
@@ -414,28 +416,28 @@ class Coordination:
         if bundle < 0:
             return
         if bets.opened > before:
-            if not shadow and not group.hypothesis:
+            if not reference and not group.hypothesis:
                 self._hypotheses += 1
                 group.hypothesis = self._hypotheses
-            self._due.setdefault(due_ms(bets.bundles[bundle]), []).append((number, shadow, bundle))
+            self._due.setdefault(due_ms(bets.bundles[bundle]), []).append((number, reference, bundle))
         elif capped(bets.bundles[bundle], self.settings.hit_cap):
-            self._due.setdefault(now_ms - 1, []).append((number, shadow, bundle))
+            self._due.setdefault(now_ms - 1, []).append((number, reference, bundle))
 
     def _settle(self, now_ms: int, end: bool) -> None:
         learn_due(self.groups(), everybody=self._ticks % PRUNE_TICKS == 0)
-        if self._habits is None or self._habits.until_ms != now_ms // REFRESH_MS * REFRESH_MS:
-            self._habits = Habits(self.window, now_ms, self.settings)
-        record = Record(self.window, self._habits, self._totals, self._dispersion.inflation(), self.settings)
+        if self._author_rates is None or self._author_rates.until_ms != now_ms // REFRESH_MS * REFRESH_MS:
+            self._author_rates = AuthorRates(self.window, now_ms, self.settings)
+        record = Record(self.window, self._author_rates, self._totals, self._dispersion.inflation(), self.settings)
         moved: dict[int, Bets] = {}
         due = sorted(t for t in self._due if end or t < now_ms)
         for time in due:
-            for number, shadow, bundle in self._due.pop(time):
+            for number, reference, bundle in self._due.pop(time):
                 group = self._groups.get(number)
-                bets = None if group is None else group.shadow if shadow else group.bets
+                bets = None if group is None else group.reference if reference else group.bets
                 if bets is None:
                     continue
                 settled = close(bets, bundle, record)
-                if not shadow:
+                if not reference:
                     if settled:
                         moved[number] = bets
                 else:
@@ -480,13 +482,13 @@ class Coordination:
         oldest = int(self.window.view()[0][0]) // self.settings.activity_bin_ms * KINDS
         self._totals = {cell: n for cell, n in self._totals.items() if cell >= oldest}
         for group in self._groups.values():
-            for bets in (group.bets, group.shadow):
+            for bets in (group.bets, group.reference):
                 if bets is not None:
                     uids = np.fromiter(bets.seen, np.int64, len(bets.seen))
                     for uid in uids[~self.window.living(uids)].tolist():
                         if bets.seen[uid] < 0:
                             del bets.seen[uid]
-                    for cells in (bets.active, bets.pool_active):
+                    for cells in (bets.active, bets.control_active):
                         for cell in [cell for cell in cells if cell < oldest]:
                             del cells[cell]
 
@@ -498,32 +500,32 @@ class Coordination:
             self._blocks = coarse(view, self.settings, self.seed)
             self._homes = near(view, self._blocks, self.settings, self.seed)
             self._coarse_ms = now_ms
-        proposals, outsiders = propose(view, self._blocks, self._homes, self.settings, self.seed, languages)
-        new, merged = self._adopt(now_ms, view, proposals, outsiders)
+        proposals, control_set = propose(view, self._blocks, self._homes, self.settings, self.seed, languages)
+        new, merged = self._adopt(now_ms, view, proposals, control_set)
         if learn_anew:
             for group in self.groups():
-                compare(group, view, outsiders, self.window, now_ms, self.settings)
+                compare(group, view, control_set, self.window, now_ms, self.settings)
             self._followers.reset()
         return new, merged, len(proposals)
 
     def _adopt(
-        self, now_ms: int, view: View, proposals: Sequence[Proposal], outsiders: ControlSet
+        self, now_ms: int, view: View, proposals: Sequence[Proposal], control_set: ControlSet
     ) -> tuple[list[str], list[Ended]]:
-        """Continue, merge and split existing groups as the proposals say, and freeze what is new."""
+        """Continue, merge and split existing groups as the proposals say, and fix what is new."""
         plan = match([set(g.bets.members) for g in self.groups()], [set(p.members) for p in proposals])
-        standing = self.groups()
+        current = self.groups()
         ended: list[Ended] = []
         new: list[str] = []
         for place, proposal in enumerate(proposals):
             heirs = plan.continued.get(place, [])
             if heirs:
-                group = standing[heirs[0]]
+                group = current[heirs[0]]
                 for other in heirs[1:]:
-                    inherit(group, standing[other])
-                    ended.append(self._end(standing[other], group.id))
-                self._refreeze(group, proposal, view, outsiders, now_ms)
+                    inherit(group, current[other])
+                    ended.append(self._end(current[other], group.id))
+                self._fix_again(group, proposal, view, control_set, now_ms)
         for small, place in plan.absorbed:
-            group, into = standing[small], standing[plan.continued[place][0]]
+            group, into = current[small], current[plan.continued[place][0]]
             # What stands better alone is left standing: a small group's evidence would drown in a large one's.
             if group.stands == into.stands and (group.stands or group.log_e <= max(into.log_e, 0.0)):
                 inherit(into, group)
@@ -531,7 +533,7 @@ class Coordination:
         taken = {g.id for g in self.groups()}
         for place, proposal in enumerate(proposals):
             if place not in plan.continued:
-                group = self._freeze(proposal, view, outsiders, now_ms)
+                group = self._fix(proposal, view, control_set, now_ms)
                 if group.id in taken:  # the same two met first in another group that still stands
                     continue
                 taken.add(group.id)
@@ -540,22 +542,22 @@ class Coordination:
         self._followers.reset()
         return new, ended
 
-    def _freeze(self, proposal: Proposal, view: View, outsiders: ControlSet, now_ms: int) -> Group:
-        meeting = first_meeting(view, self.window, proposal.members)
+    def _fix(self, proposal: Proposal, view: View, control_set: ControlSet, now_ms: int) -> Group:
+        pair = founding_pair(view, self.window, proposal.members)
         self._created += 1
         bets = Bets(dict.fromkeys(proposal.members, now_ms))
-        group = Group(group_id(meeting), self._created, meeting.at_ms, now_ms, now_ms, proposal.strength, bets)
-        compare(group, view, outsiders, self.window, now_ms, self.settings)
+        group = Group(group_id(pair), self._created, pair.at_ms, now_ms, now_ms, proposal.strength, bets)
+        compare(group, view, control_set, self.window, now_ms, self.settings)
         return group
 
-    def _refreeze(self, group: Group, proposal: Proposal, view: View, outsiders: ControlSet, now_ms: int) -> None:
+    def _fix_again(self, group: Group, proposal: Proposal, view: View, control_set: ControlSet, now_ms: int) -> None:
         group.proposed_ms = now_ms
         group.strength = proposal.strength
         members = group.bets.members
         if set(proposal.members) != set(members):
             group.bets.members = {row: members.get(row, now_ms) for row in proposal.members}
-            group.frozen_ms = now_ms
-            compare(group, view, outsiders, self.window, now_ms, self.settings)
+            group.fixed_ms = now_ms
+            compare(group, view, control_set, self.window, now_ms, self.settings)
 
     def edges_within(self, members: Sequence[int], limit: int = 50) -> list[Edge]:
         """What pairs of `members` (rows) had in common in the window, largest residual first, ties in the given order.
@@ -580,6 +582,11 @@ class Coordination:
         cls, arrays: dict[str, Any], settings: CoordinationSettings | None = None, seed: int = 0
     ) -> Coordination:
         """The state that `arrays()` described.
+
+        Args:
+            arrays: what `arrays()` gave.
+            settings: of coordination.
+            seed: of coordination.
 
         Raises:
             LogError: the snapshot is of another version or damaged.

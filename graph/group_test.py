@@ -1,37 +1,22 @@
-"""e-LOND: online control of the false-discovery rate with e-values under any dependence (Xu & Ramdas 2024).
+"""The test of a fixed group: do its members meet on new objects more than other accounts' behaviour explains?
 
-Hypothesis t (t = 1, 2, ... in the order of first bets) is accepted as a discovery once its e-value reaches
-1 / (fdr * gamma_t * (discoveries so far + 1)), with sum of gamma_t at most 1. With e-processes the rule may be applied
-at any time: at the moment of acceptance the e-value is one at a stopping time, and discoveries only grow in
-number.
+When a member first uses an object, a clock starts. Until the kind's window ends, every further trace of the object, by
+whomever, is a member's with probability f: the members' share of the activity at that time, times their baseline rate
+(`graph/baselines.py`), or the share that members had in the author's other posts where that is larger (`AuthorRates`).
+X counts the further members, each once. The bet multiplies by theta^X exp(-(theta - 1) mu) with mu = sum over the
+traces of log(1 + (theta - 1) f) / (theta - 1): the likelihood ratio of members being theta times as likely (in odds)
+against f, whose mean is at most 1 where f is not too small. A bet ends early when X reaches the cap (a stopping time).
+Source: Ramdas, Grunwald, Vovk & Shafer 2023, "Game-theoretic statistics and safe anytime-valid inference".
 
-Habits: how much of what is done with an author's posts a group does anyway.
+The objects of one event, and each object's short and long window, form one bundle, whose factor is a weighted mean; an
+event that meets an open object opens nothing of its own. A bundle is of one class (published, answered, shared,
+liked). A class has an e-process for each cell of a grid of odds (theta) and stakes (w), and one that never bets; their
+weighted mean M finds the best cell by itself. A bundle multiplies the cells of its class alone, so the product of the M
+over classes is an e-process too. The e-value is half that product and half the mean of the M.
 
-People who follow one author meet on its posts, day by day, without any agreement. So a member's touch of a post is
-expected at least as often as members were among those who touched the author's other posts before.
-
-How a group's bets are staked, and the e-value they amount to.
-
-Every bundle of bets is of one *class*, what its event was: something published, an answer, a share, a like. A class has
-an e-process for each cell of a grid of odds (theta) and stakes (w), and one that never bets; their weighted mean M is
-an e-process that finds the best cell by itself. A bundle multiplies the cells of its class alone, so the product of the
-M over classes is an e-process too: what a group shows in one class adds to what it shows in another, and what it loses
-in a class where it behaves like everybody is bounded by the share that never bets. The e-value is half that product and
-half the mean of the M, for groups that show themselves in one class only.
-
-Bets on a frozen group: do its members meet on objects more than outsiders' behaviour explains?
-
-When a member first touches an object, a clock starts. Until the kind's window ends, every further touch of the object,
-by whomever, is a member's with probability f: the members' share of the activity at that time, times their affinity
-to what they touch (`graph.baselines`). X counts the further members (each once). The bet multiplies by theta^X
-exp(-(theta - 1) mu) with mu = sum over the touches of log(1 + (theta - 1) f) / (theta - 1): the likelihood ratio of
-members being theta times as likely (in odds) against f, whose mean is at most 1 where f is not too small. A bet ends
-early when X reaches the cap (a stopping time). Source: Ramdas, Grunwald, Vovk & Shafer 2023, "Game-theoretic statistics
-and safe anytime-valid inference".
-
-What one event touches is one observation: its objects (and each object's short and long window) form one *bundle*,
-whose factor is a weighted mean over them, and an event that meets an open object opens nothing of its own. How bundles
-are staked and what they amount to: `graph.group_test`.
+Groups are accepted by e-LOND, online control of the false-discovery rate with e-values under any dependence (Xu &
+Ramdas 2024): hypothesis t, in the order of first bets, is accepted once its e-value reaches 1 / (fdr * gamma_t *
+(discoveries so far + 1)), with sum of gamma_t at most 1. With e-processes the rule may be applied at any time.
 """
 
 from __future__ import annotations
@@ -66,21 +51,27 @@ def gamma(number: int) -> float:
 
 
 def log_bar(number: int, discoveries: int, fdr: float) -> float:
-    """The log e-value (nats) at which hypothesis `number` is accepted after `discoveries` earlier acceptances."""
+    """The log e-value (nats) at which hypothesis `number` is accepted after `discoveries` earlier acceptances.
+
+    Args:
+        number: of the hypothesis, from 1.
+        discoveries: accepted before it.
+        fdr: share of the accepted that may be false.
+    """
     return -math.log(fdr * gamma(number) * (discoveries + 1))
 
 
-HABIT_PRIOR: Final = 2.0
-"""Touches of the author's other posts at which they count as much as activity and affinity."""
+AUTHOR_PRIOR: Final = 2.0
+"""Touches of the author's other posts at which they count as much as activity and baseline rate."""
 
-HABIT_LAST: Final = 200
+AUTHOR_LAST: Final = 200
 """Touches of an author's posts that are read, the newest: more say no more."""
 
 REFRESH_MS: Final = HOUR_MS
 """How often the record is read anew."""
 
 
-class Habits:
+class AuthorRates:
     """Who touched whose posts, as of the last full hour before `now_ms`; the same whenever in that hour it is made."""
 
     def __init__(self, window: TraceWindow, now_ms: int, settings: CoordinationSettings) -> None:
@@ -97,10 +88,18 @@ class Habits:
 
     def share(self, author: int, slot: int, before_ms: int, opener: int, members: Collection[int]) -> tuple[int, int]:
         """(touches by `members`, touches by anybody) of the author's posts but the one in `slot`, before `before_ms`;
-        those of `opener` left out."""
+        those of `opener` left out.
+
+        Args:
+            author: hash of the account whose posts they are.
+            slot: of the post that is left out.
+            before_ms: traces from then on do not count.
+            opener: row that is left out.
+            members: rows.
+        """
         low, high = np.searchsorted(self._author, (author, author + 1)).tolist()
         high = low + int(np.searchsorted(self._at[low:high], before_ms))
-        low = max(low, high - HABIT_LAST)
+        low = max(low, high - AUTHOR_LAST)
         mine = total = 0
         for row, other in zip(self._row[low:high].tolist(), self._slot[low:high].tolist(), strict=True):
             if other != slot and row != opener:
@@ -177,8 +176,8 @@ def log_sum(terms: Sequence[float]) -> float:
 CLOSED: Final = -1
 """In `Bets.seen`: the object was met before and is not bet on again."""
 
-LEARNED, VISITED, FROZEN = range(3)
-"""In `Bets.stale`: affinity is learned; there are visits since; it was frozen anew and is to be learned at once."""
+LEARNED, VISITED, FIXED = range(3)
+"""In `Bets.stale`: baseline rate is learned; there are visits since; it was fixed anew and is to be learned at once."""
 
 MAX_SHARE: Final = 0.9
 """Largest f: above it nearly every touch is expected to be a member's and a bet could say nothing anyway."""
@@ -235,25 +234,26 @@ class Bundle(msgspec.Struct, array_like=True):
 
 
 class Bets(msgspec.Struct, array_like=True):
-    """The running bets of one frozen group. Rows are the caller's."""
+    """The running bets of one fixed group. Rows are the caller's."""
 
     members: dict[int, int]  # row -> since when (ms) it is a member; it counts in bundles that started after that
-    base: list[float] = []  # members' touches per ms by kind before the freeze, shape (KINDS,)
-    pool_base: list[float] = []  # the pool's
-    share: dict[int, float] = {}  # row -> its share of the members' touches before the freeze
-    pool: dict[int, float] = {}  # comparable outsiders: row -> its share of the pool's touches before the freeze
+    base: list[float] = []  # members' touches per ms by kind before it was fixed, shape (KINDS,)
+    control_base: list[float] = []  # the control set's
+    share: dict[int, float] = {}  # row -> its share of the members' touches before it was fixed
+    controls: dict[int, float] = {}  # row -> its share of the control set's touches before it was fixed
     bundles: dict[int, Bundle] = {}
     seen: dict[int, int] = {}  # uid -> number of its open bundle, or CLOSED
     active: dict[int, int] = {}  # activity cell -> members' touches
-    pool_active: dict[int, int] = {}
-    visits: dict[int, int] = {}  # row * KINDS + kind -> objects of the group that the pool's account came to
+    control_active: dict[int, int] = {}
+    visits: dict[int, int] = {}  # row * KINDS + kind -> objects of the group that the control set's account came to
     visits_expected: list[float] = msgspec.field(default_factory=lambda: [0.0] * KINDS)
-    # As `learn` left them, by kind: visits and expected visits of the trimmed pool, and the affinity they amount to.
-    kin: list[float] = msgspec.field(default_factory=lambda: [0.0] * KINDS)
-    kin_expected: list[float] = msgspec.field(default_factory=lambda: [0.0] * KINDS)
-    affinity: list[float] = msgspec.field(default_factory=lambda: [1.0] * KINDS)
-    kinship: list[tuple[float, float]] = []  # by kind: how often members met the pool before the freeze, and were to
-    stale: int = FROZEN  # whether `learn` has seen everything
+    # As `learn` left them, by kind: visits and expected visits of the trimmed control set, and the rate they give.
+    trimmed_visits: list[float] = msgspec.field(default_factory=lambda: [0.0] * KINDS)
+    trimmed_expected: list[float] = msgspec.field(default_factory=lambda: [0.0] * KINDS)
+    baseline_rate: list[float] = msgspec.field(default_factory=lambda: [1.0] * KINDS)
+    # By kind: how often members met the control set before it was fixed, and how often they were to.
+    co_occurrence_rates: list[tuple[float, float]] = []
+    stale: int = FIXED  # whether `learn` has seen everything
     opened: int = 0
     log_e: list[float] = msgspec.field(default_factory=no_bets)
     debt: float = 0.0  # nats that a merge took off the e-value
@@ -264,7 +264,13 @@ class Bets(msgspec.Struct, array_like=True):
 
 
 def activity_cell(kind: int, at_ms: int, bin_ms: int) -> int:
-    """The key of (kind, time bin) in activity counts."""
+    """The key of (kind, time bin) in activity counts.
+
+    Args:
+        kind: number of the kind.
+        at_ms: time.
+        bin_ms: length of a time bin.
+    """
     return at_ms // bin_ms * KINDS + kind
 
 
@@ -337,7 +343,7 @@ class Record:
 
     Args:
         window: the touches.
-        habits: who touched whose posts.
+        author_rates: who touched whose posts.
         totals: everybody's touches by activity cell.
         inflation: overdispersion by kind, at least 1; f is multiplied with it.
     """
@@ -345,13 +351,13 @@ class Record:
     def __init__(
         self,
         window: TraceWindow,
-        habits: Habits,
+        author_rates: AuthorRates,
         totals: Mapping[int, int],
         inflation: Sequence[float],
         settings: CoordinationSettings,
     ) -> None:
         self.totals, self.inflation, self.settings = totals, inflation, settings
-        self._window, self._habits = window, habits
+        self._window, self._author_rates = window, author_rates
         self._chains: dict[int, list[tuple[int, int, int]]] = {}
 
     def after(self, uid: int, ordinal: int) -> list[tuple[int, int, int]]:
@@ -367,17 +373,29 @@ class Record:
             place += 1
         return chain[:place]
 
-    def habit(self, bets: Bets, bundle: Bundle, item: Item) -> tuple[int, int]:
-        """(touches by members, touches by anybody) of other posts of the object's author, before the bundle began."""
+    def author_rate(self, bets: Bets, bundle: Bundle, item: Item) -> tuple[int, int]:
+        """(touches by members, touches by anybody) of other posts of the object's author, before the bundle began.
+
+        Args:
+            bets: of the group.
+            bundle: that is settled.
+            item: object of it.
+        """
         slot = item.uid & SLOT_MASK
         author = int(self._window.author[slot])
         if author == NO_AUTHOR:
             return 0, 0
-        return self._habits.share(author, slot, bundle.start_ms, bundle.opener, bets.members)
+        return self._author_rates.share(author, slot, bundle.start_ms, bundle.opener, bets.members)
 
 
 def close(bets: Bets, number: int, record: Record) -> list[Settled]:
-    """Settle a bundle, whose windows are over or whose cap is reached, as of now. `log_value` is left to the caller."""
+    """Settle a bundle, whose windows are over or whose cap is reached, as of now. `log_value` is left to the caller.
+
+    Args:
+        bets: of the group.
+        number: of the bundle.
+        record: what everybody did.
+    """
     bundle = bets.bundles.pop(number, None)
     if bundle is None:
         return []
@@ -415,7 +433,7 @@ def _settle(
         later: touches of the object after the bundle's event, newest first.
     """
     kind, bin_ms, start = item.kind, record.settings.activity_bin_ms, bundle.start_ms
-    members, pool = bets.members, bets.pool
+    members, controls = bets.members, bets.controls
     until = start + BET_WINDOW_MS[kind] if stop is None else min(stop, start + BET_WINDOW_MS[kind])
     soon = min(until, start + SYNCHRONY_MS)
     came: dict[int, int] = {}
@@ -428,7 +446,7 @@ def _settle(
             counts = on_it[cell] = [0, 0, 0]
         counts[0] += 1
         counts[1] += row in members
-        counts[2] += row in pool
+        counts[2] += row in controls
         if at <= until and row != bundle.opener:
             came[row] = at  # newest first: the last one written is the account's first
     cells: dict[int, list[int]] = {}  # activity cell -> further accounts, those within the short window, no members
@@ -437,28 +455,31 @@ def _settle(
         counts[0] += 1
         counts[1] += at <= soon
         counts[2] += row not in members
-        if row in pool:
+        if row in controls:
             visit = row * KINDS + kind
             bets.visits[visit] = bets.visits.get(visit, 0) + 1
     # The opener cannot come again, and is likely to be the busiest member: what remains is the others' activity.
     rest = 1.0 - bets.share.get(bundle.opener, 0.0)
-    base, pool_base = rest * bets.base[kind] * bin_ms, bets.pool_base[kind] * bin_ms
+    base, control_base = rest * bets.base[kind] * bin_ms, bets.control_base[kind] * bin_ms
     shares: list[tuple[int, int, float]] = []
-    kin_expected = mu = 0.0
-    affinity = bets.affinity[kind]
-    inflated = affinity * record.inflation[kind]
-    by_habit, of_author = record.habit(bets, bundle, item)
+    trimmed_expected = mu = 0.0
+    baseline_rate = bets.baseline_rate[kind]
+    inflated = baseline_rate * record.inflation[kind]
+    by_author, of_author = record.author_rate(bets, bundle, item)
     for cell, (further, soon_further, outside) in cells.items():
-        total_on, members_on, pool_on = on_it[cell]
+        total_on, members_on, controls_on = on_it[cell]
         total = max(record.totals.get(cell, 0) - total_on, 0)
-        active, pool_active = max(bets.active.get(cell, 0) - members_on, 0), bets.pool_active.get(cell, 0) - pool_on
+        active, control_active = (
+            max(bets.active.get(cell, 0) - members_on, 0),
+            bets.control_active.get(cell, 0) - controls_on,
+        )
         f = _share(rest * active, base, total - active)
-        expected = max(inflated * f, (by_habit + HABIT_PRIOR * inflated * f) / (of_author + HABIT_PRIOR))
+        expected = max(inflated * f, (by_author + AUTHOR_PRIOR * inflated * f) / (of_author + AUTHOR_PRIOR))
         shares.append((further, soon_further, min(expected, MAX_SHARE)))
-        mu += further * min(max(affinity * f, expected / record.inflation[kind]), MAX_SHARE)
+        mu += further * min(max(baseline_rate * f, expected / record.inflation[kind]), MAX_SHARE)
         # Of those who are no members: where members come more than expected, all others' share is smaller.
-        kin_expected += outside * _share(max(pool_active, 0), pool_base, total - active - pool_active)
-    bets.visits_expected[kind] += kin_expected
+        trimmed_expected += outside * _share(max(control_active, 0), control_base, total - active - control_active)
+    bets.visits_expected[kind] += trimmed_expected
     bets.stale = max(bets.stale, VISITED)
     cap = record.settings.hit_cap
     counted = len(later) <= WALK_CAP
@@ -480,7 +501,7 @@ def worth(bets: Bets) -> float:
 
 def forget(bets: Bets, row: int) -> None:
     """Forget an account; what it did to the e-values stays."""
-    for by_row in (bets.members, bets.share, bets.pool):
+    for by_row in (bets.members, bets.share, bets.controls):
         by_row.pop(row, None)
     bets.visits = {visit: n for visit, n in bets.visits.items() if visit // KINDS != row}
     for bundle in bets.bundles.values():

@@ -1,16 +1,11 @@
-"""What a group is called, and which existing group a proposed one is (contract, "Ids").
+"""Groups under test: identity from tick to tick, whom they are compared with, and the list of campaigns.
 
-A group under test, and what ticks tell of groups.
-
-Whom a group is compared with: outsiders like its members, who are no candidates themselves.
-
-Machine-driven groups, tested in a list of their own.
-
-A platform has hundreds of groups under test, nearly all of people, and e-LOND asks more of each the longer the list is.
-A campaign is a group that is also shown to be machine-driven, by what its members write. Whom they meet enters the
-e-value, what they write does not, so for a group that does not act together the choice says nothing about the bets, and
-e-LOND over the chosen groups alone keeps the share of false campaigns at `target_fdr`. A group is chosen when its texts
-first show machines, whatever its e-value is by then, and stays chosen.
+`match` says which existing group a proposal continues, and `group_id` names a new one after the pair that met first.
+`ControlSet` finds accounts comparable to a group that are no candidates themselves. `Campaigns` is the second list of
+tests: a campaign is a group that is also shown to be machine-driven, by what its members write. Whom they meet enters
+the e-value, what they write does not, so for a group that does not act together the choice says nothing about the bets,
+and e-LOND over the chosen groups alone keeps the share of false campaigns at `target_fdr`. A group is chosen when its
+texts first show machines, whatever its e-value is by then, and stays chosen.
 """
 
 from __future__ import annotations
@@ -34,7 +29,7 @@ CONTINUE_JACCARD: Final = 0.5
 """Overlap from which a proposed group is an existing one (the contract's number)."""
 
 
-class Meeting(NamedTuple):
+class FoundingPair(NamedTuple):
     """Where two members first met: names a <= b, the object, ms. Founds a group's id."""
 
     at_ms: int
@@ -88,12 +83,18 @@ def match(existing: Sequence[set[int]], proposed: Sequence[set[int]]) -> Plan:
     return Plan(continued, absorbed)
 
 
-def first_meeting(view: View, window: TraceWindow, members: Sequence[int]) -> Meeting:
-    """Where two of `members` (rows) first touched one object, earliest second touch first, ties by name."""
+def founding_pair(view: View, window: TraceWindow, members: Sequence[int]) -> FoundingPair:
+    """Where two of `members` (rows) first touched one object, earliest second touch first, ties by name.
+
+    Args:
+        view: the window in name order.
+        window: the window.
+        members: rows.
+    """
     ranks = view.ranks(members)
     mine = view.traces_of(ranks)
     order = mine[np.lexsort((view.rank[mine], view.at[mine], view.slot[mine]))]
-    best: Meeting | None = None
+    best: FoundingPair | None = None
     first: tuple[int, int] | None = None  # (slot, rank) of the first member to touch the object at hand
     met = False
     for n in order.tolist():
@@ -103,17 +104,17 @@ def first_meeting(view: View, window: TraceWindow, members: Sequence[int]) -> Me
         elif not met and rank != first[1]:
             met = True
             a, b = sorted((view.names[first[1]], view.names[rank]))
-            meeting = Meeting(at, a, b, window.key(slot))
-            best = meeting if best is None or meeting < best else best
+            pair = FoundingPair(at, a, b, window.key(slot))
+            best = pair if best is None or pair < best else best
     if best is None:  # joined by direct interactions alone
         a, b = sorted(view.names[r] for r in ranks)[:2]
-        best = Meeting(int(view.at[mine].min()) if len(mine) else 0, a, b, "")
+        best = FoundingPair(int(view.at[mine].min()) if len(mine) else 0, a, b, "")
     return best
 
 
-def group_id(meeting: Meeting) -> str:
+def group_id(pair: FoundingPair) -> str:
     """The group's id: a hash of its founding pair and their first shared object and time."""
-    parts = "\x00".join((meeting.a, meeting.b, meeting.key, str(meeting.at_ms)))
+    parts = "\x00".join((pair.a, pair.b, pair.key, str(pair.at_ms)))
     return hashlib.blake2b(parts.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
 
 
@@ -123,11 +124,11 @@ class Group(msgspec.Struct):
     id: str
     number: int  # order of creation, ties of a tick by strength
     since_ms: int  # when its founding pair met
-    frozen_ms: int
+    fixed_ms: int
     proposed_ms: int  # the last proposal that continued it
     strength: int
     bets: Bets
-    shadow: Bets | None = None
+    reference: Bets | None = None
     hypothesis: int = 0  # e-LOND number, 0 until its first bet opens
     accepted_ms: int | None = None
     chosen: int = 0  # number among the groups tested as campaigns (`graph.groups`), 0 while it is none of them
@@ -196,10 +197,11 @@ IntArray = NDArray[np.int64]
 
 
 class Comparison(NamedTuple):
-    """Whom a group is compared with: ranks of comparable outsiders, and of a random group among them, ascending."""
+    """Whom a group is compared with: ranks of comparable other accounts, and of a random group among them,
+    ascending."""
 
-    pool: list[int]
-    shadow: list[int]
+    controls: list[int]
+    reference: list[int]
 
 
 class ControlSet:
@@ -240,13 +242,13 @@ class ControlSet:
     def compare(self, ranks: Sequence[int], settings: CoordinationSettings) -> Comparison:
         """Whom the group of `ranks` is compared with.
 
-        The shadow is, for each member, the account of the pool nearest in activity that is not taken yet.
+        The reference set is, for each member, the account of the control set nearest in activity that is not taken yet.
         """
-        pool = self._pool(ranks, settings)
-        return Comparison(pool, self._shadow(ranks, pool))
+        controls = self._controls(ranks, settings)
+        return Comparison(controls, self._reference(ranks, controls))
 
-    def _pool(self, members: Sequence[int], settings: CoordinationSettings) -> list[int]:
-        """Ranks of outsiders: `pool_size`, and as many as the group has.
+    def _controls(self, members: Sequence[int], settings: CoordinationSettings) -> list[int]:
+        """Ranks of other accounts: `pool_size`, and as many as the group has.
 
         Of its own community where that has half of `pool_size`, else of the coarser one, likewise; members of other
         cores in the same community of soft edges last. Others would dilute its taste. Else filled with speakers of its
@@ -266,7 +268,7 @@ class ControlSet:
         return sorted(chosen)
 
     def _sources(self, members: Sequence[int]) -> Iterator[Iterable[int]]:
-        """Where outsiders come from, the best source first; one is looked at where those before it had too few."""
+        """Where other accounts come from, the best source first; one is looked at where those before it had too few."""
         in_core, community, own = self.in_core, self.community, self.community[members[0]]
         for label, by_label in self.levels:
             main = self._main(label, members)
@@ -290,8 +292,8 @@ class ControlSet:
             return []
         return [r for r in self.shuffled if self.languages(int(self.view.rows[r])) == main]
 
-    def _shadow(self, members: Sequence[int], pool: Sequence[int]) -> list[int]:
-        free = sorted(pool, key=lambda r: (self.activity[r], r))
+    def _reference(self, members: Sequence[int], controls: Sequence[int]) -> list[int]:
+        free = sorted(controls, key=lambda r: (self.activity[r], r))
         levels = [self.activity[r] for r in free]
         chosen: list[int] = []
         for member in members:

@@ -1,9 +1,8 @@
-"""Records without coordination, made from real ones, and groups planted into them.
+"""Power studies of the whole test: what it finds where nothing is, and what it takes to be found.
 
-Swapping accounts among the touches of a block of time keeps who was active when and what was popular when, and
-destroys every dependence between accounts finer than the block: whatever a test then finds is false.
-
-Trials of the whole test on a record: what it finds where nothing is, and what it takes to be found.
+Permuting accounts among the traces of a block of time keeps who was active when and what was popular when, and
+destroys every dependence between accounts finer than the block: whatever a test then finds is false. Groups of known
+size are injected into such records to see after how many shared objects they are accepted.
 """
 
 from __future__ import annotations
@@ -38,7 +37,15 @@ def run(
     seed: int = 0,
     tick_ms: int = TICK_MS,
 ) -> Outcome:
-    """Pass over `touches` (in event order) with a tick at every multiple of `tick_ms` that has touches before it."""
+    """Pass over `touches` (in event order) with a tick at every multiple of `tick_ms` that has touches before it.
+
+    Args:
+        touches: in event order.
+        names: of each row.
+        settings: of coordination, the defaults where None.
+        seed: of coordination.
+        tick_ms: event time between ticks.
+    """
     coordination = Coordination(settings, seed)
     logs: list[float] = []
     place, tick = 0, 0
@@ -61,8 +68,14 @@ def _note(tick: CampaignTick, logs: list[float]) -> None:
     logs += [ended.log_e for ended in tick.ended if ended.hypothesis]
 
 
-def swapped(touches: Sequence[Trace], block_ms: int, seed: int) -> list[Trace]:
-    """The touches with their accounts permuted within each block of `block_ms`, in event order of rows."""
+def permute_accounts(touches: Sequence[Trace], block_ms: int, seed: int) -> list[Trace]:
+    """The touches with their accounts permuted within each block of `block_ms`, in event order of rows.
+
+    Args:
+        touches: in event order.
+        block_ms: length of a block of time.
+        seed: of the permutations.
+    """
     rng = np.random.default_rng(seed)
     at = np.array([t.at_ms for t in touches], np.int64)
     account = np.array([t.account for t in touches], np.int64)
@@ -74,11 +87,20 @@ def swapped(touches: Sequence[Trace], block_ms: int, seed: int) -> list[Trace]:
     return sorted(moved, key=lambda t: (t.at_ms, t.account, t.kind, t.key))
 
 
-def plant(
+def inject(
     touches: Sequence[Trace], members: Iterable[int], starts_ms: Sequence[int], lag_ms: int, kind: int, seed: int
 ) -> list[Trace]:
     """The touches with a group added that touches one new object at each of `starts_ms`, each member after an
-    exponential lag of mean `lag_ms`."""
+    exponential lag of mean `lag_ms`.
+
+    Args:
+        touches: in event order.
+        members: rows of the group.
+        starts_ms: when the first member comes to each object.
+        lag_ms: mean lag of the others.
+        kind: of the traces.
+        seed: of the lags.
+    """
     rng = np.random.default_rng(seed)
     rows = list(members)
     added = [
@@ -90,7 +112,7 @@ def plant(
 
 
 class NullTrial(NamedTuple):
-    """One pass over swapped records: hypotheses tested, groups accepted, mean and largest e-value."""
+    """One pass over permuted records: hypotheses tested, groups accepted, mean and largest e-value."""
 
     seed: int
     hypotheses: int
@@ -117,8 +139,16 @@ class PlantTrial(NamedTuple):
 def null_trial(
     records: Records, block_ms: int, seed: int, settings: CoordinationSettings, tick_ms: int = TICK_MS
 ) -> NullTrial:
-    """Swap accounts within blocks and count what is found."""
-    outcome = run(swapped(records.touches, block_ms, seed), records.names, settings, seed, tick_ms)
+    """Permute accounts within blocks and count what is found.
+
+    Args:
+        records: with names.
+        block_ms: length of a block of time.
+        seed: of the permutation and of coordination.
+        settings: of coordination.
+        tick_ms: event time between ticks.
+    """
+    outcome = run(permute_accounts(records.touches, block_ms, seed), records.names, settings, seed, tick_ms)
     e = np.exp(np.array(outcome.e_values or [0.0]))
     accepted = outcome.coordination.discoveries
     return NullTrial(seed, outcome.hypotheses, accepted, float(e.mean()), float(e.max()), float(e.sum()))
@@ -136,11 +166,23 @@ def plant_trial(
     lag_ms: int = 600_000,
     tick_ms: int = TICK_MS,
 ) -> PlantTrial:
-    """Plant a group of `size` accounts that share `shared` new objects, spread over `days`, into swapped records.
+    """Plant a group of `size` accounts that share `shared` new objects, spread over `days`, into permuted records.
 
-    The members are accounts active in those days, which go on doing what the swap gave them. The pass ends a day after.
+    The members are accounts active in those days, which go on doing what the permutation gave them. The pass ends
+    a day after.
+
+    Args:
+        records: with names.
+        block_ms: length of a block of time.
+        size: members of the group.
+        shared: objects they share.
+        seed: of all that is drawn.
+        settings: of coordination.
+        days: over which the objects are spread.
+        lag_ms: mean lag behind the first member.
+        tick_ms: event time between ticks.
     """
-    people = swapped(records.touches, block_ms, seed)
+    people = permute_accounts(records.touches, block_ms, seed)
     rng = np.random.default_rng((seed, size, shared))
     # The days begin after one touch drawn at random, so that there is life in them, as campaigns choose to have it.
     latest = people[-1].at_ms - int((days + 1) * DAY_MS)
@@ -151,7 +193,7 @@ def plant_trial(
     members = rng.choice(active, size, replace=False).tolist()
     starts = np.sort(rng.uniform(begin, end, shared)).astype(np.int64).tolist()
     kind = people[0].kind
-    touches = plant(people, members, starts, lag_ms, kind, seed)
+    touches = inject(people, members, starts, lag_ms, kind, seed)
     touches = [t for t in touches if t.at_ms < end + DAY_MS]
     outcome = run(touches, records.names, settings, seed, tick_ms)
     planted = set(members)
@@ -169,7 +211,13 @@ def _jaccard(planted: set[int], members: Sequence[int]) -> float:
 
 
 def upper_rate(found: int, trials: int, level: float = 0.95) -> float:
-    """Upper end of the exact (Clopper-Pearson) interval of `found` of `trials`, one-sided at `level`."""
+    """Upper end of the exact (Clopper-Pearson) interval of `found` of `trials`, one-sided at `level`.
+
+    Args:
+        found: trials in which something was found.
+        trials: all of them.
+        level: confidence.
+    """
     if found >= trials:
         return 1.0
     if found == 0:

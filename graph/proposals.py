@@ -1,9 +1,8 @@
-"""Communities of soft edges (Leiden) and their dense cores.
+"""Proposed groups: dense cores of the communities of soft edges, and the coarse communities they lie in.
 
-Reproducible: nodes are numbered in name order, weights are whole millinats, one thread, fixed seed, and communities
-are renumbered by their first member, so equal edges give equal groups.
-
-Proposed groups: dense cores of the communities of soft edges, and the coarse communities they lie in.
+`propose` takes a view with its soft edges and gives the groups to be tested, strongest first, and the `ControlSet` that
+they are compared with. Communities are found by Leiden (Traag et al. 2019) with one thread and a fixed seed on accounts
+in name order with whole-number weights, and numbered by their first member, so equal edges give equal groups.
 """
 
 from __future__ import annotations
@@ -42,7 +41,14 @@ IntArray = NDArray[np.int64]
 
 
 def leiden(edges: SoftEdges, accounts: int, resolution: float, seed: int) -> IntArray:
-    """Community of each account, shape (accounts,); -1 for accounts without an edge; numbered by first member."""
+    """Community of each account, shape (accounts,); -1 for accounts without an edge; numbered by first member.
+
+    Args:
+        edges: with whole-number weights.
+        accounts: how many there are.
+        resolution: of modularity.
+        seed: of the local moves.
+    """
     community = np.full(accounts, -1, np.int64)
     if not len(edges.a):
         return community
@@ -68,7 +74,13 @@ def leiden(edges: SoftEdges, accounts: int, resolution: float, seed: int) -> Int
 
 def merge_small(community: IntArray, edges: SoftEdges, least: int) -> IntArray:
     """The communities with each that has fewer than `least` accounts merged, smallest first, into the one it has most
-    edge weight with; -1 where none is large enough in the end. Renumbered from 0 by first member, shape (accounts,)."""
+    edge weight with; -1 where none is large enough in the end. Renumbered from 0 by first member, shape (accounts,).
+
+    Args:
+        community: of each account, -1 for none, shape (accounts,).
+        edges: between accounts.
+        least: accounts that a community has to have.
+    """
     names, counts = np.unique(community[community >= 0], return_counts=True)
     size = dict(zip(names.tolist(), counts.tolist(), strict=True))
     ties = _ties(community, edges)
@@ -127,6 +139,13 @@ def cores(
     Without the second half a whole community of people would be its own densest core. Greedy peeling (Charikar 2000):
     take away the account with the least strength inside until nothing is left; the core is the set at which strength
     per member was largest. The rest is peeled again, until what is found is less than half as dense as the first core.
+
+    Args:
+        edges: soft edges.
+        community: of each account, shape (accounts,).
+        model: what pairs were expected to weigh.
+        min_size: of a core.
+        max_size: of a core; larger ones are left out.
     """
     inside = np.flatnonzero(community[edges.a] == community[edges.b])
     order = inside[np.argsort(community[edges.a[inside]], kind="stable")]
@@ -230,6 +249,12 @@ def near(view: View, blocks: Mapping[int, int], settings: CoordinationSettings, 
     """Community within the coarse communities `blocks` of each row, numbered from 1, none smaller than `MIN_BLOCK`.
 
     Whom a group is compared with comes from there: people of one town have more in common than people of one country.
+
+    Args:
+        view: the window in name order.
+        blocks: row -> coarse community, from 1.
+        settings: of coordination.
+        seed: of Leiden.
     """
     edges = exceed(view, blocks, settings).edges
     block = np.array([blocks.get(row, NO_BLOCK) for row in view.rows.tolist()], np.int64)
@@ -250,6 +275,11 @@ def coarse(view: View, settings: CoordinationSettings, seed: int) -> dict[int, i
     """Coarse community of each row, numbered from 1; communities smaller than `MIN_BLOCK` are merged into others.
 
     Learned from residuals against activity and popularity alone: against the communities known so far, they would hide.
+
+    Args:
+        view: the window in name order.
+        settings: of coordination.
+        seed: of Leiden.
     """
     edges = exceed(view, {}, settings).edges
     community = leiden(edges, len(view.rows), COARSE_RESOLUTION, seed)
@@ -270,6 +300,14 @@ def propose(
     Proposed twice: from what accounts published alone, and from everything they did, where that finds other groups.
     Timelines serve a community the same posts to like and repost, which blurs a campaign's edge; its errands show in
     links, tags, replies and words.
+
+    Args:
+        view: the window in name order.
+        blocks: row -> coarse community, from 1.
+        homes: row -> community within that, from 1.
+        settings: of coordination.
+        seed: of Leiden and of the order of controls.
+        languages: main language of a row, "" where unknown.
     """
     found = exceed(view, blocks, settings)
     community = leiden(found.edges, len(view.rows), settings.resolution, seed)

@@ -1,8 +1,8 @@
-"""The touches of the last two days in flat arrays, chained by object, and the table of objects they name.
+"""The traces of the last two days in flat arrays, chained by object, and the table of objects they name.
 
-Every touch has an ordinal (a count since the start that is never reused); the arrays hold ordinals [`base`, `end`).
-An object's touches are a linked list through `prev`, newest first, so that looking at one object costs its own
-touches only. Slots of objects nobody has touched for a window are reused under a new generation; a `uid` (slot and
+Every trace has an ordinal (a count since the start that is never reused); the arrays hold ordinals [`base`, `end`).
+An object's traces are a linked list through `prev`, newest first, so that looking at one object costs its own
+traces only. Slots of objects that nobody used for a window are reused under a new generation; a `uid` (slot and
 generation) therefore names an object for good.
 """
 

@@ -153,7 +153,13 @@ def _same(example: Example, ends: NDArray[np.int64]) -> Tensor:
 
 
 def logits(net: SageNet, example: Example, own: Own) -> NDArray[np.float64]:
-    """(n,) logits of the nodes as the shipped arithmetic gives them."""
+    """(n,) logits of the nodes as the shipped arithmetic gives them.
+
+    Args:
+        net: trained.
+        example: a graph.
+        own: evidence of its accounts.
+    """
     flat = np.array([-1.0, 1.0])
     model = SageModel(GRAPH, "0", SageNet.of(net.arrays()), flat, flat, {})
     return model.run(example.graph, own_columns(own.standing, own.speaks)).logit
@@ -222,7 +228,14 @@ def clusters(examples: Sequence[Example]) -> list[Ints]:
 
 
 def judge(net: SageNet, examples: Sequence[Example], seed: int, draws: int = 1) -> Judgements:
-    """What a network says of all nodes of graphs: `draws` times with own evidence, and as often without."""
+    """What a network says of all nodes of graphs: `draws` times with own evidence, and as often without.
+
+    Args:
+        net: trained.
+        examples: graphs.
+        seed: of the drawn evidence.
+        draws: of evidence for each graph.
+    """
     rng = np.random.default_rng(seed)
     parts: list[Judgements] = []
     for example, cluster in zip(examples, clusters(examples), strict=True):
@@ -299,7 +312,13 @@ def rising(values: Floats, weights: Floats) -> Floats:
 
 
 def increments(given: Judgements, knots: Floats, values: Floats) -> Floats:
-    """(n,) the graph part; 0 where the model is silent."""
+    """(n,) the graph part; 0 where the model is silent.
+
+    Args:
+        given: accounts.
+        knots: logits of the calibration.
+        values: increments at the knots, nats.
+    """
     return np.where(given.judged, np.interp(given.logit, knots, values), 0.0)
 
 
@@ -315,7 +334,13 @@ def gain_nats(given: Judgements, graph: Floats) -> Floats:
 
 
 def with_interval(given: Judgements, measure: Callable[[Ints], float], seed: int) -> list[float]:
-    """[value, low, high]: a measure of places of accounts, with its 95% interval over campaigns and people."""
+    """[value, low, high]: a measure of places of accounts, with its 95% interval over campaigns and people.
+
+    Args:
+        given: accounts.
+        measure: of places in `given`.
+        seed: of the resampling.
+    """
     rng = np.random.default_rng(seed)
     names, cluster = np.unique(given.cluster, return_inverse=True)
     order = np.argsort(cluster, kind="stable")
@@ -335,7 +360,13 @@ def with_interval(given: Judgements, measure: Callable[[Ints], float], seed: int
 
 
 def ablation(given: Judgements, graph: Floats, seed: int) -> dict[str, list[float]]:
-    """AUROC of own evidence, with coordination, and with the graph; gain in AUROC and in nats; with intervals."""
+    """AUROC of own evidence, with coordination, and with the graph; gain in AUROC and in nats; with intervals.
+
+    Args:
+        given: accounts.
+        graph: increment of each, nats.
+        seed: of the resampling.
+    """
     nats = gain_nats(given, graph)
     sums = {"own": given.own, "+ coordination": given.own + given.coordination}
     sums["+ graph"] = sums["+ coordination"] + graph

@@ -24,7 +24,7 @@ from detector.errors import UsageError
 from detector.models import SHIPPED
 from detector.times import parse_time
 from detector.weights_io import load_weights
-from graph.account_graph import AccountGraph, standing
+from graph.account_graph import AccountGraph, within_stratum_rank
 from graph.coordination import coordination_part
 from graph.traces import HOUR_MS
 from simulation.files import parse as parse_society
@@ -254,7 +254,7 @@ class Own(NamedTuple):
     def standing(self) -> Floats:
         """Where each stands among all others: in a society all write one language, and as much."""
         alike = np.zeros(len(self.llr), np.int64)
-        return standing(self.llr, self.speaks, alike, alike)
+        return within_stratum_rank(self.llr, self.speaks, alike, alike)
 
 
 def read_examples(directory: Path, truth: Path, society: str) -> list[Example]:

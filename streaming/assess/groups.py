@@ -34,8 +34,8 @@ from scipy.special import ndtri
 from detector.models import SavedWeights
 from detector.text.features import TextAbstain
 from detector.thresholds import Thresholds
-from graph.account_graph import INTERACTIONS, AccountGraph, account_graph, standing
-from graph.coincidences import look
+from graph.account_graph import INTERACTIONS, AccountGraph, account_graph, within_stratum_rank
+from graph.coincidences import build_view
 from graph.coordination import Coordination, Edge, coordination_part
 from graph.group_test import log_bar
 from graph.groups import CampaignTick, Group
@@ -370,7 +370,7 @@ class GraphLooks:
         if not len(window) or tick_ms - int(window.view()[0][0]) < self._settings.learn_ms:
             return None
         self._last = tick_ms
-        view = look(window, tick_ms, self._accounts.name, self._settings)
+        view = build_view(window, tick_ms, self._accounts.name, self._settings)
         if view is None:
             return None
         groups = self._coordination().groups()
@@ -386,7 +386,7 @@ class GraphLooks:
             return None
         from graph.links import own_columns
 
-        places = standing(own, speaks, accounts.posts[rows], accounts.language[rows])
+        places = within_stratum_rank(own, speaks, accounts.posts[rows], accounts.language[rows])
         found = self.model.run(graph, own_columns(places, speaks))
         said = np.flatnonzero(found.judged)
         said = said[np.argsort(rows[said])]

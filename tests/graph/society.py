@@ -1,4 +1,4 @@
-"""Small societies for tests: people with hours, bursts and communities, and groups planted among them."""
+"""Small simulated populations for tests: people with hours, bursts and communities, and groups injected among them."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from detector.errors import UsageError
-from graph.permutation import null_trial, plant_trial, swapped, upper_rate
+from graph.permutation import null_trial, permute_accounts, plant_trial, upper_rate
 from graph.traces import HOUR_MS, LINK, REPOST, Columns, CoordinationSettings, Records, Trace, read_records
 from streaming.cli import invoke
 from tests.graph.society import name_of, society
@@ -70,7 +70,7 @@ def test_an_unreadable_file_is_named(tmp_path: Path, name: str) -> None:
 
 def test_swapping_keeps_who_was_active_and_what_was_popular_in_every_block() -> None:
     touches = society(1, [40], 0.0, hours=20)
-    moved = swapped(touches, 6 * HOUR_MS, seed=1)
+    moved = permute_accounts(touches, 6 * HOUR_MS, seed=1)
     assert moved != touches
 
     def margins(part: list[Trace]) -> list[Counter[tuple[int, object]]]:

@@ -1,7 +1,4 @@
-"""CooRTweet's definition.
-
-Meetings, what was expected of them, and soft edges.
-"""
+"""Co-occurrences, what was expected of them, soft edges, and the definition of CooRTweet."""
 
 from __future__ import annotations
 
@@ -11,7 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from graph.coincidences import Meetings, coordinated_pairs, expectation, meetings, residuals, soft_edges, sum_pairs
+from graph.coincidences import (
+    CoOccurrences,
+    co_occurrences,
+    coordinated_pairs,
+    expectation,
+    residuals,
+    soft_edges,
+    sum_pairs,
+)
 from graph.traces import DOMAIN, FAST_REPOST, HOUR_MS, LINK, REPOST, Columns, CoordinationSettings, Trace, read_records
 
 DATA = Path(os.environ.get("SWARMLIGHT_DATA", Path(__file__).parents[2] / "../shared/data"))
@@ -43,12 +48,12 @@ def test_the_published_sample_has_32_pairs_of_58_accounts() -> None:
 SETTINGS = CoordinationSettings()
 
 
-def met(touches: list[tuple[int, int, int]], kind: int, now_ms: int = 0, **changes: int) -> Meetings:
-    """Meetings of (at, rank, slot)."""
+def met(touches: list[tuple[int, int, int]], kind: int, now_ms: int = 0, **changes: int) -> CoOccurrences:
+    """Co-occurrences of (at, rank, slot)."""
     at, rank, slot = (np.array(column, np.int64) for column in zip(*touches, strict=True))
     kinds = np.full(int(slot.max()) + 1, kind, np.int64)
     settings = CoordinationSettings(**changes) if changes else SETTINGS
-    return meetings(at, rank, slot, kinds, now_ms or int(at.max()), settings)
+    return co_occurrences(at, rank, slot, kinds, now_ms or int(at.max()), settings)
 
 
 def test_each_pair_meets_once_per_object_however_often_they_touch_it() -> None:
@@ -111,9 +116,9 @@ def test_communities_explain_meetings_inside_them() -> None:
 
 def test_each_account_keeps_its_strongest_edges() -> None:
     others = np.arange(1, 31)
-    star = Meetings(np.zeros(30, np.int64), others, np.zeros(30, np.int64), np.ones(30))
+    star = CoOccurrences(np.zeros(30, np.int64), others, np.zeros(30, np.int64), np.ones(30))
     edges = soft_edges(star, np.arange(1.0, 31.0), 31, top=5)
     # The hub keeps five; every other account keeps its only edge.
     assert len(edges.a) == 30
-    chain = soft_edges(Meetings(star.a, star.b, star.kind, star.weight), np.full(30, -1.0), 31, top=5)
+    chain = soft_edges(CoOccurrences(star.a, star.b, star.kind, star.weight), np.full(30, -1.0), 31, top=5)
     assert len(chain.a) == 0

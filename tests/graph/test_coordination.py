@@ -83,8 +83,8 @@ def test_a_forgotten_account_leaves_no_trace_and_its_row_can_be_given_away() -> 
     coordination = Coordination.from_arrays(whole().arrays())
     coordination.forget_account(103)
     for group in coordination.groups():
-        for bets in (group.bets, group.shadow):
-            assert bets is None or (103 not in bets.members and 103 not in bets.pool and 103 not in bets.share)
+        for bets in (group.bets, group.reference):
+            assert bets is None or (103 not in bets.members and 103 not in bets.controls and 103 not in bets.share)
             assert bets is None or all(103 not in (b.opener, *b.met) for b in bets.bundles.values())
     assert not (coordination.window.view()[1] == 103).any()
     coordination.add([Trace(50 * HOUR_MS, 103, REPOST, "p1")])
@@ -92,7 +92,7 @@ def test_a_forgotten_account_leaves_no_trace_and_its_row_can_be_given_away() -> 
 
 
 def test_groups_are_not_tested_on_what_they_were_proposed_from() -> None:
-    # All meetings lie before the proposal; afterwards the members repeat what they did, on the same objects.
+    # All co-occurrences lie before the proposal; afterwards the members repeat what they did, on the same objects.
     people = society(seed=5, sizes=[80], taste=0.0, per_day=6, hours=30)
     early = [Trace(20 * HOUR_MS + n * 60_000 + m, m, REPOST, f"p{n}") for n in range(6) for m in range(90, 98)]
     late = [t._replace(at_ms=t.at_ms + 8 * HOUR_MS) for t in early]

@@ -16,8 +16,8 @@ from graph.group_test import (
     CELLS,
     CLOSED,
     THETAS,
+    AuthorRates,
     Bets,
-    Habits,
     Record,
     Settled,
     Touched,
@@ -57,10 +57,10 @@ FAIR = [1.0] * KINDS
 LINK = LINK
 
 
-def frozen(members: range, pool: range = range(100, 150), rate: float = 0.0) -> Bets:
+def frozen(members: range, controls: range = range(100, 150), rate: float = 0.0) -> Bets:
     share = dict.fromkeys(members, 1 / len(members))
-    pool_share = dict.fromkeys(pool, 1 / len(pool))
-    return Bets(dict.fromkeys(members, 0), [rate] * KINDS, [rate] * KINDS, share, pool_share)
+    control_share = dict.fromkeys(controls, 1 / len(controls))
+    return Bets(dict.fromkeys(members, 0), [rate] * KINDS, [rate] * KINDS, share, control_share)
 
 
 class Table:
@@ -87,8 +87,8 @@ class Table:
         return meet(self.bets, row, at, touched, SETTINGS.popular)
 
     def close(self, number: int, at: int = 10 * HOUR_MS) -> list[Settled]:
-        habits = Habits(self.window, at, SETTINGS)
-        settled = close(self.bets, number, Record(self.window, habits, self.totals, FAIR, SETTINGS))
+        author_rates = AuthorRates(self.window, at, SETTINGS)
+        settled = close(self.bets, number, Record(self.window, author_rates, self.totals, FAIR, SETTINGS))
         self.bets.log_value = worth(self.bets)
         return settled
 
@@ -171,13 +171,13 @@ def test_bets_on_independent_people_are_fair() -> None:
 def test_affinity_is_learned_from_the_pool_without_its_outliers() -> None:
     bets = frozen(range(5))
     bets.visits_expected[LINK] = 20.0
-    bets.visits = {row * KINDS + LINK: 2 for row in bets.pool}
+    bets.visits = {row * KINDS + LINK: 2 for row in bets.controls}
     learn(bets, FAIR)
-    assert 3.5 < bets.affinity[LINK] < 6.0
+    assert 3.5 < bets.baseline_rate[LINK] < 6.0
     # Three accounts that come to everything the group opens are likely of the group.
-    bets.visits = {row * KINDS + LINK: 15 for row in list(bets.pool)[:3]}
+    bets.visits = {row * KINDS + LINK: 15 for row in list(bets.controls)[:3]}
     learn(bets, FAIR)
-    assert bets.affinity[LINK] < 1.2
+    assert bets.baseline_rate[LINK] < 1.2
 
 
 def test_windows_end() -> None:
@@ -189,7 +189,7 @@ def test_windows_end() -> None:
 
 
 def test_followers_of_one_author_are_expected_on_its_posts() -> None:
-    # Members like the author's posts day by day; the same meetings on posts of ever new authors are evidence.
+    # Members like the author's posts day by day; the same co-occurrences on posts of ever new authors are evidence.
     fans, allies, opened = Table(range(5)), Table(range(5)), 0
     for table, post in ((fans, "star\n{}"), (allies, "author{}\n0")):
         for day, members in enumerate([(0, 1, 2), (1, 2, 3), (2, 3, 4), (0, 2, 4)]):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from graph.group_test import Bets, log_bar
-from graph.groups import Campaigns, Group, Meeting, group_id, inherit, match
+from graph.groups import Campaigns, FoundingPair, Group, group_id, inherit, match
 
 FDR = 0.05
 
@@ -90,7 +90,7 @@ def test_a_group_goes_on_in_one_proposal_only() -> None:
 
 
 def test_ids_depend_on_pair_object_and_time() -> None:
-    meeting = Meeting(5, "a", "b", "link")
-    assert group_id(meeting) == group_id(Meeting(5, "a", "b", "link"))
-    changed = (Meeting(6, "a", "b", "link"), Meeting(5, "a", "c", "link"), Meeting(5, "a", "b", "other"))
-    assert len({group_id(m) for m in (meeting, *changed)}) == 4
+    pair = FoundingPair(5, "a", "b", "link")
+    assert group_id(pair) == group_id(FoundingPair(5, "a", "b", "link"))
+    changed = (FoundingPair(6, "a", "b", "link"), FoundingPair(5, "a", "c", "link"), FoundingPair(5, "a", "b", "other"))
+    assert len({group_id(m) for m in (pair, *changed)}) == 4

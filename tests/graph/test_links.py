@@ -14,7 +14,7 @@ from detector.errors import ModelError
 from detector.models import SHIPPED, SavedWeights
 from graph.account_graph import RELATIONS, AccountGraph, account_graph, stratified_ranks
 from graph.bench import random_graph, random_model
-from graph.coincidences import look
+from graph.coincidences import build_view
 from graph.links import READS, GraphTensors, SageModel, SageNet, own_columns, weight_shapes
 from graph.trace_window import TraceWindow
 from graph.traces import HOUR_MS, LINK, REPOST, CoordinationSettings, Trace
@@ -35,7 +35,7 @@ def acted_upon(kind: int, key: str) -> tuple[int, str] | None:
 def graph_of(touches: list[Trace], names: dict[int, str]) -> AccountGraph:
     window = TraceWindow()
     window.add(touches)
-    view = look(window, END, names.__getitem__, SETTINGS)
+    view = build_view(window, END, names.__getitem__, SETTINGS)
     assert view is not None
     return account_graph(view, [], SETTINGS, 0, acted_upon, window.key)
 

@@ -1,4 +1,4 @@
-"""The window of touches against a list of touches."""
+"""The window of traces against a list of traces."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.model_selection import cross_val_predict
 
 from graph.links import SageModel, SageNet, own_columns
-from graph.permutation import swapped
+from graph.permutation import permute_accounts
 from graph.traces import HOUR_MS, KINDS, Trace
 from simulation.settings import Society
 from simulation.validate import TWINS, judge
@@ -33,7 +33,8 @@ BLOCK_MS = 6 * HOUR_MS
 @cache
 def societies(seeds: tuple[int, ...], broken: bool = False) -> tuple[Example, ...]:
     return tuple(
-        example(seed, swapped(traces_of(seed), BLOCK_MS, seed) if broken else traces_of(seed)) for seed in seeds
+        example(seed, permute_accounts(traces_of(seed), BLOCK_MS, seed) if broken else traces_of(seed))
+        for seed in seeds
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from graph.account_graph import account_graph
-from graph.coincidences import look
+from graph.coincidences import build_view
 from graph.trace_window import TraceWindow
 from graph.traces import HOUR_MS, LINK, CoordinationSettings, Trace
 from tests.graph.society import in_order, name_of, society
@@ -42,7 +42,7 @@ def example(seed: int, touches: list[Trace]) -> Example:
     """The graph of a society, with the truth: rows below `CAMPAIGNS` x `SIZE` are members, the next as many twins."""
     window = TraceWindow()
     window.add(touches)
-    view = look(window, HOURS * HOUR_MS, name_of, SETTINGS)
+    view = build_view(window, HOURS * HOUR_MS, name_of, SETTINGS)
     assert view is not None
     graph = account_graph(view, [], SETTINGS, 0, lambda kind, key: None, window.key)
     member, twin = graph.rows < CAMPAIGNS * SIZE, graph.rows < 2 * CAMPAIGNS * SIZE

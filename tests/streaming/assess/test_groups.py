@@ -12,7 +12,7 @@ import pytest
 
 from detector.evidence import PARTS
 from detector.models import Models, SavedWeights
-from graph.account_graph import INTERACTIONS, AccountGraph, standing
+from graph.account_graph import INTERACTIONS, AccountGraph, within_stratum_rank
 from graph.links import READS, Outcome, SageModel, own_columns, weight_shapes
 from graph.trace_kind import object_key
 from graph.traces import INTERACTION, LINK, MENTION, REPLY_TARGET, REPOST
@@ -111,7 +111,7 @@ def test_the_model_reads_where_accounts_stand_among_accounts_alike(monkeypatch: 
     rows = np.array([row_of[name] for name in graph.names])
     speaks = accounts.text_abstain[rows] == 0
     evidence = accounts.text[rows] + accounts.behaviour[rows]
-    expected = standing(evidence, speaks, accounts.posts[rows], accounts.language[rows])
+    expected = within_stratum_rank(evidence, speaks, accounts.posts[rows], accounts.language[rows])
     assert np.array_equal(own, own_columns(expected, speaks))
     assert np.ptp(own[:, 0]) > 1
 
