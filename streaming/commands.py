@@ -29,7 +29,7 @@ from streaming.schema.dead_letter import DeadLetter, Tally, letters
 from streaming.sources.files import Inputs
 
 if TYPE_CHECKING:
-    from streaming.kafka.admin import Replay
+    from streaming.kafka.admin import RecordReplay
 
 _LARGEST_SEED: Final = 2**32 - 1
 """Of numpy's generators."""
@@ -192,13 +192,13 @@ def worker_command(
     """
     if exit_when_idle is not None and not (math.isfinite(exit_when_idle) and exit_when_idle >= 0):
         raise UsageError("--exit-when-idle takes a number of seconds, 0 or more")
-    from streaming.kafka.worker import shipped, work
+    from streaming.kafka.worker import build_cores, run_worker
 
     # Until the loops run there is nothing to finish; they install handlers of their own.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     loaded = load_config(config, os.environ)
     logs.configure(loaded.log)
-    work(loaded, stage, exit_when_idle, shipped(loaded))
+    run_worker(loaded, stage, exit_when_idle, build_cores(loaded))
     return 0
 
 
@@ -245,11 +245,11 @@ def dlq_command(
     """
     loaded = load_config(config, os.environ)
     with ExitStack() as stack:
-        sender: Replay | None = None
+        sender: RecordReplay | None = None
         if replay:
-            from streaming.kafka.admin import Replay
+            from streaming.kafka.admin import RecordReplay
 
-            sender = stack.enter_context(Replay(loaded.kafka))
+            sender = stack.enter_context(RecordReplay(loaded.kafka))
         tally = Tally()
         for letter in _letters(source, loaded, stack):
             if field is not None and field != (letter.field or "record"):

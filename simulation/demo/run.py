@@ -39,7 +39,7 @@ from simulation.demo.processes import (
 )
 from simulation.demo.script import Stream, build, people, planted
 from streaming.config import Config, load_config
-from streaming.kafka.client import Clients, Topics, close, ensure
+from streaming.kafka.client import Clients, Topics, close, ensure_topics
 
 BROKER_S: Final = 30.0
 """It listens after a third of a second; a machine that is busy with something else gets time."""
@@ -142,7 +142,7 @@ class Show:
 
     def _connect(self, config: Config, stream: Stream, stack: ExitStack) -> tuple[Player, KafkaConsumer]:
         clients, topics = Clients(config.kafka), Topics(config.kafka.topic_prefix)
-        ensure(clients, topics, config.kafka, snapshots=bool(config.state.dir))
+        ensure_topics(clients, topics, config.kafka, snapshots=bool(config.state.dir))
         consumer = clients.reader(records=500, committed=True)
         stack.callback(close, consumer)
         place = TopicPartition(topics.alerts, 0)

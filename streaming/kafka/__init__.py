@@ -1,7 +1,9 @@
 """The Kafka shells of `score` and `assess`: everything that talks to a broker, and nothing that judges an account.
 
-Records come in as bytes through `source` (a consumer group over `posts` and `feedback`), go through the pure core of
-`streaming/score.py`, and leave as entries of the observation log. `assessor` feeds that log to the pure core of
-`streaming/assess`, and writes what it says in transactions. What can go wrong between a process and a broker, and what
-is done about it, is in docs/explanation/kafka.md.
+`score_worker` reads `posts` and `feedback` as a member of a consumer group (`consumer`), calls the pure core of
+`streaming/score.py` and writes entries of the observation log (`log`). `assess_worker` reads that log, feeds it to the
+pure core of `streaming/assess` and commits its outputs in transactions (`journal`), while it holds the lease
+(`leader`), and starts again from `snapshots`. `worker` runs both in one process, `client` makes the connections and the
+topics, and `admin` serves `swarmlight forget` and `swarmlight dlq`. What can go wrong between a process and a broker,
+and what is done about it, is in docs/explanation/kafka.md.
 """

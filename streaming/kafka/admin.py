@@ -1,6 +1,7 @@
-"""Has an account forgotten: what an event can remove, and what only retention removes from Kafka, and by when.
+"""What operators do to the topics: have an account forgotten (`swarmlight forget`), and replay dead letters (`dlq`).
 
-The topic of dead letters read to its end, and records sent to `posts` again (`swarmlight dlq`).
+`forget` writes a `delete_account` event to `posts`, which every replay obeys, and says what only retention removes and
+by when. `dead_letters` reads the topic of dead letters to its end; `RecordReplay` sends their records to `posts` again.
 """
 
 from __future__ import annotations
@@ -28,9 +29,26 @@ HOLDING: Final = "posts", "observations", "dead_letters", "feedback"
 COMPACTED: Final = "alerts", "details", "accounts"
 """Topics in which newer records replace what they said of it."""
 
+IN_FLIGHT: Final = 1000
+"""Records sent and not yet acknowledged; the client itself has no bound."""
 
-def request(clients: Clients, topics: Topics, account: str, now_ms: int) -> str:
-    """Write the event that removes everything that is kept of `account`; the event's id.
+POLL_MS: Final = 1000
+
+EMPTY_POLLS: Final = 20
+"""Empty polls before the end after which the broker counts as away: the client raises nothing by itself."""
+
+
+def request_deletion(clients: Clients, topics: Topics, account: str, now_ms: int) -> str:
+    """Write the event that removes everything that is kept of an account.
+
+    Args:
+        clients: makes the producer.
+        topics: names.
+        account: its name, as events have it.
+        now_ms: time of the event, milliseconds since 1970.
+
+    Returns:
+        The event's id.
 
     Raises:
         UsageError: a name that no account can have, or there is no topic `posts`.
@@ -46,7 +64,7 @@ def request(clients: Clients, topics: Topics, account: str, now_ms: int) -> str:
     event = {"v": 1, "id": name, "account": account, "at": now_ms, "kind": "delete_account"}
     producer = clients.producer()
     try:
-        with clients.explained(f"writing to {topics.posts}"):
+        with clients.explained(f"writing the delete_account event to {topics.posts}"):
             producer.send(topics.posts, msgspec.json.encode(event), key=key, timestamp_ms=now_ms).get(
                 timeout=DELIVERY_MS / 1000
             )
@@ -55,8 +73,14 @@ def request(clients: Clients, topics: Topics, account: str, now_ms: int) -> str:
     return name
 
 
-def remains(clients: Clients, topics: Topics, config: Config, now: datetime) -> Iterator[str]:
-    """Where something of the account stays for a while, and until when: one sentence a place.
+def retention_notes(clients: Clients, topics: Topics, config: Config, now: datetime) -> Iterator[str]:
+    """Where something of an account stays for a while, and until when: one sentence each.
+
+    Args:
+        clients: makes an admin client.
+        topics: names.
+        config: where snapshots lie and how often they are written.
+        now: the present.
 
     Raises:
         BrokerError: the broker is away or refuses to describe its topics.
@@ -94,24 +118,15 @@ def forget(config: Config, account: str) -> Iterator[str]:
     """
     clients, topics = Clients(config.kafka), Topics(config.kafka.topic_prefix)
     now_ms = time.time_ns() // 1_000_000
-    name = request(clients, topics, account, now_ms)
+    name = request_deletion(clients, topics, account, now_ms)
     delay_s = config.allowed_lateness_s + config.tick_s
     yield (
         f"written to {topics.posts} as event {name}: assess removes the account from its state, its alerts and the "
         f"topic {topics.accounts} in about {delay_s} s of event time, as soon as the stream has come that far"
     )
     yield "Only retention removes the rest:"
-    for line in remains(clients, topics, config, datetime.now(UTC)):
+    for line in retention_notes(clients, topics, config, datetime.now(UTC)):
         yield f"  {line}"
-
-
-IN_FLIGHT: Final = 1000
-"""Records sent and not yet acknowledged; the client itself has no bound."""
-
-POLL_MS: Final = 1000
-
-SILENT_POLLS: Final = 20
-"""Empty polls before the end after which the broker counts as away: the client raises nothing by itself."""
 
 
 def dead_letters(kafka: KafkaConfig) -> Iterator[tuple[str, bytes]]:
@@ -128,27 +143,27 @@ def dead_letters(kafka: KafkaConfig) -> Iterator[tuple[str, bytes]]:
             numbers = consumer.partitions_for_topic(topic)
             if not numbers:
                 raise UsageError(f"there is no topic {topic}; check [kafka] topic_prefix, or give a file with --input")
-            places = [TopicPartition(topic, number) for number in sorted(numbers)]
-            consumer.assign(places)
-            begins, ends = consumer.beginning_offsets(places), consumer.end_offsets(places)
-            for place in places:
-                consumer.seek(place, begins[place])
-            silent = 0
-            while any(consumer.position(place) < ends[place] for place in places):
+            tps = [TopicPartition(topic, number) for number in sorted(numbers)]
+            consumer.assign(tps)
+            begins, ends = consumer.beginning_offsets(tps), consumer.end_offsets(tps)
+            for tp in tps:
+                consumer.seek(tp, begins[tp])
+            empty = 0
+            while any(consumer.position(tp) < ends[tp] for tp in tps):
                 taken = consumer.poll(POLL_MS)
-                silent = 0 if taken else silent + 1
-                if silent > SILENT_POLLS:
+                empty = 0 if taken else empty + 1
+                if empty > EMPTY_POLLS:
                     raise BrokerError(f"reading {topic} stopped before its end: the broker does not answer any more")
-                for place, records in taken.items():
+                for tp, records in taken.items():
                     for record in records:
-                        if record.value is not None and record.offset < ends[place]:
-                            yield f"{place.topic}-{place.partition}@{record.offset}", record.value
+                        if record.value is not None and record.offset < ends[tp]:
+                            yield f"{tp.topic}-{tp.partition}@{record.offset}", record.value
     finally:
         close(consumer)
 
 
-class Replay:
-    """Sends whole records to `posts`. Use it as a context, and `finish` before leaving it."""
+class RecordReplay:
+    """Sends records to `posts` again. Use it as a context, and call `finish` before leaving it."""
 
     def __init__(self, kafka: KafkaConfig) -> None:
         self._clients = Clients(kafka)
@@ -163,7 +178,7 @@ class Replay:
         if record is None:
             self.incomplete += 1
             return
-        with self._clients.explained(f"sending to {self.topic}"):
+        with self._clients.explained(f"replaying a record to {self.topic}"):
             self._waiting.append(self._producer.send(self.topic, record))
         if len(self._waiting) >= IN_FLIGHT:
             self.finish()
@@ -174,7 +189,7 @@ class Replay:
         Raises:
             BrokerError: something was not; `sent` says how many were.
         """
-        with self._clients.explained(f"sending to {self.topic} (after {self.sent} records)"):
+        with self._clients.explained(f"waiting for replayed records at {self.topic} (after {self.sent})"):
             for future in self._waiting:
                 try:
                     future.get(timeout=DELIVERY_MS / 1000)

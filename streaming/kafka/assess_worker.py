@@ -1,13 +1,12 @@
-"""Turns what the core of `assess` says about itself into metrics: differences of its counts, and its present sizes.
-
-What an active `assess` has committed: it writes what waits, and finds out what became of a write that failed.
-
-The stage `assess` on Kafka: one process at a time feeds the observation log to the core and commits what it says.
+"""The stage `assess` on Kafka: one process at a time feeds the observation log to the core and commits its outputs.
 
 Taking over, in this order: initialise transactions, which fences the old owner; read what is committed; load the newest
 snapshot not beyond it, or begin at offset 0; run the ticks up to the committed one again without writing anything; and
-write what every later one says. A warm standby does the reading and the running all along, always up to the committed
-tick, so that only the last seconds are left when it takes over.
+write the outputs of every later one. A warm standby reads and runs all along, up to the committed tick, so that only
+the last seconds are left when it takes over.
+
+`CommitTracker` knows what is committed, and finds out what became of a transaction that failed. `AssessMeter` turns the
+core's counts into metrics, counting each decision in the process that committed it.
 """
 
 from __future__ import annotations
@@ -31,23 +30,34 @@ from streaming.health import Health
 from streaming.kafka.client import Clients, Topics
 from streaming.kafka.journal import Outbox
 from streaming.kafka.leader import Core, Lease, Replica, Standby
-from streaming.kafka.snapshots import Place, Snapshots
+from streaming.kafka.snapshots import SnapshotManifest, SnapshotStore
 from streaming.schema.observation import NO_TIME
 from streaming.worker_metrics import Metrics, Outcome
+
+log = logging.getLogger(__name__)
 
 OUTCOMES: Final[tuple[Outcome, ...]] = get_args(Outcome)
 
 _NO_WORD: Final = re.compile(r"[^a-z0-9]+")
 
+POLL_MS: Final = 200
+"""Longest wait for entries of the log, and longest delay of a request to stop."""
+
+MEASURE_EVERY_S: Final = 1.0
+"""How often metrics of the present state are set."""
+
+PROBE_EVERY_S: Final = 5.0
+"""How often the broker is asked whether it is there while nothing is written to the log."""
+
 
 class AssessMeter:
-    """Counts what a process decided since it took over; what an earlier owner counted is not counted again."""
+    """Counts what a process decided since it took over; what an earlier owner has counted is not counted again."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self._before = Counts()
 
-    def already_told(self, ordering: Ordering) -> None:
+    def skip_published(self, ordering: Ordering) -> None:
         """The core is restored, or ran a tick again that an earlier owner committed."""
         self._before = _copy(ordering.counts)
 
@@ -80,14 +90,15 @@ def _copy(counts: Counts) -> Counts:
     return Counts(**{name: getattr(counts, name) for name in (*OUTCOMES, "hole_records", "holes", "gaps", "repeated")})
 
 
-log = logging.getLogger(__name__)
-
-
-class Commits:
-    """The transactions of a process while it is active. `begin` at a takeover.
+class CommitTracker:
+    """The transactions of a process while it is active. Call `begin` at a takeover.
 
     Args:
+        outbox: what waits to be committed.
+        replica: the core and the journal.
         meter: told what is committed, so that nothing is counted twice.
+        metrics: told how transactions end.
+        health: told that something is due, and that it was committed.
         clock: seconds, monotonic.
     """
 
@@ -118,7 +129,7 @@ class Commits:
         return self.tick_ms is not None and tick_ms <= self.tick_ms
 
     def write(self, *, ended: bool) -> None:
-        """Commit what waits. Where it is not known whether that worked, `make_sure` finds out.
+        """Commit what waits. Where it is not known whether that worked, `resolve_uncertain` finds out.
 
         Raises:
             FencedError: another process has taken over.
@@ -127,7 +138,7 @@ class Commits:
         tick_ms = self._replica.tick
         self._write(0 if tick_ms is None else tick_ms, list(self._replica.log.positions), ended)
 
-    def make_sure(self) -> None:
+    def resolve_uncertain(self) -> None:
         """Find out whether the transaction that failed, if one did, was committed; write it again where it was not.
 
         Raises:
@@ -151,7 +162,7 @@ class Commits:
             self._outbox.drop()
             self._note(outputs, tick_ms)
         else:
-            raise FencedError("another process has written outputs meanwhile")
+            raise FencedError("another process has committed outputs since the transaction that failed")
 
     def _write(self, tick_ms: int, positions: list[int], ended: bool) -> None:
         started = self._clock()
@@ -178,25 +189,21 @@ class Commits:
             self._metrics.decision_delay(time.time() - output.tick_ms / 1000)
 
 
-POLL_MS: Final = 200
-"""Longest wait for entries of the log, and how late a request to stop is heard."""
-
-MEASURE_EVERY_S: Final = 1.0
-"""How often metrics are told."""
-
-PROBE_EVERY_S: Final = 5.0
-"""How often the broker is asked whether it is there while the log is silent."""
-
-
 class AssessStage:
-    """The loop of `assess`, active or standing by. `turn` until `done` or asked to stop, then `close`.
+    """The loop of `assess`, active or standing by. Call `turn` until `done` or asked to stop, then `close`.
 
     Args:
+        clients: makes the Kafka clients.
+        topics: names.
+        config: ticks, snapshots, standby.
+        partitions: of the observation log.
         make: a core from the folder of a snapshot's state, or a new one.
-        expert: reads texts for the core; asked only for ticks that nobody has committed.
+        expert: the second-stage model that reads texts for the core; asked only for ticks that nobody has committed.
         settings: digest of the configuration and the models, as the journal keeps it.
-        prepare: loads what the expert needs; called by a warm standby.
-        closing: whether a log that is over is what was asked for (`--exit-when-idle`).
+        prepare: loads what the second-stage model needs; called by a warm standby.
+        closing: whether a log that has ended is what was asked for (`--exit-when-idle`).
+        metrics: told what happens.
+        health: told that the loop works.
         role: told `active` or `standby` whenever that changes.
         clock: seconds, monotonic.
     """
@@ -223,12 +230,12 @@ class AssessStage:
         self._meter, self._role = AssessMeter(metrics), role
         role("standby")
         self._snapshot_every_s = config.state.snapshot_every_s
-        self._snapshots = Snapshots(Path(config.state.dir), topics.prefix)
+        self._snapshots = SnapshotStore(Path(config.state.dir), topics.prefix)
         self._lease = Lease(clients, topics)
         self._replica = Replica(clients, topics, partitions, self._snapshots, make, settings)
         self._standby = Standby(self._replica, health, clock, warm=config.kafka.standby == "warm", prepare=prepare)
         self._outbox = Outbox(clients, topics, self._replica.log.consumer, settings)
-        self._commits = Commits(self._outbox, self._replica, self._meter, metrics, health, clock)
+        self._commits = CommitTracker(self._outbox, self._replica, self._meter, metrics, health, clock)
         self._snapshot_tick: int | None = None
         self._heard_at = self._snapshot_at = self._measured_at = clock()
         self._replay: tuple[int, int] | None = None
@@ -237,24 +244,24 @@ class AssessStage:
         """Nothing is left to do: the log is over and its last tick is committed."""
 
     def turn(self) -> None:
-        """Go round once.
+        """Run one turn of the loop.
 
         Raises:
             LogError: the log, the journal and the snapshots do not fit together, or the log is closed.
             BrokerError: the broker is away or refuses; trying again may help.
         """
-        held = self._lease.look(0.0 if self.active or self._standby.warm else POLL_MS / 1000)
+        held = self._lease.holds(0.0 if self.active or self._standby.warm else POLL_MS / 1000)
         try:
             if self.active and not held:
-                raise FencedError("the lease went to another process")
+                raise FencedError("the lease went to another process between two turns")
             if self.active:
                 self._work()
             elif held:
                 self._take_over()
             elif self._standby.turn():
-                self._found_over()
+                self._log_is_closed()
         except FencedError as error:
-            log.warning("%s; standing by", error)
+            log.warning("no longer active, standing by: %s", error)
             self._metrics.transaction("fenced")
             self._step_down()
 
@@ -268,18 +275,18 @@ class AssessStage:
         if warm:
             warm = not replica.journal.catch_up().other_settings(replica.tick, self._settings)
         if warm:
-            replica.check()
+            replica.check_consistency()
         else:
             replica.restore(fenced=True)
-            self._metrics.restore("beginning" if replica.place is None else "snapshot")
+            self._metrics.restore("beginning" if replica.manifest is None else "snapshot")
         assert replica.core is not None
-        self._meter.already_told(replica.core.ordering)
+        self._meter.skip_published(replica.core.ordering)
         journal = replica.journal.journal
         if journal.last is not None and journal.last.ended:
-            self._found_over()
+            self._log_is_closed()
             return
         self._outbox.run = uuid.uuid4().hex if journal.last is None else journal.last.run
-        self._snapshot_tick = None if replica.place is None else replica.place.tick_ms
+        self._snapshot_tick = None if replica.manifest is None else replica.manifest.tick_ms
         self._snapshot_at = self._clock()
         _, ends = replica.log.bounds()
         self._replay = (sum(replica.log.positions), sum(ends))
@@ -290,7 +297,7 @@ class AssessStage:
         how = "warm" if warm else "cold"
         log.info("took over %s in %.2f s, committed up to tick %s", how, self._clock() - started, journal.tick_ms)
 
-    def _found_over(self) -> None:
+    def _log_is_closed(self) -> None:
         if not self._closing:
             raise LogError(
                 "the observation log is closed (it was processed with --exit-when-idle): go on under another "
@@ -301,30 +308,30 @@ class AssessStage:
     def _step_down(self) -> None:
         self._outbox.close()
         self._replica.drop()
-        self._lease.ask_anew()
+        self._lease.rejoin()
         self.active = False
         self._metrics.active(False)
         self._role("standby")
 
-    # Deciding
+    # Running ticks
 
     def _work(self) -> None:
         replica, core = self._replica, self._replica.core
         assert core is not None
-        self._commits.make_sure()
+        self._commits.resolve_uncertain()
         entries = 0
         self._run_ticks(core)
         for entry in replica.log.poll(POLL_MS if self._outbox.empty else 1):
             entries += 1
             core.feed(entry)
             self._run_ticks(core)
-            self._hold()
+            self._check_lease()
         if entries:
             self._health.heard(self._clock())
             self._heard_at = self._clock()
         elif self._clock() - self._heard_at >= PROBE_EVERY_S:
             self._probe()
-        self._tell_progress()
+        self._report_replay_progress()
         self._measure(core)
         if core.ended():
             self._finish(core)
@@ -335,7 +342,7 @@ class AssessStage:
             self._snapshot(core)
 
     def _probe(self) -> None:
-        """A log that is silent looks like a broker that is away; only a question tells.
+        """A log that gets nothing looks like a broker that is away; only a question tells.
 
         Raises:
             BrokerError: it is away.
@@ -356,7 +363,7 @@ class AssessStage:
             self._metrics.step("assess", "tick", self._clock() - started)
             if self._commits.has(output.tick_ms):
                 self._replica.journal.journal.forget(output.tick_ms)
-                self._meter.already_told(core.ordering)
+                self._meter.skip_published(core.ordering)
             else:
                 self._outbox.add(output, self._clock())
             if self._outbox.due(self._clock()):
@@ -371,12 +378,12 @@ class AssessStage:
         self._metrics.texts("expert", len(request.texts))
         return answer
 
-    def _hold(self) -> None:
-        """Go on through a long replay only while the lease is ours."""
-        if not self._lease.look():
-            raise FencedError("the lease went to another process")
+    def _check_lease(self) -> None:
+        """Go on through a long replay only while this process has the lease."""
+        if not self._lease.holds():
+            raise FencedError("the lease went to another process while the log was replayed")
 
-    # Keeping
+    # Metrics, snapshots and the end
 
     def _measure(self, core: Core) -> None:
         if self._clock() - self._measured_at >= MEASURE_EVERY_S:
@@ -384,7 +391,7 @@ class AssessStage:
             self._meter.now(core.ordering, time.time())
             self._metrics.lag("assess", *self._replica.log.lag(time.time()))
 
-    def _tell_progress(self) -> None:
+    def _report_replay_progress(self) -> None:
         if self._replay is None:
             return
         start, end = self._replay
@@ -403,12 +410,12 @@ class AssessStage:
         if tick is None or tick != self._commits.tick_ms or tick == self._snapshot_tick or not self._outbox.empty:
             return
         started = self._clock()
-        place = Place(self._outbox.run, tick, list(log_reader.positions), self._commits.journal_offset)
+        manifest = SnapshotManifest(self._outbox.run, tick, list(log_reader.positions), self._commits.journal_offset)
         self._snapshot_at = started
         try:
-            self._snapshots.write(place, core.snapshot)
+            self._snapshots.write(manifest, core.snapshot)
         except LogError as error:
-            log.error("%s", error)
+            log.error("no snapshot of tick %d: %s", tick, error)
             self._metrics.alarm("snapshot_failed")
             return
         self._snapshot_tick = tick
@@ -416,10 +423,10 @@ class AssessStage:
         self._metrics.step("assess", "snapshot", self._clock() - started)
 
     def _finish(self, core: Core) -> None:
-        """Every partition is over and the last tick has run."""
+        """Every partition has ended and the last tick has run."""
         self._commits.write(ended=True)
         self._snapshot(core)
-        log.info("the log is over: everything is committed")
+        log.info("the log has ended and everything is committed")
         self.done = True
 
     def close(self) -> None:
@@ -431,7 +438,7 @@ class AssessStage:
                     self._commits.write(ended=False)
                 self._snapshot(core)
         except FencedError as error:
-            log.warning("%s", error)
+            log.warning("the last outputs were left to another process: %s", error)
         finally:
             self._outbox.close()
             self._lease.close()

@@ -1,11 +1,10 @@
-"""Turns the Kafka client's errors into ours, with the reason that the client only writes to its log.
+"""Kafka clients, their errors in our words, and the topics of a deployment.
 
-A wrong password, a plaintext client on a TLS port and a broker that is away all raise the same "Unable to bootstrap";
-what was the matter is only in the `kafka` logger.
-
-Makes the Kafka clients of this program, all with one connection and the settings that explanation/kafka.md explains.
-
-Names of topics, groups and ids of one deployment, and the check at start that the topics are as they have to be.
+`Clients` makes consumers, producers and admin clients, all with one connection and the settings that
+docs/explanation/kafka.md explains. What they raise becomes a `BrokerError` with a reason to act on: a wrong password, a
+plaintext client on a TLS port and a broker that is away all raise the same "Unable to bootstrap", and what was the
+matter is only in the log of the `kafka` package, so its latest warnings are remembered here. `Topics` names the topics
+and groups under one prefix; `ensure_topics` makes those that are missing and checks the others at every start.
 """
 
 from __future__ import annotations
@@ -35,21 +34,30 @@ from kafka.errors import (
 from detector.errors import BrokerError, LogError, UsageError
 from streaming.config import KafkaConfig
 
+log = logging.getLogger(__name__)
+
 REMEMBERED: Final = 100
-"""Messages kept: a failed bootstrap writes about five a second."""
+"""Warnings of the client kept: a failed bootstrap writes about five a second."""
 
 LONGEST: Final = 300
 """Characters of a reason; the client quotes whole responses in some."""
 
-_NOISE: Final = re.compile(
+_ROUTINE: Final = re.compile(
     r"not ready; waiting|Unable to bootstrap|backoff/retry|Proceeding to force close|in the clear|^socket disc|^Abort"
 )
+
 _AUTHENTICATION: Final = re.compile(r"[Aa]uthentication|[Ss]asl")
+
 _ENCRYPTION: Final = re.compile(r"SSL|TLS|certificate")
+
 _HUNG_UP: Final = re.compile(r"socket disconnected")
+
 _ANY: Final = re.compile(r"")
+
 _OBJECT: Final = re.compile(r"<Kafka\w+ [^>]*>:? ?")
+
 _BACKOFF: Final = re.compile(r" \(backoff [0-9.]+ secs\)")
+
 _AUTHORIZATION: Final = (
     ClusterAuthorizationFailedError,
     GroupAuthorizationFailedError,
@@ -57,8 +65,47 @@ _AUTHORIZATION: Final = (
     TransactionalIdAuthorizationFailedError,
 )
 
+BOOTSTRAP_MS: Final = 10_000
+"""A broker that does not answer for this long at start is away."""
 
-class _Memory(logging.Handler):
+REQUEST_MS: Final = 10_000
+"""One request; a broker under load answers in well under a second."""
+
+CALL_MS: Final = 10_000
+"""A blocking call of the consumer (offsets, positions, commit)."""
+
+DELIVERY_MS: Final = 30_000
+"""A record is given up after this long, which rides out a broker's restart (4 s to 12 s)."""
+
+LARGEST_REQUEST_BYTES: Final = 8 << 20
+"""As large as a record of `observations` may be (`LARGEST_RECORD_BYTES`)."""
+
+FETCH_BYTES: Final = 4 << 20
+"""Compressed bytes per fetch of our own topics: about eight of the largest batches. A larger record still comes."""
+
+TRANSACTION_MS: Final = 60_000
+"""The broker aborts a transaction left open for this long; a successor ends it at once anyway."""
+
+MAX_POLL_MS: Final = 300_000
+"""A member that has not polled for this long is taken for dead. The longest tick has to fit."""
+
+SEND_BUFFER_BLOCK_MS: Final = 30_000
+"""Waiting for metadata before a send."""
+
+LARGEST_RECORD_BYTES: Final = 8 << 20
+"""Of `observations`: one observation may be larger than a batch is cut at, never than its record of `posts`."""
+
+SEGMENT_MS: Final = "3600000"
+"""Of compacted topics: only closed segments are compacted, and Kafka's default closes them after a week."""
+
+DECISIONS_MS: Final = str(90 * 86_400_000)
+"""Of `feedback`: as long as an account without posts is remembered. Decisions name accounts, so not for ever."""
+
+VISIBLE_S: Final = 10.0
+"""Longest wait until topics that were just made, perhaps by another worker, show in the metadata."""
+
+
+class _RecentWarnings(logging.Handler):
     """Keeps the latest warnings of the client with their time."""
 
     def __init__(self) -> None:
@@ -70,16 +117,16 @@ class _Memory(logging.Handler):
         self.messages.append((time.monotonic(), " ".join(text.split())[:LONGEST]))
 
 
-_memory: Final = _Memory()
+_recent_warnings: Final = _RecentWarnings()
 
 
-def listen() -> None:
-    """Start to remember what the client logs; safe to call often."""
+def capture_client_log() -> None:
+    """Start to remember the warnings of the `kafka` package; safe to call often."""
     logger = logging.getLogger("kafka")
     # Says at every hiccup of the machine that one of its own tasks was slow.
     logging.getLogger("kafka.net.selector").setLevel(logging.ERROR)
-    if _memory not in logger.handlers:
-        logger.addHandler(_memory)
+    if _recent_warnings not in logger.handlers:
+        logger.addHandler(_recent_warnings)
         if logger.getEffectiveLevel() < logging.WARNING:
             logger.setLevel(logging.WARNING)
 
@@ -89,9 +136,9 @@ def reason(since: float) -> str:
 
     A broker that refuses a password often hangs up before saying so, so that of several attempts only one tells.
     """
-    told = [message for at, message in _memory.messages if at >= since and not _NOISE.search(message)]
+    telling = [message for at, message in _recent_warnings.messages if at >= since and not _ROUTINE.search(message)]
     for pattern in (_AUTHENTICATION, _ENCRYPTION, _ANY):
-        for message in reversed(told):
+        for message in reversed(telling):
             if pattern.search(message):
                 return message
     return ""
@@ -112,7 +159,14 @@ def explained(doing: str, servers: str) -> Iterator[None]:
 
 
 def broker_error(doing: str, servers: str, error: KafkaError, since: float) -> BrokerError:
-    """The error to raise for the client's `error` while `doing` something with the brokers `servers`."""
+    """The error to raise in place of the client's.
+
+    Args:
+        doing: what was being done, for the message ("reading posts").
+        servers: the brokers it was done with.
+        error: what the client raised.
+        since: `time.monotonic` when it began; the client's warnings after that may tell the reason.
+    """
     why = str(error)[:LONGEST] or type(error).__name__
     logged = reason(since)
     if isinstance(error, _AUTHORIZATION):
@@ -131,7 +185,7 @@ def broker_error(doing: str, servers: str, error: KafkaError, since: float) -> B
     return BrokerError(f"{doing} at {servers} failed: {because}; {advice}")
 
 
-def is_hopeless(error: BrokerError) -> bool:
+def is_permanent(error: BrokerError) -> bool:
     """Whether trying again cannot help: the broker does not let us."""
     return isinstance(error.__cause__, _AUTHORIZATION)
 
@@ -156,41 +210,11 @@ def is_fencing(error: BaseException) -> bool:
     return False
 
 
-log = logging.getLogger(__name__)
-
-BOOTSTRAP_MS: Final = 10_000
-"""A broker that does not answer for this long at start is away."""
-
-REQUEST_MS: Final = 10_000
-"""One request; a broker under load answers in well under a second."""
-
-CALL_MS: Final = 10_000
-"""A blocking call of the consumer (offsets, positions, commit)."""
-
-DELIVERY_MS: Final = 30_000
-"""A record is given up after this long, which rides out a broker's restart (4 s to 12 s)."""
-
-LARGEST_REQUEST_BYTES: Final = 8 << 20
-"""As large as a record of `observations` may be (`topics.LARGEST_RECORD_BYTES`)."""
-
-FETCH_BYTES: Final = 4 << 20
-"""Compressed bytes per fetch of our own topics: about eight of the largest batches. A larger record still comes."""
-
-TRANSACTION_MS: Final = 60_000
-"""The broker aborts a transaction left open for this long; a successor ends it at once anyway."""
-
-MAX_POLL_MS: Final = 300_000
-"""A member that has not polled for this long is taken for dead. The longest tick has to fit."""
-
-SEND_BUFFER_BLOCK_MS: Final = 30_000
-"""Waiting for metadata before a send."""
-
-
 class Clients:
     """Makes consumers, producers and admin clients for one configuration."""
 
     def __init__(self, kafka: KafkaConfig) -> None:
-        listen()
+        capture_client_log()
         self.servers = kafka.bootstrap_servers
         self.session_ms = round(kafka.session_timeout_s * 1000)
         self._connection: dict[str, Any] = {
@@ -213,14 +237,19 @@ class Clients:
             }
 
     def explained(self, doing: str) -> AbstractContextManager[None]:
-        """Inside, what the client raises becomes a `BrokerError` with its reason (`trouble.explained`)."""
+        """Inside, what the client raises becomes a `BrokerError` with its reason (see `explained`)."""
         return explained(doing, self.servers)
 
     def member(self, group: str, records: int, *, name: str = "swarmlight") -> KafkaConsumer:
         """A member of `group`, to be subscribed: offsets by hand and no position of its own making.
 
         Partitions are dealt by range: the same number of two topics comes to the same member, in the order of the
-        members' ids, which begin with `name`.
+        members' ids.
+
+        Args:
+            group: the consumer group.
+            records: records a poll returns at most.
+            name: the member's id begins with it.
         """
         return self._consumer(
             client_id=name,
@@ -239,19 +268,30 @@ class Clients:
         A member that deals out partitions before it has heard of a topic deals none of it, and nothing would make the
         group deal again: hence the wait for the metadata of topics that were made a moment ago.
 
+        Args:
+            consumer: from `member`.
+            topics: names of topics.
+            listener: told of every assignment, on the client's own thread.
+
         Raises:
             BrokerError: the broker does not know the topics.
         """
         consumer.subscribe(topics, listener=listener)
         deadline = time.monotonic() + CALL_MS / 1000
-        with self.explained("waiting for the topics"):
+        with self.explained("waiting for the metadata of the topics"):
             while not all(consumer.partitions_for_topic(topic) for topic in topics):
                 if time.monotonic() > deadline:
                     raise KafkaTimeoutError(f"no metadata of {', '.join(topics)}")
                 time.sleep(0.05)
 
     def reader(self, *, group: str | None = None, records: int = 100, committed: bool = False) -> KafkaConsumer:
-        """A consumer for partitions assigned by hand; with `group` it can read and commit that group's offsets."""
+        """A consumer for partitions assigned by hand.
+
+        Args:
+            group: group whose offsets it can read and commit, without being a member.
+            records: records a poll returns at most.
+            committed: hide records of transactions that are open or were aborted.
+        """
         return self._consumer(
             group_id=group,
             max_poll_records=records,
@@ -261,7 +301,7 @@ class Clients:
         )
 
     def _consumer(self, **settings: Any) -> KafkaConsumer:
-        with self.explained("connecting"):
+        with self.explained("connecting a consumer"):
             return KafkaConsumer(
                 **self._connection,
                 enable_auto_commit=False,
@@ -286,7 +326,7 @@ class Clients:
         )
 
     def _producer(self, **settings: Any) -> KafkaProducer:
-        with self.explained("connecting"):
+        with self.explained("connecting a producer"):
             return KafkaProducer(
                 **self._connection,
                 acks="all",
@@ -302,7 +342,7 @@ class Clients:
     @contextmanager
     def admin(self) -> Iterator[KafkaAdminClient]:
         """An admin client, closed at the end."""
-        with self.explained("connecting"):
+        with self.explained("connecting an admin client"):
             settings = {key: value for key, value in self._connection.items() if key != "metrics_enabled"}
             admin = KafkaAdminClient(**settings)
         try:
@@ -324,26 +364,13 @@ def close(client: KafkaConsumer | KafkaProducer | KafkaAdminClient | None, timeo
         else:
             client.close()
     except (KafkaError, OSError, RuntimeError) as error:
-        log.info("a Kafka client did not close in order (%s)", type(error).__name__)
+        log.info("a %s did not close in order (%s)", type(client).__name__, type(error).__name__)
         # A producer whose flush timed out leaves its sender running, which would go on sending what was given up.
         sender = getattr(client, "_sender", None)
         if sender is not None:
             sender.force_close()
     if time.monotonic() - started > 2 * timeout_s:
-        log.warning("closing a Kafka client took %.0f s", time.monotonic() - started)
-
-
-LARGEST_RECORD_BYTES: Final = 8 << 20
-"""Of `observations`: one observation may be larger than a batch is cut at, never than its record of `posts`."""
-
-SEGMENT_MS: Final = "3600000"
-"""Of compacted topics: only closed segments are compacted, and Kafka's default closes them after a week."""
-
-DECISIONS_MS: Final = str(90 * 86_400_000)
-"""Of `feedback`: as long as an account that falls silent is remembered. Decisions name accounts, so not for ever."""
-
-VISIBLE_S: Final = 10.0
-"""Longest wait until topics that were just made, perhaps by another worker, show in the metadata."""
+        log.warning("closing a %s took %.0f s", type(client).__name__, time.monotonic() - started)
 
 
 class Topics:
@@ -393,8 +420,15 @@ def log_retention(kafka: KafkaConfig, *, snapshots: bool) -> dict[str, str]:
     return {"retention.ms": str(kafka.retention_s * 1000) if snapshots else "-1", "cleanup.policy": "delete"}
 
 
-def ensure(clients: Clients, topics: Topics, kafka: KafkaConfig, *, snapshots: bool) -> int:
+def ensure_topics(clients: Clients, topics: Topics, kafka: KafkaConfig, *, snapshots: bool) -> int:
     """Create the topics that are missing, check those that are there, and return the partitions of `posts`.
+
+    Args:
+        clients: for an admin client.
+        topics: the names.
+        kafka: partitions, replication and retention of the topics that are made.
+        snapshots: whether `assess` writes snapshots; without them a start needs the whole observation log, so it is
+            kept for ever.
 
     Raises:
         UsageError: a topic has a number of partitions that cannot work, or is missing and may not be created.

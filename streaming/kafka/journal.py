@@ -1,14 +1,13 @@
-"""The journal: what a replay could compute differently, and how far outputs are committed.
+"""The journal of `assess`, and the transactions that write it together with the outputs.
 
-Every transaction of `assess` writes one entry, so the newest entry that a `read_committed` reader sees is the committed
-state. The offsets of the consumer group, written in the same transactions, say the same to Kafka's own tools; they
-expire a week after the last one, the journal does not.
+A `JournalEntry` holds what a replay could compute differently (answers of the second-stage model, the digest of the
+settings) and how far outputs are committed. Every transaction writes one, so the newest entry that a `read_committed`
+reader sees is the committed state (`JournalReader`, `Journal`). The offsets of the consumer group, written in the same
+transactions, say the same to Kafka's own tools; they expire a week after the last one, the journal does not.
 
-Writes what `assess` says in transactions: outputs, journal entry, positions and tick together or not at all.
-
-Several ticks share a transaction, since one costs a wait of the client whatever is in it. After any error inside a
-transaction nobody knows whether it was committed: the producer is closed, and what is committed is read from the
-journal.
+`Outbox` writes outputs, journal entry, positions and tick together or not at all. Several ticks share a transaction,
+since one costs a wait of the client whatever is in it. After any error inside a transaction nobody knows whether it was
+committed: the producer is closed, and the journal is asked.
 """
 
 from __future__ import annotations
@@ -32,6 +31,8 @@ from streaming.assess.outputs import RerankRequest, TickOutput
 from streaming.kafka import client
 from streaming.kafka.client import CALL_MS, Clients, Topics, close
 
+log = logging.getLogger(__name__)
+
 READ_S: Final = 60.0
 """Longest wait for the journal's next records while there are some."""
 
@@ -39,9 +40,22 @@ NEAR_END: Final = 20
 """Offsets from the end within which there usually is an entry: each takes two, the second for the transaction's mark,
 and a transaction that was aborted leaves two more."""
 
+FULL_BYTES: Final = 4 << 20
+"""Waiting outputs that are written without waiting for more."""
 
-class ExpertResults(msgspec.Struct, array_like=True, frozen=True):
-    """What the expert answered at one tick: little-endian int16, millinats."""
+FULL_TICKS: Final = 500
+"""The same in ticks: what a crash in a long replay makes a successor run again."""
+
+WAIT_S: Final = 0.2
+"""Longest time an output waits for others to share its transaction, which costs 12 ms: so its share stays below a
+tenth."""
+
+CALL_S: Final = 70.0
+"""A transactional call has no time limit of its own; by now the broker has aborted the transaction itself (60 s)."""
+
+
+class RerankResults(msgspec.Struct, array_like=True, frozen=True):
+    """What the second-stage model answered at one tick: little-endian int16, millinats."""
 
     tick_ms: int
     llr: bytes
@@ -55,8 +69,8 @@ class JournalEntry(msgspec.Struct, frozen=True):
         tick_ms: last tick whose outputs are committed.
         positions: next offset of every partition of the observation log when this was written.
         settings: digest of configuration and models with which the ticks ran.
-        ended: every partition is over and the last tick has run.
-        experts: results of those ticks at which an expert was asked.
+        ended: every partition has ended and the last tick has run.
+        experts: results of those ticks at which the second-stage model was asked.
     """
 
     run: str
@@ -64,7 +78,7 @@ class JournalEntry(msgspec.Struct, frozen=True):
     positions: list[int]
     settings: str
     ended: bool
-    experts: list[ExpertResults]
+    experts: list[RerankResults]
     v: int = 1
 
 
@@ -96,7 +110,7 @@ def decode(record: bytes, place: str) -> JournalEntry:
 
 
 def results(llr: NDArray[np.int16]) -> bytes:
-    """Expert results as the journal keeps them."""
+    """Answers of the second-stage model as the journal keeps them."""
     return llr.astype("<i2").tobytes()
 
 
@@ -109,7 +123,7 @@ class Journal:
     first: int = 0
     """The topic's first offset: above 0 once retention has removed something."""
     experts: dict[int, bytes] = field(default_factory=dict)
-    """Expert results by tick, until they are used."""
+    """Answers of the second-stage model by tick, until they are used."""
     settings: list[tuple[int, str]] = field(default_factory=list)
     """(last tick, digest of the settings) wherever the settings change."""
 
@@ -133,7 +147,7 @@ class Journal:
         )
 
     def answer(self, request: RerankRequest) -> NDArray[np.int16]:
-        """What the expert said at that tick the first time.
+        """What the second-stage model answered at that tick the first time.
 
         Raises:
             LogError: the journal has no such answer.
@@ -141,9 +155,9 @@ class Journal:
         answer = np.frombuffer(self.experts.get(request.tick_ms, b""), dtype="<i2").astype(np.int16)
         if len(answer) != len(request.texts):
             raise LogError(
-                f"the journal has {len(answer)} expert results for tick {request.tick_ms}, the replay asks for "
-                f"{len(request.texts)}: journal and observations do not belong together; start from a newer snapshot, "
-                "or over under another [kafka] topic_prefix"
+                f"the journal has {len(answer)} answers of the second-stage model for tick {request.tick_ms}, the "
+                f"replay asks for {len(request.texts)}: journal and observations do not belong together; start from a "
+                "newer snapshot, or over under another [kafka] topic_prefix"
             )
         return answer
 
@@ -158,9 +172,9 @@ class JournalReader:
 
     def __init__(self, clients: Clients, topics: Topics) -> None:
         self._clients = clients
-        self._place = TopicPartition(topics.journal, 0)
+        self._tp = TopicPartition(topics.journal, 0)
         self._consumer: KafkaConsumer = clients.reader(records=2000, committed=True)
-        self._consumer.assign([self._place])
+        self._consumer.assign([self._tp])
         self._placed = False
         self.journal = Journal()
 
@@ -170,8 +184,8 @@ class JournalReader:
         Raises:
             BrokerError: the broker is away.
         """
-        with self._clients.explained("reading the journal"):
-            first = self._consumer.beginning_offsets([self._place], CALL_MS)[self._place]
+        with self._clients.explained("asking where the journal begins"):
+            first = self._consumer.beginning_offsets([self._tp], CALL_MS)[self._tp]
             self._go(first, first if offset is None else max(first, offset))
 
     def read_end(self) -> Journal:
@@ -183,9 +197,9 @@ class JournalReader:
         """
         depth = NEAR_END
         while True:
-            with self._clients.explained("reading the journal"):
-                first = self._consumer.beginning_offsets([self._place], CALL_MS)[self._place]
-                end = self._consumer.end_offsets([self._place], CALL_MS)[self._place]
+            with self._clients.explained("asking where the journal ends"):
+                first = self._consumer.beginning_offsets([self._tp], CALL_MS)[self._tp]
+                end = self._consumer.end_offsets([self._tp], CALL_MS)[self._tp]
                 self._go(first, max(first, end - depth))
             journal = self.catch_up()
             if journal.last is not None or end - depth <= first:
@@ -194,7 +208,7 @@ class JournalReader:
 
     def _go(self, first: int, offset: int) -> None:
         self.journal = Journal(first=first)
-        self._consumer.seek(self._place, offset)
+        self._consumer.seek(self._tp, offset)
         self._placed = True
 
     def catch_up(self) -> Journal:
@@ -207,13 +221,13 @@ class JournalReader:
         if not self._placed:
             self.start(None)
         with self._clients.explained("reading the journal"):
-            end = self._consumer.end_offsets([self._place], CALL_MS)[self._place]
+            end = self._consumer.end_offsets([self._tp], CALL_MS)[self._tp]
             deadline = time.monotonic() + READ_S
-            while (position := self._consumer.position(self._place, CALL_MS)) is None or position < end:
+            while (position := self._consumer.position(self._tp, CALL_MS)) is None or position < end:
                 if time.monotonic() > deadline:
-                    raise KafkaTimeoutError(f"{self._place.topic} could not be read up to {end}")
-                for record in self._consumer.poll(200).get(self._place, []):
-                    place = f"{self._place.topic}-0@{record.offset}"
+                    raise KafkaTimeoutError(f"{self._tp.topic} could not be read up to {end}")
+                for record in self._consumer.poll(200).get(self._tp, []):
+                    place = f"{self._tp.topic}-0@{record.offset}"
                     self.journal.add(decode(record.value or b"", place), record.offset)
         return self.journal
 
@@ -221,26 +235,14 @@ class JournalReader:
         close(self._consumer)
 
 
-log = logging.getLogger(__name__)
-
-FULL_BYTES: Final = 4 << 20
-"""Waiting outputs that are written without waiting for more."""
-
-FULL_TICKS: Final = 500
-"""The same in ticks: what a crash in a long replay makes a successor run again."""
-
-WAIT_S: Final = 0.2
-"""Longest time an output waits for company. A transaction costs 12 ms, so this keeps its share below a tenth."""
-
-CALL_S: Final = 70.0
-"""A transactional call has no time limit of its own; by now the broker has aborted the transaction itself (60 s)."""
-
-
 class Outbox:
     """The transactional producer and the outputs that wait for their transaction.
 
     Args:
+        clients: makes the producer.
+        topics: names.
         group: a consumer with partitions assigned by hand, in whose group positions are kept.
+        settings: digest of this process's configuration and models.
     """
 
     def __init__(self, clients: Clients, topics: Topics, group: KafkaConsumer, settings: str) -> None:
@@ -271,7 +273,7 @@ class Outbox:
         self._producer = producer
 
     def add(self, output: TickOutput, now: float) -> None:
-        """Let the outputs of the next tick wait for a transaction."""
+        """Queue the outputs of the next tick for a transaction."""
         self._waiting.append(output)
         self._bytes += sum(len(alert.body) for alert in output.alerts)
         self._bytes += sum(len(page or b"") for _, page in output.details)
@@ -301,7 +303,15 @@ class Outbox:
         return self._tried
 
     def write(self, tick_ms: int, positions: list[int], ended: bool) -> int:
-        """Commit everything that waits, and that ticks up to `tick_ms` have run; the offset of the journal entry.
+        """Commit everything that waits.
+
+        Args:
+            tick_ms: last tick that has run.
+            positions: next offset of every partition of the observation log.
+            ended: whether that was the last tick there will be.
+
+        Returns:
+            The offset of the journal entry.
 
         Raises:
             FencedError: another process has taken over; nothing was written.
@@ -310,7 +320,9 @@ class Outbox:
         entry = JournalEntry(self.run, tick_ms, positions, self._settings, ended, self._expert_results())
         producer, self._producer = self._producer, None
         if producer is None:
-            raise FencedError("outputs have no producer: another process has taken over")
+            raise FencedError(
+                "the producer of outputs was given up after an error: another process may have taken over"
+            )
         since = time.monotonic()
         self._tried = (tick_ms, list(positions), ended)
         try:
@@ -318,7 +330,7 @@ class Outbox:
         except KafkaError as error:
             close(producer, 1.0)
             if client.is_fencing(error):
-                raise FencedError("another process has taken over the outputs; this one stops writing") from error
+                raise FencedError("the broker fenced this process: another one writes the outputs now") from error
             raise client.broker_error("writing outputs", self._clients.servers, error, since) from error
         self._producer = producer
         self.drop()
@@ -348,11 +360,11 @@ class Outbox:
         _bounded(producer.commit_transaction)
         return int(journal.value.offset)
 
-    def _expert_results(self) -> list[ExpertResults]:
-        return [ExpertResults(each.tick_ms, results(each.experts)) for each in self._waiting if len(each.experts)]
+    def _expert_results(self) -> list[RerankResults]:
+        return [RerankResults(each.tick_ms, results(each.experts)) for each in self._waiting if len(each.experts)]
 
     def drop(self) -> None:
-        """Forget what waits: it is committed, or somebody else's business."""
+        """Forget what waits: it is committed, or another process writes it."""
         self._tried = None
         self._waiting.clear()
         self._bytes, self._since = 0, None

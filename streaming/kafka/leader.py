@@ -1,23 +1,16 @@
-"""The real core behind the protocol that these shells know (`streaming.kafka.leader.Core`).
+"""Which `assess` process is active (`Lease`), the state it holds (`Replica`), and what the others do (`Standby`).
 
-The core with its place in the log: found, restored and read on, up to the tick that is committed.
+The active process owns the only partition of the lease topic. The group deals by range: the partition goes to the
+member whose id comes first, and ids begin with the time at which a process asked for the lease, so the one that has
+asked longest has it, and nobody who joins takes it away. Whoever has lost it asks again, behind the others.
+(kafka-python's sticky assignors would leave the partition to nobody when two members claim to have had it, as after
+both were too slow for the broker.) A member has to answer the group within the session timeout, and a tick or a
+snapshot may take longer: so the lease has a thread of its own, which gives it up when its process does not call `holds`
+any more. The lease only says who should write. That nobody else can is the work of the transactional id: a process that
+has lost the lease without noticing is fenced by its successor.
 
-The active process and a warm standby both hold one; only what they do with a tick beyond the committed one differs.
-
-Which `assess` process is active: the owner of the only partition of the lease topic, as the group decides.
-
-The group deals by range: the partition goes to the member whose id comes first, and ids begin with the time at which a
-process asked for the lease, so the one that has asked longest has it and nobody who joins takes it away. Whoever has
-lost it asks anew, behind the others. (kafka-python's sticky assignors would leave the partition to nobody when two
-members claim to have had it, as after both were too slow for the broker.)
-
-A member has to answer the group within the session timeout, and a tick or a snapshot may take longer: so the lease has
-a thread of its own, which gives it up when the process that it is for shows no life.
-
-The lease only says who should write. That nobody else can is the work of the transactional id: a process that has lost
-the lease without noticing is fenced by its successor.
-
-What an `assess` process does while another one is active: look whether the log is over, and if warm, read along.
+A `Replica` is the core restored from a snapshot or from offset 0, and run up to the committed tick. The active process
+and a warm standby both hold one; they differ in what they do with a tick beyond the committed one.
 """
 
 from __future__ import annotations
@@ -43,18 +36,42 @@ from streaming.assess.settings import AssessSettings
 from streaming.assess.snapshot import restore, write
 from streaming.health import Health
 from streaming.kafka.client import CALL_MS, MAX_POLL_MS, Clients, Topics, close
-from streaming.kafka.consumer import Membership
+from streaming.kafka.consumer import GroupAssignment
 from streaming.kafka.journal import JournalReader
 from streaming.kafka.log import LogReader
-from streaming.kafka.snapshots import Found, Place, Snapshot, Snapshots, check, starts
+from streaming.kafka.snapshots import (
+    RecoveryState,
+    Snapshot,
+    SnapshotManifest,
+    SnapshotStore,
+    check_consistency,
+    starting_points,
+)
 from streaming.schema.observation import Entry
+
+log = logging.getLogger(__name__)
 
 STATE: Final = "assess"
 """The only file in a snapshot's folder of state."""
 
+POLL_MS: Final = 100
+"""How often the thread checks its flags; the client answers the group in between."""
+
+PAUSE_S: Final = 0.5
+"""Wait after an error of the broker."""
+
+STUCK_S: Final = MAX_POLL_MS / 1000
+"""Seconds without a call of `holds` after which the process counts as stuck: what Kafka itself gives a member."""
+
+LOOK_EVERY_S: Final = 1.0
+"""How often a cold standby asks whether the log has ended."""
+
+READ_MS: Final = 200
+"""Longest wait for entries of the log, and the pause of a warm standby that has caught up with what is committed."""
+
 
 class AssessCore:
-    """`Assess`, with its snapshots as folders."""
+    """The state machine of `streaming.assess`, with its snapshots as folders."""
 
     def __init__(self, assess: Assess) -> None:
         self.assess = assess
@@ -86,6 +103,12 @@ class AssessCore:
 def make_core(settings: AssessSettings, models: Models, partitions: int, folder: Path | None) -> AssessCore:
     """A new core, or one that goes on from the snapshot in `folder`.
 
+    Args:
+        settings: of `assess`.
+        models: the weights.
+        partitions: of the observation log.
+        folder: state folder of a snapshot; None: start empty.
+
     Raises:
         LogError: the snapshot is damaged, or of other settings or models.
     """
@@ -95,11 +118,8 @@ def make_core(settings: AssessSettings, models: Models, partitions: int, folder:
     return AssessCore(assess)
 
 
-log = logging.getLogger(__name__)
-
-
 class Core(Protocol):
-    """The state machine, as far as these shells know it (`streaming.assess.engine.Assess`)."""
+    """The state machine, as far as these shells know it. The real one is `AssessCore`; tests have a smaller one."""
 
     @property
     def ordering(self) -> Ordering:
@@ -124,9 +144,13 @@ class _Metadata(msgspec.Struct):
 
 
 class Replica:
-    """A core, the log it reads and the journal it obeys.
+    """A core, the log it reads, and the journal whose committed ticks it repeats.
 
     Args:
+        clients: makes the consumers.
+        topics: names.
+        partitions: of the observation log.
+        snapshots: what there is to start from.
         make: a core from the folder of a snapshot's state, or a new one.
         settings: digest of this process's configuration and models.
     """
@@ -136,7 +160,7 @@ class Replica:
         clients: Clients,
         topics: Topics,
         partitions: int,
-        snapshots: Snapshots,
+        snapshots: SnapshotStore,
         make: Callable[[Path | None], Core],
         settings: str,
     ) -> None:
@@ -147,7 +171,7 @@ class Replica:
         self.core: Core | None = None
         self.tick: int | None = None
         """Last tick that ran here, or that the snapshot had seen."""
-        self.place: Place | None = None
+        self.manifest: SnapshotManifest | None = None
         """The snapshot it started from."""
 
     def restore(self, *, fenced: bool) -> Core:
@@ -160,15 +184,15 @@ class Replica:
             LogError: there is none, or what was found does not fit together.
             BrokerError: the broker is away.
         """
-        self.core, self.place = None, None
+        self.core, self.manifest = None, None
         last = self.journal.read_end().last
-        usable = [] if last is None else [each for each in self._snapshots.all() if each.place.run == last.run]
-        self.journal.start(min((each.place.journal for each in usable), default=None))
+        usable = [] if last is None else [each for each in self._snapshots.all() if each.manifest.run == last.run]
+        self.journal.start(min((each.manifest.journal for each in usable), default=None))
         self.journal.catch_up()
-        found = self._found(usable, fenced=fenced)
-        check(found)
+        found = self._recovery_state(usable, fenced=fenced)
+        check_consistency(found)
         reasons: list[str] = []
-        for snapshot in starts(found, reasons):
+        for snapshot in starting_points(found, reasons):
             if snapshot is None:
                 self.log.seek([0] * len(found.firsts))
                 self.core, self.tick = self._make(None), None
@@ -179,28 +203,28 @@ class Replica:
                 log.error("snapshot %s cannot be used: %s", snapshot.folder.name, error)
                 reasons.append(f"{snapshot.folder.name} cannot be used ({error})")
                 continue
-            self.log.seek(snapshot.place.positions)
-            self.place, self.tick = snapshot.place, snapshot.place.tick_ms
+            self.log.seek(snapshot.manifest.positions)
+            self.manifest, self.tick = snapshot.manifest, snapshot.manifest.tick_ms
             break
         assert self.core is not None
         return self.core
 
-    def check(self) -> None:
+    def check_consistency(self) -> None:
         """Whether what is committed fits together; to be asked once nobody else can commit.
 
         Raises:
             LogError: it does not.
         """
-        check(self._found([], fenced=True))
+        check_consistency(self._recovery_state([], fenced=True))
 
-    def _found(self, snapshots: list[Snapshot], *, fenced: bool) -> Found:
+    def _recovery_state(self, snapshots: list[Snapshot], *, fenced: bool) -> RecoveryState:
         firsts, ends = self.log.bounds()
         journal = self.journal.journal
         if not fenced:
             # Meanwhile more may have been committed than was read of the journal.
-            return Found(journal, journal.tick_ms, firsts, ends, False, snapshots, self._settings)
+            return RecoveryState(journal, journal.tick_ms, firsts, ends, False, snapshots, self._settings)
         consumer = self.log.consumer
-        with self._clients.explained("reading committed positions"):
+        with self._clients.explained("reading the committed positions of assess"):
             group = consumer.committed(TopicPartition(self._topics.observations, 0), metadata=True, timeout_ms=CALL_MS)
             places = [
                 TopicPartition(self._topics.alerts, n) for n in consumer.partitions_for_topic(self._topics.alerts)
@@ -213,11 +237,11 @@ class Replica:
                 f"the group {self._topics.assess_group} has offsets that assess did not commit: another program uses "
                 "the group, or they were reset by hand; delete the group's offsets, the journal has the positions"
             ) from error
-        return Found(journal, group_tick, firsts, ends, outputs, snapshots, self._settings)
+        return RecoveryState(journal, group_tick, firsts, ends, outputs, snapshots, self._settings)
 
     def drop(self) -> None:
         """Forget the core: ticks may have run in it that another process commits now."""
-        self.core, self.tick, self.place = None, None, None
+        self.core, self.tick, self.manifest = None, None, None
 
     @property
     def held_back(self) -> bool:
@@ -259,20 +283,12 @@ class Replica:
         self.journal.close()
 
 
-POLL_MS: Final = 100
-"""How often the thread looks at what it was told; the client answers the group in between."""
-
-PAUSE_S: Final = 0.5
-"""Wait after an error of the broker."""
-
-LIFELESS_S: Final = MAX_POLL_MS / 1000
-"""Seconds without `look` after which the process counts as stuck: what Kafka itself gives a member."""
-
-
 class Lease:
-    """A member of the lease's group, in a thread of its own. `look` often.
+    """A member of the lease's group, in a thread of its own. Call `holds` often: it is the process's sign of life.
 
     Args:
+        clients: makes the consumer.
+        topics: names the lease topic and its group.
         wall_ns: ns since 1970. Where clocks of machines differ, a process may be replaced by one that joins; no more.
         clock: seconds, monotonic.
     """
@@ -285,7 +301,7 @@ class Lease:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._clients, self._topics, self._wall_ns, self._clock = clients, topics, wall_ns, clock
-        self._membership = Membership()
+        self._membership = GroupAssignment()
         self._consumer: KafkaConsumer | None = None
         self._held = threading.Event()
         self._anew, self._closing = threading.Event(), threading.Event()
@@ -294,11 +310,11 @@ class Lease:
         self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
         self._thread.start()
 
-    def look(self, wait_s: float = 0.0) -> bool:
-        """Whether the lease is ours; waits for it up to `wait_s`.
+    def holds(self, wait_s: float = 0.0) -> bool:
+        """Whether this process has the lease; waits for it up to `wait_s`.
 
         Raises:
-            BrokerError: the broker is away or refuses, as far as the group was heard of last.
+            BrokerError: the last attempt to reach the group failed.
         """
         self._looked_at = self._clock()
         error = self._error
@@ -306,7 +322,7 @@ class Lease:
             raise BrokerError(str(error)) from error.__cause__
         return self._held.wait(wait_s) if wait_s else self._held.is_set()
 
-    def ask_anew(self) -> None:
+    def rejoin(self) -> None:
         """Leave the group and join it again, behind all others."""
         self._held.clear()
         self._anew.set()
@@ -327,13 +343,13 @@ class Lease:
         self._leave()
 
     def _turn(self) -> None:
-        lifeless = self._clock() - self._looked_at > LIFELESS_S
-        if lifeless or self._membership.lost or self._anew.is_set():
-            if lifeless and self._consumer is not None:
-                log.error("assess has been stuck for %.0f s: leaving the lease to another process", LIFELESS_S)
+        stuck = self._clock() - self._looked_at > STUCK_S
+        if stuck or self._membership.lost or self._anew.is_set():
+            if stuck and self._consumer is not None:
+                log.error("assess has not turned for %.0f s: leaving the lease to another process", STUCK_S)
             self._leave()
             self._anew.clear()
-        if lifeless:
+        if stuck:
             self._closing.wait(PAUSE_S)
             return
         consumer = self._consumer or self._join()
@@ -342,19 +358,19 @@ class Lease:
                 consumer.poll(POLL_MS)
             except (NoOffsetForPartitionError, OffsetOutOfRangeError):
                 # The topic holds nothing; any position will do.
-                for place in self._membership.assigned:
+                for tp in self._membership.assigned:
                     try:
-                        consumer.seek(place, 0)
+                        consumer.seek(tp, 0)
                     except ValueError:
                         break
         if self._membership.lost or self._anew.is_set():
             self._held.clear()
         elif self._membership.settled:
-            # While the group is dealt anew, the lease is whose it was.
+            # While the group reassigns, the lease stays with its owner.
             self._held.set() if self._membership.assigned else self._held.clear()
 
     def _join(self) -> KafkaConsumer:
-        self._membership = Membership()
+        self._membership = GroupAssignment()
         consumer = self._clients.member(self._topics.lease_group, 1, name=f"assess-{self._wall_ns():020d}")
         self._clients.subscribe(consumer, [self._topics.lease], self._membership)
         self._consumer = consumer
@@ -363,21 +379,18 @@ class Lease:
     def _leave(self) -> None:
         self._held.clear()
         close(self._consumer)
-        self._consumer, self._membership = None, Membership()
-
-
-LOOK_EVERY_S: Final = 1.0
-"""How often a cold standby looks whether the log is over."""
-
-READ_MS: Final = 200
-"""Longest wait for entries of the log, and the pause of a warm standby that has caught up with what is committed."""
+        self._consumer, self._membership = None, GroupAssignment()
 
 
 class Standby:
-    """Cold: keeps nothing. Warm: keeps the replica at the committed tick, and what the expert needs in memory.
+    """Waits for the lease. Cold: keeps nothing. Warm: keeps the replica at the committed tick, and models in memory.
 
     Args:
-        prepare: loads what is otherwise loaded when the expert is first asked, seconds after a takeover.
+        replica: read along when warm.
+        health: told when the broker answers.
+        clock: seconds, monotonic.
+        warm: whether to read along.
+        prepare: loads what is otherwise loaded when the second-stage model is first asked, seconds after a takeover.
     """
 
     def __init__(
@@ -395,7 +408,7 @@ class Standby:
         self.warm = warm
 
     def turn(self) -> bool:
-        """Look once; whether the log is over and its last tick committed.
+        """Read what is committed; whether the log has ended and its last tick is committed.
 
         Raises:
             LogError, BrokerError: as `Replica.follow`.

@@ -1,19 +1,10 @@
-"""Reads the observation log, all partitions, in any order between them and in order within each.
+"""The observation log: `LogReader` reads all of it, `LogTail` the newest entries, and `LogWriter` appends.
 
-A partition that has been read far ahead of the slowest one in event time is paused: its events could only wait in
-memory for the others.
-
-The end of the observation log, partition by partition: what its newest entries say without reading the whole log.
-
-`score` needs it to go on from another worker's watermark, to see who is silent, and to see that a log is closed. Only
-the heads of batches are decoded.
-
-What was sent and is not yet acknowledged, in order, so that offsets are committed only behind it.
-
-Writes the observation log and the dead letters, and survives what happens to a producer.
-
-After any error an idempotent producer is of no use any more: it is closed, another is made, and the caller reads again
-from what was acknowledged. What was written twice says the same, and `assess` drops it.
+`assess` reads every partition in order, and pauses those that are far ahead of the slowest in event time, whose events
+could only wait in memory. `score` reads only the newest entries: the watermark to go on from, who is idle, and whether
+a partition is closed. `score` writes entries and dead letters with an idempotent producer. After any error such a
+producer is of no use: it is closed, another is made, and the source is read again from what was acknowledged. What was
+written twice says the same, and `assess` drops it.
 """
 
 from __future__ import annotations
@@ -48,6 +39,8 @@ from streaming.schema.dead_letter import DeadLetter
 from streaming.schema.observation import NO_TIME, Batch, End, Entry, Feedback, Idle, decode, encode
 from streaming.watermark import Watermark
 
+log = logging.getLogger(__name__)
+
 AHEAD_MS: Final = 600_000
 """Event time that a partition may be read ahead of the slowest: ten minutes of events fit into memory anywhere."""
 
@@ -64,6 +57,27 @@ LAG_CALL_MS: Final = 2_000
 
 _OVER: Final = 2**62
 
+DEEP_ENTRIES: Final = 16
+"""Entries read from the end where it matters: enough that an end mark is not hidden behind what a worker that had been
+paused still wrote after it."""
+
+SHALLOW_ENTRIES: Final = 2
+"""Entries read from the end of the others: their newest batch or mark."""
+
+READ_S: Final = 20.0
+"""Longest time to read the tails: some batches of 512 KiB per partition, most of them in the broker's cache."""
+
+MOST_BYTES: Final = 32 << 20
+"""Unacknowledged bytes at most. The client itself would buffer without bound while the broker is away."""
+
+PERMANENT_ERRORS = (
+    ClusterAuthorizationFailedError,
+    InvalidTopicError,
+    MessageSizeTooLargeError,
+    TopicAuthorizationFailedError,
+)
+"""Errors of a send that trying again does not mend."""
+
 
 class LogReader:
     """All partitions of `observations`, assigned by hand.
@@ -74,9 +88,9 @@ class LogReader:
     def __init__(self, clients: Clients, topics: Topics, partitions: int) -> None:
         self._clients = clients
         self._topic = topics.observations
-        self._places = [TopicPartition(topics.observations, number) for number in range(partitions)]
+        self._tps = [TopicPartition(topics.observations, number) for number in range(partitions)]
         self.consumer: KafkaConsumer = clients.reader(group=topics.assess_group, records=POLL_ENTRIES)
-        self.consumer.assign(self._places)
+        self.consumer.assign(self._tps)
         self._times = [NO_TIME] * partitions
         self._fetched: deque[tuple[int, ConsumerRecord]] = deque()
         """Polled and not yet handed out: the consumer is past them, so they are kept here and nowhere else."""
@@ -93,18 +107,18 @@ class LogReader:
             BrokerError: the broker is away.
         """
         with self._clients.explained("asking how far the observation log reaches"):
-            firsts = self.consumer.beginning_offsets(self._places, CALL_MS)
-            ends = self.consumer.end_offsets(self._places, CALL_MS)
-        return [firsts[place] for place in self._places], [ends[place] for place in self._places]
+            firsts = self.consumer.beginning_offsets(self._tps, CALL_MS)
+            ends = self.consumer.end_offsets(self._tps, CALL_MS)
+        return [firsts[tp] for tp in self._tps], [ends[tp] for tp in self._tps]
 
     def seek(self, positions: list[int]) -> None:
         """Go on from these offsets; what was fetched and not yet handed out is read again."""
         self._fetched.clear()
         self.positions = list(positions)
         self._times = [NO_TIME] * len(positions)
-        for place, offset in zip(self._places, positions, strict=True):
-            self.consumer.seek(place, offset)
-        self.consumer.resume(*self._places)
+        for tp, offset in zip(self._tps, positions, strict=True):
+            self.consumer.seek(tp, offset)
+        self.consumer.resume(*self._tps)
 
     def poll(self, timeout_ms: int) -> Iterator[Entry]:
         """The next entries, as they come; none while the broker is away. `positions` moves on with each.
@@ -141,8 +155,8 @@ class LogReader:
                     "were read, or the broker lost some; start again from a newer snapshot, or over under another "
                     "[kafka] topic_prefix; and let [kafka] retention_s be longer than any outage"
                 ) from error
-        for place, records in polled.items():
-            self._fetched.extend((place.partition, record) for record in records)
+        for tp, records in polled.items():
+            self._fetched.extend((tp.partition, record) for record in records)
 
     def lag(self, now_s: float) -> tuple[dict[int, int], float]:
         """Entries not yet handed out per partition, and how old the newest read one is.
@@ -156,12 +170,12 @@ class LogReader:
         if now_s - self._ends_asked_s >= LAG_EVERY_S:
             self._ends_asked_s = now_s
             with contextlib.suppress(KafkaError):
-                for place, end in self.consumer.end_offsets(self._places, LAG_CALL_MS).items():
-                    self._ends[place.partition] = end
+                for tp, end in self.consumer.end_offsets(self._tps, LAG_CALL_MS).items():
+                    self._ends[tp.partition] = end
         behind = {}
-        for place in self._places:
-            end = max(self._ends[place.partition], self.consumer.highwater(place) or 0)
-            behind[place.partition] = max(0, end - self.positions[place.partition])
+        for tp in self._tps:
+            end = max(self._ends[tp.partition], self.consumer.highwater(tp) or 0)
+            behind[tp.partition] = max(0, end - self.positions[tp.partition])
         waits = any(behind.values()) and self._written_ms > 0
         return behind, max(0.0, now_s - self._written_ms / 1000) if waits else 0.0
 
@@ -177,7 +191,7 @@ class LogReader:
         slowest = min(self._times)
         if slowest == _OVER:
             return
-        ahead = {place for place in self._places if slowest + AHEAD_MS < self._times[place.partition] < _OVER}
+        ahead = {tp for tp in self._tps if slowest + AHEAD_MS < self._times[tp.partition] < _OVER}
         paused = self.consumer.paused()
         if ahead - paused:
             self.consumer.pause(*(ahead - paused))
@@ -191,17 +205,6 @@ class LogReader:
 
     def close(self) -> None:
         close(self.consumer)
-
-
-LOOK_BACK: Final = 16
-"""Entries read from the end where it matters: enough that an end mark is not hidden behind what a worker that had been
-paused still wrote after it."""
-
-GLANCE: Final = 2
-"""Entries read from the end of the others: their newest batch or mark."""
-
-READ_S: Final = 20.0
-"""Longest time to read the tails: some batches of 512 KiB per partition, most of them in the broker's cache."""
 
 
 class BatchHead(msgspec.Struct, tag="batch", frozen=True):
@@ -218,15 +221,15 @@ _decoder: Final = msgspec.msgpack.Decoder(BatchHead | Idle | End | Feedback)
 
 
 @dataclass
-class Tail:
+class PartitionTail:
     """What the newest entries of one partition say."""
 
     watermark: int = NO_TIME
     """Highest watermark a batch or idle mark carries, ms."""
     covered: int = 0
     """Source offset up to which batches cover the partition, as far as these entries show."""
-    silent: bool = False
-    """The newest batch or mark is an idle mark."""
+    idle: bool = False
+    """Whether the newest batch or mark is an idle mark."""
     ended: int | None = None
     """Source offset of the end mark, if there is one."""
     first: int = 0
@@ -239,21 +242,21 @@ class Tail:
     @property
     def known(self) -> bool:
         """Whether a batch or a mark was among the entries."""
-        return self.covered > 0 or self.silent or self.ended is not None
+        return self.covered > 0 or self.idle or self.ended is not None
 
 
 class LogTail:
-    """Reads the tails of all partitions of `observations`; `refresh` looks again."""
+    """Newest entries of all partitions of `observations`, as of the last `refresh`."""
 
     def __init__(self, clients: Clients, topics: Topics, partitions: int) -> None:
         self._clients = clients
         self._topic = topics.observations
-        self._places = [TopicPartition(topics.observations, number) for number in range(partitions)]
+        self._tps = [TopicPartition(topics.observations, number) for number in range(partitions)]
         self._consumer: KafkaConsumer | None = None
-        self.tails = [Tail() for _ in range(partitions)]
+        self.tails = [PartitionTail() for _ in range(partitions)]
 
-    def refresh(self, deep: Collection[int] = ()) -> list[Tail]:
-        """Look at what was written since the last time.
+    def refresh(self, deep: Collection[int] = ()) -> list[PartitionTail]:
+        """Read what was written since the last time.
 
         Args:
             deep: partitions of which `LOOK_BACK` entries are read, so that no end mark is missed.
@@ -264,73 +267,68 @@ class LogTail:
         """
         with self._clients.explained("reading the end of the observation log"):
             if self._consumer is None:
-                self._consumer = self._clients.reader(records=LOOK_BACK)
-                self._consumer.assign(self._places)
-            firsts = self._consumer.beginning_offsets(self._places, CALL_MS)
-            ends = self._consumer.end_offsets(self._places, CALL_MS)
+                self._consumer = self._clients.reader(records=DEEP_ENTRIES)
+                self._consumer.assign(self._tps)
+            firsts = self._consumer.beginning_offsets(self._tps, CALL_MS)
+            ends = self._consumer.end_offsets(self._tps, CALL_MS)
             changed = []
-            for place, tail in zip(self._places, self.tails, strict=True):
-                tail.first = firsts[place]
-                if ends[place] != tail.next:
-                    changed.append(place)
-            depth = GLANCE
+            for tp, tail in zip(self._tps, self.tails, strict=True):
+                tail.first = firsts[tp]
+                if ends[tp] != tail.next:
+                    changed.append(tp)
+            depth = SHALLOW_ENTRIES
             while changed:
                 starts = {
-                    place: max(firsts[place], ends[place] - (LOOK_BACK if place.partition in deep else depth))
-                    for place in changed
+                    tp: max(firsts[tp], ends[tp] - (DEEP_ENTRIES if tp.partition in deep else depth)) for tp in changed
                 }
                 self._read(starts, ends)
                 # Where there was nothing but decisions, look further back.
                 depth *= 8
-                changed = [
-                    place
-                    for place in changed
-                    if not self.tails[place.partition].known and starts[place] > firsts[place]
-                ]
+                changed = [tp for tp in changed if not self.tails[tp.partition].known and starts[tp] > firsts[tp]]
         return self.tails
 
     def _read(self, starts: dict[TopicPartition, int], ends: dict[TopicPartition, int]) -> None:
         consumer = self._consumer
         assert consumer is not None
-        for place in self._places:
+        for tp in self._tps:
             # A client without a position for each of its partitions would refuse to poll at all. Nothing is paused:
-            # see `logreader.POLL_ENTRIES`.
-            tail = self.tails[place.partition]
-            start = starts.get(place, ends[place])
-            consumer.seek(place, max(start, min(tail.next, ends[place])) if tail.known else start)
+            # see `POLL_ENTRIES`.
+            tail = self.tails[tp.partition]
+            start = starts.get(tp, ends[tp])
+            consumer.seek(tp, max(start, min(tail.next, ends[tp])) if tail.known else start)
         deadline = time.monotonic() + READ_S
-        while any(consumer.position(place) < ends[place] for place in starts):
+        while any(consumer.position(tp) < ends[tp] for tp in starts):
             if time.monotonic() > deadline:
                 raise KafkaTimeoutError(f"the end of {self._topic} could not be read within {READ_S:.0f} s")
-            for place, records in consumer.poll(200).items():
+            for tp, records in consumer.poll(200).items():
                 for record in records:
-                    self._note(place, record.offset, record.value)
-        for place in starts:
-            self.tails[place.partition].next = ends[place]
+                    self._note(tp, record.offset, record.value)
+        for tp in starts:
+            self.tails[tp.partition].next = ends[tp]
 
-    def _note(self, place: TopicPartition, offset: int, value: bytes | None) -> None:
-        tail = self.tails[place.partition]
+    def _note(self, tp: TopicPartition, offset: int, value: bytes | None) -> None:
+        tail = self.tails[tp.partition]
         try:
             entry = _decoder.decode(value or b"")
         except (msgspec.DecodeError, msgspec.ValidationError) as error:
             raise LogError(
-                f"{self._topic}-{place.partition}@{offset} is no entry of this version of the log: another program "
+                f"{self._topic}-{tp.partition}@{offset} is no entry of this version of the log: another program "
                 "writes to the topic, or the log is of another release; choose another [kafka] topic_prefix"
             ) from error
         if isinstance(entry, BatchHead):
             tail.watermark = max(tail.watermark, entry.watermark)
             tail.covered = max(tail.covered, entry.end)
-            tail.silent = False
+            tail.idle = False
         elif isinstance(entry, Idle):
             tail.watermark = max(tail.watermark, entry.time)
-            tail.silent, tail.idle_at = True, entry.time
+            tail.idle, tail.idle_at = True, entry.time
         elif isinstance(entry, End):
             tail.ended = entry.offset
 
     def forget(self) -> None:
         """Read everything anew at the next `refresh`: what was noted ahead of the log has not come to pass."""
         for number in range(len(self.tails)):
-            self.tails[number] = Tail()
+            self.tails[number] = PartitionTail()
 
     @property
     def all_ended(self) -> bool:
@@ -338,14 +336,14 @@ class LogTail:
         return all(tail.ended is not None for tail in self.tails)
 
     def low(self, but: int) -> int:
-        """Smallest watermark (ms) of the partitions other than `but` that are neither silent nor over.
+        """Smallest watermark (ms) of the partitions other than `but` that are neither idle nor ended.
 
         `NO_TIME` where there is none: a partition nobody has written to yet holds nobody back here.
         """
         others = [
             tail.watermark
             for number, tail in enumerate(self.tails)
-            if number != but and not tail.silent and tail.ended is None and tail.watermark != NO_TIME
+            if number != but and not tail.idle and tail.ended is None and tail.watermark != NO_TIME
         ]
         return min(others, default=NO_TIME)
 
@@ -354,15 +352,11 @@ class LogTail:
         self._consumer = None
 
 
-MOST_BYTES: Final = 32 << 20
-"""Unacknowledged bytes at most. The client itself would buffer without bound while the broker is away."""
-
-
 @dataclass(frozen=True)
-class Sent:
+class SentRange:
     """One range of source offsets up to `end`, with everything that was written for it."""
 
-    place: TopicPartition
+    tp: TopicPartition
     end: int
     size: int
     clock: Any
@@ -370,21 +364,21 @@ class Sent:
     futures: Sequence[FutureRecordMetadata]
 
 
-class Pending:
+class InFlight:
     """Ranges in flight, per partition of the source in order.
 
     A range is acknowledged when everything written for it and for the ranges before it is.
     """
 
     def __init__(self) -> None:
-        self._queues: dict[TopicPartition, deque[Sent]] = {}
+        self._queues: dict[TopicPartition, deque[SentRange]] = {}
         self._bytes = 0
 
-    def add(self, sent: Sent) -> None:
-        self._queues.setdefault(sent.place, deque()).append(sent)
+    def add(self, sent: SentRange) -> None:
+        self._queues.setdefault(sent.tp, deque()).append(sent)
         self._bytes += sent.size
 
-    def settle(self, limit: int, timeout_s: float) -> tuple[list[Sent], BaseException | None]:
+    def settle(self, limit: int, timeout_s: float) -> tuple[list[SentRange], BaseException | None]:
         """Take out what is acknowledged, waiting at most `timeout_s` until no more than `limit` bytes are in flight.
 
         Returns:
@@ -392,7 +386,7 @@ class Pending:
             still in flight then has to be written again.
         """
         deadline = time.monotonic() + timeout_s
-        done: list[Sent] = []
+        done: list[SentRange] = []
         while True:
             failure = self._take(done)
             left = deadline - time.monotonic()
@@ -403,7 +397,7 @@ class Pending:
             with contextlib.suppress(KafkaError):
                 future.get(timeout=left)
 
-    def _take(self, done: list[Sent]) -> BaseException | None:
+    def _take(self, done: list[SentRange]) -> BaseException | None:
         failure: BaseException | None = None
         for queue in self._queues.values():
             while queue and all(future.is_done for future in queue[0].futures):
@@ -420,30 +414,19 @@ class Pending:
         self._queues.clear()
         self._bytes = 0
 
-    def ahead(self, place: TopicPartition) -> bool:
-        """Whether anything of `place` is in flight."""
-        return bool(self._queues.get(place))
+    def ahead(self, tp: TopicPartition) -> bool:
+        """Whether anything of `tp` is in flight."""
+        return bool(self._queues.get(tp))
 
 
-log = logging.getLogger(__name__)
-
-HOPELESS = (
-    ClusterAuthorizationFailedError,
-    InvalidTopicError,
-    MessageSizeTooLargeError,
-    TopicAuthorizationFailedError,
-)
-"""Errors that trying again does not mend."""
-
-
-class Writer:
+class LogWriter:
     """One producer at a time and what it has in flight."""
 
     def __init__(self, clients: Clients, topics: Topics) -> None:
         self._clients = clients
         self._topics = topics
         self._producer: KafkaProducer | None = None
-        self._pending = Pending()
+        self._pending = InFlight()
 
     def ready(self) -> bool:
         """Make a producer where there is none; False while the broker is away."""
@@ -451,23 +434,26 @@ class Writer:
             try:
                 self._producer = self._clients.producer()
             except BrokerError as error:
-                log.warning("%s", error)
+                log.warning("no producer for the observation log: %s", error)
                 return False
         return True
 
     def write(
         self,
-        place: TopicPartition,
+        tp: TopicPartition,
         end: int,
         clock: Watermark | None,
         entries: list[tuple[int, Entry]],
         letters: list[DeadLetter],
     ) -> bool:
-        """Send what was seen in the source up to `end` of `place`; False where the producer failed (see `settle`).
+        """Send what was seen in the source up to `end` of `tp`; False where the producer failed (see `settle`).
 
         Args:
+            tp: partition of the source.
+            end: source offset up to which `entries` and `letters` are complete.
+            clock: the writer's watermark after them; None where the source is `feedback`.
             entries: (partition of the log, entry), in order.
-            clock: the writer's watermark after them.
+            letters: records that could not be read.
 
         Raises:
             BrokerError: the broker will never take it.
@@ -489,10 +475,10 @@ class Writer:
         except KafkaError as error:
             self._give_up(error)
             return False
-        self._pending.add(Sent(place, end, size, None if clock is None else clock.state(), futures))
+        self._pending.add(SentRange(tp, end, size, None if clock is None else clock.state(), futures))
         return True
 
-    def settle(self, *, all_of_it: bool, timeout_s: float) -> list[Sent]:
+    def settle(self, *, everything: bool, timeout_s: float) -> list[SentRange]:
         """What is newly acknowledged, after waiting until little enough (or nothing) is in flight.
 
         Where a send failed, `failed` is true afterwards, and all that was not acknowledged has to be read again.
@@ -502,7 +488,7 @@ class Writer:
         """
         if self._producer is None:
             return []
-        done, failure = self._pending.settle(0 if all_of_it else MOST_BYTES, timeout_s)
+        done, failure = self._pending.settle(0 if everything else MOST_BYTES, timeout_s)
         if failure is not None:
             self._give_up(failure)
         return done
@@ -512,17 +498,19 @@ class Writer:
         """Whether the last producer failed and `ready` has to make another."""
         return self._producer is None
 
-    def ahead(self, place: TopicPartition) -> bool:
-        """Whether anything of `place` is in flight."""
-        return self._pending.ahead(place)
+    def ahead(self, tp: TopicPartition) -> bool:
+        """Whether anything of `tp` is in flight."""
+        return self._pending.ahead(tp)
 
     def _give_up(self, error: BaseException) -> None:
-        if isinstance(error, HOPELESS):
+        if isinstance(error, PERMANENT_ERRORS):
             raise BrokerError(
                 f"the broker refuses what is written to {self._topics.observations} or {self._topics.dead_letters}: "
                 f"{type(error).__name__}; check max.message.bytes and the ACLs of these topics (explanation/kafka.md)"
             ) from error
-        log.warning("a send failed (%s): writing again from what was acknowledged", type(error).__name__)
+        log.warning(
+            "a send to the observation log failed (%s): resuming after what was acknowledged", type(error).__name__
+        )
         close(self._producer, 1.0)
         self._producer = None
         self._pending.clear()

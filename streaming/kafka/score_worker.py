@@ -1,8 +1,8 @@
-"""The stage `score` on Kafka: records of `posts` in, entries of the observation log out, nothing kept.
+"""The stage `score` on Kafka: records of `posts` and `feedback` in, entries of the observation log out, nothing kept.
 
-One turn of the loop: take what came, score it, send it, commit what was acknowledged, and say of partitions that have
-nothing more to give that they are silent or over. Any number of these loops may run, and any of them may die at any
-moment: what is repeated says the same, and `assess` knows how far it is.
+One turn of the loop polls, scores, sends, commits what was acknowledged, and marks partitions that get nothing more as
+idle or ended. Any number of these loops may run, and any of them may die at any moment: what is repeated says the same,
+and `assess` knows how far it is.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from streaming.assess import feedback
 from streaming.config import Config
 from streaming.health import Health
 from streaming.kafka.client import Clients, Topics
-from streaming.kafka.consumer import Silence, Source, Taken
-from streaming.kafka.log import LogTail, Sent, Writer
+from streaming.kafka.consumer import IdlePartitions, InputConsumer, SourceRange
+from streaming.kafka.log import LogTail, LogWriter, SentRange
 from streaming.schema.dead_letter import DeadLetter, dead_letter
 from streaming.schema.observation import End, Entry, Feedback
 from streaming.score import Scorer, cut
@@ -31,7 +31,7 @@ from streaming.worker_metrics import Metrics
 log = logging.getLogger(__name__)
 
 POLL_MS: Final = 200
-"""Longest wait for records: how late a partition is seen to be quiet, and how late a request to stop is heard."""
+"""Longest wait for records, and longest delay of noticing an idle partition or a request to stop."""
 
 COMMIT_EVERY_S: Final = 0.5
 """What a crash makes others do again."""
@@ -43,17 +43,24 @@ LAST_WAIT_S: Final = 15.0
 """The same when asked to stop: within the half minute that supervisors grant."""
 
 LOOK_EVERY_S: Final = 0.5
-"""How often the broker is asked where quiet partitions end, and where others are."""
+"""How often the broker is asked where the partitions end."""
 
 
 class ScoreStage:
-    """The loop of `score`. `turn` until `done` or asked to stop, then `close`.
+    """The loop of `score`. Call `turn` until `done` or asked to stop, then `close`.
 
     Args:
+        clients: makes the Kafka clients.
+        topics: names.
+        config: lateness, idle partitions, records per poll.
+        scorer: the pure core.
         partitions: of `posts`.
         exit_s: close a partition's log once it has been read to its end for this many seconds; None: never.
         patient: stay until the logs of all partitions are closed, not only those that this process owns.
-        clock: seconds, monotonic; `wall_ms`: ms since 1970.
+        metrics: told what happens.
+        health: told that the loop works.
+        clock: seconds, monotonic.
+        wall_ms: milliseconds since 1970.
     """
 
     def __init__(
@@ -76,10 +83,12 @@ class ScoreStage:
         self._metrics, self._health = metrics, health
         self._clock, self._wall_ms = clock, wall_ms
         self._lateness_ms = config.allowed_lateness_s * 1000
-        self._source = Source(clients, topics.score_group, [topics.posts, topics.feedback], config.kafka.poll_records)
-        self._writer = Writer(clients, topics)
+        self._source = InputConsumer(
+            clients, topics.score_group, [topics.posts, topics.feedback], config.kafka.poll_records
+        )
+        self._writer = LogWriter(clients, topics)
         self._tail = LogTail(clients, topics, partitions)
-        self._silence = Silence(
+        self._idle = IdlePartitions(
             self._source, self._writer, self._tail, topics, config, exit_s=exit_s, metrics=metrics, health=health
         )
         self._clocks: dict[TopicPartition, Watermark] = {}
@@ -92,7 +101,7 @@ class ScoreStage:
         """Nothing is left to do: the logs are closed and everything is committed."""
 
     def turn(self) -> None:
-        """Go round once; takes about `POLL_MS` where nothing comes.
+        """Run one turn of the loop; takes about `POLL_MS` where nothing comes.
 
         Raises:
             LogError, BrokerError: what only an operator can mend.
@@ -103,10 +112,10 @@ class ScoreStage:
         try:
             self._adopt()
         except BrokerError as error:
-            log.warning("%s", error)
+            log.warning("newly assigned partitions cannot be begun yet: %s", error)
             return
         for taken in self._source.poll(POLL_MS):
-            self._silence.heard(taken.place)
+            self._idle.heard(taken.tp)
             self._score(taken)
         self._settle()
         now = self._clock()
@@ -114,107 +123,107 @@ class ScoreStage:
             self._commit()
         if now - self._looked_at >= LOOK_EVERY_S and self._source.settled:
             self._looked_at = now
-            for place in self._silence.look(now, self._clocks, self._ended):
-                self._end(place)
+            for tp in self._idle.check(now, self._clocks, self._ended):
+                self._end(tp)
             self.done = self._exit_s is not None and self._all_done()
 
-    # What is ours
+    # Assigned partitions
 
     def _adopt(self) -> None:
         """Begin with partitions that were assigned, forget those that were taken away."""
         if not self._source.settled:
             return
         owned = self._source.next
-        new = [place for place in owned if place not in self._acknowledged]
-        for place in [place for place in self._acknowledged if place not in owned]:
+        new = [tp for tp in owned if tp not in self._acknowledged]
+        for tp in [tp for tp in self._acknowledged if tp not in owned]:
             for memory in (self._acknowledged, self._clocks, self._safe_clocks, self._uncommitted):
-                memory.pop(place, None)
-            self._ended.discard(place)
-        self._silence.keep(owned)
+                memory.pop(tp, None)
+            self._ended.discard(tp)
+        self._idle.keep(owned)
         if not new:
             return
-        tails = self._tail.refresh(deep={place.partition for place in new})
-        for place in new:
-            self._acknowledged[place] = owned[place]
-            if place.topic != self._topics.posts:
+        tails = self._tail.refresh(deep={tp.partition for tp in new})
+        for tp in new:
+            self._acknowledged[tp] = owned[tp]
+            if tp.topic != self._topics.posts:
                 continue
-            if place.partition >= self._partitions:
+            if tp.partition >= self._partitions:
                 raise LogError(
-                    f"{place.topic} has got more partitions than the {self._partitions} its observations were begun "
+                    f"{tp.topic} has got more partitions than the {self._partitions} its observations were begun "
                     "with: start over under another [kafka] topic_prefix"
                 )
-            tail = tails[place.partition]
-            before = self._source.committed[place]
+            tail = tails[tp.partition]
+            before = self._source.committed[tp]
             if before > 0 and tail.next == 0:
                 raise LogError(
-                    f"{place.topic}-{place.partition} was read up to {before} but its observations are gone: "
+                    f"{tp.topic}-{tp.partition} was read up to {before} but its observations are gone: "
                     f"{self._topics.observations} was recreated; start over under another [kafka] topic_prefix"
                 )
-            self._clocks[place] = Watermark(self._lateness_ms)
-            self._clocks[place].raise_to(tail.watermark)
-            self._safe_clocks[place] = self._clocks[place].state()
+            self._clocks[tp] = Watermark(self._lateness_ms)
+            self._clocks[tp].raise_to(tail.watermark)
+            self._safe_clocks[tp] = self._clocks[tp].state()
             if tail.ended is not None:
-                self._found_closed(place, tail.ended)
+                self._check_closed(tp, tail.ended)
         self._metrics.partitions(len(self._clocks))
 
-    def _found_closed(self, place: TopicPartition, offset: int) -> None:
+    def _check_closed(self, tp: TopicPartition, offset: int) -> None:
         """A partition has its end mark. Records after it are written all the same, and late, until all have theirs."""
-        ends = self._source.ends([place])
-        end = offset if ends is None else ends[place]
+        ends = self._source.ends([tp])
+        end = offset if ends is None else ends[tp]
         if self._exit_s is None or (end > offset and self._all_ended()):
             raise LogError(
-                f"the log of {place.topic}-{place.partition} is closed at offset {offset} and takes no more records "
+                f"the log of {tp.topic}-{tp.partition} is closed at offset {offset} and takes no more records "
                 f"(the topic ends at {end}): it was processed with --exit-when-idle; go on under another "
                 "[kafka] topic_prefix"
             )
-        self._ended.add(place)
+        self._ended.add(tp)
 
-    # What comes
+    # Records
 
-    def _score(self, taken: Taken) -> None:
-        place, now_ms = taken.place, self._wall_ms()
-        if place not in self._acknowledged or self._writer.failed:
+    def _score(self, taken: SourceRange) -> None:
+        tp, now_ms = taken.tp, self._wall_ms()
+        if tp not in self._acknowledged or self._writer.failed:
             return
         started = self._clock()
-        origin = f"{place.topic}-{place.partition}@"
+        origin = f"{tp.topic}-{tp.partition}@"
         records = [
             SourceRecord(each.offset, -1 if each.timestamp is None else each.timestamp, each.value or b"", origin)
             for each in taken.records
         ]
-        if taken.hole:
-            self._metrics.offset_gap(taken.hole)
+        if taken.gap:
+            self._metrics.offset_gap(taken.gap)
             self._metrics.alarm("hole")
-        if place.topic == self._topics.posts:
+        if tp.topic == self._topics.posts:
             entries, letters = self._observe(taken, records, now_ms)
         else:
-            entries, letters = self._decisions(place, records, now_ms)
+            entries, letters = self._decisions(tp, records, now_ms)
         self._metrics.step("score", "read_text", self._clock() - started)
-        self._writer.write(place, taken.end, self._clocks.get(place), entries, letters)
+        self._writer.write(tp, taken.end, self._clocks.get(tp), entries, letters)
         if taken.records:
             self._health.heard(self._clock())
 
     def _observe(
-        self, taken: Taken, records: list[SourceRecord], now_ms: int
+        self, taken: SourceRange, records: list[SourceRecord], now_ms: int
     ) -> tuple[list[tuple[int, Entry]], list[DeadLetter]]:
         observations, letters = self._scorer.score(records, now_ms)
         batches = cut(
             observations,
-            partition=taken.place.partition,
+            partition=taken.tp.partition,
             partitions=self._partitions,
             start=taken.start,
             end=taken.end,
-            watermark=self._clocks[taken.place],
+            watermark=self._clocks[taken.tp],
             models=self._scorer.models,
-            hole=taken.hole,
+            hole=taken.gap,
         )
         self._metrics.texts("cheap", sum(1 for each in observations if each.text))
-        return [(taken.place.partition, batch) for batch in batches], letters
+        return [(taken.tp.partition, batch) for batch in batches], letters
 
     def _decisions(
-        self, place: TopicPartition, records: list[SourceRecord], now_ms: int
+        self, tp: TopicPartition, records: list[SourceRecord], now_ms: int
     ) -> tuple[list[tuple[int, Entry]], list[DeadLetter]]:
         """Moderators' decisions go into the log of the partition of `posts` with the same number."""
-        partition = place.partition % self._partitions
+        partition = tp.partition % self._partitions
         entries: list[tuple[int, Entry]] = []
         letters: list[DeadLetter] = []
         for record in records:
@@ -224,23 +233,23 @@ class ScoreStage:
                 entries.append((partition, Feedback(partition, self._partitions, record.value)))
         return entries, letters
 
-    # What was acknowledged
+    # Acknowledgements and commits
 
-    def _settle(self, *, all_of_it: bool = False, timeout_s: float = SETTLE_S) -> None:
-        self._note(self._writer.settle(all_of_it=all_of_it, timeout_s=timeout_s))
+    def _settle(self, *, everything: bool = False, timeout_s: float = SETTLE_S) -> None:
+        self._note(self._writer.settle(everything=everything, timeout_s=timeout_s))
         if self._writer.failed:
             self._metrics.alarm("send_failed")
-            self._source.go_back(self._acknowledged)
+            self._source.rewind(self._acknowledged)
             self._tail.forget()
-            for place, state in self._safe_clocks.items():
-                self._clocks[place] = Watermark.from_state(state, self._lateness_ms)  # type: ignore[arg-type]
+            for tp, state in self._safe_clocks.items():
+                self._clocks[tp] = Watermark.from_state(state, self._lateness_ms)  # type: ignore[arg-type]
 
-    def _note(self, done: list[Sent]) -> None:
+    def _note(self, done: list[SentRange]) -> None:
         for sent in done:
-            if sent.place in self._acknowledged:
-                self._acknowledged[sent.place] = self._uncommitted[sent.place] = sent.end
+            if sent.tp in self._acknowledged:
+                self._acknowledged[sent.tp] = self._uncommitted[sent.tp] = sent.end
                 if sent.clock is not None:
-                    self._safe_clocks[sent.place] = sent.clock
+                    self._safe_clocks[sent.tp] = sent.clock
         if done:
             self._health.heard(self._clock())
 
@@ -253,24 +262,24 @@ class ScoreStage:
             self._uncommitted = {}
             self._health.committed(self._clock())
 
-    # What does not come
+    # Partitions that have ended
 
-    def _end(self, place: TopicPartition) -> None:
+    def _end(self, tp: TopicPartition) -> None:
         """Close the log of a partition, once everything before is known to be in it."""
-        self._settle(all_of_it=True)
-        offset = self._source.next.get(place)
-        if self._writer.failed or offset is None or self._writer.ahead(place):
+        self._settle(everything=True)
+        offset = self._source.next.get(tp)
+        if self._writer.failed or offset is None or self._writer.ahead(tp):
             return
-        entry = End(place.partition, self._partitions, offset)
-        self._writer.write(place, offset, self._clocks[place], [(place.partition, entry)], [])
-        self._settle(all_of_it=True)
-        if not self._writer.failed and not self._writer.ahead(place):
-            log.info("%s-%d is over at offset %d", place.topic, place.partition, offset)
-            self._ended.add(place)
+        entry = End(tp.partition, self._partitions, offset)
+        self._writer.write(tp, offset, self._clocks[tp], [(tp.partition, entry)], [])
+        self._settle(everything=True)
+        if not self._writer.failed and not self._writer.ahead(tp):
+            log.info("%s-%d has ended at offset %d", tp.topic, tp.partition, offset)
+            self._ended.add(tp)
 
     def _all_done(self) -> bool:
-        ours = [place for place in self._source.next if place.topic == self._topics.posts]
-        if any(place not in self._ended for place in ours) or (not self._source.settled):
+        ours = [tp for tp in self._source.next if tp.topic == self._topics.posts]
+        if any(tp not in self._ended for tp in ours) or (not self._source.settled):
             return False
         self._commit()
         if self._uncommitted:
@@ -289,7 +298,7 @@ class ScoreStage:
     def close(self) -> None:
         """Finish what is in flight, commit, leave the group."""
         try:
-            self._settle(all_of_it=True, timeout_s=LAST_WAIT_S)
+            self._settle(everything=True, timeout_s=LAST_WAIT_S)
             self._commit()
         finally:
             self._source.close()

@@ -1,12 +1,11 @@
-"""Snapshots of `assess` on disk: which there are, which may be started from, and how a new one is put beside them.
+"""Snapshots of `assess` on disk, and from which of them a process may start.
 
-A snapshot is a folder: `state/` as the core writes it, and `place.json`, which says what it is a snapshot of. It gets
-its name only when it is complete, and it is written only when the tick it holds is committed.
+A snapshot is a folder: `state/` as the core writes it, and `place.json` (`SnapshotManifest`), which says what it is a
+snapshot of. It gets its name only when it is complete, and it is written only when the tick it holds is committed.
 
-From where `assess` may start: offset 0, or a snapshot whose positions the log still covers. Anything else fails.
-
-Pure decisions about what was found; reading it is the caller's work. Revisions of alerts must not begin again, so
-whatever cannot be explained ends in an error that says what to do.
+A start is possible from offset 0, or from a snapshot whose positions the log still covers (`starting_points`). These
+are pure decisions about what was found (`RecoveryState`). Revisions of alerts must not begin again, so whatever cannot
+be explained ends in an error that says what to do.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ ABANDONED_S: Final = 86_400.0
 """An unfinished folder this old belongs to no living process, on whatever machine."""
 
 
-class Place(msgspec.Struct, frozen=True):
+class SnapshotManifest(msgspec.Struct, frozen=True):
     """What a snapshot is of.
 
     Args:
@@ -55,7 +54,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     """A complete snapshot."""
 
     folder: Path
-    place: Place
+    manifest: SnapshotManifest
 
     @property
     def state(self) -> Path:
@@ -63,7 +62,7 @@ class Snapshot(msgspec.Struct, frozen=True):
         return self.folder / "state"
 
 
-class Snapshots:
+class SnapshotStore:
     """The snapshots of one deployment under `[state] dir`."""
 
     def __init__(self, directory: Path, prefix: str) -> None:
@@ -74,15 +73,15 @@ class Snapshots:
         found = []
         for folder in self._folder.glob("snapshot-*"):
             try:
-                place = msgspec.json.decode((folder / "place.json").read_bytes(), type=Place)
+                manifest = msgspec.json.decode((folder / "place.json").read_bytes(), type=SnapshotManifest)
             except (OSError, msgspec.DecodeError, msgspec.ValidationError) as error:
                 log.warning("snapshot %s cannot be read (%s) and is not used", folder.name, type(error).__name__)
                 continue
-            if place.v == 1:
-                found.append(Snapshot(folder, place))
-        return sorted(found, key=lambda each: each.place.tick_ms, reverse=True)
+            if manifest.v == 1:
+                found.append(Snapshot(folder, manifest))
+        return sorted(found, key=lambda each: each.manifest.tick_ms, reverse=True)
 
-    def write(self, place: Place, save: Callable[[Path], None]) -> None:
+    def write(self, manifest: SnapshotManifest, save: Callable[[Path], None]) -> None:
         """Put a new snapshot beside the others, and remove those that are too many.
 
         Args:
@@ -91,7 +90,7 @@ class Snapshots:
         Raises:
             LogError: the disk does not take it.
         """
-        name = f"snapshot-{place.tick_ms:015d}"
+        name = f"snapshot-{manifest.tick_ms:015d}"
         unfinished = self._folder / f"unfinished-{os.getpid()}-{name}"
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -99,7 +98,7 @@ class Snapshots:
             unfinished.mkdir()
             save(unfinished / "state")
             with (unfinished / "place.json").open("wb") as file:
-                file.write(msgspec.json.encode(place))
+                file.write(msgspec.json.encode(manifest))
                 file.flush()
                 os.fsync(file.fileno())
             final = self._folder / name
@@ -114,10 +113,10 @@ class Snapshots:
                 f"snapshot {name} cannot be written to {self._folder}: {error.strerror}; free some space or set "
                 "[state] dir to a folder this user may write to"
             ) from error
-        self._tidy(place.run)
+        self._tidy(manifest.run)
 
     def _tidy(self, run: str) -> None:
-        ours = [each for each in self.all() if each.place.run == run]
+        ours = [each for each in self.all() if each.manifest.run == run]
         for old in ours[KEPT:]:
             shutil.rmtree(old.folder, ignore_errors=True)
         for folder in self._folder.glob("unfinished-*"):
@@ -138,8 +137,8 @@ def _sync(folder: Path) -> None:
 
 
 @dataclass(frozen=True)
-class Found:
-    """What a process finds when it takes over.
+class RecoveryState:
+    """What a process finds on the broker and on disk when it takes over.
 
     Args:
         journal: read from the offset of the oldest usable snapshot, or from its beginning.
@@ -159,8 +158,8 @@ class Found:
     settings: str
 
 
-def check(found: Found) -> None:
-    """Whether what was committed fits together.
+def check_consistency(found: RecoveryState) -> None:
+    """Raise unless the journal, the committed offsets and the log fit together.
 
     Raises:
         LogError: it does not.
@@ -174,7 +173,9 @@ def check(found: Found) -> None:
                 f"recreated; {over}"
             )
         if found.outputs:
-            raise LogError(f"there are alerts, but neither journal nor positions: they were removed; {over}")
+            raise LogError(
+                f"there are alerts, but neither journal entries nor committed positions: those were removed; {over}"
+            )
         return
     if found.group_tick_ms is None:
         log.warning("the group's committed offsets have expired; going on from the journal")
@@ -196,7 +197,7 @@ def check(found: Found) -> None:
             )
 
 
-def starts(found: Found, reasons: list[str]) -> Iterator[Snapshot | None]:
+def starting_points(found: RecoveryState, reasons: list[str]) -> Iterator[Snapshot | None]:
     """Where to start from, best first; None is offset 0.
 
     Args:
@@ -234,21 +235,21 @@ def starts(found: Found, reasons: list[str]) -> Iterator[Snapshot | None]:
     )
 
 
-def _problem(found: Found, snapshot: Snapshot) -> str | None:
+def _problem(found: RecoveryState, snapshot: Snapshot) -> str | None:
     """Why a snapshot cannot be started from, None where it can."""
-    last, place = found.journal.last, snapshot.place
-    if last is None or place.run != last.run:
+    last, manifest = found.journal.last, snapshot.manifest
+    if last is None or manifest.run != last.run:
         return "belongs to another history"
-    if place.tick_ms > last.tick_ms:
+    if manifest.tick_ms > last.tick_ms:
         return "is newer than what is committed"
-    if len(place.positions) != len(found.firsts):
-        return f"is of {len(place.positions)} partitions, not {len(found.firsts)}"
-    if any(position < first for position, first in zip(place.positions, found.firsts, strict=True)):
+    if len(manifest.positions) != len(found.firsts):
+        return f"is of {len(manifest.positions)} partitions, not {len(found.firsts)}"
+    if any(position < first for position, first in zip(manifest.positions, found.firsts, strict=True)):
         return "is older than what retention has left of the log"
-    if any(position > end for position, end in zip(place.positions, found.ends, strict=True)):
+    if any(position > end for position, end in zip(manifest.positions, found.ends, strict=True)):
         return "is ahead of the log, which was recreated or lost data"
-    if place.journal < found.journal.first:
+    if manifest.journal < found.journal.first:
         return "is older than what retention has left of the journal"
-    if found.journal.other_settings(place.tick_ms, found.settings):
+    if found.journal.other_settings(manifest.tick_ms, found.settings):
         return "is followed by ticks that ran with another configuration or other models"
     return None

@@ -1,9 +1,8 @@
-"""Runs the stages of one worker, each in a thread of its own, until they are done, one fails, or it is asked to stop.
+"""`swarmlight worker`: puts a worker together from its configuration and runs its stages, each in a thread of its own.
 
-A broker that is away is no reason to end: the loops go on asking, and health says so. Whatever asking again does not
-mend ends the whole worker with its error.
-
-Puts a worker together from its configuration: models, topics, stages, metrics.
+`run_worker` checks the topics, makes the stages and the HTTP endpoint, and returns when the stages are done, one of
+them failed, or a signal asked to stop. A broker that is away is no reason to end: the loops go on asking, and health
+says so. Whatever asking again does not mend ends the whole worker with its error.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from streaming.config import Config
 from streaming.health import Health, open_endpoint
 from streaming.kafka import client
 from streaming.kafka.assess_worker import AssessStage
-from streaming.kafka.client import Clients, Topics, ensure
+from streaming.kafka.client import Clients, Topics, ensure_topics
 from streaming.kafka.leader import Core, make_core
 from streaming.kafka.score_worker import ScoreStage
 from streaming.pipeline import live_reranker
@@ -44,9 +43,14 @@ PAUSE_S: Final = 1.0
 CLOSE_S: Final = 25.0
 """Longest time to finish a batch, commit and leave: within the half minute that supervisors grant."""
 
+StageName = Literal["all", "score", "assess"]
+
+SAFE_RETENTION_S: Final = 3 * 86_400
+"""A weekend: the observation log is there when somebody comes back to a deployment that stopped on Friday."""
+
 
 class Stage(Protocol):
-    """One of the loops."""
+    """A loop body: `turn` is called until `done`, then `close`."""
 
     done: bool
 
@@ -55,12 +59,13 @@ class Stage(Protocol):
     def close(self) -> None: ...
 
 
-class Loops:
-    """The stages of one worker.
+class StageThreads:
+    """The threads in which the stages of one worker turn.
 
     Args:
         stages: functions that make a stage, by name; each is called in the stage's own thread.
-        health: told when the slowest of the loops last went round.
+        metrics: told when a broker is away.
+        health: told when the slowest of the loops last turned.
     """
 
     def __init__(self, stages: dict[str, Callable[[], Stage]], metrics: Metrics, health: Health) -> None:
@@ -109,7 +114,7 @@ class Loops:
                 try:
                     stage.close()
                 except BrokerError as error:
-                    log.warning("%s did not end in order: %s", name, error)
+                    log.warning("stage %s did not close in order: %s", name, error)
         except BaseException as error:
             self._errors.append(error)
             self.stop()
@@ -122,27 +127,21 @@ class Loops:
             try:
                 stage.turn()
             except BrokerError as error:
-                if client.is_hopeless(error):
+                if client.is_permanent(error):
                     raise
-                log.warning("%s: %s", name, error)
+                log.warning("stage %s waits for the broker: %s", name, error)
                 self._metrics.broker(False)
                 self._stop.wait(PAUSE_S)
 
 
-StageName = Literal["all", "score", "assess"]
-
-SAFE_RETENTION_S: Final = 3 * 86_400
-"""A weekend: the observation log is there when somebody comes back to a deployment that stopped on Friday."""
-
-
-class Judgement(NamedTuple):
-    """What decides, apart from Kafka.
+class Cores(NamedTuple):
+    """What judges texts and accounts, apart from Kafka. Tests put smaller ones in.
 
     Args:
         scorer: of the stage `score`.
         make: a core from the folder of a snapshot's state and the number of partitions of `posts`, or a new one.
-        expert: reads texts for the core.
-        prepare: loads what the expert needs.
+        expert: the second-stage model that reads texts for the core.
+        prepare: loads what it needs.
         settings: digest of everything that outputs depend on besides the log.
         models: name and version of each, for metrics.
     """
@@ -155,8 +154,8 @@ class Judgement(NamedTuple):
     models: dict[str, str]
 
 
-def shipped(config: Config) -> Judgement:
-    """The real one.
+def build_cores(config: Config) -> Cores:
+    """The shipped models with the configured settings.
 
     Raises:
         ModelError: a model is missing or damaged.
@@ -164,7 +163,7 @@ def shipped(config: Config) -> Judgement:
     """
     models = load_models(Path(config.models.dir) if config.models.dir else None)
     settings = AssessSettings.from_config(config)
-    return Judgement(
+    return Cores(
         Scorer(models.text),
         lambda folder, partitions: make_core(settings, models, partitions, folder),
         live_reranker(models),
@@ -174,21 +173,23 @@ def shipped(config: Config) -> Judgement:
     )
 
 
-def work(config: Config, stage: StageName, exit_s: float | None, judgement: Judgement) -> None:
-    """Run a worker until its input is over (with `exit_s`), or until SIGTERM or SIGINT.
+def run_worker(config: Config, stage: StageName, exit_s: float | None, cores: Cores) -> None:
+    """Run a worker until its input has ended (with `exit_s`), or until SIGTERM or SIGINT.
 
     Args:
+        config: of the deployment.
         stage: which of the loops to run.
         exit_s: end when all that was written has been processed and nothing more came for so long; None: never.
+        cores: what judges.
 
     Raises:
         SwarmlightError: whatever only an operator can mend.
     """
     clients, topics = Clients(config.kafka), Topics(config.kafka.topic_prefix)
-    partitions = ensure(clients, topics, config.kafka, snapshots=True)
+    partitions = ensure_topics(clients, topics, config.kafka, snapshots=True)
     _warn_of_short_retention(config)
     metrics, health = Metrics(), Health(time.monotonic())
-    metrics.models(judgement.models)
+    metrics.models(cores.models)
     if stage == "score":
         health.role("score")
     stages: dict[str, Callable[[], Stage]] = {}
@@ -197,7 +198,7 @@ def work(config: Config, stage: StageName, exit_s: float | None, judgement: Judg
             clients,
             topics,
             config,
-            judgement.scorer,
+            cores.scorer,
             partitions,
             exit_s=exit_s,
             patient=stage == "all",
@@ -210,27 +211,27 @@ def work(config: Config, stage: StageName, exit_s: float | None, judgement: Judg
             topics,
             config,
             partitions,
-            make=lambda folder: judgement.make(folder, partitions),
-            expert=judgement.expert,
-            prepare=judgement.prepare,
-            settings=judgement.settings,
+            make=lambda folder: cores.make(folder, partitions),
+            expert=cores.expert,
+            prepare=cores.prepare,
+            settings=cores.settings,
             closing=exit_s is not None,
             metrics=metrics,
             health=health,
             role=lambda what: health.role(what if stage == "assess" else f"score, {what}"),
         )
-    loops = Loops(stages, metrics, health)
+    threads = StageThreads(stages, metrics, health)
 
     def stop(*_: object) -> None:
         health.stopping()
-        loops.stop()
+        threads.stop()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     endpoint = open_endpoint(config, metrics, health, time.monotonic)
     log.info("worker begins: stage %s, %d partitions of %s", stage, partitions, topics.posts)
     try:
-        loops.run()
+        threads.run()
     finally:
         if endpoint is not None:
             endpoint.close()
@@ -238,7 +239,7 @@ def work(config: Config, stage: StageName, exit_s: float | None, judgement: Judg
 
 
 def _prepare(models: Models) -> None:
-    """Have the expert read something: an encoder takes seconds to load."""
+    """Have the second-stage model read something: an encoder takes seconds to load."""
     if models.expert is not None:
         models.expert.score(["good morning"], ["en"], np.zeros(1, np.int16))
 

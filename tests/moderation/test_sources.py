@@ -96,14 +96,14 @@ def test_kafka_gives_each_record_once_and_goes_on_where_it_was(feed: Feed, tmp_p
     from moderation.outbox import FeedbackTopic
     from moderation.sources import AlertTopics
     from streaming.config import KafkaConfig
-    from streaming.kafka.client import Clients, Topics, close, ensure
+    from streaming.kafka.client import Clients, Topics, close, ensure_topics
     from tests.streaming.kafka.brokers import make_broker
 
     broker = make_broker(tmp_path)
     try:
         kafka = KafkaConfig(bootstrap_servers=broker.address, partitions=1)
         clients, topics = Clients(kafka), Topics("")
-        ensure(clients, topics, kafka, snapshots=True)
+        ensure_topics(clients, topics, kafka, snapshots=True)
         producer = clients.producer()
         producer.send(topics.alerts, line(alert()), key=b"c1")
         for page in pages("c1", size=100):

@@ -145,10 +145,11 @@ def test_the_password_comes_from_a_file_or_a_variable_and_shows_nowhere(tmp_path
 def test_a_password_file_that_cannot_be_used_is_an_error(tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.write_text("\n")
-    for path in (tmp_path / "none", empty):
+    for path, problem in ((tmp_path / "none", "cannot be read"), (empty, "empty first line")):
         config = load_config(None, {"SWARMLIGHT_KAFKA__SASL_PASSWORD_FILE": str(path)})
-        with pytest.raises(ConfigError, match="sasl_password_file"):
+        with pytest.raises(ConfigError, match=f"sasl_password_file.*{problem}"):
             config.kafka.password()
+    assert load_config(None, {"SWARMLIGHT_KAFKA__SASL_PASSWORD_FILE": str(empty)}).given == {"kafka.sasl_password_file"}
 
 
 def test_secrets_compare_without_showing() -> None:

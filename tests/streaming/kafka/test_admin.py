@@ -1,7 +1,4 @@
-"""`swarmlight forget` on a broker.
-
-Dead letters are read from their topic up to its end, and whole ones go to `posts` again.
-"""
+"""On a broker: an account is forgotten, and dead letters are read to their end and replayed to `posts`."""
 
 from __future__ import annotations
 
@@ -14,8 +11,8 @@ from kafka import TopicPartition
 from detector.errors import EventError, UsageError
 from streaming.cli import invoke
 from streaming.config import KafkaConfig
-from streaming.kafka.admin import dead_letters, request
-from streaming.kafka.client import Clients, Topics, close, ensure
+from streaming.kafka.admin import dead_letters, request_deletion
+from streaming.kafka.client import Clients, Topics, close, ensure_topics
 from streaming.schema import dead_letter
 from streaming.sources.base import SourceRecord
 from tests.streaming.kafka.bench import Deployment
@@ -27,7 +24,7 @@ def test_it_writes_the_event_and_names_what_only_retention_removes(
     deployment: Deployment, capsys: pytest.CaptureFixture[str]
 ) -> None:
     deployment.create(deployment.topics.posts, 3, **{"retention.ms": "86400000"})
-    ensure(Clients(deployment.kafka()), deployment.topics, deployment.kafka(), snapshots=True)
+    ensure_topics(Clients(deployment.kafka()), deployment.topics, deployment.kafka(), snapshots=True)
     assert invoke(["forget", "Ann Ébert", "--config", str(deployment.config())]) == 0
     said = capsys.readouterr().out
     for topic in ("posts", "observations", "dead-letters", "feedback", "alerts", "accounts"):
@@ -42,7 +39,7 @@ def test_it_writes_the_event_and_names_what_only_retention_removes(
 @pytest.mark.parametrize("name", ["", "\udc80"])
 def test_a_name_that_no_account_can_have_is_refused(deployment: Deployment, name: str) -> None:
     with pytest.raises(UsageError, match="not empty, and valid UTF-8"):
-        request(Clients(deployment.kafka()), deployment.topics, name, 0)
+        request_deletion(Clients(deployment.kafka()), deployment.topics, name, 0)
 
 
 RECORDS = (b'{"id": "1"}', b"\x1b[2J", b"x" * 5000)
@@ -51,7 +48,7 @@ RECORDS = (b'{"id": "1"}', b"\x1b[2J", b"x" * 5000)
 def write_letters(kafka: KafkaConfig) -> Topics:
     """Three dead letters, the last of a record that was not kept whole."""
     clients, topics = Clients(kafka), Topics(kafka.topic_prefix)
-    ensure(clients, topics, kafka, snapshots=False)
+    ensure_topics(clients, topics, kafka, snapshots=False)
     producer = clients.producer()
     for offset, record in enumerate(RECORDS):
         letter = dead_letter.dead_letter(SourceRecord(offset, -1, record, "posts-0@"), EventError("at", "none"), 0)
@@ -62,10 +59,10 @@ def write_letters(kafka: KafkaConfig) -> Topics:
 
 def posted(kafka: KafkaConfig, topics: Topics, count: int) -> list[bytes]:
     consumer = Clients(kafka).reader()
-    places = [TopicPartition(topics.posts, number) for number in consumer.partitions_for_topic(topics.posts)]
-    consumer.assign(places)
-    for place in places:
-        consumer.seek(place, 0)
+    tps = [TopicPartition(topics.posts, number) for number in consumer.partitions_for_topic(topics.posts)]
+    consumer.assign(tps)
+    for tp in tps:
+        consumer.seek(tp, 0)
     found: list[bytes] = []
     for _ in range(40):
         found += [record.value for records in consumer.poll(500).values() for record in records]

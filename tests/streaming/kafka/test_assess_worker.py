@@ -1,4 +1,4 @@
-"""What assess says becomes metrics once, whoever owned it before."""
+"""Decisions of `assess` become metrics once, whichever process committed them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_what_an_earlier_owner_counted_is_not_counted_again() -> None:
     metrics = Metrics()
     meter = AssessMeter(metrics)
     state = ordering(accepted=100)
-    meter.already_told(state)
+    meter.skip_published(state)
     state.counts.accepted = 103
     meter.committed(state, [])
     assert 'swarmlight_records_total{outcome="accepted"} 3.0' in page(metrics)

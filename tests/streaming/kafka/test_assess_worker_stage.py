@@ -16,9 +16,9 @@ from streaming.config import Config, StateConfig
 from streaming.health import Health
 from streaming.kafka import journal
 from streaming.kafka.assess_worker import AssessStage
-from streaming.kafka.client import Clients, ensure
+from streaming.kafka.client import Clients, ensure_topics
 from streaming.kafka.log import LogReader
-from streaming.kafka.snapshots import Snapshots
+from streaming.kafka.snapshots import SnapshotStore
 from streaming.schema.observation import NO_TIME, Batch, End, Entry, Observation, encode
 from streaming.worker_metrics import Metrics
 from tests.streaming.kafka.bench import Deployment, last_revisions
@@ -52,7 +52,7 @@ class Bench:
         self.deployment, self.partitions = deployment, partitions
         self.clients = Clients(deployment.kafka(session_timeout_s=6))
         deployment.create(deployment.topics.posts, partitions)
-        ensure(self.clients, deployment.topics, deployment.kafka(), snapshots=True)
+        ensure_topics(self.clients, deployment.topics, deployment.kafka(), snapshots=True)
         self.stages: list[AssessStage] = []
 
     def log(self, *entries: Entry) -> None:
@@ -218,6 +218,7 @@ def test_a_damaged_snapshot_heals_from_the_beginning_of_the_log(bench: Bench) ->
     bench.log(batch(40, 40))
     stage = bench.stage()
     bench.turn_until(stage, lambda: bench.revisions() > before)
+    assert stage.active
     last_revisions(bench.deployment.alerts())
 
 
@@ -229,7 +230,7 @@ def test_a_full_disk_costs_a_snapshot_and_no_output(bench: Bench, monkeypatch: p
     def full(*_: object) -> None:
         raise LogError("the disk is full")
 
-    monkeypatch.setattr(Snapshots, "write", full)
+    monkeypatch.setattr(SnapshotStore, "write", full)
     bench.turn_until(stage, lambda: stage.done)
     assert bench.revisions() > before
     assert snapshots(bench) == []
@@ -258,13 +259,14 @@ def test_expired_positions_of_the_group_heal_from_the_journal(bench: Bench) -> N
     bench.log(batch(40, 40))
     stage = bench.stage()
     bench.turn_until(stage, lambda: bench.revisions() > before)
+    assert stage.active
     last_revisions(bench.deployment.alerts())
 
 
 def test_a_log_that_was_recreated_is_refused(bench: Bench) -> None:
     bench.close(began(bench))
     bench.deployment.delete(bench.deployment.topics.observations)
-    ensure(bench.clients, bench.deployment.topics, bench.deployment.kafka(), snapshots=True)
+    ensure_topics(bench.clients, bench.deployment.topics, bench.deployment.kafka(), snapshots=True)
     stage = bench.stage()
     with pytest.raises(LogError, match="start over under another"):
         bench.turn_until(stage, lambda: False)

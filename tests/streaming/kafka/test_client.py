@@ -1,7 +1,4 @@
-"""Topics at the start of a worker: made where they are missing, checked where they are there.
-
-The client's errors become ours with a reason one can act on.
-"""
+"""Topics are made or checked when a worker starts, and errors of the client become ours with a reason to act on."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ from kafka.errors import KafkaError, KafkaTimeoutError, ProducerFencedError, Top
 from detector.errors import BrokerError, LogError, UsageError
 from streaming.config import KafkaConfig
 from streaming.kafka import client
-from streaming.kafka.client import Clients, ensure
+from streaming.kafka.client import Clients, ensure_topics
 from tests.streaming.kafka.bench import Deployment
 from tests.streaming.kafka.brokers import free_ports
 
@@ -26,7 +23,7 @@ pytestmark = pytest.mark.kafka
 
 def start(deployment: Deployment, **kafka: Any) -> int:
     config = deployment.kafka(**kafka)
-    return ensure(Clients(config), deployment.topics, config, snapshots=True)
+    return ensure_topics(Clients(config), deployment.topics, config, snapshots=True)
 
 
 def test_what_is_missing_is_made_and_a_second_start_changes_nothing(deployment: Deployment) -> None:
@@ -79,7 +76,7 @@ def test_topics_that_may_not_be_made_are_named(deployment: Deployment, monkeypat
 
 @pytest.fixture(autouse=True)
 def listening() -> None:
-    client.listen()
+    client.capture_client_log()
 
 
 def failing(*logged: str) -> BrokerError:
@@ -121,8 +118,8 @@ def test_what_was_logged_before_is_no_reason() -> None:
 def test_a_missing_permission_is_hopeless_and_a_timeout_is_not() -> None:
     with pytest.raises(BrokerError, match="grant") as caught, client.explained("reading", "b:1"):
         raise TopicAuthorizationFailedError({"posts"})
-    assert client.is_hopeless(caught.value)
-    assert not client.is_hopeless(failing())
+    assert client.is_permanent(caught.value)
+    assert not client.is_permanent(failing())
 
 
 def test_fencing_is_recognised_however_it_is_wrapped() -> None:
@@ -140,5 +137,7 @@ def test_fencing_is_recognised_however_it_is_wrapped() -> None:
 def test_a_broker_that_is_away_at_start_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("streaming.kafka.client.BOOTSTRAP_MS", 500)
     (port,) = free_ports(1)
-    with pytest.raises(BrokerError, match=r"connecting at 127.0.0.1:\d+ failed: .*ECONNREFUSED.*check that the broker"):
+    with pytest.raises(
+        BrokerError, match=r"connecting a consumer at 127.0.0.1:\d+ failed: .*ECONNREFUSED.*check that the broker"
+    ):
         Clients(KafkaConfig(bootstrap_servers=f"127.0.0.1:{port}")).reader()

@@ -114,6 +114,7 @@ def test_one_worker_and_one_partition(deployment: Deployment) -> None:
 def test_one_worker_taking_records_singly_from_unkeyed_partitions(deployment: Deployment) -> None:
     events = society(400, seed=1)
     expected = run(deployment, events, FAST)
+    assert expected
     process(deployment, events, workers=1, partitions=4, keyed=False, records=1, trickle=False, top=FAST)
     check_equal(deployment, expected)
 
@@ -121,6 +122,7 @@ def test_one_worker_taking_records_singly_from_unkeyed_partitions(deployment: De
 def test_three_workers_and_a_trickle_out_of_order(apache: Broker, deployment: Deployment) -> None:
     events = society(600, seed=2)
     expected = run(deployment, events, FAST)
+    assert expected
     late = shuffled(events, within_ms=59_000)
     process(deployment, late, workers=3, partitions=4, keyed=True, records=2000, trickle=True, top=FAST)
     check_equal(deployment, expected)

@@ -1,4 +1,4 @@
-"""The journal: expert results survive, another program's records do not pass."""
+"""The journal keeps answers of the second-stage model, and refuses another program's records."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from detector.errors import LogError
 from streaming.assess.outputs import RerankRequest
-from streaming.kafka.journal import ExpertResults, Journal, JournalEntry, decode, encode, results
+from streaming.kafka.journal import Journal, JournalEntry, RerankResults, decode, encode, results
 
 
 def request(tick_ms: int, texts: int) -> RerankRequest:
@@ -21,7 +21,7 @@ def request(tick_ms: int, texts: int) -> RerankRequest:
 def test_a_replay_gets_what_the_expert_said_the_first_time(llr: list[int]) -> None:
     said = np.array(llr, np.int16)
     journal = Journal()
-    entry = JournalEntry("run", 60, [1], "s", False, [ExpertResults(60, results(said))] if llr else [])
+    entry = JournalEntry("run", 60, [1], "s", False, [RerankResults(60, results(said))] if llr else [])
     journal.add(decode(encode(entry), "journal-0@0"), 0)
     answer = journal.answer(request(60, len(llr)))
     assert answer.dtype == np.int16
@@ -30,14 +30,14 @@ def test_a_replay_gets_what_the_expert_said_the_first_time(llr: list[int]) -> No
 
 def test_an_answer_of_another_length_is_refused() -> None:
     journal = Journal()
-    journal.add(JournalEntry("run", 60, [1], "s", False, [ExpertResults(60, b"\1\0")]), 0)
-    with pytest.raises(LogError, match="1 expert results for tick 60, the replay asks for 2"):
+    journal.add(JournalEntry("run", 60, [1], "s", False, [RerankResults(60, b"\1\0")]), 0)
+    with pytest.raises(LogError, match="1 answers of the second-stage model for tick 60, the replay asks for 2"):
         journal.answer(request(60, 2))
 
 
 def test_what_is_used_up_is_forgotten() -> None:
     journal = Journal()
-    both = [ExpertResults(60, b"\1\0"), ExpertResults(120, b"\2\0")]
+    both = [RerankResults(60, b"\1\0"), RerankResults(120, b"\2\0")]
     journal.add(JournalEntry("run", 120, [1], "s", False, both), 0)
     journal.forget(60)
     assert list(journal.experts) == [120]

@@ -1,4 +1,4 @@
-"""Who may decide: the one that has asked longest, and nobody who has just joined."""
+"""The lease belongs to the process that has asked longest, and to nobody who has just joined."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from streaming.kafka.client import Clients, ensure
+from streaming.kafka.client import Clients, ensure_topics
 from streaming.kafka.leader import Lease
 from tests.streaming.kafka.bench import Deployment
 from tests.streaming.kafka.brokers import Broker
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.kafka
 def ask(apache: Broker, deployment: Deployment) -> Iterator[Callable[[], Lease]]:
     """Asks for the lease; all are given back at the end."""
     clients = Clients(deployment.kafka(session_timeout_s=6))
-    ensure(clients, deployment.topics, deployment.kafka(), snapshots=True)
+    ensure_topics(clients, deployment.topics, deployment.kafka(), snapshots=True)
     leases: list[Lease] = []
 
     def ask() -> Lease:
@@ -39,47 +39,47 @@ def wait_until(what: Callable[[], bool], timeout_s: float = 30.0) -> None:
 
 
 def held(*leases: Lease) -> list[bool]:
-    return [lease.look() for lease in leases]
+    return [lease.holds() for lease in leases]
 
 
 def test_it_stays_with_its_owner_when_others_join_and_goes_on_when_the_owner_leaves(ask: Callable[[], Lease]) -> None:
     first = ask()
-    assert first.look(30)
+    assert first.holds(30)
     second, third = ask(), ask()
     until = time.monotonic() + 3
     while time.monotonic() < until:
         assert held(first, second, third) == [True, False, False]
     first.close()
-    assert second.look(30)
-    assert not third.look()
+    assert second.holds(30)
+    assert not third.holds()
 
 
-def test_who_asks_anew_comes_last(ask: Callable[[], Lease]) -> None:
+def test_who_rejoins_comes_last(ask: Callable[[], Lease]) -> None:
     first = ask()
-    assert first.look(30)
+    assert first.holds(30)
     second = ask()
     time.sleep(1)
-    first.ask_anew()
-    assert second.look(30)
+    first.rejoin()
+    assert second.holds(30)
     until = time.monotonic() + 2
     while time.monotonic() < until:
         assert held(first, second) == [False, True]
 
 
-def test_who_was_thrown_out_asks_anew(ask: Callable[[], Lease]) -> None:
+def test_who_was_thrown_out_joins_again(ask: Callable[[], Lease]) -> None:
     lease = ask()
-    assert lease.look(30)
+    assert lease.holds(30)
     lease._membership.on_partitions_lost(lease._membership.assigned)
-    wait_until(lambda: not lease.look())
-    assert lease.look(30)
+    wait_until(lambda: not lease.holds())
+    assert lease.holds(30)
 
 
 def test_a_process_that_is_stuck_gives_it_up(ask: Callable[[], Lease], monkeypatch: pytest.MonkeyPatch) -> None:
     first = ask()
-    assert first.look(30)
+    assert first.holds(30)
     second = ask()
-    monkeypatch.setattr("streaming.kafka.leader.LIFELESS_S", 1.0)
+    monkeypatch.setattr("streaming.kafka.leader.STUCK_S", 1.0)
     deadline = time.monotonic() + 30
-    while not second.look():
+    while not second.holds():
         assert time.monotonic() < deadline
     assert not first._held.is_set()

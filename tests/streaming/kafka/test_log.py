@@ -1,4 +1,4 @@
-"""What is in flight: acknowledged in order, and nothing behind a failure."""
+"""Ranges in flight are acknowledged in order, and nothing behind a failure."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from kafka import TopicPartition
 from kafka.errors import KafkaTimeoutError
 from kafka.future import Future
 
-from streaming.kafka.consumer import Quiet
-from streaming.kafka.log import Pending, Sent
+from streaming.kafka.log import InFlight, SentRange
 
 A, B = TopicPartition("posts", 0), TopicPartition("posts", 1)
 
@@ -25,12 +24,12 @@ class Ack(Future):  # type: ignore[misc]
             time.sleep(0.001)
 
 
-def sent(place: TopicPartition, end: int, *futures: Ack, size: int = 1) -> Sent:
-    return Sent(place, end, size, None, futures)
+def sent(tp: TopicPartition, end: int, *futures: Ack, size: int = 1) -> SentRange:
+    return SentRange(tp, end, size, None, futures)
 
 
 def test_a_range_counts_only_behind_all_before_it() -> None:
-    pending, first, second, other = Pending(), Ack(), Ack(), Ack()
+    pending, first, second, other = InFlight(), Ack(), Ack(), Ack()
     pending.add(sent(A, 10, first))
     pending.add(sent(A, 20, second))
     pending.add(sent(B, 5, other))
@@ -44,7 +43,7 @@ def test_a_range_counts_only_behind_all_before_it() -> None:
 
 
 def test_a_dead_letter_that_is_not_acknowledged_holds_its_range_back() -> None:
-    pending, batch, letter = Pending(), Ack(), Ack()
+    pending, batch, letter = InFlight(), Ack(), Ack()
     pending.add(sent(A, 10, letter, batch))
     batch.success(None)
     assert pending.settle(100, 0) == ([], None)
@@ -52,7 +51,7 @@ def test_a_dead_letter_that_is_not_acknowledged_holds_its_range_back() -> None:
 
 
 def test_nothing_behind_a_failure_is_believed() -> None:
-    pending, bad, good = Pending(), Ack(), Ack()
+    pending, bad, good = InFlight(), Ack(), Ack()
     pending.add(sent(A, 10, bad))
     pending.add(sent(A, 20, good))
     good.success(None)
@@ -63,7 +62,7 @@ def test_nothing_behind_a_failure_is_believed() -> None:
 
 
 def test_it_waits_while_too_much_is_in_flight_but_not_for_ever() -> None:
-    pending = Pending()
+    pending = InFlight()
     pending.add(sent(A, 10, Ack(), size=100))
     started = time.monotonic()
     assert pending.settle(99, 0.05) == ([], None)
@@ -78,34 +77,22 @@ def test_it_waits_while_too_much_is_in_flight_but_not_for_ever() -> None:
 def test_whatever_the_order_of_acknowledgements_each_partition_moves_on_in_order(
     ranges: list[tuple[TopicPartition, bool]], rng: object
 ) -> None:
-    pending = Pending()
+    pending = InFlight()
     futures = []
-    for end, (place, acknowledged) in enumerate(ranges):
+    for end, (tp, acknowledged) in enumerate(ranges):
         future = Ack()
         futures.append((future, acknowledged))
-        pending.add(sent(place, end, future))
+        pending.add(sent(tp, end, future))
     for future, acknowledged in sorted(futures, key=lambda each: rng.random()):  # type: ignore[attr-defined]
         if acknowledged:
             future.success(None)
-    done, _ = pending.settle(10**9, 0)
-    for place in (A, B):
-        ours = [(end, acknowledged) for end, (each, acknowledged) in enumerate(ranges) if each == place]
+    done, failure = pending.settle(10**9, 0)
+    assert failure is None
+    for tp in (A, B):
+        ours = [(end, acknowledged) for end, (each, acknowledged) in enumerate(ranges) if each == tp]
         expected = []
         for end, acknowledged in ours:
             if not acknowledged:
                 break
             expected.append(end)
-        assert [each.end for each in done if each.place == place] == expected
-
-
-def test_quiet_lasts_from_the_end_until_something_comes() -> None:
-    quiet = Quiet()
-    assert quiet.lasts(A, 1.0) == -1.0
-    quiet.at_end(A, 1.0)
-    quiet.at_end(A, 5.0)
-    assert quiet.lasts(A, 6.0) == 5.0
-    quiet.heard(A)
-    assert quiet.lasts(A, 7.0) == -1.0
-    quiet.at_end(A, 8.0)
-    quiet.keep([B])
-    assert quiet.lasts(A, 9.0) == -1.0
+        assert [each.end for each in done if each.tp == tp] == expected

@@ -14,7 +14,7 @@ from kafka.errors import KafkaTimeoutError
 from detector.errors import LogError
 from streaming.config import Config
 from streaming.health import Health
-from streaming.kafka.client import Clients, ensure
+from streaming.kafka.client import Clients, ensure_topics
 from streaming.kafka.log import LogTail
 from streaming.kafka.score_worker import ScoreStage
 from streaming.schema.observation import Batch, End, Entry, Feedback, Idle, decode
@@ -34,7 +34,7 @@ class Bench:
         self.deployment = deployment
         config = Config(kafka=deployment.kafka(session_timeout_s=6, poll_records=top.pop("poll_records", 2000)), **top)
         self.clients = Clients(config.kafka)
-        self.partitions = ensure(self.clients, deployment.topics, config.kafka, snapshots=True)
+        self.partitions = ensure_topics(self.clients, deployment.topics, config.kafka, snapshots=True)
         self.metrics = Metrics()
         self.stage = ScoreStage(
             self.clients,
@@ -111,7 +111,7 @@ def test_offsets_without_records_are_covered(apache: Broker, deployment: Deploym
     assert batches[0].start == 0
 
 
-def test_records_that_retention_removed_are_a_hole(apache: Broker, deployment: Deployment, begin: Any) -> None:
+def test_records_that_retention_removed_are_an_offset_gap(apache: Broker, deployment: Deployment, begin: Any) -> None:
     deployment.create(deployment.topics.posts, 1)
     deployment.write(stream(20), partitions=1)
     deployment.delete_before(deployment.topics.posts, 0, 8)
@@ -121,7 +121,7 @@ def test_records_that_retention_removed_are_a_hole(apache: Broker, deployment: D
     assert (first.start, first.hole) == (8, 8)
 
 
-def test_records_that_retention_removes_while_nobody_reads_are_a_hole(
+def test_records_that_retention_removes_while_nobody_reads_are_an_offset_gap(
     apache: Broker, deployment: Deployment, begin: Any
 ) -> None:
     deployment.create(deployment.topics.posts, 1)
@@ -201,8 +201,8 @@ def test_decisions_go_into_the_log_and_what_is_none_becomes_a_dead_letter(deploy
     bench.turn_until(lambda: bool(deployment.read(deployment.topics.dead_letters)))
 
 
-def test_silent_partitions_follow_the_one_that_is_ahead(deployment: Deployment, begin: Any) -> None:
-    """The one that is ahead is the last that is not silent: it follows nobody."""
+def test_idle_partitions_follow_the_one_that_is_ahead(deployment: Deployment, begin: Any) -> None:
+    """The one that is ahead is the last that is not idle: it follows nobody."""
     deployment.create(deployment.topics.posts, 3)
     bench = begin(idle_partition_s=1.0)
     for partition, seconds in ((0, 600), (1, 900)):
@@ -218,7 +218,7 @@ def test_silent_partitions_follow_the_one_that_is_ahead(deployment: Deployment, 
     assert all(mark.time <= ahead for mark in marks(1))
 
 
-def test_where_all_are_silent_no_mark_is_written_after_the_last(deployment: Deployment, begin: Any) -> None:
+def test_where_all_are_idle_no_mark_is_written_after_the_last(deployment: Deployment, begin: Any) -> None:
     """The last partition that is left has nobody to follow, so the last events wait."""
     deployment.create(deployment.topics.posts, 2)
     event = {"id": "1", "account": "a", "at": START_MS, "kind": "post"}

@@ -10,7 +10,7 @@ import pytest
 
 from detector.errors import BrokerError
 from streaming.config import KafkaConfig
-from streaming.kafka.client import Clients, Topics, ensure
+from streaming.kafka.client import Clients, Topics, ensure_topics
 from tests.streaming.kafka.brokers import ApacheKafka
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
@@ -48,13 +48,14 @@ def config(broker: ApacheKafka, folder: Path, password: str) -> KafkaConfig:
 def test_the_right_password_gets_in(secured: ApacheKafka, tmp_path: Path) -> None:
     kafka = config(secured, tmp_path, "secret")
     deadline = time.monotonic() + 30
-    while True:
+    partitions = 0
+    while not partitions:
         try:
-            assert ensure(Clients(kafka), Topics("s-"), kafka, snapshots=True) == 4
-            return
+            partitions = ensure_topics(Clients(kafka), Topics("s-"), kafka, snapshots=True)
         except BrokerError:
             # The port opens before the broker has read its users.
             assert time.monotonic() < deadline
+    assert partitions == 4
 
 
 def test_a_wrong_password_is_called_that(secured: ApacheKafka, tmp_path: Path) -> None:

@@ -1,7 +1,4 @@
-"""Where `assess` may start from: offset 0, or a snapshot whose positions the log still covers.
-
-Snapshots on disk: whole or not there, and only as many as needed.
-"""
+"""Snapshots on disk are whole or not there; `assess` starts from offset 0, or from one that the log still covers."""
 
 from __future__ import annotations
 
@@ -14,7 +11,16 @@ import pytest
 
 from detector.errors import LogError
 from streaming.kafka.journal import Journal, JournalEntry
-from streaming.kafka.snapshots import ABANDONED_S, KEPT, Found, Place, Snapshot, Snapshots, check, starts
+from streaming.kafka.snapshots import (
+    ABANDONED_S,
+    KEPT,
+    RecoveryState,
+    Snapshot,
+    SnapshotManifest,
+    SnapshotStore,
+    check_consistency,
+    starting_points,
+)
 
 
 def entry(tick_ms: int = 600, *, settings: str = "s", positions: tuple[int, ...] = (10, 20)) -> JournalEntry:
@@ -29,21 +35,21 @@ def journal(*entries: JournalEntry, first: int = 0) -> Journal:
 
 
 def snapshot(tick_ms: int, positions: tuple[int, ...] = (10, 20), *, run: str = "run", journal: int = 0) -> Snapshot:
-    return Snapshot(Path(f"snapshot-{tick_ms}"), Place(run, tick_ms, list(positions), journal))
+    return Snapshot(Path(f"snapshot-{tick_ms}"), SnapshotManifest(run, tick_ms, list(positions), journal))
 
 
-def found(**changes: object) -> Found:
-    usual = Found(journal(entry()), 600, [0, 0], [15, 25], True, [], "s")
+def found(**changes: object) -> RecoveryState:
+    usual = RecoveryState(journal(entry()), 600, [0, 0], [15, 25], True, [], "s")
     return replace(usual, **changes)  # type: ignore[arg-type]
 
 
-def names(of: Found) -> list[str | None]:
-    return [None if each is None else each.folder.name for each in starts(of, [])]
+def names(of: RecoveryState) -> list[str | None]:
+    return [None if each is None else each.folder.name for each in starting_points(of, [])]
 
 
 def test_a_new_deployment_starts_from_offset_0() -> None:
     fresh = found(journal=Journal(), group_tick_ms=None, outputs=False)
-    check(fresh)
+    check_consistency(fresh)
     assert names(fresh) == [None]
 
 
@@ -78,26 +84,28 @@ def test_a_log_shorter_than_the_snapshot_is_not_started_from_it() -> None:
 
 def test_a_log_shorter_than_what_was_committed_fails() -> None:
     with pytest.raises(LogError, match="was recreated or its broker lost data"):
-        check(found(ends=[15, 19]))
+        check_consistency(found(ends=[15, 19]))
 
 
 def test_expired_group_offsets_heal_from_the_journal() -> None:
-    check(found(group_tick_ms=None))
+    state = found(group_tick_ms=None)
+    check_consistency(state)
+    assert names(state) == [None]
 
 
 def test_group_offsets_without_a_journal_fail() -> None:
     with pytest.raises(LogError, match="the journal is empty"):
-        check(found(journal=Journal()))
+        check_consistency(found(journal=Journal()))
 
 
 def test_alerts_without_journal_and_positions_fail() -> None:
-    with pytest.raises(LogError, match="neither journal nor positions"):
-        check(found(journal=Journal(), group_tick_ms=None))
+    with pytest.raises(LogError, match="neither journal entries nor committed positions"):
+        check_consistency(found(journal=Journal(), group_tick_ms=None))
 
 
 def test_group_offsets_and_journal_that_disagree_fail() -> None:
     with pytest.raises(LogError, match="one of them was changed"):
-        check(found(group_tick_ms=660))
+        check_consistency(found(group_tick_ms=660))
 
 
 def test_a_replay_through_ticks_of_another_configuration_fails() -> None:
@@ -108,7 +116,7 @@ def test_a_replay_through_ticks_of_another_configuration_fails() -> None:
 
 def test_a_snapshot_taken_after_the_configuration_changed_will_do() -> None:
     mixed = journal(entry(400, settings="old"), entry(600))
-    assert next(starts(found(journal=mixed, snapshots=[snapshot(400)]), [])) == snapshot(400)
+    assert next(starting_points(found(journal=mixed, snapshots=[snapshot(400)]), [])) == snapshot(400)
 
 
 def test_a_snapshot_whose_journal_is_gone_is_not_used() -> None:
@@ -117,8 +125,8 @@ def test_a_snapshot_whose_journal_is_gone_is_not_used() -> None:
         names(late)
 
 
-def place(tick_ms: int, run: str = "run") -> Place:
-    return Place(run, tick_ms, [tick_ms], 0)
+def manifest(tick_ms: int, run: str = "run") -> SnapshotManifest:
+    return SnapshotManifest(run, tick_ms, [tick_ms], 0)
 
 
 def save(folder: Path) -> None:
@@ -127,56 +135,56 @@ def save(folder: Path) -> None:
 
 
 def test_the_newest_come_first_and_only_the_newest_are_kept(tmp_path: Path) -> None:
-    snapshots = Snapshots(tmp_path, "p-")
+    snapshots = SnapshotStore(tmp_path, "p-")
     for tick in (60, 180, 120, 240):
-        snapshots.write(place(tick), save)
-    assert [each.place.tick_ms for each in snapshots.all()] == [240, 180]
+        snapshots.write(manifest(tick), save)
+    assert [each.manifest.tick_ms for each in snapshots.all()] == [240, 180]
     assert len(list((tmp_path / "p-assess").iterdir())) == KEPT
 
 
 def test_a_snapshot_that_fails_leaves_the_others_and_no_rubbish(tmp_path: Path) -> None:
-    snapshots = Snapshots(tmp_path, "")
-    snapshots.write(place(60), save)
+    snapshots = SnapshotStore(tmp_path, "")
+    snapshots.write(manifest(60), save)
 
     def full(folder: Path) -> None:
         raise OSError(28, "No space left on device")
 
     with pytest.raises(LogError, match="No space left"):
-        snapshots.write(place(120), full)
+        snapshots.write(manifest(120), full)
     assert [each.name for each in (tmp_path / "assess").iterdir()] == ["snapshot-000000000000060"]
 
 
 def test_one_that_was_cut_short_by_a_crash_is_not_seen(tmp_path: Path) -> None:
-    snapshots = Snapshots(tmp_path, "")
+    snapshots = SnapshotStore(tmp_path, "")
 
     def crash(folder: Path) -> None:
         save(folder)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        snapshots.write(place(60), crash)
+        snapshots.write(manifest(60), crash)
     assert snapshots.all() == []
 
 
 def test_a_damaged_place_is_skipped(tmp_path: Path) -> None:
-    snapshots = Snapshots(tmp_path, "")
-    snapshots.write(place(60), save)
-    snapshots.write(place(120), save)
+    snapshots = SnapshotStore(tmp_path, "")
+    snapshots.write(manifest(60), save)
+    snapshots.write(manifest(120), save)
     newest = snapshots.all()[0]
     (newest.folder / "place.json").write_bytes(b"{")
-    assert [each.place.tick_ms for each in snapshots.all()] == [60]
+    assert [each.manifest.tick_ms for each in snapshots.all()] == [60]
 
 
 def test_the_same_tick_of_another_run_is_replaced(tmp_path: Path) -> None:
-    snapshots = Snapshots(tmp_path, "")
-    snapshots.write(place(60, "old"), save)
-    snapshots.write(place(60, "new"), save)
-    assert [each.place.run for each in snapshots.all()] == ["new"]
+    snapshots = SnapshotStore(tmp_path, "")
+    snapshots.write(manifest(60, "old"), save)
+    snapshots.write(manifest(60, "new"), save)
+    assert [each.manifest.run for each in snapshots.all()] == ["new"]
 
 
 def test_deployments_do_not_see_each_others(tmp_path: Path) -> None:
-    Snapshots(tmp_path, "a-").write(place(60), save)
-    assert Snapshots(tmp_path, "b-").all() == []
+    SnapshotStore(tmp_path, "a-").write(manifest(60), save)
+    assert SnapshotStore(tmp_path, "b-").all() == []
 
 
 def test_what_a_dead_process_left_unfinished_goes_after_a_day(tmp_path: Path) -> None:
@@ -185,6 +193,6 @@ def test_what_a_dead_process_left_unfinished_goes_after_a_day(tmp_path: Path) ->
         folder.mkdir(parents=True)
     past = time.time() - ABANDONED_S - 60
     os.utime(old, (past, past))
-    Snapshots(tmp_path, "").write(place(60), save)
+    SnapshotStore(tmp_path, "").write(manifest(60), save)
     assert not old.exists()
     assert new.exists()

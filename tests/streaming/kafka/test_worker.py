@@ -1,7 +1,4 @@
-"""The threads of a worker: a broker that is away is waited for, everything else ends the worker with its reason.
-
-The shells on a broker, with the tiny core: nothing lost, nothing twice, whoever does the work.
-"""
+"""The threads of a worker, and whole workers on a broker with the tiny core: nothing lost, nothing twice."""
 
 from __future__ import annotations
 
@@ -15,8 +12,8 @@ from kafka.errors import TopicAuthorizationFailedError
 
 from detector.errors import BrokerError, LogError
 from streaming.health import Health, HealthLimits
-from streaming.kafka import worker as loops_module
-from streaming.kafka.worker import Loops, Stage
+from streaming.kafka import worker as worker_module
+from streaming.kafka.worker import Stage, StageThreads
 from streaming.worker_metrics import Metrics
 from tests.streaming.kafka.bench import Deployment, last_revisions
 from tests.streaming.kafka.brokers import Broker
@@ -56,9 +53,9 @@ def fail(error: BaseException) -> Callable[[], None]:
     return turn
 
 
-def make(**stages: Stage) -> Loops:
+def make(**stages: Stage) -> StageThreads:
     makers: dict[str, Callable[[], Stage]] = {name: partial(_same, stage) for name, stage in stages.items()}
-    return Loops(makers, Metrics(), Health(0.0))
+    return StageThreads(makers, Metrics(), Health(0.0))
 
 
 def _same(stage: Stage) -> Stage:
@@ -67,8 +64,8 @@ def _same(stage: Stage) -> Stage:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loops_module, "PAUSE_S", 0.01)
-    monkeypatch.setattr(loops_module, "CLOSE_S", 2.0)
+    monkeypatch.setattr(worker_module, "PAUSE_S", 0.01)
+    monkeypatch.setattr(worker_module, "CLOSE_S", 2.0)
 
 
 def test_it_ends_when_all_are_done() -> None:
@@ -100,9 +97,9 @@ def test_an_error_in_one_stops_the_other_in_order() -> None:
 
 def test_asked_to_stop_it_closes_everything() -> None:
     stages = Endless(), Endless()
-    loops = make(score=stages[0], assess=stages[1])
-    threading.Timer(0.1, loops.stop).start()
-    loops.run()
+    threads = make(score=stages[0], assess=stages[1])
+    threading.Timer(0.1, threads.stop).start()
+    threads.run()
     assert [stage.closed for stage in stages] == [True, True]
 
 
@@ -114,13 +111,13 @@ def test_a_loop_that_hangs_makes_the_worker_unhealthy_whatever_the_other_does() 
         release.wait(5)
 
     stuck = Scripted(hang)
-    loops = Loops({"score": Endless, "assess": lambda: stuck}, Metrics(), health)
-    thread = threading.Thread(target=loops.run)
+    threads = StageThreads({"score": Endless, "assess": lambda: stuck}, Metrics(), health)
+    thread = threading.Thread(target=threads.run)
     thread.start()
     time.sleep(0.6)
     live = health.report(time.monotonic()).live
     release.set()
-    loops.stop()
+    threads.stop()
     thread.join()
     assert not live
 

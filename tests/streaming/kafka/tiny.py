@@ -18,7 +18,7 @@ from detector.errors import LogError
 from streaming.assess.ordering import NO_END, Ordering
 from streaming.assess.outputs import AlertRevision, Reranker, RerankRequest, TickOutput, TickStats
 from streaming.config import load_config
-from streaming.kafka.worker import Judgement, work
+from streaming.kafka.worker import Cores, run_worker
 from streaming.schema.observation import NO_TIME, Entry
 from streaming.score import Scorer
 
@@ -111,9 +111,9 @@ def steady(request: RerankRequest) -> np.ndarray[Any, np.dtype[np.int16]]:
     return np.array([len(text) for text in request.texts], np.int16)
 
 
-def tiny(expert: str = "steady", settings: str = "tiny") -> Judgement:
+def tiny(expert: str = "steady", settings: str = "tiny") -> Cores:
     """What decides in these tests."""
-    return Judgement(
+    return Cores(
         Scorer(None, detect=lambda text: ""),
         TinyCore.make,
         no_two_alike if expert == "random" else steady,
@@ -148,7 +148,7 @@ def main(argv: list[str]) -> int:
     config, stage, exit_s, expert, settings = argv
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", force=True)
     logging.getLogger("kafka").setLevel(logging.WARNING)
-    work(
+    run_worker(
         load_config(Path(config), os.environ),
         stage,  # type: ignore[arg-type]
         None if exit_s == "-" else float(exit_s),
