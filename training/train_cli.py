@@ -225,7 +225,7 @@ def train_account(
         **account_report(rows, llr),
         "accounts": _counts(rows),
         "readers": readers,
-        "trees": BOOST.trees,
+        "trees": BOOST.max_iter,
         "boosting": asdict(BOOST),
         "behaviour_limit_nats": BEHAVIOUR_LIMIT_NATS,
         "slope": round(float(text.line[1]), 4),

@@ -1,10 +1,9 @@
-"""One calibrated logit from a row of features: shrunk linear terms and oblivious trees, both plain arrays.
+"""The account model: evidence of an account from its features, as two nested components in nats, text and behaviour.
 
-A head holds what logistic regression and gradient boosting learned, so that scoring needs neither library, and its
-answer for a row does not depend, to the bit, on the other rows of the call (matrix products would; sums along
-a row do not).
-
-The account model: two nested parts, text and what behaviour adds to it, in nats.
+`AccountModel.parts` takes `AccountFeatures` of n accounts and returns `AccountEvidence`. A component is one or more
+heads; a `Head` holds what logistic regression and gradient boosting learned as plain arrays, so that scoring needs
+neither library, and its answer for a row does not depend, to the bit, on the other rows of the call (matrix products
+would; sums along a row do not).
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.account.features import BEHAVIOUR_DIM, CADENCE, EXPERTS, PAIRS, TEXT_DIM, AccountFeatures, fingerprint
+from detector.account.trees import Floats, Trees
 from detector.errors import ModelError
 from detector.evidence import MILLINAT
 from detector.text.features import TextAbstain
@@ -30,25 +30,21 @@ CLIP: Final = 4.0
 _CHUNK: Final = 256
 """Rows scored at once: keeps the scratch arrays in the processor's cache."""
 
-Floats = NDArray[np.float64]
-
 
 @dataclass(frozen=True)
 class Head:
     """logit = mix[0] + mix[1] * linear + mix[2] * trees.
 
-    Term j reads feature `column[j]`, standardised and clipped, times n / (n + `shrink[j]`), where n is the count the
-    feature rests on: few posts say little, and a term without any says nothing. The linear part weighs the terms. A
-    tree asks `depth` questions, is term `question` above `cut`, whose answers, first the highest bit, number its leaf.
+    Term j is feature `column[j]`, standardised and clipped, times n / (n + `shrink[j]`), where n is the count the
+    feature rests on: few posts say little, and a term without any says nothing. The linear part weighs the terms, and
+    the trees compare them.
 
     Args:
         column: (J,) feature of each term.
         centre, scale: (J,) standardisation.
         shrink: (J,) posts at which a term has half of its size.
         weight: (J,).
-        question: (T, depth) terms.
-        cut: (T, depth).
-        leaf: (T, 2^depth) in logits.
+        trees: over the J terms, in logits.
         mix: (3,).
     """
 
@@ -57,9 +53,7 @@ class Head:
     scale: Floats
     shrink: Floats
     weight: Floats
-    question: NDArray[np.int64]
-    cut: Floats
-    leaf: Floats
+    trees: Trees
     mix: Floats
 
     def logit(self, values: Floats, counts: Floats) -> Floats:
@@ -74,7 +68,7 @@ class Head:
             part = slice(start, start + _CHUNK)
             terms = self.terms(values[part], counts[part])
             linear = self.mix[1] * (terms * self.weight).sum(axis=1) if self.mix[1] else 0.0
-            trees = self.mix[2] * self.trees(terms) if self.mix[2] else 0.0
+            trees = self.mix[2] * self.trees.predict(terms) if self.mix[2] else 0.0
             out[part] = self.mix[0] + linear + trees
         return out
 
@@ -89,47 +83,36 @@ class Head:
         terms *= rests / (rests + self.shrink)
         return terms
 
-    def trees(self, terms: Floats) -> Floats:
-        """(n,) sum of the trees' leaves for rows of terms."""
-        count, depth = self.question.shape
-        leaf = np.zeros((len(terms), count), np.int64)
-        for level in range(depth):
-            leaf <<= 1
-            leaf |= np.take(terms, self.question[:, level], axis=1) > self.cut[:, level]
-        leaf += np.arange(count) << depth
-        total: Floats = np.take(self.leaf.reshape(-1), leaf).sum(axis=1)
-        return total
-
     def arrays(self, prefix: str) -> dict[str, NDArray[Any]]:
         """The head as named arrays in the types they are stored in."""
         stored = {name: np.asarray(getattr(self, name), dtype) for name, dtype in _STORED.items()}
-        return {f"{prefix}.{name}": value for name, value in stored.items()}
+        return {f"{prefix}.{name}": value for name, value in stored.items()} | self.trees.arrays(f"{prefix}.trees")
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], prefix: str, width: int, path: Path) -> Head:
-        """The head stored under `prefix`, for `width` features.
+        """The head stored under a prefix.
+
+        Args:
+            arrays: of a weights file.
+            prefix: of the names.
+            width: number of features.
+            path: of the file, for messages.
 
         Raises:
             ModelError: an array is missing or of a shape that does not fit the others or the features.
         """
         terms = len(take(arrays, f"{prefix}.column", (None,), path))
-        trees, depth = take(arrays, f"{prefix}.question", (None, None), path).shape
-        shapes: dict[str, tuple[int | None, ...]] = {
-            "question": (trees, depth),
-            "cut": (trees, depth),
-            "leaf": (trees, 1 << depth),
-            "mix": (3,),
-        }
+        shapes: dict[str, tuple[int | None, ...]] = {"mix": (3,)}
         loaded: dict[str, NDArray[Any]] = {}
         for name, dtype in _STORED.items():
             value = take(arrays, f"{prefix}.{name}", shapes.get(name, (terms,)), path)
             loaded[name] = value.astype(np.int64 if np.issubdtype(dtype, np.integer) else np.float64)
-        for name, limit in (("column", width), ("question", terms)):
-            if loaded[name].size and not 0 <= int(loaded[name].min()) <= int(loaded[name].max()) < limit:
-                raise ModelError(f"{prefix}.{name} in {path} asks for what this version does not have: train it again")
+        column = loaded["column"]
+        if column.size and not 0 <= int(column.min()) <= int(column.max()) < width:
+            raise ModelError(f"{prefix}.column in {path} asks for what this version does not have: train it again")
         if not bool((loaded["scale"] > 0).all() and (loaded["shrink"] > 0).all()):
             raise ModelError(f"{prefix} in {path} has a scale or shrink that is not positive: train it again")
-        return cls(**loaded)
+        return cls(**loaded, trees=Trees.from_arrays(arrays, f"{prefix}.trees", terms, path))
 
 
 @dataclass(frozen=True)
@@ -162,7 +145,13 @@ class Mixture:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], prefix: str, width: int, path: Path) -> Mixture:
-        """The mixture stored under `prefix`, for `width` features.
+        """The mixture stored under a prefix.
+
+        Args:
+            arrays: of a weights file.
+            prefix: of the names.
+            width: number of features.
+            path: of the file, for messages.
 
         Raises:
             ModelError: as `Head.from_arrays`, or there is no head.
@@ -180,9 +169,6 @@ _STORED: Final[dict[str, type[np.generic]]] = {
     "scale": np.float32,
     "shrink": np.float32,
     "weight": np.float32,
-    "question": np.int32,
-    "cut": np.float32,
-    "leaf": np.float32,
     "mix": np.float64,
 }
 
@@ -297,7 +283,13 @@ class AccountModel:
         save_weights(directory / NAME, arrays, described)
 
     def parts(self, features: AccountFeatures, *, text: bool = True, behaviour: bool = True) -> AccountEvidence:
-        """The evidence of n accounts. A part switched off abstains, and the other is what it says alone."""
+        """The evidence of n accounts.
+
+        Args:
+            features: of n accounts.
+            text: whether the text component may speak; switched off it abstains, and behaviour is what it says alone.
+            behaviour: whether the behaviour component may speak.
+        """
         n = len(features.weight)
         text_llr = np.zeros(n)
         behaviour_llr = np.zeros(n)

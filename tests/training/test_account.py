@@ -1,7 +1,4 @@
-"""The account model learns a planted difference, weighs groups as said, and is calibrated out of fold.
-
-Oblivious trees learn what they should, the same each time, and score as the head in production does.
-"""
+"""The account model learns a planted difference, weighs groups as said, and is calibrated out of fold."""
 
 from __future__ import annotations
 
@@ -9,12 +6,10 @@ import numpy as np
 import pytest
 
 from detector.account.features import BEHAVIOUR_DIM, BEHAVIOUR_NAMES, PAIRS, TEXT_DIM, TEXT_NAMES, AccountFeatures
-from detector.account.model import Head, text_inputs
+from detector.account.model import text_inputs
 from training.account import (
     STREAM,
-    BoostSettings,
     Learning,
-    boost,
     calibrated,
     fit_behaviour,
     fit_text,
@@ -24,13 +19,15 @@ from training.account import (
     linear_inputs,
     out_of_fold,
     row_weights,
-    score,
     text_logit,
     together,
 )
+from training.boosting import BoostingSettings
 from training.metrics import auroc
 
-QUICK = BoostSettings(trees=8, depth=2, rate=0.3, ridge=5.0, features=0.5, rows=1.0)
+QUICK = BoostingSettings(
+    max_iter=8, max_leaf_nodes=4, max_depth=2, learning_rate=0.3, l2_regularization=5.0, max_features=0.5
+)
 
 
 def learning(group: str, accounts: int, seed: int, authored: bool = True) -> Learning:
@@ -161,58 +158,3 @@ def test_one_head_has_not_met_the_streams_bots() -> None:
     rows = together([learning(f"{STREAM}/s", 40, 0), learning("b", 40, 1)])
     assert len(fit_text(rows, QUICK).heads) == 2
     assert len(fit_text(learning(f"{STREAM}/s", 40, 0), QUICK).heads) == 1
-
-
-SMALL = BoostSettings(trees=40, depth=3, rate=0.3, ridge=1.0, features=1.0, rows=0.8)
-
-
-def interaction(n: int = 2000) -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(n, 4))
-    return x, ((x[:, 0] > 0) ^ (x[:, 1] > 0.5)).astype(np.int64)
-
-
-def test_an_interaction_is_learned() -> None:
-    x, y = interaction()
-    trees = boost(x, y, np.ones(len(y)), SMALL)
-    assert ((score(trees, x) > 0) == y).mean() > 0.95
-
-
-def test_the_same_seed_gives_the_same_trees() -> None:
-    x, y = interaction(300)
-    first, second = (boost(x, y, np.ones(len(y)), SMALL, seed=3) for _ in range(2))
-    assert np.array_equal(first.leaf, second.leaf)
-    assert np.array_equal(first.feature, second.feature)
-
-
-def test_weights_count_like_copies() -> None:
-    settings = BoostSettings(trees=5, depth=2, ridge=1e-6, features=1.0, rows=1.0)
-    x = np.array([[0.0], [1.0], [2.0], [3.0]])
-    y = np.array([0, 1, 0, 1])
-    weight = np.array([1.0, 2.0, 1.0, 1.0])
-    copied = boost(np.repeat(x, [1, 2, 1, 1], axis=0), np.repeat(y, [1, 2, 1, 1]), np.ones(5), settings)
-    assert np.allclose(score(boost(x, y, weight, settings), x), score(copied, x), atol=1e-3)
-
-
-def test_a_constant_feature_is_never_asked() -> None:
-    x, y = interaction(300)
-    x[:, 2] = 7.0
-    assert not (boost(x, y, np.ones(len(y)), SMALL).feature == 2).any()
-
-
-def test_the_head_of_production_says_the_same() -> None:
-    x, y = interaction(300)
-    trees = boost(x, y, np.ones(len(y)), SMALL)
-    head = Head(
-        column=np.arange(4),
-        centre=np.zeros(4),
-        scale=np.ones(4),
-        shrink=np.full(4, 1e-9),
-        weight=np.zeros(4),
-        question=trees.feature,
-        cut=trees.cut,
-        leaf=trees.leaf,
-        mix=np.array([0.0, 0.0, 1.0]),
-    )
-    assert np.allclose(head.logit(x, np.full_like(x, 1e6)), score(trees, x), atol=0.3)
-    assert np.array_equal(head.trees(x), score(trees, x))

@@ -20,8 +20,19 @@ from detector.account.model import (
     behaviour_inputs,
     text_inputs,
 )
+from detector.account.trees import Trees
 from detector.errors import ModelError
 from detector.text.features import TextAbstain
+
+
+def stumps(rng: np.random.Generator, count: int, width: int) -> Trees:
+    """Trees of one comparison each."""
+    root = np.arange(count) * 3
+    children = root[:, None, None] + np.array([[1, 2], [1, 1], [2, 2]])
+    feature, threshold = np.zeros((count, 3), np.int64), np.zeros((count, 3))
+    feature[:, 0], threshold[:, 0] = rng.integers(0, width, count), rng.normal(size=count)
+    value = rng.normal(size=3 * count) * 0.2
+    return Trees(root, feature.reshape(-1), threshold.reshape(-1), children.reshape(-1, 2), value)
 
 
 def head(width: int, seed: int, mix: tuple[float, float, float] = (0.1, 1.0, 0.5)) -> Head:
@@ -33,9 +44,7 @@ def head(width: int, seed: int, mix: tuple[float, float, float] = (0.1, 1.0, 0.5
         scale=rng.uniform(0.5, 2, terms),
         shrink=rng.uniform(1, 5, terms),
         weight=rng.normal(size=terms) * 0.3,
-        question=rng.integers(0, terms, (20, 3)),
-        cut=rng.normal(size=(20, 3)),
-        leaf=rng.normal(size=(20, 8)) * 0.2,
+        trees=stumps(rng, 20, terms),
         mix=np.array(mix),
     )
 
@@ -72,20 +81,24 @@ def test_a_score_does_not_depend_on_its_neighbours(n: int, seed: int) -> None:
         assert model().joint.logit(*behaviour_inputs(alone))[0] == model().joint.logit(*behaviour_inputs(seen))[i]
 
 
-def test_a_trees_answers_number_its_leaf_the_first_the_highest_bit() -> None:
-    tree = Head(
-        column=np.array([0, 1]),
-        centre=np.zeros(2),
-        scale=np.ones(2),
-        shrink=np.full(2, 1e-9),
-        weight=np.zeros(2),
-        question=np.array([[0, 1]]),
-        cut=np.array([[0.5, 1.0]]),
-        leaf=np.array([[1.0, 2.0, 3.0, 4.0]]),
-        mix=np.array([0.0, 0.0, 1.0]),
+def test_a_logit_mixes_a_line_and_trees_of_the_terms() -> None:
+    mixed = Head(
+        column=np.array([1]),
+        centre=np.array([1.0]),
+        scale=np.array([2.0]),
+        shrink=np.full(1, 1e-9),
+        weight=np.array([3.0]),
+        trees=Trees(
+            root=np.array([0]),
+            feature=np.array([0, 0, 0]),
+            threshold=np.array([0.5, 0.0, 0.0]),
+            children=np.array([[1, 2], [1, 1], [2, 2]]),
+            value=np.array([0.0, 10.0, 20.0]),
+        ),
+        mix=np.array([0.25, 0.5, 2.0]),
     )
-    values = np.array([[0.4, 0.9], [0.4, 1.1], [0.6, 0.9], [0.6, 1.1]])
-    assert tree.logit(values, np.ones_like(values)).tolist() == [1.0, 2.0, 3.0, 4.0]
+    values = np.array([[9.0, 2.0], [9.0, 2.1]])  # terms 0.5 and 0.55: one on the threshold, one above it
+    assert mixed.logit(values, np.ones_like(values)) == pytest.approx([0.25 + 0.75 + 20, 0.25 + 0.825 + 40])
 
 
 def test_a_mixture_says_what_the_mean_of_the_likelihoods_says() -> None:
@@ -102,9 +115,7 @@ def test_a_term_has_half_its_weight_at_its_shrink() -> None:
         scale=np.array([2.0]),
         shrink=np.array([3.0]),
         weight=np.array([1.0]),
-        question=np.zeros((0, 0), np.int64),
-        cut=np.zeros((0, 0)),
-        leaf=np.zeros((0, 1)),
+        trees=Trees.none(),
         mix=np.array([0.0, 1.0, 0.0]),
     )
     assert linear.logit(np.array([[3.0]]), np.array([[3.0]]))[0] == 0.5
