@@ -34,7 +34,7 @@ from detector.evidence import PARTS, Part
 from detector.models import GRAPH, SHIPPED
 from training.account_data import read_truth
 from training.cards import table_rows
-from training.evaluate import Judged, intervals, judged, pooled
+from training.evaluate import EvaluationTable, evaluation_table, intervals, pooled
 from training.links import DRAWS, PLANS, Plan, calibration, fit, judge, save_network
 from training.metrics import auroc, average_precision, tpr_at
 from training.societies import FAMILIES, Example, gather_societies, shuffled, simulate, society_toml
@@ -98,23 +98,39 @@ def society(families: Sequence[str], number: int, place: Path, seed: int, sizes:
     return events, truth
 
 
-def run(events: Path, truth: Path, models: Path, scores: Path, without: Sequence[Part], name: str) -> Judged:
-    """The accounts of a recording as judged by the system; campaigns are named after it, so that they can be pooled.
+def run(events: Path, truth: Path, models: Path, scores: Path, without: Sequence[Part], name: str) -> EvaluationTable:
+    """The accounts of a recording as the system scores them.
 
     Scores of the same versions of the models are kept beside `scores` and not made again.
+
+    Args:
+        events: the recording.
+        truth: its truth file.
+        models: models directory.
+        scores: file for the scores; the versions of the models are added to its name.
+        without: components to leave out.
+        name: of the recording; campaigns are named after it, so that recordings can be pooled.
+
+    Args:
+        events: the recording.
+        truth: its truth file.
+        models: models directory.
+        scores: file for the scores; the versions of the models are added to its name.
+        without: components to leave out.
+        name: of the recording; campaigns are named after it, so that recordings can be pooled.
     """
     key = hashlib.sha256(json.dumps(versions(models)).encode()).hexdigest()[:8]
     kept = scores.with_name(f"{scores.stem}-{key}.scores")
     if not kept.exists():
         run_system([events], models, scores=scores, without=without)
         scores.replace(kept)
-    found = judged(read_truth(truth), read_lines(kept))
+    found = evaluation_table(read_truth(truth), read_lines(kept))
     return replace(found, campaign=np.where(found.campaign != "", np.char.add(f"{name}/", found.campaign), ""))
 
 
 def conditions(
     events: Path, truth: Path, models: Path, place: Path, name: str, *, exchanged: bool
-) -> dict[str, Judged]:
+) -> dict[str, EvaluationTable]:
     """A recording run as it is, without its texts, and, if `exchanged`, with accounts exchanged besides."""
     found = {
         "with text": run(events, truth, models, place / "text.scores", (), name),
@@ -128,11 +144,11 @@ def conditions(
     return found
 
 
-def figures(given: Judged, parts: Sequence[Part], name: str, seed: int, draws: int) -> Measured:
+def figures(given: EvaluationTable, parts: Sequence[Part], name: str, seed: int, draws: int) -> Measured:
     """Ranking by the first part, by the first two, and so on, and what each adds, with intervals over campaigns."""
     nested = {" + ".join(parts[: i + 1]): parts[: i + 1] for i in range(len(parts))}
 
-    def measure(drawn: Judged) -> dict[str, float]:
+    def measure(drawn: EvaluationTable) -> dict[str, float]:
         result: dict[str, float] = {}
         last = 0.5
         for row, kept in nested.items():
@@ -162,7 +178,7 @@ def measure_all(given: argparse.Namespace, work: Path, say: ProgressCallback) ->
     everything = gather_societies(
         work / "train", given.societies, (), given.models, given.seed, lambda what, share: say(what, 0.3 * share)
     )
-    runs: dict[str, dict[str, list[Judged]]] = {}
+    runs: dict[str, dict[str, list[EvaluationTable]]] = {}
     total = len(cut) * given.held_out + len(given.stream)
     done = 0
     for k, families in enumerate(cut):
@@ -181,7 +197,7 @@ def measure_all(given: argparse.Namespace, work: Path, say: ProgressCallback) ->
         int(np.count_nonzero(np.nan_to_num(one.parts[:, 0]))) for each in runs.values() for one in each["with text"]
     )
     accounts = sum(len(one.names) for each in runs.values() for one in each["with text"])
-    everybody: dict[str, list[Judged]] = {}
+    everybody: dict[str, list[EvaluationTable]] = {}
     for found_by in runs.values():
         for condition, found_in in found_by.items():
             everybody.setdefault(condition, []).extend(found_in)

@@ -1,6 +1,6 @@
 """Accounts to learn from: streams with their truth, chat people, and bags of single posts that stand for accounts.
 
-From posts with their readings to what the account model sees after the first, second, ... post of every account.
+From posts with their text features to what the account model sees after the first, second, ... post of every account.
 
 The same `AccountStatistics` as in production does the counting, so a model cannot be trained on one thing and run on
 another.
@@ -30,9 +30,9 @@ from numpy.typing import NDArray
 
 from detector.account.features import AccountFeatures, language_code
 from detector.account.state import AccountStatistics
+from detector.data_splits import pseudonym, split_of
 from detector.errors import EventError, UsageError
 from detector.evidence import MILLINAT
-from detector.people import pseudonym, role_of
 from detector.text.features import TextFeatures
 from detector.text.tokenize import detect_language, normalise
 from detector.times import AT_MAX, parse_time
@@ -131,7 +131,7 @@ def chat_people(role: str, known_texts: frozenset[str]) -> RawEvents:
     """People of `chitchat-dataset` that serve `role`, with enough texts, who wrote none of `known_texts`.
 
     Args:
-        role: as in `detector.people`.
+        role: as in `detector.data_splits`.
         known_texts: `beginning` of texts that some model was trained on.
     """
     from chitchat_dataset import Dataset
@@ -140,7 +140,7 @@ def chat_people(role: str, known_texts: frozenset[str]) -> RawEvents:
     for conversation in Dataset().values():
         for turn in conversation["messages"]:
             for message in turn:
-                if role_of("chitchat", message["sender"]) == role:
+                if split_of("chitchat", message["sender"]) == role:
                     messages[message["sender"]].append((parse_time(message["timestamp"]) or 0, message["text"]))
     rows: list[tuple[int, str, str]] = []
     for person, said in sorted(messages.items()):
@@ -248,7 +248,7 @@ class Events:
         account: (n,) index of the account, from 0.
         at_ms: (n,) times; all equal where they are not known.
         kind: (n,) kinds as in the observation log.
-        readings: (n,) dtype TEXT_FEATURES.
+        text_features: (n,) dtype TEXT_FEATURES.
         has_text: (n,).
         language: (n,) `language_code`.
         links: (n,) number of links.
@@ -258,7 +258,7 @@ class Events:
     account: NDArray[np.int64]
     at_ms: NDArray[np.int64]
     kind: NDArray[np.int64]
-    readings: TextFeatures
+    text_features: TextFeatures
     has_text: NDArray[np.bool_]
     language: NDArray[np.uint16]
     links: NDArray[np.int64]
@@ -312,7 +312,7 @@ def snapshots(events: Events, accounts: int, after: Sequence[int] | None = PREFI
             rows,
             events.at_ms[chosen],
             events.kind[chosen],
-            events.readings[chosen],
+            events.text_features[chosen],
             events.has_text[chosen],
             events.language[chosen],
             events.links[chosen],
@@ -321,7 +321,7 @@ def snapshots(events: Events, accounts: int, after: Sequence[int] | None = PREFI
         read = (posts > before) & np.isfinite(events.expert[chosen])
         if read.any():
             expert = np.rint(events.expert[chosen[read]] * MILLINAT).clip(-32_767, 32_767).astype(np.int16)
-            statistics.observe_expert(rows[read], expert, events.readings["llr"][chosen[read]])
+            statistics.observe_expert(rows[read], expert, events.text_features["llr"][chosen[read]])
         wanted = (posts > before) & (np.ones(len(posts), bool) if after is None else np.isin(posts, after))
         wanted |= (counts[rows] == turn + 1) & (posts > 0)
         if wanted.any():
@@ -372,7 +372,7 @@ def known_people(texts: Iterable[str], authors: Iterable[str], conversations: Ma
     for text in {beginning(text) for text in texts} & set(writers):
         if len(writers[text]) <= WRITERS:
             known |= writers[text]
-    return {person for person in known if role_of(POPULATION, person) == "demo"}
+    return {person for person in known if split_of(POPULATION, person) == "demo"}
 
 
 def main() -> None:

@@ -18,20 +18,20 @@ import numpy as np
 import pandas as pd
 
 from detector.account import model as account_files
+from detector.data_splits import split_of
 from detector.errors import UsageError
 from detector.models import GRAPH
-from detector.people import role_of
 from detector.text import first_stage, second_stage
 from detector.thresholds import HORIZON_PEOPLE, MIN_LANGUAGE_PEOPLE, NAME, Thresholds
-from training.account import POPULATION, known_texts
 from training.account_data import RawEvents, chat_people, read_truth
-from training.cards import table_rows as table
+from training.account_training_set import POPULATION, known_texts
+from training.cards import thresholds_card
 from training.system import PARTS_OF_A_BUNDLE, copy_parts, read_lines, run_system
 
 
 @dataclass(frozen=True)
 class Person:
-    """One calibration person's looks at them: texts so far and total, in order, and the language they write most."""
+    """One calibration person: texts so far and total after each post, in order, and the language they write most."""
 
     texts: list[int]
     totals: list[float]
@@ -143,7 +143,7 @@ def calibrates(truth: Mapping[str, Mapping[str, Any]], left_out: Collection[str]
 
     The demo shows nobody of that stream, so those it might have shown calibrate too: the rate of 1% needs them.
     """
-    people = {name for name, record in truth.items() if record["label"] == 0 and role_of(POPULATION, name) != "train"}
+    people = {name for name, record in truth.items() if record["label"] == 0 and split_of(POPULATION, name) != "train"}
     return people.difference(left_out).__contains__
 
 
@@ -156,15 +156,7 @@ def preliminary() -> Thresholds:
     return Thresholds.of({"nobody": list(np.linspace(-6.0, 2.0, PRELIMINARY))}, 1, frozenset({"en"}), "0-preliminary")
 
 
-TARGETS: Final = (0.1, 0.05, 0.02, 0.01, 0.005)
-"""Rates whose thresholds the card prints, where the people support them."""
-
-ACTIVITIES: Final = ((1, "one text a day"), (5, "5 texts a day"), (20, "20 texts a day"), (100, "100 texts a day"))
-"""Texts a day at which the card says how often a person is flagged in a year."""
-
-DAYS: Final = 365
-
-CARD: Final = {
+POPULATIONS_CARD: Final = {
     "contest": "people of the contest's stream (real posts of March 2024, English and French) who train nothing",
     "chat": "people of chitchat-dataset (MIT, 2018, English) whose role is to calibrate, none of whose messages is in "
     "the text sets",
@@ -196,66 +188,6 @@ def shipped_thresholds(
         POPULATION: (streams / "contest-dev.jsonl.gz", calibrates(truth, left_out)),
         "chat": (chat, lambda name: True),
     }
-    made = calibrate(bundle, out, recordings, work, {"people": CARD})
+    made = calibrate(bundle, out, recordings, work, {"people": POPULATIONS_CARD})
     (out / f"{NAME}.card.md").write_text(thresholds_card(made), encoding="utf-8")
     return made
-
-
-def thresholds_card(made: Thresholds) -> str:
-    """The card of thresholds."""
-    populations: Mapping[str, Mapping[str, Any]] = made.card["populations"]
-    who: Mapping[str, str] = made.card.get("people", {})
-    people = [
-        [
-            name,
-            str(about["people"]),
-            f"{about['texts_median']:g}",
-            ", ".join(f"{tag} {count}" for tag, count in about["languages"].items()),
-            who.get(name, ""),
-        ]
-        for name, about in sorted(populations.items())
-    ]
-    supported = [target for target in TARGETS if target >= made.finest_fpr]
-    rates = []
-    for target in supported:
-        low, high = made.interval(target)
-        rates.append([f"{target:g}", f"{made.threshold(target):.3f}", f"{100 * low:.2f}% to {100 * high:.2f}%"])
-    yearly = [
-        [words, f"{DAYS * daily / made.horizon_posts:.1f}"]
-        + [f"{min(DAYS * daily / made.horizon_posts * target, 1.0):.3f}" for target in supported]
-        for daily, words in ACTIVITIES
-    ]
-    return f"""# {made.name}@{made.version}: conformal thresholds on `total`
-
-An account is flagged when its total passes the threshold at any look. Of people like those below, at most the target
-rate is ever flagged within {made.horizon_posts} texts: thresholds are order statistics of {made.people} people's
-running maxima of the shipped system's own total, all parts together, looked at after every post.
-
-- Languages calibrated: {", ".join(sorted(made.languages))}. Accounts that write mainly in others are only ranked.
-- Horizon: {made.horizon_posts} texts, the most that a hundred calibration people reach; then the clock begins anew.
-- No total exceeds {made.cap_nats:.2f} nats, log(n + 1) of these people. The finest rate is {made.finest_fpr:.4f}.
-- Of the populations large enough for a rate, the one with the highest threshold sets it.
-
-## The people
-
-{table(["population", "people", "texts each (median)", "languages", "who"], people)}
-
-None of them had a part in training any model. The rate holds for people like these: language, platform, activity. It is
-marginal over people: for the most active of them it is higher, for the others lower.
-
-## Thresholds
-
-{table(["target_fpr", "threshold (nats)", "realised rate, 95% band over the draw of people"], rates)}
-
-## False flags per person and year
-
-Upper bounds, each stretch of {made.horizon_posts} texts taken as a new chance at the target rate, and never above 1.
-
-{table(["activity", "stretches a year", *(f"at {target:g}" for target in supported)], yearly)}
-
-## Where it fails
-
-Other platforms, older or more careful writers, newsrooms, and people who have a model polish their posts: their totals
-lie higher, and more of them are flagged than the target says. `swarmlight calibrate` builds thresholds from the people
-of a platform.
-"""

@@ -26,8 +26,9 @@ from detector.thresholds import NAME
 from streaming.cli import among
 from training.account_data import read_stream, read_truth
 from training.baseline import metadata_scores
-from training.calibrate import calibrate, thresholds_card
-from training.evaluate import CrossValidation, Judged, folds_of, held_out, judged, once, pooled
+from training.calibrate import calibrate
+from training.cards import thresholds_card
+from training.evaluate import CrossValidation, EvaluationTable, evaluation_table, folds_of, held_out, once, pooled
 from training.evaluate import flags as flag_figures
 from training.report import BAG, STRONG_NATS, audit, groups, print_report, stream_report
 from training.system import read_lines, run_system
@@ -206,7 +207,7 @@ def _as_shipped(given: _Given, work: Path, say: Any) -> list[dict[str, Any]]:
     reports = []
     for number, (stream, truth_path) in enumerate(zip(given.streams, given.truths, strict=True)):
         truth = read_truth(truth_path)
-        found: dict[str, Judged] = {}
+        found: dict[str, EvaluationTable] = {}
         plan = [("as asked", tuple(given.without))] if given.without else list(reversed(ABLATIONS))
         for step, (name, without) in enumerate(plan):
             say(f"{stream.name}: {name}", (number + step / len(plan)) / len(given.streams))
@@ -216,9 +217,9 @@ def _as_shipped(given: _Given, work: Path, say: Any) -> list[dict[str, Any]]:
                 continue
             scores = work / f"{stream.name}.{number}.{step}.scores"
             run_system([stream], given.models, scores=scores, without=without)
-            found[name] = judged(truth, read_lines(scores))
+            found[name] = evaluation_table(truth, read_lines(scores))
         main = next(iter(found.values()))
-        ablation: dict[str, tuple[Judged, Sequence[str]]] = {}
+        ablation: dict[str, tuple[EvaluationTable, Sequence[str]]] = {}
         if given.without:
             ablation |= _nested(main, [part for part in PARTS if part not in given.without])
         ablation |= {name: (result, PARTS) for name, result in reversed(found.items())}
@@ -226,7 +227,7 @@ def _as_shipped(given: _Given, work: Path, say: Any) -> list[dict[str, Any]]:
     return reports
 
 
-def _nested(main: Judged, kept: Sequence[Part]) -> dict[str, tuple[Judged, Sequence[str]]]:
+def _nested(main: EvaluationTable, kept: Sequence[Part]) -> dict[str, tuple[EvaluationTable, Sequence[str]]]:
     """The ablation of one run. A part's column is what it adds to those before it, whichever come after."""
     return {" + ".join(kept[: i + 1]): (main, kept[: i + 1]) for i in range(len(kept))}
 
@@ -257,9 +258,9 @@ def _cross_validated(given: _Given, work: Path, say: Any) -> list[dict[str, Any]
 def _report(
     stream: Path,
     truth: Mapping[str, Mapping[str, Any]],
-    main: Judged,
-    ablation: Mapping[str, tuple[Judged, Sequence[str]]],
-    runs: Sequence[Judged],
+    main: EvaluationTable,
+    ablation: Mapping[str, tuple[EvaluationTable, Sequence[str]]],
+    runs: Sequence[EvaluationTable],
     title: str,
     given: _Given,
 ) -> dict[str, Any]:

@@ -1,9 +1,8 @@
 """What a run's scores are worth against a stream's truth: ranking, flags, groups, with intervals.
 
-The definitions are those a reader expects: accounts that have no row in the scores count as lowest and unflagged; a
-campaign's pairs count among flagged accounts, a group's among all.
-
-Fold models that have seen neither the people nor the bots they are measured on.
+`evaluation_table` puts truth and scores side by side; accounts that have no row in the scores count as lowest and
+unflagged, a campaign's pairs count among flagged accounts, a group's among all. `CrossValidation` trains fold models
+that have seen neither the people nor the bots they are measured on.
 """
 
 from __future__ import annotations
@@ -19,17 +18,17 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from detector.data_splits import split_of
 from detector.evidence import PARTS
 from detector.models import GRAPH, load_readers
-from detector.people import role_of
 from detector.text import first_stage, second_stage
-from training.account import POPULATION, Learning, Readers, gather
+from training.account import save_account, train_account
 from training.account_data import read_truth
+from training.account_training_set import POPULATION, TextModels, TrainingSet, gather
 from training.calibrate import shipped_thresholds
 from training.metrics import auroc, average_precision, p_more_than, p_other_than, share_interval, tpr_at
 from training.system import copy_parts, read_lines, run_system
 from training.text import ProgressCallback, crossfit
-from training.train_cli import save, train_account
 
 DRAWS: Final = 200
 """Bootstrap draws behind a 95% interval."""
@@ -41,7 +40,7 @@ Score = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Judged:
+class EvaluationTable:
     """A stream's accounts with truth and scores side by side, (n,) each.
 
     Args:
@@ -65,11 +64,11 @@ class Judged:
     found_campaign: NDArray[np.str_]
     found_group: NDArray[np.str_]
 
-    def take(self, chosen: NDArray[Any]) -> Judged:
+    def take(self, chosen: NDArray[Any]) -> EvaluationTable:
         """The accounts `chosen` (a mask or indices)."""
         rows = np.flatnonzero(chosen) if chosen.dtype == np.bool_ else chosen
         arrays = {name: value[rows] for name, value in vars(self).items() if name != "names"}
-        return Judged(names=[self.names[i] for i in rows.tolist()], **arrays)
+        return EvaluationTable(names=[self.names[i] for i in rows.tolist()], **arrays)
 
     def score(self, parts: Sequence[str] = PARTS) -> NDArray[np.float64]:
         """(n,) sum of `parts`; accounts without a row lie below all others."""
@@ -79,12 +78,12 @@ class Judged:
         return np.where(here, total, lowest)
 
 
-def judged(truth: Mapping[str, Score], scores: Sequence[Score]) -> Judged:
+def evaluation_table(truth: Mapping[str, Score], scores: Sequence[Score]) -> EvaluationTable:
     """Truth (account -> its record) and score rows side by side."""
     rows = {row["account"]: row for row in scores}
     found = [rows.get(name) for name in truth]
     nothing = dict.fromkeys(PARTS, float("nan"))
-    return Judged(
+    return EvaluationTable(
         names=list(truth),
         label=np.array([record["label"] for record in truth.values()], np.int64),
         campaign=np.array([record.get("campaign") or "" for record in truth.values()]),
@@ -102,14 +101,16 @@ def _posts_at_flag(row: Score | None) -> float:
     return float("inf") if posts is None else float(posts)
 
 
-def pooled(parts: Sequence[Judged]) -> Judged:
-    """Accounts of several judged sets one after another."""
+def pooled(parts: Sequence[EvaluationTable]) -> EvaluationTable:
+    """Accounts of several tables one after another."""
     names = [name for part in parts for name in part.names]
     columns = [name for name in vars(parts[0]) if name != "names"]
-    return Judged(names=names, **{name: np.concatenate([getattr(part, name) for part in parts]) for name in columns})
+    return EvaluationTable(
+        names=names, **{name: np.concatenate([getattr(part, name) for part in parts]) for name in columns}
+    )
 
 
-def ranking(given: Judged, parts: Sequence[str] = PARTS) -> dict[str, float]:
+def ranking(given: EvaluationTable, parts: Sequence[str] = PARTS) -> dict[str, float]:
     """AUROC, average precision and TPR at 1% FPR of the sum of `parts`; empty without both classes."""
     if not 0 < given.label.sum() < len(given.label):
         return {}
@@ -121,7 +122,7 @@ def ranking(given: Judged, parts: Sequence[str] = PARTS) -> dict[str, float]:
     }
 
 
-def flags(given: Judged, target_fpr: float) -> dict[str, Any]:
+def flags(given: EvaluationTable, target_fpr: float) -> dict[str, Any]:
     """Precision, recall and false-positive rate of the flags, with an exact interval and tests against the target."""
     people, machines = given.label == 0, given.label == 1
     wrong, right = int(given.flagged[people].sum()), int(given.flagged[machines].sum())
@@ -144,7 +145,7 @@ def flags(given: Judged, target_fpr: float) -> dict[str, Any]:
     return found
 
 
-def pairs(given: Judged, field: str) -> dict[str, float] | None:
+def pairs(given: EvaluationTable, field: str) -> dict[str, float] | None:
     """Pair precision, recall and F1 of `campaign` (flagged accounts) or `group` (all) against the true campaigns.
 
     Also how many true campaigns have half of their members in one found group. None where there is neither.
@@ -184,9 +185,22 @@ def _pairs_of(groups: Mapping[str, Sequence[str]]) -> set[tuple[str, ...]]:
 
 
 def intervals(
-    given: Judged, measure: Callable[[Judged], Mapping[str, float]], rng: np.random.Generator, draws: int = DRAWS
+    given: EvaluationTable,
+    measure: Callable[[EvaluationTable], Mapping[str, float]],
+    rng: np.random.Generator,
+    draws: int = DRAWS,
 ) -> dict[str, tuple[float, float]]:
-    """95% bootstrap intervals of what `measure` says. A campaign is drawn as a whole, any other account by itself."""
+    """95% bootstrap intervals. A campaign is drawn as a whole, any other account by itself.
+
+    Args:
+        given: the accounts.
+        measure: figures by name, of a table.
+        rng: of the draws.
+        draws: how many.
+
+    Returns:
+        The 2.5% and 97.5% quantiles of each figure.
+    """
     alone = np.array([f"\0{name}" for name in given.names])
     cluster = np.where(given.campaign != "", given.campaign, alone)
     _, inverse = np.unique(cluster, return_inverse=True)
@@ -210,7 +224,13 @@ INNER_FOLDS: Final = 3
 
 
 def fold_of(name: str, campaign: str | None, folds: int) -> int:
-    """Fold of an account: of its campaign where it has one, so that none is seen in part; the same in every stream."""
+    """Fold of an account, the same in every stream.
+
+    Args:
+        name: of the account.
+        campaign: its campaign, which is in one fold as a whole; None or "" for none.
+        folds: how many there are.
+    """
     key = f"campaign/{campaign}" if campaign else name
     return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "little") % folds
 
@@ -248,7 +268,9 @@ class CrossValidation:
         self._say = say
         text, expert, self._versions = load_readers(models)
         self._table = crossfit(data, cache, exclude=exclude, say=say)
-        self._rows = gather(data, cache, Readers(text, expert), exclude=exclude, keep=lambda name, label: True, say=say)
+        self._rows = gather(
+            data, cache, TextModels(text, expert), exclude=exclude, keep=lambda name, label: True, say=say
+        )
         self._fold = {
             name: fold_of(name, record.get("campaign"), folds)
             for name, record in read_truth(data / "streams" / "contest-dev.truth.jsonl").items()
@@ -263,42 +285,51 @@ class CrossValidation:
             made = self.work / f"models-{fold}"
             copy_parts(self.models, made, (first_stage.FILE, second_stage.FILE, GRAPH))
             model = train_account(self._learned(frozenset(unseen)), self._versions, folds=INNER_FOLDS)
-            save(model, made, excluded=self.exclude, seed=0)
+            save_account(model, made, excluded=self.exclude, seed=0)
             self._say(f"fold {fold}: calibrating", (fold + 0.3) / self.folds)
             shipped_thresholds(self.data, made, place, self.work / f"work-{fold}", self._table, left_out=unseen)
         return place
 
-    def _learned(self, unseen: frozenset[str]) -> Learning:
+    def _learned(self, unseen: frozenset[str]) -> TrainingSet:
         rows = self._rows
         prefix = f"stream/{POPULATION}/"
         keep = np.ones(len(rows), bool)
         for i in np.flatnonzero(rows.timed).tolist():
             name = rows.name[int(rows.account[i])].removeprefix(prefix)
-            trains = rows.label[i] == 1 or role_of(POPULATION, name) == "train"
+            trains = rows.label[i] == 1 or split_of(POPULATION, name) == "train"
             keep[i] = trains and name not in unseen
         return rows.take(keep)
 
     def measure(
         self, stream: Path, truth: Mapping[str, Mapping[str, Any]], without: Sequence[str] = ()
-    ) -> list[Judged]:
-        """For each fold, every account of `stream` as the fold's models judge it."""
+    ) -> list[EvaluationTable]:
+        """Score a stream with the models of every fold.
+
+        Args:
+            stream: the recording.
+            truth: account -> its truth record.
+            without: components to leave out.
+
+        Returns:
+            For each fold, every account of the stream.
+        """
         results = []
         for fold in range(self.folds):
             scores = self.work / f"{stream.name}.{'-'.join(without) or 'full'}.{fold}.scores"
             bundle = self.bundle(fold)
             self._say(f"fold {fold}: {stream.name}", (fold + 0.6) / self.folds)
             run_system([stream], bundle, scores=scores, without=without)
-            results.append(judged(truth, read_lines(scores)))
+            results.append(evaluation_table(truth, read_lines(scores)))
         return results
 
 
-def held_out(results: Sequence[Judged], fold: NDArray[np.int64]) -> Judged:
-    """Every account as judged by the fold that did not know it."""
+def held_out(results: Sequence[EvaluationTable], fold: NDArray[np.int64]) -> EvaluationTable:
+    """Every account with the scores of the fold that did not know it."""
     return pooled([result.take(fold == index) for index, result in enumerate(results)])
 
 
-def once(streams: Sequence[Judged]) -> NDArray[np.int64]:
-    """Of the accounts of several judged streams one after another, those to count: each person in one stream only.
+def once(streams: Sequence[EvaluationTable]) -> NDArray[np.int64]:
+    """Of the accounts of several streams one after another, those to count: each person in one stream only.
 
     Which one is decided by a hash of the name, so that neither stream is preferred.
     """

@@ -39,7 +39,7 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
-class Mixed:
+class RandomInterceptFit:
     """A fit: weights of each block, the common bias, and of each row (n,) the intercept of its source."""
 
     weights: list[Floats]
@@ -55,7 +55,7 @@ def fit_logistic(
     *,
     offset: Floats | None = None,
     iterations: int = 150,
-) -> Mixed:
+) -> RandomInterceptFit:
     """Minimise mean weighted logistic loss + sum of penalty / 2 x squares, by L-BFGS from zero.
 
     Args:
@@ -109,7 +109,7 @@ def fit_logistic(
     ).x
     weights = [found[cuts[k] : cuts[k + 1]] for k in range(len(blocks))]
     intercepts = found[bias + 1 :][place] if groups else np.zeros(len(label))
-    return Mixed(weights, float(found[bias]), intercepts)
+    return RandomInterceptFit(weights, float(found[bias]), intercepts)
 
 
 CHUNK: Final = 2048

@@ -24,15 +24,15 @@ from detector.text.first_stage import FirstStageModel
 from detector.text.tokenize import normalise_language
 from detector.thresholds import Thresholds, combine
 from training.account_data import Events, codes, snapshots
-from training.evaluate import BY_POSTS, Judged, flags, intervals, pairs, ranking
+from training.evaluate import BY_POSTS, EvaluationTable, flags, intervals, pairs, ranking
 from training.metrics import auroc, average_precision, share_interval, tpr_at
 
 
 def stream_report(
     title: str,
-    main: Judged,
-    ablation: Mapping[str, tuple[Judged, Sequence[str]]],
-    runs: Sequence[Judged],
+    main: EvaluationTable,
+    ablation: Mapping[str, tuple[EvaluationTable, Sequence[str]]],
+    runs: Sequence[EvaluationTable],
     baseline: tuple[NDArray[np.int64], NDArray[np.float64]],
     *,
     target_fpr: float,
@@ -43,8 +43,8 @@ def stream_report(
 
     Args:
         title: of the report.
-        main: the accounts as judged by the whole system.
-        ablation: name -> (accounts as judged, parts that count).
+        main: the accounts with the scores of the whole system.
+        ablation: name -> (accounts with their scores, parts that count).
         runs: all accounts of each run, for groups: they are found, not fitted.
         baseline: labels and out-of-fold scores of the metadata-only model.
         target_fpr: what flags promise.
@@ -204,11 +204,11 @@ def audit(
         target_fpr: whose threshold counts.
         seed: of the bags.
     """
-    readings = text.read(group.texts, group.langs)
-    speaks = readings["abstain"] == TextAbstain.NONE
-    llr = readings["llr"][speaks] / MILLINAT
+    text_features = text.read(group.texts, group.langs)
+    speaks = text_features["abstain"] == TextAbstain.NONE
+    llr = text_features["llr"][speaks] / MILLINAT
     strong = int((llr > STRONG_NATS).sum())
-    totals = _bag_totals(group, readings, account, thresholds, seed)
+    totals = _bag_totals(group, text_features, account, thresholds, seed)
     flagged = int((totals > thresholds.threshold(target_fpr)).sum())
     calibrated = bool(thresholds.calibrated(codes(group.langs)).mean() > _MOSTLY)
     return {
@@ -229,7 +229,7 @@ _MOSTLY: Final = 0.5
 
 
 def _bag_totals(
-    group: Group, readings: TextFeatures, account: AccountModel, thresholds: Thresholds, seed: int
+    group: Group, text_features: TextFeatures, account: AccountModel, thresholds: Thresholds, seed: int
 ) -> NDArray[np.float64]:
     """Running maximum of the total over each bag, times unknown, bags without evidence left out."""
     count = len(group.texts) // BAG
@@ -241,7 +241,7 @@ def _bag_totals(
         account=np.repeat(np.arange(count), BAG),
         at_ms=np.zeros(n, np.int64),
         kind=np.zeros(n, np.int64),
-        readings=readings[order],
+        text_features=text_features[order],
         has_text=np.ones(n, bool),
         language=codes(group.langs)[order],
         links=np.zeros(n, np.int64),

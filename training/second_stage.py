@@ -55,7 +55,7 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True)
-class TrainedExpert:
+class TrainedSecondStage:
     """What one training of the head made, and scores (n,) of `table`'s rows by heads that had not seen them."""
 
     table: pd.DataFrame
@@ -115,7 +115,7 @@ def fit_head(inputs: NDArray[np.float32], label: NDArray[np.int64], weight: Floa
     return Head(found.weights[0] * used, mean, spread, found.bias)
 
 
-def expert_inputs(table: pd.DataFrame, embedding: NDArray[np.float32]) -> NDArray[np.float32]:
+def second_stage_inputs(table: pd.DataFrame, embedding: NDArray[np.float32]) -> NDArray[np.float32]:
     """(n, INPUTS): embedding, style, cross-fitted cheap LLR in nats."""
     style = styles(encode(table["text"].tolist())).astype(np.float32)
     cheap = table["llr"].to_numpy().astype(np.float32)[:, None] / MILLINAT
@@ -144,19 +144,19 @@ def _spread(score: Floats, weight: Floats) -> float:
     return float(np.sqrt(np.average((score - np.average(score, weights=weight)) ** 2, weights=weight)))
 
 
-def train_expert(
+def train_second_stage(
     crossed: pd.DataFrame, cache: Path, *, cap: int = HEAD_TEXTS, say: ProgressCallback = quiet
-) -> TrainedExpert:
+) -> TrainedSecondStage:
     """Train the head on a part of a cross-fitted table (`training.text.crossfit_table`).
 
     Head, stacking and calibration all rest on sources left out: what is fitted says what the evidence is worth there.
     """
     with threadpool_limits(limits=1):  # so that the weights do not depend on how many cores trained them
-        return _train_expert(sample(crossed, cap), cache, say)
+        return _train_second_stage(sample(crossed, cap), cache, say)
 
 
-def _train_expert(table: pd.DataFrame, cache: Path, say: ProgressCallback) -> TrainedExpert:
-    inputs = expert_inputs(table, embed_cached(table["text"].tolist(), cache, say))
+def _train_second_stage(table: pd.DataFrame, cache: Path, say: ProgressCallback) -> TrainedSecondStage:
+    inputs = second_stage_inputs(table, embed_cached(table["text"].tolist(), cache, say))
     label = table["label"].to_numpy().astype(np.int64)
     source = table["source"].to_numpy().astype(str)
 
@@ -189,7 +189,7 @@ def _train_expert(table: pd.DataFrame, cache: Path, say: ProgressCallback) -> Tr
     }
     assert inputs.shape[1] == INPUTS
     meta = {"languages": dict(calibrator.groups), "encoder_sha256": encoder_digest(encoder_folder())}
-    return TrainedExpert(table, out, near, calibrator, arrays, meta)
+    return TrainedSecondStage(table, out, near, calibrator, arrays, meta)
 
 
 NAMED_TEXTS: Final = 60
@@ -198,7 +198,7 @@ NAMED_TEXTS: Final = 60
 
 def calibrate_named(
     crossed: pd.DataFrame, model: str, *, machine_label: int = -1, cap: int = NAMED_TEXTS, say: ProgressCallback = quiet
-) -> TrainedExpert:
+) -> TrainedSecondStage:
     """Mix a model's own number with the cross-fitted cheap LLR, and calibrate the mix by length and language.
 
     Args:
@@ -233,4 +233,4 @@ def calibrate_named(
         "machine_label": machine_label,
         "languages": dict(calibrator.groups),
     }
-    return TrainedExpert(table, out, near, calibrator, arrays, meta)
+    return TrainedSecondStage(table, out, near, calibrator, arrays, meta)

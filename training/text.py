@@ -1,13 +1,11 @@
-"""Fitting a text calibrator on scores of held-out sources: shrunk lines, bounds that the tails support.
+"""Training the first-stage text model: cross-fitted scores of unseen sources, calibration on them, the final fit.
 
-Training the cheap text model: cross-fitted readings of unseen sources, calibration on them, the final fit.
+`train_first_stage` takes the folder of the text sets and returns the model's arrays with everything its report needs.
+What later stages train on is the cross-fitted table, whose features no model made that had seen the text::
 
-How to use the cross-fitted readings::
-
-    from training.text import crossfit, readings_of
+    from training.text import crossfit, text_features_of
     rows = crossfit(Path("data"), Path("build/crossfit"))   # a pandas table, cached as text.parquet
-    seen = readings_of(rows)                                # (n,) TEXT_FEATURES; llr from the model that had NOT seen
-                                                            # the row's cluster (its source, people and generator)
+    features = text_features_of(rows)   # (n,) TEXT_FEATURES; llr from the model that had NOT seen the row's cluster
 
 `rows` has one row per training text: `text`, `label`, `set`, `source`, `cluster`, `generator`, `author_id`,
 `parent_id`, `lang`, `group`, `words`, and three scores in millinats: `llr` (cluster left out: an unseen generator on
@@ -178,7 +176,7 @@ def quiet(what: str, share: float) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Cross:
+class CrossScores:
     """Scores of rows by models that had not seen them, (n,) each: raw log-odds at equal classes."""
 
     out: Floats
@@ -218,7 +216,7 @@ def sample(table: pd.DataFrame, cap: int) -> pd.DataFrame:
 
 def cross_scores(
     table: pd.DataFrame, rows: Design, settings: FitSettings, say: ProgressCallback = quiet, near: bool = True
-) -> Cross:
+) -> CrossScores:
     """Scores of every row by models that had not seen its cluster (`out`, `style`) or its thread (`near`).
 
     A people-only cluster is left out by several models; its rows get their mean.
@@ -249,7 +247,7 @@ def cross_scores(
             say("leaving threads out", (len(folds) + index) / work)
             test = np.flatnonzero(fold == index)
             near_score[test] = model(np.flatnonzero(fold != index), settings).score(rows.take(test))
-    return Cross(sums[0], near_score, sums[1])
+    return CrossScores(sums[0], near_score, sums[1])
 
 
 def rarities(texts: list[str]) -> NDArray[np.uint8]:
@@ -283,7 +281,9 @@ def calibrate(table: pd.DataFrame, *scores: Floats) -> Calibrator:
     )
 
 
-def cheap_arrays(model: Linear, rarity: NDArray[np.uint8], calibrator: Calibrator) -> dict[str, NDArray[np.generic]]:
+def first_stage_arrays(
+    model: Linear, rarity: NDArray[np.uint8], calibrator: Calibrator
+) -> dict[str, NDArray[np.generic]]:
     """The arrays of `text.safetensors`."""
     return {
         "weights": model.weights.astype(np.float16),
@@ -297,17 +297,17 @@ def cheap_arrays(model: Linear, rarity: NDArray[np.uint8], calibrator: Calibrato
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
+class TrainedFirstStage:
     """Everything one training run made."""
 
     table: pd.DataFrame
-    cross: Cross
+    cross: CrossScores
     calibrator: Calibrator
     arrays: dict[str, NDArray[np.generic]]
     settings: FitSettings
 
 
-def train_cheap(
+def train_first_stage(
     data: Path,
     *,
     exclude: Collection[str] = (),
@@ -315,19 +315,27 @@ def train_cheap(
     cap: int = CAP,
     settings: FitSettings | None = None,
     say: ProgressCallback = quiet,
-) -> Trained:
-    """Train the cheap model on the text sets under `data`, but for those in `exclude`.
+) -> TrainedFirstStage:
+    """Train the first-stage model.
+
+    Args:
+        data: folder of the text sets.
+        exclude: names of sets, clusters or sources to leave out.
+        seed: which rows a capped source keeps.
+        cap: rows of one source and class that are kept.
+        settings: of the fit; the defaults where None.
+        say: told of progress.
 
     Raises:
         UsageError: no set is there, or an excluded name is none.
     """
     with threadpool_limits(limits=1):  # so that the weights do not depend on how many cores trained them
-        return _train_cheap(data, exclude, seed, cap, settings or FitSettings(), say)
+        return _train_first_stage(data, exclude, seed, cap, settings or FitSettings(), say)
 
 
-def _train_cheap(
+def _train_first_stage(
     data: Path, exclude: Collection[str], seed: int, cap: int, settings: FitSettings, say: ProgressCallback
-) -> Trained:
+) -> TrainedFirstStage:
     say("reading the text sets", 0.0)
     table = load_texts(data, exclude, seed, cap)
     rows = design(table["text"].tolist())
@@ -336,8 +344,8 @@ def _train_cheap(
     say("fitting on everything", 0.97)
     label = table["label"].to_numpy().astype(np.int64)
     model = fit(rows, label, balance(table), table["source"].to_numpy().astype(str), settings)
-    arrays = cheap_arrays(model, rarities(table["text"].tolist()), calibrator)
-    return Trained(table, cross, calibrator, arrays, settings)
+    arrays = first_stage_arrays(model, rarities(table["text"].tolist()), calibrator)
+    return TrainedFirstStage(table, cross, calibrator, arrays, settings)
 
 
 def version_of(arrays: dict[str, NDArray[np.generic]]) -> str:
@@ -348,17 +356,17 @@ def version_of(arrays: dict[str, NDArray[np.generic]]) -> str:
     return f"1.{digest.hexdigest()[:8]}"
 
 
-def crossfit_table(trained: Trained, model: FirstStageModel) -> pd.DataFrame:
+def crossfit_table(trained: TrainedFirstStage, model: FirstStageModel) -> pd.DataFrame:
     """The cross-fitted table of this module's docstring, with a packed `reading` per row."""
     table, cross = trained.table, trained.cross
     words = table["words"].to_numpy().astype(np.int64)
     group = trained.calibrator.group_of(table["lang"].tolist())
-    readings = model.read(table["text"].tolist(), table["lang"].tolist())
-    readings["llr"] = trained.calibrator.millinats(cross.out, words, group)
-    raw = readings.tobytes()
+    text_features = model.read(table["text"].tolist(), table["lang"].tolist())
+    text_features["llr"] = trained.calibrator.millinats(cross.out, words, group)
+    raw = text_features.tobytes()
     size = TEXT_FEATURES.itemsize
     return table.assign(
-        llr=readings["llr"].astype(np.int64),
+        llr=text_features["llr"].astype(np.int64),
         llr_near=trained.calibrator.millinats(cross.near, words, group).astype(np.int64),
         raw=cross.out,
         raw_near=cross.near,
@@ -375,7 +383,7 @@ def crossfit_path(cache: Path, exclude: Collection[str], seed: int) -> Path:
 def crossfit(
     data: Path, cache: Path, *, exclude: Collection[str] = (), seed: int = 0, say: ProgressCallback = quiet
 ) -> pd.DataFrame:
-    """Cross-fitted readings of every training row (see the module's docstring), from `cache` where they are there.
+    """Cross-fitted text features of every training row (see the module's docstring), from `cache` where they are there.
 
     `swarmlight train text` leaves them in its `--cache`, so that nothing is fitted twice.
 
@@ -388,8 +396,8 @@ def crossfit(
     path = crossfit_path(cache, exclude, seed)
     if path.is_file():
         return pd.read_parquet(path)
-    trained = train_cheap(data, exclude=exclude, seed=seed, say=say)
-    rows = crossfit_table(trained, cheap_model(trained))
+    trained = train_first_stage(data, exclude=exclude, seed=seed, say=say)
+    rows = crossfit_table(trained, first_stage_model(trained))
     cache.mkdir(parents=True, exist_ok=True)
     rows.to_parquet(path)
     return rows
@@ -399,7 +407,7 @@ CROSSFIT_FORMAT: Final = 2
 """Raised when features or fits change, so that an older cache is not mistaken for a current one."""
 
 
-def cheap_model(trained: Trained) -> FirstStageModel:
+def first_stage_model(trained: TrainedFirstStage) -> FirstStageModel:
     """The trained model, without going through files."""
     arrays = trained.arrays
     return FirstStageModel(
@@ -415,6 +423,6 @@ def cheap_model(trained: Trained) -> FirstStageModel:
     )
 
 
-def readings_of(rows: pd.DataFrame) -> TextFeatures:
-    """The readings of a cross-fitted table, (n,) of dtype TEXT_FEATURES, `llr` cross-fitted."""
+def text_features_of(rows: pd.DataFrame) -> TextFeatures:
+    """The text features of a cross-fitted table, (n,) of dtype TEXT_FEATURES, `llr` cross-fitted."""
     return unpack(rows["reading"].tolist()).copy()

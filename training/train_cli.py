@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -21,36 +21,27 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from detector.account import model as account_files
-from detector.account.model import BEHAVIOUR_LIMIT_NATS, AccountModel
 from detector.errors import UsageError
 from detector.models import GRAPH, SHIPPED, load_readers
 from detector.text import first_stage, second_stage
 from detector.weights_io import save_weights
 from graph.links import SageNet
-from training.account import BOOST, FOLDS, Learning, Readers, calibrated, fit_behaviour, fit_text, gather, out_of_fold
+from training.account import save_account, train_account
+from training.account_training_set import TextModels, gather
 from training.calibrate import shipped_thresholds
-from training.cards import (
-    account_card,
-    account_report,
-    expert_card,
-    expert_report,
-    report_table,
-    text_card,
-    text_report,
-)
+from training.cards import first_stage_card, second_stage_card
 from training.links import DRAWS, PLANS, Plan, calibration, fit, judge, save_network
 from training.links_report import ablation_table, acting_together, family_table, graph_card, left_out, measured
-from training.second_stage import TrainedExpert, calibrate_named, train_expert
+from training.model_reports import first_stage_report, report_table, second_stage_report
+from training.second_stage import TrainedSecondStage, calibrate_named, train_second_stage
 from training.societies import FAMILIES, Example, Societies, gather_societies
 from training.text import (
     ProgressCallback,
-    cheap_model,
     crossfit,
     crossfit_path,
     crossfit_table,
-    quiet,
-    train_cheap,
+    first_stage_model,
+    train_first_stage,
     version_of,
 )
 
@@ -117,19 +108,19 @@ def train_text_command(
         def say(what: str, share: float) -> None:
             progress.update(task, description=what, completed=share)
 
-        trained = train_cheap(data, exclude=left_away, seed=seed, say=say)
-        model = cheap_model(trained)
+        trained = train_first_stage(data, exclude=left_away, seed=seed, say=say)
+        model = first_stage_model(trained)
         crossed = crossfit_table(trained, model)
         cache.mkdir(parents=True, exist_ok=True)
         crossed.to_parquet(crossfit_path(cache, left_away, seed))
-        head: TrainedExpert | None = None
+        head: TrainedSecondStage | None = None
         if expert and not no_expert:
             head = calibrate_named(crossed, expert, machine_label=machine_label, say=say)
         elif not no_expert:
-            head = train_expert(crossed, cache, say=say)
+            head = train_second_stage(crossed, cache, say=say)
         say("measuring", 0.99)
-        measured_text = text_report(trained, crossed, seed=seed)
-        full = expert_report(head, trained, seed=seed) if head else None
+        measured_text = first_stage_report(trained, crossed, seed=seed)
+        full = second_stage_report(head, trained, seed=seed) if head else None
         say("done", 1.0)
 
     screen = Console(width=WIDTH)
@@ -146,10 +137,10 @@ def train_text_command(
         "languages": dict(trained.calibrator.groups),
         "report": measured_text,
     }
-    _write(out, first_stage.FILE, trained.arrays, meta, text_card(meta))
+    _write(out, first_stage.FILE, trained.arrays, meta, first_stage_card(meta))
     if head:
         meta = {"name": "minilm", **common, **head.meta, "version": version_of(head.arrays), "report": full}
-        _write(out, second_stage.FILE, head.arrays, meta, expert_card(meta))
+        _write(out, second_stage.FILE, head.arrays, meta, second_stage_card(meta))
     console.print(f"wrote weights, reports and cards to {out}")
     return 0
 
@@ -193,67 +184,15 @@ def train_account_command(
             progress.update(task, description=what, completed=share)
 
         text, expert, versions = load_readers(models)
-        rows = gather(data, cache, Readers(text, expert), exclude=exclude or [], seed=seed, say=say)
+        rows = gather(data, cache, TextModels(text, expert), exclude=exclude or [], seed=seed, say=say)
         if without_stream:
             rows = rows.take((rows.label == 0) | ~rows.timed)
         model = train_account(rows, versions, seed=seed, say=say)
-    save(model, out, excluded=exclude or [], seed=seed)
+    save_account(model, out, excluded=exclude or [], seed=seed)
     console.print(f"wrote account.safetensors, account.json and account.card.md to {out}")
     for line in model.report["by_age"]:
         console.print(line)
     return 0
-
-
-def train_account(
-    rows: Learning, readers: dict[str, str], *, seed: int = 0, folds: int = FOLDS, say: ProgressCallback = quiet
-) -> AccountModel:
-    """The account model learned from `rows`, with its report.
-
-    Args:
-        rows: from `training.account.gather`.
-        readers: versions of the text models whose readings they hold.
-        seed: of boosting.
-        folds: of the out-of-fold calibration.
-        say: progress.
-    """
-    unseen = out_of_fold(rows, lambda part: fit_text(part, seed=seed), folds, lambda share: say("out of fold", share))
-    say("fitting on everything", 0.95)
-    text, llr = calibrated(fit_text(rows, seed=seed), unseen, rows)
-    joint, alone = fit_behaviour(rows, llr), fit_behaviour(rows, None)
-    arrays = {**text.arrays("text"), **joint.arrays("joint"), **alone.arrays("behaviour")}
-    report: dict[str, Any] = {
-        **account_report(rows, llr),
-        "accounts": _counts(rows),
-        "readers": readers,
-        "trees": BOOST.max_iter,
-        "boosting": asdict(BOOST),
-        "behaviour_limit_nats": BEHAVIOUR_LIMIT_NATS,
-        "slope": round(float(text.line[1]), 4),
-    }
-    say("done", 1.0)
-    return AccountModel("account", version_of(arrays), text, joint, alone, report)
-
-
-def save(model: AccountModel, out: Path, *, excluded: list[str], seed: int) -> None:
-    """Write the model and its card into `out`."""
-    about: dict[str, Any] = {"excluded": sorted(excluded), "seed": seed}
-    model.save(out, about)
-    described = {**about, "name": model.name, "version": model.version, "report": model.report}
-    (out / f"{account_files.NAME}.card.md").write_text(account_card(described), encoding="utf-8")
-
-
-def _counts(rows: Learning) -> dict[str, dict[str, int]]:
-    _, first = np.unique(rows.account, return_index=True)
-    counts: dict[str, dict[str, int]] = {}
-    for group, label in zip(rows.group[first].tolist(), rows.label[first].tolist(), strict=True):
-        place = counts.setdefault(_set_of(group), {"people": 0, "machine": 0})
-        place["machine" if label else "people"] += 1
-    return counts
-
-
-def _set_of(group: str) -> str:
-    head = group.split("/")[0]
-    return {"people": "human_short_text", "stream": group}.get(head, head)
 
 
 @app.command("fusion", short_help="thresholds, on the running maxima of people kept out of training")

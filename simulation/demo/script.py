@@ -29,12 +29,12 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from detector.data_splits import pseudonym, split_of
 from detector.errors import UsageError
-from detector.people import pseudonym, role_of
 from detector.times import parse_time
 
 POPULATION: Final = "chitchat"
-"""The name under which `detector.people` splits these people."""
+"""The name under which `detector.data_splits` splits these people."""
 
 LEAST_POSTS: Final = 12
 """Messages a person must have sent, so that there is something to be wrong about."""
@@ -117,7 +117,7 @@ def choose(conversations: Mapping[str, Any], seed: int, known: Collection[str] =
     kept = sorted(
         author
         for author, count in counts.items()
-        if count >= LEAST_POSTS and role_of(POPULATION, author) == "demo" and pseudonym(author) not in known
+        if count >= LEAST_POSTS and split_of(POPULATION, author) == "demo" and pseudonym(author) not in known
     )
     rng = np.random.default_rng(seed)
     order = sorted(conversations)

@@ -13,21 +13,21 @@ from detector.models import SHIPPED, SavedWeights
 from graph.links import SageModel
 from tests.training.twins import example, traces_of
 from training.ablation import figures, folds, leave_out, page
-from training.evaluate import Judged
+from training.evaluate import EvaluationTable
 from training.links import Plan
 from training.societies import FAMILIES, society_toml
 
 COUNT = 40
 
 
-def accounts(parts: dict[str, float]) -> Judged:
+def accounts(parts: dict[str, float]) -> EvaluationTable:
     """Ten campaigns of two machines and as many people; a part of strength x gives machines x nats more."""
     label = np.repeat([1, 0], COUNT // 2)
     rng = np.random.default_rng(0)
     columns = [rng.normal(size=COUNT) * 0.5 + parts.get(part, 0.0) * label for part in PARTS]
     campaign = np.where(label == 1, np.char.add("c", (np.arange(COUNT) // 2).astype(str)), "")
     nothing = np.zeros(COUNT)
-    return Judged(
+    return EvaluationTable(
         [f"u{i}" for i in range(COUNT)], label, campaign, campaign, np.stack(columns, axis=1), nothing > 0,
         nothing, campaign, campaign,
     )  # fmt: skip

@@ -8,20 +8,18 @@ import pytest
 from detector.account.features import BEHAVIOUR_DIM, BEHAVIOUR_NAMES, PAIRS, TEXT_DIM, TEXT_NAMES, AccountFeatures
 from detector.account.model import text_inputs
 from training.account import (
-    STREAM,
-    Learning,
+    behaviour_columns,
     calibrated,
     fit_behaviour,
     fit_text,
     fold_of,
     group_weight,
-    learned_behaviour,
     linear_inputs,
     out_of_fold,
     row_weights,
     text_logit,
-    together,
 )
+from training.account_training_set import STREAM, TrainingSet, concatenate
 from training.boosting import BoostingSettings
 from training.metrics import auroc
 
@@ -30,7 +28,7 @@ QUICK = BoostingSettings(
 )
 
 
-def learning(group: str, accounts: int, seed: int, authored: bool = True) -> Learning:
+def training_set(group: str, accounts: int, seed: int, authored: bool = True) -> TrainingSet:
     """Accounts, every other a machine, seen after 1, 5 and 20 posts; a machine's post evidence is a nat higher."""
     rng = np.random.default_rng(seed)
     account = np.repeat(np.arange(accounts), 3)
@@ -53,7 +51,7 @@ def learning(group: str, accounts: int, seed: int, authored: bool = True) -> Lea
         language=np.zeros(n, np.uint16),
         abstain=np.zeros(n, np.uint8),
     )
-    return Learning(
+    return TrainingSet(
         features=features,
         label=label,
         account=account,
@@ -66,7 +64,7 @@ def learning(group: str, accounts: int, seed: int, authored: bool = True) -> Lea
 
 
 def test_groups_weigh_as_said_and_classes_alike_at_every_age() -> None:
-    rows = together([learning(f"{STREAM}/s", 10, 0), learning("people/x", 60, 1)])
+    rows = concatenate([training_set(f"{STREAM}/s", 10, 0), training_set("people/x", 60, 1)])
     weight = row_weights(rows)
     for posts in (1, 5, 20):
         at = rows.posts == posts
@@ -77,7 +75,7 @@ def test_groups_weigh_as_said_and_classes_alike_at_every_age() -> None:
 
 
 def test_a_planted_difference_is_found_in_accounts_not_seen() -> None:
-    train, test = learning("a", 80, 0), learning("a", 80, 5)
+    train, test = training_set("a", 80, 0), training_set("a", 80, 5)
     logit = text_logit(fit_text(train, QUICK), test)
     old = test.posts == 20
     assert auroc(test.label[old], logit[old]) > 0.85
@@ -86,10 +84,10 @@ def test_a_planted_difference_is_found_in_accounts_not_seen() -> None:
 
 
 def test_bags_without_an_author_tell_only_what_an_account_would_show() -> None:
-    _, counts = linear_inputs(learning("a", 4, 0))
+    _, counts = linear_inputs(training_set("a", 4, 0))
     several = counts[:, PAIRS] > 0
     assert several.any()
-    rows = learning("a", 4, 0, authored=False)
+    rows = training_set("a", 4, 0, authored=False)
     _, counts = linear_inputs(rows)
     assert not counts[rows.label == 0, PAIRS].any()
     machines = counts[rows.label == 1, PAIRS] > 0
@@ -100,7 +98,7 @@ def test_bags_without_an_author_tell_only_what_an_account_would_show() -> None:
 
 def test_trees_cannot_read_the_mask_as_a_mark_of_people() -> None:
     # Spreads are noise here: only whether they are masked could tell the classes apart.
-    train, test = learning("a", 80, 0, authored=False), learning("a", 80, 5)
+    train, test = training_set("a", 80, 0, authored=False), training_set("a", 80, 5)
     flat = TEXT_NAMES.index("llr_mean")
     for rows in (train, test):
         rows.features.text[:, flat] = 0.0
@@ -115,14 +113,14 @@ def test_trees_cannot_read_the_mask_as_a_mark_of_people() -> None:
 
 
 def test_mixtures_of_people_do_not_calibrate() -> None:
-    rows = together([learning(f"{STREAM}/s", 60, 0), learning("b", 60, 1, authored=False)])
+    rows = concatenate([training_set(f"{STREAM}/s", 60, 0), training_set("b", 60, 1, authored=False)])
     head = fit_text(rows, QUICK)
     logit = np.where(rows.mixed, 50.0, 2.0 * rows.label - 1.0)
     assert calibrated(head, logit, rows)[0].line[1] > 0.9
 
 
 def test_an_account_and_a_cluster_lie_in_one_fold() -> None:
-    rows = together([learning(f"{STREAM}/s", 20, 0), learning("b", 20, 1)])
+    rows = concatenate([training_set(f"{STREAM}/s", 20, 0), training_set("b", 20, 1)])
     fold = fold_of(rows)
     for account in range(40):
         assert len(set(fold[rows.account == account])) == 1
@@ -131,7 +129,7 @@ def test_an_account_and_a_cluster_lie_in_one_fold() -> None:
 
 
 def test_evidence_that_does_not_hold_out_of_fold_is_calibrated_away() -> None:
-    rows = learning(f"{STREAM}/s", 60, 0)
+    rows = training_set(f"{STREAM}/s", 60, 0)
     head = fit_text(rows, QUICK)
     noise = np.random.default_rng(0).normal(size=len(rows)) * 3
     assert calibrated(head, noise, rows)[0].line[1] < 0.2
@@ -142,19 +140,19 @@ def test_evidence_that_does_not_hold_out_of_fold_is_calibrated_away() -> None:
 
 
 def test_behaviour_beside_text_says_less_than_alone_where_both_say_the_same() -> None:
-    rows = learning(f"{STREAM}/s", 200, 0)
+    rows = training_set(f"{STREAM}/s", 200, 0)
     knows = np.where(rows.label == 1, 3.0, -3.0)
     alone, beside = fit_behaviour(rows, None), fit_behaviour(rows, knows)
     assert np.abs(beside.weight).max() < np.abs(alone.weight).max() / 2
 
 
 def test_artefacts_of_the_contest_are_not_learned() -> None:
-    learned = {BEHAVIOUR_NAMES[i] for i in learned_behaviour(learning(f"{STREAM}/s", 20, 0))}
+    learned = {BEHAVIOUR_NAMES[i] for i in behaviour_columns(training_set(f"{STREAM}/s", 20, 0))}
     assert "gap_log_sd" in learned
     assert not learned & {"linked_share", "hour_entropy", "quiet_hours"}
 
 
 def test_one_head_has_not_met_the_streams_bots() -> None:
-    rows = together([learning(f"{STREAM}/s", 40, 0), learning("b", 40, 1)])
+    rows = concatenate([training_set(f"{STREAM}/s", 40, 0), training_set("b", 40, 1)])
     assert len(fit_text(rows, QUICK).heads) == 2
-    assert len(fit_text(learning(f"{STREAM}/s", 40, 0), QUICK).heads) == 1
+    assert len(fit_text(training_set(f"{STREAM}/s", 40, 0), QUICK).heads) == 1

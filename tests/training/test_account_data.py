@@ -11,14 +11,14 @@ import numpy as np
 
 from detector.account.features import language_code
 from detector.account.state import AccountStatistics
-from detector.people import pseudonym, role_of
+from detector.data_splits import pseudonym, split_of
 from detector.text.features import TEXT_FEATURES, TextAbstain
 from simulation.demo.script import choose, known_people
 from training.account_data import Events, snapshots
 from training.account_data import known_people as find
 
-DEMO = [name for name in (f"person-{i}" for i in range(100)) if role_of("chitchat", name) == "demo"]
-TRAIN = next(name for name in (f"person-{i}" for i in range(100)) if role_of("chitchat", name) == "train")
+DEMO = [name for name in (f"person-{i}" for i in range(100)) if split_of("chitchat", name) == "demo"]
+TRAIN = next(name for name in (f"person-{i}" for i in range(100)) if split_of("chitchat", name) == "train")
 
 
 def talk(*said: tuple[str, str]) -> dict[str, Any]:
@@ -56,14 +56,14 @@ def test_the_shipped_list_has_pseudonyms_and_nothing_else() -> None:
 
 def events(account: list[int], abstain: list[int], expert: list[float] | None = None) -> Events:
     n = len(account)
-    readings = np.zeros(n, TEXT_FEATURES)
-    readings["llr"] = np.arange(n) * 100
-    readings["abstain"] = abstain
+    text_features = np.zeros(n, TEXT_FEATURES)
+    text_features["llr"] = np.arange(n) * 100
+    text_features["abstain"] = abstain
     return Events(
         account=np.array(account),
         at_ms=np.arange(n) * 1000,
         kind=np.zeros(n, np.int64),
-        readings=readings,
+        text_features=text_features,
         has_text=np.ones(n, bool),
         language=np.full(n, language_code("en"), np.uint16),
         links=np.zeros(n, np.int64),
@@ -96,11 +96,11 @@ def test_the_counting_is_that_of_production() -> None:
     statistics = AccountStatistics(1)
     for i in range(3):
         statistics.observe(
-            np.array([0]), given.at_ms[i : i + 1], given.kind[i : i + 1], given.readings[i : i + 1],
+            np.array([0]), given.at_ms[i : i + 1], given.kind[i : i + 1], given.text_features[i : i + 1],
             given.has_text[i : i + 1], given.language[i : i + 1], given.links[i : i + 1],
         )  # fmt: skip
         if i == 1:
-            statistics.observe_expert(np.array([0]), np.array([1500], np.int16), given.readings["llr"][1:2])
+            statistics.observe_expert(np.array([0]), np.array([1500], np.int16), given.text_features["llr"][1:2])
     found = snapshots(given, 1)
     direct = statistics.features(np.array([0]))
     last = found.features.take(found.last())

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from detector.data_splits import split_of
 from detector.errors import UsageError
-from detector.people import role_of
-from training.account import POPULATION
-from training.calibrate import Person, calibrates, horizon_of, read_people, thresholds_card, thresholds_of
+from training.account_training_set import POPULATION
+from training.calibrate import Person, calibrates, horizon_of, read_people, thresholds_of
+from training.cards import thresholds_card
 
 
 def people(count: int, texts: int, total: float, language: str = "en") -> dict[str, Person]:
@@ -50,7 +51,7 @@ def test_nobody_both_trains_and_calibrates_and_no_machine_calibrates() -> None:
     truth = {f"p{i}": {"label": 0} for i in range(100)} | {f"m{i}": {"label": 1} for i in range(20)}
     chosen = [name for name in truth if calibrates(truth, left_out=["p3"])(name)]
     assert chosen
-    assert not any(role_of(POPULATION, name) == "train" for name in chosen)
+    assert not any(split_of(POPULATION, name) == "train" for name in chosen)
     assert not any(name.startswith("m") for name in chosen)
     assert "p3" not in chosen
 

@@ -9,7 +9,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.evaluate import Judged, flags, fold_of, held_out, intervals, judged, once, pairs, pooled, ranking
+from training.evaluate import (
+    EvaluationTable,
+    evaluation_table,
+    flags,
+    fold_of,
+    held_out,
+    intervals,
+    once,
+    pairs,
+    pooled,
+    ranking,
+)
 from training.metrics import auroc, average_precision, p_more_than, p_other_than, share_interval, tpr_at
 
 
@@ -46,13 +57,13 @@ SCORES = [
 
 
 def test_an_account_without_a_row_counts_as_lowest_and_unflagged() -> None:
-    given = judged(TRUTH, SCORES)
+    given = evaluation_table(TRUTH, SCORES)
     assert given.score().tolist() == [3.0, 1.0, -3.0, 2.0, -1.0, -2.0]
     assert not given.flagged[2]
 
 
 def test_ranking_by_hand() -> None:
-    figures = ranking(judged(TRUTH, SCORES))
+    figures = ranking(evaluation_table(TRUTH, SCORES))
     # Of the 9 pairs, a beats all three people, b beats two, c none.
     assert figures["auroc"] == pytest.approx(5 / 9)
     # Walking down: a (1/1), d, b (2/3), e, f, c (3/6).
@@ -62,7 +73,7 @@ def test_ranking_by_hand() -> None:
 
 
 def test_flags_by_hand() -> None:
-    figures = flags(judged(TRUTH, SCORES), 0.01)
+    figures = flags(evaluation_table(TRUTH, SCORES), 0.01)
     assert (figures["flagged"], figures["false_flags"]) == (3, 1)
     assert figures["precision"] == pytest.approx(2 / 3)
     assert figures["recall"] == pytest.approx(2 / 3)
@@ -72,7 +83,7 @@ def test_flags_by_hand() -> None:
 
 
 def test_pairs_by_hand() -> None:
-    given = judged(TRUTH, SCORES)
+    given = evaluation_table(TRUTH, SCORES)
     campaign = pairs(given, "campaign")
     group = pairs(given, "group")
     assert campaign is not None
@@ -80,11 +91,11 @@ def test_pairs_by_hand() -> None:
     assert (campaign["precision"], campaign["recall"], campaign["found_half"]) == (1.0, 1.0, 1)
     assert group["precision"] == pytest.approx(1 / 3)
     assert group["recall"] == 1.0
-    assert pairs(judged({"d": TRUTH["d"]}, SCORES[3:]), "group") is None
+    assert pairs(evaluation_table({"d": TRUTH["d"]}, SCORES[3:]), "group") is None
 
 
 def test_a_part_alone_ranks_by_that_part() -> None:
-    assert ranking(judged(TRUTH, SCORES), ("behaviour",))["auroc"] == pytest.approx((2 * 3 * 0.5) / 9)
+    assert ranking(evaluation_table(TRUTH, SCORES), ("behaviour",))["auroc"] == pytest.approx((2 * 3 * 0.5) / 9)
 
 
 @settings(max_examples=40, deadline=None)
@@ -118,10 +129,10 @@ def test_a_bootstrap_draws_campaigns_as_a_whole() -> None:
     truth = {f"m{i}": {"label": 1, "campaign": f"c{i // 10}"} for i in range(20)}
     truth |= {f"p{i}": {"label": 0, "campaign": None} for i in range(50)}
     scores = [row(name, 1.0 if name.startswith("m") else -1.0) for name in truth]
-    given = judged(truth, scores)
+    given = evaluation_table(truth, scores)
     sizes: set[int] = set()
 
-    def count(drawn: Judged) -> dict[str, float]:
+    def count(drawn: EvaluationTable) -> dict[str, float]:
         sizes.add(int((drawn.label == 1).sum()))
         return {"machines": float((drawn.label == 1).sum())}
 
@@ -130,7 +141,7 @@ def test_a_bootstrap_draws_campaigns_as_a_whole() -> None:
 
 
 def test_every_account_is_measured_by_the_fold_that_does_not_know_it() -> None:
-    runs = [judged(TRUTH, [row(name, float(fold)) for name in TRUTH]) for fold in range(3)]
+    runs = [evaluation_table(TRUTH, [row(name, float(fold)) for name in TRUTH]) for fold in range(3)]
     fold = np.array([0, 0, 1, 2, 1, 0])
     result = held_out(runs, fold)
     assert dict(zip(result.names, result.score().tolist(), strict=True)) == {
@@ -144,7 +155,7 @@ def test_a_campaign_is_never_in_two_folds() -> None:
 
 
 def test_each_person_is_counted_once_over_two_streams() -> None:
-    first, second = judged(TRUTH, SCORES), judged(TRUTH, SCORES)
+    first, second = evaluation_table(TRUTH, SCORES), evaluation_table(TRUTH, SCORES)
     both = pooled([first, second])
     chosen = both.take(once([first, second]))
     assert sorted(chosen.names) == ["d", "e", "f"]

@@ -13,22 +13,23 @@ from detector.text.second_stage import FILE, MiniLMSecondStage, SecondStageModel
 from detector.weights_io import save_weights
 from tests.detector.text.test_huggingface import tiny_classifier
 from tests.training import textsets
-from training.cards import expert_card, expert_report
+from training.cards import second_stage_card
 from training.linear import FitSettings
-from training.second_stage import TrainedExpert, calibrate_named, train_expert
-from training.text import Trained, cheap_model, crossfit_table, train_cheap
+from training.model_reports import second_stage_report
+from training.second_stage import TrainedSecondStage, calibrate_named, train_second_stage
+from training.text import TrainedFirstStage, crossfit_table, first_stage_model, train_first_stage
 
 MACHINE = "a truly vibrant journey to foster insight and tapestry"
 PERSON = "lol dunno about stuff anyway mate, grandma took the bus"
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+def trained(tmp_path_factory: pytest.TempPathFactory) -> TrainedFirstStage:
     data = textsets.write(tmp_path_factory.mktemp("data"), rows=50)
-    return train_cheap(data, settings=FitSettings(iterations=10))
+    return train_first_stage(data, settings=FitSettings(iterations=10))
 
 
-def shipped(expert: TrainedExpert, folder: Path) -> SecondStageModel:
+def shipped(expert: TrainedSecondStage, folder: Path) -> SecondStageModel:
     """The expert as a run would load it."""
     save_weights(folder / FILE, expert.arrays, {"name": "minilm", **expert.meta, "version": "1"})
     loaded = load_second_stage(folder)
@@ -36,14 +37,16 @@ def shipped(expert: TrainedExpert, folder: Path) -> SecondStageModel:
     return loaded
 
 
-def test_the_head_is_trained_calibrated_and_described(trained: Trained, tmp_path: Path) -> None:
-    crossed = crossfit_table(trained, cheap_model(trained))
-    expert = train_expert(crossed, tmp_path, cap=30)
-    again = train_expert(crossed, tmp_path, cap=30)  # embeddings from the cache
+def test_the_head_is_trained_calibrated_and_described(trained: TrainedFirstStage, tmp_path: Path) -> None:
+    crossed = crossfit_table(trained, first_stage_model(trained))
+    expert = train_second_stage(crossed, tmp_path, cap=30)
+    again = train_second_stage(crossed, tmp_path, cap=30)  # embeddings from the cache
     assert np.array_equal(expert.arrays["weights"], again.arrays["weights"])
-    report = expert_report(expert, trained, seed=0, draws=3)
+    report = second_stage_report(expert, trained, seed=0, draws=3)
     assert {"style_auroc", "cheap_auroc", "full_auroc"} <= set(report["leave_one_source_out"][0])
-    card = expert_card({"name": "minilm", "version": "1", "excluded": [], "seed": 0, "report": report, **expert.meta})
+    card = second_stage_card(
+        {"name": "minilm", "version": "1", "excluded": [], "seed": 0, "report": report, **expert.meta}
+    )
     assert "MiniLM" in card
     model = shipped(expert, tmp_path)
     assert isinstance(model, MiniLMSecondStage)
@@ -52,17 +55,17 @@ def test_the_head_is_trained_calibrated_and_described(trained: Trained, tmp_path
 
 
 def test_a_named_model_that_knows_nothing_leaves_the_cheap_evidence_its_weight(
-    trained: Trained, tmp_path: Path
+    trained: TrainedFirstStage, tmp_path: Path
 ) -> None:
     model = tiny_classifier(tmp_path)
-    crossed = crossfit_table(trained, cheap_model(trained))
+    crossed = crossfit_table(trained, first_stage_model(trained))
     named = calibrate_named(crossed, model, cap=30)
     assert named.arrays["mix"][1] > 0.5
     expert = shipped(named, tmp_path)
     assert isinstance(expert, HuggingFaceClassifier)
     llr = expert.score([MACHINE] * 2, ["en"] * 2, np.array([900, -900], dtype=np.int16))
     assert llr[0] > llr[1]
-    card = expert_card(
-        {**named.meta, "version": "1", "excluded": [], "seed": 0, "report": expert_report(named, trained, 0)}
+    card = second_stage_card(
+        {**named.meta, "version": "1", "excluded": [], "seed": 0, "report": second_stage_report(named, trained, 0)}
     )
     assert model in card

@@ -18,17 +18,17 @@ from tests.training import textsets
 from training.linear import FitSettings, design, fit, log_ratios, within_sources
 from training.metrics import auroc_at_like_length
 from training.text import (
-    cheap_model,
     cluster_folds,
     crossfit,
     crossfit_table,
+    first_stage_model,
     fit_calibrator,
     fit_line,
     near_folds,
-    readings_of,
     sample,
     tail_bound,
-    train_cheap,
+    text_features_of,
+    train_first_stage,
 )
 
 QUICK = FitSettings(iterations=15)
@@ -54,7 +54,7 @@ def test_the_command_trains_ships_and_describes_a_model(data: Path, tmp_path: Pa
     for word in ("electai", "people/tweeteval/irony", "en, fr", "Left out of training on request: nothing"):
         assert word in card
     rows = crossfit(data, cache)  # what the command left in its cache, without training again
-    assert (readings_of(rows)["llr"] == rows["llr"]).all()
+    assert (text_features_of(rows)["llr"] == rows["llr"]).all()
 
 
 def test_an_excluded_generator_is_not_learned_from(data: Path, tmp_path: Path) -> None:
@@ -66,27 +66,27 @@ def test_an_excluded_generator_is_not_learned_from(data: Path, tmp_path: Path) -
 
 
 def test_training_is_seeded(data: Path) -> None:
-    first, again = (train_cheap(data, seed=3, settings=QUICK) for _ in range(2))
+    first, again = (train_first_stage(data, seed=3, settings=QUICK) for _ in range(2))
     assert all(np.array_equal(first.arrays[name], again.arrays[name]) for name in first.arrays)
-    assert cheap_model(first).version == cheap_model(again).version
+    assert first_stage_model(first).version == first_stage_model(again).version
 
 
 def test_masks_alone_are_worth_nothing(tmp_path: Path) -> None:
-    trained = train_cheap(textsets.write(tmp_path, telling=0.0, rows=150), settings=QUICK)
+    trained = train_first_stage(textsets.write(tmp_path, telling=0.0, rows=150), settings=QUICK)
     label, words = trained.table["label"].to_numpy(), trained.table["words"].to_numpy()
     assert abs(auroc_at_like_length(trained.cross.near, label, words) - 0.5) < 0.09
 
 
 def test_cross_fitted_scores_know_words_that_sources_share(data: Path) -> None:
-    trained = train_cheap(data, settings=QUICK)
-    rows = crossfit_table(trained, cheap_model(trained))
+    trained = train_first_stage(data, settings=QUICK)
+    rows = crossfit_table(trained, first_stage_model(trained))
     label, words = rows["label"].to_numpy(), rows["words"].to_numpy()
     for score in ("raw", "raw_near", "llr"):
         assert auroc_at_like_length(rows[score].to_numpy().astype(float), label, words) > 0.85
 
 
 def test_folds_leave_out_whole_clusters_and_whole_authors(data: Path) -> None:
-    table = train_cheap(data, settings=FitSettings(iterations=1)).table
+    table = train_first_stage(data, settings=FitSettings(iterations=1)).table
     for left_out in cluster_folds(table):
         inside = set(table.loc[left_out, "cluster"])
         assert not inside & set(table.loc[~left_out, "cluster"])

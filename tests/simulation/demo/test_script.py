@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from detector.people import pseudonym, role_of
+from detector.data_splits import pseudonym, split_of
 from simulation.demo import script
 from simulation.demo.script import (
     DAY_MS,
@@ -40,7 +40,7 @@ def conversation(start: str, *turns: tuple[str, str]) -> dict[str, Any]:
 
 def someone(role: str, number: int = 0) -> str:
     names = (f"person-{i}" for i in range(1000))
-    return [name for name in names if role_of(POPULATION, name) == role][number]
+    return [name for name in names if split_of(POPULATION, name) == role][number]
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,7 @@ def test_the_real_people_are_there() -> None:
     messages = people(0)
     authors = {message.author for message in messages}
     assert len(authors) > 60
-    assert all(role_of(POPULATION, author) == "demo" and pseudonym(author) not in known_people() for author in authors)
+    assert all(split_of(POPULATION, author) == "demo" and pseudonym(author) not in known_people() for author in authors)
     assert all(message.answers < place for place, message in enumerate(messages))
 
 

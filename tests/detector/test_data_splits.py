@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 
-from detector.people import pseudonym, role_of
+from detector.data_splits import pseudonym, split_of
 
 
 def test_roles_are_dealt_out_as_said_and_never_change() -> None:
-    roles = Counter(role_of("chitchat", f"person-{number}") for number in range(2000))
+    roles = Counter(split_of("chitchat", f"person-{number}") for number in range(2000))
     assert roles["train"] > 400
     assert 800 < roles["calibrate"] < 1200
     assert roles["demo"] > 300
-    assert role_of("chitchat", "a") == role_of("chitchat", "a")
+    assert split_of("chitchat", "a") == split_of("chitchat", "a")
 
 
 def test_another_population_is_dealt_anew() -> None:
     names = [f"person-{number}" for number in range(200)]
-    assert [role_of("a", name) for name in names] != [role_of("b", name) for name in names]
+    assert [split_of("a", name) for name in names] != [split_of("b", name) for name in names]
 
 
 def test_a_pseudonym_is_stable_and_does_not_show_the_name() -> None:

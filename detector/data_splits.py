@@ -1,18 +1,21 @@
-"""Which people serve which purpose: decided once by a hash of the person, so that no purpose can leak into another."""
+"""Data splits by person: every person of a data set trains, calibrates, or is kept for the demo and tests.
+
+The split is a hash of the person, so that it is the same everywhere and no purpose can leak into another.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from typing import Final, Literal
 
-Role = Literal["train", "calibrate", "demo"]
+Split = Literal["train", "calibrate", "demo"]
 
-_TENTHS: Final[tuple[Role, ...]] = (*("train",) * 3, *("calibrate",) * 5, *("demo",) * 2)
+_TENTHS: Final[tuple[Split, ...]] = (*("train",) * 3, *("calibrate",) * 5, *("demo",) * 2)
 """Three tenths of people train, five calibrate (thresholds need the most people), two are kept for demo and tests."""
 
 
-def role_of(population: str, person: str) -> Role:
-    """The one purpose that `person` of `population` (a data set's name, such as "chitchat") serves.
+def split_of(population: str, person: str) -> Split:
+    """The one split that `person` of `population` (a data set's name, such as "chitchat") belongs to.
 
     The people of "chitchat" split three ways. A stream's people are split by the same hash; what the demo does not
     show of them may be used to measure.
