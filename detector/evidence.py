@@ -1,7 +1,7 @@
-"""The words for evidence: its parts, their order, and why a part may abstain.
+"""Names, order and unit of the evidence components of an account.
 
-Every part is a log-likelihood ratio (LLR) in nats: how much likelier the observation is for an
-LLM-driven account than for a person. 0.0 is no evidence; an abstaining part is 0.0 and says why.
+Every component is a log-likelihood ratio (LLR) in nats: how much likelier the observation is for an LLM-driven account
+than for a person. 0.0 is no evidence; a component that abstains is 0.0 and says why.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""Loads whatever expert a models directory holds: the shipped head, or a Hugging Face model named by its user.
+"""The models that one system runs with: all of a models directory, loaded together or not at all.
 
-The models that one system runs with, loaded together or not at all.
+`load_models` gives the first-stage text model, the account model and the thresholds, and, where the directory has them,
+the second-stage text model (the shipped head, or a Hugging Face model named by its user) and the graph weights.
 """
 
 from __future__ import annotations

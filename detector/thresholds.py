@@ -1,6 +1,7 @@
-"""Thresholds on `total` from the running maxima of people who had no part in training (conformal).
+"""Conformal thresholds on an account's total evidence, and the addition of evidence components to that total.
 
-Four parts to one total that says no more than the calibration people support.
+Thresholds are order statistics of running maxima of people who had no part in training. The total of the four
+components says no more than the number of these calibration people supports.
 """
 
 from __future__ import annotations
@@ -123,7 +124,14 @@ class Thresholds:
         version: str,
         card: Mapping[str, Any] | None = None,
     ) -> Thresholds:
-        """Thresholds from running maxima in any order.
+        """Thresholds from running maxima.
+
+        Args:
+            maxima: population -> running maxima of its people's totals in nats, in any order.
+            horizon_posts: texts over which the maxima were taken.
+            languages: primary tags that enough of the people write in.
+            version: of these thresholds.
+            card: what to say of the people.
 
         Raises:
             UsageError: there are no people, or a maximum is not finite.

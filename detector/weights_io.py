@@ -106,7 +106,13 @@ def load_weights(path: Path) -> tuple[Arrays, dict[str, Any]]:
 
 
 def take(arrays: Mapping[str, NDArray[Any]], name: str, shape: tuple[int | None, ...], path: Path) -> NDArray[Any]:
-    """`arrays[name]` if it has `shape` (`None`: any length along that axis).
+    """One array of a model file, its shape checked.
+
+    Args:
+        arrays: of the file.
+        name: of the array.
+        shape: what it must have; None is any length along that axis.
+        path: of the file, for messages.
 
     Raises:
         ModelError: it is missing or of another shape.

@@ -1,14 +1,11 @@
-"""What each part of the evidence adds, on societies whose operator families the graph model has never seen.
+"""What each evidence component adds, on societies whose operator families the graph model has never seen.
 
-Operator families are cut into folds. For each, the graph network is fitted and calibrated without these families'
-accounts and put into a copy of the bundle; societies of these families alone, with texts, are simulated and run through
-the whole system with it: as they are, without their texts, and without texts and with accounts exchanged within blocks
-of time, which leaves the graph model nothing that is true. Recordings with truth are run through the bundle as it is.
-
-`python -m training.ablation`: what each part of the evidence adds, on one page.
-
-On societies of operators that the graph model has never seen, and on recordings with truth; with texts and without.
-What the work folder has is not made again: remove it after a change of the code. Models of the bundle may be replaced.
+`python -m training.ablation` writes the page `docs/explanation/ablation.md`. Operator families are cut into folds. For
+each, the graph network is fitted and calibrated without these families' accounts and put into a copy of the bundle;
+societies of these families alone, with texts, are simulated and run through the whole system with it: as they are,
+without their texts, and without texts and with accounts exchanged within blocks of time, which leaves the graph model
+nothing that is true. Recordings with truth are run through the bundle as it is. What the work folder has is not made
+again: remove it after a change of the code; models of the bundle may be replaced.
 """
 
 from __future__ import annotations
@@ -78,7 +75,17 @@ def leave_out(
     train: Sequence[Example], calibrate: Sequence[Example], families: Sequence[str], models: Path, out: Path,
     seed: int, plan: Plan = PLANS[0],
 ) -> None:  # fmt: skip
-    """A bundle in `out` whose graph model has learned nothing from `families`; a model that is there is kept."""
+    """Make a bundle whose graph model has learned nothing from some operator families; a model that is there is kept.
+
+    Args:
+        train: graphs to train on.
+        calibrate: graphs to calibrate on.
+        families: whose accounts are left out of both.
+        models: bundle of the other models.
+        out: models directory to write.
+        seed: of training.
+        plan: of the network.
+    """
     if not (out / f"{GRAPH}.json").exists():
         net = fit(train, plan, seed, without=families)
         given = judge(net, calibrate, seed, DRAWS)
@@ -88,7 +95,18 @@ def leave_out(
 
 
 def society(families: Sequence[str], number: int, place: Path, seed: int, sizes: tuple[int, int]) -> tuple[Path, Path]:
-    """Events and truth of a society that has operators of these families alone; what is there is kept."""
+    """Simulate a society that has operators of some families alone; what is there is kept.
+
+    Args:
+        families: of the operators.
+        number: of the society.
+        place: folder for it.
+        seed: of all societies.
+        sizes: bounds of its accounts.
+
+    Returns:
+        The files of its events and its truth.
+    """
     events, truth = place / "events.jsonl", place / "truth.jsonl"
     if not truth.exists():
         place.mkdir(parents=True, exist_ok=True)
@@ -131,7 +149,19 @@ def run(events: Path, truth: Path, models: Path, scores: Path, without: Sequence
 def conditions(
     events: Path, truth: Path, models: Path, place: Path, name: str, *, exchanged: bool
 ) -> dict[str, EvaluationTable]:
-    """A recording run as it is, without its texts, and, if `exchanged`, with accounts exchanged besides."""
+    """Run a recording as it is and without its texts.
+
+    Args:
+        events: the recording.
+        truth: its truth file.
+        models: models directory.
+        place: folder for the scores.
+        name: of the recording.
+        exchanged: whether to run it with accounts exchanged besides.
+
+    Returns:
+        Condition -> accounts with their scores.
+    """
     found = {
         "with text": run(events, truth, models, place / "text.scores", (), name),
         "without text": run(events, truth, models, place / "silent.scores", NO_TEXT, name),
@@ -145,7 +175,15 @@ def conditions(
 
 
 def figures(given: EvaluationTable, parts: Sequence[Part], name: str, seed: int, draws: int) -> Measured:
-    """Ranking by the first part, by the first two, and so on, and what each adds, with intervals over campaigns."""
+    """Ranking by the first component, by the first two, and so on, and what each adds, with intervals over campaigns.
+
+    Args:
+        given: accounts with their scores.
+        parts: the components, in this order.
+        name: of what is measured.
+        seed: of the bootstrap.
+        draws: of the bootstrap.
+    """
     nested = {" + ".join(parts[: i + 1]): parts[: i + 1] for i in range(len(parts))}
 
     def measure(drawn: EvaluationTable) -> dict[str, float]:
@@ -172,7 +210,13 @@ def figures(given: EvaluationTable, parts: Sequence[Part], name: str, seed: int,
 
 
 def measure_all(given: argparse.Namespace, work: Path, say: ProgressCallback) -> dict[str, Any]:
-    """Everything that the page tells, as JSON-serialisable figures. What `work` has already is not made again."""
+    """Everything that the page tells, as JSON-serialisable figures.
+
+    Args:
+        given: the parsed command line.
+        work: folder for societies, bundles and scores; what it has already is not made again.
+        say: told of progress.
+    """
     models = given.models or SHIPPED
     cut = folds()
     everything = gather_societies(

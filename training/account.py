@@ -104,7 +104,15 @@ def linear_inputs(rows: TrainingSet) -> tuple[Floats, Floats]:
 
 
 def standardised(values: Floats, counts: Floats, columns: Indices, shrink: float, weight: Floats) -> Head:
-    """A head that has terms and says nothing yet: centre and scale by rows weighed by what they rest on."""
+    """A head whose terms are standardised and whose weights are all zero.
+
+    Args:
+        values: (n, D) features.
+        counts: (n, D) how many observations each rests on.
+        columns: (J,) features of the terms.
+        shrink: observations at which a term has half of its size.
+        weight: (n,) weights of the rows; centre and scale weigh each value by what it rests on, too.
+    """
     trust = weight[:, None] * counts[:, columns] / (counts[:, columns] + shrink)
     total = np.maximum(trust.sum(axis=0), 1e-9)
     centre = (values[:, columns] * trust).sum(axis=0) / total
@@ -134,6 +142,11 @@ def fit_text(rows: TrainingSet, settings: BoostingSettings = BOOST, seed: int = 
 
     Those bots are one contest's, and weigh a lot for being whole accounts: a head that has met them bends to their
     style, one that has not knows other machines better.
+
+    Args:
+        rows: to learn from.
+        settings: of boosting.
+        seed: of boosting.
     """
     abroad = rows.take(~(rows.timed & (rows.label == 1)))
     learners = [rows, abroad] if (abroad.label == 1).any() else [rows]
@@ -198,7 +211,17 @@ def out_of_fold(
     folds: int = FOLDS,
     say: Callable[[float], None] = lambda share: None,
 ) -> Floats:
-    """(n,) logits of every row by a head that saw neither its account nor, for bags, its cluster."""
+    """Logits of every row by a head that saw neither its account nor, for bags, its cluster.
+
+    Args:
+        rows: n rows.
+        fit: trains the head on a part of them.
+        folds: how many parts.
+        say: told of the share that is done.
+
+    Returns:
+        (n,).
+    """
     fold = fold_of(rows, folds)
     logit = np.zeros(len(rows))
     for index in range(folds):
@@ -214,6 +237,11 @@ def calibrated(head: Mixture, logit: Floats, rows: TrainingSet) -> tuple[Mixture
 
     Of people only those count whose texts are their own, where there are any: few accounts are a mixture of people.
     The slope is at most 1: what is known out of fold never makes evidence stronger than it was fitted.
+
+    Args:
+        head: trained on all rows.
+        logit: (n,) from `out_of_fold`.
+        rows: n rows.
     """
     own = ~rows.mixed if (rows.authored & (rows.label == 0)).any() else np.ones(len(rows), np.bool_)
     known = rows.take(own)

@@ -1,14 +1,11 @@
-"""Accounts to learn from: streams with their truth, chat people, and bags of single posts that stand for accounts.
+"""Accounts to train on: recordings with their truth, chat people, and bags of single posts that stand for accounts.
 
-From posts with their text features to what the account model sees after the first, second, ... post of every account.
+`read_stream`, `chat_people` and `bags` give posts; `snapshots` counts them with the same `AccountStatistics` as in
+production, so that a model cannot be trained on one thing and run on another, and gives what the account model sees
+after the first, second, ... post of every account.
 
-The same `AccountStatistics` as in production does the counting, so a model cannot be trained on one thing and run on
-another.
-
-`python -m training.account_data --data DIR --write FILE`: which people kept for the demo a text model has read.
-
-Two text sets hold messages of `chitchat-dataset`, of people of any role. Who is in them is no stranger to a model
-trained on these sets, and must not appear in the demo as one. The file has pseudonyms only;
+`python -m training.account_data --data DIR --write FILE` lists the people kept for the demo whose texts a text model
+was trained on: two text sets hold messages of `chitchat-dataset`, of people of any split. The file has pseudonyms only;
 `simulation/demo/script.py` leaves these people out.
 """
 

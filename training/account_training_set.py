@@ -136,7 +136,13 @@ class TextModels:
 
 
 def with_text_features(raw: RawEvents, readers: TextModels, seed: int = 0) -> Events:
-    """Events with what the models see in them; the expert reads the first texts of `RERANKED_SHARE` of the accounts."""
+    """Events with the features and evidence of their texts.
+
+    Args:
+        raw: events without them.
+        readers: the text models; the second stage scores the first texts of `RERANKED_SHARE` of the accounts.
+        seed: of which accounts these are.
+    """
     text_features = readers.text.read(raw.texts, raw.langs)
     texts = has_text(raw.texts)
     expert = np.full(len(raw.texts), np.nan)
@@ -163,7 +169,15 @@ def _reranked(raw: RawEvents, text_features: TextFeatures, seed: int) -> NDArray
 def stream_rows(
     path: Path, truth: Path, readers: TextModels, keep: Callable[[str, int], bool], group: str
 ) -> TrainingSet:
-    """Snapshots of the labelled accounts of a stream that `keep` (name, label) keeps."""
+    """Snapshots of the labelled accounts of a stream.
+
+    Args:
+        path: recording.
+        truth: its truth file.
+        readers: the text models.
+        keep: whether to keep an account, by name and label.
+        group: name of the stream.
+    """
     raw = read_stream(path)
     labels = {name: int(record["label"]) for name, record in read_truth(truth).items()}
     kept = np.array([name in labels and keep(name, labels[name]) for name in raw.names])
@@ -239,10 +253,15 @@ def bag_rows(table: pd.DataFrame, expert: tuple[Floats, Floats], seed: int = 0) 
 
 
 def second_stage_columns(table: pd.DataFrame, cache: Path, say: Callable[[str, float], None]) -> tuple[Floats, Floats]:
-    """Expert LLR (nats) of a cross-fitted table's rows, NaN for those the expert did not learn from, (n,) twice.
+    """Second-stage LLR of a cross-fitted table's rows, in nats, (n,) twice; NaN for rows it was not trained on.
 
-    By experts that had not seen the row's cluster, beside its cheap reading of an unseen source; and by experts that
-    had not seen its thread or author only, beside its cheap reading by models that had not either.
+    By models that had not seen the row's cluster, beside its first-stage evidence of an unseen source; and by models
+    that had not seen its thread or author only, beside its first-stage evidence by models that had not either.
+
+    Args:
+        table: cross-fitted.
+        cache: folder of embeddings.
+        say: told of progress.
     """
     trained = train_second_stage(table, cache, say=say)
     part = trained.table

@@ -1,6 +1,7 @@
-"""Thresholds from people: the running maximum of the whole system's `total` of every calibration person.
+"""Conformal thresholds from people: the running maximum of the whole system's `total` of every calibration person.
 
-The shipped thresholds: which people they rest on, and the card that says so.
+`calibrate` runs recordings of people through a bundle and writes it again with their thresholds;
+`shipped_thresholds` does so with the people that the shipped bundle rests on.
 """
 
 from __future__ import annotations

@@ -166,8 +166,12 @@ def balance(table: pd.DataFrame, rounds: int = 30, cap: float = 20.0) -> NDArray
     """Weight of every row, mean 1: sources alike within a class, classes alike within each length and language.
 
     Iterative proportional fitting over (source, class), (length bin, class), and (language, class); where a margin has
-    one class only it is left as it is. No row weighs more than `cap` times the mean, so that a source of a few rows
-    does not shout.
+    one class only it is left as it is.
+
+    Args:
+        table: of `load_texts`.
+        rounds: of the fitting.
+        cap: no row weighs more than this many times the mean, so that a source of a few rows does not dominate.
     """
     label = table["label"].to_numpy()
     source = pd.factorize(table["source"])[0] * 2 + label

@@ -1,13 +1,10 @@
-"""Logistic regression with a random intercept for each source: what tells machines from people *within* sources.
+"""The two linear models of the first stage, both within sources: random-intercept logistic regression and naive Bayes.
 
 Sources differ in how many of their texts are a machine's, and in their topics, lengths and typography. A plain fit
-learns to tell the sources apart and calls that evidence. Here every source has an intercept of its own, drawn towards
-0 (a mixed-effects model, Breslow and Clayton 1993, by penalised likelihood); it takes up what the source alone says
-and is dropped when a new text is judged.
-
-Two linear models of hashed n-grams in one: logistic regression and naive Bayes, both within sources.
-
-Their weights add up, so together they cost no more than one.
+learns to tell the sources apart and calls that evidence. In `fit_logistic` every source has an intercept of its own,
+drawn towards 0 (a mixed-effects model, Breslow and Clayton 1993, by penalised likelihood); it takes up what the source
+alone says and is dropped when a new text is judged. `fit` adds log ratios of n-grams (naive Bayes) to these weights, so
+together they cost no more than one.
 """
 
 from __future__ import annotations
@@ -184,6 +181,12 @@ def log_ratios(grams: csr_array, label: NDArray[np.int64], weight: Floats, smoot
     log((m + a) / (p + a)), where m and p are the weighted shares of machine and of people's texts that use the bucket:
     naive Bayes (Wang and Manning 2012 for its use beside a fitted model). No bucket's weight depends on another's, so
     nothing is fitted to how one source's topics hang together.
+
+    Args:
+        grams: (n, BUCKETS).
+        label: (n,) 1 = machine.
+        weight: (n,) how much each text counts.
+        smoothing: a, share of the texts.
     """
     owner = np.repeat(np.arange(grams.shape[0]), np.diff(grams.indptr))
     shares = []
@@ -195,7 +198,16 @@ def log_ratios(grams: csr_array, label: NDArray[np.int64], weight: Floats, smoot
 
 
 def within_sources(grams: csr_array, label: NDArray[np.int64], source: NDArray[np.str_]) -> Floats:
-    """Mean over the sources that have both classes of their `log_ratios`, (BUCKETS,); zeros where there is none."""
+    """Mean over sources of their `log_ratios`.
+
+    Args:
+        grams: (n, BUCKETS).
+        label: (n,) 1 = machine.
+        source: (n,) where each text is from.
+
+    Returns:
+        (BUCKETS,), over the sources that have enough texts of both classes; zeros where there is none.
+    """
     total, count = np.zeros(BUCKETS), 0
     for name in np.unique(source):
         rows = np.flatnonzero(source == name)

@@ -37,7 +37,17 @@ def people_beside(table: pd.DataFrame, source: str) -> np.ndarray[Any, np.dtype[
 
 
 def left_out(table: pd.DataFrame, scores: dict[str, Floats], seed: int, draws: int = DRAWS) -> list[dict[str, Any]]:
-    """For each source with machine texts: AUROC and TPR at 1% FPR, at like length, of each of `scores`."""
+    """How scores tell each source with machine texts, left out of training, from people.
+
+    Args:
+        table: the texts.
+        scores: name -> (n,) scores of models that had not seen them.
+        seed: of the bootstrap.
+        draws: of the bootstrap.
+
+    Returns:
+        For each source, AUROC and TPR at 1% FPR at like length of each score, with intervals.
+    """
     rng = np.random.default_rng(seed)
     label = table["label"].to_numpy().astype(np.int64)
     words = table["words"].to_numpy().astype(np.int64)
@@ -72,7 +82,13 @@ def false_evidence(crossed: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def first_stage_report(trained: TrainedFirstStage, crossed: pd.DataFrame, seed: int) -> dict[str, Any]:
-    """The JSON report of one training run."""
+    """The JSON report of the first-stage model.
+
+    Args:
+        trained: the training run.
+        crossed: its cross-fitted table.
+        seed: of the bootstrap.
+    """
     scores = {"style": trained.cross.style, "cheap": trained.cross.out}
     return {
         "rows": len(trained.table),

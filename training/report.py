@@ -1,6 +1,7 @@
-"""An evaluation as one JSON-serialisable report, and as tables on a terminal.
+"""Reports of an evaluation, and of an audit of false accusations, as JSON-serialisable values and terminal tables.
 
-Who is falsely accused: evidence against people and false flags by language, dialect, and native writing.
+`stream_report` and `print_report` tell what a run is worth on a stream; `audit` tells evidence against people and false
+flags by language, dialect and native writing.
 """
 
 from __future__ import annotations

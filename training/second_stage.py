@@ -1,6 +1,7 @@
-"""Training the MiniLM expert's head: a linear layer over frozen embeddings, style, and the cheap model's evidence.
+"""Training the second-stage text model: a linear head over frozen MiniLM embeddings, style and first-stage evidence.
 
-A calibrator for a Hugging Face model that a user names as the expert: nothing of the model itself is trained.
+`train_second_stage` takes a cross-fitted table (`training.text`) and returns the head's arrays with scores of models
+that had not seen the rows. `calibrate_named` calibrates a Hugging Face model that a user names: nothing of it is trained.
 """
 
 from __future__ import annotations
@@ -70,7 +71,13 @@ class TrainedSecondStage:
 
 def embed_cached(texts: Sequence[str], cache: Path, say: ProgressCallback = quiet) -> NDArray[np.float32]:
     """Embeddings of `texts`, (n, len(LAYERS) * DIM); each text is embedded once and kept in `cache`, one file for each
-    encoder."""
+    encoder.
+
+    Args:
+        texts: n texts.
+        cache: folder.
+        say: told of progress.
+    """
     digest = hashlib.sha256(f"{encoder_digest(encoder_folder())} {LAYERS}".encode()).hexdigest()
     path = cache / f"minilm-{digest[:12]}.npz"
     known, kept = np.zeros(0, np.uint64), np.zeros((0, len(LAYERS) * DIM), np.float16)
@@ -105,7 +112,14 @@ def _embed(texts: Sequence[str], say: ProgressCallback) -> NDArray[np.float16]:
 def fit_head(inputs: NDArray[np.float32], label: NDArray[np.int64], weight: Floats, source: NDArray[np.str_]) -> Head:
     """Logistic regression within sources on standardised, clipped embeddings and style; lengths and case unused.
 
-    The cheap evidence gets no weight here, for it would get too little: it is cross-fitted, the embeddings are not.
+    The first-stage evidence gets no weight here, for it would get too little: it is cross-fitted, the embeddings are
+    not.
+
+    Args:
+        inputs: (n, INPUTS) from `second_stage_inputs`.
+        label: (n,) 1 = machine.
+        weight: (n,) how much each text counts.
+        source: (n,) where each is from.
     """
     used = np.concatenate([np.ones(len(LAYERS) * DIM, dtype=bool), FOR_TEXT, [False]])
     mean = np.average(inputs.astype(np.float64), axis=0, weights=weight)
@@ -150,6 +164,12 @@ def train_second_stage(
     """Train the head on a part of a cross-fitted table (`training.text.crossfit_table`).
 
     Head, stacking and calibration all rest on sources left out: what is fitted says what the evidence is worth there.
+
+    Args:
+        crossed: the table.
+        cache: folder of embeddings.
+        cap: rows of one source and class.
+        say: told of progress.
     """
     with threadpool_limits(limits=1):  # so that the weights do not depend on how many cores trained them
         return _train_second_stage(sample(crossed, cap), cache, say)

@@ -260,6 +260,11 @@ class Own(NamedTuple):
 def read_examples(directory: Path, truth: Path, society: str) -> list[Example]:
     """The graphs in a folder, earliest first.
 
+    Args:
+        directory: of the graphs.
+        truth: truth file of the society.
+        society: its name.
+
     Raises:
         UsageError: there are none.
     """
@@ -309,6 +314,11 @@ def drawn_evidence(example: Example, rng: np.random.Generator, *, speaks: bool) 
     the likelihood ratio is r(x), the mean of exp(s z - s^2 / 2) over `UNSEEN_SHIFT`, z being x standardised by people:
     the LLR of all is log((1 - u) e^x + u r(x)). Members of an organic crowd share a part of their error; those of a
     campaign lack that part, and are a little less spread than the ratio assumes.
+
+    Args:
+        example: whose nodes.
+        rng: of the draws.
+        speaks: whether there is text evidence at all.
     """
     n = len(example.label)
     if not speaks:

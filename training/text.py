@@ -116,10 +116,18 @@ def fit_calibrator(
     lang: NDArray[np.str_],
     shrink: float = SHRINK,
 ) -> Calibrator:
-    """A calibrator from held-out scores, all (n,). Languages with fewer than `MIN_EACH` texts of a class are left out.
+    """A calibrator from held-out scores.
 
     In every group and band the mean of exp(LLR) over people is brought to at most 1, as it must be for a ratio of
     likelihoods: no language and no length is accused on the whole.
+
+    Args:
+        score: (n,) raw scores of models that had not seen the text.
+        label: (n,) 1 = machine.
+        weight: (n,) how much each text counts.
+        words: (n,) lengths.
+        lang: (n,) primary tags; those with fewer than `MIN_EACH` texts of a class are left out.
+        shrink: texts' worth of belief that a band is like all lengths, and a language like all languages.
     """
     names = [one for one in np.unique(lang) if one and min(np.bincount(label[lang == one], minlength=2)) >= MIN_EACH]
     groups: Mapping[str, int] = {str(name): index for index, name in enumerate(names)}
@@ -151,7 +159,17 @@ def fit_calibrator(
 
 
 def supported(llr: Floats, label: NDArray[np.int64], weight: Floats, rows: NDArray[np.bool_]) -> Floats:
-    """How far down and up the tails of `rows` support evidence, (2,) nats; zeros where a class is missing."""
+    """How far the tails of some texts support evidence.
+
+    Args:
+        llr: (n,) nats.
+        label: (n,) 1 = machine.
+        weight: (n,) how much each text counts.
+        rows: (n,) which texts.
+
+    Returns:
+        (2,) nats down and up; zeros where a class is missing.
+    """
     machine, people = (np.where(label[rows] == k, weight[rows], 0.0) for k in (1, 0))
     if not (machine.any() and people.any()):
         return np.zeros(2)
@@ -220,6 +238,13 @@ def cross_scores(
     """Scores of every row by models that had not seen its cluster (`out`, `style`) or its thread (`near`).
 
     A people-only cluster is left out by several models; its rows get their mean.
+
+    Args:
+        table: the texts.
+        rows: their n-grams and style.
+        settings: of the fits.
+        say: told of progress.
+        near: whether to leave threads out too; zeros otherwise.
     """
     label = table["label"].to_numpy().astype(np.int64)
     bare = FitSettings(use_grams=False, use_sources=False, style_penalty=settings.style_penalty)
@@ -284,7 +309,13 @@ def calibrate(table: pd.DataFrame, *scores: Floats) -> Calibrator:
 def first_stage_arrays(
     model: Linear, rarity: NDArray[np.uint8], calibrator: Calibrator
 ) -> dict[str, NDArray[np.generic]]:
-    """The arrays of `text.safetensors`."""
+    """The arrays of `text.safetensors`.
+
+    Args:
+        model: fitted on everything.
+        rarity: (RARITIES,) weights of the sketch.
+        calibrator: of the model's scores.
+    """
     return {
         "weights": model.weights.astype(np.float16),
         "style_weights": model.style_weights.astype(np.float32),
@@ -375,7 +406,13 @@ def crossfit_table(trained: TrainedFirstStage, model: FirstStageModel) -> pd.Dat
 
 
 def crossfit_path(cache: Path, exclude: Collection[str], seed: int) -> Path:
-    """Where the cross-fitted table of these arguments is cached."""
+    """Where a cross-fitted table is cached.
+
+    Args:
+        cache: folder.
+        exclude: names of sets, clusters or sources that are left out.
+        seed: which rows a capped source keeps.
+    """
     key = json.dumps([sorted(exclude), seed, CAP, asdict(FitSettings()), TEXT_FEATURES.itemsize, CROSSFIT_FORMAT])
     return cache / f"text-{hashlib.sha256(key.encode()).hexdigest()[:12]}.parquet"
 

@@ -1,5 +1,5 @@
-"""What is kept of one account, and what it says.
+"""The statistics kept of one account, and the evidence in them.
 
-`AccountStatistics` (struct of arrays, constant memory, forgetting) takes every event of an account; its `features`
-go to `AccountModel`, which answers with two parts in nats: text, and what behaviour adds to it.
+`AccountStatistics` (struct of arrays, constant memory, decaying) takes every event of an account; its `features` go to
+`AccountModel`, which returns two evidence components in nats: text, and what behaviour adds to it.
 """

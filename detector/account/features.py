@@ -1,10 +1,8 @@
-"""Where each number of an account lies in its row, and the half-lives with which rows forget.
+"""The layout of an account's statistics, and the features that the account model is given.
 
 One row of float32 per account, so that an update is one gather, one product, one sum and one scatter however many
-statistics there are. The first block forgets with every post that gives text evidence, the second with every event;
-both forget with time.
-
-From an account's sums to what the model reads: means, spreads, shares, and how much they rest on.
+statistics there are. The first block decays with every post that gives text evidence, the second with every event;
+both decay with time. `AccountFeatures` holds means, spreads and shares of them, and how many observations they rest on.
 """
 
 from __future__ import annotations

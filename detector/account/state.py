@@ -1,4 +1,4 @@
-"""All that is remembered of accounts: one fixed-size row each, updated in place, forgetting as it learns."""
+"""The decayed statistics of accounts: one fixed-size row each, updated in place with every event."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What one post says: normalised text, style, hashed n-grams, and their calibrated LLR.
+"""From one post's text to its features and calibrated log-likelihood ratio.
 
-`FirstStageModel.read` turns texts into fixed-size readings (`detector.text.features`); an expert refines the
-LLR of a few of them later. A reading is all that the rest of the system ever learns about a text.
+`FirstStageModel.read` turns texts into fixed-size text features (`detector.text.features`); a second-stage model
+refines the LLR of a few of them later. The features are all that the rest of the system ever learns about a text.
 """

@@ -1,4 +1,4 @@
-"""From a raw score to a log-likelihood ratio, by length and language group: monotone, bounded, and shy.
+"""From a raw score to a bounded, monotone log-likelihood ratio, by length band and language group.
 
 Within a language group and a band of lengths the LLR is a line in the raw score (Platt 1999) clipped to what held-out
 sources support. It is fitted on scores of sources that the scoring model had not seen, because that is the normal
@@ -57,7 +57,16 @@ class Calibrator:
         return np.fromiter(groups, dtype=np.int64, count=len(langs))
 
     def millinats(self, score: Floats, words: NDArray[np.int64], group: NDArray[np.int64]) -> NDArray[np.int16]:
-        """LLR of each raw score in millinats; 0 where the group is `UNCALIBRATED` or words are too few. All (n,)."""
+        """LLR of each raw score.
+
+        Args:
+            score: (n,) raw scores.
+            words: (n,) words of the texts.
+            group: (n,) from `group_of`.
+
+        Returns:
+            (n,) millinats; 0 where the group is `UNCALIBRATED` or words are too few.
+        """
         band = bands(words)
         row = np.maximum(group, 0)
         line = self.slope[row, band] * score + self.offset[row, band]
@@ -73,7 +82,12 @@ class Calibrator:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], meta: Mapping[str, Any], path: Path) -> Calibrator:
-        """From a model file's arrays and its meta's `languages` (tag -> group).
+        """The calibrator stored in a model file.
+
+        Args:
+            arrays: of the file.
+            meta: its JSON, with `languages` (tag -> group).
+            path: of the file, for messages.
 
         Raises:
             ModelError: something is missing, of another shape, or out of order.

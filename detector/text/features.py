@@ -1,13 +1,10 @@
-"""The fixed-size record of what was seen in one text. It travels in the observation log.
+"""Text features: style, hashed n-grams and resemblance sketches of a text, and their packed record for the log.
 
-Style of a text in 24 bounded numbers: case, length, punctuation, and habits of small words.
-
-They are computed from the normalised text, so links, mentions and emoji do not enter. Lengths and case are among them
-for the account model, which sees how they vary; the text model does not use them (`FOR_TEXT`).
-
-Hashed n-grams: characters 2-5 within words (their surrounding spaces included) and words 1-2, in 2^18 buckets.
-
-What a text resembles, in constant size: a signed projection for self-similarity, MinHash for near-duplicates.
+- Style: 24 bounded numbers for case, length, punctuation and habits of small words, computed from the normalised text,
+  so links, mentions and emoji do not enter. Lengths and case are among them for the account model, which sees how they
+  vary; the text model does not use them (`FOR_TEXT`).
+- N-grams: characters 2-5 within words (their surrounding spaces included) and words 1-2, hashed into 2^18 buckets.
+- Resemblance: a signed projection for self-similarity and MinHash for near-duplicates, in constant size.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The first text model: hashed n-grams and style through one linear layer, cheap enough to see every post."""
+"""The first-stage text model: hashed n-grams and style through one linear layer, fast enough to score every post."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Any Hugging Face model as an expert: a sequence classifier's log-odds, or a causal LM's token statistics.
+"""A Hugging Face model as the second stage: a sequence classifier's log-odds, or a causal LM's token statistics.
 
-The model's own number is no likelihood ratio. A calibrator file beside it (`NAME.safetensors`, `NAME.json`, written
-by `swarmlight train text --expert`) says what the number and the cheap LLR are worth together.
+The model's own number is no likelihood ratio. A calibrator file beside it (`NAME.safetensors`, `NAME.json`, written by
+`swarmlight train text --expert`) says what the number and the first-stage LLR are worth together.
 """
 
 from __future__ import annotations
@@ -68,7 +68,16 @@ class HuggingFaceClassifier:
         return cls(str(load_weights(calibrator)[1].get("model")), calibrator)
 
     def score(self, texts: Sequence[str], langs: Sequence[str], cheap: NDArray[np.int16]) -> NDArray[np.int16]:
-        """LLR of each text in millinats given the text and its cheap LLR; the cheap LLR where it abstains. (n,) all."""
+        """LLR of each text in millinats given the text and its first-stage LLR.
+
+        Args:
+            texts: n texts.
+            langs: n BCP 47 tags, "" for none.
+            cheap: (n,) first-stage LLRs in millinats.
+
+        Returns:
+            (n,); the first-stage LLR where this model abstains.
+        """
         clean = [normalise(text) for text in texts]
         words = encode(clean).word_counts
         group = self._calibrator.group_of(langs)

@@ -1,12 +1,10 @@
-"""What every text expert is: a costlier second look at texts of accounts that are still undecided.
+"""The second-stage text model: a costlier score for texts of accounts that are reranking candidates.
 
-Sentence embeddings of the packaged MiniLM encoder, each text's by itself, offline.
-
-The pieces of several texts lie one below the other in one matrix, without padding, and every text attends to itself
-alone. A matrix product may sum in another order when its shape changes, so that a text's embedding would depend on its
-neighbours; whether this machine's does is tried when the encoder is loaded, and where it does, texts go one by one.
-
-The shipped expert: a linear head over frozen MiniLM embeddings, style, and what the cheap model said.
+`Expert` is the protocol every second-stage model follows. The shipped one is a linear head over frozen embeddings of
+the packaged MiniLM encoder, style, and the first-stage evidence; it works offline. The pieces of several texts lie one
+below the other in one matrix, without padding, and every text attends to itself alone. A matrix product may sum in
+another order when its shape changes, so that a text's embedding would depend on its neighbours; whether this machine's
+does is tried when the encoder is loaded, and where it does, texts are embedded one by one.
 """
 
 from __future__ import annotations
@@ -366,7 +364,16 @@ class MiniLMSecondStage:
         return self._calibrator.languages
 
     def score(self, texts: Sequence[str], langs: Sequence[str], cheap: NDArray[np.int16]) -> NDArray[np.int16]:
-        """LLR of each text in millinats given the text and its cheap LLR; the cheap LLR where it abstains. (n,) all."""
+        """LLR of each text in millinats given the text and its first-stage LLR.
+
+        Args:
+            texts: n texts.
+            langs: n BCP 47 tags, "" for none.
+            cheap: (n,) first-stage LLRs in millinats.
+
+        Returns:
+            (n,); the first-stage LLR where this model abstains.
+        """
         clean = [normalise(text) for text in texts]
         encoded = encode(clean)
         style = styles(encoded)
