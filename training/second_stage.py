@@ -1,7 +1,8 @@
 """Training the second-stage text model: a linear head over frozen MiniLM embeddings, style and first-stage evidence.
 
 `train_second_stage` takes a cross-fitted table (`training.text`) and returns the head's arrays with scores of models
-that had not seen the rows. `calibrate_named` calibrates a Hugging Face model that a user names: nothing of it is trained.
+that had not seen the rows. `calibrate_named` calibrates a Hugging Face model that a user names; nothing of it is
+trained.
 """
 
 from __future__ import annotations

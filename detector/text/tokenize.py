@@ -1,10 +1,10 @@
 """Normalised texts, their language, and their words as arrays of code points and hashes.
 
 Data sets mask links and mentions differently (`@user`, `http`, `https://t.co/x`, `<URL>`), curl quotes or not, damage
-emoji, escape HTML or JSON, and cut at 140 or 500 characters. `normalise` removes all of that, so that no model can
-learn a platform's or a data set's marks; words, their case and their punctuation are left. `detect_language` works offline.
-`encode` gives many texts as one array: everything computed from it is exact integer arithmetic per text, so that a
-text's features cannot depend, to the last bit, on the texts beside it.
+emoji, escape HTML or JSON, and cut at 140 or 500 characters. `normalise` removes all of that, so that no model
+can learn a platform's or a data set's marks; words, their case and their punctuation are left. `detect_language` works
+offline. `encode` gives many texts as one array: everything computed from it is exact integer arithmetic per
+text, so that a text's features cannot depend, to the last bit, on the texts beside it.
 """
 
 from __future__ import annotations
