@@ -81,7 +81,7 @@ def load_alert(connection: Connection, actor: Actor, alert_id: str, *, details: 
         .where(AlertRow.id == alert_id)
     ).one_or_none()
     if row is None:
-        raise FeedError("not_found", f"there is no alert {alert_id!a}: it may have been merged or never arrived here")
+        raise FeedError("not_found", f"there is no alert {alert_id!a}: check its id, or wait until it arrives here")
     pages = _pages(connection, alert_id) if details else []
     return AlertWithDetails(row, read_alert(row.body), pages, bool(pages) and len(pages) == pages[0].pages)
 

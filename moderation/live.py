@@ -15,6 +15,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Final
 
+import anyio
 from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import SQLAlchemyError
 from sse_starlette import ServerSentEvent
@@ -40,6 +41,10 @@ RETRY_MS: Final = 3_000
 
 PING_S: Final = 15.0
 """A comment this often keeps proxies from closing a silent connection."""
+
+END_CHECK_S: Final = 0.5
+END_GRACE_S: Final = 2.0
+"""A stream notices within the first that the feed ends, and is cut off after the second, before the server is."""
 
 MAX_LISTENERS: Final = 500
 MAX_LISTENERS_PER_USER: Final = 8
@@ -79,13 +84,16 @@ class Hub:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
 
-    async def listen(self, user_id: str, until_ms: int, since: int | None = None) -> AsyncIterator[ServerSentEvent]:
-        """Events for one browser window, until a time.
+    async def listen(
+        self, user_id: str, until_ms: int, since: int | None = None, ending: anyio.Event | None = None
+    ) -> AsyncIterator[ServerSentEvent]:
+        """Events for one browser window, until a time or until the feed ends.
 
         Args:
             user_id: whose window it is.
             until_ms: when the events end, ms since 1970; the browser then connects again.
             since: id of the last event it saw; None for only what is new.
+            ending: set when the feed ends.
 
         Raises:
             FeedError: `limited`: too many windows are open.
@@ -93,9 +101,11 @@ class Hub:
         of_user = sum(1 for who in self._listeners.values() if who == user_id)
         if len(self._listeners) >= MAX_LISTENERS or of_user >= MAX_LISTENERS_PER_USER:
             raise FeedError("limited", "too many windows follow the queue: close some, or load this page again later")
-        return self._events(user_id, until_ms, since)
+        return self._events(user_id, until_ms, since, ending or anyio.Event())
 
-    async def _events(self, user_id: str, until_ms: int, since: int | None) -> AsyncIterator[ServerSentEvent]:
+    async def _events(
+        self, user_id: str, until_ms: int, since: int | None, ending: anyio.Event
+    ) -> AsyncIterator[ServerSentEvent]:
         mailbox: asyncio.Queue[ServerSentEvent] = asyncio.Queue(MAX_LAG)
         self._listeners[mailbox] = user_id
         self._metrics.listeners(len(self._listeners))
@@ -108,11 +118,11 @@ class Hub:
                     missed = await asyncio.to_thread(self._changes_since, since)
                     if missed is not None:
                         yield missed
-            while (left_ms := until_ms - self._now()) > 0:
+            while (left_ms := until_ms - self._now()) > 0 and not ending.is_set():
                 try:
-                    event = await asyncio.wait_for(mailbox.get(), left_ms / 1000)
+                    event = await asyncio.wait_for(mailbox.get(), min(left_ms / 1000, END_CHECK_S))
                 except TimeoutError:
-                    break
+                    continue
                 yield event
         finally:
             self._listeners.pop(mailbox, None)

@@ -148,7 +148,9 @@ def release(connection: Connection, actor: Actor, alert_id: str, now: int) -> No
     )
     if not done.rowcount:
         _existing(connection, alert_id)
-        raise FeedError("conflict", "this alert is not yours to release: your claim on it has ended")
+        raise FeedError(
+            "conflict", "this alert is not yours to release: your claim on it has ended, claim it again to work on it"
+        )
     audit.append(connection, now, actor, "release", alert_id)
 
 
@@ -168,7 +170,9 @@ def assign(connection: Connection, actor: Actor, alert_id: str, user_id: str, no
     actor.require("lead")
     user = connection.execute(select(User).where(User.id == user_id)).one_or_none()
     if user is None or not user.active or user.role == "viewer":
-        raise FeedError("invalid", "an alert can be assigned to people who are active and may decide")
+        raise FeedError(
+            "invalid", "this user cannot be assigned an alert: choose somebody who is active and may decide"
+        )
     done = connection.execute(
         update(AlertRow)
         .where(AlertRow.id == alert_id, AlertRow.status == "open", AlertRow.decision.is_(None))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, Final
 
+import anyio
 from fastapi import APIRouter, Header, Query
 from sqlalchemy import Connection, select
 from sse_starlette import EventSourceResponse
@@ -233,10 +234,13 @@ async def follow(
     if last_event_id and last_event_id.isascii() and last_event_id.isdecimal() and len(last_event_id) < 16:
         since = int(last_event_id)
     services = context.services
-    events = await services.hub.listen(context.actor.user_id, services.now() + STREAM_MS, since)
+    ending = anyio.Event()
+    events = await services.hub.listen(context.actor.user_id, services.now() + STREAM_MS, since, ending)
     return EventSourceResponse(
         events,
         ping=live.PING_S,
         ping_message_factory=live.ping,
+        shutdown_event=ending,
+        shutdown_grace_period=live.END_GRACE_S,
         headers={"x-accel-buffering": "no"},
     )

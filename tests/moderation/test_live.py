@@ -8,6 +8,7 @@ from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
+import anyio
 import pytest
 from sse_starlette import ServerSentEvent
 
@@ -127,3 +128,14 @@ def test_the_browser_s_own_header_names_the_last_event(
     site.feed.put(alert())
     answer = site.browser("viewer").get("/api/v1/live", headers={k: v.encode() for k, v in headers.items()})
     assert answer.text.count("event: change") == wanted
+
+
+def test_a_stream_ends_by_itself_when_the_feed_does(feed: Feed) -> None:
+    async def follow() -> list[ServerSentEvent]:
+        ending = anyio.Event()
+        events = await hub_of(feed).listen("ada", UNTIL, None, ending)
+        first = await anext(events)
+        ending.set()
+        return [first, *[event async for event in events]]
+
+    assert [event.event for event in run(follow())] == [None, "hello"]
