@@ -96,7 +96,8 @@ BUILT_IN: Final = (
         24 * HOUR_MS, 48 * HOUR_MS, 1.5, PUBLISHED, look="text",
     ),
     TraceKind(  # likes come with the timeline in which the post is shown; they are many and cheap
-        "interaction", "an interaction", "interactions", "same likes, or dealings together", _liked_or_followed,
+        "interaction", "a like of the same post, or a dealing with each other",
+        "likes of the same posts, or dealings with each other", "same likes, or dealings together", _liked_or_followed,
         6 * HOUR_MS, 24 * HOUR_MS, 0.5, LIKED,
         chosen=False, direct=True, acted_upon=_like_or_follow, look="talk",
     ),

@@ -15,6 +15,7 @@ from typing import Final
 import msgspec
 
 from detector.errors import FeedError, RecordError
+from detector.reasons import FORGOTTEN, Limitation, Reason, limit_sentences
 from detector.times import parse_time
 from streaming.schema import alert as schema
 from streaming.schema.alert import AlertRecord, EdgeRecord, PageRecord
@@ -86,7 +87,7 @@ def storable(text: str, limit: int = LARGEST_ACCOUNT) -> str:
 GAP: Final = "[forgotten]"
 """What stands in a text for the name of somebody who was forgotten."""
 
-LIMIT: Final = "Left out: what was forgotten here on request."
+_SOMEBODY_LEFT_OUT: Final = Limitation(FORGOTTEN)
 
 _mention: Final = re.compile(r"@([\w.-]+)")
 
@@ -100,6 +101,7 @@ def named_in(alerts: Iterable[AlertRecord], pages: Iterable[PageRecord] = ()) ->
             found.add(post.account)
             found.update(_mention.findall(post.text))
         found.update(_of_edges(alert.edges))
+        found.update(owner for reason in alert.reasons for name in reason.objects for owner in _owner(name))
     for page in pages:
         found.update(post.account for post in page.posts)
         found.update(_of_edges(page.edges))
@@ -112,21 +114,24 @@ def named_in(alerts: Iterable[AlertRecord], pages: Iterable[PageRecord] = ()) ->
 def without(record: AlertRecord, accounts: Collection[str]) -> AlertRecord:
     """The alert without these accounts; that somebody is left out is said among its limits."""
     blank = _Blank(accounts)
+    posts = [each for each in record.posts if each.account not in accounts]
+    hidden_posts = {each.id for each in record.posts} - {each.id for each in posts}
     cut = msgspec.structs.replace(
         record,
         members=[each for each in record.members if each.account not in accounts],
-        posts=[
-            msgspec.structs.replace(each, text=blank(each.text))
-            for each in record.posts
-            if each.account not in accounts
-        ],
+        posts=[msgspec.structs.replace(each, text=blank(each.text)) for each in posts],
         edges=_edges(record.edges, accounts, blank),
+        reasons=[_reason(each, accounts, hidden_posts, blank) for each in record.reasons],
         why=[blank(text) for text in record.why],
         limits=[blank(text) for text in record.limits],
     )
-    if cut == record or LIMIT in cut.limits:
+    if cut == record or _SOMEBODY_LEFT_OUT in cut.limitations:
         return cut
-    return msgspec.structs.replace(cut, limits=[*cut.limits, LIMIT])
+    return msgspec.structs.replace(
+        cut,
+        limitations=[*cut.limitations, _SOMEBODY_LEFT_OUT],
+        limits=[*cut.limits, *limit_sentences([_SOMEBODY_LEFT_OUT])],
+    )
 
 
 def page_without(page: PageRecord, accounts: Collection[str]) -> PageRecord:
@@ -164,6 +169,16 @@ class _Blank:
 def _pattern(accounts: Collection[str]) -> re.Pattern[str]:
     longest_first = sorted(accounts, key=lambda name: (-len(name), name))
     return re.compile(r"(?<!\w)(?:" + "|".join(re.escape(name) for name in longest_first) + r")(?!\w)")
+
+
+def _reason(reason: Reason, accounts: Collection[str], hidden_posts: Collection[str], blank: _Blank) -> Reason:
+    """The reason without posts and objects of hidden accounts."""
+    hidden = set(accounts)
+    return msgspec.structs.replace(
+        reason,
+        posts=[each for each in reason.posts if each not in hidden_posts],
+        objects=[blank(name) for name in reason.objects if not _owner(name) & hidden],
+    )
 
 
 def _edges(edges: Iterable[EdgeRecord], accounts: Collection[str], blank: _Blank) -> list[EdgeRecord]:

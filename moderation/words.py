@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Final
 
-from detector.reasons import direction
-from graph.traces import KIND_TABLE
+from detector.reasons import Reason, Sentence, explain
+from graph.traces import KIND_TABLE, KIND_WORDS
+from moderation.records import milliseconds
 from streaming.schema.alert import AlertRecord
 
 KINDS: Final = {
@@ -18,7 +19,7 @@ KINDS: Final = {
 
 PARTS: Final = {
     "text": ("Text", "how they write"),
-    "behaviour": ("Habits", "pauses, sittings and hours of the day"),
+    "behaviour": ("Habits", "pauses, sessions and hours of the day"),
     "coordination": ("Group", "what they do together"),
     "graph": ("Contacts", "whom they deal with"),
 }
@@ -26,7 +27,7 @@ PARTS: Final = {
 
 ALONE: Final = {
     "text": "how it writes",
-    "behaviour": "its pauses, sittings and hours of the day",
+    "behaviour": "its pauses, sessions and hours of the day",
     "coordination": "what it does together with others",
     "graph": "whom it deals with",
 }
@@ -34,7 +35,7 @@ ALONE: Final = {
 
 LOOKED_AT: Final = {
     "text": "The wording of each post, read by models that have seen what people and language models write.",
-    "behaviour": "When they post: how long the pauses are, how long a sitting lasts, which hours are never slept.",
+    "behaviour": "When they post: how long the pauses are, how long a session lasts, which hours are never slept.",
     "coordination": "What they have in common beyond chance: the same links, reposts, texts, targets, at the same "
     "time; and how those write who do so together.",
     "graph": "The network around them: whom they answer, repost, like, mention and do the same things as, and how "
@@ -74,12 +75,6 @@ STATES: Final = {
     "waiting": "Waiting", "mine": "Mine", "claimed": "Claimed", "escalated": "Escalated", "snoozed": "Put off",
     "decided": "Decided", "closed": "Closed", "all": "All",
 }  # fmt: skip
-
-MET: Final = {
-    "interactions": "likes of the same posts, or dealings with each other",
-    "an interaction": "a like of the same post, or a dealing with each other",
-}
-"""Words of an alert's own sentences that say too little by themselves."""
 
 SORTS: Final = {"urgency": "Most urgent", "newest": "Newest", "largest": "Largest"}
 
@@ -132,21 +127,18 @@ def who(names: list[str], total: int) -> str:
     return named[0] if len(named) == 1 else f"{', '.join(named[:-1])} and {named[-1]}"
 
 
-def labelled(sentences: list[str]) -> list[tuple[str, str]]:
-    """The label and the rest of sentences such as "Since: 14 March ..."; "" where there is no label."""
-    found = []
-    for sentence in sentences:
-        label, colon, rest = sentence.partition(": ")
-        plain = bool(colon) and label.isalpha() and len(label) <= 20
-        found.append((label, rest) if plain else ("", sentence))
-    return found
+def clock(at_ms: int) -> str:
+    """`09:05`, UTC."""
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%H:%M")
 
 
-def sentence(record: AlertRecord, label: str) -> str:
-    """The record's own sentence under a label, "" where it has none."""
-    return next((rest for name, rest in labelled(record.why) if name == label), "")
+def sentences(record: AlertRecord) -> list[tuple[Reason | None, Sentence]]:
+    """What an alert says for itself: each of its reasons with its sentence.
 
-
-def evidence_words(nats: float) -> str:
-    """What evidence says, for people."""
-    return direction(nats)
+    An alert of version 1 has no reasons: its sentences are those of its `why`, without a label.
+    """
+    if not record.reasons:
+        return [(None, Sentence("", text)) for text in record.why]
+    at = milliseconds(record.at) or 0
+    first, last = milliseconds(record.first_post_at) or at, milliseconds(record.last_post_at) or at
+    return list(zip(record.reasons, explain(record.reasons, first, last, KIND_WORDS), strict=True))

@@ -8,12 +8,27 @@ What the picture of the network and the time line are drawn from. Pure.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from detector.evidence import PARTS
+from detector.reasons import (
+    ACTIVE_ACCOUNT,
+    ACTIVE_GROUP,
+    BEHAVIOUR,
+    COORDINATED_GROUP,
+    GRAPH,
+    MACHINE_ACCOUNT,
+    MACHINE_GROUP,
+    NOT_USED,
+    Sentence,
+    direction,
+    is_shared,
+    limit_sentences,
+    shared_words,
+)
+from graph.traces import KIND_WORDS
 from moderation import words
 from moderation.cases import KIND_URGENCY, AlertWithDetails
 from moderation.permissions import Actor
@@ -27,15 +42,11 @@ FULL_BAR_NATS: Final = 5.0
 PIPS: Final = ((5.0, "very strong"), (3.5, "strong"), (2.0, "clear"), (1.0, "some"), (-math.inf, "weak"))
 """Nats of the mean member from which evidence is called so: odds of 148, 33, 7 and 3 to 1."""
 
-_MET: Final = re.compile(
-    r"pairs of them met (?:once|([\d,]+) times) in (.+); about ([\d.,]+) would be expected by chance\.?"
-)
+SAID_ELSEWHERE: Final = frozenset({MACHINE_ACCOUNT, ACTIVE_ACCOUNT, MACHINE_GROUP, COORDINATED_GROUP, ACTIVE_GROUP})
+"""Reasons that the headline and the summary of a page say."""
 
-_SAID_BY_A_BAR: Final = re.compile(
-    r"(whom it deals with is|its pauses, sittings and hours are, beside that,) "
-    r"(about as likely for a person as for a machine|[\d.,a-z ]+ likelier for a (machine-driven account|person))\."
-)
-"""Sentences that say no more than the bar of their part."""
+SAID_BY_A_BAR: Final = frozenset({BEHAVIOUR, GRAPH})
+"""Reasons that say no more than the bar of their component."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +60,7 @@ class Bar:
     width: int
     toward: str
     words: str
+    short_words: str
     abstained: str
 
 
@@ -84,7 +96,7 @@ def bar(part: str, label: str, meaning: str, nats: float, abstained: str) -> Bar
     """A bar of `nats`."""
     toward = "neither" if abs(nats) < 0.1 else "machine" if nats > 0 else "person"
     width = even(100 * abs(nats) / FULL_BAR_NATS)
-    return Bar(part, label, meaning, nats, width, toward, words.evidence_words(nats), abstained)
+    return Bar(part, label, meaning, nats, width, toward, direction(nats), direction(nats, "machine"), abstained)
 
 
 def strength(row: Any) -> tuple[int, str]:
@@ -99,18 +111,12 @@ def strength(row: Any) -> tuple[int, str]:
 
 
 def seen_together(record: AlertRecord) -> list[Together]:
-    """The alert's sentences on how often members met, as numbers; the most frequent first."""
-    found = []
-    for label, rest in words.labelled(record.why):
-        match = _MET.fullmatch(rest) if label == "Together" else None
-        if match is not None:
-            found.append(
-                (
-                    int((match[1] or "1").replace(",", "")),
-                    visible(words.MET.get(match[2], match[2])),
-                    float(match[3].replace(",", "").rstrip(".")),
-                )
-            )
+    """How often members met in what they share, beside what chance would give; the most frequent first."""
+    found = [
+        (round(each.observed or 0), visible(shared_words(each, KIND_WORDS)), round(each.expected or 0.0, 1))
+        for each in record.reasons
+        if is_shared(each)
+    ]
     found.sort(key=lambda each: -each[0])
     most = max((max(seen, expected) for seen, _, expected in found), default=0) or 1
     return [
@@ -122,15 +128,20 @@ def seen_together(record: AlertRecord) -> list[Together]:
     ]  # fmt: skip
 
 
-def in_detail(record: AlertRecord, together: list[Together]) -> list[tuple[str, str]]:
-    """The alert's other sentences, as (label, text): what is shown elsewhere on the page is left out."""
+def in_detail(record: AlertRecord) -> list[Sentence]:
+    """The alert's sentences without those that are shown elsewhere on its page."""
     return [
-        (label, visible(text))
-        for label, text in words.labelled(record.why)
-        if label not in ("What", "Since")
-        and not (together and label == "Together" and _MET.fullmatch(text))
-        and not _SAID_BY_A_BAR.fullmatch(text)
+        Sentence(sentence.label, visible(sentence.text))
+        for reason, sentence in words.sentences(record)
+        if reason is None or not (reason.code in SAID_ELSEWHERE | SAID_BY_A_BAR or is_shared(reason))
     ]
+
+
+def limits(record: AlertRecord) -> list[str]:
+    """What is not known, without the components that were not used: their bars say so."""
+    if not record.limitations:
+        return [visible(text) for text in record.limits]
+    return [visible(text) for text in limit_sentences(each for each in record.limitations if each.code != NOT_USED)]
 
 
 def statistic(record: AlertRecord) -> str:
@@ -170,14 +181,12 @@ def _percent(share: float) -> str:
 
 
 def _abstained(record: AlertRecord) -> dict[str, str]:
-    """Parts that were not used, and why, out of "Not used: part (reason)."."""
-    found: dict[str, str] = {}
-    for sentence in record.limits:
-        label, _, rest = sentence.partition(": ")
-        part, _, reason = rest.partition(" (")
-        if label == "Not used" and part in PARTS:
-            found[part] = visible(reason.rstrip(").")) or "not used"
-    return found
+    """Components that were not used, and why."""
+    return {
+        each.component: visible(each.detail or "not used")
+        for each in record.limitations
+        if each.code == NOT_USED and each.component is not None
+    }
 
 
 @dataclass(frozen=True)

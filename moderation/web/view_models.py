@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from detector.reasons import MACHINE_ACCOUNT, Sentence, direction, factor, likelier
 from graph.traces import KIND_TABLE
 from moderation import words
 from moderation.cases import AlertWithDetails
@@ -23,6 +24,7 @@ from moderation.web.evidence import (
     bar,
     bars,
     in_detail,
+    limits,
     odds,
     past_decision,
     rights_of,
@@ -112,9 +114,6 @@ MOST_TIES: Final = 50
 TIES: Final = {kind.name: kind.look for kind in KIND_TABLE}
 """Kinds of edges by what they are drawn like."""
 
-DRIVES: Final = "a language model probably drives this account: "
-"""How the sentence on a single account begins, which its headline says already."""
-
 MOST_BECAUSE: Final = 2
 """Parts named in the sentence that says why."""
 
@@ -188,14 +187,6 @@ class SharedObject:
 
 
 @dataclass(frozen=True)
-class Sentence:
-    """One labelled sentence of the alert's own reasons."""
-
-    label: str
-    text: str
-
-
-@dataclass(frozen=True)
 class AlertView:
     """Everything on an alert's page."""
 
@@ -254,7 +245,7 @@ def alert_view(
     listed = queue_row(row, actor, now)
     names = [member.account for member in record.members]
     headline = _headline(record, row)
-    lead = visible(words.sentence(record, "What")).removeprefix(DRIVES)
+    said = next((each for each in record.reasons if each.code == MACHINE_ACCOUNT), None)
     posts = _posts(record)
     shown = [past_decision(each, actor, known, now) for each in decisions]
     grouped = _grouped(record, posts)
@@ -262,14 +253,14 @@ def alert_view(
     parts = bars(record)
     together = seen_together(record)
     return AlertView(
-        row=listed, headline=headline, what=lead if lead.rstrip(".") != headline.replace(",", "") else "",
+        row=listed, headline=headline, what="" if said is None else f"{likelier(said.nats or 0.0)}.",
         who=names[: words.NAMED], others=max(0, row.members - len(names[: words.NAMED])),
         since=f"{words.when(row.first_post_at)} to {words.when(row.last_post_at)} UTC, "
               f"over {words.span(row.first_post_at, row.last_post_at)}.",
         because=_because(record, together), example=_example(grouped),
         shared=[each for each in objects if each.readable and each.percent >= LEAST_SHARED][:MOST_SHARED],
-        reasons=[Sentence(*each) for each in in_detail(record, together)],
-        limits=[visible(text) for text in record.limits if not text.startswith("Not used: ")], bars=parts,
+        reasons=in_detail(record),
+        limits=limits(record), bars=parts,
         total=bar("total", "All together", "the parts added up", record.evidence.total, ""),
         together=together, statistic_words=statistic(record), odds_words=odds(record),
         posts=grouped, posts_total=len(posts),
@@ -287,7 +278,7 @@ def alert_view(
 
 def _until(at: int, now: int) -> str:
     """When a claim ends: the time alone where that is soon."""
-    return words.when(at).rpartition(", ")[2] if at - now < SOON_MS else words.when(at)
+    return words.clock(at) if at - now < SOON_MS else words.when(at)
 
 
 def _headline(record: AlertRecord, row: Any) -> str:
@@ -317,13 +308,13 @@ def _because(record: AlertRecord, together: Sequence[Together]) -> str:
         most, *others = speaking[:MOST_BECAUSE]
         reasons = [f"{most.meaning} is {most.words}", *(f"{each.meaning} {_times(each)}" for each in others)]
         return f"{', and '.join(reasons)}.".capitalize()
-    said = f"What was seen is {words.evidence_words(record.evidence.total)}"
+    said = f"What was seen is {direction(record.evidence.total)}"
     return f"{said}, and {met}." if met else f"{said}."
 
 
 def _times(part: Bar) -> str:
-    """`2.1 times`."""
-    return part.words.partition(" likelier")[0]
+    """`2.1 times`, or that it says nothing."""
+    return direction(part.nats) if part.toward == "neither" else factor(abs(part.nats))
 
 
 def _in_short(part: Bar) -> str:
@@ -337,7 +328,7 @@ def _posts(record: AlertRecord) -> list[Post]:
     return [
         Post(
             account=visible(post.account), at=words.when(milliseconds(post.at) or 0), segments=parts,
-            shared_percent=round(100 * shared_fraction(parts)), words=words.evidence_words(post.llr),
+            shared_percent=round(100 * shared_fraction(parts)), words=direction(post.llr),
         )
         for post, parts in zip(record.posts, cut, strict=True)
     ]  # fmt: skip

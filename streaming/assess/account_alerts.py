@@ -8,7 +8,17 @@ from typing import Final
 import numpy as np
 
 from detector.account.features import TEXT_NAMES
-from detector.reasons import AccountCase, account_limits, account_why
+from detector.reasons import (
+    WITHDRAWN_AUTOMATED,
+    WITHDRAWN_DECIDED,
+    WITHDRAWN_DELETED,
+    WITHDRAWN_PERSON,
+    WITHDRAWN_TEXT,
+    AccountCase,
+    Reason,
+    account_limitations,
+    account_reasons,
+)
 from detector.times import rfc3339
 from streaming.assess.alert_records import (
     MOST_POSTS,
@@ -24,7 +34,7 @@ from streaming.assess.alert_records import (
 from streaming.assess.alert_store import StoredAlert
 from streaming.assess.ordering import event_key
 from streaming.assess.store import NEVER
-from streaming.schema.alert import AlertRecord, AlertStatus
+from streaming.schema.alert import ALERT_VERSION, AlertRecord, AlertStatus
 from streaming.schema.score import ScoreRecord
 
 OVER_NATS: Final = 0.0
@@ -89,7 +99,7 @@ class AccountAlerts:
             left = context.store.of_account(accounts.name(row))
             if left is not None and left.open:  # of an account that left the state: all that can be said is nothing
                 left.revise("withdrawn", (0.0,))
-                out.revisions.append(context.emptied(left, tick_ms, ["Withdrawn: a text was deleted after it left."]))
+                out.revisions.append(context.emptied(left, tick_ms, Reason(WITHDRAWN_TEXT)))
                 out.pages.extend(no_pages(left))
         for row in list(self.waiting):
             self._take_flag_back(row)
@@ -120,21 +130,23 @@ class AccountAlerts:
         if alert.open:
             alert.members = [score.account]
             alert.shown = [event_key(score.account, text.id) for text in quoted]
-        case = self._case(row, score)
-        why, limits = account_why(case), account_limits(case)
+        case = self._case(row, score, [text.id for text in quoted if text.llr > 0])
+        reasons = account_reasons(case)
         if not alert.open:
-            why = [self._why_withdrawn(row), *why]
+            reasons = [self._why_withdrawn(row), *reasons]
+        first, last = int(accounts.first_post[row]), int(accounts.last_post[row])
         out.revisions.append(
             fitted(
                 AlertRecord(
+                    v=ALERT_VERSION,
                     id=alert.id,
                     kind=alert.kind,
                     revision=alert.revision,
                     status=alert.status,
                     merged_into=alert.merged_into,
                     at=rfc3339(tick_ms),
-                    first_post_at=rfc3339(case.first_ms),
-                    last_post_at=rfc3339(case.last_ms),
+                    first_post_at=rfc3339(first if first != NEVER else int(accounts.last_at[row])),
+                    last_post_at=rfc3339(last if last != NEVER else int(accounts.last_at[row])),
                     members=[member_record(score)],
                     statistic=score.llr.total,
                     threshold=round(context.evidence.threshold, 6),
@@ -143,42 +155,40 @@ class AccountAlerts:
                     evidence=score.llr,
                     posts=[post_record(score.account, text) for text in quoted],
                     models=context.models.versions,
-                    why=why,
-                    limits=limits,
+                    reasons=reasons,
+                    limitations=account_limitations(case),
                 )
             )
         )
         out.pages.extend(details_pages(alert, [], context.moments_of([row]), []) if alert.open else no_pages(alert))
 
-    def _case(self, row: int, score: ScoreRecord) -> AccountCase:
+    def _case(self, row: int, score: ScoreRecord, quoted: list[str]) -> AccountCase:
         """The numbers behind the alert of the account in `row`."""
         context, accounts, llr = self._context, self._context.accounts, score.llr
         features = context.evidence.statistics.features(np.array([row], np.int64))
-        first, last = int(accounts.first_post[row]), int(accounts.last_post[row])
         return AccountCase(
             text=llr.text,
             behaviour=llr.behaviour,
             coordination=llr.coordination,
             graph=llr.graph,
             posts=int(features.posts[0]),
-            first_ms=first if first != NEVER else int(accounts.last_at[row]),
-            last_ms=last if last != NEVER else int(accounts.last_at[row]),
             target_fpr=context.evidence.target_fpr,
             thresholds=context.models.thresholds,
             text_high=1.0 - float(features.text[0, _BELOW_ZERO]),
-            expert_texts=round(float(features.expert[0])),
+            reranked_texts=round(float(features.expert[0])),
             automated=int(accounts.automated[row]),
             group_size=context.scores.group_size(row),
             abstained=score.abstained,
+            quoted=quoted,
         )
 
-    def _why_withdrawn(self, row: int) -> str:
+    def _why_withdrawn(self, row: int) -> Reason:
         accounts = self._context.accounts
         if accounts.automated[row] == 1:
-            return "Withdrawn: the account now says itself that it is automated."
+            return Reason(WITHDRAWN_AUTOMATED)
         if accounts.bar[row] > -np.inf:
-            return "Withdrawn: a moderator decided so."
-        return "Withdrawn: what was seen since no longer speaks for a machine."
+            return Reason(WITHDRAWN_DECIDED)
+        return Reason(WITHDRAWN_PERSON)
 
     def forget(self, rows: Iterable[int], names: set[str], tick_ms: int) -> Written:
         """Close the alerts of deleted accounts with a revision that says nothing of them.
@@ -198,7 +208,7 @@ class AccountAlerts:
                 continue
             alert.account, alert.withheld_flag = "", None
             alert.revise("withdrawn", (0.0,))
-            out.revisions.append(context.emptied(alert, tick_ms, ["Withdrawn: the account was deleted."]))
+            out.revisions.append(context.emptied(alert, tick_ms, Reason(WITHDRAWN_DELETED)))
             out.pages.extend(no_pages(alert))
         return out
 

@@ -14,8 +14,10 @@ import msgspec
 import numpy as np
 
 from detector.models import Models
-from detector.times import rfc3339
+from detector.reasons import REMOVED, Limitation, Reason, explain, limit_sentences
+from detector.times import parse_time, rfc3339
 from graph.coordination import Edge
+from graph.traces import KIND_WORDS
 from streaming.assess.alert_store import AlertStore, StoredAlert
 from streaming.assess.evidence import Evidence
 from streaming.assess.outputs import AlertRevision
@@ -23,6 +25,7 @@ from streaming.assess.scores import Scores
 from streaming.assess.settings import AssessSettings
 from streaming.assess.store import Accounts, Kept, Texts, Timeline
 from streaming.schema.alert import (
+    ALERT_VERSION,
     AlertRecord,
     EdgeRecord,
     MemberRecord,
@@ -84,18 +87,19 @@ class AlertContext:
             for row, at, kind in zip(*(column.tolist() for column in found), strict=True)
         ]
 
-    def emptied(self, alert: StoredAlert, tick_ms: int, why: list[str]) -> AlertRevision:
+    def emptied(self, alert: StoredAlert, tick_ms: int, reason: Reason) -> AlertRevision:
         """The last revision of an alert for now, which names nobody.
 
         Args:
             alert: after `StoredAlert.revise`.
             tick_ms: time of the tick, ms since 1970 UTC.
-            why: sentences that say why it is closed.
+            reason: why it is closed.
         """
         is_account = alert.kind == "account"
         at = rfc3339(tick_ms)
         return fitted(
             AlertRecord(
+                v=ALERT_VERSION,
                 id=alert.id,
                 kind=alert.kind,
                 revision=alert.revision,
@@ -110,14 +114,24 @@ class AlertContext:
                 target_fpr=self.evidence.target_fpr if is_account else None,
                 target_fdr=None if is_account else self.settings.target_fdr,
                 models=self.models.versions,
-                why=why,
-                limits=["Everything else about it was removed."],
+                reasons=[reason],
+                limitations=[Limitation(REMOVED)],
             )
         )
 
 
 def fitted(record: AlertRecord) -> AlertRevision:
-    """The revision as it is published: lists cut to what the contract allows, and halved until the record fits."""
+    """The revision as it is published: reasons in words beside the codes, lists cut until the record fits.
+
+    Lists are cut to what the contract allows, then the largest is halved until the record has at most `RECORD_BYTES`.
+    Reasons refer to posts that are left alone.
+    """
+    first, last = (parse_time(at or record.at) or 0 for at in (record.first_post_at, record.last_post_at))
+    record = msgspec.structs.replace(
+        record,
+        why=[str(sentence) for sentence in explain(record.reasons, first, last, KIND_WORDS)],
+        limits=limit_sentences(record.limitations),
+    )
     most = {"members": MOST_MEMBERS, "edges": MOST_EDGES, "posts": MOST_POSTS}
     lists: dict[str, list[msgspec.Struct]] = {name: getattr(record, name)[:limit] for name, limit in most.items()}
     encoded = encode(msgspec.structs.replace(record, **lists))
@@ -125,7 +139,12 @@ def fitted(record: AlertRecord) -> AlertRevision:
         sizes = {name: sum(len(encode(item)) + 1 for item in items) for name, items in lists.items()}
         longest = max(lists, key=lambda name: (sizes[name], name))
         lists[longest] = lists[longest][: len(lists[longest]) // 2]
-        encoded = encode(msgspec.structs.replace(record, **lists))
+        shown = {post.id for post in record.posts[: len(lists["posts"])]}
+        reasons = [
+            msgspec.structs.replace(each, posts=[post for post in each.posts if post in shown])
+            for each in record.reasons
+        ]
+        encoded = encode(msgspec.structs.replace(record, reasons=reasons, **lists))
     return AlertRevision(record.id, record.revision, record.kind, record.status, encoded)
 
 

@@ -8,12 +8,21 @@ from typing import Any
 
 import numpy as np
 
-from detector.reasons import CampaignCase, campaign_limits, campaign_why
+from detector.reasons import (
+    MERGED,
+    WITHDRAWN_CHANGED,
+    WITHDRAWN_DECIDED,
+    WITHDRAWN_WEAK,
+    GroupCase,
+    Reason,
+    SharedKind,
+    group_limitations,
+    group_reasons,
+)
 from detector.text.features import TextAbstain
 from detector.times import rfc3339
 from graph.coordination import Edge
 from graph.groups import Group
-from graph.traces import KIND_WORDS
 from streaming.assess.alert_records import (
     MOST_POSTS,
     POSTS_PER_MEMBER,
@@ -33,7 +42,7 @@ from streaming.assess.alert_store import StoredAlert
 from streaming.assess.feedback import Decisions
 from streaming.assess.groups import GroupJudge, Groups, Judgement, e_value
 from streaming.assess.ordering import event_key
-from streaming.schema.alert import AlertKind, AlertRecord, AlertStatus
+from streaming.schema.alert import ALERT_VERSION, AlertKind, AlertRecord, AlertStatus, ObjectRecord
 
 
 class GroupAlerts:
@@ -68,7 +77,7 @@ class GroupAlerts:
             alert = store.get(gone)
             if alert is not None and alert.open:
                 alert.merged_into = into
-                self._close(alert, tick_ms, "merged", f"Merged: the group is now part of {into}.", out)
+                self._close(alert, tick_ms, "merged", Reason(MERGED, objects=[into]), out)
         judged = [(group, self._members(group)) for group in self._groups.accepted if all_groups or group.id in forced]
         cases = [(group, members, self._judgement(members)) for group, members in judged]
         if all_groups:
@@ -79,7 +88,7 @@ class GroupAlerts:
         for name in sorted(forced - live):
             alert = store.get(name)
             if alert is not None and alert.open and alert.kind != "account":
-                self._close(alert, tick_ms, "withdrawn", "Withdrawn: a member or decision changed.", out)
+                self._close(alert, tick_ms, "withdrawn", Reason(WITHDRAWN_CHANGED), out)
         if all_groups or forced:
             self._read_campaigns()
         return out
@@ -151,7 +160,7 @@ class GroupAlerts:
         verdict = self._decisions.holds(group.id)
         if len(members) < 2 or (alert is not None and judgement.nats < alert.suppression_threshold):
             if alert is not None and alert.open:
-                self._close(alert, tick_ms, "withdrawn", "Withdrawn: a moderator decided so.", out)
+                self._close(alert, tick_ms, "withdrawn", Reason(WITHDRAWN_DECIDED), out)
             return
         was = alert is not None and alert.open and alert.kind == "campaign"
         machine = judgement.still_machine if was else judgement.machine
@@ -159,8 +168,7 @@ class GroupAlerts:
         kind: AlertKind = "campaign" if machine and group.campaign_ms is not None and not people else "coordination"
         if kind == "coordination" and not (group.accepted or people):
             if alert is not None and alert.open:
-                why = "Withdrawn: the texts no longer show machines, and without them too little speaks for a group."
-                self._close(alert, tick_ms, "withdrawn", why, out)
+                self._close(alert, tick_ms, "withdrawn", Reason(WITHDRAWN_WEAK), out)
             return
         evidence = (round(group.log_e, 6), judgement.nats)
         if alert is not None and alert.open and alert.kind == kind:
@@ -178,12 +186,12 @@ class GroupAlerts:
         alert: StoredAlert,
         tick_ms: int,
         status: AlertStatus,
-        why: str,
+        reason: Reason,
         out: Written,
     ) -> None:
         """The last revision for now: who they were stays readable in earlier ones until compaction."""
         alert.revise(status, alert.evidence)
-        out.revisions.append(self._context.emptied(alert, tick_ms, [why]))
+        out.revisions.append(self._context.emptied(alert, tick_ms, reason))
         out.pages.extend(no_pages(alert))
 
     def _write(
@@ -200,6 +208,7 @@ class GroupAlerts:
         accounts = context.accounts
         found = self._groups.edges_within(members)
         edges = [edge_record(edge, accounts.name(edge.a), accounts.name(edge.b)) for edge in found]
+        objects = list(objects_of(edges))
         strength = _strength(members, found)
         ranked = sorted(members, key=lambda row: (-strength[row], accounts.name(row)))
         shown = [
@@ -214,35 +223,30 @@ class GroupAlerts:
         quoted = sorted(quoted, key=lambda pair: (-pair[1].llr, pair[1].at, pair[0], pair[1].id))[:MOST_POSTS]
         alert.members = sorted(accounts.name(row) for row in members)
         alert.shown = [event_key(name, text.id) for name, text in quoted]
-        case = CampaignCase(
+        case = GroupCase(
             members=len(members),
             flagged=int(accounts.flagged[members].sum()),
             machine_nats=judgement.nats,
             log_e=group.log_e,
             target_fdr=context.settings.target_fdr,
-            first_ms=group.since_ms,
-            last_ms=int(accounts.last_at[members].max()),
-            shared=_met(found),
+            shared=_shared(found, objects),
             is_campaign=alert.kind == "campaign",
-            words=KIND_WORDS,
+            left_out=len(group.members) - len(members),
+            decided_people=verdict == "human_coordination",
+            quoted=[text.id for _, text in quoted if text.llr > 0],
         )
-        limits = campaign_limits(case)
-        left_out = len(group.members) - len(members)
-        if left_out:
-            limits.append(f"Left out: {left_out} members that are declared or permitted automation.")
-        if verdict == "human_coordination":
-            limits.append("A moderator decided that people coordinate here.")
         out.revisions.append(
             fitted(
                 AlertRecord(
+                    v=ALERT_VERSION,
                     id=alert.id,
                     kind=alert.kind,
                     revision=alert.revision,
                     status=alert.status,
                     merged_into=alert.merged_into,
                     at=rfc3339(tick_ms),
-                    first_post_at=rfc3339(case.first_ms),
-                    last_post_at=rfc3339(case.last_ms),
+                    first_post_at=rfc3339(group.since_ms),
+                    last_post_at=rfc3339(int(accounts.last_at[members].max())),
                     members=shown,
                     statistic=e_value(group.log_e),
                     threshold=e_value(self._groups.bar(group)),
@@ -252,12 +256,12 @@ class GroupAlerts:
                     posts=[post_record(name, text) for name, text in quoted],
                     edges=edges,
                     models=context.models.versions,
-                    why=campaign_why(case),
-                    limits=limits,
+                    reasons=group_reasons(case),
+                    limitations=group_limitations(case),
                 )
             )
         )
-        out.pages.extend(details_pages(alert, edges, context.moments_of(members), list(objects_of(edges))))
+        out.pages.extend(details_pages(alert, edges, context.moments_of(members), objects))
 
 
 def _strength(members: list[int], edges: list[Edge]) -> dict[int, float]:
@@ -270,10 +274,13 @@ def _strength(members: list[int], edges: list[Edge]) -> dict[int, float]:
     return {row: round(value / most, 4) if most > 0 and math.isfinite(most) else 1.0 for row, value in tied.items()}
 
 
-def _met(edges: list[Edge]) -> dict[str, tuple[float, float]]:
-    """Kind -> (meetings, expected) over all edges."""
-    met: dict[str, tuple[float, float]] = {}
+def _shared(edges: list[Edge], objects: list[ObjectRecord]) -> dict[str, SharedKind]:
+    """Kind -> co-occurrences and expected ones over all edges, and the objects shared by the most members."""
+    met: dict[str, SharedKind] = {}
     for edge in edges:
-        count, expected = met.get(edge.kind, (0.0, 0.0))
-        met[edge.kind] = (count + edge.count, expected + edge.expected)
-    return met
+        before = met.get(edge.kind, SharedKind(0.0, 0.0))
+        met[edge.kind] = SharedKind(before.observed + edge.count, before.expected + edge.expected)
+    return {
+        kind: found._replace(objects=[each.object for each in objects if each.kind == kind])
+        for kind, found in met.items()
+    }

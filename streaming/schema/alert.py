@@ -11,13 +11,14 @@ from typing import Final, Literal
 import msgspec
 
 from detector.errors import RecordError
+from detector.reasons import Limitation, Reason
 from streaming.schema.score import LlrRecord
 
-ALERT_VERSION: Final = 1
+ALERT_VERSION: Final = 2
 """The version that is written."""
 
-READ_VERSIONS: Final = (1,)
-"""The versions that are read."""
+READ_VERSIONS: Final = (1, 2)
+"""The versions that are read. One of version 1 has no reasons: what it says is in `why` and `limits` alone."""
 
 AlertKind = Literal["account", "campaign", "coordination"]
 """`campaign`: coordinated and machine-driven; `coordination`: coordinated, not shown to be machine-driven."""
@@ -60,11 +61,12 @@ class AlertRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One revision of an alert. Revisions of an `id` count 1, 2, 3; the last one holds.
 
     `statistic` passed `threshold`, both as `threshold_kind` says: `conformal_p` is an account's total in nats,
-    `e_value` the e-value of a group. `evidence` is the account's, or the mean of the members'. `why` and `limits` are
-    sentences: what speaks for the alert, and what is not known.
+    `e_value` the e-value of a group. `evidence` is the account's, or the mean of the members'. `reasons` say what
+    speaks for the alert and `limitations` what is not known; `why` and `limits` are the same in words
+    (`detector.reasons`).
     """
 
-    v: Literal[1] = 1
+    v: Literal[1, 2] = 1
     id: str
     kind: AlertKind
     revision: int
@@ -83,7 +85,9 @@ class AlertRecord(msgspec.Struct, frozen=True, kw_only=True):
     posts: list[PostRecord] = []
     edges: list[EdgeRecord] = []
     models: dict[str, str] = {}
+    reasons: list[Reason] = []
     why: list[str] = []
+    limitations: list[Limitation] = []
     limits: list[str] = []
 
 

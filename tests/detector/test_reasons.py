@@ -2,23 +2,46 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
 
+from detector import reasons as module
 from detector.reasons import (
+    FALSE_FLAGS,
+    MOST_REFERENCES,
+    RATE_BOUNDS,
+    TEXT,
     AccountCase,
-    CampaignCase,
-    account_limits,
-    account_why,
-    campaign_limits,
-    campaign_why,
+    GroupCase,
+    Limitation,
+    Reason,
+    SharedKind,
+    account_limitations,
+    account_reasons,
     direction,
+    explain,
     factor,
+    group_limitations,
+    group_reasons,
+    is_shared,
+    limit_sentences,
+    shared_code,
+    shared_words,
 )
 from detector.thresholds import Thresholds
 
 PEOPLE = Thresholds.of({"people": [float(i) for i in range(199)]}, 20, frozenset({"en"}), "1")
+
+WORDS = {"link": ("the same link", "the same links"), "repost": ("a repost of the same post", "reposts")}
+
+
+def why(reasons: Iterable[Reason]) -> list[str]:
+    """The sentences of an alert on posts of two days."""
+    return [str(each) for each in explain(reasons, 1_710_547_208_000, 1_710_633_608_000, WORDS)]
+
 
 CASE = AccountCase(
     text=3.0,
@@ -26,25 +49,21 @@ CASE = AccountCase(
     coordination=0.0,
     graph=0.0,
     posts=12,
-    first_ms=1_710_547_208_000,
-    last_ms=1_710_633_608_000,
     target_fpr=0.01,
     thresholds=PEOPLE,
     text_high=0.75,
+    quoted=["p1", "p2"],
     abstained={"graph": "no graph model", "coordination": "in no tested group"},
 )
 
-GROUP = CampaignCase(
+GROUP = GroupCase(
     members=16,
     flagged=12,
     machine_nats=9.0,
     log_e=7.0,
     target_fdr=0.05,
-    first_ms=1_710_547_208_000,
-    last_ms=1_710_633_608_000,
-    shared={"link": (9, 0.4), "repost": (1, 0.9)},
+    shared={"link": SharedKind(9, 0.4, ["https://a.b/c"]), "repost": SharedKind(1, 0.9)},
     is_campaign=True,
-    words={"link": ("the same link", "the same links"), "repost": ("a repost of the same post", "reposts")},
 )
 
 
@@ -62,39 +81,103 @@ def test_evidence_points_the_right_way() -> None:
 
 
 def test_an_account_alert_says_what_since_why_and_how_likely_by_chance() -> None:
-    why = account_why(CASE)
-    text = " ".join(why)
-    assert "16 March 2024" in why[1]
-    assert "12 texts" in why[1]
+    told = why(account_reasons(CASE))
+    text = " ".join(told)
+    assert "16 March 2024" in told[1]
+    assert "12 texts" in told[1]
     assert "75% of its texts" in text
     assert "likelier for a person" in text
-    assert "about 10 (1 to 28) would ever be flagged within 20 texts" in text
+    assert "about 10 would ever be flagged" in text
     assert "Contacts" not in text
-    assert len(" ".join(why).split()) < 130
+    assert len(text.split()) < 130
+
+
+def test_reasons_carry_the_numbers_that_their_sentences_say() -> None:
+    by_code = {reason.code: reason for reason in account_reasons(CASE)}
+    assert by_code[TEXT] == Reason(TEXT, "text", 3.0, observed=0.75, posts=["p1", "p2"])
+    assert by_code[FALSE_FLAGS].expected == 0.01
+    assert by_code[module.ACTIVE_ACCOUNT].observed == 12
+    assert by_code[module.MACHINE_ACCOUNT].nats == 2.5
+    assert {reason.component for reason in by_code.values()} == {None, "text", "behaviour"}
 
 
 def test_the_weightiest_reason_comes_first() -> None:
-    swapped = account_why(replace(CASE, text=0.5, behaviour=1.9))
-    assert [line.split(":")[0] for line in swapped[2:4]] == ["Habits", "Text"]
+    swapped = account_reasons(replace(CASE, text=0.5, behaviour=1.9))
+    assert [reason.component for reason in swapped[2:4]] == ["behaviour", "text"]
+    assert [line.split(":")[0] for line in why(swapped)[2:4]] == ["Habits", "Text"]
 
 
 def test_what_was_not_used_is_said() -> None:
-    limits = account_limits(replace(CASE, posts=3, automated=1))
+    limitations = account_limitations(replace(CASE, posts=3, automated=1))
+    assert Limitation(module.NOT_USED, "graph", "no graph model") in limitations
+    limits = limit_sentences(limitations)
     assert "Not used: graph (no graph model)." in limits
     assert any("Only 3 texts" in line for line in limits)
     assert any("calls itself automated" in line for line in limits)
 
 
+def test_how_far_the_stated_rate_holds_is_said() -> None:
+    (bounds,) = [each for each in account_limitations(CASE) if each.code == RATE_BOUNDS]
+    assert bounds.count == 20
+    assert bounds.low is not None
+    assert bounds.high is not None
+    assert bounds.low < 0.01 < bounds.high
+    (sentence,) = limit_sentences([bounds])
+    assert "first 20 texts" in sentence
+    assert "between 1 and 28 of 1,000" in sentence
+
+
 def test_a_campaign_names_what_it_shares_most_beyond_chance_first() -> None:
-    why = campaign_why(GROUP)
-    assert why[0].startswith("What: 16 accounts act together and look driven")
-    assert why[2] == ("Together: pairs of them met 9 times in the same links; about 0.4 would be expected by chance.")
-    assert any("12 of 16 are flagged" in line for line in why)
-    assert any("4 members not flagged" in line for line in campaign_limits(GROUP))
+    reasons = group_reasons(GROUP)
+    told = why(reasons)
+    assert told[0].startswith("What: 16 accounts act together and look driven")
+    assert told[2] == "Together: pairs of them met 9 times in the same links; about 0.4 would be expected by chance."
+    assert any("12 of 16 are flagged" in line for line in told)
+    assert any("4 members not flagged" in line for line in limit_sentences(group_limitations(GROUP)))
+    link = Reason("coordination.shared_links", "coordination", observed=9, expected=0.4, objects=["https://a.b/c"])
+    assert reasons[2] == link
 
 
 def test_a_coordinated_group_is_not_called_a_machine() -> None:
     group = replace(GROUP, is_campaign=False)
-    assert "nothing shows that a machine drives them" in campaign_why(group)[0]
-    assert not any("Machine:" in line for line in campaign_why(group))
-    assert any("nobody is flagged" in line for line in campaign_limits(group))
+    told = why(group_reasons(group))
+    assert "nothing shows that a machine drives them" in told[0]
+    assert not any("Machine:" in line for line in told)
+    assert any("nobody is flagged" in line for line in limit_sentences(group_limitations(group)))
+
+
+def test_members_left_out_and_decisions_are_among_the_limits() -> None:
+    limits = limit_sentences(group_limitations(replace(GROUP, left_out=2, decided_people=True)))
+    assert limits[-2:] == [
+        "Left out: 2 members that are declared or permitted automation.",
+        "A moderator decided that people coordinate here.",
+    ]
+
+
+def test_a_reason_refers_to_few_posts_and_objects() -> None:
+    many = [str(number) for number in range(50)]
+    reasons = group_reasons(replace(GROUP, quoted=many, shared={"link": SharedKind(60, 1.0, many)}))
+    assert max(len(reason.posts) for reason in reasons) == MOST_REFERENCES
+    assert max(len(reason.objects) for reason in reasons) == MOST_REFERENCES
+
+
+def test_a_kind_without_words_is_called_by_its_name() -> None:
+    reason = Reason(shared_code("picture"), observed=2, expected=0.0)
+    assert reason.code == "coordination.shared_pictures"
+    assert is_shared(reason)
+    assert shared_words(reason, WORDS) == "pictures"
+    assert shared_words(Reason(shared_code("link"), observed=1), WORDS) == "the same link"
+
+
+def test_a_code_of_a_later_release_is_shown_as_it_is() -> None:
+    assert why([Reason("text.later")]) == ["text.later"]
+    assert limit_sentences([Limitation("text.later")]) == ["text.later"]
+
+
+def test_every_code_has_a_sentence() -> None:
+    names = [value for name, value in vars(module).items() if isinstance(value, str) and name.isupper()]
+    codes = [name for name in names if re.fullmatch(r"[a-z]+\.[a-z_]*[a-z]", name)]
+    assert len(codes) > 30
+    for code in codes:
+        told = why([Reason(code, observed=1)]) + limit_sentences([Limitation(code, count=1)])
+        assert any(sentence != code for sentence in told), code

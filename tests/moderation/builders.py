@@ -8,6 +8,39 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
+
+from detector.reasons import (
+    MERGED,
+    NOT_USED,
+    OPERATOR_UNSEEN,
+    REMOVED,
+    WITHDRAWN_CHANGED,
+    GroupCase,
+    Limitation,
+    Reason,
+    SharedKind,
+    explain,
+    group_reasons,
+    limit_sentences,
+)
+from detector.times import parse_time
+from graph.traces import KIND_WORDS
+from streaming.schema.alert import (
+    ALERT_VERSION,
+    AlertKind,
+    AlertRecord,
+    AlertStatus,
+    EdgeRecord,
+    MemberRecord,
+    MomentRecord,
+    ObjectRecord,
+    PageRecord,
+    PostRecord,
+    encode,
+)
+from streaming.schema.score import LlrRecord
+
 BEGIN = datetime(2025, 6, 1, 8, tzinfo=UTC)
 
 KINDS = ("near_duplicate", "link", "repost", "mention")
@@ -24,92 +57,146 @@ def stamp(minutes: float) -> str:
     return (BEGIN + timedelta(minutes=minutes)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def llr(text: float = 2.0, coordination: float = 3.0, graph: float = 0.0) -> dict[str, float]:
-    """Parts and their sum."""
-    return {"text": text, "behaviour": -0.2, "coordination": coordination, "graph": graph,
-            "total": round(text - 0.2 + coordination + graph, 6)}  # fmt: skip
+def llr(text: float = 2.0, coordination: float = 3.0, graph: float = 0.0) -> LlrRecord:
+    """Components and their sum."""
+    return LlrRecord(text, -0.2, coordination, graph, round(text - 0.2 + coordination + graph, 6))
+
+
+def said(record: AlertRecord, reasons: list[Reason], limitations: list[Limitation]) -> AlertRecord:
+    """The record with these reasons and limitations, in words too."""
+    first, last = (parse_time(at or record.at) or 0 for at in (record.first_post_at, record.last_post_at))
+    return msgspec.structs.replace(
+        record,
+        reasons=reasons,
+        why=[str(sentence) for sentence in explain(reasons, first, last, KIND_WORDS)],
+        limitations=limitations,
+        limits=limit_sentences(limitations),
+    )
+
+
+def group_case(kind: str, members: int, **shared: tuple[float, float]) -> GroupCase:
+    """The numbers behind a group's alert; `shared` is kind of edge -> (met, expected)."""
+    met = {name: SharedKind(*pair) for name, pair in shared.items()}
+    return GroupCase(members, max(members - 1, 0), 20.0, 30.0, 0.05, met, is_campaign=kind == "campaign")
 
 
 def alert(
     name: str = "c1",
     *,
     revision: int = 1,
-    kind: str = "campaign",
-    status: str = "open",
+    kind: AlertKind = "campaign",
+    status: AlertStatus = "open",
     accounts: Sequence[str] = ("ada", "bob", "cyd"),
     texts: Sequence[str] = TEXTS,
     merged_into: str | None = None,
     minutes: float = 60.0,
-    **more: Any,
-) -> dict[str, Any]:
+    evidence: LlrRecord | None = None,
+) -> AlertRecord:
     """A record of topic `alerts`; closed alerts name nobody, as assess has it."""
     accounts = list(accounts) if status == "open" else []
     count = len(accounts)
-    edges = [
-        {"a": min(a, b), "b": max(a, b), "kind": KINDS[place % len(KINDS)], "count": 5 + place % 7, "expected": 0.8,
-         "z": 4.2, "objects": ["https://tunnel.example/facts", f"{a}/p{place}"]}
-        for place, (a, b) in enumerate(itertools.pairwise(accounts))
-    ][:50]  # fmt: skip
-    return {
-        "v": 1, "id": name, "kind": kind, "revision": revision, "status": status, "merged_into": merged_into,
-        "at": stamp(minutes), "first_post_at": stamp(0), "last_post_at": stamp(minutes - 1),
-        "members": [
-            {"account": who, "posterior": 0.7, "llr": llr(), "strength": round(1 - place / (count + 1), 4)}
+    record = AlertRecord(
+        v=ALERT_VERSION,
+        id=name,
+        kind=kind,
+        revision=revision,
+        status=status,
+        merged_into=merged_into,
+        at=stamp(minutes),
+        first_post_at=stamp(0),
+        last_post_at=stamp(minutes - 1),
+        members=[
+            MemberRecord(who, 0.7, llr(), round(1 - place / (count + 1), 4))
             for place, who in enumerate(accounts[:1000])
         ],
-        "statistic": 1e6, "threshold": 264.0, "threshold_kind": "e_value" if kind != "account" else "conformal_p",
-        "target_fpr": None, "target_fdr": 0.05, "evidence": llr(),
-        "posts": [
-            {"id": f"p{place}", "account": accounts[place % count], "at": stamp(place), "text": text, "llr": 0.6}
+        statistic=1e6,
+        threshold=264.0,
+        threshold_kind="e_value" if kind != "account" else "conformal_p",
+        target_fdr=0.05,
+        evidence=evidence or llr(),
+        posts=[
+            PostRecord(f"p{place}", accounts[place % count], stamp(place), text, 0.6)
             for place, text in enumerate(texts)
-        ] if accounts else [],
-        "edges": edges, "models": {"text": "cheap@1"},
-        "why": [f"What: {count} accounts act together and look driven by a language model.", "Since: 1 June 2025.",
-                "Together: pairs of them met 157 times in the same links; about 16.8 would be expected by chance."],
-        "limits": ["Not used: graph (no graph model).", "Who runs the accounts, and why, cannot be seen from posts."],
-        **({} if accounts or status == "open" else emptied(status)), **more,
-    }  # fmt: skip
+        ]
+        if accounts
+        else [],
+        edges=[
+            EdgeRecord(
+                min(a, b),
+                max(a, b),
+                KINDS[place % len(KINDS)],
+                5 + place % 7,
+                0.8,
+                4.2,
+                ["https://tunnel.example/facts", f"{a}/p{place}"],
+            )
+            for place, (a, b) in enumerate(itertools.pairwise(accounts))
+        ][:50],
+        models={"text": "cheap@1"},
+    )
+    if status != "open":
+        closed = Reason(WITHDRAWN_CHANGED) if status == "withdrawn" else Reason(MERGED, objects=[merged_into or "c2"])
+        record = msgspec.structs.replace(record, evidence=LlrRecord(), statistic=0.0)
+        return said(record, [closed], [Limitation(REMOVED)])
+    unused = Limitation(NOT_USED, "graph", "no graph model")
+    reasons = group_reasons(group_case(kind, count, link=(157, 16.8)))
+    return said(record, reasons, [unused, Limitation(OPERATOR_UNSEEN)])
 
 
-def emptied(status: str) -> dict[str, Any]:
-    """What is left of a closed alert."""
-    why = "Withdrawn: fewer than two members are left." if status == "withdrawn" else "Merged: it goes on in another."
-    return {
-        "evidence": dict.fromkeys(("text", "behaviour", "coordination", "graph", "total"), 0.0), "why": [why],
-        "limits": ["Everything else about it was removed."], "statistic": 0.0,
-    }  # fmt: skip
-
-
-def pages(name: str = "c1", *, revision: int = 1, accounts: Sequence[str] = ("ada", "bob", "cyd"),
-          edges: int = 3, posts: int = 64, size: int = 4000) -> list[dict[str, Any]]:  # fmt: skip
+def pages(
+    name: str = "c1",
+    *,
+    revision: int = 1,
+    accounts: Sequence[str] = ("ada", "bob", "cyd"),
+    edges: int = 3,
+    posts: int = 64,
+    size: int = 4000,
+) -> list[PageRecord]:
     """Records of topic `alert-details`: a ring of edges, waves of posts every three hours, one shared link."""
     count = len(accounts)
+    link = "https://tunnel.example/facts"
     ring = [
-        {"a": accounts[place % count], "b": accounts[(place + 1 + place // count) % count],
-         "kind": KINDS[place % len(KINDS)], "count": 3, "expected": 0.5, "z": 3.0, "objects": ["https://tunnel.example/facts"]}
+        EdgeRecord(
+            accounts[place % count],
+            accounts[(place + 1 + place // count) % count],
+            KINDS[place % len(KINDS)],
+            3,
+            0.5,
+            3.0,
+            [link],
+        )
         for place in range(edges)
-    ]  # fmt: skip
+    ]
     moments = [
-        {"account": who, "at": stamp(180 * (turn // 4) + (place * 7 + turn) % 25), "kind": "post"}
+        MomentRecord(who, stamp(180 * (turn // 4) + (place * 7 + turn) % 25))
         for place, who in enumerate(accounts)
         for turn in range(posts)
     ]
-    shared = [{"kind": "link", "object": "https://tunnel.example/facts", "accounts": list(accounts)}]
-    items: list[tuple[str, Any]] = [
-        *(("edges", each) for each in ring),
-        *(("posts", each) for each in moments),
-        *(("objects", each) for each in shared),
+    items: list[EdgeRecord | MomentRecord | ObjectRecord] = [
+        *ring,
+        *moments,
+        ObjectRecord("link", link, list(accounts)),
     ]
     cut = [items[place : place + size] for place in range(0, len(items), size)]
     return [
-        {
-            "id": name, "revision": revision, "page": number, "pages": len(cut),
-            **{key: [each for kind, each in part if kind == key] for key in ("edges", "posts", "objects")},
-        }
+        PageRecord(
+            name,
+            revision,
+            number,
+            len(cut),
+            [each for each in part if isinstance(each, EdgeRecord)],
+            [each for each in part if isinstance(each, MomentRecord)],
+            [each for each in part if isinstance(each, ObjectRecord)],
+        )
         for number, part in enumerate(cut, 1)
-    ]  # fmt: skip
+    ]
 
 
-def line(record: dict[str, Any]) -> bytes:
+def line(record: AlertRecord | PageRecord) -> bytes:
     """The record as a line of a file."""
-    return json.dumps(record, ensure_ascii=False).encode() + b"\n"
+    return encode(record) + b"\n"
+
+
+def altered(record: AlertRecord | PageRecord, **fields: Any) -> bytes:
+    """The record as a line of a file, with fields that no Struct would let in."""
+    return json.dumps(msgspec.to_builtins(record) | fields, ensure_ascii=False).encode() + b"\n"

@@ -20,6 +20,7 @@ from moderation.db import Database
 from moderation.permissions import ROLES, SYSTEM, Actor
 from moderation.records import read_alert, read_page
 from moderation.services import Services, Settings, build_services
+from streaming.schema.alert import AlertRecord, PageRecord
 from tests.moderation import builders
 
 NOW = 1_800_000_000_000
@@ -47,11 +48,11 @@ class Feed:
     actors: dict[str, Actor]
     sent: list[bytes] = field(default_factory=list)
 
-    def put(self, *records: dict[str, Any]) -> ingest.IngestCounts:
+    def put(self, *records: AlertRecord | PageRecord) -> ingest.IngestCounts:
         """Take records of `alerts` and `alert-details` in."""
         counts = ingest.IngestCounts()
-        alerts = [read_alert(builders.line(each)) for each in records if "kind" in each]
-        pages = [read_page(builders.line(each)) for each in records if "kind" not in each]
+        alerts = [read_alert(builders.line(each)) for each in records if isinstance(each, AlertRecord)]
+        pages = [read_page(builders.line(each)) for each in records if isinstance(each, PageRecord)]
         with self.database.write() as connection:
             ingest.store_alerts(connection, alerts, self.clock(), counts)
             ingest.store_pages(connection, pages, counts)

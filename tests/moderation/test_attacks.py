@@ -9,9 +9,11 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
 
+import msgspec
 import pytest
 from sqlalchemy import func, select
 
+from detector.reasons import NOT_USED, Limitation, Reason, shared_code
 from moderation import decisions
 from moderation.db import AlertRow, User
 from moderation.decisions import DecisionRequest
@@ -20,6 +22,7 @@ from moderation.rate_limits import RateLimit
 from moderation.services import LOGIN_REQUESTS, LOGIN_WINDOW_S, NAME_REQUESTS
 from streaming import logs
 from streaming.config import LogConfig
+from streaming.schema.alert import AlertRecord
 from tests.moderation.builders import alert, pages
 from tests.moderation.conftest import Site
 
@@ -67,17 +70,34 @@ class Page(HTMLParser):
         return found
 
 
-def alert_with_scripts() -> dict[str, Any]:
-    """An alert with a script in every place that a stranger fills."""
-    record = alert(
-        "c1", accounts=SCRIPTS, texts=SCRIPTS, why=[f"What: {SCRIPTS[0]}", f"Text: {SCRIPTS[1]}", SCRIPTS[2]]
+def alert_with_scripts() -> AlertRecord:
+    """An alert with a script in every place that a stranger fills, and in those that only assess should fill."""
+    record = alert("c1", accounts=SCRIPTS, texts=SCRIPTS)
+    reasons = [
+        Reason(SCRIPTS[0], component=SCRIPTS[1], objects=[SCRIPTS[2]]),
+        Reason(shared_code(SCRIPTS[3]), observed=3, expected=0.5, posts=[SCRIPTS[0]]),
+        Reason(SCRIPTS[2]),
+    ]
+    return msgspec.structs.replace(
+        record,
+        reasons=reasons,
+        why=list(SCRIPTS),
+        limitations=[Limitation(script) for script in SCRIPTS] + [Limitation(NOT_USED, "graph", SCRIPTS[0])],
+        limits=list(SCRIPTS),
+        models={SCRIPTS[0]: SCRIPTS[1]},
+        edges=[
+            msgspec.structs.replace(edge, objects=[text], kind=text)
+            for edge, text in zip(record.edges, SCRIPTS, strict=False)
+        ],
     )
-    record["limits"] = list(SCRIPTS)
-    record["models"] = {SCRIPTS[0]: SCRIPTS[1]}
-    for edge, text in zip(record["edges"], SCRIPTS, strict=False):
-        edge["objects"] = [text]
-        edge["kind"] = text
-    return record
+
+
+def test_an_alert_of_version_1_shows_its_sentences_as_text(site: Site) -> None:
+    old = msgspec.structs.replace(alert_with_scripts(), v=1, reasons=[], limitations=[])
+    site.feed.put(old)
+    page = Page(site.browser("moderator").get("/alerts/c1").text)
+    assert page.active_content() == []
+    assert all(script in page.text for script in SCRIPTS)
 
 
 def test_a_stored_script_is_text_on_every_page(site: Site) -> None:

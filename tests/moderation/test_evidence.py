@@ -4,24 +4,25 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detector.reasons import CampaignCase, campaign_why
-from graph.traces import KIND_WORDS
+from detector.reasons import group_reasons
 from moderation.cases import summarise
 from moderation.records import read_alert
-from moderation.web.evidence import bars, even, in_detail, odds, seen_together, statistic, strength
+from moderation.web.evidence import bars, even, in_detail, limits, odds, seen_together, statistic, strength
+from streaming.schema.score import LlrRecord
 from tests.moderation.browser import scenes
-from tests.moderation.builders import alert, line
+from tests.moderation.builders import alert, group_case, line, said
 from tests.moderation.conftest import Site
 
 
 @pytest.mark.parametrize(("nats", "pips"), [(-3.0, 1), (0.5, 1), (1.2, 2), (2.5, 3), (4.0, 4), (5.5, 5)])
 @pytest.mark.parametrize("size", [1, 12, 1000])
 def test_strength_is_read_out_of_urgency(nats: float, pips: int, size: int) -> None:
-    record = read_alert(line(alert(accounts=[f"u{place}" for place in range(size)], evidence={"total": nats})))
+    record = read_alert(line(alert(accounts=[f"u{place}" for place in range(size)], evidence=LlrRecord(total=nats))))
     row = SimpleNamespace(kind="campaign", status="open", members=size, urgency=summarise(record).urgency)
     assert strength(row)[0] == pips
 
@@ -30,25 +31,31 @@ def test_coordination_says_nothing_about_machines() -> None:
     assert strength(SimpleNamespace(kind="coordination", status="open", members=5, urgency=9.0)) == (0, "")
 
 
-def test_how_often_they_met_is_read_from_the_alerts_own_sentences() -> None:
+def test_how_often_they_met_is_read_from_the_alerts_reasons() -> None:
     record = read_alert(line(scenes.tunnel()[0]))
     met = seen_together(record)
     assert [(each.seen, each.expected_words, each.times) for each in met] == [
         (121, "15.8", "8 times"), (73, "13.8", "5 times"), (48, "0.9", "53 times")
     ]  # fmt: skip
     assert met[0].seen_width == 100
-    assert [label for label, _ in in_detail(record, met)] == ["Chance", "Machine"]
+    assert [label for label, _ in in_detail(record)] == ["Chance", "Machine"]
 
 
-def test_a_sentence_in_other_words_is_shown_as_it_is() -> None:
-    record = read_alert(line(alert(why=["Together: they met a lot.", "Together: pairs of them met 3 times."])))
+def test_the_sentences_of_an_alert_of_version_1_are_shown_as_they_are() -> None:
+    old = msgspec.structs.replace(
+        alert(), v=1, reasons=[], limitations=[], why=["Together: they met a lot."], limits=["Not used: graph (x)."]
+    )
+    record = read_alert(line(old))
     assert seen_together(record) == []
-    assert in_detail(record, []) == [("Together", "they met a lot."), ("Together", "pairs of them met 3 times.")]
+    assert in_detail(record) == [("", "Together: they met a lot.")]
+    assert limits(record) == ["Not used: graph (x)."]
+    assert {bar.abstained for bar in bars(record)} == {""}
 
 
 def test_a_part_that_was_not_used_says_why() -> None:
     by_part = {bar.part: bar for bar in bars(read_alert(line(alert())))}
     assert by_part["graph"].abstained == "no graph model"
+    assert limits(alert()) == ["Who runs the accounts, and why, cannot be seen from posts."]
     assert (by_part["text"].toward, by_part["behaviour"].toward) == ("machine", "person")
 
 
@@ -86,27 +93,25 @@ def test_a_single_account_is_spoken_of_as_one_and_its_odds_are_told() -> None:
     record = read_alert(line(scenes.lone("a1", "ada", 2.2)))
     assert [bar.meaning for bar in bars(record)][::3] == ["how it writes", "whom it deals with"]
     # What the bars say is not said again.
-    assert [label for label, _ in in_detail(record, [])] == ["Text", "Chance"]
+    assert [label for label, _ in in_detail(record)] == ["Text", "Chance"]
     assert odds(record) == "if 1% of all accounts were machine-driven, 12% of those with such evidence would be"
     assert odds(read_alert(line(scenes.tunnel()[0]))) == ""
-    assert odds(read_alert(line(scenes.lone("a1", "ada", 2.2) | {"members": []}))) == ""
+    assert odds(msgspec.structs.replace(record, members=[])) == ""
 
 
 def test_a_statistic_that_has_fallen_since_is_not_said_to_pass() -> None:
     record = scenes.lone("a1", "ada", 2.2)
     assert "2.60 nats; the threshold is 2.42" in statistic(read_alert(line(record)))
-    fallen = statistic(read_alert(line(record | {"statistic": 2.1})))
+    fallen = statistic(msgspec.structs.replace(record, statistic=2.1))
     assert "total 2.10 nats; it was flagged when it passed 2.42" in fallen
-    group = scenes.tunnel()[0] | {"statistic": 31.8, "threshold": 40.0}
+    group = msgspec.structs.replace(scenes.tunnel()[0], statistic=31.8, threshold=40.0)
     assert "e-value 31.8; it was listed when it passed 40" in statistic(read_alert(line(group)))
 
 
-def test_the_words_of_every_sentence_of_the_system_are_read() -> None:
-    """The console reads numbers out of sentences; what it reads them from is what `detector.reasons` writes."""
-    shared = {kind: (1.0 + 20 * place, 0.4) for place, kind in enumerate(("interaction", "repost", "link"))}
-    case = CampaignCase(3, 2, 4.0, 20.0, 0.05, 0, 3_600_000, shared, is_campaign=True, words=KIND_WORDS)
-    record = read_alert(line(alert(why=campaign_why(case))))
-    met = seen_together(record)
-    assert [each.seen for each in met] == [41, 21, 1]
-    assert met[-1].words == "a like of the same post, or a dealing with each other"
-    assert [label for label, _ in in_detail(record, met)] == ["Chance", "Machine"]
+def test_reasons_of_every_kind_of_edge_are_shown_in_its_own_words() -> None:
+    met = {kind: (1.0 + 20 * place, 0.4) for place, kind in enumerate(("interaction", "repost", "link"))}
+    record = read_alert(line(said(alert(), group_reasons(group_case("campaign", 3, **met)), [])))
+    shown = seen_together(record)
+    assert [each.seen for each in shown] == [41, 21, 1]
+    assert shown[-1].words == "a like of the same post, or a dealing with each other"
+    assert [label for label, _ in in_detail(record)] == ["Chance", "Machine"]

@@ -13,7 +13,8 @@ from detector.errors import FeedError
 from moderation import cases, decisions, queue
 from moderation.db import AlertRow, Member, Page
 from moderation.records import read_alert
-from tests.moderation.builders import alert, line, pages
+from streaming.schema.alert import AlertRecord, PageRecord
+from tests.moderation.builders import alert, altered, pages
 from tests.moderation.conftest import Feed
 
 TABLES: tuple[Any, ...] = (AlertRow, Member, Page)
@@ -31,7 +32,7 @@ def clear(feed: Feed) -> None:
             connection.execute(delete(table))
 
 
-REVISIONS = [
+REVISIONS: list[AlertRecord | PageRecord] = [
     alert("c1", revision=1, accounts=("ada", "bob")),
     alert("c1", revision=2, accounts=("ada", "bob", "cyd")),
     alert("c1", revision=3, status="merged", merged_into="c2"),
@@ -100,10 +101,10 @@ def test_a_decided_alert_that_is_only_revised_stays_decided(feed: Feed) -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        b"", b"{", b"[]", b"\xff", b"[" * 100_000, line(alert() | {"id": "a/b"}), line(alert() | {"id": "x" * 200}),
-        line(alert() | {"revision": 0}), line(alert() | {"status": "new"}), line(alert() | {"at": "yesterday"}),
-        line(alert() | {"v": 2}), line(alert() | {"merged_into": "<script>"}),
-        line(alert() | {"members": [{"account": 7}]}),
+        b"", b"{", b"[]", b"\xff", b"[" * 100_000, altered(alert(), id="a/b"), altered(alert(), id="x" * 200),
+        altered(alert(), revision=0), altered(alert(), status="new"), altered(alert(), at="yesterday"),
+        altered(alert(), v=3), altered(alert(), merged_into="<script>"),
+        altered(alert(), members=[{"account": 7}]),
     ],
     ids=range(13),
 )  # fmt: skip

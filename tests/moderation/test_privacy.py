@@ -6,10 +6,12 @@ from pathlib import Path
 
 from sqlalchemy import text
 
-from moderation import audit, decisions, outbox, privacy, queue
+from detector.reasons import FORGOTTEN, Reason, shared_code
+from moderation import audit, cases, decisions, outbox, privacy, queue
 from moderation.db import Base
 from moderation.decisions import DecisionRequest
-from tests.moderation.builders import alert, pages
+from streaming.schema.alert import AlertRecord
+from tests.moderation.builders import alert, pages, said
 from tests.moderation.conftest import Feed, ListSink
 
 NAME = "sly_Fox.77"
@@ -32,8 +34,14 @@ def forgotten(feed: Feed) -> bool:
     return dump_of_all_tables(feed).replace(f"{NAME}s is another word", "").count(NAME) == 0
 
 
+def told_of(record: AlertRecord) -> AlertRecord:
+    """The alert with a reason that refers to a post and to objects of the account."""
+    reason = Reason(shared_code("repost"), observed=2, expected=0.1, posts=["p1"], objects=[f"{NAME}/p1", "ada/p0"])
+    return said(record, [*record.reasons, reason], record.limitations)
+
+
 def fill(feed: Feed) -> None:
-    feed.put(alert("c1", accounts=ACCOUNTS, texts=TEXTS), *pages("c1", accounts=ACCOUNTS))
+    feed.put(told_of(alert("c1", accounts=ACCOUNTS, texts=TEXTS)), *pages("c1", accounts=ACCOUNTS))
     feed.put(alert("c2", accounts=("dan", "eve"), texts=TEXTS), alert("a1", kind="account", accounts=(NAME,)))
     feed.do(decisions.decide, "moderator", DecisionRequest("c1", "llm_campaign", account=NAME, note="a note"))
     feed.do(
@@ -56,6 +64,17 @@ def test_nothing_of_it_is_left(feed: Feed) -> None:
     assert "[forgotten]" in dump
     assert "people" in dump
     assert feed.see(audit.verify).problem is None
+
+
+def test_reasons_refer_to_nothing_of_it(feed: Feed) -> None:
+    fill(feed)
+    feed.do(privacy.forget, "admin", NAME)
+    with feed.database.read() as connection:
+        record = cases.load_alert(connection, feed.actors["moderator"], "c1").record
+    (reason,) = [each for each in record.reasons if each.code == shared_code("repost")]
+    assert (reason.posts, reason.objects) == ([], ["ada/p0"])
+    assert record.limitations[-1].code == FORGOTTEN
+    assert record.limits[-1] == "Left out: what was forgotten here on request."
 
 
 def test_the_file_itself_holds_nothing_of_it(feed: Feed) -> None:

@@ -107,7 +107,7 @@ def test_kafka_gives_each_record_once_and_goes_on_where_it_was(feed: Feed, tmp_p
         producer = clients.producer()
         producer.send(topics.alerts, line(alert()), key=b"c1")
         for page in pages("c1", size=100):
-            producer.send(topics.details, line(page), key=f"c1/{page['page']}".encode())
+            producer.send(topics.details, line(page), key=f"c1/{page.page}".encode())
         producer.send(topics.details, None, key=b"c1/2")
         producer.send(topics.alerts, b"not json", key=b"x")
         producer.flush()

@@ -21,6 +21,7 @@ from moderation.outbox import FeedbackFile, FeedbackLoop
 from moderation.permissions import ROLES, SYSTEM, Actor
 from moderation.records import read_alert, read_page
 from moderation.services import Settings, build_services
+from streaming.schema.alert import AlertRecord, PageRecord
 from tests.moderation import builders
 
 if TYPE_CHECKING:
@@ -48,10 +49,10 @@ class Served:
     database: Database
     feedback: Path
 
-    def put(self, *records: dict[str, Any]) -> None:
+    def put(self, *records: AlertRecord | PageRecord) -> None:
         """Let records of `alerts` and `alert-details` arrive."""
-        alerts = [read_alert(builders.line(each)) for each in records if "kind" in each]
-        pages = [read_page(builders.line(each)) for each in records if "kind" not in each]
+        alerts = [read_alert(builders.line(each)) for each in records if isinstance(each, AlertRecord)]
+        pages = [read_page(builders.line(each)) for each in records if isinstance(each, PageRecord)]
         counts = ingest.IngestCounts()
         with self.database.write() as connection:
             ingest.store_alerts(connection, alerts, _now(), counts)

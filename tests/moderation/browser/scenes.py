@@ -5,10 +5,24 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Any
 
-from detector.reasons import direction, factor
-from tests.moderation.builders import alert, llr, pages, stamp
+from msgspec.structs import replace
+
+from detector.reasons import (
+    AccountCase,
+    Reason,
+    account_limitations,
+    account_reasons,
+    group_limitations,
+    group_reasons,
+)
+from detector.thresholds import Thresholds
+from streaming.schema.alert import AlertRecord, EdgeRecord, MomentRecord, ObjectRecord, PageRecord
+from streaming.schema.score import LlrRecord
+from tests.moderation.builders import alert, group_case, llr, pages, said, stamp
+
+PEOPLE = Thresholds.of({"people": [float(i) for i in range(199)]}, 50, frozenset({"en"}), "1")
+"""A calibration on 199 people, for the sentence on false flags."""
 
 TUNNEL = (
     "harbour_watch_77", "nadia_kettle", "oldtown_oliver", "the_real_brigg", "quayside_mum", "m_lindqvist_83",
@@ -29,11 +43,6 @@ TEXTS = (
 
 CLUB = ("Fenwick Readers", "bookish_bea", "marginalia_mo", "spine_and_page", "tbr_tomas", "third_shelf", "dogear_dina")
 
-CHANCE = (
-    "Chance: on what they shared after the group was first suspected, it is over a million times likelier that they "
-    "act together than not; at most 5% of the groups listed are expected to be chance."
-)
-
 ARABIC = ("مراقب_الميناء", "صوت_المدينة_القديمة", "نورة_العلي")
 ARABIC_TEXTS = (
     "النفق سيكلف كل أسرة أكثر من ألفي دينار في السنة، اسألوا المجلس قبل يوم الجمعة.",
@@ -53,149 +62,141 @@ UNTRUSTED_TEXTS = (
 )
 
 
-def together(*met: tuple[int, str, float]) -> list[str]:
-    """Sentences on how often members met, as the system writes them."""
-    return [
-        f"Together: pairs of them met {seen} times in {words}; about {chance} would be expected by chance."
-        for seen, words, chance in met
-    ]
-
-
-def edges(accounts: Sequence[str], reach: int = 3) -> list[dict[str, Any]]:
+def edges(accounts: Sequence[str], reach: int = 3) -> list[EdgeRecord]:
     """Each account tied to those behind it, in kinds that take turns."""
-    kinds = ("near_duplicate", "repost", "link", "mention", "reply_target")
+    kinds = ("near_duplicate", "repost", "link", "quote", "reply_target")
     shared = {"link": ["https://tunnel.example/facts"], "repost": ["harbour_watch_77/p12", "tide_tables/p40"]}
     return [
-        {"a": min(a, b), "b": max(a, b), "kind": kind, "count": 3 + (one * 5 + two) % 9,
-         "expected": 0.4 + 0.1 * (one % 4), "z": 2.5 + (one * 7 + two * 3) % 40 / 10, "objects": shared.get(kind, [])}
+        EdgeRecord(
+            min(a, b),
+            max(a, b),
+            kind,
+            3 + (one * 5 + two) % 9,
+            0.4 + 0.1 * (one % 4),
+            2.5 + (one * 7 + two * 3) % 40 / 10,
+            shared.get(kind, []),
+        )
         for one, a in enumerate(accounts)
         for two, b in enumerate(accounts[one + 1 : one + 1 + reach])
         for kind in kinds[(one + two) % 5 : (one + two) % 5 + 1 + (one % 3 == 0)]
-    ]  # fmt: skip
+    ]
 
 
-def waves(accounts: Sequence[str], days: int = 2) -> list[dict[str, Any]]:
+def waves(accounts: Sequence[str], days: int = 2) -> list[MomentRecord]:
     """Posts in waves every six hours, in which most take part, and a little between them."""
     found = []
     for place, who in enumerate(accounts):
         for wave in range(days * 4):
             for turn in range(3 if (place + wave) % 5 else 0):
                 at = 360 * wave + 40 + (place * 7 + turn * 13) % 45
-                found.append({"account": who, "at": stamp(at), "kind": ("post", "repost", "reply")[(place + turn) % 3]})
-        found.append({"account": who, "at": stamp(97 * (place + 1) % (1440 * days)), "kind": "post"})
+                found.append(MomentRecord(who, stamp(at), ("post", "repost", "reply")[(place + turn) % 3]))
+        found.append(MomentRecord(who, stamp(97 * (place + 1) % (1440 * days)), "post"))
     return found
 
 
-def tunnel(name: str = "tunnel", accounts: Sequence[str] = TUNNEL, **more: Any) -> list[dict[str, Any]]:
+def tunnel(name: str = "tunnel", accounts: Sequence[str] = TUNNEL) -> tuple[AlertRecord, PageRecord]:
     """A campaign: machine-driven, in concert; and its details."""
-    record = alert(name, accounts=accounts, texts=TEXTS, minutes=2880, **more)
-    record["edges"] = edges(accounts)[:50]
-    for place, member in enumerate(record["members"]):
-        member["llr"] = llr(2.6 - 0.35 * (place % 5), 2.5 - 0.2 * (place % 4), 0.9 - 0.1 * (place % 5))
-    record["evidence"] = llr(text=1.9, coordination=2.1, graph=0.7)
-    record["statistic"], record["threshold"] = 1.4e11, 57.3
-    record["why"] = [
-        f"What: {len(accounts)} accounts act together and look driven by a language model.",
-        "Since: 1 June 2025 08:00 UTC, last seen 3 June 2025 07:59 UTC.",
-        *together((121, "reposts of the same posts", 15.8), (73, "the same links", 13.8),
-                  (48, "near-identical texts", 0.9)),
-        CHANCE,
-        (f"Machine: the members' own texts and habits are over a million times likelier for a machine-driven account "
-        f"as a group; {len(accounts) - 1} of {len(accounts)} are flagged by their own total."),
-    ]  # fmt: skip
-    record["limits"] = [
-        "Acting together is no offence: parties, newsrooms and fan clubs do it too.",
-        "1 member not flagged singly: some may be people the group met.",
-        "Who runs the accounts, and why, cannot be seen from posts.",
-    ]
-    details = {
-        "id": name, "revision": record["revision"], "page": 1, "pages": 1, "edges": edges(accounts),
-        "posts": waves(accounts), "objects": [
-            {"kind": "link", "object": "https://tunnel.example/facts", "accounts": list(accounts[:9])},
-            {"kind": "repost", "object": "harbour_watch_77/p12", "accounts": list(accounts[:7])},
-            {"kind": "hashtags", "object": "#voteno #harbour", "accounts": list(accounts[2:7])},
+    record = alert(name, accounts=accounts, texts=TEXTS, minutes=2880)
+    case = group_case(
+        "campaign", len(accounts), repost=(121, 15.8), link=(73, 13.8), near_duplicate=(48, 0.9), quote=(2, 1.9)
+    )
+    record = said(record, group_reasons(case), group_limitations(case))
+    record = replace(
+        record,
+        edges=edges(accounts)[:50],
+        members=[
+            replace(member, llr=llr(2.6 - 0.35 * (place % 5), 2.5 - 0.2 * (place % 4), 0.9 - 0.1 * (place % 5)))
+            for place, member in enumerate(record.members)
         ],
-    }  # fmt: skip
-    return [record, details]
+        evidence=llr(text=1.9, coordination=2.1, graph=0.7),
+        statistic=1.4e11,
+        threshold=57.3,
+    )
+    objects = [
+        ObjectRecord("link", "https://tunnel.example/facts", list(accounts[:9])),
+        ObjectRecord("repost", "harbour_watch_77/p12", list(accounts[:7])),
+        ObjectRecord("hashtags", "#voteno #harbour", list(accounts[2:7])),
+    ]
+    return record, PageRecord(name, record.revision, 1, 1, edges(accounts), waves(accounts), objects)
 
 
-def lone(name: str, account: str, text: float, minutes: float = 900) -> dict[str, Any]:
+def lone(name: str, account: str, text: float, minutes: float = 900) -> AlertRecord:
     """One machine-driven account."""
     record = alert(name, kind="account", accounts=(account,), texts=TEXTS[5:8], minutes=minutes)
-    parts = record["evidence"] = record["members"][0]["llr"] = llr(text=text, coordination=0.0, graph=0.6)
-    record["members"][0]["posterior"] = 1 / (1 + 99 * math.exp(-parts["total"]))
-    record["statistic"], record["threshold"] = parts["total"], 2.423
-    record["target_fpr"], record["target_fdr"] = 0.01, None
-    hours = minutes / len(record["posts"])
-    record["posts"] = [post | {"at": stamp(hours * place + 17)} for place, post in enumerate(record["posts"])]
-    what = f"what was seen is about {factor(parts['total'])} likelier for such an account than for a person"
-    flagged = "about 10 (1 to 22) would ever be flagged within 50 texts"
-    record["why"] = [
-        f"What: a language model probably drives this account: {what}.",
-        "Since: 1 June 2025 08:00 UTC, last seen 1 June 2025 22:59 UTC, over 3 texts.",
-        f"Text: how it writes is {direction(text)}; 100% of its texts look machine-written singly.",
-        f"Contacts: whom it deals with is {direction(parts['graph'])}.",
-        f"Habits: its pauses, sittings and hours are, beside that, {direction(parts['behaviour'])}.",
-        f"Chance: of 1,000 people like those the system was calibrated on, {flagged}.",
-    ]
-    record["limits"] = [
-        "Not used: coordination (in no tested group).",
-        "Only 3 texts so far: the evidence is thin.",
-        "Help by a model (translation, correction, drafting) can look the same as an account that a model drives.",
-    ]  # fmt: skip
-    return record
+    parts = llr(text=text, coordination=0.0, graph=0.6)
+    case = AccountCase(
+        text=parts.text,
+        behaviour=parts.behaviour,
+        coordination=0.0,
+        graph=parts.graph,
+        posts=3,
+        target_fpr=0.01,
+        thresholds=PEOPLE,
+        text_high=1.0,
+        reranked_texts=3,
+        abstained={"coordination": "in no tested group"},
+        quoted=[post.id for post in record.posts],
+    )
+    hours = minutes / len(record.posts)
+    record = replace(
+        record,
+        members=[replace(record.members[0], posterior=1 / (1 + 99 * math.exp(-parts.total)), llr=parts)],
+        evidence=parts,
+        statistic=parts.total,
+        threshold=2.423,
+        target_fpr=0.01,
+        target_fdr=None,
+        posts=[replace(post, at=stamp(hours * place + 17)) for place, post in enumerate(record.posts)],
+    )
+    return said(record, account_reasons(case), account_limitations(case))
 
 
-def club() -> list[dict[str, Any]]:
+def club() -> tuple[AlertRecord, PageRecord]:
     """People who coordinate, and no machine."""
     record = alert("club", kind="coordination", accounts=CLUB, texts=TEXTS[7:], minutes=2000)
-    record["evidence"] = {"text": -1.7, "behaviour": -0.3, "coordination": -0.9, "graph": -0.4, "total": -3.3}
-    for member in record["members"]:
-        member["llr"] = dict(record["evidence"])
-    record["edges"] = edges(CLUB, 2)
-    record["why"] = [
-        f"What: {len(CLUB)} accounts act together; nothing shows that a machine drives them.",
-        *together((84, "interactions", 12.8), (22, "reposts of the same posts", 1.9)),
-        CHANCE,
-    ]
-    record["limits"] = [
-        "Acting together is no offence: parties, newsrooms and fan clubs do it too.",
-        "This is for information: nobody is flagged for belonging to the group.",
-        "Who runs the accounts, and why, cannot be seen from posts.",
-    ]
-    details = {"id": "club", "revision": 1, "page": 1, "pages": 1, "edges": edges(CLUB, 2), "posts": waves(CLUB),
-               "objects": []}  # fmt: skip
-    return [record, details]
+    parts = LlrRecord(-1.7, -0.3, -0.9, -0.4, -3.3)
+    case = group_case("coordination", len(CLUB), interaction=(84, 12.8), repost=(22, 1.9))
+    record = replace(
+        said(record, group_reasons(case), group_limitations(case)),
+        evidence=parts,
+        members=[replace(member, llr=parts) for member in record.members],
+        edges=edges(CLUB, 2),
+    )
+    return record, PageRecord("club", 1, 1, 1, edges(CLUB, 2), waves(CLUB), [])
 
 
-def strangers() -> list[dict[str, Any]]:
+def strangers() -> list[AlertRecord | PageRecord]:
     """Names and texts that run from right to left, are very long, or attack."""
-    arabic = tunnel("arabic", ARABIC)
-    arabic[0]["posts"] = [post | {"text": text} for post, text in zip(arabic[0]["posts"], ARABIC_TEXTS, strict=False)]
-    untrusted = tunnel("untrusted", UNTRUSTED)
-    untrusted[0]["posts"] = [
-        post | {"text": text} for post, text in zip(untrusted[0]["posts"], UNTRUSTED_TEXTS, strict=False)
-    ]
-    untrusted[0]["why"].append(UNTRUSTED_TEXTS[0])
-    return [*arabic, *untrusted]
+    arabic, arabic_page = tunnel("arabic", ARABIC)
+    arabic = replace(
+        arabic, posts=[replace(post, text=text) for post, text in zip(arabic.posts, ARABIC_TEXTS, strict=False)]
+    )
+    hostile, hostile_page = tunnel("hostile", UNTRUSTED)
+    hostile = replace(
+        hostile,
+        posts=[replace(post, text=text) for post, text in zip(hostile.posts, UNTRUSTED_TEXTS, strict=False)],
+        reasons=[*hostile.reasons, Reason(UNTRUSTED_TEXTS[0])],
+    )
+    return [arabic, arabic_page, hostile, hostile_page]
 
 
-def crowd(size: int = 1000) -> list[dict[str, Any]]:
+def crowd(size: int = 1000) -> list[AlertRecord | PageRecord]:
     """A campaign of a thousand: as many members and ties as an alert may have."""
     names = itertools.cycle(itertools.product(("ann", "bo", "cy", "dee", "eli"), ("ray", "west", "hill")))
     accounts = [f"{first}_{last}{number}" for number, (first, last) in zip(range(size), names, strict=False)]
-    record, *_ = tunnel("crowd", accounts)
+    record, _ = tunnel("crowd", accounts)
     found = pages("crowd", accounts=accounts, edges=0, posts=6)
-    found[0]["edges"] = [
-        {"a": accounts[place], "b": accounts[other], "kind": ("repost", "link", "mention")[place % 3], "count": 3,
-         "expected": 0.5, "z": 2 + math.sin(place) ** 2, "objects": []}
+    ties = [
+        EdgeRecord(
+            accounts[place], accounts[other], ("repost", "link", "quote")[place % 3], 3, 0.5, 2 + math.sin(place) ** 2
+        )
         for place in range(size)
         for other in {(place * 2 + 1) % size, (place * 3 + 7) % size, (place + 40) % size, place // 9 * 9} - {place}
-    ]  # fmt: skip
-    return [record, *found]
+    ]
+    return [record, replace(found[0], edges=ties), *found[1:]]
 
 
-def everything() -> list[dict[str, Any]]:
+def everything() -> list[AlertRecord | PageRecord]:
     """A morning's queue."""
     return [
         *tunnel(), *club(), *strangers(),

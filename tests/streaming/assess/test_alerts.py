@@ -57,7 +57,9 @@ def test_alerts_keep_to_the_contract_s_limits(machines: Played) -> None:
         assert alert.v == ALERT_VERSION
         assert len(alert.posts) <= 20
         assert len(alert.edges) <= 50
-        assert all(line for line in [*alert.why, *alert.limits])
+        assert len(alert.why) == len(alert.reasons) > 3
+        assert len(alert.limits) == len(alert.limitations) > 1
+        assert {post for each in alert.reasons for post in each.posts} <= {post.id for post in alert.posts}
         assert alert.statistic is not None
         assert alert.threshold is not None
         assert alert.statistic > alert.threshold
@@ -81,6 +83,11 @@ def test_a_machine_driven_group_is_a_campaign_with_its_members_and_edges(machine
     assert alert.threshold_kind == "e_value"
     assert (alert.target_fpr, alert.target_fdr) == (None, 0.05)
     assert "link" in {edge.kind for edge in alert.edges}
+    (shared,) = [reason for reason in alert.reasons if reason.code == "coordination.shared_links"]
+    assert shared.observed is not None
+    assert shared.expected is not None
+    assert shared.observed > shared.expected
+    assert set(shared.objects) <= {name for edge in alert.edges for name in edge.objects}
     assert max(member.strength for member in alert.members) == 1.0
     scores = machines.scores()
     for name, row in scores.items():
@@ -150,6 +157,7 @@ def test_no_record_is_too_large_whatever_the_names() -> None:
     )
     revision = fitted(record)
     shown = read_alert(revision.body)
+    assert {post for reason in shown.reasons for post in reason.posts} <= {each.id for each in shown.posts}
     assert len(revision.body) <= RECORD_BYTES
     assert shown.members == members[: len(shown.members)]
     assert (len(shown.edges), len(shown.posts)) == (50, 20)

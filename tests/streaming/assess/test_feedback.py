@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from detector.reasons import AUTOMATION_LEFT_OUT, WITHDRAWN_DECIDED, Limitation
 from streaming.assess.alert_store import account_alert_id
 from streaming.assess.feedback import Decision, Decisions, parse
 from streaming.schema.alert import AlertRecord
@@ -48,6 +49,7 @@ def test_not_a_campaign_withdraws_the_alert_and_takes_the_flag() -> None:
     assert row.llr.total > 2.97
     last = played.alerts()[-1]
     assert last.posts == []
+    assert last.reasons[0].code == WITHDRAWN_DECIDED
     assert last.why[0].startswith("Withdrawn: a moderator")
     assert [alert.revision for alert in played.alerts()] == list(range(1, len(played.alerts()) + 1))
 
@@ -166,6 +168,7 @@ def test_a_member_with_permitted_automation_leaves_the_campaign() -> None:
     last = group_alerts(played)[-1]
     assert "m3" not in {member.account for member in last.members}
     assert len(last.members) == 5
+    assert Limitation(AUTOMATION_LEFT_OUT, count=1) in last.limitations
     assert "Left out: 1" in " ".join(last.limits)
     row = played.scores()["m3"]
     assert not row.flagged
