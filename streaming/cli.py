@@ -53,6 +53,7 @@ SUMMARIES: Final[dict[str, Summary]] = {
         "Moderate and operate": {
             "feed": "serve the moderators' feed: alerts in a browser, to be decided",
             "config": "print all configuration keys with defaults and reasons",
+            "schema": "print the JSON Schema of every record",
             "dlq": "look at dead letters, or send them again",
             "forget": "remove everything that is kept of an account",
         },

@@ -8,13 +8,18 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import delete
+from jsonschema import Draft202012Validator
+from sqlalchemy import delete, select
 
 from detector.errors import UsageError
 from moderation import decisions, outbox
 from moderation.db import Outgoing
+from moderation.decisions import DecisionRequest
 from moderation.feed_metrics import FeedMetrics
 from moderation.outbox import FeedbackFile, FeedbackLoop
+from streaming.schema.export import schema
+from streaming.schema.feedback import read_feedback
+from tests.moderation.builders import alert
 from tests.moderation.conftest import Feed, ListSink
 
 
@@ -96,3 +101,15 @@ def test_the_loop_outlives_a_broken_sink(feed: Feed) -> None:
     sink.fail_after = None
     loop.stop()
     assert ids(sink.bodies) == made
+
+
+def test_what_is_written_is_what_the_schema_of_feedback_says(feed: Feed) -> None:
+    feed.put(alert())
+    feed.do(decisions.decide, "moderator", DecisionRequest("c1", "needs_more", account="ada", reason="why"))
+    with feed.database.read() as connection:
+        bodies = list(connection.scalars(select(Outgoing.body)))
+    assert len(bodies) == 1
+    for body in bodies:
+        assert [error.message for error in Draft202012Validator(schema("feedback")).iter_errors(json.loads(body))] == []
+        record = read_feedback(body)
+        assert (record.decision, record.account, record.reason) == ("needs_more", "ada", "why")
