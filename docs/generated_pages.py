@@ -33,7 +33,44 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def pages() -> dict[str, str]:
     """Name of each generated page -> its Markdown."""
-    return {"configuration": configuration(), "metrics": metrics(), "schemas": schemas()}
+    return {"commands": commands(), "configuration": configuration(), "metrics": metrics(), "schemas": schemas()}
+
+
+def commands() -> str:
+    """Every subcommand with its options, as `--help` has them."""
+    from detector.plugins import load_entry
+    from streaming.cli import SUMMARIES, as_command
+    from streaming.cli import commands as installed
+
+    text = (
+        "# Commands\n\n`swarmlight COMMAND --help` prints the same. Exit status: 0 done; 1 an error; "
+        "2 unusable arguments, configuration or input; 130 interrupted.\n"
+    )
+    for name, entry in installed().items():
+        if name in SUMMARIES:
+            text += _command(f"swarmlight {name}", as_command(name, load_entry(entry)))
+    return text
+
+
+def _command(name: str, command: Any) -> str:
+    """A command and those below it: heading, help, and a table of arguments and options."""
+    text = f"\n## {name}\n\n{command.help or ''}\n"
+    rows = []
+    for each in command.params:
+        if each.name == "help":
+            continue
+        spelled = (
+            ", ".join(f"`{word}`" for word in each.opts)
+            if each.param_type_name == "option"
+            else f"`{each.name.upper()}`"
+        )
+        about = " ".join((getattr(each, "help", None) or "").split()).replace("|", "\\|")
+        rows.append(f"| {spelled} | {about} | {'yes' if each.required else ''} |")
+    if rows:
+        text += "\n| argument or option | what it is | required |\n| --- | --- | --- |\n" + "\n".join(rows) + "\n"
+    for below, inner in getattr(command, "commands", {}).items():
+        text += _command(f"{name} {below}", inner)
+    return text
 
 
 def configuration() -> str:
@@ -59,9 +96,9 @@ def metrics() -> str:
         for collector in list(registry._collector_to_names):
             name, kind = getattr(collector, "_name", ""), getattr(collector, "_type", "")
             if name:
-                labels = ", ".join(f"`{label}`" for label in collector._labelnames)
+                labels = ", ".join(f"`{label}`" for label in getattr(collector, "_labelnames", ()))
                 full = f"{name}_total" if kind == "counter" else name
-                rows.append(f"| `{full}` | {kind} | {labels} | {collector._documentation} |")
+                rows.append(f"| `{full}` | {kind} | {labels} | {getattr(collector, '_documentation', '')} |")
         text += "\n".join(sorted(rows)) + "\n"
     return text
 
