@@ -191,12 +191,12 @@ def _now_ms() -> int:
 
 
 def live_reranker(models: Models) -> Reranker:
-    """Has texts read by the bundle's expert."""
+    """Has texts read by the second-stage model of the bundle."""
 
     def read(request: RerankRequest) -> NDArray[np.int16]:
         if models.expert is None:
             return np.full(len(request.texts), NOT_READ, np.int16)
-        return models.expert.score(request.texts, request.langs, request.cheap)
+        return models.expert.score(request.texts, request.langs, request.first_stage)
 
     return read
 

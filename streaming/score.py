@@ -25,20 +25,20 @@ from streaming.watermark import Watermark
 
 WRITTEN: Final = frozenset({Kind.POST, Kind.REPLY, Kind.QUOTE})
 """Kinds whose text the account wrote itself. The text that comes with a repost or a like is somebody else's and no
-evidence about this account: its reading abstains with `TextAbstain.NO_TEXT`."""
+evidence about this account: its features abstain with `TextAbstain.NO_TEXT`."""
 
 DIGEST_BYTES: Final = 16
 """Bytes of the SHA-256 of a record that order duplicates: enough that two different records never tie."""
 
 
 class TextReader(Protocol):
-    """The cheap text model as `score` needs it (`detector.text.first_stage.FirstStageModel` is one)."""
+    """The first-stage text model as `score` needs it (`detector.text.first_stage.FirstStageModel` is one)."""
 
     name: str
     version: str
 
     def read(self, texts: Sequence[str], langs: Sequence[str]) -> TextFeatures:
-        """One reading per text; row i depends on `texts[i]` and `langs[i]` alone."""
+        """Features of every text; row i depends on `texts[i]` and `langs[i]` alone."""
         ...
 
 
@@ -46,7 +46,7 @@ class Scorer:
     """Scores chunks of records.
 
     Args:
-        text: the cheap text model; None leaves text evidence out everywhere (`--without text`).
+        text: the first-stage model; None leaves text evidence out everywhere (`--without text`).
         detect: language of a text that does not say its own; "" when not sure.
     """
 
@@ -77,9 +77,9 @@ class Scorer:
                 letters.append(dead_letter(record, error, now_ms))
         texts = ["" if event is None else cut_text(event.text) for event in events]
         langs = self._languages(events, texts)
-        readings = self._read(events, texts, langs)
+        features = self._read(events, texts, langs)
         observations = [
-            _dead(record) if event is None else _observation(record, event, texts[i], langs[i], readings[i])
+            _dead(record) if event is None else _observation(record, event, texts[i], langs[i], features[i])
             for i, (record, event) in enumerate(zip(records, events, strict=True))
         ]
         return observations, letters
@@ -91,7 +91,7 @@ class Scorer:
         ]
 
     def _read(self, events: list[Event | None], texts: list[str], langs: list[str]) -> list[bytes]:
-        """Packed readings, b"" where there is no text."""
+        """Packed features of the texts, b"" where there is no text."""
         own = [i for i, event in enumerate(events) if event is not None and texts[i] and event.kind in WRITTEN]
         rows = [b"" if not text else _OTHERS_TEXT for text in texts]
         if self._text is None:
@@ -192,7 +192,7 @@ def _dead(record: SourceRecord) -> Observation:
     return Observation(record.offset, True, record.stamp)
 
 
-def _observation(record: SourceRecord, event: Event, text: str, lang: str, reading: bytes) -> Observation:
+def _observation(record: SourceRecord, event: Event, text: str, lang: str, features: bytes) -> Observation:
     automated = None if event.profile is None else event.profile.automated
     return Observation(
         record.offset,
@@ -205,7 +205,7 @@ def _observation(record: SourceRecord, event: Event, text: str, lang: str, readi
         int(event.kind),
         lang,
         text,
-        reading,
+        features,
         event.target,
         event.target_account,
         event.mentions,

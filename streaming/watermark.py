@@ -6,8 +6,9 @@ Pure and record by record, so that every reader of the same records in the same 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
-from collections import deque
 from typing import Final
+
+import msgspec
 
 from detector.errors import LogError
 from streaming.schema.observation import NO_TIME
@@ -22,7 +23,7 @@ PENDING_KEPT: Final = 1_000
 """Unconfirmed times that are remembered, the latest seen: ten times what a jump needs, and 8 kB at most."""
 
 
-class Watermark:
+class Watermark(msgspec.Struct):
     """Watermark of one partition: highest min(`at`, `stamp`) of its records neither dead nor late, minus the lateness.
 
     A record more than `JUMP_MS` ahead of that highest time is *not* late: it is accepted and waits like any other, but
@@ -31,20 +32,28 @@ class Watermark:
 
     Args:
         allowed_lateness_ms: how far behind the highest time a record may be without being late.
+        high: the highest time, ms; `NO_TIME` before the first record.
+        arrived: unconfirmed times, ms, in the order in which they came.
+        ascending: the same in ascending order.
+
+    Raises:
+        LogError: the unconfirmed times are none that a watermark can have.
     """
 
-    __slots__ = ("_allowed", "_arrived", "_high", "_sorted")
+    allowed_lateness_ms: int
+    high: int = NO_TIME
+    arrived: list[int] = []
+    ascending: list[int] = []
 
-    def __init__(self, allowed_lateness_ms: int) -> None:
-        self._allowed = allowed_lateness_ms
-        self._high = NO_TIME
-        self._arrived: deque[int] = deque()
-        self._sorted: list[int] = []
+    def __post_init__(self) -> None:
+        if len(self.arrived) > PENDING_KEPT or any(time - self.high <= JUMP_MS for time in self.arrived):
+            raise LogError("a snapshot holds a watermark that cannot be; start from an older snapshot or from offset 0")
+        self.ascending = sorted(self.arrived)
 
     @property
     def value(self) -> int:
         """The watermark, ms since 1970; `NO_TIME` before the first record. It never falls."""
-        return NO_TIME if self._high == NO_TIME else self._high - self._allowed
+        return NO_TIME if self.high == NO_TIME else self.high - self.allowed_lateness_ms
 
     def see(self, at: int, stamp: int = -1) -> bool:
         """Take note of one record that is not dead; True when it is late (and then nothing else changes).
@@ -53,20 +62,20 @@ class Watermark:
             at: event time, ms since 1970.
             stamp: when the record was written, ms since 1970; -1 where it does not say.
         """
-        high = self._high
+        high = self.high
         if high == NO_TIME:
-            self._high = at if stamp < 0 else min(at, stamp)
+            self.high = at if stamp < 0 else min(at, stamp)
             return False
-        if at < high - self._allowed:
+        if at < high - self.allowed_lateness_ms:
             return True
         time = at if stamp < 0 or at < stamp else stamp
         if time <= high:
             return False
         if time - high <= JUMP_MS:
-            self._high = time
+            self.high = time
         else:
             self._wait(time)
-        if self._sorted:
+        if self.ascending:
             self._settle(time)
         return False
 
@@ -76,13 +85,13 @@ class Watermark:
         A lower value than the present one changes nothing.
         """
         if watermark != NO_TIME and watermark > self.value:
-            self._high = watermark + self._allowed
-            if self._sorted:
-                self._settle(self._high)
+            self.high = watermark + self.allowed_lateness_ms
+            if self.ascending:
+                self._settle(self.high)
 
     def state(self) -> tuple[int, list[int]]:
         """(highest time, unconfirmed times in order of arrival): all that `from_state` needs."""
-        return self._high, list(self._arrived)
+        return self.high, list(self.arrived)
 
     @classmethod
     def from_state(cls, state: tuple[int, list[int]], allowed_lateness_ms: int) -> Watermark:
@@ -92,27 +101,21 @@ class Watermark:
             LogError: the state is none that `state()` writes.
         """
         high, arrived = state
-        if len(arrived) > PENDING_KEPT or any(time - high <= JUMP_MS for time in arrived):
-            raise LogError("a snapshot holds a watermark that cannot be; start from an older snapshot or from offset 0")
-        watermark = cls(allowed_lateness_ms)
-        watermark._high = int(high)
-        watermark._arrived = deque(int(time) for time in arrived)
-        watermark._sorted = sorted(watermark._arrived)
-        return watermark
+        return cls(allowed_lateness_ms, int(high), [int(time) for time in arrived])
 
     def _wait(self, time: int) -> None:
-        if len(self._arrived) == PENDING_KEPT:
-            del self._sorted[bisect_left(self._sorted, self._arrived.popleft())]
-        self._arrived.append(time)
-        insort(self._sorted, time)
+        if len(self.arrived) == PENDING_KEPT:
+            del self.ascending[bisect_left(self.ascending, self.arrived.pop(0))]
+        self.arrived.append(time)
+        insort(self.ascending, time)
 
     def _settle(self, time: int) -> None:
         """Move on to waiting times that are no jump any more, or that enough others confirm.
 
         Only times within `JUMP_MS` of `time`, the latest seen, can have been confirmed by it.
         """
-        waiting = self._sorted
-        high = self._high
+        waiting = self.ascending
+        high = self.high
         while True:
             near = bisect_right(waiting, high + JUMP_MS)
             if near:
@@ -123,13 +126,13 @@ class Watermark:
             if confirmed == NO_TIME:
                 break
             high = confirmed
-        if high != self._high:
-            self._high = high
-            self._arrived = deque(other for other in self._arrived if other - high > JUMP_MS)
+        if high != self.high:
+            self.high = high
+            self.arrived = [other for other in self.arrived if other - high > JUMP_MS]
 
     def _confirmed(self, time: int) -> int:
         """The highest waiting time near `time` with `JUMP_EVENTS` waiting times around it, else `NO_TIME`."""
-        waiting = self._sorted
+        waiting = self.ascending
         if len(waiting) < JUMP_EVENTS:
             return NO_TIME
         first, last = bisect_left(waiting, time - JUMP_MS), bisect_right(waiting, time + JUMP_MS)

@@ -1,10 +1,10 @@
 """The stage `assess`: one ordered state machine over the observation log.
 
 Log entries go in (`Assess.feed`), in any interleaving of partitions; at every tick of event time alerts, their details,
-account summaries and accounts that left come out (`Assess.advance`). `streaming.assess.snapshot` puts the whole state
-on disk and reads it back. Everything else is a part of the state: who waits (`ordering`), what events say (`handling`,
-`evidence`), who acts together (`groups`), which alert follows (`account_alerts`, `group_alerts`, `lifecycle`), what
-moderators decided (`feedback`, `rulings`).
+account summaries and accounts that left come out (`Assess.advance`). Everything it remembers is one `State` (`state`),
+which `snapshot` puts on disk and reads back. A tick (`tick`) goes through `ordering` (who waits), `intake` (duplicates
+and deletions), `evidence` and `reranking` (what events say of accounts), `groups` and `graph_evidence` (who acts
+together), `feedback` (what moderators decided), and `account_alerts` and `group_alerts` (which alert follows).
 """
 
 from streaming.assess.engine import Assess

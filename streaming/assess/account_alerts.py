@@ -31,8 +31,8 @@ from streaming.assess.alert_records import (
     post_record,
     strongest,
 )
-from streaming.assess.alert_store import StoredAlert
-from streaming.assess.ordering import event_key
+from streaming.assess.alert_store import NOT_SUPPRESSED, StoredAlert
+from streaming.assess.duplicates import event_key
 from streaming.assess.store import NEVER
 from streaming.schema.alert import ALERT_VERSION, AlertRecord, AlertStatus
 from streaming.schema.score import ScoreRecord
@@ -53,28 +53,17 @@ class AccountAlerts:
 
     def __init__(self, context: AlertContext) -> None:
         self._context = context
-        self._open: dict[int, StoredAlert] = {}
-        self.waiting: set[int] = set()
-
-    def link(self) -> None:
-        """After a restore: find which rows have an open alert and which wait for one."""
-        accounts = self._context.accounts
-        self._open, self.waiting = {}, set()
-        for alert in self._context.store.of_accounts.values():
-            row = accounts.find(alert.account) if alert.open else None
-            if row is not None and accounts.flagged[row]:  # one that left and returned unflagged begins anew
-                self._open[row] = alert
-        self.waiting = set(np.flatnonzero(accounts.flagged).tolist()) - set(self._open)
 
     def flagged(self, rows: Iterable[int]) -> None:
         """These accounts were newly flagged. One that returned, with its alert still open, goes on with that one."""
+        store = self._context.store
         for row in rows:
-            if row not in self._open:
-                alert = self._context.store.of_account(self._context.accounts.name(row))
+            if row not in store.open_of_row:
+                alert = store.of_account(self._context.accounts.name(row))
                 if alert is not None and alert.open:
-                    self._open[row] = alert
+                    store.open_of_row[row] = alert.id
                 else:
-                    self.waiting.add(row)
+                    store.waiting.add(row)
 
     def settle(self, tick_ms: int, changed: Iterable[int], forced: set[int]) -> Written:
         """The revisions that a tick brings.
@@ -84,35 +73,37 @@ class AccountAlerts:
             changed: rows whose evidence or flag may have changed.
             forced: rows whose alert shows something that was deleted.
         """
-        context = self._context
+        context, store, max_per_day = self._context, self._context.store, self._context.settings.max_alerts_per_day
         accounts, evidence = context.accounts, context.evidence
         out = Written([], [])
-        for row in sorted({row for row in (*changed, *forced) if row in self._open}, key=accounts.name):
-            alert = self._open[row]
+        for row in sorted({row for row in (*changed, *forced) if row in store.open_of_row}, key=accounts.name):
+            alert = store.of_accounts[store.open_of_row[row]]
             self._take_flag_back(row)
             if not accounts.flagged[row]:
-                del self._open[row]
+                del store.open_of_row[row]
                 self._write(alert, row, tick_ms, "withdrawn", out)
             elif row in forced or alert.moved((float(accounts.total[row]),), context.settings.alert_step_nats):
                 self._write(alert, row, tick_ms, "open", out)
-        for row in sorted(forced.difference(self._open), key=accounts.name):
-            left = context.store.of_account(accounts.name(row))
+        for row in sorted(forced.difference(store.open_of_row), key=accounts.name):
+            left = store.of_account(accounts.name(row))
             if left is not None and left.open:  # of an account that left the state: all that can be said is nothing
                 left.revise("withdrawn", (0.0,))
                 out.revisions.append(context.emptied(left, tick_ms, Reason(WITHDRAWN_TEXT)))
                 out.pages.extend(no_pages(left))
-        for row in list(self.waiting):
+        for row in list(store.waiting):
             self._take_flag_back(row)
             if not accounts.flagged[row]:
-                self.waiting.discard(row)
-        if self.waiting and context.store.has_room(tick_ms, context.settings.max_alerts_per_day):
-            rows = np.array(sorted(self.waiting), np.int64)
+                store.waiting.discard(row)
+        if store.waiting and store.has_room(tick_ms, max_per_day):
+            rows = np.array(sorted(store.waiting), np.int64)
             strength = dict(zip(rows.tolist(), evidence.raw(rows).tolist(), strict=True))
-            for row in sorted(self.waiting, key=lambda row: (-strength[row], accounts.name(row))):
-                if not context.store.admit(tick_ms, context.settings.max_alerts_per_day):
+            for row in sorted(store.waiting, key=lambda row: (-strength[row], accounts.name(row))):
+                if not store.admit(tick_ms, max_per_day):
                     break
-                self._open[row] = alert = context.store.open_account(accounts.name(row))
-                self.waiting.discard(row)
+                name = accounts.name(row)
+                alert = store.open_account(name)
+                store.open_of_row[row] = alert.id
+                store.waiting.discard(row)
                 self._write(alert, row, tick_ms, "open", out)
         return out
 
@@ -186,7 +177,7 @@ class AccountAlerts:
         accounts = self._context.accounts
         if accounts.automated[row] == 1:
             return Reason(WITHDRAWN_AUTOMATED)
-        if accounts.bar[row] > -np.inf:
+        if accounts.suppression_threshold[row] > NOT_SUPPRESSED:
             return Reason(WITHDRAWN_DECIDED)
         return Reason(WITHDRAWN_PERSON)
 
@@ -201,7 +192,7 @@ class AccountAlerts:
         context = self._context
         out = Written([], [])
         for row in rows:
-            self.evict(row)
+            context.store.forget_row(row)
         for name in sorted(names):
             alert = context.store.of_account(name)
             if alert is None or not alert.revision:
@@ -211,8 +202,3 @@ class AccountAlerts:
             out.revisions.append(context.emptied(alert, tick_ms, Reason(WITHDRAWN_DELETED)))
             out.pages.extend(no_pages(alert))
         return out
-
-    def evict(self, row: int) -> None:
-        """The account of `row` left; its alert stays as it is."""
-        self._open.pop(row, None)
-        self.waiting.discard(row)

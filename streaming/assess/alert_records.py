@@ -23,7 +23,7 @@ from streaming.assess.evidence import Evidence
 from streaming.assess.outputs import AlertRevision
 from streaming.assess.scores import Scores
 from streaming.assess.settings import AssessSettings
-from streaming.assess.store import Accounts, Kept, Texts, Timeline
+from streaming.assess.store import AccountTable, KeptText, KeptTexts, RecentEvents
 from streaming.schema.alert import (
     ALERT_VERSION,
     AlertRecord,
@@ -72,16 +72,16 @@ class AlertContext:
 
     settings: AssessSettings
     models: Models
-    accounts: Accounts
+    accounts: AccountTable
     evidence: Evidence
-    texts: Texts
-    timeline: Timeline
+    texts: KeptTexts
+    recent_events: RecentEvents
     scores: Scores
     store: AlertStore
 
     def moments_of(self, rows: Iterable[int]) -> list[MomentRecord]:
         """The last events of the accounts in some rows, as details pages show them, in order of time."""
-        found = self.timeline.last(np.fromiter(rows, np.int64))
+        found = self.recent_events.last(np.fromiter(rows, np.int64))
         return [
             MomentRecord(self.accounts.name(row), rfc3339(at), Kind(kind).name.lower())
             for row, at, kind in zip(*(column.tolist() for column in found), strict=True)
@@ -193,7 +193,7 @@ def no_pages(alert: StoredAlert) -> Pages:
     return keyed
 
 
-def strongest(texts: Iterable[Kept]) -> list[Kept]:
+def strongest(texts: Iterable[KeptText]) -> list[KeptText]:
     """Texts by what they say, the most machine-like first."""
     return sorted(texts, key=lambda text: (-text.llr, text.at, text.id))
 
@@ -203,7 +203,7 @@ def member_record(score: ScoreRecord, strength: float = 1.0) -> MemberRecord:
     return MemberRecord(score.account, score.posterior, score.llr, strength)
 
 
-def post_record(account: str, text: Kept) -> PostRecord:
+def post_record(account: str, text: KeptText) -> PostRecord:
     """A quoted text of an account."""
     return PostRecord(text.id, account, rfc3339(text.at), text.text, text.llr / 1000)
 

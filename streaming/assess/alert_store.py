@@ -1,19 +1,22 @@
-"""The alert store: every alert ever raised, the revision it is at, and how many alerts the present day has opened.
+"""The alert store: every alert ever raised, the revision it is at, who has one, and how many a day has opened.
 
 An alert is *open*, *withdrawn* or *merged*. Revisions count 1, 2, 3 whatever happens in between; the store keeps the
 count of an alert for good, so that the alert of an account that comes back goes on where it stopped. Records and
-details pages are written by `streaming.assess.account_alerts` and `streaming.assess.group_alerts`.
+details pages are written by `streaming.assess.alerts` and `streaming.assess.group_alerts`.
 """
 
 from __future__ import annotations
 
 import hashlib
-from typing import Final
+from collections.abc import Iterable
+from typing import Final, Literal
 
 import msgspec
 
 from streaming.assess.settings import DAY_MS
-from streaming.schema.alert import AlertKind, AlertStatus
+
+AlertStatus = Literal["open", "withdrawn", "merged"]
+AlertKind = Literal["account", "campaign", "coordination"]
 
 REVISE_SHARE: Final = 0.2
 """Share by which evidence must have changed besides: the e-value of a busy group grows by some nats at every tick, and
@@ -103,12 +106,20 @@ class AlertStore(msgspec.Struct):
     Args:
         of_accounts: account alerts by id.
         of_groups: campaign and coordination alerts by id.
+        open_of_row: row of an account -> id of its open alert.
+        waiting: rows of flagged accounts whose alert waits until a day has room for it.
+        campaign_of: row of an account -> the alerted campaign it belongs to, as of the last time alerts were looked at.
+        held_back: campaign alerts that wait, as of the last campaign tick.
         day: number of the present day since 1970.
         opened: account and campaign alerts opened on that day.
     """
 
     of_accounts: dict[str, StoredAlert] = {}
     of_groups: dict[str, StoredAlert] = {}
+    open_of_row: dict[int, str] = {}
+    waiting: set[int] = set()
+    campaign_of: dict[int, str] = {}
+    held_back: int = 0
     day: int = -1
     opened: int = 0
 
@@ -149,3 +160,13 @@ class AlertStore(msgspec.Struct):
         admitted = self.has_room(tick_ms, max_per_day)
         self.opened += admitted
         return admitted
+
+    def forget_row(self, row: int) -> None:
+        """The account of `row` left; its alert stays as it is."""
+        self.open_of_row.pop(row, None)
+        self.waiting.discard(row)
+
+    def forget_campaigns(self, rows: Iterable[int]) -> None:
+        """The accounts of `rows` left: they belong to no campaign."""
+        for row in rows:
+            self.campaign_of.pop(row, None)

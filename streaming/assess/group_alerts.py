@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 
@@ -39,9 +38,10 @@ from streaming.assess.alert_records import (
     strongest,
 )
 from streaming.assess.alert_store import StoredAlert
-from streaming.assess.feedback import Decisions
-from streaming.assess.groups import GroupJudge, Groups, Judgement, e_value
-from streaming.assess.ordering import event_key
+from streaming.assess.duplicates import event_key
+from streaming.assess.feedback import PERMITTED, Decisions
+from streaming.assess.groups import Groups, e_value
+from streaming.assess.machine_groups import GroupEvidence, GroupJudge
 from streaming.schema.alert import ALERT_VERSION, AlertKind, AlertRecord, AlertStatus, ObjectRecord
 
 
@@ -59,9 +59,6 @@ class GroupAlerts:
         self._groups = groups
         self._decisions = decisions
         self._judge = GroupJudge(context.models.thresholds, context.settings.target_fdr)
-        self.campaign_of: dict[int, str] = {}
-        """Row -> the alerted campaign it belongs to, as of the last time alerts were looked at."""
-        self.held_back = 0
 
     def settle(self, tick_ms: int, merged: Iterable[tuple[str, str]], forced: set[str], *, all_groups: bool) -> Written:
         """The revisions that a tick brings.
@@ -78,12 +75,12 @@ class GroupAlerts:
             if alert is not None and alert.open:
                 alert.merged_into = into
                 self._close(alert, tick_ms, "merged", Reason(MERGED, objects=[into]), out)
-        judged = [(group, self._members(group)) for group in self._groups.accepted if all_groups or group.id in forced]
-        cases = [(group, members, self._judgement(members)) for group, members in judged]
+        due = [(group, self._members(group)) for group in self._groups.accepted if all_groups or group.id in forced]
+        cases = [(group, members, self._judge_members(members)) for group, members in due]
         if all_groups:
-            self.held_back = 0
-        for group, members, judgement in sorted(cases, key=lambda case: (-case[2].nats, case[0].number)):
-            self._group(group, members, judgement, tick_ms, group.id in forced, out)
+            self._context.store.held_back = 0
+        for group, members, judged in sorted(cases, key=lambda case: (-case[2].nats, case[0].number)):
+            self._group(group, members, judged, tick_ms, group.id in forced, out)
         live = {group.id for group in self._groups.accepted}
         for name in sorted(forced - live):
             alert = store.get(name)
@@ -97,50 +94,39 @@ class GroupAlerts:
         """Test the groups that are machine-driven as campaigns."""
 
         accounts = self._context.accounts
-        counted = (accounts.automated != 1) & (accounts.bar != np.inf)
+        counted = (accounts.automated != 1) & (accounts.suppression_threshold != PERMITTED)
         speaking = counted & (accounts.text_abstain == TextAbstain.NONE)
         own = self._context.evidence.own(np.arange(len(counted)))  # of everybody at once: groups are many
 
-        def machine(group: Group) -> bool:
+        machine_driven: list[Group] = []
+        for group in self._groups.to_examine():
             rows = np.array(group.members, np.int64)
-            return int(counted[rows].sum()) >= 2 and self._judge.judge(own[rows[speaking[rows]]]).machine
-
-        self._groups.examine(machine, tick_ms)
-
-    def forget(self, rows: Iterable[int]) -> None:
-        """Accounts left."""
-        for row in rows:
-            self.campaign_of.pop(row, None)
-
-    def state(self) -> dict[str, Any]:
-        """For a snapshot; `restore` is the inverse."""
-        return {"campaign_of": sorted(self.campaign_of.items()), "held_back": self.held_back}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take over what `state` gave."""
-        self.campaign_of = dict(state["campaign_of"])
-        self.held_back = state["held_back"]
+            if int(counted[rows].sum()) >= 2 and self._judge.judge(own[rows[speaking[rows]]]).machine:
+                machine_driven.append(group)
+        self._groups.examine(machine_driven, tick_ms)
 
     def _read_campaigns(self) -> None:
         """Find out who belongs to an alerted campaign."""
         accounts = self._context.accounts
+        store = self._context.store
         live = {group.id: group for group in self._groups.accepted}
-        self.campaign_of = {}
-        for alert in self._context.store.of_groups.values():
+        store.campaign_of = {}
+        for alert in store.of_groups.values():
             if alert.kind == "campaign" and alert.open:
                 group = live.get(alert.id)
                 found = [accounts.find(name) for name in alert.members] if group is None else self._members(group)
                 for row in found:
                     if row is not None:
-                        self.campaign_of.setdefault(row, alert.id)
+                        store.campaign_of.setdefault(row, alert.id)
 
     def _members(self, group: Group) -> list[int]:
         """Rows of a group's members in name order, without declared and permitted automation."""
         accounts = self._context.accounts
-        rows = [row for row in group.members if accounts.automated[row] != 1 and accounts.bar[row] != np.inf]
-        return sorted(rows, key=accounts.name)
+        rows = np.array(group.members, np.int64)
+        counted = (accounts.automated[rows] != 1) & (accounts.suppression_threshold[rows] != PERMITTED)
+        return sorted(rows[counted].tolist(), key=accounts.name)
 
-    def _judgement(self, members: list[int]) -> Judgement:
+    def _judge_members(self, members: list[int]) -> GroupEvidence:
         accounts = self._context.accounts
         rows = np.array(members, np.int64)
         speaking = rows[accounts.text_abstain[rows] == TextAbstain.NONE]
@@ -150,36 +136,36 @@ class GroupAlerts:
         self,
         group: Group,
         members: list[int],
-        judgement: Judgement,
+        judged: GroupEvidence,
         tick_ms: int,
         forced: bool,
         out: Written,
     ) -> None:
         store = self._context.store
         alert = store.get(group.id)
-        verdict = self._decisions.holds(group.id)
-        if len(members) < 2 or (alert is not None and judgement.nats < alert.suppression_threshold):
+        decision = self._decisions.current(group.id)
+        if len(members) < 2 or (alert is not None and judged.nats < alert.suppression_threshold):
             if alert is not None and alert.open:
                 self._close(alert, tick_ms, "withdrawn", Reason(WITHDRAWN_DECIDED), out)
             return
         was = alert is not None and alert.open and alert.kind == "campaign"
-        machine = judgement.still_machine if was else judgement.machine
-        people = verdict == "human_coordination"
+        machine = judged.still_machine if was else judged.machine
+        people = decision == "human_coordination"
         kind: AlertKind = "campaign" if machine and group.campaign_ms is not None and not people else "coordination"
         if kind == "coordination" and not (group.accepted or people):
             if alert is not None and alert.open:
                 self._close(alert, tick_ms, "withdrawn", Reason(WITHDRAWN_WEAK), out)
             return
-        evidence = (round(group.log_e, 6), judgement.nats)
+        evidence = (round(group.log_e, 6), judged.nats)
         if alert is not None and alert.open and alert.kind == kind:
             if not forced and not alert.moved(evidence, self._context.settings.alert_step_nats):
                 return
         elif kind == "campaign" and not store.admit(tick_ms, self._context.settings.max_alerts_per_day):
-            self.held_back += 1
+            self._context.store.held_back += 1
             return
         alert = store.open_group(group.id, kind)
         alert.revise("open", evidence)
-        self._write(alert, group, members, judgement, tick_ms, verdict, out)
+        self._write(alert, group, members, judged, tick_ms, decision, out)
 
     def _close(
         self,
@@ -199,9 +185,9 @@ class GroupAlerts:
         alert: StoredAlert,
         group: Group,
         members: list[int],
-        judgement: Judgement,
+        judged: GroupEvidence,
         tick_ms: int,
-        verdict: str | None,
+        decision: str | None,
         out: Written,
     ) -> None:
         context = self._context
@@ -226,13 +212,13 @@ class GroupAlerts:
         case = GroupCase(
             members=len(members),
             flagged=int(accounts.flagged[members].sum()),
-            machine_nats=judgement.nats,
+            machine_nats=judged.nats,
             log_e=group.log_e,
             target_fdr=context.settings.target_fdr,
             shared=_shared(found, objects),
             is_campaign=alert.kind == "campaign",
             left_out=len(group.members) - len(members),
-            decided_people=verdict == "human_coordination",
+            decided_people=decision == "human_coordination",
             quoted=[text.id for _, text in quoted if text.llr > 0],
         )
         out.revisions.append(
@@ -249,7 +235,7 @@ class GroupAlerts:
                     last_post_at=rfc3339(int(accounts.last_at[members].max())),
                     members=shown,
                     statistic=e_value(group.log_e),
-                    threshold=e_value(self._groups.bar(group)),
+                    threshold=e_value(self._groups.threshold(group)),
                     threshold_kind="e_value",
                     target_fdr=context.settings.target_fdr,
                     evidence=mean_llr(shown),

@@ -1,6 +1,6 @@
-"""What a tick of `assess` says: alert revisions, details pages, scores, accounts that left, numbers for metrics.
+"""What goes into and comes out of the state machine of `assess` at a tick.
 
-A tick also asks: `RerankRequest` is the question to the second-stage model, `Reranker` whoever answers it.
+Texts to be read go out as a `RerankRequest` and their scores come back; everything a tick says is a `TickOutput`.
 """
 
 from __future__ import annotations
@@ -15,24 +15,30 @@ from numpy.typing import NDArray
 from streaming.schema.score import ScoreRecord
 
 NOT_READ: Final = -32_768
-"""Millinats that an expert gives for a text it did not read (shedding): nothing enters the state for it."""
+"""Millinats that stand for a text that the second stage did not read (shedding): nothing enters the state for it."""
 
 
 class RerankRequest(NamedTuple):
-    """Texts that an expert is to read at a tick; lists are of one length.
+    """Texts that the second-stage model is to read at a tick; lists are of one length.
 
-    `cheap` is (n,) int16, the cheap LLRs in millinats. The answer is (n,) int16 in the same order, `NOT_READ` where a
-    text was left out. It is journaled by the shell, so that a replay gives the same answer without the expert.
+    The answer is (n,) int16, LLRs in millinats in the same order, `NOT_READ` where a text was left out. It is journaled
+    by the shell, so that a replay gives the same answer without the model.
+
+    Args:
+        tick_ms: the tick.
+        texts: as they are kept, cut at 500 characters.
+        langs: their languages, "" where unknown.
+        first_stage: (n,) LLRs of the first-stage model, millinats.
     """
 
     tick_ms: int
     texts: list[str]
     langs: list[str]
-    cheap: NDArray[np.int16]
+    first_stage: NDArray[np.int16]
 
 
 Reranker = Callable[[RerankRequest], NDArray[np.int16]]
-"""How the shell has texts read: by the expert, or from the journal."""
+"""How the shell has texts read: by the second-stage model, or from the journal."""
 
 
 class AlertRevision(NamedTuple):
@@ -59,7 +65,8 @@ class TickStats:
     events: int = 0
     duplicates: int = 0
     texts: int = 0
-    expert_texts: int = 0
+    reranked: int = 0
+    """Texts that the second stage was asked about."""
     accounts: int = 0
     """Live accounts after the tick."""
     flagged: int = 0
@@ -70,7 +77,7 @@ class TickStats:
     """Alerts that wait because of `max_alerts_per_day`."""
     campaign_tick: bool = False
     abstained: dict[str, int] = field(default_factory=dict)
-    """Accounts updated in this tick whose text part abstained, by reason."""
+    """Accounts updated in this tick whose text component abstained, by reason."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +91,6 @@ class TickOutput:
     accounts: list[tuple[str, bytes | None]]
     """(account, JSON of its score), None where an account is gone."""
     gone: list[Gone]
-    experts: NDArray[np.int16]
-    """(n,) what the expert answered, to be journaled; empty where nothing was asked."""
+    rerank_answer: NDArray[np.int16]
+    """(n,) what the second stage answered, to be journaled; empty where nothing was asked."""
     stats: TickStats

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from detector.reasons import BEHAVIOUR_REASONS, GRAPH_REASONS, NO_GRAPH_MODEL, NOT_IN_A_GROUP, TEXT_REASONS
 from detector.thresholds import posterior
 from detector.times import rfc3339
+from streaming.assess.alert_store import AlertStore
 from streaming.assess.evidence import Evidence
+from streaming.assess.groups import GroupState, e_value
 from streaming.assess.settings import AssessSettings
-from streaming.assess.store import Accounts
+from streaming.assess.store import AccountTable
 from streaming.schema.score import LlrRecord, ScoreRecord
 
 SWITCHED_OFF: Final = "switched off"
@@ -38,16 +40,19 @@ class Scores:
         settings: prior and the components left out.
         accounts: the rows and columns of the state.
         evidence: adds up an account's components.
-        membership: of the account in a row.
+        groups: which account is in which group.
+        alerts: which account is in which alerted campaign.
         has_graph: whether there is a graph model that speaks.
     """
 
     def __init__(
         self,
         settings: AssessSettings,
-        accounts: Accounts,
+        accounts: AccountTable,
         evidence: Evidence,
-        membership: Callable[[int], GroupMembership],
+        groups: GroupState,
+        alerts: AlertStore,
+        *,
         has_graph: bool,
     ) -> None:
         self._has_graph = has_graph
@@ -55,7 +60,16 @@ class Scores:
         self._without = settings.without
         self._accounts = accounts
         self._evidence = evidence
-        self._membership = membership
+        self._groups = groups
+        self._alerts = alerts
+
+    def membership(self, row: int) -> GroupMembership:
+        """To which group and to which alerted campaign the account in `row` belongs."""
+        group = self._groups.of_row.get(row)
+        campaign = self._alerts.campaign_of.get(row)
+        if group is None:
+            return GroupMembership(campaign=campaign)
+        return GroupMembership(group.id, e_value(group.log_e), campaign, len(group.members))
 
     def of(self, rows: NDArray[np.int64]) -> Iterator[ScoreRecord]:
         """One score for each of `rows`, in their order."""
@@ -70,7 +84,7 @@ class Scores:
     def _score(self, row: int, llr: LlrRecord, chance: float) -> ScoreRecord:
         accounts = self._accounts
         flagged = bool(accounts.flagged[row])
-        member = self._membership(row)
+        member = self.membership(row)
         return ScoreRecord(
             account=accounts.name(row),
             posterior=chance,
@@ -109,4 +123,4 @@ class Scores:
 
     def group_size(self, row: int) -> int:
         """Members of the group of the account in `row`, 0 without one."""
-        return self._membership(row).size
+        return self.membership(row).size

@@ -45,12 +45,12 @@ class AssessSettings:
         duplicate_window_s: seconds within which the same account and id are one event.
         tick_s: seconds of event time between decisions about accounts.
         campaign_tick_s: the same about groups.
-        expert_texts_per_s: texts an expert may read per second of event time.
+        expert_texts_per_s: texts the second-stage model may read per second of event time.
         alert_step_nats: change of evidence that makes a new revision of an alert.
         max_alerts_per_day: account and campaign alerts opened per day of event time; 0 is no limit.
         account_ttl_days: days after which a silent account leaves.
         text_ttl_days: days that texts are kept.
-        without: parts of the evidence that are left out everywhere.
+        without: evidence components that are left out everywhere.
     """
 
     target_fpr: float = 0.01
@@ -71,16 +71,16 @@ class AssessSettings:
 
     @classmethod
     def from_config(cls, config: Config, without: Iterable[str] = ()) -> AssessSettings:
-        """The settings in a configuration, with the parts to leave out.
+        """The settings in a configuration, with the evidence components to leave out.
 
         Raises:
-            UsageError: a part that does not exist.
+            UsageError: a component that does not exist.
         """
         parts: set[Part] = set()
         for name in without:
             known = next((part for part in PARTS if part == name), None)
             if known is None:
-                raise UsageError(f"--without {name!a}: there is no such part; choose from {', '.join(PARTS)}")
+                raise UsageError(f"--without {name!a}: there is no such component; choose from {', '.join(PARTS)}")
             parts.add(known)
         return cls(
             target_fpr=config.target_fpr,

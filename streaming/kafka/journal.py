@@ -361,7 +361,11 @@ class Outbox:
         return int(journal.value.offset)
 
     def _expert_results(self) -> list[RerankResults]:
-        return [RerankResults(each.tick_ms, results(each.experts)) for each in self._waiting if len(each.experts)]
+        return [
+            RerankResults(each.tick_ms, results(each.rerank_answer))
+            for each in self._waiting
+            if len(each.rerank_answer)
+        ]
 
     def drop(self) -> None:
         """Forget what waits: it is committed, or another process writes it."""

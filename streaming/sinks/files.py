@@ -20,7 +20,7 @@ import numpy as np
 from detector.errors import UsageError
 from detector.weights_io import save_weights
 from graph.traces import HOUR_MS
-from streaming.assess.groups import GraphTick
+from streaming.assess.graph_evidence import GraphTick
 from streaming.schema.dead_letter import encode
 from streaming.schema.run_summary import RunSummary
 from streaming.schema.score import ScoreRecord, encode_score, read_score

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detector.times import AT_MAX, format_time, parse_time
+from detector.times import AT_MAX, format_time, parse_time, rfc3339
 
 T0: Final = 1_767_225_600_000
 """2026-01-01T00:00:00Z."""
@@ -45,3 +45,15 @@ def test_times_agree_with_the_standard_library(when: datetime, minutes: int) -> 
     ms = parse_time(at.isoformat())
     assert ms == (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
     assert parse_time(format_time(ms)) == ms
+
+
+@pytest.mark.parametrize(
+    ("at", "text"),
+    [
+        (0, "1970-01-01T00:00:00Z"),
+        (T0 + 1, "2026-01-01T00:00:00.001Z"),
+        (253_402_300_800_000, "9999-12-31T23:59:59.999Z"),
+    ],
+)
+def test_times_of_records_have_milliseconds_only_where_there_are_some(at: int, text: str) -> None:
+    assert rfc3339(at) == text

@@ -120,7 +120,7 @@ def test_of_two_copies_the_hash_decides_where_the_times_are_equal() -> None:
     for order in (copies, copies[::-1]):
         assess, _, _ = run(order)
         assert outcomes(assess) == {"dead": 0, "late": 0, "duplicate": 4, "accepted": 1}
-        (kept,) = assess._texts.of(0)
+        (kept,) = assess.state.texts.of(0)
         assert kept.text == json.loads(first)["text"]
 
 

@@ -18,7 +18,7 @@ from detector.text.first_stage import FirstStageModel
 from detector.thresholds import Thresholds
 from graph.coordination import Edge
 from graph.groups import Campaigns, CampaignTick, Ended, Group
-from graph.traces import Trace
+from graph.traces import CoordinationSettings, Trace
 
 PEOPLE = np.linspace(-3.0, 3.0, 199)
 """Running maxima of 199 people: a target_fpr of 0.01 puts the threshold at about 2.97 nats."""
@@ -64,7 +64,7 @@ class MeanModel:
 
 
 class EchoExpert:
-    """An expert that adds a nat to the cheap evidence, and remembers what it was asked."""
+    """A second stage that adds a nat to the evidence of the first, and remembers what it was asked."""
 
     name = "echo"
     version = "1"
@@ -109,13 +109,14 @@ class ScriptedCoordination:
 
     def __init__(self, script: list[tuple[int, dict[str, list[str]], dict[str, str]]]) -> None:
         self.script = script
+        self.settings = CoordinationSettings(target_fdr=0.05)
         self._rows: set[int] = set()
         self._groups: dict[str, ScriptedGroup] = {}
         self._log_e = 20.0
         self.discoveries = 0
 
-    def add(self, touches: Sequence[Trace]) -> None:
-        self._rows.update(touch.account for touch in touches)
+    def add(self, traces: Sequence[Trace]) -> None:
+        self._rows.update(trace.account for trace in traces)
 
     def tick(self, at_ms: int, names: Any, languages: Any, *, end: bool) -> CampaignTick:
         rows = {names(row): row for row in self._rows}

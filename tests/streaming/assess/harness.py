@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from detector.models import Models
 from graph.coordination import Coordination
 from streaming.assess import Assess, AssessSettings, Gone, RerankRequest, TickOutput
-from streaming.assess.snapshot import read, write
+from streaming.assess.ordering import event_order
+from streaming.assess.snapshot import members, read, write
 from streaming.schema.alert import AlertRecord, read_alert
 from streaming.schema.feedback import DecisionKind, FeedbackRecord, encode_feedback
 from streaming.schema.observation import Batch, End, Entry, Feedback, Observation
@@ -27,6 +28,20 @@ from tests.streaming.assess.fakes import ScriptedCoordination
 from tests.streaming.assess.fakes import models as fake_models
 
 SETTINGS = AssessSettings(tick_s=60, campaign_tick_s=600, expert_texts_per_s=0.05)
+
+
+MILD = "robot said the old man here"
+"""A text that speaks for a machine, by a nat."""
+
+
+def posts(
+    account: str, count: int, text: str = MILD, *, start: int = 0, step: int = 60_000, lang: str = "en"
+) -> list[dict[str, Any]]:
+    """Texts of one account, `step` ms apart."""
+    return [
+        builders.event(account, at=start + i * step, id=f"{account}-{start}-{i}", text=text, lang=lang)
+        for i in range(count)
+    ]
 
 
 def score(items: Iterable[dict[str, Any]], bundle: Models | None = None) -> list[Observation]:
@@ -121,15 +136,15 @@ class Played:
     def said(self) -> list[Any]:
         """All outputs of ticks that said anything."""
         return [
-            (o.tick_ms, o.alerts, o.details, o.accounts, o.gone, o.experts.tolist())
+            (o.tick_ms, o.alerts, o.details, o.accounts, o.gone, o.rerank_answer.tolist())
             for o in self.outputs
-            if o.alerts or o.details or o.accounts or o.gone or len(o.experts)
+            if o.alerts or o.details or o.accounts or o.gone or len(o.rerank_answer)
         ]
 
 
 def echo(request: RerankRequest) -> NDArray[np.int16]:
-    """An expert that finds every text half a nat more machine-like."""
-    return (request.cheap + 500).astype(np.int16)
+    """A second stage that finds every text half a nat more machine-like."""
+    return (request.first_stage + 500).astype(np.int16)
 
 
 def drain(assess: Assess) -> list[TickOutput]:
@@ -164,7 +179,7 @@ def play(
     """
     played = Played(begin(settings, partitions, bundle))
     if coordination is not None:
-        played.assess._groups.coordination = cast(Coordination, coordination)
+        played.assess.state.groups.coordination = cast(Coordination, coordination)
     places = set(snapshots)
     for number, entry in enumerate(entries):
         played.assess.feed(entry)
@@ -188,26 +203,27 @@ def through_disk(
     return fresh
 
 
-def picture(assess: Assess, *, log: bool = True) -> Any:
-    """The whole state as plain values. Without `log`, what depends on how the log was cut or spread is left out."""
-    state = assess.state()
+def picture(assess: Assess, *, log: bool = True) -> dict[str, Any]:
+    """The whole state as plain values by name.
+
+    Args:
+        log: whether to show what depends on how the log was cut or spread.
+    """
+    state = assess.state
+    parts: dict[str, Any] = dict(members(state)) | {"alerts": state.alerts}
     if not log:
-        state.pop("partitions")
-        ordering = state["ordering"]
-        ordering.pop("partitions")
-        for name in ("repeated", "gaps", "holes", "hole_records"):
-            ordering["counts"].pop(name)
-    return _plain(state)
+        ordering, counts = state.ordering, assess.counts
+        waiting = sorted((event for bucket in ordering.waiting.values() for event in bucket), key=event_order)
+        parts["ordering"] = (
+            [_at(msgspec.structs.replace(event, stamp=-1), 0) for event in waiting],
+            sorted((place, sorted(bodies)) for place, bodies in ordering.decisions.items()),
+            (counts.accepted, counts.duplicate, counts.late, counts.dead),
+        )
+    return {name: _plain(part) for name, part in parts.items()}
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, np.ndarray):
-        return (str(value.dtype), value.shape, value.tobytes())
-    if isinstance(value, dict):
-        return {str(key): _plain(each) for key, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(each) for each in value]
-    return value
+    return (str(value.dtype), value.shape, value.tobytes()) if isinstance(value, np.ndarray) else value
 
 
 def feedback(

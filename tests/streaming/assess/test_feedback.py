@@ -84,7 +84,7 @@ def test_undo_restores_alert_and_flag(decision: DecisionKind) -> None:
 def test_decisions_that_ask_for_nothing_are_only_recorded(decision: DecisionKind) -> None:
     played = story(4, feedback(decision, ANN, "1"), 3)
     assert played.alerts() == story(7).alerts()
-    assert played.assess._decisions.counts == {decision: 1}
+    assert played.assess.state.decisions.counts == {decision: 1}
 
 
 def test_the_same_decision_twice_is_once() -> None:
@@ -97,7 +97,7 @@ def test_what_is_no_decision_is_counted_and_ignored() -> None:
     broken = Feedback(0, 1, b"{")
     played = story(4, broken, 3)
     assert played.alerts() == story(7).alerts()
-    assert played.assess._rulings.unreadable == 1
+    assert played.assess.state.decisions.unreadable == 1
     assert parse(b'{"v": 1, "alert": "x", "decision": "like", "id": "1"}') is None
 
 
@@ -105,15 +105,15 @@ def test_an_undo_can_be_undone() -> None:
     decisions = Decisions()
     decisions.take([Decision("a", "not_a_campaign", "1")])
     decisions.take([Decision("a", "undo", "2", undoes="1")])
-    assert decisions.holds("a") is None
+    assert decisions.current("a") is None
     decisions.take([Decision("a", "undo", "3", undoes="2")])
-    assert decisions.holds("a") == "not_a_campaign"
+    assert decisions.current("a") == "not_a_campaign"
 
 
 def test_undos_that_name_each_other_come_to_an_end() -> None:
     decisions = Decisions()
     decisions.take([Decision("a", "undo", "1", undoes="2"), Decision("a", "undo", "2", undoes="1")])
-    assert decisions.holds("a") is None
+    assert decisions.current("a") is None
 
 
 NAMES = [f"m{i}" for i in range(6)]
@@ -138,27 +138,27 @@ def group_alerts(played: Played) -> list[AlertRecord]:
     return [alert for alert in played.alerts() if alert.kind != "account"]
 
 
-def told(played: Played) -> list[tuple[str, str, str, int]]:
+def revisions(played: Played) -> list[tuple[str, str, str, int]]:
     """(id, kind, status, members) of every revision about a group."""
     return [(a.id, a.kind, a.status, len(a.members)) for a in group_alerts(played)]
 
 
 def test_human_coordination_turns_a_campaign_into_information() -> None:
     played = campaign(feedback("human_coordination", "g", "1"))
-    assert told(played) == [("g", "campaign", "open", 6), ("g", "coordination", "open", 6)]
+    assert revisions(played) == [("g", "campaign", "open", 6), ("g", "coordination", "open", 6)]
     assert all(row.campaign is None for row in played.scores().values())
     assert played.scores()["m0"].group == "g"
 
 
 def test_undoing_it_makes_it_a_campaign_again() -> None:
     undo = feedback("undo", "g", "2", undoes="1", at="2026-01-01T00:00:01Z")
-    assert told(campaign(feedback("human_coordination", "g", "1"), undo)) == [("g", "campaign", "open", 6)]
+    assert revisions(campaign(feedback("human_coordination", "g", "1"), undo)) == [("g", "campaign", "open", 6)]
 
 
 @pytest.mark.parametrize("decision", ["not_a_campaign", "permitted_automation"])
 def test_a_group_that_was_turned_down_is_withdrawn_and_names_nobody(decision: DecisionKind) -> None:
     played = campaign(feedback(decision, "g", "1"))
-    assert told(played) == [("g", "campaign", "open", 6), ("g", "campaign", "withdrawn", 0)]
+    assert revisions(played) == [("g", "campaign", "open", 6), ("g", "campaign", "withdrawn", 0)]
     assert played.assess.campaigns == 0
     assert all(row.campaign is None for row in played.scores().values())
 
@@ -179,7 +179,7 @@ def test_a_member_with_permitted_automation_leaves_the_campaign() -> None:
 
 def test_a_deleted_member_leaves_the_campaign_at_once() -> None:
     played = campaign(extra=event("m3", at=6 * HOUR, id="d", kind="delete_account"))
-    assert told(played) == [("g", "campaign", "open", 6), ("g", "campaign", "open", 5)]
+    assert revisions(played) == [("g", "campaign", "open", 6), ("g", "campaign", "open", 5)]
     last = group_alerts(played)[-1]
     assert "m3" not in {each.account for each in last.members} | {each.account for each in last.posts}
     assert "m3" not in {name for edge in last.edges for name in (edge.a, edge.b)}
@@ -209,12 +209,12 @@ def test_declared_automation_is_in_no_alert_and_its_evidence_stays() -> None:
     assert row.posterior > 0.5
     assert not row.flagged
     assert "automated" in row.abstained["flag"]
-    assert told(played) == [("g", "campaign", "open", 6)]
+    assert revisions(played) == [("g", "campaign", "open", 6)]
     own = [alert.status for alert in played.alerts() if alert.id == account_alert_id("m3")]
     assert own[-1] == "withdrawn"
 
 
 def test_a_group_of_people_is_no_campaign() -> None:
     played = campaign(tilt=-0.5)
-    assert set(told(played)) == {("g", "coordination", "open", 6)}
+    assert set(revisions(played)) == {("g", "coordination", "open", 6)}
     assert played.assess.flagged == 0

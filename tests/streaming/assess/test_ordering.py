@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from detector.errors import LogError
-from streaming.assess.ordering import NO_END, Ordering
+from streaming.assess.ordering import NO_END, Ordering, OrderingState
 from streaming.schema.observation import NO_TIME, End, Feedback, Idle
 from tests.streaming.builders import T0, batch, dead, observation
 
@@ -13,7 +13,7 @@ MINUTE = 60_000
 
 
 def ordering(partitions: int = 1, lateness_ms: int = MINUTE) -> Ordering:
-    return Ordering(partitions, MINUTE, lateness_ms)
+    return Ordering(OrderingState.begin(partitions, lateness_ms), MINUTE)
 
 
 def test_events_wait_until_the_watermark_has_passed_their_tick() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from prometheus_client import generate_latest
 
-from streaming.assess.ordering import Ordering
+from streaming.assess.ordering import Ordering, OrderingState
 from streaming.assess.outputs import AlertRevision, TickOutput, TickStats
 from streaming.kafka.assess_worker import AssessMeter
 from streaming.worker_metrics import Metrics
@@ -16,7 +16,7 @@ def page(metrics: Metrics) -> str:
 
 
 def ordering(**counts: int) -> Ordering:
-    made = Ordering(1, 60_000, 60_000)
+    made = Ordering(OrderingState.begin(1, 60_000), 60_000)
     for name, count in counts.items():
         setattr(made.counts, name, count)
     return made

@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from detector.errors import LogError
-from streaming.assess.ordering import NO_END, Ordering
+from streaming.assess.ordering import NO_END, Ordering, OrderingState
 from streaming.assess.outputs import AlertRevision, Reranker, RerankRequest, TickOutput, TickStats
 from streaming.config import load_config
 from streaming.kafka.worker import Cores, run_worker
@@ -33,11 +33,15 @@ class TinyCore:
     """Counts events per account."""
 
     def __init__(self, partitions: int) -> None:
-        self.ordering = Ordering(partitions, TICK_MS, LATENESS_MS)
+        self.begin(OrderingState.begin(partitions, LATENESS_MS))
         self.counts: dict[str, int] = {}
         self.said = 0
         self.digest = b""
         self.closed = False
+
+    def begin(self, events: OrderingState) -> None:
+        self.events = events
+        self.ordering = Ordering(events, TICK_MS)
 
     def feed(self, entry: Entry) -> None:
         self.ordering.feed(entry)
@@ -76,7 +80,7 @@ class TinyCore:
 
     def state(self) -> dict[str, Any]:
         return {
-            "ordering": self.ordering.state(),
+            "events": self.events,
             "counts": self.counts,
             "said": self.said,
             "digest": self.digest,
@@ -95,7 +99,7 @@ class TinyCore:
                 state = msgspec.msgpack.decode((folder / "tiny").read_bytes())
             except OSError as error:
                 raise LogError("the tiny snapshot is damaged") from error
-            core.ordering.restore(state["ordering"])
+            core.begin(msgspec.convert(state["events"], OrderingState))
             core.counts, core.said, core.digest = state["counts"], state["said"], state["digest"]
             core.closed = state["closed"]
         return core

@@ -1,107 +1,28 @@
-"""Experts, languages, eviction and snapshots on disk: what happens to accounts over time."""
+"""What ticks do to accounts over time: languages, flags, retention, and which ticks run."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from io import BytesIO
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from detector.account.features import AccountFeatures
 from detector.account.model import AccountEvidence, AccountModel
 from detector.errors import LogError, UsageError
-from streaming.assess import NOT_READ, Assess, AssessSettings, RerankRequest
-from streaming.assess.evidence import CARRY_S, TEXTS_PER_DAY
-from streaming.assess.snapshot import read, restore, snapshot, write
-from tests.streaming.assess import harness, societies
+from streaming.assess import AssessSettings
+from tests.streaming.assess import harness
 from tests.streaming.assess.fakes import MeanModel, models
-from tests.streaming.assess.harness import Played
+from tests.streaming.assess.harness import MILD, Played, posts
 from tests.streaming.builders import T0, batch, end, event
 
 MINUTE, DAY = 60_000, 86_400_000
-MILD = "robot said the old man here"
 
 
 def run(items: list[dict[str, Any]], settings: AssessSettings = harness.SETTINGS, **more: Any) -> Played:
     observed = harness.score(sorted(items, key=lambda item: int(item["at"])))
     return harness.play([batch(observed), end(len(observed))], settings, **more)
-
-
-def posts(
-    account: str, count: int, text: str = MILD, *, start: int = 0, step: int = MINUTE, lang: str = "en"
-) -> list[Any]:
-    return [
-        event(account, at=start + i * step, id=f"{account}-{start}-{i}", text=text, lang=lang) for i in range(count)
-    ]
-
-
-def asked(items: list[dict[str, Any]], settings: AssessSettings, answer: int = 0) -> tuple[list[RerankRequest], Assess]:
-    """Everything an expert was asked, which answers each text with its cheap LLR plus `answer`."""
-    assess = harness.begin(settings)
-    observed = harness.score(items)
-    assess.feed(batch(observed))
-    assess.feed(end(len(observed)))
-    requests: list[RerankRequest] = []
-
-    def expert(request: RerankRequest) -> NDArray[np.int16]:
-        requests.append(request)
-        return (
-            np.full(len(request.texts), NOT_READ, np.int16) if answer == NOT_READ else request.cheap + np.int16(answer)
-        )
-
-    while assess.advance(expert) is not None:
-        pass
-    return requests, assess
-
-
-def test_an_expert_reads_texts_of_undecided_accounts_only() -> None:
-    human, robot = "human human human human human human here", "robot robot robot robot robot robot robot robot robot"
-    items = [*posts("mild", 2), *posts("clear", 9, robot), *posts("person", 9, human)]
-    requests, _ = asked(sorted(items, key=lambda item: int(item["at"])), AssessSettings())
-    texts = [text for request in requests for text in request.texts]
-    assert texts.count(MILD) == 2
-    assert human not in texts
-    assert texts.count(robot) <= 2
-
-
-def test_an_account_is_read_a_dozen_times_a_day() -> None:
-    items = posts("mild", 60, "robot human said the old man here")
-    requests, _ = asked(items, AssessSettings(expert_texts_per_s=100.0))
-    assert sum(len(request.texts) for request in requests) == TEXTS_PER_DAY
-
-
-def test_the_budget_is_of_event_time_and_saves_only_so_much() -> None:
-    items = [item for name in range(40) for item in posts(f"a{name:02}", 3, start=name)]
-    requests, _ = asked(sorted(items, key=lambda item: int(item["at"])), AssessSettings(expert_texts_per_s=1 / 60))
-    assert [len(request.texts) for request in requests] == [CARRY_S // 60, 1, 1]
-
-
-def test_what_an_expert_says_enters_the_evidence_and_not_the_choice() -> None:
-    items = posts("mild", 5)
-    silent, without = asked(items, AssessSettings(), NOT_READ)
-    loud, with_expert = asked(items, AssessSettings(), 9000)
-    assert [request.texts for request in silent] == [request.texts for request in loud]
-    assert without._evidence.statistics.features(np.array([0])).expert[0] == 0
-    assert with_expert._evidence.statistics.features(np.array([0])).expert[0] > 4
-    assert [text.llr for text in with_expert._texts.of(0)] == [10_000] * 5
-
-
-def test_no_expert_is_asked_without_one_or_without_text() -> None:
-    for bundle, settings in ((models(), AssessSettings()), (None, AssessSettings(without=frozenset({"text"})))):
-        played = run(posts("mild", 5), settings, bundle=bundle)
-        assert not any(len(output.experts) for output in played.outputs)
-
-
-def test_an_answer_of_another_length_is_refused() -> None:
-    assess = harness.begin()
-    assess.feed(batch(harness.score(posts("mild", 2))))
-    assess.feed(end(2))
-    with pytest.raises(LogError, match="expert"):
-        assess.advance(lambda request: np.zeros(7, np.int16))
 
 
 def test_an_uncalibrated_language_is_ranked_and_never_flagged() -> None:
@@ -141,7 +62,7 @@ def test_without_text_nobody_is_flagged_and_no_text_is_kept() -> None:
     row = played.scores()["ann"]
     assert (row.llr.text, row.flagged, row.posts) == (0.0, False, 20)
     assert row.abstained["flag"].startswith("uncalibrated")
-    assert list(played.assess._texts) == []
+    assert played.assess.state.texts.of_row == {}
 
 
 def test_the_flag_is_looked_at_after_every_post_even_within_a_tick() -> None:
@@ -162,7 +83,7 @@ def test_silent_accounts_leave_with_their_last_score() -> None:
     assert gone.score is not None
     assert gone.score.posts == 3
     assert list(played.scores()) == ["bob"]
-    assert played.assess._accounts.find("ann") is None
+    assert played.assess.state.accounts.find("ann") is None
     forgotten = [name for output in played.outputs for name, body in output.accounts if body is None]
     assert forgotten == ["ann"]
 
@@ -189,21 +110,21 @@ def test_a_text_deleted_after_its_account_left_leaves_the_alert() -> None:
 
 def test_texts_are_kept_for_two_weeks() -> None:
     played = run([*posts("ann", 3), *posts("bob", 1, start=15 * DAY)])
-    assert [row for row, _ in played.assess._texts] == [1]
+    assert list(played.assess.state.texts.of_row) == [1]
 
 
 def test_memory_of_accounts_follows_those_that_live() -> None:
     items = [event(f"a{i}", at=i * DAY, id="x", text=MILD, lang="en") for i in range(400)]
     played = run(items, AssessSettings(campaign_tick_s=86_400, tick_s=86_400))
     assert played.assess.accounts < 95
-    assert len(played.assess._accounts._names) < 100
+    assert len(played.assess.state.accounts.names) < 100
     assert len(played.gone()) == 400 - played.assess.accounts
 
 
 def test_an_explicit_rate_that_the_people_do_not_support_is_refused() -> None:
     with pytest.raises(UsageError, match="finest"):
         harness.begin(AssessSettings(target_fpr=0.001, explicit_fpr=True))
-    assert harness.begin(AssessSettings(target_fpr=0.001))._evidence.target_fpr == 1 / 200
+    assert harness.begin(AssessSettings(target_fpr=0.001)).target_fpr == 1 / 200
 
 
 def test_two_model_versions_in_one_log_are_refused() -> None:
@@ -214,52 +135,12 @@ def test_two_model_versions_in_one_log_are_refused() -> None:
         assess.feed(batch(observed[1:], models={"text": "a@2"}))
 
 
-def test_a_snapshot_file_is_replaced_whole(tmp_path: Path) -> None:
-    played = run(societies.society(5))
-    path = tmp_path / "state"
-    for _ in range(2):
-        snapshot(path, played.assess)
-    fresh = harness.begin()
-    restore(path, fresh)
-    assert harness.picture(fresh) == harness.picture(played.assess)
-    assert [each.name for each in tmp_path.iterdir()] == ["state"]
-
-
-@pytest.mark.parametrize("place", [3, 25, 60, 500, -1])
-def test_a_damaged_snapshot_is_refused(place: int) -> None:
-    file = BytesIO()
-    write(file, run(posts("ann", 3)).assess)
-    broken = bytearray(file.getvalue())
-    broken[place] ^= 1
-    with pytest.raises(LogError):
-        read(BytesIO(bytes(broken)), harness.begin(), "a snapshot")
-
-
-@pytest.mark.parametrize("size", [0, 10, 100, 5000])
-def test_a_snapshot_cut_short_is_refused(size: int) -> None:
-    file = BytesIO()
-    write(file, run(posts("ann", 3)).assess)
-    with pytest.raises(LogError):
-        read(BytesIO(file.getvalue()[:size]), harness.begin(), "a snapshot")
-
-
-def test_a_missing_snapshot_and_one_of_other_models_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(LogError, match="no-such"):
-        restore(tmp_path / "no-such", harness.begin())
-    snapshot(tmp_path / "state", run(posts("ann", 3)).assess)
-    other = models(expert=object())
-    other.versions["account"] = "fake@2"
-    with pytest.raises(LogError, match="fake@2"):
-        restore(tmp_path / "state", harness.begin(bundle=other))
-    with pytest.raises(LogError, match="partitions"):
-        restore(tmp_path / "state", harness.begin(partitions=2))
-
-
 def test_ticks_are_multiples_and_cover_what_is_before_them() -> None:
     played = run([event(at=0), event("bob", at=MINUTE - 1), event("cid", at=MINUTE)])
     assert [output.tick_ms - T0 for output in played.outputs] == [MINUTE, 2 * MINUTE]
     assert [output.stats.events for output in played.outputs] == [2, 1]
     assert played.assess.ended()
+    assert T0 % MINUTE == 0
 
 
 def test_campaign_ticks_need_not_be_regular_ones() -> None:

@@ -1,0 +1,185 @@
+"""What was seen before: the same event once more, events that were deleted, and texts that nearly equal earlier ones.
+
+Everything here remembers for a window of event time in two generations, so that forgetting costs nothing per entry.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final
+
+import msgspec
+
+from detector.text.features import MINHASH_DIM, TEXT_FEATURES
+
+KEY_BYTES: Final = 12
+"""96 bits: among 10^9 keys remembered at once, two collide with probability 10^-11."""
+
+NO_GENERATION: Final = -(2**62)
+"""Number of the generation before the first entry."""
+
+
+def event_key(account: str, event: str) -> bytes:
+    """The identity of an event (contract: the pair of account and id) in a fixed size."""
+    name = account.encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(
+        b"%d:%b%b" % (len(name), name, event.encode("utf-8", "surrogatepass")), digest_size=KEY_BYTES
+    ).digest()
+
+
+class DeduplicationSet(msgspec.Struct):
+    """Key -> time, forgotten `window_ms` of event time later. Times put must not decrease.
+
+    Args:
+        window_ms: how long a key is remembered (inclusive).
+        generation: number of the present generation.
+        current: keys put in the present generation.
+        previous: keys put in the one before.
+    """
+
+    window_ms: int
+    generation: int = NO_GENERATION
+    current: dict[bytes, int] = {}
+    previous: dict[bytes, int] = {}
+
+    def __len__(self) -> int:
+        return len(self.current) + len(self.previous)
+
+    def get(self, key: bytes, at_ms: int) -> int | None:
+        """The time under which `key` was put, if that is at most the window before `at_ms`."""
+        put = self.current.get(key)
+        if put is None:
+            put = self.previous.get(key)
+        return put if put is not None and at_ms - put <= self.window_ms else None
+
+    def put(self, key: bytes, at_ms: int) -> None:
+        """Remember `key`; an older time of it is replaced."""
+        generation = at_ms // max(self.window_ms, 1)
+        if generation != self.generation:
+            self.previous = self.current if generation == self.generation + 1 else {}
+            self.current = {}
+            self.generation = generation
+        self.current[key] = at_ms
+
+
+NEAR_DUPLICATE_WORDS: Final = 6
+"""Words below which two texts are alike by chance ("happy birthday to you")."""
+
+NEAR_DUPLICATE_MS: Final = 24 * 3_600_000
+"""How long a text is looked for at least, and at most twice as long: the longest bet on nearly equal texts is a day."""
+
+_VALUES_PER_BAND: Final = 2
+_BANDS: Final = MINHASH_DIM // _VALUES_PER_BAND
+_VALUE_BYTES: Final = 4
+_BAND_BYTES: Final = _VALUE_BYTES * _VALUES_PER_BAND
+_MINHASH_BYTES: Final = _VALUE_BYTES * MINHASH_DIM
+_AGREE: Final = MINHASH_DIM // 2
+"""Values out of 12 that must agree with a cluster's first text, a Jaccard similarity of about a half: one band that
+collides by chance joins nothing, and clusters do not drift."""
+
+
+def text_feature_offset(name: str) -> int:
+    """The byte at which a field lies in packed text features."""
+    fields = TEXT_FEATURES.fields
+    assert fields is not None
+    return int(fields[name][1])
+
+
+_MINHASH_AT: Final = text_feature_offset("minhash")
+_WORDS_AT: Final = text_feature_offset("words")
+
+
+class TextGeneration(msgspec.Struct):
+    """The texts of a day.
+
+    Args:
+        bands: band of a text's MinHash, with its number in front -> number of its cluster in `firsts`.
+        firsts: MinHash of each cluster's first text.
+    """
+
+    bands: dict[bytes, int] = {}
+    firsts: list[bytes] = []
+
+
+class NearDuplicates(msgspec.Struct):
+    """Gives every text the key of its cluster of nearly equal texts, from its MinHash alone.
+
+    A text joins the cluster of a text in the window with which it shares a band and half of all values; else it begins
+    its own. A cluster is named by the MinHash of its first text, so only hashes are kept. Times given must not
+    decrease.
+
+    Args:
+        generation: number of the present day.
+        current: its texts.
+        previous: those of the day before.
+    """
+
+    generation: int = NO_GENERATION
+    current: TextGeneration = msgspec.field(default_factory=TextGeneration)
+    previous: TextGeneration = msgspec.field(default_factory=TextGeneration)
+
+    def key(self, features: bytes, at_ms: int) -> str | None:
+        """The cluster of a text by its packed features; None where it has too few words to be compared."""
+        if int.from_bytes(features[_WORDS_AT : _WORDS_AT + 2], "little") < NEAR_DUPLICATE_WORDS:
+            return None
+        minhash = features[_MINHASH_AT : _MINHASH_AT + _MINHASH_BYTES]
+        if not any(minhash):
+            return None
+        self._turn(at_ms // NEAR_DUPLICATE_MS)
+        bands = [bytes((i,)) + minhash[i * _BAND_BYTES : (i + 1) * _BAND_BYTES] for i in range(_BANDS)]
+        first, number = self._cluster(bands, minhash)
+        current = self.current
+        if number is None:
+            number = len(current.firsts)
+            current.firsts.append(first)
+        for band in bands:
+            current.bands.setdefault(band, number)
+        return hashlib.blake2b(first, digest_size=8).hexdigest()
+
+    def _cluster(self, bands: list[bytes], minhash: bytes) -> tuple[bytes, int | None]:
+        """MinHash of the first text of the nearest cluster, and its number if it is one of the present day."""
+        best, best_number, agreeing = minhash, None, _AGREE - 1
+        current, previous = self.current, self.previous
+        for band in bands:
+            number = current.bands.get(band)
+            if number is not None:
+                first = current.firsts[number]
+            elif (before := previous.bands.get(band)) is not None:
+                first = previous.firsts[before]
+            else:
+                continue
+            if first is not best:
+                agree = sum(
+                    minhash[i : i + _VALUE_BYTES] == first[i : i + _VALUE_BYTES]
+                    for i in range(0, _MINHASH_BYTES, _VALUE_BYTES)
+                )
+                if agree > agreeing:
+                    best, best_number, agreeing = first, number, agree
+        return best, best_number
+
+    def _turn(self, generation: int) -> None:
+        if generation != self.generation:
+            self.previous = self.current if generation == self.generation + 1 else TextGeneration()
+            self.current = TextGeneration()
+            self.generation = generation
+
+
+class SeenBefore(msgspec.Struct):
+    """All that intake remembers to settle duplicates, deletions and nearly equal texts.
+
+    Args:
+        events: keys of all events.
+        deleted_events: keys of events named by a deletion, whether or not they came.
+        deleted_accounts: keys of accounts that were deleted.
+        texts: clusters of nearly equal texts.
+    """
+
+    events: DeduplicationSet
+    deleted_events: DeduplicationSet
+    deleted_accounts: DeduplicationSet
+    texts: NearDuplicates = msgspec.field(default_factory=NearDuplicates)
+
+    @classmethod
+    def begin(cls, window_ms: int) -> SeenBefore:
+        """Nothing seen yet; events are duplicates, and deletions hold, within `window_ms`."""
+        return cls(DeduplicationSet(window_ms), DeduplicationSet(window_ms), DeduplicationSet(window_ms))

@@ -1,0 +1,56 @@
+"""From an event to its traces: which shared objects the account left a trace on that another account could have too.
+
+What a trace of each kind is, is a row of `graph.traces.KIND_TABLE`; here an observation of the log becomes the event
+that those rows read, and the object of a trace names the account it belongs to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from graph.account_graph import INTERACTIONS
+from graph.trace_kind import TracedEvent
+from graph.traces import KIND_TABLE, Trace, traces_of
+from streaming.assess.store import AccountTable
+from streaming.schema.entities import domain_of
+from streaming.schema.observation import Kind, Observation
+
+OBJECTS_PER_KIND: Final = 8
+"""Links, and accounts mentioned, taken of one event: more are a list, not a choice, and would flood the window."""
+
+UNKNOWN: Final = -1
+"""Row of an account that has none."""
+
+_ACTIONS: Final = tuple(kind.name.lower() for kind in Kind)
+_INTERACTIONS: Final = {name: place for place, name in enumerate(INTERACTIONS)}
+
+
+def acted_upon(kind: int, key: str) -> tuple[int, str] | None:
+    """(place in `INTERACTIONS`, name of the account) of an object that is somebody's, None of any other."""
+    read = KIND_TABLE[kind].acted_upon
+    act = None if read is None else read(key)
+    how = None if act is None else _INTERACTIONS.get(act[0])
+    return None if act is None or how is None else (how, act[1])
+
+
+def observed_traces(event: Observation, row: int, accounts: AccountTable, cluster: str | None) -> Iterator[Trace]:
+    """The traces of one event, next to each other as `graph` wants them.
+
+    Args:
+        event: no deletion.
+        row: whose it is.
+        accounts: rows of the accounts acted upon, where they have one.
+        cluster: of nearly equal texts, None without one.
+    """
+    other = UNKNOWN
+    if event.target_account and event.target_account != event.account:
+        found = accounts.find(event.target_account)
+        other = UNKNOWN if found is None else found
+    urls = event.urls[:OBJECTS_PER_KIND]
+    domains = tuple(domain for domain in dict.fromkeys(map(domain_of, urls)) if domain)
+    traced = TracedEvent(
+        event.account, _ACTIONS[event.kind], event.target, event.target_account, urls, domains, event.hashtags,
+        event.mentions[:OBJECTS_PER_KIND], event.text, cluster,
+    )  # fmt: skip
+    return traces_of(traced, event.at, row, other)

@@ -1,0 +1,276 @@
+"""What happens at a tick, in this order.
+
+Events take effect in rounds; deleted accounts go; the second stage reads and its results enter; at a campaign tick
+groups are tested and every member's coordination component is renewed, and every six hours the graph component;
+decisions of moderators take effect; alerts follow; accounts that were silent for long leave; summaries of those whose
+total moved are published.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detector.account.features import language_tag
+from detector.reasons import TEXT_REASONS
+from streaming.assess.account_alerts import AccountAlerts
+from streaming.assess.evidence import Evidence, Observed
+from streaming.assess.feedback import Overrides
+from streaming.assess.graph_evidence import GraphEvidence
+from streaming.assess.group_alerts import GroupAlerts
+from streaming.assess.groups import Groups
+from streaming.assess.intake import Intake, Taken
+from streaming.assess.outputs import Gone, Reranker, TickOutput, TickStats
+from streaming.assess.reranking import Reranking, rerank_request, rerank_rounds
+from streaming.assess.scores import Scores
+from streaming.assess.settings import DAY_MS, AssessSettings
+from streaming.assess.state import State
+from streaming.schema.observation import Observation
+from streaming.schema.score import encode_score
+
+PUBLISH_NATS: Final = 0.1
+"""Change of an account's total that makes a new summary (docs/explanation/architecture.md)."""
+
+_ROUNDING_NATS: Final = 1e-9
+"""Difference that comes from adding in another order: a step of exactly `PUBLISH_NATS` counts."""
+
+_NO_ANSWER: Final = np.zeros(0, np.int16)
+
+Rows = NDArray[np.int64]
+
+
+class TickInput(NamedTuple):
+    """What a tick is run on.
+
+    Args:
+        tick_ms: the tick.
+        events: those before the tick that have not been handled, in order.
+        decisions: bodies of moderators' decisions that take effect now.
+        last: whether the input is over.
+    """
+
+    tick_ms: int
+    events: list[Observation]
+    decisions: list[bytes]
+    last: bool
+
+
+class TickRunner:
+    """Runs ticks on the state.
+
+    Args:
+        settings: of the run.
+        state: what is changed.
+        intake: takes the events.
+        evidence: lets them take effect.
+        reranking: chooses what the second stage reads.
+        groups: coordination.
+        graph: the graph component.
+        overrides: moderators' decisions.
+        scores: makes score records.
+        account_alerts: alerts about accounts.
+        group_alerts: alerts about groups.
+    """
+
+    def __init__(
+        self,
+        settings: AssessSettings,
+        state: State,
+        *,
+        intake: Intake,
+        evidence: Evidence,
+        reranking: Reranking,
+        groups: Groups,
+        graph: GraphEvidence,
+        overrides: Overrides,
+        scores: Scores,
+        account_alerts: AccountAlerts,
+        group_alerts: GroupAlerts,
+    ) -> None:
+        self._settings = settings
+        self._state = state
+        self._intake = intake
+        self._evidence = evidence
+        self._reranking = reranking
+        self._groups = groups
+        self._graph = graph
+        self._overrides = overrides
+        self._scores = scores
+        self._account_alerts = account_alerts
+        self._group_alerts = group_alerts
+
+    def run(self, given: TickInput, reranker: Reranker) -> TickOutput:
+        """Run one tick.
+
+        Args:
+            given: what it is run on.
+            reranker: has texts read; called where there are any.
+        """
+        state, tick_ms = self._state, given.tick_ms
+        taken = self._intake.take(given.events)
+        observed = self._evidence.observe(taken.events, tick_ms)
+        self._intake.store(taken)
+        forced_groups = self._groups_showing(taken)
+        forgotten = self._account_alerts.forget(taken.forgotten, taken.forgotten_names, tick_ms)
+        updated = self._forget(taken, observed)
+        self._settle_texts(taken)
+        answer, flagged = self._rerank(updated, tick_ms, reranker)
+        flagged += observed.flagged
+        changed = [updated]
+        is_campaign = given.last or tick_ms % self._settings.campaign_tick_ms == 0
+        merged: list[tuple[str, str]] = []
+        if is_campaign and self._groups.on:
+            merged, moved = self._run_campaign_tick(given)
+            flagged += self._evidence.flag(moved, tick_ms)
+            self._group_alerts.examine(tick_ms)
+            changed.append(moved)
+        if is_campaign and (component := self._graph.component(tick_ms, last=given.last)) is not None:
+            moved = self._evidence.set_graph(component)
+            flagged += self._evidence.flag(moved, tick_ms)
+            changed.append(moved)
+        applied = self._overrides.apply(given.decisions)
+        decided = np.array(sorted(applied.rows), np.int64)
+        if len(decided):
+            flagged += self._evidence.flag(decided, tick_ms)
+        changed.append(decided)
+        self._account_alerts.flagged([*applied.flagged, *flagged])
+        groups = self._group_alerts.settle(tick_ms, merged, forced_groups | applied.groups, all_groups=is_campaign)
+        changed_rows = np.unique(np.concatenate(changed))
+        accounts = self._account_alerts.settle(tick_ms, changed_rows.tolist(), self._accounts_showing(taken))
+        gone = [Gone(name, None) for name in sorted(taken.forgotten_names)]
+        summaries = self._publish(changed_rows)
+        gone += self._retire(tick_ms)
+        state.tick_ms, state.closed = tick_ms, given.last
+        return TickOutput(
+            tick_ms,
+            [*forgotten.revisions, *groups.revisions, *accounts.revisions],
+            [*forgotten.pages, *groups.pages, *accounts.pages],
+            [*((each.account, None) for each in gone), *summaries],
+            gone,
+            answer,
+            self._stats(taken, observed, len(given.events), len(answer), is_campaign=is_campaign),
+        )
+
+    def _forget(self, taken: Taken, observed: Observed) -> Rows:
+        """Let deleted accounts go; of the accounts that were updated, those that are still there."""
+        self._free(list(taken.forgotten))
+        self._state.decisions.forget(taken.forgotten_names)
+        if not taken.forgotten:
+            return observed.updated
+        still: Rows = observed.updated[~np.isin(observed.updated, list(taken.forgotten))]
+        return still
+
+    def _settle_texts(self, taken: Taken) -> None:
+        """Of every account with a new text, drop the texts that need not be kept."""
+        evidence, of_row = self._state.accounts.rerank_evidence, self._groups.of_row
+        for row in taken.with_texts.difference(taken.forgotten):
+            suspect = evidence[row] >= self._reranking.low or row in of_row
+            self._state.texts.settle(row, suspect=bool(suspect))
+
+    def _rerank(self, rows: Rows, tick_ms: int, reranker: Reranker) -> tuple[NDArray[np.int16], list[int]]:
+        """Have texts of reranking candidates read, and let the results enter: the answer, and who was flagged."""
+        chosen = self._reranking.choose(rows, tick_ms, self._state.accounts, self._state.texts)
+        if not chosen.rows:
+            return _NO_ANSWER, []
+        answer = reranker(rerank_request(chosen, tick_ms))
+        flagged: list[int] = []
+        for one_each in rerank_rounds(chosen, answer):
+            flagged += self._evidence.observe_reranked(one_each, tick_ms)
+        return answer, flagged
+
+    def _run_campaign_tick(self, given: TickInput) -> tuple[list[tuple[str, str]], Rows]:
+        """Test and propose groups, and renew the coordination component.
+
+        Returns:
+            (id, id of the group it is now part of) of merged groups; accounts whose component changed.
+        """
+        accounts = self._state.accounts
+        languages = accounts.language
+        tags = {code: language_tag(code) for code in np.unique(languages).tolist()}
+
+        def language(row: int) -> str:
+            return tags[int(languages[row])]
+
+        done = self._groups.tick(given.tick_ms, accounts.name, language, end=given.last)
+        components = self._groups.coordination_components(accounts.text + accounts.behaviour)
+        moved = self._evidence.set_coordination(components)
+        return [(ended.id, ended.merged_into) for ended in done.ended if ended.merged_into is not None], moved
+
+    def _groups_showing(self, taken: Taken) -> set[str]:
+        """Ids of open group alerts that name a deleted account or quote a deleted event."""
+        names, keys = taken.forgotten_names, {key for _, key in taken.deleted}
+        if not names and not keys:
+            return set()
+        return {
+            alert.id
+            for alert in self._state.alerts.of_groups.values()
+            if alert.open and not (names.isdisjoint(alert.members) and keys.isdisjoint(alert.shown))
+        }
+
+    def _accounts_showing(self, taken: Taken) -> set[int]:
+        """Rows whose open alert quotes a deleted event."""
+        state = self._state
+        shown: set[int] = set()
+        for row, key in taken.deleted:
+            if row not in taken.forgotten:
+                alert = state.alerts.of_account(state.accounts.name(row))
+                if alert is not None and alert.open and key in alert.shown:
+                    shown.add(row)
+        return shown
+
+    def _free(self, rows: list[int]) -> None:
+        """Make rows free: everything of their accounts goes."""
+        if not rows:
+            return
+        state = self._state
+        self._groups.forget(rows)
+        state.alerts.forget_campaigns(rows)
+        state.texts.forget(rows)
+        state.recent_events.forget(rows)
+        self._evidence.forget(np.array(rows, np.int64))
+        state.accounts.free(rows)
+
+    def _retire(self, tick_ms: int) -> list[Gone]:
+        """Once a day: let go of texts past their retention and of accounts that were silent for long."""
+        state, settings, day = self._state, self._settings, tick_ms // DAY_MS
+        if day == state.retention_day:
+            return []
+        state.retention_day = day
+        state.texts.expire(tick_ms - settings.text_ttl_days * DAY_MS)
+        accounts = state.accounts
+        live = accounts.live()
+        rows = live[accounts.last_at[live] < tick_ms - settings.account_ttl_days * DAY_MS]
+        rows = np.array(sorted(rows.tolist(), key=accounts.name), np.int64)
+        gone = [Gone(score.account, score) for score in self._scores.of(rows)]
+        for each, row in zip(gone, rows.tolist(), strict=True):
+            state.alerts.forget_row(row)
+            accounts.give_up(each.account)
+        self._free(rows.tolist())
+        return gone
+
+    def _publish(self, rows: Rows) -> list[tuple[str, bytes | None]]:
+        """Summaries of those of `rows` whose total moved, or whose flag changed, since they were last published."""
+        accounts = self._state.accounts
+        moved = np.abs(accounts.total[rows] - accounts.published_total[rows]) >= PUBLISH_NATS - _ROUNDING_NATS
+        rows = rows[moved | (accounts.flagged[rows] != accounts.published_flag[rows])]
+        accounts.published_total[rows] = accounts.total[rows]
+        accounts.published_flag[rows] = accounts.flagged[rows]
+        rows = np.array(sorted(rows.tolist(), key=accounts.name), np.int64)
+        return [(score.account, encode_score(score)) for score in self._scores.of(rows)]
+
+    def _stats(self, taken: Taken, observed: Observed, events: int, reranked: int, *, is_campaign: bool) -> TickStats:
+        state = self._state
+        return TickStats(
+            events=events,
+            duplicates=taken.duplicates,
+            texts=taken.texts,
+            reranked=reranked,
+            accounts=len(state.accounts),
+            flagged=int(state.accounts.flagged.sum()),
+            groups=len(self._groups.accepted),
+            held_back=len(state.alerts.waiting) + state.alerts.held_back,
+            campaign_tick=is_campaign,
+            abstained={TEXT_REASONS.get(reason, str(reason)): count for reason, count in observed.abstained.items()},
+        )

@@ -1,0 +1,86 @@
+"""Which texts the second stage is asked about, and what becomes of its answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from detector.errors import LogError
+from streaming.assess import NOT_READ, Assess, AssessSettings, RerankRequest
+from streaming.assess.reranking import CARRY_S, TEXTS_PER_DAY
+from tests.streaming.assess import harness
+from tests.streaming.assess.fakes import models
+from tests.streaming.assess.harness import MILD, posts
+from tests.streaming.builders import batch, end
+
+
+def asked(items: list[dict[str, Any]], settings: AssessSettings, answer: int = 0) -> tuple[list[RerankRequest], Assess]:
+    """Everything the second stage was asked, which answers each text with its first-stage LLR plus `answer`."""
+    assess = harness.begin(settings)
+    observed = harness.score(items)
+    assess.feed(batch(observed))
+    assess.feed(end(len(observed)))
+    requests: list[RerankRequest] = []
+
+    def second_stage(request: RerankRequest) -> NDArray[np.int16]:
+        requests.append(request)
+        return (
+            np.full(len(request.texts), NOT_READ, np.int16)
+            if answer == NOT_READ
+            else request.first_stage + np.int16(answer)
+        )
+
+    while assess.advance(second_stage) is not None:
+        pass
+    return requests, assess
+
+
+def test_the_second_stage_reads_texts_of_candidates_only() -> None:
+    human, robot = "human human human human human human here", "robot robot robot robot robot robot robot robot robot"
+    items = [*posts("mild", 2), *posts("clear", 9, robot), *posts("person", 9, human)]
+    requests, _ = asked(sorted(items, key=lambda item: int(item["at"])), AssessSettings())
+    texts = [text for request in requests for text in request.texts]
+    assert texts.count(MILD) == 2
+    assert human not in texts
+    assert texts.count(robot) <= 2
+
+
+def test_an_account_is_read_a_dozen_times_a_day() -> None:
+    items = posts("mild", 60, "robot human said the old man here")
+    requests, _ = asked(items, AssessSettings(expert_texts_per_s=100.0))
+    assert sum(len(request.texts) for request in requests) == TEXTS_PER_DAY
+
+
+def test_the_budget_is_of_event_time_and_saves_only_so_much() -> None:
+    items = [item for name in range(40) for item in posts(f"a{name:02}", 3, start=name)]
+    requests, _ = asked(sorted(items, key=lambda item: int(item["at"])), AssessSettings(expert_texts_per_s=1 / 60))
+    assert [len(request.texts) for request in requests] == [CARRY_S // 60, 1, 1]
+
+
+def test_what_the_second_stage_says_enters_the_evidence_and_not_the_choice() -> None:
+    items = posts("mild", 5)
+    silent, without = asked(items, AssessSettings(), NOT_READ)
+    loud, with_it = asked(items, AssessSettings(), 9000)
+    assert [request.texts for request in silent] == [request.texts for request in loud]
+    assert without.state.statistics.features(np.array([0])).expert[0] == 0
+    assert with_it.state.statistics.features(np.array([0])).expert[0] > 4
+    assert [text.llr for text in with_it.state.texts.of(0)] == [10_000] * 5
+
+
+def test_nothing_is_asked_without_a_second_stage_or_without_text() -> None:
+    for bundle, settings in ((models(), AssessSettings()), (None, AssessSettings(without=frozenset({"text"})))):
+        observed = harness.score(posts("mild", 5))
+        played = harness.play([batch(observed), end(5)], settings, bundle=bundle)
+        assert len(played.outputs) > 0
+        assert not any(len(output.rerank_answer) for output in played.outputs)
+
+
+def test_an_answer_of_another_length_is_refused() -> None:
+    assess = harness.begin()
+    assess.feed(batch(harness.score(posts("mild", 2))))
+    assess.feed(end(2))
+    with pytest.raises(LogError, match="second-stage model was asked"):
+        assess.advance(lambda request: np.zeros(7, np.int16))
