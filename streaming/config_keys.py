@@ -312,12 +312,14 @@ class Config(BaseSettings):
         Field(ge=1, le=604_800, description="seconds of event time between decisions about groups, which cost more"),
     ] = 600
     idle_partition_s: Annotated[
-        float, Field(ge=0, description="seconds until a silent partition no longer holds the others back; 0: never")
+        float, Field(ge=0, description="seconds until an idle partition no longer holds the others back; 0: never")
     ] = 60.0
     expert_texts_per_s: Annotated[
         float,
         Field(
-            ge=0, le=1_000_000, description="texts of undecided accounts the encoder may read per second of event time"
+            ge=0,
+            le=1_000_000,
+            description="texts of reranking candidates the second-stage model may read per second of event time",
         ),
     ] = 20.0
     alert_step_nats: Annotated[

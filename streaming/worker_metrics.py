@@ -59,7 +59,9 @@ class Metrics:
         self._words: dict[str, Words] = {}
         ProcessCollector(registry=self.registry)
         self._records = self._counter("records", "Records of posts by what became of them", "outcome")
-        self._texts = self._counter("texts_scored", "Texts that a text stage read", "stage")
+        self._texts = self._counter(
+            "texts_scored", "Texts read, by the first-stage (cheap) or second-stage (expert) model", "stage"
+        )
         self._lag = self._gauge("lag_records", "Records that wait, by partition of the input", "stage", "partition")
         self._lag_s = self._gauge("lag_seconds", "Seconds since the newest handled record was written", "stage")
         self._watermark = self._gauge("watermark_age_seconds", "Wall clock minus the smallest watermark")
@@ -82,13 +84,17 @@ class Metrics:
         self._restores = self._counter("restores", "Starts of assess by where its state came from", "source")
         self._snapshots = self._counter("snapshots", "Snapshots written")
         self._alerts = self._counter("alerts", "Revisions of alerts written", "kind", "status")
-        self._abstained = self._counter("abstentions", "Times a part gave no evidence", "part", "reason")
+        self._abstained = self._counter(
+            "abstentions", "Times an evidence component abstained, by its reason", "part", "reason"
+        )
         self._models = self._gauge("model_info", "Models in use", "model", "name_version")
         self._offset_gaps = self._counter("hole_records", "Records that retention removed before they were read")
         self._alarms = self._counter("alarms", "What should not happen and was survived", "kind")
-        self._shed = self._counter("expert_texts_shed", "Texts the budget of the expert had no room for")
+        self._shed = self._counter(
+            "expert_texts_shed", "Texts that the budget of the second-stage model had no room for"
+        )
         self._active = self._gauge("assess_active", "1 where this process decides, 0 where it stands by")
-        self._size = self._gauge("state_size", "Things assess remembers", "what")
+        self._size = self._gauge("state_size", "Entries in the state of assess, by kind", "what")
         self._partitions = self._gauge("partitions_owned", "Partitions of posts that this process scores")
         self._broker = self._gauge("broker_up", "1 where the broker answers")
 
