@@ -178,7 +178,8 @@ class CommitTracker:
 
     def _note(self, outputs: list[TickOutput], tick_ms: int) -> None:
         if self._took_over_at is not None:
-            log.info("first commit %.2f s after taking over", self._clock() - self._took_over_at)
+            seconds = self._clock() - self._took_over_at
+            log.info("first commit %.2f s after taking over", seconds, extra={"seconds": round(seconds, 3)})
             self._took_over_at = None
         self.tick_ms = tick_ms
         self._metrics.transaction("committed")
@@ -295,7 +296,9 @@ class AssessStage:
         self._metrics.active(True)
         self._role("active")
         how = "warm" if warm else "cold"
-        log.info("took over %s in %.2f s, committed up to tick %s", how, self._clock() - started, journal.tick_ms)
+        seconds = self._clock() - started
+        committed = {"seconds": round(seconds, 3), "committed_tick_ms": journal.tick_ms}
+        log.info("took over %s in %.2f s", how, seconds, extra=committed)
 
     def _log_is_closed(self) -> None:
         if not self._closing:

@@ -229,7 +229,7 @@ def run_worker(config: Config, stage: StageName, exit_s: float | None, cores: Co
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     endpoint = open_endpoint(config, metrics, health, time.monotonic)
-    log.info("worker begins: stage %s, %d partitions of %s", stage, partitions, topics.posts)
+    log.info("worker begins", extra={"stage": stage, "topic": topics.posts, "partitions": partitions})
     try:
         threads.run()
     finally:
