@@ -345,7 +345,15 @@ class Config(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments only. `load_config` hands over what the file and the environment say."""
+        """Where `Config(...)` takes its values from: its arguments only. pydantic-settings calls this.
+
+        Args:
+            settings_cls: this class.
+            init_settings: the arguments.
+            env_settings: the process's environment; `load_config` reads the one it is given instead.
+            dotenv_settings: a `.env` file; never read.
+            file_secret_settings: a folder of secrets; never read.
+        """
         return (init_settings,)
 
 

@@ -129,7 +129,7 @@ class Health:
         return HealthReport(not dead, not dead and not waiting, (*dead, *waiting), self._role)
 
 
-class Endpoint:
+class HealthEndpoint:
     """A running endpoint. `port` is the real one where 0 was asked for."""
 
     def __init__(self, host: str, port: int, metrics: Metrics, health: Health, clock: Callable[[], float]) -> None:
@@ -207,7 +207,9 @@ class _Handler(WSGIRequestHandler):
         """A scrape every few seconds is no news, and its request line is a stranger's text."""
 
 
-def open_endpoint(config: Config, metrics: Metrics, health: Health, clock: Callable[[], float]) -> Endpoint | None:
+def open_endpoint(
+    config: Config, metrics: Metrics, health: Health, clock: Callable[[], float]
+) -> HealthEndpoint | None:
     """The endpoint of `[metrics]`; None where the port is 0, or where it is the default one and taken.
 
     Several workers on one machine all have the default port; the first gets it, the others say that they go without.
@@ -225,7 +227,7 @@ def open_endpoint(config: Config, metrics: Metrics, health: Health, clock: Calla
     if port == 0:
         return None
     try:
-        endpoint = Endpoint(host, port, metrics, health, clock)
+        endpoint = HealthEndpoint(host, port, metrics, health, clock)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         if config.given & {"metrics.port", "metrics.host"}:

@@ -13,7 +13,7 @@ import pytest
 
 from detector.errors import ConfigError
 from streaming.config import Config, MetricsConfig, load_config
-from streaming.health import Endpoint, Health, HealthLimits, open_endpoint
+from streaming.health import Health, HealthEndpoint, HealthLimits, open_endpoint
 from streaming.worker_metrics import Metrics
 
 
@@ -23,15 +23,15 @@ def health() -> Health:
 
 
 @pytest.fixture
-def endpoint(health: Health) -> Iterator[Endpoint]:
+def endpoint(health: Health) -> Iterator[HealthEndpoint]:
     metrics = Metrics()
     metrics.records("late", 2)
-    running = Endpoint("127.0.0.1", 0, metrics, health, lambda: 1.0)
+    running = HealthEndpoint("127.0.0.1", 0, metrics, health, lambda: 1.0)
     yield running
     running.close()
 
 
-def ask(endpoint: Endpoint, path: str, method: str = "GET") -> tuple[int, str]:
+def ask(endpoint: HealthEndpoint, path: str, method: str = "GET") -> tuple[int, str]:
     connection = http.client.HTTPConnection("127.0.0.1", endpoint.port, timeout=5)
     try:
         connection.request(method, path)
@@ -41,13 +41,13 @@ def ask(endpoint: Endpoint, path: str, method: str = "GET") -> tuple[int, str]:
         connection.close()
 
 
-def test_metrics_are_in_the_format_of_prometheus(endpoint: Endpoint) -> None:
+def test_metrics_are_in_the_format_of_prometheus(endpoint: HealthEndpoint) -> None:
     status, body = ask(endpoint, "/metrics")
     assert status == 200
     assert 'swarmlight_records_total{outcome="late"} 2.0' in body
 
 
-def test_health_and_readiness_answer_by_status(endpoint: Endpoint, health: Health) -> None:
+def test_health_and_readiness_answer_by_status(endpoint: HealthEndpoint, health: Health) -> None:
     assert ask(endpoint, "/healthz")[0] == 200
     status, body = ask(endpoint, "/readyz")
     assert status == 503
@@ -59,21 +59,23 @@ def test_health_and_readiness_answer_by_status(endpoint: Endpoint, health: Healt
     assert ask(endpoint, "/healthz")[0] == 503
 
 
-def test_other_paths_and_methods_get_nothing(endpoint: Endpoint) -> None:
+def test_other_paths_and_methods_get_nothing(endpoint: HealthEndpoint) -> None:
     assert ask(endpoint, "/etc/passwd")[0] == 404
     assert ask(endpoint, "/metrics", "POST")[0] == 405
     assert ask(endpoint, "/healthz", "HEAD") == (200, "")
     assert ask(endpoint, "/metrics", "HEAD") == (200, "")
 
 
-def test_a_client_that_says_nothing_holds_no_other_up(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_that_says_nothing_holds_no_other_up(
+    endpoint: HealthEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with socket.create_connection(("127.0.0.1", endpoint.port), timeout=5) as silent:
         assert ask(endpoint, "/healthz")[0] == 200
         silent.sendall(b"\x00\x1b[2J / HTTP/9\r\n\r\n")
         assert silent.recv(100).startswith(b"HTTP/1.0 400") or b"400" in silent.recv(1000)
 
 
-def test_an_answer_says_no_version_of_the_server_and_is_not_kept(endpoint: Endpoint) -> None:
+def test_an_answer_says_no_version_of_the_server_and_is_not_kept(endpoint: HealthEndpoint) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", endpoint.port, timeout=5)
     connection.request("GET", "/metrics", headers={"Accept-Encoding": "gzip"})
     answer = connection.getresponse()
