@@ -15,7 +15,7 @@ from moderation import cases, decisions, queue, users, words
 from moderation.auth import Form, SignedIn
 from moderation.permissions import Actor
 from moderation.records import LARGEST_ACCOUNT, milliseconds, read_alert
-from moderation.web.evidence import graph_json, past_decision
+from moderation.web.evidence_views import graph_json, past_decision
 from moderation.web.rendering import (
     MAX_NOTE_CHARACTERS,
     AlertId,

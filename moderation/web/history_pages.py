@@ -11,7 +11,7 @@ from starlette.responses import RedirectResponse, Response
 from moderation import audit, decisions
 from moderation.auth import Form, SignedIn
 from moderation.records import LARGEST_ACCOUNT
-from moderation.web.evidence import past_decision
+from moderation.web.evidence_views import past_decision
 from moderation.web.rendering import MAX_NOTE_CHARACTERS, existing_alerts, local_path, page, text_field
 
 router = APIRouter()

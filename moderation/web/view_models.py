@@ -1,6 +1,6 @@
-"""One alert in a list, made out of its row. Pure: no database, no request; the time is an argument.
+"""What the pages show of alerts, made out of rows and records: a line of a list, and everything on an alert's page.
 
-What the pages show, made out of records; rows of lists are in `rows`. Pure: no database; the time is an argument.
+Pure: no database and no request, and the time is an argument.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from moderation.cases import AlertWithDetails
 from moderation.decisions import VERDICTS
 from moderation.permissions import Actor
 from moderation.records import milliseconds
-from moderation.web.evidence import (
+from moderation.web.evidence_views import (
     Bar,
     PastDecision,
     Rights,
@@ -70,7 +70,13 @@ class QueueRow:
 
 
 def queue_row(row: Any, actor: Actor, now: int) -> QueueRow:
-    """A list row out of a row with the columns of `queue.LIST_COLUMNS` and `holder`."""
+    """One alert in a list.
+
+    Args:
+        row: with the columns of `queue.LIST_COLUMNS` and `holder`.
+        actor: who looks.
+        now: ms since 1970 UTC.
+    """
     held = row.claimed_by is not None and row.claimed_until > now
     badges = []
     if row.escalated:
@@ -216,7 +222,7 @@ class AlertView:
     has_details: bool
     details_note: str
     decisions: list[PastDecision]
-    standing: PastDecision | None
+    current_decision: PastDecision | None
     rights: Rights
     merged_into: str
     status: str
@@ -267,13 +273,19 @@ def alert_view(
         members=_members(record, on_accounts), members_total=row.members, objects=objects,
         edge_kinds=_edge_kinds(whole), ties=_ties(record), has_details=bool(whole.details),
         details_note=_details_note(whole), decisions=shown,
-        standing=next((each for each in shown if each.verdict in VERDICTS and not each.account and not each.undone),
-                      None) if row.decision or row.waits_revision >= row.revision else None,
+        current_decision=_current_decision(row, shown),
         rights=rights_of(row, actor, now), merged_into=row.merged_into or "", status=row.status,
         revision=row.revision, changed=row.changed,
         models=[(visible(name), visible(value)) for name, value in sorted(record.models.items())],
         lease_until=_until(row.claimed_until, now) if listed.holder else "",
     )  # fmt: skip
+
+
+def _current_decision(row: Any, decisions: Sequence[PastDecision]) -> PastDecision | None:
+    """The decision on the alert as a whole that holds now, None where it waits for one."""
+    if not row.decision and row.waits_revision < row.revision:
+        return None
+    return next((each for each in decisions if each.verdict in VERDICTS and not each.account and not each.undone), None)
 
 
 def _until(at: int, now: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from moderation.cases import load_alert
-from moderation.web.evidence import graph_json
+from moderation.web.evidence_views import graph_json
 from tests.moderation.builders import alert, pages
 from tests.moderation.conftest import Site
 

@@ -6,7 +6,7 @@ import msgspec
 
 from detector.reasons import direction
 from moderation import words
-from moderation.web.evidence import FULL_BAR_NATS, bar
+from moderation.web.evidence_views import FULL_BAR_NATS, bar
 from tests.moderation.builders import alert
 
 

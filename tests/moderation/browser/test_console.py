@@ -66,10 +66,10 @@ def test_an_alert_arrives_is_understood_decided_and_taken_back(served: Served, v
     page.locator("input[name=reason]").fill("one operator, twelve names")
     page.get_by_role("button", name="Decide", exact=True).click()
     page.get_by_text("Decided, and told to the system.").wait_for()
-    assert "LLM campaign" in page.locator(".standing").inner_text()
+    assert "LLM campaign" in page.locator(".current-decision").inner_text()
     page.locator("#undo").click()
     page.get_by_text("Taken back.").wait_for()
-    assert page.locator(".standing").count() == 0
+    assert page.locator(".current-decision").count() == 0
     colleague = served.actor("lead")
     with served.database.write() as connection:
         queue.claim(connection, colleague, "arrives", served.now())
@@ -170,7 +170,7 @@ def test_it_works_without_scripts(served: Served, visit: Visits) -> None:
     page.get_by_text("Not a campaign").first.click()
     page.get_by_role("button", name="Decide", exact=True).click()
     assert "Not a campaign" in page.locator(".members tbody tr").first.inner_text()
-    assert page.locator(".standing").count() == 0
+    assert page.locator(".current-decision").count() == 0
 
 
 def test_the_network_answers_to_the_mouse(served: Served, visit: Visits) -> None:

@@ -1,8 +1,8 @@
-"""The evidence of an alert as bars, numbers and sentences. Pure.
+"""What an alert's page shows of its evidence, its history and its network, made out of records and rows.
 
-What was done with an alert, and what whoever looks can do with it now, as the pages show it. Pure.
-
-What the picture of the network and the time line are drawn from. Pure.
+`bars`, `seen_together`, `in_detail` and `limits` say in numbers and sentences why there is an alert; `past_decision`
+and `rights_of` what was decided and what whoever looks may do now; `graph_json` is what the pictures are drawn from.
+Pure: no database, and the time is an argument.
 """
 
 from __future__ import annotations
@@ -93,7 +93,15 @@ def bars(record: AlertRecord) -> list[Bar]:
 
 
 def bar(part: str, label: str, meaning: str, nats: float, abstained: str) -> Bar:
-    """A bar of `nats`."""
+    """One bar.
+
+    Args:
+        part: the evidence component, or `total`.
+        label: its name on the page.
+        meaning: what it looks at, in a few words.
+        nats: its evidence.
+        abstained: why it says nothing, "" where it speaks.
+    """
     toward = "neither" if abs(nats) < 0.1 else "machine" if nats > 0 else "person"
     width = even(100 * abs(nats) / FULL_BAR_NATS)
     return Bar(part, label, meaning, nats, width, toward, direction(nats), direction(nats, "machine"), abstained)
@@ -225,7 +233,14 @@ class Rights:
 
 
 def past_decision(row: Any, actor: Actor, known: set[str], now: int) -> PastDecision:
-    """One line of the history out of a row of `decisions.history`."""
+    """One line of the history.
+
+    Args:
+        row: of `decisions.history`.
+        actor: who looks.
+        known: ids of alerts that there are.
+        now: ms since 1970 UTC.
+    """
     undoable = (
         row.verdict != "undo"
         and row.undone_by is None
@@ -242,6 +257,13 @@ def past_decision(row: Any, actor: Actor, known: set[str], now: int) -> PastDeci
 
 
 def rights_of(row: Any, actor: Actor, now: int) -> Rights:
+    """What `actor` may do with an alert now, and why not more.
+
+    Args:
+        row: of the alert, with `holder`.
+        actor: who looks.
+        now: ms since 1970 UTC.
+    """
     held = row.claimed_by is not None and row.claimed_until > now
     mine = held and row.claimed_by == actor.user_id
     works, leads = actor.may("work"), actor.may("lead")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from detector.reasons import group_reasons
 from moderation.cases import summarise
 from moderation.records import read_alert
-from moderation.web.evidence import bars, even, in_detail, limits, odds, seen_together, statistic, strength
+from moderation.web.evidence_views import bars, even, in_detail, limits, odds, seen_together, statistic, strength
 from streaming.schema.score import LlrRecord
 from tests.moderation.browser import scenes
 from tests.moderation.builders import alert, group_case, line, said
