@@ -75,7 +75,7 @@ class AccountStatistics:
         rows: NDArray[np.int64],
         at_ms: NDArray[np.int64],
         kinds: NDArray[np.integer[Any]],
-        readings: TextFeatures,
+        text_features: TextFeatures,
         has_text: NDArray[np.bool_],
         lang_codes: NDArray[np.uint16],
         link_counts: NDArray[np.integer[Any]],
@@ -86,7 +86,7 @@ class AccountStatistics:
             rows: (n,) rows, distinct.
             at_ms: (n,) event times.
             kinds: (n,) kinds in the order of the observation log; deletions must not be passed.
-            readings: (n,) dtype TEXT_FEATURES; ignored where there is no text.
+            text_features: (n,) dtype TEXT_FEATURES; ignored where there is no text.
             has_text: (n,) whether the event has text.
             lang_codes: (n,) `language_code` of the post's language.
             link_counts: (n,) links in the event.
@@ -99,14 +99,14 @@ class AccountStatistics:
         last = self.last_ms[rows]
         elapsed = np.where(last == NEVER, 0, np.maximum(at_ms - last, 0))
         forgot = np.exp2(elapsed * (-1.0 / at_.HALF_LIFE_MS)).astype(np.float32)
-        gives = has_text & (readings["abstain"] == TextAbstain.NONE)
+        gives = has_text & (text_features["abstain"] == TextAbstain.NONE)
 
         events = table[:, at_.EVENT_BLOCK]
         events *= (forgot * _POST_DECAY)[:, None]
         wrote = self.wrote_ms[rows]
         writes = at_.WRITES[kinds]
         self._add_event(table, at_ms, kinds, writes, wrote, link_counts)
-        reason = np.where(has_text, readings["abstain"], TextAbstain.NO_TEXT)
+        reason = np.where(has_text, text_features["abstain"], TextAbstain.NO_TEXT)
         index = np.arange(n)
         table[index, at_.ABSTAINED.start + reason] += 1
 
@@ -116,10 +116,10 @@ class AccountStatistics:
         if gives.any():
             chosen = np.flatnonzero(gives)
             if len(chosen) == n:
-                self._add_texts(rows, table, readings, lang_codes)
+                self._add_texts(rows, table, text_features, lang_codes)
             else:
                 part = table[chosen]
-                self._add_texts(rows[chosen], part, readings[chosen], lang_codes[chosen])
+                self._add_texts(rows[chosen], part, text_features[chosen], lang_codes[chosen])
                 table[chosen] = part
         self.table[rows] = table
         self.last_ms[rows] = np.maximum(at_ms, last)
@@ -156,13 +156,13 @@ class AccountStatistics:
         self,
         rows: NDArray[np.int64],
         table: NDArray[np.float32],
-        readings: TextFeatures,
+        text_features: TextFeatures,
         lang_codes: NDArray[np.uint16],
     ) -> None:
         """Add texts that give evidence to `table`, the decayed rows of `rows`."""
         index = np.arange(len(rows))
-        llr = readings["llr"] * np.float32(1 / MILLINAT)
-        style = readings["style"].astype(np.float32)
+        llr = text_features["llr"] * np.float32(1 / MILLINAT)
+        style = text_features["style"].astype(np.float32)
         table[:, at_.WEIGHT] += 1
         table[:, at_.WEIGHT_SQUARED] += 1
         table[:, at_.LLR_SUM] += llr
@@ -170,9 +170,9 @@ class AccountStatistics:
         table[index, at_.LLR_BINS.start + np.searchsorted(at_.LLR_EDGES, llr, side="right")] += 1
         table[:, at_.STYLE_SUM] += style
         table[:, at_.STYLE_SQUARED] += style * style
-        table[:, at_.SKETCH_SUM] += readings["sketch"] * np.float32(1 / 127)
+        table[:, at_.SKETCH_SUM] += text_features["sketch"] * np.float32(1 / 127)
 
-        fingerprint = readings["minhash"][:, 0]
+        fingerprint = text_features["minhash"][:, 0]
         recent = self.recent[rows]
         table[:, at_.REPEATS] += ((recent == fingerprint[:, None]) & (fingerprint[:, None] != 0)).any(axis=1)
         self.recent[rows, self.posts[rows] % at_.RECENT] = fingerprint

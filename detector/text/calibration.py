@@ -105,7 +105,7 @@ class Calibrator:
                 f"the calibration in {path} contradicts itself: damaged or another release; train it again"
             )
         if max(float(-low.min()), float(high.max())) > np.iinfo(np.int16).max / MILLINAT:
-            raise ModelError(f"the calibration in {path} has bounds beyond what a reading can hold; train it again")
+            raise ModelError(f"the calibration in {path} has bounds beyond 16 bits of millinats; train it again")
         return cls(slope, offset, low, high, dict(groups or {}))
 
 

@@ -48,15 +48,15 @@ TEXT_FEATURES: Final = np.dtype(
         ("minhash", "<u4", (MINHASH_DIM,)),
     ]
 )
-"""One text's reading, 153 bytes packed."""
+"""The features of one text, 153 bytes packed."""
 
 TextFeatures = NDArray[np.void]
 """An array of dtype TEXT_FEATURES."""
 
 
-def pack(readings: TextFeatures) -> list[bytes]:
-    """One bytes object per reading, for the observation log."""
-    raw = readings.tobytes()
+def pack(features: TextFeatures) -> list[bytes]:
+    """One bytes object per text, for the observation log."""
+    raw = features.tobytes()
     size = TEXT_FEATURES.itemsize
     return [raw[i : i + size] for i in range(0, len(raw), size)]
 

@@ -42,7 +42,7 @@ WORDS_MAX: Final = 65_535
 
 
 class FirstStageModel:
-    """Reads texts into fixed-size readings: calibrated LLR, why there is none, style, sketch, MinHash.
+    """Turns texts into fixed-size text features: calibrated LLR, why there is none, style, sketch, MinHash.
 
     Row i of `read` depends on text i and its language alone, bit for bit: all sums over a text are exact integers, and
     what follows is done element by element.
