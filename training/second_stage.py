@@ -41,7 +41,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class LinearHead:
     """score = clip((inputs - mean) / spread) @ weights + bias."""
 
     weights: Floats
@@ -110,7 +110,9 @@ def _embed(texts: Sequence[str], say: ProgressCallback) -> NDArray[np.float16]:
     return out
 
 
-def fit_head(inputs: NDArray[np.float32], label: NDArray[np.int64], weight: Floats, source: NDArray[np.str_]) -> Head:
+def fit_head(
+    inputs: NDArray[np.float32], label: NDArray[np.int64], weight: Floats, source: NDArray[np.str_]
+) -> LinearHead:
     """Logistic regression within sources on standardised, clipped embeddings and style; lengths and case unused.
 
     The first-stage evidence gets no weight here, for it would get too little: it is cross-fitted, the embeddings are
@@ -127,7 +129,7 @@ def fit_head(inputs: NDArray[np.float32], label: NDArray[np.int64], weight: Floa
     spread = np.sqrt(np.average((inputs - mean) ** 2, axis=0, weights=weight)) + 1e-3
     z = (np.clip((inputs - mean) / spread, -INPUT_LIMIT, INPUT_LIMIT) * used).astype(np.float32)
     found = fit_logistic([Block(z, PENALTY)], label, weight, source)
-    return Head(found.weights[0] * used, mean, spread, found.bias)
+    return LinearHead(found.weights[0] * used, mean, spread, found.bias)
 
 
 def second_stage_inputs(table: pd.DataFrame, embedding: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -137,7 +139,7 @@ def second_stage_inputs(table: pd.DataFrame, embedding: NDArray[np.float32]) -> 
     return np.concatenate([embedding, style, cheap], axis=1)
 
 
-def stack(head: Head, out: Floats, cheap: Floats, weight: Floats) -> tuple[Head, float, float]:
+def stack(head: LinearHead, out: Floats, cheap: Floats, weight: Floats) -> tuple[LinearHead, float, float]:
     """The head with the cheap evidence in it, and the weights of the two in it.
 
     Each counts in units of its own spread on unseen sources. Fitted weights did worse there: they follow whichever of
@@ -152,7 +154,7 @@ def stack(head: Head, out: Floats, cheap: Floats, weight: Floats) -> tuple[Head,
     own, other = (1 / max(_spread(score, weight), 1e-9) for score in (out, cheap))
     mean, spread, weights = head.mean.copy(), head.spread.copy(), head.weights * own
     mean[-1], spread[-1], weights[-1] = 0.0, 1.0, other
-    return Head(weights, mean, spread, head.bias * own), own, other
+    return LinearHead(weights, mean, spread, head.bias * own), own, other
 
 
 def _spread(score: Floats, weight: Floats) -> float:
@@ -181,7 +183,7 @@ def _train_second_stage(table: pd.DataFrame, cache: Path, say: ProgressCallback)
     label = table["label"].to_numpy().astype(np.int64)
     source = table["source"].to_numpy().astype(str)
 
-    def head_without(rows: NDArray[np.bool_]) -> Head:
+    def head_without(rows: NDArray[np.bool_]) -> LinearHead:
         kept = ~rows
         return fit_head(inputs[kept], label[kept], balance(table[kept]), source[kept])
 

@@ -45,9 +45,9 @@ def test_the_command_trains_ships_and_describes_a_model(data: Path, tmp_path: Pa
     assert invoke(["train", *arguments]) == 0
     model = FirstStageModel.load(out)
     machine, person = "a truly vibrant journey to foster insight", "lol dunno about stuff anyway mate"
-    readings = model.read([machine, person], ["en", "fr"])
-    assert readings["abstain"].tolist() == [TextAbstain.NONE] * 2
-    assert readings["llr"][0] > 300 > -300 > readings["llr"][1]
+    text_features = model.read([machine, person], ["en", "fr"])
+    assert text_features["abstain"].tolist() == [TextAbstain.NONE] * 2
+    assert text_features["llr"][0] > 300 > -300 > text_features["llr"][1]
     report = json.loads((out / "text.report.json").read_text())
     assert {"style_auroc", "cheap_auroc", "cheap_tpr_at_1pct_fpr"} <= set(report["leave_one_source_out"][0])
     card = (out / "text.card.md").read_text()

@@ -29,7 +29,7 @@ EN = language_code("en")
 FR = language_code("fr")
 
 
-def readings(n: int, seed: int = 0, llr: float | None = None) -> TextFeatures:
+def text_features(n: int, seed: int = 0, llr: float | None = None) -> TextFeatures:
     rng = np.random.default_rng(seed)
     out = np.zeros(n, TEXT_FEATURES)
     out["llr"] = rng.integers(-5000, 5000, n) if llr is None else round(llr * 1000)
@@ -76,7 +76,7 @@ def same(a: Any, b: Any) -> bool:
 
 def test_an_account_keeps_at_most_a_kilobyte_after_ten_thousand_posts() -> None:
     statistics = AccountStatistics(1)
-    seen = readings(10_000)
+    seen = text_features(10_000)
     for i in range(10_000):
         observe(statistics, [0], seen[i : i + 1], at_ms=i * 60_000)
     assert statistics.posts[0] == 10_000
@@ -91,7 +91,7 @@ def test_kinds_may_be_of_any_integer_type() -> None:
         statistics = AccountStatistics(6)
         at_ms, text, links = np.arange(6), np.ones(6, bool), np.zeros(6, np.int64)
         statistics.observe(
-            np.arange(6), at_ms, np.arange(6, dtype=dtype), readings(6), text, np.full(6, EN, np.uint16), links
+            np.arange(6), at_ms, np.arange(6, dtype=dtype), text_features(6), text, np.full(6, EN, np.uint16), links
         )
         kept.append(statistics.arrays())
     for arrays in kept[:2]:
@@ -101,10 +101,10 @@ def test_kinds_may_be_of_any_integer_type() -> None:
 def test_what_is_kept_comes_back_exactly() -> None:
     statistics = AccountStatistics(7)
     for i in range(30):
-        observe(statistics, [1, 4, 6], readings(3, i), at_ms=i * 3_000_000)
+        observe(statistics, [1, 4, 6], text_features(3, i), at_ms=i * 3_000_000)
     again = AccountStatistics.from_arrays({name: value.copy() for name, value in statistics.arrays().items()})
     for each in (statistics, again):
-        observe(each, [4, 2], readings(2, 99), at_ms=31 * 3_000_000)
+        observe(each, [4, 2], text_features(2, 99), at_ms=31 * 3_000_000)
     assert all(np.array_equal(value, again.arrays()[name]) for name, value in statistics.arrays().items())
 
 
@@ -129,7 +129,7 @@ def test_arrays_of_another_version_are_refused() -> None:
 )
 def test_a_row_does_not_know_who_else_is_in_the_call(events: list[tuple[int, int, int, int]], seed: int) -> None:
     events = sorted(events, key=lambda event: event[1])
-    seen = readings(len(events), seed)
+    seen = text_features(len(events), seed)
     seen["abstain"] = [event[3] for event in events]
     text = np.array([event[3] != TextAbstain.NO_TEXT for event in events])
     rows, at_ms, kinds = (np.array([event[i] for event in events]) for i in range(3))
@@ -156,18 +156,18 @@ def test_a_row_does_not_know_who_else_is_in_the_call(events: list[tuple[int, int
 
 def test_growing_keeps_what_is_there() -> None:
     statistics = AccountStatistics(2)
-    observe(statistics, [0, 1], readings(2))
+    observe(statistics, [0, 1], text_features(2))
     before = statistics.features(np.array([0, 1]))
     statistics.grow(50)
     assert statistics.capacity == 50
     assert same(before, statistics.features(np.array([0, 1])))
-    observe(statistics, [49], readings(1))
+    observe(statistics, [49], text_features(1))
     assert statistics.posts[49] == 1
 
 
 def test_a_cleared_row_is_as_new() -> None:
     statistics = AccountStatistics(2)
-    observe(statistics, [0, 1], readings(2))
+    observe(statistics, [0, 1], text_features(2))
     statistics.clear(np.array([0]))
     fresh = AccountStatistics(1)
     assert all(np.array_equal(value[:1], fresh.arrays()[name]) for name, value in statistics.arrays().items())
@@ -177,18 +177,18 @@ def test_a_cleared_row_is_as_new() -> None:
 def test_an_account_that_changes_hands_is_judged_by_the_new_ones() -> None:
     statistics = AccountStatistics(1)
     for i in range(200):
-        observe(statistics, [0], readings(1, i, llr=-2.0), at_ms=i * 3_600_000)
+        observe(statistics, [0], text_features(1, i, llr=-2.0), at_ms=i * 3_600_000)
     for i in range(round(HALF_LIFE_POSTS)):
-        observe(statistics, [0], readings(1, i, llr=2.0), at_ms=(200 + i) * 3_600_000)
+        observe(statistics, [0], text_features(1, i, llr=2.0), at_ms=(200 + i) * 3_600_000)
     assert text_feature(statistics, 0, "llr_mean") > 0
 
 
 def test_time_alone_forgets_how_much_is_known_but_not_what() -> None:
     statistics = AccountStatistics(2)
     for i in range(10):
-        observe(statistics, [0, 1], readings(2, i, llr=1.0), at_ms=i * 1000)
-    observe(statistics, [0], readings(1, llr=1.0), at_ms=10_000)
-    observe(statistics, [1], readings(1, llr=1.0), at_ms=10_000 + HALF_LIFE_MS)
+        observe(statistics, [0, 1], text_features(2, i, llr=1.0), at_ms=i * 1000)
+    observe(statistics, [0], text_features(1, llr=1.0), at_ms=10_000)
+    observe(statistics, [1], text_features(1, llr=1.0), at_ms=10_000 + HALF_LIFE_MS)
     weight = statistics.features(np.array([0, 1])).weight
     assert weight[1] - 1 == pytest.approx((weight[0] - 1) / 2, rel=1e-3)
     assert text_feature(statistics, 1, "llr_mean") == pytest.approx(1.0, abs=1e-5)
@@ -196,7 +196,7 @@ def test_time_alone_forgets_how_much_is_known_but_not_what() -> None:
 
 def test_mean_spread_and_self_similarity_are_those_of_the_posts() -> None:
     statistics = AccountStatistics(1)
-    seen = readings(3, 5)
+    seen = text_features(3, 5)
     for i in range(3):
         observe(statistics, [0], seen[i : i + 1])
     share = 2.0 ** (-np.array([2.0, 1.0, 0.0]) / HALF_LIFE_POSTS)
@@ -215,7 +215,7 @@ def test_mean_spread_and_self_similarity_are_those_of_the_posts() -> None:
 
 def test_texts_that_give_no_evidence_leave_the_text_statistics_alone() -> None:
     statistics = AccountStatistics(1)
-    seen = readings(1, llr=3.0)
+    seen = text_features(1, llr=3.0)
     seen["abstain"] = TextAbstain.LANGUAGE
     for _ in range(3):
         observe(statistics, [0], seen, language=language_code("yo"))
@@ -228,10 +228,10 @@ def test_texts_that_give_no_evidence_leave_the_text_statistics_alone() -> None:
 
 def test_an_account_that_repeats_itself_is_noticed() -> None:
     statistics = AccountStatistics(2)
-    same_text = readings(1, 3)
+    same_text = text_features(1, 3)
     for i in range(6):
         observe(statistics, [0], same_text, at_ms=i)
-        observe(statistics, [1], readings(1, i), at_ms=i)
+        observe(statistics, [1], text_features(1, i), at_ms=i)
     assert text_feature(statistics, 0, "repeats") > 0.8
     assert text_feature(statistics, 1, "repeats") == 0
 
@@ -239,23 +239,23 @@ def test_an_account_that_repeats_itself_is_noticed() -> None:
 def test_the_main_language_is_the_one_written_most() -> None:
     statistics = AccountStatistics(1)
     for i, tag in enumerate(["fr", "en", "de", "en", "es", "en", "it", "en"]):
-        observe(statistics, [0], readings(1, i), language=language_code(tag))
+        observe(statistics, [0], text_features(1, i), language=language_code(tag))
     assert language_tag(int(statistics.features(np.array([0])).language[0])) == "en"
 
 
 def test_sittings_end_after_half_an_hour() -> None:
     statistics = AccountStatistics(1)
     for minutes in (0, 1, 2, 60, 61, 200):
-        observe(statistics, [0], readings(1, minutes), at_ms=minutes * 60_000)
+        observe(statistics, [0], text_features(1, minutes), at_ms=minutes * 60_000)
     assert behaviour_feature(statistics, 0, "sittings_per_text") == pytest.approx(3 / 6, rel=0.05)
 
 
 def test_likes_and_reposts_do_not_change_the_cadence_of_writing() -> None:
     with_likes, without = AccountStatistics(1), AccountStatistics(1)
     for i in range(10):
-        observe(without, [0], readings(1, i), at_ms=i * 5_000_000)
-        observe(with_likes, [0], readings(1, i), at_ms=i * 5_000_000)
-        observe(with_likes, [0], readings(1), at_ms=i * 5_000_000 + 7000, kind=4, text=False)
+        observe(without, [0], text_features(1, i), at_ms=i * 5_000_000)
+        observe(with_likes, [0], text_features(1, i), at_ms=i * 5_000_000)
+        observe(with_likes, [0], text_features(1), at_ms=i * 5_000_000 + 7000, kind=4, text=False)
     for name in BEHAVIOUR_NAMES[CADENCE]:
         assert behaviour_feature(with_likes, 0, name) == pytest.approx(behaviour_feature(without, 0, name), abs=0.12)
     assert behaviour_feature(with_likes, 0, "like_share") == pytest.approx(0.5, abs=0.02)
@@ -264,14 +264,14 @@ def test_likes_and_reposts_do_not_change_the_cadence_of_writing() -> None:
 def test_moving_the_clock_by_whole_weeks_changes_nothing() -> None:
     early, late = AccountStatistics(1), AccountStatistics(1)
     for i in range(20):
-        observe(early, [0], readings(1, i), at_ms=i * 5_000_000)
-        observe(late, [0], readings(1, i), at_ms=i * 5_000_000 + 520 * 7 * DAY_MS)
+        observe(early, [0], text_features(1, i), at_ms=i * 5_000_000)
+        observe(late, [0], text_features(1, i), at_ms=i * 5_000_000 + 520 * 7 * DAY_MS)
     assert same(early.features(np.array([0])), late.features(np.array([0])))
 
 
 def test_an_expert_verdict_is_kept_beside_the_cheap_one() -> None:
     statistics = AccountStatistics(1)
-    observe(statistics, [0], readings(1, llr=0.5))
+    observe(statistics, [0], text_features(1, llr=0.5))
     statistics.observe_expert(np.array([0]), np.array([2500], np.int16), np.array([500], np.int16))
     assert text_feature(statistics, 0, "expert_mean") == pytest.approx(2.5)
     assert text_feature(statistics, 0, "expert_gain") == pytest.approx(2.0)
@@ -289,7 +289,7 @@ def test_what_is_no_language_tag_has_code_zero() -> None:
 
 def test_a_hundred_thousand_updates_a_second() -> None:
     statistics = AccountStatistics(1000)
-    rows, seen = np.arange(1000), readings(1000)
+    rows, seen = np.arange(1000), text_features(1000)
     arguments = (np.zeros(1000, np.int64), np.zeros(1000, np.int64), seen, np.ones(1000, bool))
     best = np.inf
     for _ in range(5):

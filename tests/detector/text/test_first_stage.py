@@ -29,14 +29,14 @@ def shipped() -> FirstStageModel:
 
 @given(TEXTS, st.randoms(use_true_random=False))
 @settings(max_examples=60)
-def test_a_reading_is_the_same_alone_and_in_any_company(texts: list[str], rng: object) -> None:
+def test_features_of_a_text_are_the_same_alone_and_in_any_company(texts: list[str], rng: object) -> None:
     langs = ["en", "fr", "", "de"] * 2
     together = MODEL.read(texts, langs[: len(texts)])
     for index, text in enumerate(texts):
         assert MODEL.read([text], [langs[index]])[0].tobytes() == together[index].tobytes()
 
 
-def test_a_reading_is_the_same_across_the_edge_of_a_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_features_of_a_text_are_the_same_across_the_edge_of_a_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = [f"{POST} {i}" * (1 + i % 3) for i in range(23)]
     whole = MODEL.read(texts, ["en"] * 23)
     monkeypatch.setattr(cheap_module, "CHUNK", 7)
@@ -96,11 +96,11 @@ def test_raw_scores_are_what_readings_are_calibrated_from() -> None:
 def test_the_shipped_model_loads_and_is_bounded(shipped: FirstStageModel) -> None:
     assert {"en", "fr"} <= shipped.languages
     assert shipped.version
-    readings = shipped.read(
+    text_features = shipped.read(
         [POST, "lol idk man thats wild", "Je ne sais pas quoi dire, c'est fou !"], ["en", "en", "fr"]
     )
-    assert (readings["abstain"] == TextAbstain.NONE).all()
-    assert np.abs(readings["llr"].astype(int)).max() <= 4000
+    assert (text_features["abstain"] == TextAbstain.NONE).all()
+    assert np.abs(text_features["llr"].astype(int)).max() <= 4000
 
 
 def test_the_shipped_model_prefers_a_stock_phrase_of_assistants(shipped: FirstStageModel) -> None:
@@ -109,8 +109,8 @@ def test_the_shipped_model_prefers_a_stock_phrase_of_assistants(shipped: FirstSt
         "fostering meaningful connections. What are your thoughts? #Innovation #Community"
     )
     person = "Yall remember when Mrs Jackson made us run laps cuz Tyrone threw up in the gym @user lmaooo"
-    readings = shipped.read([machine, person], ["en", "en"])
-    assert readings["llr"][0] > 1000 > readings["llr"][1]
+    text_features = shipped.read([machine, person], ["en", "en"])
+    assert text_features["llr"][0] > 1000 > text_features["llr"][1]
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "swap", "empty"])
