@@ -171,13 +171,13 @@ def strangers() -> list[AlertRecord | PageRecord]:
     arabic = replace(
         arabic, posts=[replace(post, text=text) for post, text in zip(arabic.posts, ARABIC_TEXTS, strict=False)]
     )
-    hostile, hostile_page = tunnel("hostile", UNTRUSTED)
-    hostile = replace(
-        hostile,
-        posts=[replace(post, text=text) for post, text in zip(hostile.posts, UNTRUSTED_TEXTS, strict=False)],
-        reasons=[*hostile.reasons, Reason(UNTRUSTED_TEXTS[0])],
+    untrusted, untrusted_page = tunnel("untrusted", UNTRUSTED)
+    untrusted = replace(
+        untrusted,
+        posts=[replace(post, text=text) for post, text in zip(untrusted.posts, UNTRUSTED_TEXTS, strict=False)],
+        reasons=[*untrusted.reasons, Reason(UNTRUSTED_TEXTS[0])],
     )
-    return [arabic, arabic_page, hostile, hostile_page]
+    return [arabic, arabic_page, untrusted, untrusted_page]
 
 
 def crowd(size: int = 1000) -> list[AlertRecord | PageRecord]:

@@ -161,7 +161,7 @@ def test_it_works_without_scripts(served: Served, visit: Visits) -> None:
     page = visit("lead", java_script_enabled=False).page
     page.goto("/queue?q=harbour_watch_77")
     page.locator('tr[data-id="plain"] .open').click()
-    assert "near-identical texts" in page.locator(".together").inner_text()
+    assert "nearly the same texts" in page.locator(".together").inner_text()
     page.get_by_text("strongest ties as a table").click()
     assert page.locator("details[open] tbody tr").count() > 10
     page.get_by_role("button", name="Claim").click()
