@@ -28,12 +28,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.errors import SwarmlightError, UsageError
-from detector.models import Models, load_models
+from detector.models import Models
 from detector.text.features import TextAbstain, TextFeatures
 from streaming.assess import Assess, AssessSettings, Reranker, RerankRequest
 from streaming.assess.outputs import NOT_READ
 from streaming.config import load_config
-from streaming.pipeline import live_reranker, play
+from streaming.pipeline import configured_models, live_reranker, play
 from streaming.schema.dead_letter import DeadLetter
 from streaming.schema.observation import Observation
 from streaming.score import WRITTEN, Scorer, TextReader
@@ -267,7 +267,7 @@ def main(argv: list[str] | None = None) -> int:
             _make_stream(options, stream)
             config = load_config(options.config, os.environ)
             settings = AssessSettings.from_config(config, options.without)
-            models = load_models(Path(config.models.dir) if config.models.dir else None)
+            models = configured_models(config)
             inputs = stack.enter_context(Inputs([stream]))
             figures = report(*measure(inputs, models, settings, lambda: time.time_ns() // 1_000_000))
         for line in lines(figures):

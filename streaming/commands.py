@@ -26,7 +26,7 @@ from streaming.cli import among
 from streaming.config import Config, load_config, render
 from streaming.pipeline import RunProgress, run_recording
 from streaming.schema.dead_letter import DeadLetter, Tally, letters
-from streaming.sources.files import Inputs
+from streaming.sources.files import EVENTS, Inputs
 
 if TYPE_CHECKING:
     from streaming.kafka.admin import RecordReplay
@@ -51,8 +51,8 @@ def run_command(
         typer.Option(
             "--input",
             metavar="FILE...",
-            help="events, one JSON object a line: .jsonl, .jsonl.gz, .jsonl.zst, or - for standard input; several are "
-            "merged by their time",
+            help="events, one JSON object a line: .jsonl, .jsonl.gz, .jsonl.zst, or - for standard input (or files of "
+            "another --format); several are merged by their time",
         ),
     ],
     alerts: Annotated[Path | None, _out("alerts", "every revision of every alert, in order")] = None,
@@ -66,6 +66,16 @@ def run_command(
     dead_letters: Annotated[Path | None, _out("dead-letters", "records that are no event, with the reason")] = None,
     trajectories: Annotated[Path | None, typer.Option(hidden=True)] = None,
     account_graphs: Annotated[Path | None, typer.Option(hidden=True)] = None,
+    sink: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME:TARGET...", help="send every revision of every alert there too: jsonl:FILE, kafka:[HOST:PORT]"
+        ),
+    ] = None,
+    format_name: Annotated[
+        str,
+        typer.Option("--format", metavar="NAME", help="input format: an installed one, or auto to recognise it"),
+    ] = EVENTS,
     config: Annotated[
         Path | None,
         typer.Option("--config", metavar="FILE", help="configuration (swarmlight config prints all keys)"),
@@ -107,6 +117,8 @@ def run_command(
         dead_letters=dead_letters,
         trajectories=trajectories,
         account_graphs=account_graphs,
+        sinks=sink or (),
+        format_name=format_name,
         keep=False,
         on_step=line.show,
     )

@@ -209,6 +209,10 @@ class ModelsConfig(Section):
     dir: Annotated[str, Field(description="folder with text, expert, account and thresholds; empty: those shipped")] = (
         ""
     )
+    second_stage: Annotated[
+        str,
+        Field(description="installed text model that reads suspects' texts again; empty: the one in the models' folder"),
+    ] = ""
 
 
 class LogConfig(Section):

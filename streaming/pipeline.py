@@ -40,7 +40,7 @@ from streaming.score import Scorer, cut
 from streaming.sinks.base import Step
 from streaming.sinks.files import AccountGraphs, Outputs, Trajectories
 from streaming.sources.base import SourceRecord
-from streaming.sources.files import Inputs
+from streaming.sources.files import EVENTS, Inputs
 from streaming.watermark import Watermark
 
 CHUNK: Final = 2_000
@@ -96,6 +96,8 @@ def run_recording(
     dead_letters: Path | None = None,
     trajectories: Path | None = None,
     account_graphs: Path | None = None,
+    sinks: Sequence[str] = (),
+    format_name: str = EVENTS,
     keep: bool = True,
     on_step: Callable[[RunProgress], None] | None = None,
     stdin: BufferedReader | None = None,
@@ -118,6 +120,8 @@ def run_recording(
         dead_letters: file for records that are no post event.
         trajectories: file for every total that was held against the threshold; `swarmlight calibrate` reads it.
         account_graphs: folder for what the graph model sees, twice a day; `swarmlight train graph` reads it.
+        sinks: further places for every revision of every alert, `NAME:TARGET` (`streaming.sinks.base`).
+        format_name: input format of the recordings (`streaming.sources.base`), or `auto` to recognise it.
         keep: whether the result carries score rows and alerts. A recording of millions of accounts goes to files.
         on_step: told after every chunk of records.
         stdin: what `-` reads; the process's own where None.
@@ -126,14 +130,15 @@ def run_recording(
         Summary, and with `keep` score rows and alerts.
 
     Raises:
-        UsageError: no input, one that cannot be read to its end, a file that cannot be written, an unknown part.
+        UsageError: no input, one that cannot be read to its end, a file that cannot be written, an unknown part,
+            format or sink.
         ModelError: weights that cannot be used.
     """
     started = time.monotonic()
     given = config if config is not None else load_config(None, {})
     settings = AssessSettings.from_config(given, without)
     with ExitStack() as stack:
-        read = stack.enter_context(Inputs(inputs, stdin))
+        read = stack.enter_context(Inputs(inputs, stdin, format_name))
         outputs = stack.enter_context(
             Outputs(
                 alerts=alerts,
@@ -142,9 +147,11 @@ def run_recording(
                 dead_letters=dead_letters,
                 summary=summary,
                 inputs=[str(name) for name in inputs],
+                sinks=sinks,
+                config=given,
             )
         )
-        bundle = models if isinstance(models, Models) else load_models(models or _models_dir(given))
+        bundle = models if isinstance(models, Models) else configured_models(given, models)
         assess = Assess(settings, bundle, partitions=1)
         if trajectories is not None:
             assess.watch(stack.enter_context(Trajectories(trajectories)).write)
@@ -177,8 +184,19 @@ def run_recording(
     return RunResult(told, rows, kept)
 
 
-def _models_dir(config: Config) -> Path | None:
-    return Path(config.models.dir) if config.models.dir else None
+def configured_models(config: Config, directory: Path | None = None) -> Models:
+    """The models that a configuration names.
+
+    Args:
+        config: `[models]` names a directory and a second-stage text model.
+        directory: in place of the configuration's.
+
+    Raises:
+        UsageError: no such text model is installed.
+        ModelError: weights that cannot be used.
+    """
+    place = directory or (Path(config.models.dir) if config.models.dir else None)
+    return load_models(place, config.models.second_stage)
 
 
 def _progress(inputs: Inputs, assess: Assess) -> RunProgress:

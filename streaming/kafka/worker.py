@@ -21,7 +21,7 @@ import msgspec
 import numpy as np
 
 from detector.errors import BrokerError
-from detector.models import Models, load_models
+from detector.models import Models
 from streaming.assess.outputs import Reranker
 from streaming.assess.settings import AssessSettings
 from streaming.config import Config
@@ -31,7 +31,7 @@ from streaming.kafka.assess_worker import AssessStage
 from streaming.kafka.client import Clients, Topics, ensure_topics
 from streaming.kafka.leader import Core, make_core
 from streaming.kafka.score_worker import ScoreStage
-from streaming.pipeline import live_reranker
+from streaming.pipeline import configured_models, live_reranker
 from streaming.score import Scorer
 from streaming.worker_metrics import Metrics
 
@@ -161,7 +161,7 @@ def build_cores(config: Config) -> Cores:
         ModelError: a model is missing or damaged.
         UsageError: settings that the models cannot honour.
     """
-    models = load_models(Path(config.models.dir) if config.models.dir else None)
+    models = configured_models(config)
     settings = AssessSettings.from_config(config)
     return Cores(
         Scorer(models.text),

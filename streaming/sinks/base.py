@@ -1,10 +1,22 @@
-"""What a run hands to its sinks."""
+"""What a run hands on: a step to its output files, and every revision of an alert to its sinks.
+
+A further sink is one function that opens it, and one line in a package's entry points:
+
+    [project.entry-points."swarmlight.sinks"]
+    chat = "my_package.chat:open_sink"
+
+Then `swarmlight run --sink chat:ROOM` sends alerts there. docs/how-to/add-a-sink.md has a whole example.
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, Protocol, TypeAlias
 
+from detector.errors import UsageError
+from detector.plugins import SINKS, load
 from streaming.assess import TickOutput
+from streaming.config import Config
 from streaming.schema.dead_letter import DeadLetter
 
 
@@ -13,3 +25,45 @@ class Step(NamedTuple):
 
     letters: list[DeadLetter]
     outputs: list[TickOutput]
+
+
+class AlertSink(Protocol):
+    """Where alerts go."""
+
+    def write(self, alert_id: str, body: bytes) -> None:
+        """Take one revision of an alert; revisions of an id come in order, each in place of the one before.
+
+        Args:
+            alert_id: the same for all revisions of an alert.
+            body: the alert as JSON, without line end.
+
+        Raises:
+            SwarmlightError: it cannot be written; the run ends with the message.
+        """
+        ...
+
+    def close(self) -> None:
+        """Finish: called once, after the last revision or when the run has failed."""
+        ...
+
+
+SinkFactory: TypeAlias = Callable[[str, Config], AlertSink]
+"""Opens a sink. Takes what stands behind `NAME:` (may be empty) and the configuration; called before anything is read.
+Raises `UsageError` where the target cannot be used."""
+
+
+def open_sink(spec: str, config: Config) -> AlertSink:
+    """The sink that `NAME:TARGET` means.
+
+    Args:
+        spec: as `--sink` takes it; without a colon the target is empty.
+        config: handed on to the sink.
+
+    Raises:
+        UsageError: no such sink, or its target cannot be used.
+    """
+    name, _, target = spec.partition(":")
+    factory: SinkFactory = load(SINKS, name)
+    if not callable(factory):
+        raise UsageError(f"--sink {name!a}: what is installed under this name is no function that opens a sink")
+    return factory(target, config)

@@ -21,10 +21,12 @@ from detector.errors import UsageError
 from detector.weights_io import save_weights
 from graph.traces import HOUR_MS
 from streaming.assess.graph_evidence import GraphTick
+from streaming.config import Config
 from streaming.schema.dead_letter import encode
 from streaming.schema.run_summary import RunSummary
 from streaming.schema.score import ScoreRecord, encode_score, read_score
-from streaming.sinks.base import Step
+from streaming.sinks.base import AlertSink, Step, open_sink
+from streaming.sinks.jsonl import JsonLines
 from streaming.sources.files import STDIN
 
 
@@ -34,6 +36,8 @@ class Outputs:
     Args:
         alerts, details, scores, dead_letters, summary: where to write, None for nothing.
         inputs: files that must not be overwritten.
+        sinks: further sinks of alerts, `NAME:TARGET`.
+        config: handed on to them.
 
     Raises:
         UsageError: a file cannot be written, or is an input, or is named twice.
@@ -48,20 +52,33 @@ class Outputs:
         dead_letters: Path | None,
         summary: Path | None,
         inputs: Sequence[str],
+        sinks: Sequence[str],
+        config: Config,
     ) -> None:
         self._stack = ExitStack()
         named = {"alerts": alerts, "details": details, "scores": scores, "dead-letters": dead_letters,
                  "summary": summary}  # fmt: skip
-        _check_distinct(named, inputs)
+        # The target of a sink may be a file, and then it is none of the others.
+        targets = {f"sink {spec}": Path(spec.partition(":")[2]) for spec in sinks if spec.partition(":")[2]}
+        _check_distinct(named | targets, inputs)
+        self._sinks: list[AlertSink] = []
         try:
-            opened = {name: self._open(name, path) for name, path in named.items()}
+            opened = {name: self._open(name, path) for name, path in named.items() if name != "alerts"}
+            if alerts is not None:
+                self._add(JsonLines(alerts, "--alerts"))
+            for spec in sinks:
+                self._add(open_sink(spec, config))
             self._rows = self._latest()
             self._pages = self._latest()
         except BaseException:
             self._stack.close()
             raise
-        self._alerts, self._details, self._scores = opened["alerts"], opened["details"], opened["scores"]
+        self._details, self._scores = opened["details"], opened["scores"]
         self._letters, self._summary = opened["dead-letters"], opened["summary"]
+
+    def _add(self, sink: AlertSink) -> None:
+        self._stack.callback(sink.close)
+        self._sinks.append(sink)
 
     def _latest(self) -> _Latest:
         return _Latest(self._stack.enter_context(tempfile.TemporaryFile()))
@@ -80,9 +97,9 @@ class Outputs:
             for letter in step.letters:
                 self._letters.write(encode(letter) + b"\n")
         for output in step.outputs:
-            if self._alerts is not None:
+            for sink in self._sinks:
                 for alert in output.alerts:
-                    self._alerts.write(alert.body + b"\n")
+                    sink.write(alert.id, alert.body)
             if self._details is not None:
                 for key, page in output.details:
                     self._pages.put(_by_number(key), page)

@@ -1,8 +1,19 @@
-"""One record of `posts` before anything is known about it, wherever it was read from."""
+"""What an input format is, and what every record of `posts` is before anything is known about it.
+
+A further format is one module with the two functions of `SourceFormat`, and one line in a package's entry points:
+
+    [project.entry-points."swarmlight.sources"]
+    csv = "my_package.csv_posts"
+
+Then `swarmlight run --format csv --input posts.csv` reads it. docs/how-to/add-a-source.md has a whole example.
+"""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from io import BufferedIOBase
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 
@@ -41,3 +52,39 @@ class SourceRecord(msgspec.Struct, frozen=True, gc=False):
     def size_and_hash(self) -> Oversize:
         """Size and SHA-256 of the whole record."""
         return self.oversize or Oversize(len(self.value), hashlib.sha256(self.value).hexdigest())
+
+
+class FileRecord(NamedTuple):
+    """One record of a file.
+
+    Args:
+        position: its line or row, from 1, which dead letters name.
+        value: a post event as JSON (docs/reference/events.md). Where the record can be made none of, its own bytes:
+            they are no post event, so it is counted as dead, and its dead letter keeps them.
+        oversize: set where `value` is only the beginning of a record too long to be read.
+    """
+
+    position: int
+    value: bytes
+    oversize: Oversize | None = None
+
+
+@runtime_checkable
+class SourceFormat(Protocol):
+    """How the bytes of a file become post events: an object, or a module, with these two functions."""
+
+    def recognises(self, head: bytes) -> bool:
+        """Whether a file that begins with these bytes, decompressed, is of this format: for `--format auto`."""
+        ...
+
+    def read(self, file: BufferedIOBase) -> Iterator[FileRecord]:
+        """The records of a file in its order, read as they are asked for.
+
+        Args:
+            file: decompressed, at its beginning. It can be sought in only where the file is not compressed and not
+                standard input.
+
+        Raises:
+            ValueError: the file as a whole is not of this format; the run ends with the message and exit status 2.
+        """
+        ...

@@ -1,13 +1,14 @@
-"""Recordings of `posts` as files: JSON lines, plain or compressed, one or several, or standard input.
+"""Recordings as files: opened, decompressed, read in an input format, and merged by time.
 
-Every line is a record, also an empty one (which is dead); what follows the last line feed is a record only if there is
-something. A carriage return before the line feed belongs to the line end.
+`Inputs` gives the records of one or several files, or of standard input, as `swarmlight run` takes them. What the bytes
+of a file mean is the business of its format (`streaming.sources.base.SourceFormat`); post events, one JSON object a
+line, are the format `events`.
 """
 
 from __future__ import annotations
 
+import csv
 import gzip
-import hashlib
 import heapq
 import os
 import sys
@@ -15,7 +16,7 @@ import zlib
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from io import BufferedReader
+from io import BufferedReader, RawIOBase
 from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
@@ -25,17 +26,23 @@ import msgspec
 import zstandard
 
 from detector.errors import UsageError
+from detector.plugins import SOURCES, installed, load
 from detector.times import AT_MAX, parse_time
-from streaming.schema.dead_letter import KEPT_BYTES
-from streaming.sources.base import Oversize, SourceRecord
+from streaming.sources.base import SourceFormat, SourceRecord
+from streaming.telemetry import shown
 from streaming.watermark import JUMP_EVENTS, JUMP_MS
 
 STDIN: Final = "-"
 
-RECORD_BYTES: Final = 16 * 1024 * 1024
-"""Longest line that is read whole, sixteen times Kafka's largest record by default: memory has a bound."""
+EVENTS: Final = "events"
+"""The format of post events, one JSON object a line."""
 
-_CHUNK: Final = 1 << 18
+AUTO: Final = "auto"
+"""In place of a format's name: recognise the format of each file."""
+
+HEAD_BYTES: Final = 1 << 16
+"""Of its beginning that a format may be recognised by, if the file gives as much at once."""
+
 _ZSTD_SLICE: Final = 2048
 """Compressed bytes decompressed at once: a frame made to explode gives at most 64 MiB from these."""
 
@@ -50,14 +57,19 @@ class Inputs:
     Args:
         paths: `.gz` and `.zst` are decompressed, `-` is standard input, everything else is read as it is.
         stdin: what `-` reads; the process's own unless given.
+        format_name: of the files: an installed input format, or `auto` to recognise each file by its beginning.
 
     Raises:
-        UsageError: no input, `-` twice, or a file that cannot be opened; while iterating: one that cannot be read to
-            its end (a compressed file cut short, damaged, or not compressed at all).
+        UsageError: no input, `-` twice, an unknown format, or a file that cannot be opened; while iterating: one that
+            cannot be read to its end (a compressed file cut short, damaged, or not compressed at all).
     """
 
-    def __init__(self, paths: Sequence[str | Path], stdin: BufferedReader | None = None) -> None:
+    def __init__(
+        self, paths: Sequence[str | Path], stdin: BufferedReader | None = None, format_name: str = EVENTS
+    ) -> None:
         names = [str(path) for path in paths]
+        if format_name != AUTO:
+            format_named(format_name)
         if not names:
             raise UsageError("no input: name at least one file with --input, or - for standard input")
         if names.count(STDIN) > 1:
@@ -65,6 +77,7 @@ class Inputs:
         self._stack = ExitStack()
         self._sizes = 0
         self._known = STDIN not in names
+        self._format = format_name
         self._files: list[tuple[str, BufferedReader]] = []
         try:
             for name in names:
@@ -84,7 +97,7 @@ class Inputs:
         return sum(file.tell() for name, file in self._files if name != STDIN and not file.closed and file.seekable())
 
     def __iter__(self) -> Iterator[SourceRecord]:
-        streams = [_numbered(name, file) for name, file in self._files]
+        streams = [_numbered(name, file, self._format) for name, file in self._files]
         for offset, record in enumerate(streams[0] if len(streams) == 1 else merge(streams)):
             yield SourceRecord(offset, -1, record.value, record.origin, record.position, record.oversize)
 
@@ -119,44 +132,82 @@ def merge(streams: Iterable[Iterator[SourceRecord]]) -> Iterator[SourceRecord]:
         yield record
 
 
-def _numbered(name: str, file: BufferedReader) -> Iterator[SourceRecord]:
-    """Records of one file with offset 0 and their line, from 1."""
-    origin, line = f"{_shown(name)}:", 0
+def _numbered(name: str, file: BufferedReader, form: str) -> Iterator[SourceRecord]:
+    """Records of one file with offset 0 and their position, from 1."""
+    origin, position = f"{_shown(name)}:", 0
+    where = f"cannot read input {_shown(name)}"
     try:
-        for value, oversize in _lines(_chunks(name, file)):
-            line += 1
-            yield SourceRecord(0, -1, value, origin, line, oversize)
+        content = _decompressed(name, file)
+        reader = format_named(form) if form != AUTO else recognised(content.peek(HEAD_BYTES)[:HEAD_BYTES])
+        for record in reader.read(content):
+            position = record.position
+            yield SourceRecord(0, -1, record.value, origin, position, record.oversize)
     except EOFError:
         reason = "the compressed data ends too early; copy the file again"
     except (gzip.BadGzipFile, zlib.error, zstandard.ZstdError):
         reason = "the compressed data is damaged, or the file is not compressed as its name says"
     except OSError as error:
         reason = error.strerror or "it cannot be read"
+    except (ValueError, csv.Error) as error:
+        reason = f"it is not of the format {form}: {shown(str(error))}"
     else:
         return
-    raise UsageError(f"cannot read input {_shown(name)} beyond line {line}: {reason}")
+    raise UsageError(f"{where} beyond line {position}: {reason}")
 
 
-def _chunks(name: str, file: BufferedReader) -> Iterator[bytes]:
-    """The decompressed bytes of a file. EOFError where compressed data is cut short."""
+def format_named(name: str) -> SourceFormat:
+    """The input format that is installed under `name`.
+
+    Raises:
+        UsageError: there is none, or it cannot read files.
+    """
+    found = load(SOURCES, name)
+    if not isinstance(found, SourceFormat):
+        raise UsageError(f"--format {name!a}: what is installed under this name has no `recognises` and `read`")
+    return found
+
+
+def recognised(head: bytes) -> SourceFormat:
+    """The format of a file that begins with `head`: of the installed ones, by name, the first that recognises it.
+
+    Raises:
+        UsageError: none does.
+    """
+    names = list(installed(SOURCES))
+    for name in names:
+        if (found := format_named(name)).recognises(head):
+            return found
+    raise UsageError(f"--format {AUTO}: the file is of none of the formats {', '.join(names)}; name its format")
+
+
+def _decompressed(name: str, file: BufferedReader) -> BufferedReader | gzip.GzipFile:
+    """The content of a file. Reading raises EOFError where compressed data is cut short."""
     if name.endswith(".zst"):
-        return _zstd(file)
+        return BufferedReader(_Chunks(_zstd(file)), HEAD_BYTES)
     if name.endswith(".gz"):
-        return _gzip(file)
-    return _plain(file)
+        if not file.peek(1):
+            raise EOFError
+        return gzip.GzipFile(fileobj=file, mode="rb")
+    return file
 
 
-def _plain(file: BufferedReader) -> Iterator[bytes]:
-    while chunk := file.read1(_CHUNK):
-        yield chunk
+class _Chunks(RawIOBase):
+    """Chunks of bytes as a file."""
 
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._rest = memoryview(b"")
 
-def _gzip(file: BufferedReader) -> Iterator[bytes]:
-    if not file.peek(1):
-        raise EOFError
-    with gzip.GzipFile(fileobj=file, mode="rb") as unpacked:
-        while chunk := unpacked.read1(_CHUNK):
-            yield chunk
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, target: Any) -> int:
+        if not self._rest:
+            self._rest = memoryview(next(self._chunks, b""))
+        size = min(len(target), len(self._rest))
+        target[:size] = self._rest[:size]
+        self._rest = self._rest[size:]
+        return size
 
 
 def _zstd(file: BufferedReader) -> Iterator[bytes]:
@@ -171,39 +222,6 @@ def _zstd(file: BufferedReader) -> Iterator[bytes]:
             piece = unpack.unused_data if complete else b""
     if not complete:
         raise EOFError
-
-
-def _lines(chunks: Iterable[bytes]) -> Iterator[tuple[bytes, Oversize | None]]:
-    """Lines without their ends; of one longer than `RECORD_BYTES` the beginning, with size and hash of the whole."""
-    held: list[bytes] = []
-    size = 0
-    whole = hashlib.sha256()  # of a line too long to be held, from when it is
-    for chunk in chunks:
-        pieces = chunk.split(b"\n")
-        for piece in pieces[:-1]:
-            if held:
-                yield _line(held, piece, size, whole)
-                held, size, whole = [], 0, hashlib.sha256()
-            elif len(piece) <= RECORD_BYTES:
-                yield (piece[:-1] if piece.endswith(b"\r") else piece), None
-            else:
-                yield _line([], piece, 0, whole)
-        if piece := pieces[-1]:
-            size += len(piece)
-            held.append(piece)
-            if size > RECORD_BYTES:
-                whole.update(b"".join(held) if size - len(piece) <= RECORD_BYTES else piece)
-                held = [b"".join(held)[:KEPT_BYTES]]
-    if held:
-        yield _line(held, b"", size, whole)
-
-
-def _line(held: list[bytes], piece: bytes, size: int, whole: Any) -> tuple[bytes, Oversize | None]:
-    if size + len(piece) <= RECORD_BYTES:
-        line = b"".join([*held, piece])
-        return (line[:-1] if line.endswith(b"\r") else line), None
-    whole.update(piece if size > RECORD_BYTES else b"".join([*held, piece]))
-    return b"".join([*held, piece])[:KEPT_BYTES], Oversize(size + len(piece), whole.hexdigest())
 
 
 class _At(msgspec.Struct):

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detector.errors import UsageError
-from streaming.sources import files
+from streaming.sources import events
 from streaming.sources.base import SourceRecord
-from streaming.sources.files import Inputs
+from streaming.sources.files import Inputs, merge
 from tests.streaming.builders import event, lines, record, write_lines
 
 DAY = 24 * 3_600_000
@@ -68,16 +68,16 @@ def test_cutting_into_chunks_loses_and_adds_nothing(chunks: list[bytes]) -> None
     expected = [line.removesuffix(b"\r") for line in whole.split(b"\n")]
     if not whole or whole.endswith(b"\n"):
         expected.pop()
-    assert [line for line, _ in files._lines(chunks)] == expected
+    assert [line for line, _ in events._lines(chunks)] == expected
 
 
 @settings(max_examples=100)
 @given(st.lists(st.binary(max_size=30) | st.just(b"\n"), max_size=30))
 def test_a_line_too_long_is_kept_by_its_beginning_size_and_hash(chunks: list[bytes]) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(files, "RECORD_BYTES", 25)
-        patch.setattr(files, "KEPT_BYTES", 10)
-        got = list(files._lines(chunks))
+        patch.setattr(events, "RECORD_BYTES", 25)
+        patch.setattr(events, "KEPT_BYTES", 10)
+        got = list(events._lines(chunks))
     whole = b"".join(chunks).split(b"\n")
     if not whole[-1]:
         whole.pop()
@@ -133,7 +133,7 @@ def test_merging_sorted_inputs_sorts_and_keeps_everything(times: list[list[int]]
         iter([SourceRecord(0, -1, record(event(str(name), at=at))) for at in ats]) for name, ats in enumerate(times)
     ]
     expected = sorted((at, str(name)) for name, ats in enumerate(times) for at in ats)
-    assert [item.value for item in files.merge(streams)] == [record(event(name, at=at)) for at, name in expected]
+    assert [item.value for item in merge(streams)] == [record(event(name, at=at)) for at, name in expected]
 
 
 def refusal(*paths: Path | str) -> str:
