@@ -14,13 +14,13 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from detector.errors import ConfigError, UsageError
+from detector.plugins import TRACES, installed, load_entry
 from detector.times import parse_time
 from graph.trace_kind import (
     ANSWERED,
@@ -37,9 +37,6 @@ from graph.trace_kind import HOUR_MS as HOUR_MS
 
 MINUTE_MS: Final = 60_000
 DAY_MS: Final = 24 * HOUR_MS
-
-GROUP: Final = "swarmlight.traces"
-"""Entry points of further kinds."""
 
 
 def _liked_or_followed(event: TracedEvent) -> Iterable[str]:
@@ -147,11 +144,10 @@ def kind_table(further: Iterable[TraceKind]) -> tuple[TraceKind, ...]:
 def _installed() -> list[TraceKind]:
     """The kinds that installed packages add."""
     found: list[TraceKind] = []
-    # An editable install may be listed twice.
-    for (name, _), entry in sorted({(entry.name, entry.value): entry for entry in entry_points(group=GROUP)}.items()):
-        kind = entry.load()
+    for name, entry in installed(TRACES).items():
+        kind = load_entry(entry)
         if not isinstance(kind, TraceKind):
-            raise ConfigError(f"the entry point {name!r} of {GROUP} is no TraceKind: mend or uninstall its package")
+            raise ConfigError(f"the entry point {name!r} of {TRACES} is no TraceKind: mend or uninstall its package")
         found.append(kind)
     return found
 

@@ -211,7 +211,7 @@ class ModelsConfig(Section):
     )
     second_stage: Annotated[
         str,
-        Field(description="installed text model that reads suspects' texts again; empty: the one in the models' folder"),
+        Field(description="installed text model that reads suspects again; empty: the one in the folder of the models"),
     ] = ""
 
 

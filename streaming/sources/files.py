@@ -28,8 +28,8 @@ import zstandard
 from detector.errors import UsageError
 from detector.plugins import SOURCES, installed, load
 from detector.times import AT_MAX, parse_time
+from streaming.logs import shown
 from streaming.sources.base import SourceFormat, SourceRecord
-from streaming.telemetry import shown
 from streaming.watermark import JUMP_EVENTS, JUMP_MS
 
 STDIN: Final = "-"
