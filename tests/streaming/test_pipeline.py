@@ -21,7 +21,7 @@ from tests.streaming.builders import event, write_lines
 
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    items: list[dict[str, Any] | bytes] = [*societies.campaign(0, people=10, hours=2, rounds=6), b"this is no event"]
+    items: list[dict[str, Any] | bytes] = [*societies.campaign(0, people=30, hours=10, rounds=40), b"this is no event"]
     return write_lines(tmp_path_factory.mktemp("pipeline") / "in.jsonl", items)
 
 
@@ -37,6 +37,7 @@ def test_the_result_holds_what_the_files_hold(recording: Path, tmp_path: Path) -
     )
     assert result.scores
     assert result.scores == list(read_scores(files["scores"].read_bytes().splitlines()))
+    assert result.alerts
     assert [alert.body for alert in result.alerts] == files["alerts"].read_bytes().splitlines()
     assert json.loads(files["summary"].read_text()) == msgspec.to_builtins(result.summary)
     assert result.summary.dead == len(files["dead_letters"].read_text().splitlines()) == 1

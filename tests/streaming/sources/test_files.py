@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+from collections.abc import Iterator
+from io import BufferedIOBase
 from pathlib import Path
 
 import pytest
@@ -13,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detector.errors import UsageError
-from streaming.sources import events
-from streaming.sources.base import SourceRecord
+from streaming.sources import events, files
+from streaming.sources.base import FileRecord, SourceRecord
 from streaming.sources.files import Inputs, merge
 from tests.streaming.builders import event, lines, record, write_lines
 
@@ -207,3 +209,65 @@ def test_a_file_name_of_odd_bytes_can_still_be_shown(tmp_path: Path) -> None:
     path = tmp_path / "a\udcff.jsonl"
     path.write_bytes(b"x\n")
     read(path)[0].source.encode()
+
+
+class Numbers:
+    """A format of decimal numbers, a line each, as likes."""
+
+    def recognises(self, head: bytes) -> bool:
+        return head[:1].isdigit()
+
+    def read(self, file: BufferedIOBase) -> Iterator[FileRecord]:
+        for place, line in enumerate(file, 1):
+            yield FileRecord(place, record(event(id=str(int(line)), at=int(line), kind="like")))
+
+
+def with_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Install the format `numbers` beside the shipped one."""
+    formats: dict[str, object] = {"events": events, "numbers": Numbers(), "nothing": object()}
+    monkeypatch.setattr(files, "load", lambda group, name: formats[name])
+    monkeypatch.setattr(files, "installed", lambda group: dict.fromkeys(["events", "numbers"]))
+
+
+@pytest.mark.parametrize("ending", ["", ".gz", ".zst"])
+def test_a_format_reads_what_is_decompressed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ending: str) -> None:
+    with_numbers(monkeypatch)
+    content = b"".join(b"%d\n" % number for number in range(50_000))
+    packed = {"": content, ".gz": gzip.compress(content), ".zst": zstandard.ZstdCompressor().compress(content)}
+    path = tmp_path / f"n{ending}"
+    path.write_bytes(packed[ending])
+    with Inputs([path], format_name="numbers") as inputs:
+        got = list(inputs)
+    assert [item.value for item in got[::9999]] == [
+        record(event(id=str(number), at=number, kind="like")) for number in range(0, 50_000, 9999)
+    ]
+    assert got[-1].source == f"{path}:50000"
+
+
+def test_formats_are_recognised_file_by_file_and_merged(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with_numbers(monkeypatch)
+    numbers, posts = tmp_path / "n", write_lines(tmp_path / "p", [b"", event(at=3), event(at=9)])
+    numbers.write_bytes(b"5\n7\n")
+    with Inputs([numbers, posts], format_name="auto") as inputs:
+        assert [Path(item.source).name for item in inputs] == ["p:1", "p:2", "n:1", "n:2", "p:3"]
+    (tmp_path / "x").write_bytes(b"neither")
+    with Inputs([tmp_path / "x"], format_name="auto") as inputs, pytest.raises(UsageError, match="events, numbers"):
+        list(inputs)
+
+
+def test_a_file_that_is_not_of_its_format_is_refused_where_it_ends(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with_numbers(monkeypatch)
+    (tmp_path / "n").write_bytes(b"5\nsix\x1b\n")
+    with Inputs([tmp_path / "n"], format_name="numbers") as inputs, pytest.raises(UsageError) as caught:
+        list(inputs)
+    assert "beyond line 1: it is not of the format numbers" in str(caught.value)
+    assert "\x1b" not in str(caught.value)
+    with pytest.raises(UsageError, match="no `recognises` and `read`"):
+        Inputs([tmp_path / "n"], format_name="nothing")
+
+
+def test_the_shipped_format_recognises_post_events() -> None:
+    assert files.recognised(b"not json\n" + lines([event()])) is events
+    assert not any(events.recognises(head) for head in (b"", b"id,account,at\n", b"[1]\n", b'{"id": "a"}\n', b"\xff\n"))
