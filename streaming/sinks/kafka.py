@@ -11,7 +11,7 @@ from typing import Final
 
 from detector.errors import BrokerError
 from streaming.config import Config
-from streaming.kafka.client import Clients, Topics, close, ensure
+from streaming.kafka.client import Clients, Topics, close, ensure_topics
 
 FLUSH_S: Final = 30.0
 """Seconds that the broker has at the end to acknowledge what was sent."""
@@ -27,7 +27,7 @@ class KafkaAlerts:
 
     def __init__(self, config: Config) -> None:
         self._clients, topics = Clients(config.kafka), Topics(config.kafka.topic_prefix)
-        ensure(self._clients, topics, config.kafka, snapshots=False)
+        ensure_topics(self._clients, topics, config.kafka, snapshots=False)
         self._topic = topics.alerts
         self._producer = self._clients.producer()
         self._failed: list[BaseException] = []
