@@ -94,7 +94,11 @@ def test_a_run_reads_and_writes_through_the_package(package: Package) -> None:
         for i in range(30)
     )
     (package.work / "posts.csv").write_text(posts + ",,now,\n", encoding="utf-8")
-    events = write_lines(package.work / "events.jsonl", societies.campaign(0, people=20, hours=3, rounds=8))
+    items = societies.campaign(0, people=30, hours=10, rounds=40)
+    for item in items:
+        if item["account"].startswith("m"):  # of one round, all begin alike
+            item["text"] = f"Round {item['id'].partition('-')[0]} has begun: {item['text']}"
+    events = write_lines(package.work / "events.jsonl", items)
     package.run(
         "run", "--format", "auto", "--input", "posts.csv", str(events), "--config", "swarmlight.toml",
         "--sink", "digest:today.txt", "jsonl:sunk.jsonl", "--scores", "scores.jsonl", "--summary", "summary.json",
