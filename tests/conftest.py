@@ -29,7 +29,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if not wanted <= there:
         raise pytest.UsageError(
             "the installed entry points are not those of pyproject.toml: "
-            "run `python -m pip install -e . --no-deps --no-build-isolation` first"
+            "run `rm -rf *.egg-info && python -m pip install -e . --no-deps --no-build-isolation` first"
         )
 
 
