@@ -34,6 +34,7 @@ MAKE: Final = sorted({command.line for command in ALL if command.line.startswith
 
 RUN: Final[dict[str, str]] = {
     "swarmlight --version": "",
+    "swarmlight --help": "",
     "swarmlight config": "",
     "swarmlight config > swarmlight.toml": "",
     "swarmlight calibrate --help": "",
@@ -114,7 +115,7 @@ def test_a_shown_command_and_its_options_exist(line: str) -> None:
     words = shlex.split(re.sub(r"\s*[|>].*$", "", line))[1:]
     name, rest = words[0], words[1:]
     if name.startswith("-"):
-        assert name == "--version"
+        assert name in {"--version", "--help"}
         return
     assert name in SUMMARIES, f"swarmlight has no {name}"
     command: Any = as_command(name, load_entry(installed()[name]))
