@@ -288,6 +288,7 @@ class Crews:
         self.cadence = np.zeros(n, np.int64)
         self.rate: Floats = np.zeros(n)  # tasks per ms
         self.lag_ms: Floats = np.zeros(n)
+        self.awake = np.zeros(n, bool)  # tasks come by the first member's rhythm
         self.joint: Floats = np.zeros(n)
         self.goals = np.zeros((n, len(GOALS)), bool)
         self.hijack: Floats = np.zeros(n)
@@ -310,16 +311,37 @@ class Crews:
         self.cadence[crew] = CADENCES.index(tactics.cadence)
         self.rate[crew] = tactics.tasks_per_day / DAY_MS
         self.lag_ms[crew] = tactics.lag_s * 1000 * (JITTER if tactics.cadence == "jitter" else 1)
+        self.awake[crew] = tactics.awake
         self.joint[crew] = tactics.joint
         self.goals[crew] = [goal in tactics.goals for goal in GOALS]
         self.hijack[crew] = tactics.hijack
         self.wording[crew] = WORDINGS.index(tactics.wording)
 
-    def moments(self, begin_ms: int, end_ms: int, rng: np.random.Generator) -> tuple[Ints, Ints]:
-        """Crews and times of the tasks that begin in [begin, end) by themselves (not from a leader's acts)."""
+    def moments(self, begin_ms: int, end_ms: int, sittings: Sittings, rng: np.random.Generator) -> tuple[Ints, Ints]:
+        """Crews and times of the tasks that begin in [begin, end) by themselves (not from a leader's acts).
+
+        Args:
+            begin_ms: start of the stretch of time.
+            end_ms: its end.
+            sittings: whose rhythm the tasks of crews follow that act while members are awake.
+            rng: where chance comes from.
+        """
         rate = np.where(self.led() | (self.begin_ms >= end_ms), 0.0, self.rate)
+        rate = np.where(self.awake, rate * sittings.highest, rate)
         crew = np.repeat(np.arange(len(self)), rng.poisson(rate * (end_ms - begin_ms)))
-        return crew, begin_ms + (rng.random(len(crew)) * (end_ms - begin_ms)).astype(np.int64)
+        at = begin_ms + (rng.random(len(crew)) * (end_ms - begin_ms)).astype(np.int64)
+        if self.awake[crew].any():
+            share = np.where(self.awake[crew], self.supply(crew, at, sittings) / self.rate[crew], 1.0)
+            taken = rng.random(len(crew)) * np.where(self.awake[crew], sittings.highest, 1.0) < share
+            crew, at = crew[taken], at[taken]
+        return crew, at
+
+    def supply(self, crew: Ints, at_ms: Ints, sittings: Sittings) -> Floats:
+        """Intensity of the tasks of each crew at each time, per ms, where they come by themselves."""
+        if not self.awake.any():
+            return self.rate[crew]
+        first = self.members[np.minimum(self.first[crew], len(self.members) - 1)]
+        return np.where(self.awake[crew], self.rate[crew] * sittings.rhythm(first, at_ms), self.rate[crew])
 
     def led(self) -> Flags:
         """(crews,): its tasks are a leader's acts."""

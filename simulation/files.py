@@ -25,7 +25,7 @@ from detector.times import parse_time
 from simulation.sampling import Json
 from simulation.settings import Part, Society
 
-PRESETS: Final = ("town", "election", "fandom-storm", "botnet-classic", "botnet-frontier", "quiet", "null")
+PRESETS: Final = ("town", "election", "fandom-storm", "botnet-classic", "botnet-frontier", "quiet", "null", "demo")
 
 LARGEST_FILE_BYTES: Final = 1 << 20
 """A society has a few dozen lines; a larger file is another file named by mistake."""
@@ -101,9 +101,10 @@ def check(society: Society, where: str) -> None:
         if not 1 <= low <= high:
             raise ConfigError(f"{where}: {name}: size is [smallest, largest], both at least 1")
     shares = sum(getattr(looks, name).share for name in looks.__struct_fields__)
-    if 2 * society.machines + shares > 0.95:
+    operated = (2 if society.twins else 1) * society.machines
+    if operated + shares > 0.95:
         raise ConfigError(
-            f"{where}: machines, their twins (as many) and look-alikes would be {2 * society.machines + shares:.0%} of "
+            f"{where}: machines, their twins (as many) and look-alikes would be {operated + shares:.0%} of "
             "all accounts: leave at least 5% for ordinary people"
         )
     if society.machines > 0 and not society.operators:

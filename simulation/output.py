@@ -38,6 +38,9 @@ class Renderer:
 
     def __init__(self, world: World) -> None:
         self.names = names(len(world.people), world.seed)
+        for row, name in zip(world.given.rows.tolist(), world.given.given.names, strict=True):
+            if row >= 0:
+                self.names[row] = name
         self._world = world
         self._shown = np.zeros(len(world.people), bool)
         self._domains: dict[int, str] = {}

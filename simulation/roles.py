@@ -36,6 +36,7 @@ CROWDS: Final[dict[str, Tactics]] = {
     "activists": Tactics(cadence="waves", goals=("link", "tag", "swarm")),
     "giveaway": Tactics(cadence="jitter", goals=("tag", "swarm"), wording="verbatim"),
     "live_event": Tactics(cadence="waves", goals=("tag", "swarm")),
+    "fan_club": Tactics(cadence="waves", goals=("swarm",), awake=True),
 }
 """Look-alikes that gather around moments, with what they gather for; numbers come from the society's settings."""
 
@@ -159,14 +160,21 @@ def _operators(society: Society, people: People, result: Cast, rng: np.random.Ge
     chosen, twins = evenly(people, levels, total, rng)
     order = rng.permutation(total)
     chosen, twins = chosen[order], twins[order]
-    people.copy_rows(chosen, twins)
+    if society.twins:
+        people.copy_rows(chosen, twins)
+    else:
+        twins = twins[:0]
     taken = np.zeros(n, bool)
     taken[chosen] = taken[twins] = True
+    families = [family.name for family, _ in planned]
     used = 0
     for number, (family, size) in enumerate(planned):
         members, pair = chosen[used : used + size], twins[used : used + size]
         used += size
-        _campaign(f"c{number:03d}", family, members, pair, people, result, taken, start_ms, rng)
+        spoken = society.given.machines != "none" and families.count(family.name) == 1
+        _campaign(
+            family.name if spoken else f"c{number:03d}", family, members, pair, people, result, taken, start_ms, rng
+        )
     return rng.permutation(np.flatnonzero(~taken))
 
 
@@ -210,10 +218,14 @@ def _campaign(
     if private.cadence in ("copied", "framing"):
         rate = float(people.rate[leader] * (1 - people.branching[leader]))
         private = msgspec.structs.replace(private, cadence="waves", tasks_per_day=rate)
-    for member, twin in zip(members.tolist(), twins.tolist(), strict=True):
+    for member in members.tolist():
         result.label[member] = True
-        result.slice[member], result.slice[twin] = family.name, TWIN
-        result.campaign[member] = result.group[member] = result.twin_of[twin] = name
+        result.slice[member] = family.name
+        if size > 1:
+            result.campaign[member] = result.group[member] = name
+    for member, twin in zip(members.tolist(), twins.tolist(), strict=False):
+        result.slice[twin] = TWIN
+        result.twin_of[twin] = name
         hushed = np.array([twin] if member in quiet else [], np.int64)
         idol = int(rng.integers(len(people))) if "amplify" in private.goals else -1
         result.crews.append(Crew(np.array([twin]), private, home, hushed, begin, idol))
@@ -246,6 +258,7 @@ def _make_crude(family: Operator, people: People, members: Ints) -> None:
     people.age_days[members] *= crude.age
     people.fame[members] *= crude.audience
     people.kinds[members, 2] *= crude.reposts
+    people.kinds[members, 4] *= crude.likes
     people.kinds[members] /= people.kinds[members].sum(axis=1, keepdims=True)
     people.night[members] = people.night[members] * (1 - crude.flat) + crude.flat
 
@@ -260,6 +273,8 @@ def _lookalikes(society: Society, people: People, result: Cast, free: Ints, rng:
         label = name.replace("_", "-")
         for account in who.tolist():
             result.slice[account] = label
+        if name == "fan_club":
+            people.kinds[who] = np.array([0.2, 0.15, 0.45, 0.02, 0.15, 0.03])
         if name in CROWDS:
             _crowds(name, settings, who, people, result, rng)
         elif name == "friends":
@@ -299,13 +314,13 @@ def _split(settings: LookAlike, who: Ints, rng: np.random.Generator) -> list[Int
 def _crowds(name: str, settings: LookAlike, who: Ints, people: People, result: Cast, rng: np.random.Generator) -> None:
     base = CROWDS[name]
     tactics = Tactics(
-        cadence=base.cadence, goals=base.goals, hijack=base.hijack, wording=base.wording,
+        cadence=base.cadence, goals=base.goals, hijack=base.hijack, wording=base.wording, awake=base.awake,
         tasks_per_day=settings.tasks_per_day, joint=settings.joint, lag_s=settings.lag_s,
     )  # fmt: skip
     together = _by_community(who, people) if name in ("activists", "fandom") else who
     for number, crowd in enumerate(_split(settings, together, rng)):
         leader = int(rng.integers(len(people))) if "amplify" in base.goals else -1
         result.crews.append(Crew(crowd, tactics, int(people.community[crowd[0]]), leader=leader))
-        if name == "activists":
+        if name in ("activists", "fan_club"):
             for account in crowd.tolist():
-                result.group[account] = f"a{number:03d}"
+                result.group[account] = f"{name[0]}{number:03d}"

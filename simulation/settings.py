@@ -139,6 +139,7 @@ class LookAlikes(Part, frozen=True, kw_only=True):
     live_event: LookAlike = LookAlike(share=0.03, size=(20, 150), tasks_per_day=6.0, lag_s=240.0)
     writing_help: LookAlike = LookAlike(share=0.03)
     second_language: LookAlike = LookAlike(share=0.04)
+    fan_club: LookAlike = LookAlike(share=0.0, size=(5, 40), tasks_per_day=6.0, joint=0.6)
 
 
 class Tactics(Part, frozen=True, kw_only=True):
@@ -146,6 +147,7 @@ class Tactics(Part, frozen=True, kw_only=True):
 
     cadence: Cadence = "waves"
     tasks_per_day: Positive = 6.0  # moments or things that the accounts gather around, Poisson
+    awake: bool = False  # tasks come at the hours at which members are awake; otherwise evenly over the clock
     lag_s: Positive = 900.0  # exponential time from the moment to a member's sitting
     joint: Share = 0.5  # share of a member's acts that serve a task; the rest is cover traffic
     goals: tuple[Goal, ...] = ("link", "tag")
@@ -159,6 +161,7 @@ class Crude(Part, frozen=True, kw_only=True):
 
     rate: Positive = 1.0  # events a day
     reposts: Positive = 1.0  # weight of reposts among kinds
+    likes: Positive = 1.0  # weight of likes among kinds
     age: Positive = 1.0  # days since the account was made
     flat: Share = 0.0  # share of sittings spread evenly over the day, in place of `activity.night`
     audience: Positive = 1.0  # weight by which others choose to follow it
@@ -188,6 +191,15 @@ class Texts(Part, frozen=True, kw_only=True):
     temperature: Positive = 0.9
 
 
+class GivenPosts(Part, frozen=True, kw_only=True):
+    """Posts that exist before the simulation and are written by its accounts (`content/given.py`)."""
+
+    people: str = "none"  # none, demo, or posts:FILE with post events, which keep their times of day and answers
+    machines: str = "none"  # none, demo, or posts:FILE; `campaign` in it is the operator whose account writes the posts
+    links: Share = 0.1  # share of people's given posts that get a link, in place of `kinds.links`
+    reactions: Positive = 0.6  # likes, reposts and follows that a person's given post brings about, on average
+
+
 class Society(Part, frozen=True, kw_only=True):
     """A whole society: `society.toml`."""
 
@@ -208,5 +220,7 @@ class Society(Part, frozen=True, kw_only=True):
     lookalikes: LookAlikes = LookAlikes()
     operators: tuple[Operator, ...] = ()
     texts: Texts = Texts()
+    given: GivenPosts = GivenPosts()
+    twins: bool = True  # every operator's account has a twin among people: the same parameters, acting with nobody
     about: str = ""  # what this society is for, in words
     easy: bool = False  # its operators are meant to be found by counts alone

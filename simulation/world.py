@@ -23,6 +23,7 @@ import numpy as np
 
 from detector.times import parse_time
 from simulation.actors import CADENCES, GOALS, HORIZON, Crews, Reader, Sittings, Tasks, Wall, clusters
+from simulation.content.given import Given, Placed, read_given
 from simulation.population import build, draw, knit, pareto
 from simulation.roles import Cast, cast
 from simulation.sampling import DAY_MS, HOUR_MS, Bytes, Flags, Floats, Ints, first_of_each, running, stream, weighted
@@ -43,6 +44,7 @@ PARAPHRASE: Final = 2
 INDEPENDENT: Final = 3
 COPIED: Final = 4
 HEADLINE: Final = 5
+GIVEN: Final = 6
 
 
 @dataclass
@@ -201,9 +203,10 @@ class World:
     Args:
         society: what it is made of.
         seed: equal seeds give equal events.
+        given: posts for its accounts to write; those that `society.given` names where None.
     """
 
-    def __init__(self, society: Society, seed: int) -> None:
+    def __init__(self, society: Society, seed: int, given: Given | None = None) -> None:
         self.society, self.seed = society, seed
         start = parse_time(society.start)
         self.start_ms = 0 if start is None else start
@@ -225,12 +228,35 @@ class World:
         self.tags = Catalogue(society.tags, sizes)
         self.wall = Wall(n)
         self.tasks = Tasks()
+        self.given = self._place(read_given(society.given, seed) if given is None else given)
         self._kinds = np.cumsum(self.people.kinds, axis=1)
         self._rng = stream(seed, "acts")
         self.acted = 0  # events so far, those before the start included
-        self._pending = np.zeros((3, 0), np.int64)  # account, time, task
+        self._pending = np.zeros((4, 0), np.int64)  # account, time, task, given post
         self._residents = np.argsort(self.community, kind="stable")
         self._first = np.searchsorted(self.community[self._residents], np.arange(len(sizes) + 1))
+
+    def _place(self, given: Given) -> Placed:
+        """Give every author's posts to an account: a machine's to one of its operator's, a person's to a person.
+
+        What is left over on either side stays as it is: accounts without given posts act as the simulator has them.
+        """
+        rng = stream(self.seed, "given")
+        driven: dict[str, list[int]] = {"": rng.permutation(np.flatnonzero(~self.cast.label)).tolist()}
+        for campaign in self.cast.campaigns:
+            driven.setdefault(campaign.family.name, []).extend(campaign.members.tolist())
+        free = {operator: iter(rows) for operator, rows in driven.items()}
+        rows = np.array([next(free.get(operator, iter(())), -1) for operator in given.operator], np.int64)
+        placed = Placed(given, rows, len(self.people), self.start_ms)
+        if placed.timed.any():
+            # What they write is given, so what else they do has no words.
+            shares = self.people.kinds[placed.timed]
+            shares[:, [POST, REPLY, QUOTE]] = 0.0
+            self.people.kinds[placed.timed] = shares / shares.sum(axis=1, keepdims=True)
+            self.people.links[placed.timed] = self.society.given.links
+            # In a branching process an event brings about b / (1 - b) others, all generations together.
+            self.people.branching[placed.timed] = self.society.given.reactions / (1 + self.society.given.reactions)
+        return placed
 
     def gather(self) -> None:
         """Take note of who leads which crew; to be called after `crews.adapt` has changed a cadence."""
@@ -255,9 +281,11 @@ class World:
         for catalogue in (self.links, self.tags):
             catalogue.turn(begin, end, rng)
         reader = Reader(self.wall, self.graph, self.community, self.society.feed, self.society.ties.closeness, begin)
-        account, at, task = self._acts(begin, end, reader)
+        account, at, task, post = self._acts(begin, end, reader)
         kind = self._kind(account)
-        chunk = self._decide(account, at, task, kind, reader, end - begin)
+        if len(self.given.given):
+            self._speak(account, at, kind, post)
+        chunk = self._decide(account, at, task, kind, post, reader, end - begin)
         self.now_ms = end
         return chunk
 
@@ -273,27 +301,34 @@ class World:
 
     # Who acts, and when
 
-    def _acts(self, begin: int, end: int, reader: Reader) -> tuple[Ints, Ints, Ints]:
-        """Accounts, times and tasks (number, -1 none) of the events in [begin, end), in order of time."""
+    def _acts(self, begin: int, end: int, reader: Reader) -> tuple[Ints, Ints, Ints, Ints]:
+        """Accounts, times, tasks (number) and given posts (index; -1 none) of the events in [begin, end), by time."""
         rng = self._rng
         own_account, own_at = self.sittings.starts(begin, end, rng)
+        free = ~self.given.timed[own_account]
+        own_account, own_at = own_account[free], own_at[free]
         gone = self.crews.displaced(own_account, own_at, *self._rates(own_account, own_at))
         stays = rng.random(len(own_account)) >= gone
         called = self._called(begin, end, reader)
         self._led = self._copied(own_account[stays], own_at[stays], end - begin)
         news = self._news(begin, end)
-        account = np.concatenate((own_account[stays], called[0], news[0]))
-        at = np.concatenate((own_at[stays], called[1], news[1]))
-        task = np.concatenate((np.full(int(stays.sum()), -1, np.int64), called[2], news[2]))
+        given = self.given.due(begin, end)
+        account = np.concatenate((own_account[stays], called[0], news[0], given[0]))
+        at = np.concatenate((own_at[stays], called[1], news[1], given[1]))
+        none = np.full(len(account), -1, np.int64)
+        task, post = none.copy(), none
+        task[int(stays.sum()) : len(account) - len(given[0])] = np.concatenate((called[2], news[2]))
+        post[len(account) - len(given[0]) :] = given[2]
         more = clusters(self.people, account, at, task, rng)
-        fresh = np.concatenate((np.stack((account, at, task)), np.stack(more)), axis=1)
+        further = np.stack((*more, np.full(len(more[0]), -1, np.int64)))
+        fresh = np.concatenate((np.stack((account, at, task, post)), further), axis=1)
         fresh[1] = self._scheduled(fresh[0], fresh[1])
         everything = np.concatenate((self._pending, fresh), axis=1)
         now = everything[1] < end
         self._pending = everything[:, ~now]
         due = everything[:, now]
         due = due[:, np.lexsort((due[0], due[1]))]
-        return due[0], due[1], due[2]
+        return due[0], due[1], due[2], due[3]
 
     def _rates(self, account: Ints, at: Ints) -> tuple[Floats, Floats]:
         """Intensity of each account's own sittings, and of its crew's tasks, at each time, per ms."""
@@ -302,12 +337,12 @@ class World:
             return intensity, np.zeros(len(account))
         crew = self.crews.of[account]
         led = self.crews.lead_rate[crew] * self.sittings.rhythm(np.maximum(self.crews.leader[crew], 0), at)
-        return intensity, np.where(self.crews.led()[crew], led, self.crews.rate[crew])
+        return intensity, np.where(self.crews.led()[crew], led, self.crews.supply(crew, at, self.sittings))
 
     def _called(self, begin: int, end: int, reader: Reader) -> tuple[Ints, Ints, Ints]:
         """Sittings that the tasks which begin now bring about: accounts, times, tasks."""
         rng = self._rng
-        crew, at = self.crews.moments(begin, end, rng)
+        crew, at = self.crews.moments(begin, end, self.sittings, rng)
         link = np.concatenate((np.full(len(crew), -1, np.int64), self._led[2]))
         crew, at = np.concatenate((crew, self._led[0])), np.concatenate((at, self._led[1]))
         n = len(crew)
@@ -389,7 +424,31 @@ class World:
         result: Bytes = chosen.astype(np.int8)
         return result
 
-    def _decide(self, account: Ints, at: Ints, task: Ints, kind: Bytes, reader: Reader, span: int) -> Chunk:
+    def _speak(self, account: Ints, at: Ints, kind: Bytes, post: Ints) -> None:
+        """Find which events write given posts: `kind` and `post` in place.
+
+        Who has said all that was given, or is to begin only at the start, reposts, likes or follows instead.
+        """
+        given = self.given
+        timed = post >= 0
+        kind[timed] = np.where(given.answers[post[timed]] >= 0, REPLY, POST)
+        for i in np.flatnonzero(given.ordered[account] & written(kind)).tolist():
+            post[i] = given.next_of(int(account[i])) if at[i] >= self.start_ms else -1
+            if post[i] < 0:
+                shares = self.people.kinds[account[i], [REPOST, LIKE, FOLLOW]]
+                kind[i] = self._rng.choice((REPOST, LIKE, FOLLOW), p=shares / shares.sum())
+
+    def _answered(self, kind: Bytes, post: Ints, numbers: Ints) -> Ints:
+        """The slot that each given post answers, -1 for none; an answer to what is no longer in sight is a post."""
+        said = np.flatnonzero(post >= 0)
+        self.given.number[post[said]] = numbers[said]
+        target = np.full(len(post), -1, np.int64)
+        replies = said[self.given.answers[post[said]] >= 0]
+        target[replies] = self.wall.slot(self.given.number[self.given.answers[post[replies]]])
+        kind[replies[target[replies] < 0]] = POST
+        return target
+
+    def _decide(self, account: Ints, at: Ints, task: Ints, kind: Bytes, post: Ints, reader: Reader, span: int) -> Chunk:
         """Whom the events react to and what they share."""
         rng, wall, people = self._rng, self.wall, self.people
         n = len(account)
@@ -399,12 +458,13 @@ class World:
         numbers = np.full(n, -1, np.int64)
         numbers[text] = wall.append(serial[text], at[text], account[text])
         reader.written(span)
-        reacting = kind != POST
-        target = np.full(n, -1, np.int64)
+        target = self._answered(kind, post, numbers)
+        reacting = (kind != POST) & (target < 0)
         target[reacting] = reader.choose(account[reacting], at[reacting], rng)
         link = self._shared(self.links, text & (rng.random(n) < people.links[account]), account, at, wall.link)
         tag = self._shared(self.tags, text & (rng.random(n) < people.tags[account]), account, at, wall.tag)
         task, manner, words = self._serve(account, at, kind, task, target, link, tag, reader)
+        manner[post >= 0], words[post >= 0] = GIVEN, post[post >= 0]
         self._led = np.concatenate((self._led, self._framed(account, at, link, span)), axis=1)
         slots = wall.slot(numbers[text])
         wall.link[slots], wall.tag[slots] = link[text], tag[text]

@@ -6,7 +6,7 @@ after the first, second, ... post of every account.
 
 `python -m training.account_data --data DIR --write FILE` lists the people kept for the demo whose texts a text model
 was trained on: two text sets hold messages of `chitchat-dataset`, of people of any split. The file has pseudonyms only;
-`simulation/demo/script.py` leaves these people out.
+`simulation/content/chitchat.py` leaves these people out.
 """
 
 from __future__ import annotations

@@ -24,7 +24,8 @@ import numpy as np
 
 from detector.errors import UsageError
 from simulation.content.base import Request, Text
-from simulation.demo.script import people, planted
+from simulation.content.chitchat import people
+from simulation.content.given import planted
 from simulation.files import lines_of, table_of
 from simulation.sampling import Flags, Floats, Ints, stream
 

@@ -261,7 +261,8 @@ def writer_of(world: World, environ: Mapping[str, str]) -> Writer | None:
             f"texts.machines = {texts.machines!a}: name none, corpus:FILE, demo, local:FOLDER, {SMOLLM2} or "
             "endpoint:ADDRESS#MODEL"
         )
-    return Writer(world, people, machines, personas) if people or machines else None
+    wanted = people or machines or len(world.given.given)
+    return Writer(world, people, machines, personas) if wanted else None
 
 
 def _corpus(choice: str, world: World, *, machines: bool) -> Corpus | None:

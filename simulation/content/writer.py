@@ -159,7 +159,10 @@ class Writer:
     def texts(self, chunk: Chunk) -> list[Text | None]:
         """A text for each event that has words, None for the others."""
         found: list[Text | None] = [None] * len(chunk)
-        speaking = np.flatnonzero(kinds.written(chunk.kind))
+        for i in np.flatnonzero(chunk.manner == kinds.GIVEN).tolist():
+            post = self._world.given.given.posts[int(chunk.words[i])]
+            found[i] = self._said[int(chunk.serial[i])] = Text(post.text, post.lang)
+        speaking = np.flatnonzero(kinds.written(chunk.kind) & (chunk.manner != kinds.GIVEN))
         waiting = [i for i in speaking.tolist() if self._source(chunk, i) is not None]
         unsaid = set(chunk.serial[waiting].tolist())
         while waiting:

@@ -20,7 +20,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from simulation.demo.script import Stream
+from simulation.demo.stream import Stream
 from streaming.schema.alert import AlertRecord, MemberRecord, PostRecord, read_alert
 from streaming.schema.score import LlrRecord
 

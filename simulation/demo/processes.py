@@ -24,11 +24,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-import msgspec
 from kafka.errors import KafkaError
 
 from detector.errors import BrokerError, SwarmlightError, UsageError
-from detector.times import parse_time
+from simulation.demo.stream import PlayedEvent
 from streaming.kafka.client import Clients, close
 from streaming.logs import shown
 
@@ -178,14 +177,13 @@ def schedule(times_ms: Sequence[int], seconds: float) -> list[float]:
 class Player(threading.Thread):
     """Sends each event when its share of `seconds` has passed. `sent` and `now_ms` may be read at any time."""
 
-    def __init__(self, clients: Clients, topic: str, events: Sequence[dict[str, Any]], seconds: float) -> None:
+    def __init__(self, clients: Clients, topic: str, events: Sequence[PlayedEvent], seconds: float) -> None:
         super().__init__(name="player", daemon=True)
         self._clients = clients
         self._topic = topic
-        encode = msgspec.json.Encoder().encode
-        self._times = [parse_time(event["at"]) or 0 for event in events]
+        self._times = [event.at_ms for event in events]
         self._due = schedule(self._times, seconds)
-        self._records = [(event["account"].encode(), encode(event)) for event in events]
+        self._records = [(event.account.encode(), event.line) for event in events]
         self._leave = threading.Event()
         self.sent = 0
         self.now_ms = self._times[0]

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import http.client
-import json
 import os
 import signal
 import sys
@@ -18,6 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Annotated, Final
 
+import msgspec
 import typer
 from kafka import KafkaConsumer, TopicPartition
 from rich.console import Console, RenderableType
@@ -37,7 +37,8 @@ from simulation.demo.processes import (
     wait_for,
     worker,
 )
-from simulation.demo.script import Stream, build, people, planted
+from simulation.demo.stream import Stream, make_stream
+from simulation.files import written
 from streaming.config import Config, load_config
 from streaming.kafka.client import Clients, Topics, close, ensure_topics
 
@@ -71,11 +72,6 @@ port = {metrics}
 [log]
 level = "WARNING"
 """
-
-
-def make_stream(seed: int) -> Stream:
-    """The demo's stream."""
-    return build(people(seed), planted(), seed)
 
 
 class Show:
@@ -334,15 +330,11 @@ def demo_command(
 
 
 def _write(path: Path, seed: int) -> int:
-    from simulation.demo.script import build, people, planted
-
-    stream = build(people(seed), planted(), seed)
+    stream = make_stream(seed)
     truth = Path(f"{path}.truth")
-    try:
-        for target, rows in ((path, stream.events), (truth, stream.truth)):
-            with target.open("w", encoding="utf-8") as file:
-                file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    except OSError as error:
-        raise UsageError(f"{error.filename} cannot be written: {error.strerror}") from None
+    with written(path) as file:
+        file.writelines(event.line + b"\n" for event in stream.events)
+    with written(truth) as file:
+        file.writelines(msgspec.json.encode(row) + b"\n" for row in stream.truth)
     print(f"{len(stream.events)} events in {path}, {len(stream.truth)} accounts in {truth}", file=sys.stderr)
     return 0

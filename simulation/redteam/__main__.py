@@ -10,10 +10,9 @@ import typer
 from rich.console import Console
 
 from detector.errors import UsageError
-from simulation.files import PRESETS
 from simulation.redteam.adaptive import Game, GameOptions, game_of, save
 from simulation.redteam.page import page
-from simulation.redteam.run import Result, fingerprint, measure, own_posts, sources, together
+from simulation.redteam.run import PRESETS, Result, fingerprint, measure, own_posts, sources, together
 from streaming.cli import among, run_function
 
 WORK: Final = Path("build/red-team")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from simulation.files import PRESETS
 from simulation.redteam.adaptive import MENU, SIDES, WINDOW, Game, recall, spent, used
-from simulation.redteam.run import Result, Slice, shown, summed
+from simulation.redteam.run import PRESETS, Result, Slice, shown, summed
 
 INTRO = """# Red team
 

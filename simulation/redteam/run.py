@@ -29,9 +29,10 @@ from scipy.stats import binomtest
 from detector.errors import SwarmlightError, UsageError
 from detector.models import SHIPPED
 from simulation.content.corpus import Row, rows
+from simulation.content.given import planted
 from simulation.content.models import writer_of
-from simulation.demo.script import planted
-from simulation.files import PRESETS, lines_of, preset, written
+from simulation.files import PRESETS as SHIPPED_PRESETS
+from simulation.files import lines_of, preset, written
 from simulation.output import Renderer, truth
 from simulation.sampling import Flags, Ints, Json
 from simulation.settings import Society
@@ -195,6 +196,9 @@ def detect(events: Path, folder: Path, models: Path | None) -> Found:
     rows = read_scores(lines_of(scores))
     return Found({row.account: row for row in rows}, msgspec.json.decode(summary.read_bytes(), type=RunSummary).models)
 
+
+PRESETS: Final = tuple(name for name in SHIPPED_PRESETS if name != "demo")
+"""The demo's people and posts are given, so that it cannot be had in another size."""
 
 SIZES: Final[dict[str, int]] = dict.fromkeys(PRESETS, 500) | {"quiet": 900}
 """Accounts in place of a preset's own: about as many as the demo's texts are enough for, and the page takes minutes."""

@@ -30,13 +30,28 @@ WAVES = Tactics(tasks_per_day=20.0, joint=0.5, lag_s=900.0)
 
 
 def test_tasks_are_poisson_and_members_come_after_an_exponential_time() -> None:
+    sittings = world_with(WAVES).sittings
+
     def deviations(made: Tactics, stated: Tactics, rng: np.random.Generator) -> Deviations:
         crews = Crews([Crew(np.arange(20), made, 0)], 20, 0)
-        crew, at = crews.moments(0, 300 * DAY_MS, rng)
+        crew, at = crews.moments(0, 300 * DAY_MS, sittings, rng)
         task, _, time = crews.called(crew, at, rng)
         return [count(len(crew), 300 * stated.tasks_per_day), mean((time - at[task]) / 1000, stated.lag_s)]
 
     held(Tactics(tasks_per_day=20.0), ["tasks_per_day", "lag_s"], deviations)
+
+
+def test_tasks_of_the_awake_follow_their_rhythm_and_are_as_many() -> None:
+    sittings, rng = world_with(WAVES).sittings, np.random.default_rng(0)
+    crews = Crews([Crew(np.arange(20), msgspec.structs.replace(WAVES, awake=True), 0)], 20, 0)
+    crew, at = crews.moments(0, 300 * DAY_MS, sittings, rng)
+    assert abs(count(len(crew), 300 * WAVES.tasks_per_day)) < DEVIATION
+    first = np.zeros(len(at), np.int64)
+    clock = np.arange(0, DAY_MS, HOUR_MS // 4)
+    rhythm = sittings.rhythm(np.zeros(len(clock), np.int64), clock)
+    # Drawn in proportion to r(t), the mean of r at the moments is the mean of its square over the day.
+    assert abs(mean(sittings.rhythm(first, at), float((rhythm**2).mean()))) < DEVIATION
+    assert float((rhythm**2).mean()) > 1.2
 
 
 def test_jitter_spreads_a_task_over_hours(monkeypatch: pytest.MonkeyPatch) -> None:

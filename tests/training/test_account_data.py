@@ -13,7 +13,7 @@ from detector.account.features import language_code
 from detector.account.state import AccountStatistics
 from detector.data_splits import pseudonym, split_of
 from detector.text.features import TEXT_FEATURES, TextAbstain
-from simulation.demo.script import choose, known_people
+from simulation.content.chitchat import choose, known_people
 from training.account_data import Events, snapshots
 from training.account_data import known_people as find
 

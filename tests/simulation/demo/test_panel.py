@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rich.console import Console, RenderableType
 
 from simulation.demo.panel import Board, announce, draw, draw_verdict, plain, report
-from simulation.demo.script import Stream
+from simulation.demo.stream import Stream
 from streaming.schema.alert import AlertKind, AlertRecord, AlertStatus, MemberRecord, PostRecord, encode
 from streaming.schema.score import LlrRecord
 

@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detector.errors import BrokerError, SwarmlightError, UsageError
-from simulation.demo import processes, script
+from simulation.content import chitchat
+from simulation.content.chitchat import Message
+from simulation.demo import processes
 from simulation.demo.processes import QUIET_MS, Child, free_port, listening, quiet_environ, schedule, wait_for
-from simulation.demo.script import Message
 from streaming.cli import invoke
 
 SLEEPS = "import time; print('up', flush=True); time.sleep(600)"
@@ -104,10 +105,10 @@ def test_the_stream_is_written_with_its_truth_or_an_error_says_why_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     messages = [Message(at * 60_000, f"p{at % 9}", "the same words every time") for at in range(500)]
-    monkeypatch.setattr(script, "people", lambda seed: messages)
+    monkeypatch.setattr(chitchat, "people", lambda seed: messages)
     path = tmp_path / "x.jsonl"
     assert invoke(["demo", "--write", str(path)]) == 0
-    assert "39 accounts" in capsys.readouterr().err
+    assert "108 accounts" in capsys.readouterr().err
     truth = [json.loads(line) for line in Path(f"{path}.truth").read_text().splitlines()]
     events = [json.loads(line) for line in path.read_text().splitlines()]
     assert {event["account"] for event in events} <= {row["account"] for row in truth}
