@@ -59,9 +59,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def measure(name: str, accounts: int, days: float) -> Json:
     """Simulate in this process: events rendered (those before the start included), seconds, peak memory."""
-    society = msgspec.structs.replace(preset(name), accounts=accounts, days=days)
+    population = msgspec.structs.replace(preset(name), accounts=accounts, days=days)
     begun = time.perf_counter()
-    world = World(society, 0)
+    world = World(population, 0)
     renderer = Renderer(world)
     built, built_cpu = time.perf_counter(), time.process_time()
     events = written = 0

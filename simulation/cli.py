@@ -1,9 +1,4 @@
-"""The command `swarmlight simulate`: a society of people, crowds and operators, its events and the truth about it.
-
-`simulate_command` writes events to a file or to Kafka, the truth, a drawing, a comparison with a real stream and the
-test that metadata alone tell nobody apart, or plays the adaptive operator's game. `summary` and `gate_table` are the
-tables it prints.
-"""
+"""`swarmlight simulate`: a simulated population's events, the truth about its accounts, and tables about both."""
 
 from __future__ import annotations
 
@@ -28,14 +23,14 @@ from simulation.plots import Plot
 from simulation.realism import report
 from simulation.redteam.adaptive import GameOptions, adaptive
 from simulation.sampling import Json
-from simulation.settings import Society
-from simulation.validate import BOOSTED, SINGLE, TWINS, Verdict, judge
+from simulation.settings import PopulationConfig
+from simulation.validate import BOOSTED, CONTROLS, SINGLE, MetadataReport, judge
 from simulation.world import Chunk, World
 from streaming.config import load_config
 
 
 def summary(rows: list[Json], events: int) -> Table:
-    """A society by slice, from its truth."""
+    """A simulated population by slice, from its truth."""
     table = Table(title=f"{events:,} events by {len(rows):,} accounts")
     for column in ("slice", "accounts", "machines", "campaigns", "groups"):
         table.add_column(column, justify="left" if column == "slice" else "right")
@@ -48,8 +43,8 @@ def summary(rows: list[Json], events: int) -> Table:
     return table
 
 
-def gate_table(found: Verdict, *, easy: bool) -> Table:
-    """What the gate of metadata found; `easy` where the society is meant to be easy and no bound applies."""
+def gate_table(found: MetadataReport, *, easy: bool) -> Table:
+    """What the metadata check found; `easy` where the population is meant to be easy and no bound applies."""
     name, single = found.worst
     title = f"metadata of {found.machines:,} machines and {found.people:,} people"
     table = Table(title=title + (" (meant to be easy: no bound applies)" if easy else ""))
@@ -58,7 +53,7 @@ def gate_table(found: Verdict, *, easy: bool) -> Table:
     rows = (
         ("machines from people, gradient boosting", found.boosted, BOOSTED),
         (f"machines from people, `{name}` alone", single, SINGLE),
-        ("campaign members from their organic twins", found.twins, TWINS),
+        ("campaign members from their matched controls", found.controls, CONTROLS),
     )
     for what, value, bound in rows:
         table.add_row(what, f"{value:.3f}", f"{bound:.2f}", style="red" if value > bound and not easy else "")
@@ -66,7 +61,7 @@ def gate_table(found: Verdict, *, easy: bool) -> Table:
 
 
 class _Given(NamedTuple):
-    """What a simulation is to be written to, and how its society is changed."""
+    """What a simulation is to be written to, and how its simulated population is changed."""
 
     events: Path | None
     truth: Path | None
@@ -78,14 +73,18 @@ class _Given(NamedTuple):
 
 def simulate_command(
     preset_name: Annotated[str | None, typer.Option("--preset", metavar="NAME", help=", ".join(PRESETS))] = None,
-    config: Annotated[Path | None, typer.Option(metavar="FILE", help="a society of one's own (society.toml)")] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="a simulated population of one's own (society.toml)")
+    ] = None,
     events: Annotated[
         Path | None, typer.Option(metavar="OUT", help=".jsonl, .jsonl.gz, .jsonl.zst or - for the events")
     ] = None,
     truth: Annotated[Path | None, typer.Option(metavar="OUT", help="who is what: one line an account")] = None,
     seed: Annotated[int, typer.Option(metavar="N", help="equal seeds give equal bytes")] = 0,
-    accounts: Annotated[int | None, typer.Option(metavar="N", help="in place of the society's own number")] = None,
-    days: Annotated[float | None, typer.Option(metavar="D", help="in place of the society's own")] = None,
+    accounts: Annotated[
+        int | None, typer.Option(metavar="N", help="in place of the simulated population's own number")
+    ] = None,
+    days: Annotated[float | None, typer.Option(metavar="D", help="in place of the simulated population's own")] = None,
     people_texts: Annotated[
         str | None, typer.Option(metavar="SOURCE", help="none, demo or corpus:FILE (people's posts by author)")
     ] = None,
@@ -125,8 +124,8 @@ def simulate_command(
         typer.Option(
             "--adaptive",
             metavar="ROUNDS",
-            help="play an operator who learns from what the detector flags, and one who does not, among the society's "
-            "people; --plot draws the curve",
+            help="play an operator who learns from what the detector flags, and one who does not, among these people; "
+            "--plot draws the curve",
         ),
     ] = None,
     out: Annotated[
@@ -145,7 +144,7 @@ def simulate_command(
     """Simulate a social network of people, crowds and operators; write its events and the truth.
 
     Args:
-        preset_name: a society that comes with Swarmlight; this or `config`.
+        preset_name: a simulated population that comes with Swarmlight; this or `config`.
         real: a stream to compare with.
         rounds: of the adaptive operator's game.
 
@@ -160,14 +159,14 @@ def simulate_command(
                "gate": gate or None, "adaptive": rounds}  # fmt: skip
     asked = {name for name, value in outputs.items() if value is not None}
     if (preset_name is None) == (config is None):
-        raise UsageError("simulate: name one society, by --preset NAME or by --config FILE")
+        raise UsageError("simulate: name one simulated population, by --preset NAME or by --config FILE")
     if not asked:
         raise UsageError(f"nothing to do: name at least one of {', '.join(f'--{name}' for name in outputs)}")
     if seed < 0:
         raise UsageError("--seed is a whole number of at least 0")
     if not 0 <= rate < float("inf"):
         raise UsageError("--rate is a number of events a second, or 0 for as many as the broker takes")
-    society = _changed(
+    population = _changed(
         preset(preset_name) if preset_name is not None else load(config or Path()),
         {"accounts": accounts, "days": days},
         {"people": people_texts, "machines": machine_texts},
@@ -176,31 +175,35 @@ def simulate_command(
     if rounds is not None:
         if asked - {"adaptive", "plot"}:
             raise UsageError("--adaptive plays a game of its own: ask for events, truth, report or gate in another run")
-        adaptive(GameOptions(rounds, seed, people_texts, machine_texts, models), society, console, out, plot, work)
+        adaptive(GameOptions(rounds, seed, people_texts, machine_texts, models), population, console, out, plot, work)
         return 0
     if out is not None or work is not None or models is not None:
         raise UsageError("--out, --work and --models go with --adaptive")
     if real is not None:
-        report(society, seed, real, Console(), report_out)
+        report(population, seed, real, Console(), report_out)
     if gate:
         console.print("simulating, then training on metadata alone ...")
-        world = World(society, seed)
+        world = World(population, seed)
         found = judge(world, world.chunks())
-        Console().print(gate_table(found, easy=society.easy))
-        if found.failures() and not society.easy:
+        Console().print(gate_table(found, easy=population.easy))
+        if found.failures() and not population.easy:
             return 1
     if asked - {"report", "gate"}:
-        _simulate(World(society, seed), given, console)
+        _simulate(World(population, seed), given, console)
     return 0
 
 
-def _changed(society: Society, numbers: dict[str, float | None], sources: dict[str, str | None]) -> Society:
-    """The society with what the options say in place of its own."""
-    texts = msgspec.structs.replace(society.texts, **{name: word for name, word in sources.items() if word is not None})
+def _changed(
+    population: PopulationConfig, numbers: dict[str, float | None], sources: dict[str, str | None]
+) -> PopulationConfig:
+    """The simulated population with what the options say in place of its own."""
+    texts = msgspec.structs.replace(
+        population.texts, **{name: word for name, word in sources.items() if word is not None}
+    )
     changes = {name: value for name, value in numbers.items() if value is not None}
     try:
         return msgspec.convert(
-            msgspec.to_builtins(society) | changes | {"texts": msgspec.to_builtins(texts)}, type=Society
+            msgspec.to_builtins(population) | changes | {"texts": msgspec.to_builtins(texts)}, type=PopulationConfig
         )
     except msgspec.ValidationError as error:
         raise UsageError(f"these options cannot be used: {explained(str(error))}") from None

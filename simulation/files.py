@@ -1,16 +1,14 @@
-"""Reads societies from TOML and presets; writes events and truth, compressed as their names say.
+"""Reads population configurations from TOML files and presets, and the user's recordings and tables; writes files.
 
-Reads the user's own files: JSON lines, compressed or not, and parquet tables.
+A name that ends in `.gz` or `.zst` is compressed on the way out and unpacked on the way in; `-` is standard output.
 """
 
 from __future__ import annotations
 
 import difflib
 import gzip
-import io
 import re
 import sys
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
@@ -23,12 +21,13 @@ import zstandard
 from detector.errors import ConfigError, UsageError
 from detector.times import parse_time
 from simulation.sampling import Json
-from simulation.settings import Part, Society
+from simulation.settings import Part, PopulationConfig
+from streaming.sources.files import Inputs
 
 PRESETS: Final = ("town", "election", "fandom-storm", "botnet-classic", "botnet-frontier", "quiet", "null", "demo")
 
 LARGEST_FILE_BYTES: Final = 1 << 20
-"""A society has a few dozen lines; a larger file is another file named by mistake."""
+"""A simulated population has a few dozen lines; a larger file is another file named by mistake."""
 
 GZIP_LEVEL: Final = 1
 """Writing keeps up with the simulation; higher levels halve its speed to save a tenth."""
@@ -36,8 +35,8 @@ GZIP_LEVEL: Final = 1
 ZSTD_LEVEL: Final = 3
 
 
-def preset(name: str) -> Society:
-    """The society that ships under this name.
+def preset(name: str) -> PopulationConfig:
+    """The simulated population that ships under this name.
 
     Raises:
         UsageError: there is none.
@@ -50,8 +49,8 @@ def preset(name: str) -> Society:
     return parse(text, f"preset {name}")
 
 
-def load(path: Path) -> Society:
-    """The society in a TOML file.
+def load(path: Path) -> PopulationConfig:
+    """The simulated population in a TOML file.
 
     Raises:
         ConfigError: it cannot be read, or a key or value in it cannot be used; the message names both.
@@ -60,56 +59,58 @@ def load(path: Path) -> Society:
         with path.open("rb") as file:
             data = file.read(LARGEST_FILE_BYTES + 1)
     except OSError as error:
-        raise ConfigError(f"{path}: the society cannot be read: {error.strerror}") from None
+        raise ConfigError(f"{path}: the simulated population cannot be read: {error.strerror}") from None
     if len(data) > LARGEST_FILE_BYTES:
-        raise ConfigError(f"{path}: larger than {LARGEST_FILE_BYTES} bytes, so it is no society; name another file")
+        raise ConfigError(
+            f"{path}: larger than {LARGEST_FILE_BYTES} bytes, so it is no simulated population; name another file"
+        )
     try:
         return parse(data.decode("utf-8"), str(path))
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: not UTF-8; save it as UTF-8") from None
 
 
-def parse(text: str, where: str) -> Society:
-    """The society in TOML; `where` is what messages call it."""
+def parse(text: str, where: str) -> PopulationConfig:
+    """The simulated population in TOML; `where` is what messages call it."""
     try:
-        society = msgspec.toml.decode(text, type=Society)
+        population = msgspec.toml.decode(text, type=PopulationConfig)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{where}: {explained(str(error))}") from None
     except msgspec.DecodeError as error:
         raise ConfigError(f"{where}: this is not TOML: {error}") from None
-    check(society, where)
-    return society
+    check(population, where)
+    return population
 
 
-def check(society: Society, where: str) -> None:
+def check(population: PopulationConfig, where: str) -> None:
     """What no key alone can show.
 
     Raises:
         ConfigError: the parts do not fit together.
     """
-    if parse_time(society.start) is None:
+    if parse_time(population.start) is None:
         raise ConfigError(f"{where}: start: write a time with offset, such as 2024-03-04T00:00:00Z")
-    if society.feed.close + society.feed.answer + society.feed.world > 1:
+    if population.feed.close + population.feed.answer + population.feed.world > 1:
         raise ConfigError(f"{where}: feed: close, answer and world are shares of reactions: make them sum to at most 1")
-    for name, objects in (("links", society.links), ("tags", society.tags)):
+    for name, objects in (("links", population.links), ("tags", population.tags)):
         if objects.own + objects.copied > 1:
             raise ConfigError(f"{where}: {name}: own and copied are shares of uses: make them sum to at most 1")
-    sizes = [(family.name, family.size) for family in society.operators]
-    looks = society.lookalikes
+    sizes = [(family.name, family.size) for family in population.operators]
+    looks = population.lookalikes
     crowds = [(name.replace("_", "-"), getattr(looks, name).size) for name in looks.__struct_fields__]
     for name, (low, high) in [*sizes, *crowds]:
         if not 1 <= low <= high:
             raise ConfigError(f"{where}: {name}: size is [smallest, largest], both at least 1")
     shares = sum(getattr(looks, name).share for name in looks.__struct_fields__)
-    operated = (2 if society.twins else 1) * society.machines
+    operated = (2 if population.controls else 1) * population.machines
     if operated + shares > 0.95:
         raise ConfigError(
-            f"{where}: machines, their twins (as many) and look-alikes would be {operated + shares:.0%} of "
+            f"{where}: machines, their matched controls (as many) and look-alikes would be {operated + shares:.0%} of "
             "all accounts: leave at least 5% for ordinary people"
         )
-    if society.machines > 0 and not society.operators:
+    if population.machines > 0 and not population.operators:
         raise ConfigError(
-            f"{where}: machines is {society.machines} but there are no [[operators]]: name some, or set it to 0"
+            f"{where}: machines is {population.machines} but there are no [[operators]]: name some, or set it to 0"
         )
 
 
@@ -126,7 +127,7 @@ def explained(message: str) -> str:
 
 
 def _fields_at(path: str) -> list[str]:
-    found: Any = Society
+    found: Any = PopulationConfig
     for name in re.sub(r"\[[^]]*\]", "", path).split("."):
         if name:
             types = {field.name: field.type for field in msgspec.structs.fields(found)}
@@ -165,28 +166,15 @@ def written(path: Path) -> Iterator[IO[bytes]]:
 
 
 def lines_of(path: Path) -> Iterator[bytes]:
-    """The lines of a file that are not blank; `.gz` and `.zst` are unpacked.
+    """The lines of a recording or another file of JSON lines that are not blank; `.gz` and `.zst` are unpacked.
 
     Raises:
         UsageError: it cannot be read or is damaged.
     """
-    try:
-        with path.open("rb") as raw:
-            for line in _unpacked(raw, path.suffix):
-                if line.strip():
-                    yield line
-    except (OSError, EOFError, zlib.error, zstandard.ZstdError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise UsageError(f"{path}: cannot be read: {reason}") from None
-
-
-def _unpacked(raw: IO[bytes], suffix: str) -> Iterator[bytes]:
-    if suffix == ".gz":
-        yield from gzip.GzipFile(fileobj=raw)
-    elif suffix == ".zst":
-        yield from io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(raw))
-    else:
-        yield from raw
+    with Inputs([path]) as records:
+        for record in records:
+            if record.value.strip():
+                yield record.value
 
 
 def table_of(path: Path) -> Iterator[Json]:

@@ -1,8 +1,7 @@
-"""Events as the contract's JSON lines: `id`, `account`, `at`, `kind` and what each has, no more.
+"""Where simulated events go: JSON lines of the contract, the truth about accounts, and the topic `posts`.
 
-Account names and words of links and hashtags are made up from numbers that say nothing about who an account is.
-
-The load generator: a society's events into the topic `posts`, at a given rate.
+Account names and words of links and hashtags are made up from numbers that say nothing about who an account is; authors
+of given posts keep their names. `KafkaSink` is the load generator: it sends events to Kafka at a given rate.
 """
 
 from __future__ import annotations
@@ -112,7 +111,7 @@ class Renderer:
         age_ms = int(people.age_days[account] * 86_400_000)
         made = format_time(max(world.start_ms - age_ms, 0))
         degree = int(world.graph.start[account + 1] - world.graph.start[account])
-        automated = ',"automated":true' if world.cast.flags["automated"][account] else ""
+        automated = ',"automated":true' if world.roles.flags["automated"][account] else ""
         return (
             f'{{"name":"{self.names[account]}","created_at":"{made}","followers":{world.graph.followers[account]},'
             f'"following":{degree},"posts":{int(people.rate[account] * people.age_days[account])}{automated}}}'
@@ -147,7 +146,7 @@ def tag(code: int) -> str:
 
 def truth(world: World, names: Sequence[str]) -> list[Json]:
     """The truth about every account, in the order of their names."""
-    rows = [world.cast.truth(account, name) for account, name in enumerate(names)]
+    rows = [world.roles.truth(account, name) for account, name in enumerate(names)]
     return sorted(rows, key=lambda row: str(row["account"]))
 
 

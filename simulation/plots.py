@@ -1,8 +1,7 @@
-"""Draws a society as one SVG: the network of who meets whom, activity over time, one campaign beside its twins.
+"""Draws a simulated population as one SVG: who meets whom, activity over time, a campaign beside its controls.
 
-Two accounts meet where they use the same link or hashtag, react to the same text, or to each other.
-
-Written by hand, so that no plotting library is needed; memory is of the size of what is drawn.
+Two accounts meet where they use the same link or hashtag, react to the same text, or to each other. `Plot` is told of
+every chunk of events and keeps counts alone, so that memory is of the size of what is drawn.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from simulation.files import written
-from simulation.roles import TWIN
+from simulation.roles import CONTROL
 from simulation.sampling import HOUR_MS, Floats, Ints, stream
 from simulation.world import Chunk, World
 
@@ -36,7 +35,7 @@ WIDTH: Final = 1200
 
 PEOPLE: Final = "#9aa5b1"
 CROWD: Final = "#e3b341"
-TWINS: Final = "#3c8dbc"
+CONTROLS: Final = "#3c8dbc"
 OTHERS: Final = "#4b5563"
 CAMPAIGNS: Final = ("#c0392b", "#8e44ad", "#d35400", "#16a085", "#7f1d1d", "#db2777", "#4d7c0f", "#0f766e")
 
@@ -46,38 +45,40 @@ class Plot:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        cast = world.cast
+        roles = world.roles
         self._campaign = np.full(len(world.people), -1, np.int64)
-        for number, campaign in enumerate(cast.campaigns):
+        for number, campaign in enumerate(roles.campaigns):
             self._campaign[campaign.members] = number
-        self._twin = np.array([name == TWIN for name in cast.slice])
-        self._crowd = np.array([name not in ("ordinary", TWIN) for name in cast.slice]) & ~cast.label
+        self._control = np.array([name == CONTROL for name in roles.slice])
+        self._crowd = np.array([name not in ("ordinary", CONTROL) for name in roles.slice]) & ~roles.label
         self._place = np.full(len(world.people), -1, np.int64)
         self.drawn = self._chosen()
         self._place[self.drawn] = np.arange(len(self.drawn))
         self.ties = np.zeros((len(self.drawn), len(self.drawn)))
         hours = int(np.ceil((world.end_ms - world.start_ms) / HOUR_MS))
-        self.hourly = np.zeros((4, hours), np.int64)  # people, crowds, twins, machines
-        large = max(cast.campaigns, key=lambda campaign: len(campaign.members), default=None)
+        self.hourly = np.zeros((4, hours), np.int64)  # people, crowds, matched controls, machines
+        large = max(roles.campaigns, key=lambda campaign: len(campaign.members), default=None)
         self._rows = np.full(len(world.people), -1, np.int64)
         self._raster = large
         if large is not None:
-            half = large.members[:40], large.twins[:40]
+            half = large.members[:40], large.controls[:40]
             for first, side in zip((0, 40), half, strict=True):
                 self._rows[side] = first + np.arange(len(side))
         self._touched: dict[tuple[str, int], set[int]] = {}
         self._dots: list[tuple[int, int, int]] = []
 
     def _chosen(self) -> Ints:
-        """Campaigns first, two of them with their twins, then crowds, then the busy; at most `DRAWN`."""
+        """Campaigns first, two of them with their matched controls, then crowds, then the busy; at most `DRAWN`."""
         world = self._world
         rng = stream(world.seed, "plot")
-        campaigns = world.cast.campaigns
+        campaigns = world.roles.campaigns
         self._shown = [i for i in rng.permutation(len(campaigns)).tolist() if len(campaigns[i].members) >= 5][:SHOWN]
         large = [campaigns[i] for i in self._shown]
-        twins = [campaign.twins[:MEMBERS] for campaign in large[:2]]
-        crowds = [crew.members for crew in world.crews.list if len(crew.members) >= 5 and self._crowd[crew.members[0]]]
-        chosen = [campaign.members[:MEMBERS] for campaign in large] + twins
+        controls = [campaign.controls[:MEMBERS] for campaign in large[:2]]
+        crowds = [
+            group.members for group in world.groups.list if len(group.members) >= 5 and self._crowd[group.members[0]]
+        ]
+        chosen = [campaign.members[:MEMBERS] for campaign in large] + controls
         chosen += [crowds[i][:MEMBERS] for i in rng.permutation(len(crowds))[:SHOWN]]
         others = np.argsort(-world.people.rate * rng.random(len(world.people)))[:DRAWN]
         found = np.concatenate([*chosen, others])
@@ -88,7 +89,7 @@ class Plot:
         if not len(chunk):
             return
         hour = (chunk.at - self._world.start_ms) // HOUR_MS
-        kind = np.where(self._crowd[chunk.account], 1, np.where(self._twin[chunk.account], 2, 0))
+        kind = np.where(self._crowd[chunk.account], 1, np.where(self._control[chunk.account], 2, 0))
         kind[self._campaign[chunk.account] >= 0] = 3
         np.add.at(self.hourly, (kind, hour), 1)
         aimed = chunk.target_account >= 0
@@ -130,8 +131,8 @@ class Plot:
         campaign = int(self._campaign[account])
         if campaign >= 0:
             return CAMPAIGNS[self._shown.index(campaign)] if campaign in self._shown else OTHERS
-        if self._twin[account]:
-            return TWINS
+        if self._control[account]:
+            return CONTROLS
         return CROWD if self._crowd[account] else PEOPLE
 
     def met(self) -> Floats:
@@ -160,8 +161,8 @@ class Plot:
         return parts
 
     def _legend(self, left: int, top: int) -> list[str]:
-        rows = [(PEOPLE, "people"), (CROWD, "organic look-alikes"), (TWINS, "organic twins of campaigns")]
-        campaigns = self._world.cast.campaigns
+        rows = [(PEOPLE, "people"), (CROWD, "organic look-alikes"), (CONTROLS, "matched controls of campaigns")]
+        campaigns = self._world.roles.campaigns
         for number, colour in zip(self._shown, CAMPAIGNS, strict=False):
             campaign = campaigns[number]
             rows.append((colour, f"{campaign.name} {campaign.family.name}, {len(campaign.members)} accounts"))
@@ -180,7 +181,7 @@ class Plot:
         scaled = self.hourly / np.maximum(self.hourly.sum(axis=1, keepdims=True), 1)
         highest = max(float(scaled.max()), 1e-9)
         step = width / max(self.hourly.shape[1], 1)
-        for row, colour in zip(scaled, (PEOPLE, CROWD, TWINS, CAMPAIGNS[0]), strict=True):
+        for row, colour in zip(scaled, (PEOPLE, CROWD, CONTROLS, CAMPAIGNS[0]), strict=True):
             if row.any():
                 points = " ".join(f"{left + (i + 0.5) * step:.0f},{top + height * (1 - v / highest):.0f}"
                                   for i, v in enumerate(row.tolist()))  # fmt: skip
@@ -192,14 +193,12 @@ class Plot:
         if self._raster is None:
             return []
         world = self._world
-        title = (
-            f"{self._raster.name} ({self._raster.family.name}, above) and its organic twins (below): acts, joint ones"
-        )
+        title = f"{self._raster.name} ({self._raster.family.name}, above) and its controls (below): acts, joint ones"
         parts = [f'<text x="{left}" y="{top - 12}" font-size="18">{escape(title)} dark</text>']
         span = world.end_ms - world.start_ms
         for row, at, joint in self._dots:
             x, y = left + width * (at - world.start_ms) / span, top + height * row / 80
-            colour = (TWINS if row >= 40 else CAMPAIGNS[0]) if joint else "#d1d5db"
+            colour = (CONTROLS if row >= 40 else CAMPAIGNS[0]) if joint else "#d1d5db"
             parts.append(f'<rect x="{x:.1f}" y="{y:.1f}" width="1.6" height="1.6" fill="{colour}"/>')
         return parts
 

@@ -1,14 +1,12 @@
-"""Draws the people: for every account how much it does, when, what, and how many follow it.
+"""Draws the people and whom they follow: for every account how much it does, when, what, and its ties.
 
 Stated distributions (`settings.Activity`, `Kinds`): events a day lognormal; branching Beta; mean gap lognormal; peak
 hour normal; zone of a community uniform over `zones`, of an account its community's with probability `at_home`; kinds
 Dirichlet; shares of links and hashtags Beta; days since the account was made lognormal.
 
-The follower graph: communities, famous few, follow-backs, and an order of closeness among those one follows.
-
-Stated distribution (`settings.Ties`): each account makes `following` choices; a choice stays in its community with
-probability `inside`, and picks by fame; it is answered by a follow back with probability `back`. Choices of oneself or
-of the same account twice are dropped. Whom an account turns to first is random.
+Ties (`settings.TieSettings`): each account makes `following` choices; a choice stays in its community with probability
+`inside`, and picks by fame; it is answered by a follow back with probability `back`. Choices of oneself or of the same
+account twice are dropped. Whom an account turns to first is random.
 """
 
 from __future__ import annotations
@@ -20,7 +18,7 @@ from typing import Final
 import numpy as np
 
 from simulation.sampling import Floats, Ints, Rows, running, stream, weighted
-from simulation.settings import Activity, Kinds, Society, Ties
+from simulation.settings import Activity, Kinds, PopulationConfig, TieSettings
 
 AGE_DAYS: Final = 1400.0
 """Mean days since an account was made: platforms of the 2020s, whose accounts are mostly years old."""
@@ -60,11 +58,11 @@ class People:
             values[target] = values[source]
 
 
-def draw(society: Society, seed: int) -> People:
+def draw(population: PopulationConfig, seed: int) -> People:
     """The people of a society."""
-    n = society.accounts
+    n = population.accounts
     rng = stream(seed, "people")
-    activity, kinds, ties = society.activity, society.kinds, society.ties
+    activity, kinds, ties = population.activity, population.kinds, population.ties
     community = communities(ties, n, rng)
     count = int(community.max()) + 1
     return People(
@@ -124,14 +122,14 @@ def shares(kinds: Kinds, n: int, rng: np.random.Generator) -> Floats:
     return result
 
 
-def communities(ties: Ties, n: int, rng: np.random.Generator) -> Rows:
+def communities(ties: TieSettings, n: int, rng: np.random.Generator) -> Rows:
     """The community of every account: sizes fall with rank as a power law."""
     count = max(1, round(n / ties.community))
     weights = np.arange(1, count + 1) ** -ties.community_exponent
     return rng.choice(count, n, p=weights / weights.sum()).astype(np.int32)
 
 
-def followings(ties: Ties, n: int, rng: np.random.Generator) -> Ints:
+def followings(ties: TieSettings, n: int, rng: np.random.Generator) -> Ints:
     """How many accounts each chooses to follow, before follow-backs: at least one, at most all others."""
     drawn = 1 + lognormal(ties.following, ties.following_spread, n, rng).astype(np.int64)
     return np.minimum(drawn, n - 1)
@@ -178,7 +176,7 @@ class Graph:
         return found
 
 
-def build(people: People, ties: Ties, rng: np.random.Generator) -> Graph:
+def build(people: People, ties: TieSettings, rng: np.random.Generator) -> Graph:
     """The graph that these people make."""
     n = len(people)
     source = np.repeat(np.arange(n), people.following)
@@ -191,7 +189,7 @@ def build(people: People, ties: Ties, rng: np.random.Generator) -> Graph:
     return closest_first(source[keep], target[keep], n, rng)
 
 
-def choose(people: People, ties: Ties, source: Ints, rng: np.random.Generator) -> Ints:
+def choose(people: People, ties: TieSettings, source: Ints, rng: np.random.Generator) -> Ints:
     """Whom each choice falls on: inside the chooser's community or anywhere, by fame. Shape of `source`."""
     order = np.argsort(people.community, kind="stable")
     total = running(people.fame[order])

@@ -1,21 +1,14 @@
-"""Real and simulated streams in one form: who did what, when, with which object.
+"""Compares a simulated population with a real stream, fact by fact, and writes the report.
 
-A real stream is a file of post events as in the contract, or a table (`.parquet`, `.csv`) of who shared which object
-and when, as co-sharing tools have it. Only what both have is compared: a simulated society is cut to the kinds of acts,
-the length and the number of accounts of the real stream.
-
-Stylised facts of a stream: each a mean over accounts or objects, so that they can be resampled.
-
-Sources: burstiness Goh and Barabasi 2008; the tail exponent Hill 1975, on the largest tenth. A sitting ends after half
-an hour of silence, as in the study of web sessions (Catledge and Pitkow 1995).
-
-Puts the facts of two streams beside each other and says which miss.
+A real stream is a recording of post events, or a table (`.parquet`, `.csv`) of who shared which object and when, as
+co-sharing tools have it. Both streams are brought to one form (`Acts`); the simulated one is cut to the real one's
+kinds of acts, length and number of accounts (`like`). A fact is a mean over accounts or objects: burstiness by Goh and
+Barabasi 2008, tail exponents by Hill 1975 on the largest tenth; a session ends after half an hour of silence, as in the
+study of web sessions (Catledge and Pitkow 1995).
 
 Intervals are percentiles of a bootstrap over accounts or objects. A simulated fact *fits* where its 95% interval meets
 the real one, is *near* within a quarter of the real value, and *misses* otherwise. A real interval leaves out how the
 sample came about, so a miss of little may be the sample's.
-
-Prints the realism report, and writes it into a page between two marks.
 """
 
 from __future__ import annotations
@@ -38,7 +31,7 @@ from detector.times import AT_MAX, parse_time
 from simulation import world as kinds
 from simulation.files import lines_of, table_of
 from simulation.sampling import Bytes, Flags, Floats, Ints, stream
-from simulation.settings import Society
+from simulation.settings import PopulationConfig
 from simulation.world import Chunk, World
 from streaming.schema.event import parse
 
@@ -191,7 +184,7 @@ def like(simulated: Acts, real: Acts, rng: np.random.Generator) -> Acts:
     return simulated.where(np.isin(simulated.account, chosen))
 
 
-SITTING_MS: Final = 30 * 60 * 1000
+SESSION_MS: Final = 30 * 60 * 1000
 
 ENOUGH: Final = 10
 """Acts of an account from which its own gaps and hours are measured."""
@@ -269,14 +262,14 @@ def _timing(account: Ints, at: Ints, counts: Floats) -> list[Fact]:
     spread = np.sqrt(np.maximum(np.bincount(owner, gap**2, len(counts)) / np.maximum(n, 1) - mean_gap**2, 0))
     enough = counts >= ENOUGH
     burstiness = (spread - mean_gap) / np.maximum(spread + mean_gap, 1e-9)
-    sittings = 1 + np.bincount(owner, (gap > SITTING_MS).astype(float), len(counts))
+    sessions = 1 + np.bincount(owner, (gap > SESSION_MS).astype(float), len(counts))
     angle = at * (2 * np.pi / 86_400_000)
     vector = np.hypot(np.bincount(account, np.cos(angle)), np.bincount(account, np.sin(angle)))
-    inside = gap[gap <= SITTING_MS] / 1000
+    inside = gap[gap <= SESSION_MS] / 1000
     return [
         Fact("burstiness of an account's gaps", burstiness[enough], mean),
-        Fact("acts per sitting", (counts / sittings)[enough], mean),
-        Fact("median gap inside a sitting, s", inside, median),
+        Fact("acts per session", (counts / sessions)[enough], mean),
+        Fact("median gap inside a session, s", inside, median),
         Fact("share of gaps under a minute", (gap < 60_000).astype(float), mean),
         Fact("concentration of an account's hours", (vector / counts)[enough], mean),
     ]
@@ -367,7 +360,7 @@ Judgement: TypeAlias = Literal["fits", "near", "misses"]
 
 
 @dataclass(frozen=True)
-class Estimate:
+class BootstrapEstimate:
     """A value with its 95% interval."""
 
     value: float
@@ -380,8 +373,8 @@ class Line:
     """One fact in both streams."""
 
     name: str
-    real: Estimate
-    simulated: Estimate
+    real: BootstrapEstimate
+    simulated: BootstrapEstimate
 
     @property
     def judgement(self) -> Judgement:
@@ -392,7 +385,7 @@ class Line:
         return "near" if abs(made.value - real.value) <= NEAR * abs(real.value) else "misses"
 
 
-def estimate(fact: Fact, rng: np.random.Generator) -> Estimate:
+def estimate(fact: Fact, rng: np.random.Generator) -> BootstrapEstimate:
     """A fact with its bootstrap interval."""
     values = fact.values
     drawn = min(len(values), LARGEST)
@@ -400,9 +393,9 @@ def estimate(fact: Fact, rng: np.random.Generator) -> Estimate:
     shrink = np.sqrt(drawn / len(values))
     value = fact.summed(values)
     if not np.isfinite(results).any():
-        return Estimate(value, value, value)
+        return BootstrapEstimate(value, value, value)
     low, high = (value + (np.nanpercentile(results, q) - np.nanmedian(results)) * shrink for q in (2.5, 97.5))
-    return Estimate(value, float(low), float(high))
+    return BootstrapEstimate(value, float(low), float(high))
 
 
 def compare(real: Acts, simulated: Acts, rng: np.random.Generator) -> list[Line]:
@@ -419,13 +412,13 @@ def compare(real: Acts, simulated: Acts, rng: np.random.Generator) -> list[Line]
 
 
 LONGEST_DAYS: Final = 14.0
-"""A real stream may be of months; a society is compared over its first two weeks."""
+"""A real stream may be of months; a simulated population is compared over its first two weeks."""
 
 COLOURS: Final = {"fits": "green", "near": "yellow", "misses": "red"}
 
 
-def report(society: Society, seed: int, path: Path, console: Console, page: Path | None) -> list[Line]:
-    """Compare a simulated society with the real stream in `path`; print, and write into `page` where given.
+def report(population: PopulationConfig, seed: int, path: Path, console: Console, page: Path | None) -> list[Line]:
+    """Compare a simulated population with a real stream; print, and write into a page where one is named.
 
     Raises:
         UsageError: the real stream or the page cannot be used.
@@ -433,12 +426,14 @@ def report(society: Society, seed: int, path: Path, console: Console, page: Path
     real = read(path)
     accounts = len(np.unique(real.account))
     days = min(max(real.days, 1.0), LONGEST_DAYS)
-    enough = max(society.accounts, 2 * accounts)
-    world = World(msgspec.structs.replace(society, days=days, accounts=enough), seed)
+    enough = max(population.accounts, 2 * accounts)
+    world = World(msgspec.structs.replace(population, days=days, accounts=enough), seed)
     rng = stream(seed, "report")
     simulated = like(of_chunk(Chunk.joined(list(world.chunks()))), real, rng)
     if len(simulated) < 2:
-        raise UsageError(f"{path}: the society has no acts of the kinds in it, so there is nothing to compare")
+        raise UsageError(
+            f"{path}: the simulated population has no acts of the kinds in it, so there is nothing to compare"
+        )
     lines = compare(real, simulated, rng)
     console.print(table(path.name, lines, real, simulated))
     missing = [line.name for line in lines if line.judgement == "misses"]
@@ -470,7 +465,7 @@ def _size(acts: Acts) -> str:
     return f"{len(acts):,} acts, {len(np.unique(acts.account)):,} accounts, {acts.days:.1f} days"
 
 
-def _shown(estimate: Estimate) -> str:
+def _shown(estimate: BootstrapEstimate) -> str:
     return f"{estimate.value:.3g} ({estimate.low:.3g} to {estimate.high:.3g})"
 
 

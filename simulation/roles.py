@@ -1,8 +1,9 @@
-"""Decides who plays what: operators' accounts and their organic twins, look-alikes, and everybody else.
+"""Decides which role each account has: an operator's account, its matched control, an organic look-alike, or none.
 
 An operator's accounts are accounts of people by every parameter: rows of the population, taken evenly over levels of
-activity. The twin of each is another row that gets its parameters. Campaign sizes are quantiles of the log-uniform
-distribution between the family's bounds, evenly spread, made smaller where `campaigns` or `machines` ask for it.
+activity. The matched control of each is another row that gets its parameters. Campaign sizes are quantiles of the
+log-uniform distribution between the family's bounds, evenly spread, made smaller where `campaigns` or `machines` ask
+for it.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ import msgspec
 import numpy as np
 
 from detector.times import format_time, parse_time
-from simulation.actors import Crew
+from simulation.actors import CoordinatedGroup
 from simulation.population import People
 from simulation.sampling import DAY_MS, Flags, Ints, Json, stream
-from simulation.settings import LookAlike, Operator, Society, Tactics
+from simulation.settings import LookAlike, Operator, PopulationConfig, Tactics
 
 ORDINARY: Final = "ordinary"
-TWIN: Final = "twin"
+CONTROL: Final = "twin"
 FRAMED: Final = "framed"
 
 FLAGS: Final = ("automated", "scheduled", "helped", "foreign", "headline")
@@ -38,35 +39,35 @@ CROWDS: Final[dict[str, Tactics]] = {
     "live_event": Tactics(cadence="waves", goals=("tag", "swarm")),
     "fan_club": Tactics(cadence="waves", goals=("swarm",), awake=True),
 }
-"""Look-alikes that gather around moments, with what they gather for; numbers come from the society's settings."""
+"""Look-alikes that gather around moments, with what they gather for; numbers come from the configuration."""
 
 
 @dataclass
 class Campaign:
-    """One operator's campaign: `members` (accounts), `twins` (their organic twins, in the same order)."""
+    """One operator's campaign: `members` (accounts), `controls` (their matched controls, in the same order)."""
 
     name: str
     family: Operator
     members: Ints
-    twins: Ints
+    controls: Ints
     quiet: Ints
     bought: Ints
     framed: int = -1
 
 
 @dataclass
-class Cast:
+class RoleAssignment:
     """Who is what. Arrays of shape (accounts,): label, automated, scheduled, helped, foreign, headline."""
 
     label: Flags
     slice: list[str]
     campaign: list[str | None]
     group: list[str | None]
-    twin_of: list[str | None]
+    control_of: list[str | None]
     role: list[str | None]
     since_ms: Ints  # from when on a machine writes; before, of bought accounts, a person did; 0: all the time
     campaigns: list[Campaign] = field(default_factory=list)
-    crews: list[Crew] = field(default_factory=list)
+    groups: list[CoordinatedGroup] = field(default_factory=list)
     circles: list[tuple[Ints, float]] = field(default_factory=list)  # accounts to knit together, share of closest ties
     flags: dict[str, Flags] = field(default_factory=dict)
 
@@ -79,21 +80,21 @@ class Cast:
             "group": self.group[account],
             "slice": self.slice[account],
             "role": self.role[account],
-            "twin_of": self.twin_of[account],
+            "twin_of": self.control_of[account],
             "since": format_time(int(self.since_ms[account])) if self.since_ms[account] else None,
         }
 
 
-def cast(society: Society, people: People, seed: int) -> Cast:
+def assign_roles(population: PopulationConfig, people: People, seed: int) -> RoleAssignment:
     """Who plays what; people's parameters are changed in place where a part asks for it."""
     n = len(people)
     rng = stream(seed, "cast")
-    result = Cast(
+    result = RoleAssignment(
         np.zeros(n, bool), [ORDINARY] * n, [None] * n, [None] * n, [None] * n, [None] * n, np.zeros(n, np.int64),
         flags={name: np.zeros(n, bool) for name in FLAGS},
     )  # fmt: skip
-    free = _operators(society, people, result, rng)
-    _lookalikes(society, people, result, free, rng)
+    free = _operators(population, people, result, rng)
+    _lookalikes(population, people, result, free, rng)
     return result
 
 
@@ -111,20 +112,20 @@ def mean_size(family: Operator) -> float:
     return (high + 1 - low) / float(np.log((high + 1) / low)) - 0.5
 
 
-def plan(society: Society, rng: np.random.Generator) -> list[tuple[Operator, int]]:
+def plan(population: PopulationConfig, rng: np.random.Generator) -> list[tuple[Operator, int]]:
     """Families and sizes of all campaigns: together `machines` of the accounts, to within the smallest campaign."""
-    wanted = round(society.machines * society.accounts)
-    if not society.operators or wanted == 0:
+    wanted = round(population.machines * population.accounts)
+    if not population.operators or wanted == 0:
         return []
-    weight = np.array([family.weight for family in society.operators])
+    weight = np.array([family.weight for family in population.operators])
     weight = weight / weight.sum()
-    mean = float(sum(w * mean_size(family) for w, family in zip(weight, society.operators, strict=True)))
-    count = max(society.campaigns, round(wanted / mean), 1)
+    mean = float(sum(w * mean_size(family) for w, family in zip(weight, population.operators, strict=True)))
+    count = max(population.campaigns, round(wanted / mean), 1)
     number = np.floor(np.cumsum(weight) * count + 0.5).astype(np.int64)
     each = np.diff(number, prepend=0)
     planned = [
         (family, int(size))
-        for family, k in zip(society.operators, each, strict=True)
+        for family, k in zip(population.operators, each, strict=True)
         for size in sizes(family, int(k), rng)
     ]
     return fitted(planned, wanted)
@@ -150,28 +151,28 @@ def fitted(planned: list[tuple[Operator, int]], wanted: int) -> list[tuple[Opera
     return [(family, int(size)) for (family, _), size, keep in zip(planned, final, kept, strict=True) if keep]
 
 
-def _operators(society: Society, people: People, result: Cast, rng: np.random.Generator) -> Ints:
-    """Cast the campaigns and their twins; the accounts left over."""
+def _operators(population: PopulationConfig, people: People, result: RoleAssignment, rng: np.random.Generator) -> Ints:
+    """Cast the campaigns and their matched controls; the accounts left over."""
     n = len(people)
-    planned = plan(society, rng)
+    planned = plan(population, rng)
     total = sum(size for _, size in planned)
-    start_ms = parse_time(society.start) or 0
+    start_ms = parse_time(population.start) or 0
     levels = np.argsort(people.rate + rng.random(n) * 1e-9)
-    chosen, twins = evenly(people, levels, total, rng)
+    chosen, controls = evenly(people, levels, total, rng)
     order = rng.permutation(total)
-    chosen, twins = chosen[order], twins[order]
-    if society.twins:
-        people.copy_rows(chosen, twins)
+    chosen, controls = chosen[order], controls[order]
+    if population.controls:
+        people.copy_rows(chosen, controls)
     else:
-        twins = twins[:0]
+        controls = controls[:0]
     taken = np.zeros(n, bool)
-    taken[chosen] = taken[twins] = True
+    taken[chosen] = taken[controls] = True
     families = [family.name for family, _ in planned]
     used = 0
     for number, (family, size) in enumerate(planned):
-        members, pair = chosen[used : used + size], twins[used : used + size]
+        members, pair = chosen[used : used + size], controls[used : used + size]
         used += size
-        spoken = society.given.machines != "none" and families.count(family.name) == 1
+        spoken = population.given.machines != "none" and families.count(family.name) == 1
         _campaign(
             family.name if spoken else f"c{number:03d}", family, members, pair, people, result, taken, start_ms, rng
         )
@@ -201,7 +202,7 @@ def levels_apart(levels: Ints, total: int, rng: np.random.Generator) -> tuple[In
 
 
 def _campaign(
-    name: str, family: Operator, members: Ints, twins: Ints, people: People, result: Cast, taken: Flags,
+    name: str, family: Operator, members: Ints, controls: Ints, people: People, result: RoleAssignment, taken: Flags,
     start_ms: int, rng: np.random.Generator,
 ) -> None:  # fmt: skip
     size = len(members)
@@ -212,8 +213,8 @@ def _campaign(
     leader = _leader(people, taken, rng) if led else -1
     begin = round(family.begin_day * DAY_MS)
     home = int(people.community[members[0]])
-    campaign = Campaign(name, family, members, twins, quiet, bought)
-    result.crews.append(Crew(members, family.tactics, home, quiet, begin, leader))
+    campaign = Campaign(name, family, members, controls, quiet, bought)
+    result.groups.append(CoordinatedGroup(members, family.tactics, home, quiet, begin, leader))
     private = family.tactics
     if private.cadence in ("copied", "framing"):
         rate = float(people.rate[leader] * (1 - people.branching[leader]))
@@ -223,12 +224,12 @@ def _campaign(
         result.slice[member] = family.name
         if size > 1:
             result.campaign[member] = result.group[member] = name
-    for member, twin in zip(members.tolist(), twins.tolist(), strict=False):
-        result.slice[twin] = TWIN
-        result.twin_of[twin] = name
-        hushed = np.array([twin] if member in quiet else [], np.int64)
+    for member, control in zip(members.tolist(), controls.tolist(), strict=False):
+        result.slice[control] = CONTROL
+        result.control_of[control] = name
+        hushed = np.array([control] if member in quiet else [], np.int64)
         idol = int(rng.integers(len(people))) if "amplify" in private.goals else -1
-        result.crews.append(Crew(np.array([twin]), private, home, hushed, begin, idol))
+        result.groups.append(CoordinatedGroup(np.array([control]), private, home, hushed, begin, idol))
     for who in quiet.tolist():
         result.role[who] = "quiet"
     for who in bought.tolist():
@@ -263,12 +264,14 @@ def _make_crude(family: Operator, people: People, members: Ints) -> None:
     people.night[members] = people.night[members] * (1 - crude.flat) + crude.flat
 
 
-def _lookalikes(society: Society, people: People, result: Cast, free: Ints, rng: np.random.Generator) -> None:
+def _lookalikes(
+    population: PopulationConfig, people: People, result: RoleAssignment, free: Ints, rng: np.random.Generator
+) -> None:
     """Cast the organic look-alikes among the accounts in `free`."""
     used = 0
-    for name in society.lookalikes.__struct_fields__:
-        settings: LookAlike = getattr(society.lookalikes, name)
-        count = min(round(settings.share * society.accounts), len(free) - used)
+    for name in population.lookalikes.__struct_fields__:
+        settings: LookAlike = getattr(population.lookalikes, name)
+        count = min(round(settings.share * population.accounts), len(free) - used)
         who, used = free[used : used + count], used + count
         label = name.replace("_", "-")
         for account in who.tolist():
@@ -311,7 +314,9 @@ def _split(settings: LookAlike, who: Ints, rng: np.random.Generator) -> list[Int
     return crowds
 
 
-def _crowds(name: str, settings: LookAlike, who: Ints, people: People, result: Cast, rng: np.random.Generator) -> None:
+def _crowds(
+    name: str, settings: LookAlike, who: Ints, people: People, result: RoleAssignment, rng: np.random.Generator
+) -> None:
     base = CROWDS[name]
     tactics = Tactics(
         cadence=base.cadence, goals=base.goals, hijack=base.hijack, wording=base.wording, awake=base.awake,
@@ -320,7 +325,7 @@ def _crowds(name: str, settings: LookAlike, who: Ints, people: People, result: C
     together = _by_community(who, people) if name in ("activists", "fandom") else who
     for number, crowd in enumerate(_split(settings, together, rng)):
         leader = int(rng.integers(len(people))) if "amplify" in base.goals else -1
-        result.crews.append(Crew(crowd, tactics, int(people.community[crowd[0]]), leader=leader))
+        result.groups.append(CoordinatedGroup(crowd, tactics, int(people.community[crowd[0]]), leader=leader))
         if name in ("activists", "fan_club"):
             for account in crowd.tolist():
                 result.group[account] = f"{name[0]}{number:03d}"

@@ -1,4 +1,4 @@
-"""What a society is made of: every parameter of every generator, with its unit, range and distribution.
+"""The configuration of a simulated population: every parameter of every generator, with its unit and range.
 
 A `society.toml` sets any of them; what it leaves out keeps the default below. Each class is the parameter list of one
 generator, whose module states the distribution; `tests/simulation` holds the generators to it.
@@ -26,18 +26,18 @@ class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
 
 class Activity(Part, frozen=True, kw_only=True):
-    """How much an account does, and when (`people`, `sittings`)."""
+    """How much an account does, and when (`people`, `sessions`)."""
 
     mean_per_day: Positive = 12.0  # events a day; lognormal over accounts with this mean ...
     spread: Positive = 0.9  # ... and this standard deviation of its logarithm
-    branching: Inner = 0.5  # mean of Beta: further events that an event brings about in the same sitting
+    branching: Inner = 0.5  # mean of Beta: further events that an event brings about in the same session
     branching_concentration: Positive = 12.0  # a + b of that Beta
     gap_s: Positive = 600.0  # seconds from an event to one it brings about: exponential; its mean is lognormal ...
     gap_spread: Positive = 0.6  # ... over accounts with mean gap_s and this standard deviation of its logarithm
     peak_hour: Annotated[float, Meta(ge=0.0, lt=24.0)] = 19.0  # local hour; normal over accounts with this mean ...
     peak_spread: Positive = 3.0  # ... and this standard deviation, in hours
-    peakedness: Positive = 1.2  # concentration (kappa) of the von Mises density of sittings around the peak hour
-    night: Share = 0.1  # share of sittings that are spread evenly over the day
+    peakedness: Positive = 1.2  # concentration (kappa) of the von Mises density of sessions around the peak hour
+    night: Share = 0.1  # share of sessions that are spread evenly over the day
     zones: tuple[float, ...] = (-8.0, -5.0, 0.0, 1.0, 5.5, 9.0)  # hours from UTC, equally likely for a community
     at_home: Share = 0.85  # an account lives in its community's zone, otherwise in any of the zones
 
@@ -58,7 +58,7 @@ class Kinds(Part, frozen=True, kw_only=True):
     tags_concentration: Positive = 4.0
 
 
-class Ties(Part, frozen=True, kw_only=True):
+class TieSettings(Part, frozen=True, kw_only=True):
     """Who follows whom (`ties`)."""
 
     community: Count = 150  # accounts in a community, on average
@@ -94,7 +94,7 @@ class Tags(Objects, frozen=True, kw_only=True):
     own: Share = 0.15
 
 
-class Feed(Part, frozen=True, kw_only=True):
+class FeedSettings(Part, frozen=True, kw_only=True):
     """Whom people react to (`feed`)."""
 
     close: Share = 0.45  # reactions that go to an account one follows, by closeness
@@ -109,10 +109,10 @@ class News(Part, frozen=True, kw_only=True):
     """Moments at which many turn to the same thing (`bursts`)."""
 
     per_day: Annotated[float, Meta(ge=0.0)] = 2.0  # Poisson
-    drawn: Share = 0.03  # share of those it concerns who sit down because of it
+    drawn: Share = 0.03  # share of those it concerns who start a session because of it
     community: Share = 0.6  # bursts that concern one community only; the others concern everybody
-    fade_minutes: Positive = 40.0  # exponential time from the moment to the sitting
-    carried: Share = 0.7  # texts of such a sitting that carry the burst's link or hashtag where they carry any
+    fade_minutes: Positive = 40.0  # exponential time from the moment to the session
+    carried: Share = 0.7  # texts of such a session that carry the burst's link or hashtag where they carry any
 
 
 class LookAlike(Part, frozen=True, kw_only=True):
@@ -121,8 +121,8 @@ class LookAlike(Part, frozen=True, kw_only=True):
     share: Share = 0.02  # of all accounts
     size: tuple[int, int] = (5, 40)  # of one crowd, log-uniform
     tasks_per_day: Positive = 4.0  # moments or things that a crowd gathers around, Poisson
-    joint: Share = 0.4  # share of a member's sittings that they explain
-    lag_s: Positive = 1200.0  # exponential time from the moment to a member's sitting
+    joint: Share = 0.4  # share of a member's sessions that they explain
+    lag_s: Positive = 1200.0  # exponential time from the moment to a member's session
 
 
 class LookAlikes(Part, frozen=True, kw_only=True):
@@ -148,7 +148,7 @@ class Tactics(Part, frozen=True, kw_only=True):
     cadence: Cadence = "waves"
     tasks_per_day: Positive = 6.0  # moments or things that the accounts gather around, Poisson
     awake: bool = False  # tasks come at the hours at which members are awake; otherwise evenly over the clock
-    lag_s: Positive = 900.0  # exponential time from the moment to a member's sitting
+    lag_s: Positive = 900.0  # exponential time from the moment to a member's session
     joint: Share = 0.5  # share of a member's acts that serve a task; the rest is cover traffic
     goals: tuple[Goal, ...] = ("link", "tag")
     hijack: Share = 0.0  # tasks that ride on what people already share instead of something new
@@ -163,7 +163,7 @@ class Crude(Part, frozen=True, kw_only=True):
     reposts: Positive = 1.0  # weight of reposts among kinds
     likes: Positive = 1.0  # weight of likes among kinds
     age: Positive = 1.0  # days since the account was made
-    flat: Share = 0.0  # share of sittings spread evenly over the day, in place of `activity.night`
+    flat: Share = 0.0  # share of sessions spread evenly over the day, in place of `activity.night`
     audience: Positive = 1.0  # weight by which others choose to follow it
 
 
@@ -180,7 +180,7 @@ class Operator(Part, frozen=True, kw_only=True):
     crude: Crude = Crude()
 
 
-class Texts(Part, frozen=True, kw_only=True):
+class TextSettings(Part, frozen=True, kw_only=True):
     """Where words come from (`texts`)."""
 
     people: str = "none"  # none, corpus:FILE with people's posts by author, or demo (the project's own)
@@ -200,8 +200,8 @@ class GivenPosts(Part, frozen=True, kw_only=True):
     reactions: Positive = 0.6  # likes, reposts and follows that a person's given post brings about, on average
 
 
-class Society(Part, frozen=True, kw_only=True):
-    """A whole society: `society.toml`."""
+class PopulationConfig(Part, frozen=True, kw_only=True):
+    """A whole simulated population: `society.toml`."""
 
     accounts: Annotated[int, Meta(ge=20, le=5_000_000)] = 5000
     days: Positive = 3.0
@@ -212,15 +212,17 @@ class Society(Part, frozen=True, kw_only=True):
     campaigns: Annotated[int, Meta(ge=0)] = 0  # at least so many, by making them smaller; 0: as sizes have it
     activity: Activity = Activity()
     kinds: Kinds = Kinds()
-    ties: Ties = Ties()
+    ties: TieSettings = TieSettings()
     links: Links = Links()
     tags: Tags = Tags()
-    feed: Feed = Feed()
+    feed: FeedSettings = FeedSettings()
     news: News = News()
     lookalikes: LookAlikes = LookAlikes()
     operators: tuple[Operator, ...] = ()
-    texts: Texts = Texts()
+    texts: TextSettings = TextSettings()
     given: GivenPosts = GivenPosts()
-    twins: bool = True  # every operator's account has a twin among people: the same parameters, acting with nobody
-    about: str = ""  # what this society is for, in words
+    controls: bool = (
+        True  # every operator's account has a matched control among people: the same parameters, acting with nobody
+    )
+    about: str = ""  # what this simulated population is for, in words
     easy: bool = False  # its operators are meant to be found by counts alone

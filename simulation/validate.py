@@ -1,10 +1,10 @@
-"""The gate of metadata: what counts, shares, hours, gaps and directions alone say about who is a machine.
+"""The metadata check: what counts, shares, hours, gaps and directions alone say about who is a machine.
 
-A society is worth testing in only if they say little. `judge` trains gradient boosting on some twenty such features of
-every account, cross-validated, and fails a society that is not meant to be easy where machines are told from people
-with an AUROC above `BOOSTED`, any one feature does so above `SINGLE` (in either direction), or campaign members are
-told from their organic twins above `TWINS`. Members and their twins are put into the same fold, so that pairs, which
-are alike, cannot turn the result around.
+A simulated population is worth testing in only if they say little. `judge` trains gradient boosting on some twenty such
+features of every account, cross-validated. A population that is not meant to be easy fails where machines are told from
+people with an AUROC above `BOOSTED`, any one feature does so above `SINGLE` (in either direction), or campaign members
+are told from their matched controls above `CONTROLS`. Members and their controls are put into the same fold, so that
+pairs, which are alike, cannot turn the result around.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from simulation.world import DOMAIN_BITS, LIKE, POST, QUOTE, REPLY, REPOST, Chun
 
 BOOSTED: Final = 0.65
 SINGLE: Final = 0.60
-TWINS: Final = 0.55
+CONTROLS: Final = 0.55
 """The bounds of the issue that this package was built to, on AUROC."""
 
 FOLDS: Final = 5
@@ -38,12 +38,12 @@ FEATURES: Final = (
 
 
 @dataclass
-class Verdict:
+class MetadataReport:
     """What metadata says about one society. `single`: AUROC of each feature, machines against people."""
 
     boosted: float
     single: dict[str, float]
-    twins: float
+    controls: float
     machines: int
     people: int
 
@@ -57,15 +57,15 @@ class Verdict:
         """What is above its bound, in words."""
         name, single = self.worst
         found = (("machines against people", self.boosted, BOOSTED), (f"`{name}` alone", single, SINGLE),
-                 ("members against their organic twins", self.twins, TWINS))  # fmt: skip
+                 ("members against their matched controls", self.controls, CONTROLS))  # fmt: skip
         return [f"{what}: AUROC {value:.3f} is above {bound}" for what, value, bound in found if value > bound]
 
 
-def judge(world: World, chunks: Iterable[Chunk], seed: int = 0) -> Verdict:
+def judge(world: World, chunks: Iterable[Chunk], seed: int = 0) -> MetadataReport:
     """Simulate what is left of the world and say what its metadata tell."""
     table = features(world, Chunk.joined(list(chunks)))
     acting = table[:, 0] > 0
-    label = world.cast.label
+    label = world.roles.label
     machines, people = np.flatnonzero(label & acting), np.flatnonzero(~label & acting)
     everybody = np.concatenate((machines, people))
     fold = np.random.default_rng(seed).integers(0, FOLDS, len(label))
@@ -73,13 +73,13 @@ def judge(world: World, chunks: Iterable[Chunk], seed: int = 0) -> Verdict:
     some = np.random.default_rng(seed).permutation(people)[:PEOPLE]
     mixed = np.concatenate((machines, some))
     boosted = crossed(table[mixed], label[mixed], fold[mixed])
-    members = np.concatenate([np.zeros(0, np.int64), *(c.members for c in world.cast.campaigns)])
-    twins = np.concatenate([np.zeros(0, np.int64), *(c.twins for c in world.cast.campaigns)])
-    both = acting[members] & acting[twins]
-    pair = np.concatenate((members[both], twins[both]))
+    members = np.concatenate([np.zeros(0, np.int64), *(c.members for c in world.roles.campaigns)])
+    controls = np.concatenate([np.zeros(0, np.int64), *(c.controls for c in world.roles.campaigns)])
+    both = acting[members] & acting[controls]
+    pair = np.concatenate((members[both], controls[both]))
     pair_fold = np.tile(fold[members[both]], 2)
-    against_twins = crossed(table[pair], label[pair], pair_fold)
-    return Verdict(boosted, single, against_twins, len(machines), len(people))
+    against_controls = crossed(table[pair], label[pair], pair_fold)
+    return MetadataReport(boosted, single, against_controls, len(machines), len(people))
 
 
 def auroc(score: Floats, label: Flags) -> float:

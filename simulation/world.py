@@ -1,16 +1,13 @@
-"""The events of one step, in order of time, as columns; and the kinds by their number in the contract.
+"""The simulation itself: step by step, everybody's acts in order of time.
 
-What there is to share: links and hashtags, how they come up, and how they rise and fall.
+One step (`World.step`): objects come up and fade; tasks and news call people; sessions begin and bring about events;
+each event gets its kind, whom it reacts to, what it shares; members of coordinated groups put their task in the place
+of what they would choose; given posts appear at their times. Out come `Chunk`s, events as columns. State is of the size
+of the population and of the last hours, whatever the number of days.
 
-Stated distribution (`settings.Objects`): births are Poisson; appeal is Pareto; an object's weight falls by e in its
-life, which is exponential over objects; it belongs to a community (by the number of its accounts) or, with probability
-`world`, to everybody. A domain is the k-th largest with weight k to minus `domain_exponent`.
-
-The society at work: step by step, everybody's acts in order of time.
-
-One step: objects come up and fade; tasks and news call people; sittings begin and bring about events; each event gets
-its kind, whom it reacts to, what it shares; members of crews put their task in the place of what they would choose.
-State is of the size of the population and of the last hours, whatever the number of days.
+What there is to share (`Catalogue`, `settings.Objects`): births are Poisson; appeal is Pareto; an object's weight falls
+by e in its life, which is exponential over objects; it belongs to a community (by the number of its accounts) or, with
+probability `world`, to everybody. A domain is the k-th largest with weight k to minus `domain_exponent`.
 """
 
 from __future__ import annotations
@@ -22,12 +19,12 @@ from typing import Final
 import numpy as np
 
 from detector.times import parse_time
-from simulation.actors import CADENCES, GOALS, HORIZON, Crews, Reader, Sittings, Tasks, Wall, clusters
+from simulation.actors import CADENCES, GOALS, HORIZON, CoordinatedGroups, Feed, Reader, Sessions, Tasks, clusters
 from simulation.content.given import Given, Placed, read_given
 from simulation.population import build, draw, knit, pareto
-from simulation.roles import Cast, cast
+from simulation.roles import RoleAssignment, assign_roles
 from simulation.sampling import DAY_MS, HOUR_MS, Bytes, Flags, Floats, Ints, first_of_each, running, stream, weighted
-from simulation.settings import Links, Objects, Society
+from simulation.settings import Links, Objects, PopulationConfig
 from streaming.schema.observation import Kind
 
 POST: Final = int(Kind.POST)
@@ -198,37 +195,37 @@ QUARTER_MS = 15 * 60 * 1000
 
 
 class World:
-    """A society in motion; `cast`, `people`, `graph` may be read, and `crews.adapt` called between steps.
+    """A simulated population in motion; `cast`, `people`, `graph` may be read, and `groups.adapt` called between steps.
 
     Args:
-        society: what it is made of.
+        simulated population: what it is made of.
         seed: equal seeds give equal events.
-        given: posts for its accounts to write; those that `society.given` names where None.
+        given: posts for its accounts to write; those that `population.given` names where None.
     """
 
-    def __init__(self, society: Society, seed: int, given: Given | None = None) -> None:
-        self.society, self.seed = society, seed
-        start = parse_time(society.start)
+    def __init__(self, population: PopulationConfig, seed: int, given: Given | None = None) -> None:
+        self.population, self.seed = population, seed
+        start = parse_time(population.start)
         self.start_ms = 0 if start is None else start
-        self.end_ms = self.start_ms + round(society.days * DAY_MS)
-        self.now_ms = self.start_ms - round(society.burn_in_hours * HOUR_MS)
-        self.people = draw(society, seed)
-        self.cast: Cast = cast(society, self.people, seed)
+        self.end_ms = self.start_ms + round(population.days * DAY_MS)
+        self.now_ms = self.start_ms - round(population.burn_in_hours * HOUR_MS)
+        self.people = draw(population, seed)
+        self.roles: RoleAssignment = assign_roles(population, self.people, seed)
         rng = stream(seed, "graph")
-        self.graph = build(self.people, society.ties, rng)
-        knit(self.graph, self.cast.circles, rng)
+        self.graph = build(self.people, population.ties, rng)
+        knit(self.graph, self.roles.circles, rng)
         n = len(self.people)
         self.community = self.people.community.astype(np.int64)
-        self.sittings = Sittings(self.people, society.activity.peakedness)
-        self.crews = Crews(self.cast.crews, n, self.start_ms)
+        self.sessions = Sessions(self.people, population.activity.peakedness)
+        self.groups = CoordinatedGroups(self.roles.groups, n, self.start_ms)
         self.gather()
-        self._led = np.zeros((3, 0), np.int64)  # crew, time, link of tasks that leaders made in the last step
+        self._led = np.zeros((3, 0), np.int64)  # group, time, link of tasks that leaders made in the last step
         sizes = np.bincount(self.community)
-        self.links = Catalogue(society.links, sizes)
-        self.tags = Catalogue(society.tags, sizes)
-        self.wall = Wall(n)
+        self.links = Catalogue(population.links, sizes)
+        self.tags = Catalogue(population.tags, sizes)
+        self.feed = Feed(n)
         self.tasks = Tasks()
-        self.given = self._place(read_given(society.given, seed) if given is None else given)
+        self.given = self._place(read_given(population.given, seed) if given is None else given)
         self._kinds = np.cumsum(self.people.kinds, axis=1)
         self._rng = stream(seed, "acts")
         self.acted = 0  # events so far, those before the start included
@@ -242,8 +239,8 @@ class World:
         What is left over on either side stays as it is: accounts without given posts act as the simulator has them.
         """
         rng = stream(self.seed, "given")
-        driven: dict[str, list[int]] = {"": rng.permutation(np.flatnonzero(~self.cast.label)).tolist()}
-        for campaign in self.cast.campaigns:
+        driven: dict[str, list[int]] = {"": rng.permutation(np.flatnonzero(~self.roles.label)).tolist()}
+        for campaign in self.roles.campaigns:
             driven.setdefault(campaign.family.name, []).extend(campaign.members.tolist())
         free = {operator: iter(rows) for operator, rows in driven.items()}
         rows = np.array([next(free.get(operator, iter(())), -1) for operator in given.operator], np.int64)
@@ -253,17 +250,19 @@ class World:
             shares = self.people.kinds[placed.timed]
             shares[:, [POST, REPLY, QUOTE]] = 0.0
             self.people.kinds[placed.timed] = shares / shares.sum(axis=1, keepdims=True)
-            self.people.links[placed.timed] = self.society.given.links
+            self.people.links[placed.timed] = self.population.given.links
             # In a branching process an event brings about b / (1 - b) others, all generations together.
-            self.people.branching[placed.timed] = self.society.given.reactions / (1 + self.society.given.reactions)
+            self.people.branching[placed.timed] = self.population.given.reactions / (
+                1 + self.population.given.reactions
+            )
         return placed
 
     def gather(self) -> None:
-        """Take note of who leads which crew; to be called after `crews.adapt` has changed a cadence."""
-        self.crews.lead_rate = self._lead_rates()
-        self._follower = np.full(len(self.people), -1, np.int64)  # the crew that copies or frames each account
-        led = np.flatnonzero(self.crews.led())
-        self._follower[self.crews.leader[led]] = led
+        """Take note of who leads which group; to be called after `groups.adapt` has changed a cadence."""
+        self.groups.lead_rate = self._lead_rates()
+        self._follower = np.full(len(self.people), -1, np.int64)  # the group that copies or frames each account
+        led = np.flatnonzero(self.groups.led())
+        self._follower[self.groups.leader[led]] = led
 
     def chunks(self) -> Iterator[Chunk]:
         """The events from the start to the end, step by step, each chunk in order of time."""
@@ -274,13 +273,15 @@ class World:
 
     def step(self) -> Chunk:
         """Everybody's acts in the next `step_minutes`."""
-        begin, end = self.now_ms, self.now_ms + round(self.society.step_minutes * 60_000)
+        begin, end = self.now_ms, self.now_ms + round(self.population.step_minutes * 60_000)
         rng = self._rng
-        self.wall.forget(begin - round(HORIZON * self.society.feed.recency_hours * HOUR_MS))
+        self.feed.forget(begin - round(HORIZON * self.population.feed.recency_hours * HOUR_MS))
         self.tasks.forget(begin - DAY_MS)
         for catalogue in (self.links, self.tags):
             catalogue.turn(begin, end, rng)
-        reader = Reader(self.wall, self.graph, self.community, self.society.feed, self.society.ties.closeness, begin)
+        reader = Reader(
+            self.feed, self.graph, self.community, self.population.feed, self.population.ties.closeness, begin
+        )
         account, at, task, post = self._acts(begin, end, reader)
         kind = self._kind(account)
         if len(self.given.given):
@@ -290,13 +291,13 @@ class World:
         return chunk
 
     def _lead_rates(self) -> Floats:
-        """Acts of each crew's leader that make tasks, a ms, on average over the day."""
-        leader = np.maximum(self.crews.leader, 0)
+        """Acts of each group's leader that make tasks, a ms, on average over the day."""
+        leader = np.maximum(self.groups.leader, 0)
         people = self.people
         texts = people.kinds[leader][:, [POST, REPLY, QUOTE]].sum(axis=1)
         links = people.rate[leader] * texts * people.links[leader]
-        framing = self.crews.cadence == CADENCES.index("framing")
-        rates: Floats = np.where(framing, links, self.sittings.per_day[leader]) / DAY_MS
+        framing = self.groups.cadence == CADENCES.index("framing")
+        rates: Floats = np.where(framing, links, self.sessions.per_day[leader]) / DAY_MS
         return rates
 
     # Who acts, and when
@@ -304,10 +305,10 @@ class World:
     def _acts(self, begin: int, end: int, reader: Reader) -> tuple[Ints, Ints, Ints, Ints]:
         """Accounts, times, tasks (number) and given posts (index; -1 none) of the events in [begin, end), by time."""
         rng = self._rng
-        own_account, own_at = self.sittings.starts(begin, end, rng)
+        own_account, own_at = self.sessions.starts(begin, end, rng)
         free = ~self.given.timed[own_account]
         own_account, own_at = own_account[free], own_at[free]
-        gone = self.crews.displaced(own_account, own_at, *self._rates(own_account, own_at))
+        gone = self.groups.displaced(own_account, own_at, *self._rates(own_account, own_at))
         stays = rng.random(len(own_account)) >= gone
         called = self._called(begin, end, reader)
         self._led = self._copied(own_account[stays], own_at[stays], end - begin)
@@ -331,49 +332,49 @@ class World:
         return due[0], due[1], due[2], due[3]
 
     def _rates(self, account: Ints, at: Ints) -> tuple[Floats, Floats]:
-        """Intensity of each account's own sittings, and of its crew's tasks, at each time, per ms."""
-        intensity = self.sittings.per_day[account] / DAY_MS * self.sittings.rhythm(account, at)
-        if not len(self.crews):
+        """Intensity of each account's own sessions, and of its group's tasks, at each time, per ms."""
+        intensity = self.sessions.per_day[account] / DAY_MS * self.sessions.rhythm(account, at)
+        if not len(self.groups):
             return intensity, np.zeros(len(account))
-        crew = self.crews.of[account]
-        led = self.crews.lead_rate[crew] * self.sittings.rhythm(np.maximum(self.crews.leader[crew], 0), at)
-        return intensity, np.where(self.crews.led()[crew], led, self.crews.supply(crew, at, self.sittings))
+        group = self.groups.of[account]
+        led = self.groups.lead_rate[group] * self.sessions.rhythm(np.maximum(self.groups.leader[group], 0), at)
+        return intensity, np.where(self.groups.led()[group], led, self.groups.supply(group, at, self.sessions))
 
     def _called(self, begin: int, end: int, reader: Reader) -> tuple[Ints, Ints, Ints]:
-        """Sittings that the tasks which begin now bring about: accounts, times, tasks."""
+        """Sessions that the tasks which begin now bring about: accounts, times, tasks."""
         rng = self._rng
-        crew, at = self.crews.moments(begin, end, self.sittings, rng)
-        link = np.concatenate((np.full(len(crew), -1, np.int64), self._led[2]))
-        crew, at = np.concatenate((crew, self._led[0])), np.concatenate((at, self._led[1]))
-        n = len(crew)
-        hijack = rng.random(n) < self.crews.hijack[crew]
-        home = self.crews.community[crew]
+        group, at = self.groups.moments(begin, end, self.sessions, rng)
+        link = np.concatenate((np.full(len(group), -1, np.int64), self._led[2]))
+        group, at = np.concatenate((group, self._led[0])), np.concatenate((at, self._led[1]))
+        n = len(group)
+        hijack = rng.random(n) < self.groups.hijack[group]
+        home = self.groups.community[group]
         link = np.where(hijack & (link < 0), self.links.pick(home, rng), link)
         tag = np.where(hijack, self.tags.pick(home, rng), -1)
         target = reader.popular(np.full(n, -1), np.zeros(n, bool), rng, home)
-        target = np.where(target >= 0, target + self.wall.base, -1)
-        number = self._new_tasks(crew, at, link, tag, target)
-        index, member, time = self.crews.called(crew, at, rng)
-        taken = rng.random(len(index)) < self.crews.accepts(crew[index], *self._rates(member, time))
+        target = np.where(target >= 0, target + self.feed.base, -1)
+        number = self._new_tasks(group, at, link, tag, target)
+        index, member, time = self.groups.called(group, at, rng)
+        taken = rng.random(len(index)) < self.groups.accepts(group[index], *self._rates(member, time))
         return member[taken], time[taken], number[index[taken]]
 
     def _copied(self, account: Ints, at: Ints, span: int) -> Ints:
-        """Tasks from the sittings of people who are copied, one step later: crew, time, link (none)."""
-        crew = self._follower[account]
-        copied = (crew >= 0) & (at >= self.crews.begin_ms[crew]) if len(self.crews) else crew >= 0
-        copied[copied] = self.crews.cadence[crew[copied]] == CADENCES.index("copied")
-        return np.stack((crew[copied], at[copied] + span, np.full(int(copied.sum()), -1, np.int64)))
+        """Tasks from the sessions of people who are copied, one step later: group, time, link (none)."""
+        group = self._follower[account]
+        copied = (group >= 0) & (at >= self.groups.begin_ms[group]) if len(self.groups) else group >= 0
+        copied[copied] = self.groups.cadence[group[copied]] == CADENCES.index("copied")
+        return np.stack((group[copied], at[copied] + span, np.full(int(copied.sum()), -1, np.int64)))
 
     def _framed(self, account: Ints, at: Ints, link: Ints, span: int) -> Ints:
-        """Tasks from the links of people who are framed, one step later: crew, time, link."""
-        crew = self._follower[account]
-        framed = (crew >= 0) & (link >= 0)
-        framed[framed] = (self.crews.cadence[crew[framed]] == CADENCES.index("framing")) & (
-            at[framed] >= self.crews.begin_ms[crew[framed]]
+        """Tasks from the links of people who are framed, one step later: group, time, link."""
+        group = self._follower[account]
+        framed = (group >= 0) & (link >= 0)
+        framed[framed] = (self.groups.cadence[group[framed]] == CADENCES.index("framing")) & (
+            at[framed] >= self.groups.begin_ms[group[framed]]
         )
-        return np.stack((crew[framed], at[framed] + span, link[framed]))
+        return np.stack((group[framed], at[framed] + span, link[framed]))
 
-    def _new_tasks(self, crew: Ints, at: Ints, link: Ints, tag: Ints, target: Ints) -> Ints:
+    def _new_tasks(self, group: Ints, at: Ints, link: Ints, tag: Ints, target: Ints) -> Ints:
         """Put tasks up; what they do not take from people (-1) is new, and from then on there for everybody."""
         rng = self._rng
         found = []
@@ -384,13 +385,13 @@ class World:
             code[missing] = fresh
             life = rng.exponential(catalogue.settings.life_hours * HOUR_MS, len(missing))
             appeal = pareto(catalogue.settings.appeal, len(missing), rng)
-            catalogue.add(fresh, self.crews.community[crew[missing]], appeal, at[missing], life)
+            catalogue.add(fresh, self.groups.community[group[missing]], appeal, at[missing], life)
             found.append(code)
-        return self.tasks.add(crew, at, found[0], found[1], target)
+        return self.tasks.add(group, at, found[0], found[1], target)
 
     def _news(self, begin: int, end: int) -> tuple[Ints, Ints, Ints]:
-        """Sittings that news brings about: accounts, times, tasks."""
-        rng, news = self._rng, self.society.news
+        """Sessions that news brings about: accounts, times, tasks."""
+        rng, news = self._rng, self.population.news
         n = int(rng.poisson(news.per_day * (end - begin) / DAY_MS))
         at = begin + (rng.random(n) * (end - begin)).astype(np.int64)
         local = rng.random(n) < news.community
@@ -403,7 +404,7 @@ class World:
             public = self._residents[self._first[home[i]] : self._first[home[i] + 1]] if local[i] else self._residents
             who = public[rng.random(len(public)) < news.drawn]
             when = at[i] + (rng.exponential(news.fade_minutes * 60_000, len(who))).astype(np.int64)
-            awake = rng.random(len(who)) * self.sittings.highest < self.sittings.rhythm(who, when)
+            awake = rng.random(len(who)) * self.sessions.highest < self.sessions.rhythm(who, when)
             accounts.append(who[awake])
             times.append(when[awake])
             tasks.append(np.full(int(awake.sum()), number[i]))
@@ -412,7 +413,7 @@ class World:
 
     def _scheduled(self, account: Ints, at: Ints) -> Ints:
         """Those on schedulers act on the next quarter of an hour, give or take a second."""
-        on = self.cast.flags["scheduled"][account]
+        on = self.roles.flags["scheduled"][account]
         quarter = -(-at // QUARTER_MS) * QUARTER_MS + at % 1000
         return np.where(on, quarter, at)
 
@@ -444,52 +445,52 @@ class World:
         self.given.number[post[said]] = numbers[said]
         target = np.full(len(post), -1, np.int64)
         replies = said[self.given.answers[post[said]] >= 0]
-        target[replies] = self.wall.slot(self.given.number[self.given.answers[post[replies]]])
+        target[replies] = self.feed.slot(self.given.number[self.given.answers[post[replies]]])
         kind[replies[target[replies] < 0]] = POST
         return target
 
     def _decide(self, account: Ints, at: Ints, task: Ints, kind: Bytes, post: Ints, reader: Reader, span: int) -> Chunk:
         """Whom the events react to and what they share."""
-        rng, wall, people = self._rng, self.wall, self.people
+        rng, feed, people = self._rng, self.feed, self.people
         n = len(account)
         serial = self.acted + np.arange(n, dtype=np.int64)
         self.acted += n
         text = written(kind)
         numbers = np.full(n, -1, np.int64)
-        numbers[text] = wall.append(serial[text], at[text], account[text])
+        numbers[text] = feed.append(serial[text], at[text], account[text])
         reader.written(span)
         target = self._answered(kind, post, numbers)
         reacting = (kind != POST) & (target < 0)
         target[reacting] = reader.choose(account[reacting], at[reacting], rng)
-        link = self._shared(self.links, text & (rng.random(n) < people.links[account]), account, at, wall.link)
-        tag = self._shared(self.tags, text & (rng.random(n) < people.tags[account]), account, at, wall.tag)
+        link = self._shared(self.links, text & (rng.random(n) < people.links[account]), account, at, feed.link)
+        tag = self._shared(self.tags, text & (rng.random(n) < people.tags[account]), account, at, feed.tag)
         task, manner, words = self._serve(account, at, kind, task, target, link, tag, reader)
         manner[post >= 0], words[post >= 0] = GIVEN, post[post >= 0]
         self._led = np.concatenate((self._led, self._framed(account, at, link, span)), axis=1)
-        slots = wall.slot(numbers[text])
-        wall.link[slots], wall.tag[slots] = link[text], tag[text]
-        wall.latest[account[text]] = numbers[text]
+        slots = feed.slot(numbers[text])
+        feed.link[slots], feed.tag[slots] = link[text], tag[text]
+        feed.latest[account[text]] = numbers[text]
         hit = target >= 0
-        np.add.at(wall.reactions, target[hit], 1)
-        wall.reacted(account[hit], target[hit] + wall.base)
+        np.add.at(feed.reactions, target[hit], 1)
+        feed.reacted(account[hit], target[hit] + feed.base)
         answered = hit & ((kind == REPLY) | (kind == QUOTE))
-        whom = np.where(hit, wall.author[target], -1) if len(wall.author) else target
-        wall.inbox[whom[answered]] = numbers[answered]
-        event = np.where(hit & (kind != FOLLOW), wall.serial[target], -1) if len(wall.serial) else target
+        whom = np.where(hit, feed.author[target], -1) if len(feed.author) else target
+        feed.inbox[whom[answered]] = numbers[answered]
+        event = np.where(hit & (kind != FOLLOW), feed.serial[target], -1) if len(feed.serial) else target
         keep = hit | (kind == POST)
         chunk = Chunk(serial, at, account, kind, event, whom, link, tag, task, manner, words)
         return chunk.where(keep)
 
-    def _shared(self, catalogue: Catalogue, carrying: Flags, account: Ints, at: Ints, on_wall: Ints) -> Ints:
+    def _shared(self, catalogue: Catalogue, carrying: Flags, account: Ints, at: Ints, on_feed: Ints) -> Ints:
         """What each event carries: something of one's own, what somebody close has just used, or what is about."""
         rng, settings = self._rng, catalogue.settings
         result = np.full(len(account), -1, np.int64)
         who = np.flatnonzero(carrying)
         way = rng.random(len(who))
         copying = who[way < settings.copied]
-        friend = self.graph.turn_to(account[copying], rng.random(len(copying)), self.society.ties.closeness)
-        seen = np.where(friend >= 0, self.wall.slot(self.wall.latest[friend]), -1)
-        result[copying] = np.where(seen >= 0, on_wall[seen], -1) if len(on_wall) else -1
+        friend = self.graph.turn_to(account[copying], rng.random(len(copying)), self.population.ties.closeness)
+        seen = np.where(friend >= 0, self.feed.slot(self.feed.latest[friend]), -1)
+        result[copying] = np.where(seen >= 0, on_feed[seen], -1) if len(on_feed) else -1
         own = who[way >= 1 - settings.own]
         result[own] = catalogue.fresh(len(own), rng)
         rest = who[result[who] < 0]
@@ -502,48 +503,48 @@ class World:
     def _serve(
         self, account: Ints, at: Ints, kind: Bytes, task: Ints, target: Ints, link: Ints, tag: Ints, reader: Reader
     ) -> tuple[Ints, Bytes, Ints]:
-        """Put the task in the place of what members of crews would have chosen: `target`, `link`, `tag` in place.
+        """Put the task in the place of what members of groups would have chosen: `target`, `link`, `tag` in place.
 
         Returns: the tasks served (number), manner and source of the words.
         """
-        rng, crews, tasks = self._rng, self.crews, self.tasks
+        rng, groups, tasks = self._rng, self.groups, self.tasks
         n = len(account)
         manner, words = np.zeros(n, np.int8), np.full(n, -1, np.int64)
         slot = tasks.slot(task)
-        crew = crews.of[account] if len(crews) else np.full(n, -1, np.int64)
-        if len(crews):
+        group = groups.of[account] if len(groups) else np.full(n, -1, np.int64)
+        if len(groups):
             drip = (
-                (crew >= 0)
-                & (crews.cadence[crew] == CADENCES.index("drip"))
-                & crews.active[account]
-                & (at >= crews.begin_ms[crew])
+                (group >= 0)
+                & (groups.cadence[group] == CADENCES.index("drip"))
+                & groups.active[account]
+                & (at >= groups.begin_ms[group])
             )
-            drip = np.flatnonzero(drip & (rng.random(n) < crews.joint[crew]))
-            slot[drip] = tasks.recent(crew[drip], at[drip], rng)
+            drip = np.flatnonzero(drip & (rng.random(n) < groups.joint[group]))
+            slot[drip] = tasks.recent(group[drip], at[drip], rng)
         bearing = (kind == POST) | (link >= 0) | (tag >= 0)
         serving = np.flatnonzero(slot >= 0)
         serving = serving[tasks.once(slot[serving], account[serving], bearing[serving])]
-        s, c = slot[serving], tasks.crew[slot[serving]]
+        s, c = slot[serving], tasks.group[slot[serving]]
         news = c < 0
-        carried = news & (rng.random(len(serving)) < self.society.news.carried)
-        goals = crews.goals[c] if len(crews) else np.zeros((len(c), len(GOALS)), bool)
+        carried = news & (rng.random(len(serving)) < self.population.news.carried)
+        goals = groups.goals[c] if len(groups) else np.zeros((len(c), len(GOALS)), bool)
         goal: dict[str, Flags] = {name: np.where(news, carried, goals[:, i]) for i, name in enumerate(GOALS)}
         for name, column, source in (("link", link, tasks.link), ("tag", tag, tasks.tag)):
             use = goal[name] & (column[serving] >= 0)
             column[serving[use]] = source[s[use]]
         k = kind[serving]
-        aimed = self.wall.slot(tasks.target[s])
+        aimed = self.feed.slot(tasks.target[s])
         reacting = (k != POST) & (k != FOLLOW)
         self._aim(serving, ~news & goal["swarm"] & reacting, aimed, account, at, target)
-        if len(crews):
-            idol = reader.latest_of(np.maximum(crews.leader[c], 0), at[serving])
+        if len(groups):
+            idol = reader.latest_of(np.maximum(groups.leader[c], 0), at[serving])
             spreading = (k == REPOST) | (k == LIKE)
-            self._aim(serving, ~news & goal["amplify"] & spreading & (crews.leader[c] >= 0), idol, account, at, target)
+            self._aim(serving, ~news & goal["amplify"] & spreading & (groups.leader[c] >= 0), idol, account, at, target)
             saying = serving[~news & (k == POST)]
-            manner[saying] = crews.wording[crew[saying]]
+            manner[saying] = groups.wording[group[saying]]
             words[saying] = tasks.number[slot[saying]]
             self._copy_posts(saying[manner[saying] == COPIED], account, manner, words, link, reader)
-        headline = self.cast.flags["headline"][account] & (link >= 0) & (kind == POST)
+        headline = self.roles.flags["headline"][account] & (link >= 0) & (kind == POST)
         manner[headline], words[headline] = HEADLINE, link[headline]
         served = np.full(n, -1, np.int64)
         served[serving] = tasks.number[s]
@@ -555,13 +556,13 @@ class World:
         slot = reader.popular(account[saying], np.zeros(len(saying), bool), self._rng, home)
         manner[saying[slot < 0]], words[saying[slot < 0]] = INDEPENDENT, -1
         saying, slot = saying[slot >= 0], slot[slot >= 0]
-        words[saying] = self.wall.serial[slot]
-        both = (link[saying] >= 0) & (self.wall.link[slot] >= 0)
-        link[saying[both]] = self.wall.link[slot[both]]
+        words[saying] = self.feed.serial[slot]
+        both = (link[saying] >= 0) & (self.feed.link[slot] >= 0)
+        link[saying[both]] = self.feed.link[slot[both]]
 
     def _aim(self, serving: Ints, mask: Flags, slot: Ints, account: Ints, at: Ints, target: Ints) -> None:
         """Turn the reactions of `mask` to the texts in `slot`, where those are there, earlier and somebody else's."""
         good = mask & (slot >= 0)
-        good[good] &= self.wall.author[slot[good]] != account[serving[good]]
-        good[good] &= self.wall.at[slot[good]] < at[serving[good]]
+        good[good] &= self.feed.author[slot[good]] != account[serving[good]]
+        good[good] &= self.feed.at[slot[good]] < at[serving[good]]
         target[serving[good]] = slot[good]

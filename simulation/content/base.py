@@ -32,7 +32,7 @@ class Text:
     lang: str = ""
 
 
-class Source(Protocol):
+class TextSource(Protocol):
     """Anything that writes. `speaks`: it can be asked to reply, paraphrase or improve; a corpus only has texts."""
 
     speaks: bool

@@ -1,6 +1,6 @@
 """People's messages from the package `chitchat-dataset` (MIT), as posts with their own times of day and answers.
 
-Only people whom `detector.data_splits` keeps for the demo are taken, and of these only such as no shipped model has read a
+Only people whom `detector.data_splits` keeps for the demo are taken, of these only such as no shipped model has read a
 message of. Each conversation is moved as a whole, by whole days, to one of the days of the simulated stream, so that
 hours of the day, sessions and answers stay real.
 """

@@ -4,10 +4,9 @@ A corpus is JSON lines (`.jsonl`, `.jsonl.gz`, `.jsonl.zst`) or a parquet file w
 `account`) and `text`, and `lang` where known. Accounts of one community get authors of one language; accounts in a
 second language get another's. Where an author has said everything, the event has no text.
 
-The project's own texts, as rows of a corpus: the demo's.
-
-People's are messages of `chitchat-dataset` (MIT) by people who are kept for the demo: no shipped model has read or been
-calibrated on them. Machines' are the posts that were written for the demo's planted accounts.
+`rows` has the project's own texts as a corpus: people's are messages of `chitchat-dataset` (MIT) by people who are kept
+for the demo, whom no shipped model has read or been calibrated on; machines' are the posts that were written for the
+demo's planted accounts.
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ def planted() -> list[Persona]:
 
 
 def read_given(settings: GivenPosts, seed: int) -> Given:
-    """The posts that a society names.
+    """The posts that a simulated population names.
 
     Raises:
         UsageError: a source does not exist, cannot be read, or names an account twice.
@@ -167,7 +167,7 @@ class Placed:
         given: the posts.
         rows: shape (authors,), the account that writes each author's posts; -1 for none, whose posts are left out.
         accounts: how many there are.
-        start_ms: when the society starts.
+        start_ms: when the simulated population starts.
     """
 
     def __init__(self, given: Given, rows: Ints, accounts: int, start_ms: int) -> None:

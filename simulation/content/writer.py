@@ -1,16 +1,12 @@
-"""Who machine accounts pretend to be, and what a model is asked: from `personas.toml`, which ships.
-
-A persona is a function of the seed and the account, so that an account keeps its own.
-
-Says the same a little differently, by rule: what operators did before they had models, and do where none is set.
-
-Weak on purpose and documented as such: the words stay mostly the same. A model's paraphrases are another matter.
-
-Finds the words of every event: whose they are, what they answer, and what they repeat.
+"""Finds the words of every event: whose they are, what they answer, and what they repeat.
 
 Machines write from the moment they have taken an account over; before that, its texts are a person's. Words that many
 use (a verbatim campaign, a share button's headline) are written once, by whoever comes first. Events that need the
 words of others wait for these, so a source is asked in a few rounds a step.
+
+`Personas` are who machine accounts pretend to be and what a model is asked, from `personas.toml`; an account keeps its
+own. `vary` says the same a little differently, by rule: what operators did before they had models, and do where none is
+set. It is weak on purpose, the words stay mostly the same.
 """
 
 from __future__ import annotations
@@ -27,7 +23,7 @@ import numpy as np
 
 from detector.errors import ConfigError
 from simulation import world as kinds
-from simulation.content.base import Purpose, Request, Source, Text
+from simulation.content.base import Purpose, Request, Text, TextSource
 from simulation.sampling import Ints, stream
 from simulation.world import Chunk, World
 
@@ -142,7 +138,7 @@ SHARED_KEPT: Final = 50_000
 """Texts that many use and that are remembered: the oldest are written anew if somebody still needs them."""
 
 
-class Writer:
+class TextWriter:
     """Gives the events of a world their texts, chunk by chunk, in order.
 
     Args:
@@ -150,9 +146,11 @@ class Writer:
         machines: writes what machines say.
     """
 
-    def __init__(self, world: World, people: Source | None, machines: Source | None, personas: Personas) -> None:
+    def __init__(
+        self, world: World, people: TextSource | None, machines: TextSource | None, personas: Personas
+    ) -> None:
         self._world, self._people, self._machines, self._personas = world, people, machines, personas
-        self._said: dict[int, Text] = {}  # by serial, for as long as an event is on the wall
+        self._said: dict[int, Text] = {}  # by serial, for as long as an event is on the feed
         self._shared: dict[Key, Text] = {}
         self._rng = stream(world.seed, "words")
 
@@ -175,10 +173,10 @@ class Writer:
 
     def _is_machine(self, chunk: Chunk, i: int) -> bool:
         account = int(chunk.account[i])
-        cast = self._world.cast
-        return bool(cast.label[account]) and int(chunk.at[i]) >= int(cast.since_ms[account])
+        roles = self._world.roles
+        return bool(roles.label[account]) and int(chunk.at[i]) >= int(roles.since_ms[account])
 
-    def _source(self, chunk: Chunk, i: int) -> Source | None:
+    def _source(self, chunk: Chunk, i: int) -> TextSource | None:
         return self._machines if self._is_machine(chunk, i) else self._people
 
     def _ready(self, chunk: Chunk, waiting: Sequence[int], unsaid: set[int]) -> tuple[list[int], list[int]]:
@@ -220,7 +218,7 @@ class Writer:
                 if key is not None:
                     self._shared.setdefault(key, text)
 
-    def _known(self, chunk: Chunk, i: int, source: Source | None) -> Text | None:
+    def _known(self, chunk: Chunk, i: int, source: TextSource | None) -> Text | None:
         """The text of an event whose words somebody has said already, where they are to be repeated or varied."""
         manner = int(chunk.manner[i])
         if manner == kinds.COPIED:
@@ -233,9 +231,9 @@ class Writer:
             return None
         return Text(vary(base.words, self._rng), base.lang)
 
-    def _request(self, chunk: Chunk, i: int, source: Source) -> Request:
+    def _request(self, chunk: Chunk, i: int, source: TextSource) -> Request:
         account, serial, kind = int(chunk.account[i]), int(chunk.serial[i]), int(chunk.kind[i])
-        campaign = self._world.cast.campaign[account]
+        campaign = self._world.roles.campaign[account]
         about = self._personas.about(self._world.seed, campaign) if campaign and chunk.task[i] >= 0 else ""
         key = shared_key(chunk, i)
         base = self._shared.get(key) if key is not None else None
@@ -256,7 +254,7 @@ class Writer:
         if source is None or not source.speaks:
             return
         helped = [
-            i for i in events if self._world.cast.flags["helped"][chunk.account[i]] and not self._is_machine(chunk, i)
+            i for i in events if self._world.roles.flags["helped"][chunk.account[i]] and not self._is_machine(chunk, i)
         ]
         wanted = [(i, text) for i in helped if (text := found[i]) is not None]
         requests = [
@@ -266,8 +264,8 @@ class Writer:
             found[i] = Text(better.words, text.lang) if better and says_again(text.words, better.words) else text
 
     def _forget(self) -> None:
-        wall: Ints = self._world.wall.serial
-        oldest = int(wall[0]) if len(wall) else 0
+        feed: Ints = self._world.feed.serial
+        oldest = int(feed[0]) if len(feed) else 0
         for serial in [serial for serial in self._said if serial < oldest]:
             del self._said[serial]
         for key in list(self._shared)[: max(0, len(self._shared) - SHARED_KEPT)]:

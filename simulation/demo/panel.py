@@ -1,8 +1,7 @@
-"""What the demo knows at a moment: alerts by id, the worker's own numbers, and how that compares to the truth.
+"""What the demo knows at a moment, how that compares to the truth, and the drawing of it in a terminal.
 
-Pure: told what came and when, and asked by the panel.
-
-Draws the board in a terminal. Every text of the stream is made plain first: it may hold escapes or markup.
+`Board` is told of alerts and of the worker's numbers, and asked by `draw`. Every text of the stream is made plain
+before it is drawn: it may hold escapes or markup.
 """
 
 from __future__ import annotations

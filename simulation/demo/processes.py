@@ -1,8 +1,7 @@
-"""The demo's other processes: the broker and the worker, started quietly and ended for certain.
+"""The demo's other processes: broker, worker and console, started quietly and ended for certain; and the player.
 
-Plays the demo's events into the topic `posts` at many times their own speed.
-
-The demo's moderator feed: a process of its own, and links that let one in once, on the page of a caught campaign.
+`Player` is a thread that sends the events into the topic `posts` at many times their own speed. `DemoFeed` is the
+moderators' console in a process of its own, with links that let one in once, on the page of a caught campaign.
 """
 
 from __future__ import annotations

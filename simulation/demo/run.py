@@ -1,7 +1,4 @@
-"""Runs the demo: broker, worker and player started, alerts followed and drawn, and everything ended again.
-
-`swarmlight demo`: a small broker, real people, planted campaigns, and what the worker says about them.
-"""
+"""`swarmlight demo`: broker, worker and player started, alerts followed and drawn, and everything ended again."""
 
 from __future__ import annotations
 

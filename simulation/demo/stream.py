@@ -11,7 +11,7 @@ from simulation.content.models import writer_of
 from simulation.files import preset
 from simulation.output import Renderer, truth
 from simulation.sampling import Json
-from simulation.settings import Society
+from simulation.settings import PopulationConfig
 from simulation.world import World
 
 PRESET: Final = "demo"
@@ -51,13 +51,13 @@ class Stream(msgspec.Struct, frozen=True):
         return {row["account"] for row in self.truth if row["label"]}
 
 
-def make_stream(seed: int, society: Society | None = None) -> Stream:
-    """Act out a society, the preset `demo` where None.
+def make_stream(seed: int, population: PopulationConfig | None = None) -> Stream:
+    """Act out a simulated population, the preset `demo` where None.
 
     Raises:
         UsageError: `chitchat-dataset`, where the preset's people come from, is not installed.
     """
-    world = World(preset(PRESET) if society is None else society, seed)
+    world = World(preset(PRESET) if population is None else population, seed)
     renderer, writer = Renderer(world), writer_of(world, os.environ)
     events = []
     for chunk in world.chunks():

@@ -30,7 +30,7 @@ def red_team(
     ] = WORK,
     rounds: Annotated[int, typer.Option(metavar="N", help="of the adaptive operator")] = 20,
     societies: Annotated[int, typer.Option(metavar="N", min=1, max=20, help="of each preset")] = 2,
-    seed: Annotated[int, typer.Option(metavar="N", help="of societies and plans")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", help="of simulated populations and plans")] = 0,
     models: Annotated[Path | None, typer.Option(metavar="DIR", help="models in place of the shipped ones")] = None,
     presets: Annotated[
         list[str] | None,

@@ -1,4 +1,4 @@
-"""What an adaptive operator may change between rounds, what it costs, and how it learns which of it goes unflagged.
+"""An adaptive operator: what it may change between rounds, how it learns, and the game that it plays.
 
 A plan takes one option of every question; prices of its options sum to at most the budget. The adaptive operator keeps,
 for every option, how many accounts that used it were flagged and how many were not, draws each option's share of
@@ -6,15 +6,10 @@ survivors from its Beta posterior (uniform prior), and takes the affordable plan
 sampling, Thompson 1933, with independent effects of the options). The control draws an affordable plan evenly at
 random.
 
-An operator who is told after each round which of its accounts were flagged, beside one who is not.
-
-In a round both field equally many new accounts in one society: same people, same crowds, same luck. The society is
-acted out, the detector reads it, and each operator learns which of its own accounts were flagged, and nothing else. A
-round is kept as a file, so that a broken run goes on where it was.
-
-Draws recall over the rounds, the adaptive operator's beside the control's.
-
-`swarmlight simulate --adaptive ROUNDS`, and what it shares with the red team's page.
+In a round both field equally many new accounts in one simulated population: same people, same crowds, same luck. The
+population is acted out, the detector reads it, and each operator learns which of its own accounts were flagged, and
+nothing else. A round is kept as a file, so that a broken run goes on where it was. `adaptive` is
+`swarmlight simulate --adaptive ROUNDS`; `draw_curve` draws recall over the rounds.
 """
 
 from __future__ import annotations
@@ -34,7 +29,7 @@ from rich.console import Console
 from detector.errors import UsageError
 from simulation.files import written
 from simulation.redteam.run import (
-    Found,
+    DetectorResult,
     Recording,
     clopper_pearson,
     detect,
@@ -45,7 +40,7 @@ from simulation.redteam.run import (
     with_texts,
 )
 from simulation.sampling import stream
-from simulation.settings import Operator, Society, Tactics
+from simulation.settings import Operator, PopulationConfig, Tactics
 
 Plan: TypeAlias = tuple[str, ...]
 """An option's name for each question of `MENU`, in its order."""
@@ -181,15 +176,17 @@ def used(plans: Iterable[tuple[Plan, int]]) -> dict[tuple[str, str], int]:
 
 SIDES: Final = ("adaptive", "control")
 
-Detect = Callable[[Path, Path, Path | None], Found]
+Detect = Callable[[Path, Path | None], DetectorResult]
 
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that a game's result depends on. Equal settings give equal results."""
 
-    society: Society = Society()  # its people and crowds; operators, accounts and days are those below
+    population: PopulationConfig = (
+        PopulationConfig()
+    )  # its people and crowds; operators, accounts and days are those below
     rounds: int = 20
-    accounts: int = 180  # of the society, people and operators
+    accounts: int = 180  # of the simulated population, people and operators
     each: int = 18  # accounts that each operator fields in a round
     days: float = 1.0  # of a round
     per_day: float = 8.0  # events of an account, on average
@@ -235,14 +232,14 @@ class Game(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True)
-class Place:
+class GameFolder:
     """Where a game is kept, and which models it is played against (None: the shipped ones)."""
 
     folder: Path
     models: Path | None = None
 
 
-def play(setting: Setting, place: Place, told: Callable[[Round], None], detect: Detect = detect) -> Game:
+def play(setting: Setting, place: GameFolder, told: Callable[[Round], None], detect: Detect = detect) -> Game:
     """Play all rounds, those that the folder has already without acting them out again.
 
     Raises:
@@ -274,26 +271,26 @@ def play(setting: Setting, place: Place, told: Callable[[Round], None], detect: 
 
 
 def one(
-    setting: Setting, number: int, planned: list[tuple[str, Plan, int]], place: Place, detect: Detect = detect
+    setting: Setting, number: int, planned: list[tuple[str, Plan, int]], place: GameFolder, detect: Detect = detect
 ) -> Round:
     """Act out one round and have it read."""
-    society = with_texts(fielded(setting, planned), setting.people, setting.machines)
+    population = with_texts(fielded(setting, planned), setting.people, setting.machines)
     events = place.folder / "round.jsonl"
-    acted = record(society, setting.seed * 1000 + number, events)
-    found = detect(events, place.folder, place.models)
+    acted = record(population, setting.seed * 1000 + number, events)
+    found = detect(events, place.models)
     return result(number, planned, acted, found)
 
 
-def fielded(setting: Setting, planned: list[tuple[str, Plan, int]]) -> Society:
-    """The society of a round: every team is a family of one campaign."""
+def fielded(setting: Setting, planned: list[tuple[str, Plan, int]]) -> PopulationConfig:
+    """The simulated population of a round: every team is a family of one campaign."""
     machines = sum(accounts for _, _, accounts in planned)
     return msgspec.structs.replace(
-        setting.society,
+        setting.population,
         accounts=setting.accounts,
         days=setting.days,
         machines=machines / setting.accounts,
         campaigns=len(planned),
-        activity=msgspec.structs.replace(setting.society.activity, mean_per_day=setting.per_day),
+        activity=msgspec.structs.replace(setting.population.activity, mean_per_day=setting.per_day),
         operators=tuple(
             family(f"{side}-{i:02d}", plan, accounts, setting.days)
             for i, (side, plan, accounts) in enumerate(planned)
@@ -314,16 +311,16 @@ def family(name: str, plan: Plan, accounts: int, days: float) -> Operator:
     )  # fmt: skip
 
 
-def result(number: int, planned: list[tuple[str, Plan, int]], acted: Recording, found: Found) -> Round:
+def result(number: int, planned: list[tuple[str, Plan, int]], acted: Recording, found: DetectorResult) -> Round:
     """What each team is told: which of its accounts that acted were flagged."""
     flagged = np.array([name in found.scores and found.scores[name].flagged for name in acted.names])
-    by_name = {campaign.family.name: campaign.members for campaign in acted.world.cast.campaigns}
+    by_name = {campaign.family.name: campaign.members for campaign in acted.world.roles.campaigns}
     told = []
     for i, (side, plan, _) in enumerate(planned):
         members = by_name[f"{side}-{i:02d}"]
         live = members[acted.acting[members]]
         told.append(Team(side, plan, len(live), int(flagged[live].sum()), int(acted.joint[live].sum())))
-    people = ~acted.world.cast.label & acted.acting
+    people = ~acted.world.roles.label & acted.acting
     return Round(
         number, tuple(told), int(people.sum()), int((flagged & people).sum()), acted.events, acted.texts, found.models
     )
@@ -411,7 +408,7 @@ class GameOptions(NamedTuple):
 
     Args:
         rounds: how many.
-        seed: of plans and societies.
+        seed: of plans and simulated populations.
         people_texts, machine_texts: sources of texts; the demo's where None.
         models: models directory to play against; the shipped one where None.
     """
@@ -424,13 +421,18 @@ class GameOptions(NamedTuple):
 
 
 def adaptive(
-    options: GameOptions, society: Society, console: Console, out: Path | None, plot: Path | None, work: Path | None
+    options: GameOptions,
+    population: PopulationConfig,
+    console: Console,
+    out: Path | None,
+    plot: Path | None,
+    work: Path | None,
 ) -> Game:
     """Play the game that the command line asks for: into `work`, or a folder that is removed afterwards.
 
     Args:
         options: rounds, seed, texts and models.
-        society: among whose people and crowds it is played.
+        simulated population: among whose people and crowds it is played.
         console: told after each round.
         out: file for the game as JSON.
         plot: file for its curve.
@@ -443,7 +445,7 @@ def adaptive(
     with ExitStack() as stack:
         folder = work or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         people, machines = sources(folder, options.people_texts, options.machine_texts)
-        game = game_of(options, folder, people, machines, console, society)
+        game = game_of(options, folder, people, machines, console, population)
         save(game, out, plot)
     for side in SIDES:
         console.print(f"{side}: flagged {shown(*recall(game, side, 0, len(game.rounds)))}")
@@ -451,16 +453,21 @@ def adaptive(
 
 
 def game_of(
-    options: GameOptions, folder: Path, people: str, machines: str, console: Console, society: Society | None = None
+    options: GameOptions,
+    folder: Path,
+    people: str,
+    machines: str,
+    console: Console,
+    population: PopulationConfig | None = None,
 ) -> Game:
-    """Play the rounds, or what is left of them, among a society's people and crowds.
+    """Play the rounds, or what is left of them, among a simulated population's people and crowds.
 
     Args:
         options: rounds, seed and models.
         folder: keeps the rounds.
         people, machines: sources of texts.
         console: told after each round.
-        society: the game's own where None.
+        simulated population: the game's own where None.
 
     Raises:
         UsageError: an option cannot be used.
@@ -471,9 +478,9 @@ def game_of(
         raise UsageError("--seed is a whole number of at least 0")
     key = fingerprint(people, machines, options.models)
     setting = Setting(rounds=options.rounds, seed=options.seed, people=people, machines=machines, fingerprint=key)
-    if society is not None:
-        setting = msgspec.structs.replace(setting, society=society)
-    return play(setting, Place(folder, options.models), teller(options.rounds, console))
+    if population is not None:
+        setting = msgspec.structs.replace(setting, population=population)
+    return play(setting, GameFolder(folder, options.models), teller(options.rounds, console))
 
 
 def teller(rounds: int, console: Console) -> Callable[[Round], None]:

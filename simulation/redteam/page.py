@@ -9,8 +9,9 @@ from simulation.redteam.run import PRESETS, Result, Slice, shown, summed
 
 INTRO = """# Red team
 
-What the detector, as shipped, says about simulated societies: which look-alikes it accuses, which tactics it misses,
-and what an operator achieves who learns from what was flagged. This page is written by `make red-team`; do not edit it.
+What the detector, as shipped, says about simulated populations: which look-alikes it accuses, which tactics it
+misses, and what an operator achieves who learns from what was flagged. This page is written by `make red-team`; do not
+edit it.
 
 Every share has its exact 95% interval (Clopper-Pearson) over accounts. Accounts of one campaign are alike, so the true
 uncertainty is larger. Accounts that did nothing are left out; accounts without a text are never flagged, by contract,
@@ -27,7 +28,7 @@ With other texts: `make red-team ARGS="--people-texts corpus:FILE --machine-text
 SMALLER = """## The presets
 Smaller than as shipped and with half their activity, so that all of them take minutes; with as many campaigns as there
 are tactics, so that each is there, and therefore in places with more machines. Accounts, events and texts are those of
-all societies of a preset, which differ in their seed.
+all simulated populations of a preset, which differ in their seed.
 
 """
 
@@ -41,8 +42,8 @@ GIVEN = "**Texts** are the user's: `{people}` for people and `{machines}` for ma
 
 
 LEARNS = """## An operator that learns
-{rounds} rounds. In each, two operators field {each} new accounts each in one society of {accounts} accounts over {days}
-days; the detector reads it afresh. The *adaptive* one is told which of its accounts were flagged and chooses by
+{rounds} rounds. In each, two operators field {each} new accounts each in one population of {accounts} accounts over
+{days} days; the detector reads it afresh. The *adaptive* one is told which of its accounts were flagged and chooses by
 Thompson sampling; the *control* chooses at random from the same plans. A plan answers {questions} questions; the prices
 of its answers (in brackets) sum to at most {budget} points:
 """

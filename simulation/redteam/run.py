@@ -1,22 +1,14 @@
-"""Exact intervals for shares.
+"""The detector on simulated populations: which look-alikes are accused, which tactics are missed.
 
-The texts that the red team uses where the user names none, as files: the demo's (`simulation.content.corpus`).
-
-The work folder: texts, and the fingerprint that says whether what lies in it still counts.
-
-Acts a society out into a recording for the detector, with texts.
-
-The detector as its users run it: `swarmlight run` as a subprocess on a recording; what it said of every account.
-
-The detector on the presets, by slice: which look-alikes are accused, which tactics are missed.
+A population is acted out with texts into a recording (`record`), read by the detector in this process (`detect`), and
+counted by slice (`measure`). The work folder keeps texts and results, under a fingerprint of texts and models that says
+whether they still count. Shares have exact intervals (Clopper-Pearson).
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,19 +18,19 @@ import msgspec
 import numpy as np
 from scipy.stats import binomtest
 
-from detector.errors import SwarmlightError, UsageError
+from detector.errors import UsageError
 from detector.models import SHIPPED
 from simulation.content.corpus import Row, rows
 from simulation.content.given import planted
 from simulation.content.models import writer_of
 from simulation.files import PRESETS as SHIPPED_PRESETS
-from simulation.files import lines_of, preset, written
+from simulation.files import preset, written
 from simulation.output import Renderer, truth
 from simulation.sampling import Flags, Ints, Json
-from simulation.settings import Society
+from simulation.settings import PopulationConfig
 from simulation.world import World
-from streaming.schema.run_summary import RunSummary
-from streaming.schema.score import ScoreRecord, read_scores
+from streaming.pipeline import run_recording
+from streaming.schema.score import ScoreRecord
 
 LEVEL: Final = 0.95
 
@@ -125,7 +117,7 @@ def own_posts() -> int:
 
 @dataclass(frozen=True)
 class Recording:
-    """A society acted out. `truth`: one row an account; `joint` (accounts,): acts of each that served a task."""
+    """A population acted out. `truth`: one row an account; `joint` (accounts,): acts of each that served a task."""
 
     world: World
     names: list[str]
@@ -136,13 +128,13 @@ class Recording:
     acting: Flags
 
 
-def record(society: Society, seed: int, events: Path) -> Recording:
-    """Act out a society into the file `events`.
+def record(population: PopulationConfig, seed: int, events: Path) -> Recording:
+    """Act out a simulated population into the file `events`.
 
     Raises:
         UsageError: the texts or the file cannot be used.
     """
-    world = World(society, seed)
+    world = World(population, seed)
     renderer, writer = Renderer(world), writer_of(world, os.environ)
     n = len(world.people)
     joint, acts = np.zeros(n, np.int64), np.zeros(n, np.int64)
@@ -158,43 +150,33 @@ def record(society: Society, seed: int, events: Path) -> Recording:
     return Recording(world, renderer.names, truth(world, renderer.names), count, texts, joint, acts > 0)
 
 
-def with_texts(society: Society, people: str, machines: str) -> Society:
-    """The society with these sources of texts."""
+def with_texts(population: PopulationConfig, people: str, machines: str) -> PopulationConfig:
+    """The simulated population with these sources of texts."""
     return msgspec.structs.replace(
-        society, texts=msgspec.structs.replace(society.texts, people=people, machines=machines)
+        population, texts=msgspec.structs.replace(population.texts, people=people, machines=machines)
     )
 
 
 @dataclass(frozen=True)
-class Found:
+class DetectorResult:
     """What a run found: scores by account, and the versions of the models it ran with."""
 
     scores: dict[str, ScoreRecord]
     models: dict[str, str]
 
 
-def detect(events: Path, folder: Path, models: Path | None) -> Found:
-    """Run the detector over `events`; its files go into `folder`.
+def detect(events: Path, models: Path | None) -> DetectorResult:
+    """Run the detector over a recording, in this process, with default settings.
 
     Args:
-        models: bundle; the shipped one where None.
+        events: the recording.
+        models: models directory; the shipped one where None.
 
     Raises:
         SwarmlightError: the run failed.
     """
-    scores, summary = folder / "scores.jsonl", folder / "summary.json"
-    settings = {"SWARMLIGHT_MODELS__DIR": str(models)} if models is not None else {}
-    clean = {key: value for key, value in os.environ.items() if not key.startswith("SWARMLIGHT_")}
-    command = [sys.executable, "-m", "streaming", "run", "--input", str(events)]
-    command += ["--scores", str(scores), "--summary", str(summary)]
-    done = subprocess.run(  # noqa: S603 - our own interpreter and module, no shell
-        command, env=clean | settings, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False
-    )
-    if done.returncode:
-        said = (done.stderr.strip().splitlines()[-1:] or ["no message"])[0]
-        raise SwarmlightError(f"swarmlight run on {events.name}: {said}; run it by itself to see more")
-    rows = read_scores(lines_of(scores))
-    return Found({row.account: row for row in rows}, msgspec.json.decode(summary.read_bytes(), type=RunSummary).models)
+    result = run_recording([events], models=models)
+    return DetectorResult({row.account: row for row in result.scores}, dict(result.summary.models))
 
 
 PRESETS: Final = tuple(name for name in SHIPPED_PRESETS if name != "demo")
@@ -209,7 +191,7 @@ DAYS: Final = 2.0
 PER_DAY: Final = 6.0
 """Events of an account a day, on average: half of the presets' own; texts cost most of the time."""
 
-Detect = Callable[[Path, Path, Path | None], Found]
+Detect = Callable[[Path, Path | None], DetectorResult]
 
 
 class Slice(msgspec.Struct, frozen=True):
@@ -240,17 +222,17 @@ class Result(msgspec.Struct, frozen=True):
         return [each for each in self.slices if each.machines == machines]
 
 
-def small(name: str, people: str, machines: str) -> Society:
+def small(name: str, people: str, machines: str) -> PopulationConfig:
     """A preset at the red team's size: as many machines as one small campaign of each of its tactics needs, or more."""
-    society = with_texts(preset(name), people, machines)
-    needed = sum(round(family.weight) * family.size[0] for family in society.operators)
+    population = with_texts(preset(name), people, machines)
+    needed = sum(round(family.weight) * family.size[0] for family in population.operators)
     return msgspec.structs.replace(
-        society,
+        population,
         accounts=SIZES[name],
         days=DAYS,
-        machines=max(society.machines, needed / SIZES[name]),
-        campaigns=round(sum(family.weight for family in society.operators)),
-        activity=msgspec.structs.replace(society.activity, mean_per_day=PER_DAY),
+        machines=max(population.machines, needed / SIZES[name]),
+        campaigns=round(sum(family.weight for family in population.operators)),
+        activity=msgspec.structs.replace(population.activity, mean_per_day=PER_DAY),
     )
 
 
@@ -267,17 +249,17 @@ def measure(
     if file.exists():
         return msgspec.json.decode(file.read_bytes(), type=Result)
     folder.mkdir(parents=True, exist_ok=True)
-    society = small(name, people, machines)
-    acted = record(society, seed, folder / "preset.jsonl")
-    found = detect(folder / "preset.jsonl", folder, models)
-    result = counted(name, society, acted, found)
+    population = small(name, people, machines)
+    acted = record(population, seed, folder / "preset.jsonl")
+    found = detect(folder / "preset.jsonl", models)
+    result = counted(name, population, acted, found)
     part = file.with_suffix(".part")
     part.write_bytes(msgspec.json.encode(result))
     part.replace(file)
     return result
 
 
-def counted(name: str, society: Society, acted: Recording, found: Found) -> Result:
+def counted(name: str, population: PopulationConfig, acted: Recording, found: DetectorResult) -> Result:
     """Count what was found by slice; accounts that did nothing are left out."""
     table: dict[tuple[str, bool], list[int]] = {}
     for row in acted.truth:
@@ -288,11 +270,11 @@ def counted(name: str, society: Society, acted: Recording, found: Found) -> Resu
         for i, value in enumerate((True, score.posts > 0, score.flagged, score.campaign, score.group)):
             counts[i] += value is not None and value is not False
     slices = tuple(Slice(slice_, machine, *counts) for (slice_, machine), counts in sorted(table.items()))
-    return Result(name, society.accounts, society.days, acted.events, acted.texts, slices, found.models)
+    return Result(name, population.accounts, population.days, acted.events, acted.texts, slices, found.models)
 
 
 def together(results: Sequence[Result]) -> Result:
-    """Several societies of one preset as one.
+    """Several simulated populations of one preset as one.
 
     Raises:
         UsageError: they were not measured with the same models.

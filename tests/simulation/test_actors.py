@@ -1,9 +1,4 @@
-"""Crews act together as `settings.Tactics` states, and nobody in one acts more often or at other hours for it.
-
-Reactions go to the close, to whoever spoke to one, and to the popular and recent, as `settings.Feed` states.
-
-Sittings follow the daily rhythm, and what happens in them is a Hawkes cluster.
-"""
+"""Groups act together as `settings.Tactics` states, at no cost in activity; reactions and sessions are as stated."""
 
 from __future__ import annotations
 
@@ -16,55 +11,55 @@ import pytest
 from scipy.special import iv
 from scipy.stats import kstest
 
-from simulation import actors as crews_module
+from simulation import actors as actors_module
 from simulation import world as kinds
-from simulation.actors import CADENCES, Crew, Crews, Reader, Sittings, Tasks, Wall, clusters
+from simulation.actors import CADENCES, CoordinatedGroup, CoordinatedGroups, Feed, Reader, Sessions, Tasks, clusters
 from simulation.population import People, closest_first
 from simulation.sampling import DAY_MS, HOUR_MS
-from simulation.settings import Activity, Cadence, Feed, Tactics
+from simulation.settings import Activity, Cadence, FeedSettings, Tactics
 from simulation.world import Chunk
-from tests.simulation.societies import CREWS, MEMBERS, recast, world_with
+from tests.simulation.populations import GROUPS, MEMBERS, regroup, world_with
 from tests.simulation.stated import DEVIATION, Deviations, count, held, mean, share
 
 WAVES = Tactics(tasks_per_day=20.0, joint=0.5, lag_s=900.0)
 
 
 def test_tasks_are_poisson_and_members_come_after_an_exponential_time() -> None:
-    sittings = world_with(WAVES).sittings
+    sessions = world_with(WAVES).sessions
 
     def deviations(made: Tactics, stated: Tactics, rng: np.random.Generator) -> Deviations:
-        crews = Crews([Crew(np.arange(20), made, 0)], 20, 0)
-        crew, at = crews.moments(0, 300 * DAY_MS, sittings, rng)
-        task, _, time = crews.called(crew, at, rng)
-        return [count(len(crew), 300 * stated.tasks_per_day), mean((time - at[task]) / 1000, stated.lag_s)]
+        groups = CoordinatedGroups([CoordinatedGroup(np.arange(20), made, 0)], 20, 0)
+        group, at = groups.moments(0, 300 * DAY_MS, sessions, rng)
+        task, _, time = groups.called(group, at, rng)
+        return [count(len(group), 300 * stated.tasks_per_day), mean((time - at[task]) / 1000, stated.lag_s)]
 
     held(Tactics(tasks_per_day=20.0), ["tasks_per_day", "lag_s"], deviations)
 
 
 def test_tasks_of_the_awake_follow_their_rhythm_and_are_as_many() -> None:
-    sittings, rng = world_with(WAVES).sittings, np.random.default_rng(0)
-    crews = Crews([Crew(np.arange(20), msgspec.structs.replace(WAVES, awake=True), 0)], 20, 0)
-    crew, at = crews.moments(0, 300 * DAY_MS, sittings, rng)
-    assert abs(count(len(crew), 300 * WAVES.tasks_per_day)) < DEVIATION
+    sessions, rng = world_with(WAVES).sessions, np.random.default_rng(0)
+    groups = CoordinatedGroups([CoordinatedGroup(np.arange(20), msgspec.structs.replace(WAVES, awake=True), 0)], 20, 0)
+    group, at = groups.moments(0, 300 * DAY_MS, sessions, rng)
+    assert abs(count(len(group), 300 * WAVES.tasks_per_day)) < DEVIATION
     first = np.zeros(len(at), np.int64)
     clock = np.arange(0, DAY_MS, HOUR_MS // 4)
-    rhythm = sittings.rhythm(np.zeros(len(clock), np.int64), clock)
+    rhythm = sessions.rhythm(np.zeros(len(clock), np.int64), clock)
     # Drawn in proportion to r(t), the mean of r at the moments is the mean of its square over the day.
-    assert abs(mean(sittings.rhythm(first, at), float((rhythm**2).mean()))) < DEVIATION
+    assert abs(mean(sessions.rhythm(first, at), float((rhythm**2).mean()))) < DEVIATION
     assert float((rhythm**2).mean()) > 1.2
 
 
 def test_jitter_spreads_a_task_over_hours(monkeypatch: pytest.MonkeyPatch) -> None:
     def deviations(made: Tactics, stated: Tactics, rng: np.random.Generator) -> Deviations:
-        crews = Crews([Crew(np.arange(20), made, 0)], 20, 0)
+        groups = CoordinatedGroups([CoordinatedGroup(np.arange(20), made, 0)], 20, 0)
         at = np.arange(2000) * DAY_MS
-        task, _, time = crews.called(np.zeros(2000, np.int64), at, rng)
+        task, _, time = groups.called(np.zeros(2000, np.int64), at, rng)
         return [mean((time - at[task]) / 1000, stated.lag_s * 12)]
 
     stated = Tactics(cadence="jitter")
     held(stated, ["lag_s"], deviations)
     for factor in (0.8, 1.2):
-        monkeypatch.setattr(crews_module, "JITTER", 12 * factor)
+        monkeypatch.setattr(actors_module, "JITTER", 12 * factor)
         assert abs(deviations(stated, stated, np.random.default_rng(0))[0]) > DEVIATION
 
 
@@ -78,13 +73,13 @@ def test_those_who_drip_serve_any_task_of_the_last_hours_alike(monkeypatch: pyte
 
     def deviation(hours: float) -> float:
         slot = tasks.recent(np.ones(n, np.int64), np.full(n, 2 * DAY_MS), rng)
-        assert (tasks.crew[slot] == 1).all()
+        assert (tasks.group[slot] == 1).all()
         mine = at[(np.arange(n) % 2 == 1) & (at > 2 * DAY_MS - hours * HOUR_MS)]
         return mean((2 * DAY_MS - at[slot]) / HOUR_MS, 2 * DAY_MS / HOUR_MS - float(mine.mean()) / HOUR_MS)
 
     assert abs(deviation(12.0)) < DEVIATION
     for factor in (0.8, 1.2):
-        monkeypatch.setattr(crews_module, "TASK_HOURS", 12.0 * factor)
+        monkeypatch.setattr(actors_module, "TASK_HOURS", 12.0 * factor)
         assert abs(deviation(12.0)) > DEVIATION
 
 
@@ -100,12 +95,12 @@ def test_members_serve_tasks_with_the_stated_share_of_their_acts() -> None:
 
 
 @pytest.mark.parametrize("cadence", CADENCES)
-def test_who_acts_how_often_and_when_does_not_depend_on_the_crew(cadence: Cadence) -> None:
+def test_who_acts_how_often_and_when_does_not_depend_on_the_group(cadence: Cadence) -> None:
     world = world_with(msgspec.structs.replace(WAVES, cadence=cadence, joint=0.7), days=6.0)
     found = Chunk.joined(list(world.chunks()))
     found = found.where(found.at > world.start_ms + DAY_MS)
-    inside, outside = found.account < MEMBERS, found.account >= MEMBERS + CREWS
-    rates = inside.sum() / MEMBERS, outside.sum() / (600 - MEMBERS - CREWS)
+    inside, outside = found.account < MEMBERS, found.account >= MEMBERS + GROUPS
+    rates = inside.sum() / MEMBERS, outside.sum() / (600 - MEMBERS - GROUPS)
     assert abs(rates[0] / rates[1] - 1) < 0.08
     together = inside & (found.task >= 0)
     assert together.sum() > (0.1 if cadence == "framing" else 0.5) * inside.sum()
@@ -140,8 +135,8 @@ def test_a_task_takes_the_place_of_what_a_member_would_have_chosen() -> None:
         assert (served.manner[posts] == kinds.VERBATIM).all()
         assert np.array_equal(served.words[posts], served.task[posts])
         swarmed = world.tasks.target[slot]
-        aimed = (served.kind == kinds.REPLY) & (world.wall.slot(swarmed) >= 0)
-        hit = served.target[aimed] == world.wall.serial[world.wall.slot(swarmed[aimed])]
+        aimed = (served.kind == kinds.REPLY) & (world.feed.slot(swarmed) >= 0)
+        hit = served.target[aimed] == world.feed.serial[world.feed.slot(swarmed[aimed])]
         assert hit.mean() > 0.8 if len(hit) > 10 else True
 
 
@@ -157,7 +152,7 @@ def test_what_serves_no_task_is_chosen_as_by_anybody() -> None:
 
 def test_quiet_members_never_act_jointly_and_nobody_does_before_the_beginning() -> None:
     world = world_with(WAVES, days=2.0)
-    recast(world, [Crew(np.arange(300), WAVES, 0, quiet=np.arange(100), begin_ms=DAY_MS)])
+    regroup(world, [CoordinatedGroup(np.arange(300), WAVES, 0, quiet=np.arange(100), begin_ms=DAY_MS)])
     found = Chunk.joined(list(world.chunks()))
     served = found.where(found.task >= 0)
     assert len(served) > 100
@@ -169,8 +164,8 @@ def test_an_operator_may_change_its_tactics_between_steps() -> None:
     world = world_with(WAVES)
     for _ in range(20):
         world.step()
-    for crew in range(CREWS):
-        world.crews.adapt(crew, msgspec.structs.replace(WAVES, joint=0.0, cadence="drip"))
+    for group in range(GROUPS):
+        world.groups.adapt(group, msgspec.structs.replace(WAVES, joint=0.0, cadence="drip"))
     world.gather()
     world._pending = world._pending[:, :0]
     assert (world.step().task < 0).all()
@@ -181,13 +176,13 @@ def test_the_framed_lead_without_knowing() -> None:
     world.people.links[:] = 0.9
     world.gather()
     found = Chunk.joined(list(world.chunks()))
-    leader = (found.account >= MEMBERS) & (found.account < MEMBERS + CREWS)
+    leader = (found.account >= MEMBERS) & (found.account < MEMBERS + GROUPS)
     settled = found.at > world.start_ms + DAY_MS // 2
     theirs = np.flatnonzero(settled & (found.account < MEMBERS) & (found.task >= 0) & (found.link >= 0))
     assert len(theirs) > 100
     for event in theirs[:200].tolist():
         before = leader & (found.link == found.link[event]) & (found.at < found.at[event])
-        assert (found.account[before] == MEMBERS + found.account[event] // (MEMBERS // CREWS)).any()
+        assert (found.account[before] == MEMBERS + found.account[event] // (MEMBERS // GROUPS)).any()
 
 
 def test_a_task_is_served_once_by_posting_and_once_by_reacting() -> None:
@@ -208,86 +203,86 @@ COMMUNITY = np.zeros(4 + N, np.int64)
 COMMUNITY[STRANGER] = 1
 
 
-def wall_of(authors: list[int], reactions: list[int], ages_h: Sequence[float], now: int) -> Wall:
+def wall_of(authors: list[int], reactions: list[int], ages_h: Sequence[float], now: int) -> Feed:
     """Texts in order of time; everybody's latest is its last."""
-    wall = Wall(4 + N)
+    feed = Feed(4 + N)
     at = now - (np.array(ages_h) * HOUR_MS).astype(np.int64)
-    numbers = wall.append(np.arange(len(authors)), at, np.array(authors))
-    wall.reactions[:] = reactions
-    wall.latest[np.array(authors)] = numbers
-    return wall
+    numbers = feed.append(np.arange(len(authors)), at, np.array(authors))
+    feed.reactions[:] = reactions
+    feed.latest[np.array(authors)] = numbers
+    return feed
 
 
-def reader_of(wall: Wall, feed: Feed, now: int, followers: int = 0) -> Reader:
+def reader_of(feed: Feed, settings: FeedSettings, now: int, followers: int = 0) -> Reader:
     """What the readers see; the speaker has as many followers as given."""
     graph = closest_first(READERS, np.full(N, FRIEND), 4 + N, np.random.default_rng(0))
     graph.followers = np.zeros(4 + N, np.int64)
     graph.followers[SPEAKER] = followers
-    reader = Reader(wall, graph, COMMUNITY, feed, 1.0, now)
+    reader = Reader(feed, graph, COMMUNITY, settings, 1.0, now)
     reader.written(HOUR_MS)
     return reader
 
 
-def shares_of(feed: Feed, wall: Wall, now: int, rng: np.random.Generator) -> list[int]:
-    slot = reader_of(wall, feed, now).choose(READERS, np.full(N, now + 1), rng)
-    found: list[int] = np.bincount(wall.author[slot], minlength=4).tolist()
+def shares_of(settings: FeedSettings, feed: Feed, now: int, rng: np.random.Generator) -> list[int]:
+    slot = reader_of(feed, settings, now).choose(READERS, np.full(N, now + 1), rng)
+    found: list[int] = np.bincount(feed.author[slot], minlength=4).tolist()
     return found
 
 
 def test_reactions_are_divided_as_stated() -> None:
     now = 100 * HOUR_MS
 
-    def deviations(made: Feed, stated: Feed, rng: np.random.Generator) -> Deviations:
+    def deviations(made: FeedSettings, stated: FeedSettings, rng: np.random.Generator) -> Deviations:
         # The friend has just written; the neighbour is the talk of the community, the stranger of the world.
-        wall = wall_of([SPEAKER, NEIGHBOUR, STRANGER, FRIEND], [0, 10**9, 10**18, 0], [0.1, 0.1, 0.1, 0.0], now)
-        wall.inbox[READERS] = wall.latest[SPEAKER]
-        found = shares_of(made, wall, now, rng)
+        feed = wall_of([SPEAKER, NEIGHBOUR, STRANGER, FRIEND], [0, 10**9, 10**18, 0], [0.1, 0.1, 0.1, 0.0], now)
+        feed.inbox[READERS] = feed.latest[SPEAKER]
+        found = shares_of(made, feed, now, rng)
         local = 1 - stated.close - stated.answer - stated.world
         expected = [stated.close, stated.answer, local, stated.world]
         return [share(hits, N, p) for hits, p in zip(found, expected, strict=True)]
 
-    held(Feed(), ["close", "answer", "world"], deviations)
+    held(FeedSettings(), ["close", "answer", "world"], deviations)
 
 
 def test_the_popular_and_the_recent_are_preferred_as_stated() -> None:
     now = 100 * HOUR_MS
 
-    def deviations(made: Feed, stated: Feed, rng: np.random.Generator) -> Deviations:
+    def deviations(made: FeedSettings, stated: FeedSettings, rng: np.random.Generator) -> Deviations:
         found = []
         for reactions, ages, followers in (([0, 15], [0, 0], 0), ([0, 0], [1.5, 0], 0), ([0, 0], [0, 0], 15)):
-            wall = wall_of([NEIGHBOUR, SPEAKER], reactions, ages, now)
-            slot = reader_of(wall, made, now, followers).popular(READERS, np.zeros(N, bool), rng)
+            feed = wall_of([NEIGHBOUR, SPEAKER], reactions, ages, now)
+            slot = reader_of(feed, made, now, followers).popular(READERS, np.zeros(N, bool), rng)
             weight = [
                 (1 + r) ** stated.popularity * exp(-a / stated.recency_hours)
                 for r, a in zip(reactions, ages, strict=True)
             ]
             weight[1] *= (1 + followers) ** stated.reach
-            found.append(share(int((wall.author[slot] == SPEAKER).sum()), N, weight[1] / sum(weight)))
+            found.append(share(int((feed.author[slot] == SPEAKER).sum()), N, weight[1] / sum(weight)))
         return found
 
-    held(Feed(), ["popularity", "reach", "recency_hours"], deviations)
+    held(FeedSettings(), ["popularity", "reach", "recency_hours"], deviations)
 
 
 def test_a_friends_old_text_is_passed_over_as_often_as_stated() -> None:
     now = 100 * HOUR_MS
-    feed = Feed(close=1.0, answer=0.0, world=0.0, recency_hours=2.0)
-    wall = wall_of([FRIEND, STRANGER], [0, 0], [2.0, 0.0], now)
-    found = shares_of(feed, wall, now, np.random.default_rng(0))
+    settings = FeedSettings(close=1.0, answer=0.0, world=0.0, recency_hours=2.0)
+    feed = wall_of([FRIEND, STRANGER], [0, 0], [2.0, 0.0], now)
+    found = shares_of(settings, feed, now, np.random.default_rng(0))
     missed = (1 - exp(-1)) ** 4  # four glances; then the community, where only the friend has written
     assert found[FRIEND] == N
-    wall = wall_of([FRIEND, NEIGHBOUR], [0, 10**9], [2.0, 0.0], now)
-    found = shares_of(feed, wall, now, np.random.default_rng(0))
+    feed = wall_of([FRIEND, NEIGHBOUR], [0, 10**9], [2.0, 0.0], now)
+    found = shares_of(settings, feed, now, np.random.default_rng(0))
     assert abs(share(found[NEIGHBOUR], N, missed)) < 5
 
 
 def test_nobody_reacts_to_themselves_or_to_what_is_yet_to_come() -> None:
     now = 100 * HOUR_MS
-    wall = wall_of([int(READERS[0])], [5], [0.5], now)
-    reader = reader_of(wall, Feed(), now)
+    feed = wall_of([int(READERS[0])], [5], [0.5], now)
+    reader = reader_of(feed, FeedSettings(), now)
     found = reader.choose(READERS[:100], np.full(100, now + 1), np.random.default_rng(0))
     assert found[0] == -1
     assert (found[1:] == 0).all()
-    wall.append(np.array([1]), np.array([now + 500]), np.array([FRIEND]))
+    feed.append(np.array([1]), np.array([now + 500]), np.array([FRIEND]))
     reader.written(HOUR_MS)
     assert reader.latest_of(np.array([FRIEND]), np.array([now + 500])) == [-1]
     assert reader.latest_of(np.array([FRIEND]), np.array([now + 501])) == [1]
@@ -295,22 +290,24 @@ def test_nobody_reacts_to_themselves_or_to_what_is_yet_to_come() -> None:
 
 def test_few_react_to_the_same_text_twice() -> None:
     now = 100 * HOUR_MS
-    wall = wall_of([FRIEND, NEIGHBOUR], [0, 0], [0.1, 0.1], now)
-    feed = Feed(close=1.0, answer=0.0, world=0.0)
+    feed = wall_of([FRIEND, NEIGHBOUR], [0, 0], [0.1, 0.1], now)
+    settings = FeedSettings(close=1.0, answer=0.0, world=0.0)
     rng = np.random.default_rng(0)
-    first = reader_of(wall, feed, now).choose(READERS, np.full(N, now + 1), rng)
-    wall.reacted(READERS, first + wall.base)
-    second = reader_of(wall, feed, now).choose(READERS, np.full(N, now + 2), rng)
+    first = reader_of(feed, settings, now).choose(READERS, np.full(N, now + 1), rng)
+    feed.reacted(READERS, first + feed.base)
+    second = reader_of(feed, settings, now).choose(READERS, np.full(N, now + 2), rng)
     assert (first == second).mean() < 0.3
-    assert (reader_of(wall_of([FRIEND], [0], [0.1], now), feed, now).choose(READERS, np.full(N, now), rng) == 0).all()
+    assert (
+        reader_of(wall_of([FRIEND], [0], [0.1], now), settings, now).choose(READERS, np.full(N, now), rng) == 0
+    ).all()
 
 
 def test_forgetting_keeps_the_numbers_of_what_stays() -> None:
-    wall = wall_of([FRIEND, SPEAKER, NEIGHBOUR], [1, 2, 3], [3.0, 2.0, 1.0], 100 * HOUR_MS)
-    wall.forget(98 * HOUR_MS)
-    assert wall.slot(np.array([0, 1, 2])).tolist() == [-1, 0, 1]
-    assert wall.reactions.tolist() == [2, 3]
-    assert wall.end == 3
+    feed = wall_of([FRIEND, SPEAKER, NEIGHBOUR], [1, 2, 3], [3.0, 2.0, 1.0], 100 * HOUR_MS)
+    feed.forget(98 * HOUR_MS)
+    assert feed.slot(np.array([0, 1, 2])).tolist() == [-1, 0, 1]
+    assert feed.reactions.tolist() == [2, 3]
+    assert feed.end == 3
 
 
 def equal_people(activity: Activity, n: int, rate: float, zone: float = 0.0) -> People:
@@ -323,12 +320,12 @@ def equal_people(activity: Activity, n: int, rate: float, zone: float = 0.0) -> 
     )  # fmt: skip
 
 
-def test_sittings_follow_the_stated_rhythm_and_rate() -> None:
+def test_sessions_follow_the_stated_rhythm_and_rate() -> None:
     people_count, days, rate = 2000, 2, 160.0
 
     def deviations(made: Activity, stated: Activity, rng: np.random.Generator) -> Deviations:
-        sittings = Sittings(equal_people(made, people_count, rate), made.peakedness)
-        accounts, at = sittings.starts(0, days * DAY_MS, rng)
+        sessions = Sessions(equal_people(made, people_count, rate), made.peakedness)
+        accounts, at = sessions.starts(0, days * DAY_MS, rng)
         angle = (at / HOUR_MS - stated.peak_hour) * (2 * np.pi / 24)
         kappa, by_day = stated.peakedness, 1 - stated.night
         first, second = (by_day * float(iv(k, kappa) / iv(0, kappa)) for k in (1, 2))
@@ -345,8 +342,8 @@ def test_sittings_follow_the_stated_rhythm_and_rate() -> None:
 
 def test_local_hours_are_by_zone() -> None:
     rng = np.random.default_rng(3)
-    sittings = Sittings(equal_people(Activity(), 500, 50.0, zone=-8.0), 4.0)
-    _, at = sittings.starts(0, 4 * DAY_MS, rng)
+    sessions = Sessions(equal_people(Activity(), 500, 50.0, zone=-8.0), 4.0)
+    _, at = sessions.starts(0, 4 * DAY_MS, rng)
     angle = (at / HOUR_MS - 8.0) * (2 * np.pi / 24)
     peak = np.angle(np.exp(1j * angle).mean()) * 24 / (2 * np.pi) % 24
     assert abs(peak - 19.0) < 0.3
@@ -379,7 +376,7 @@ def test_times_to_what_an_event_brings_about_are_exponential() -> None:
     assert kstest(at / 1000, "expon", args=(0, 120.0)).pvalue < 1e-6
 
 
-def test_what_a_sitting_is_for_is_passed_on() -> None:
+def test_what_a_session_is_for_is_passed_on() -> None:
     people = equal_people(Activity(), 100, 5.0)
     roots = np.arange(100)
     accounts, at, task = clusters(people, roots, np.zeros(100, np.int64), roots + 7, np.random.default_rng(0))
@@ -390,7 +387,7 @@ def test_what_a_sitting_is_for_is_passed_on() -> None:
 def test_the_mean_rate_of_the_whole_is_the_rate_of_the_account() -> None:
     rng = np.random.default_rng(4)
     people = equal_people(Activity(), 3000, 6.0)
-    sittings = Sittings(people, 1.2)
-    accounts, at = sittings.starts(0, 10 * DAY_MS, rng)
+    sessions = Sessions(people, 1.2)
+    accounts, at = sessions.starts(0, 10 * DAY_MS, rng)
     more, _, _ = clusters(people, accounts, at, at, rng)
     assert abs((len(at) + len(more)) / 30_000 - 6.0) < 0.1

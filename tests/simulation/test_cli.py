@@ -1,4 +1,4 @@
-"""A small society: its events are valid, its truth complete, its bytes a function of the seed."""
+"""A small simulated population: its events are valid, its truth complete, its bytes a function of the seed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from detector.errors import ConfigError, UsageError
 from simulation.files import PRESETS, parse, preset
 from simulation.output import Renderer
-from simulation.settings import Society
+from simulation.settings import PopulationConfig
 from simulation.world import Chunk, World
 from streaming.cli import invoke, main
 from streaming.schema.event import parse as parse_event
@@ -34,15 +34,15 @@ tactics = { cadence = "drip", wording = "verbatim", clique = 0.5 }
 
 
 @pytest.fixture(scope="module")
-def society(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def population(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("society") / "society.toml"
     path.write_text(SMALL, encoding="utf-8")
     return path
 
 
-def simulate(society: Path, folder: Path, *more: str) -> tuple[bytes, bytes]:
+def simulate(population: Path, folder: Path, *more: str) -> tuple[bytes, bytes]:
     events, truth = folder / "events.jsonl", folder / "truth.jsonl"
-    assert main(["simulate", "--config", str(society), "--events", str(events), "--truth", str(truth), *more]) == 0
+    assert main(["simulate", "--config", str(population), "--events", str(events), "--truth", str(truth), *more]) == 0
     return events.read_bytes(), truth.read_bytes()
 
 
@@ -50,8 +50,8 @@ def rows(data: bytes) -> list[dict[str, Any]]:
     return [json.loads(line) for line in data.splitlines()]
 
 
-def test_every_event_is_a_valid_post_event_and_they_come_in_order_of_time(society: Path, tmp_path: Path) -> None:
-    events, _ = simulate(society, tmp_path)
+def test_every_event_is_a_valid_post_event_and_they_come_in_order_of_time(population: Path, tmp_path: Path) -> None:
+    events, _ = simulate(population, tmp_path)
     parsed = [parse_event(line, now_ms=2**50) for line in events.splitlines()]
     assert len(parsed) > 500
     times = [event.at for event in parsed]
@@ -60,8 +60,8 @@ def test_every_event_is_a_valid_post_event_and_they_come_in_order_of_time(societ
     assert {event.kind.name for event in parsed} == {"POST", "REPLY", "REPOST", "QUOTE", "LIKE", "FOLLOW"}
 
 
-def test_reactions_are_to_earlier_events_of_others(society: Path, tmp_path: Path) -> None:
-    events = rows(simulate(society, tmp_path)[0])
+def test_reactions_are_to_earlier_events_of_others(population: Path, tmp_path: Path) -> None:
+    events = rows(simulate(population, tmp_path)[0])
     at = {event["id"]: event["at"] for event in events}
     author = {event["id"]: event["account"] for event in events}
     known = [event for event in events if event.get("target") in at]
@@ -71,19 +71,21 @@ def test_reactions_are_to_earlier_events_of_others(society: Path, tmp_path: Path
         assert author[event["target"]] == event["target_account"] != event["account"]
 
 
-def test_equal_seeds_give_equal_bytes_and_others_do_not(society: Path, tmp_path: Path) -> None:
-    first = simulate(society, tmp_path, "--seed", "3")
-    assert simulate(society, tmp_path, "--seed", "3") == first
-    assert simulate(society, tmp_path, "--seed", "4")[0] != first[0]
+def test_equal_seeds_give_equal_bytes_and_others_do_not(population: Path, tmp_path: Path) -> None:
+    first = simulate(population, tmp_path, "--seed", "3")
+    assert simulate(population, tmp_path, "--seed", "3") == first
+    assert simulate(population, tmp_path, "--seed", "4")[0] != first[0]
 
 
-def test_compressed_output_is_the_same_bytes_too(society: Path, tmp_path: Path) -> None:
-    plain, _ = simulate(society, tmp_path)
+def test_compressed_output_is_the_same_bytes_too(population: Path, tmp_path: Path) -> None:
+    plain, _ = simulate(population, tmp_path)
     packed = []
     for name in ("a.jsonl.gz", "b.jsonl.gz"):
         path = tmp_path / name
         assert (
-            invoke(["simulate", "--config", str(society), "--events", str(path), "--truth", str(tmp_path / "t.jsonl")])
+            invoke(
+                ["simulate", "--config", str(population), "--events", str(path), "--truth", str(tmp_path / "t.jsonl")]
+            )
             == 0
         )
         packed.append(path.read_bytes())
@@ -91,8 +93,8 @@ def test_compressed_output_is_the_same_bytes_too(society: Path, tmp_path: Path) 
     assert gzip.decompress(packed[0]) == plain
 
 
-def test_the_truth_names_every_account_once_and_is_consistent(society: Path, tmp_path: Path) -> None:
-    events, truth = (rows(data) for data in simulate(society, tmp_path))
+def test_the_truth_names_every_account_once_and_is_consistent(population: Path, tmp_path: Path) -> None:
+    events, truth = (rows(data) for data in simulate(population, tmp_path))
     names = [row["account"] for row in truth]
     assert len(set(names)) == len(names) == 400
     assert {event["account"] for event in events} <= set(names)
@@ -102,27 +104,27 @@ def test_the_truth_names_every_account_once_and_is_consistent(society: Path, tmp
         assert row["slice"] in {"waves", "drip"} if row["label"] else row["slice"] not in {"waves", "drip"}
 
 
-def test_every_campaign_has_an_organic_twin_of_its_size(society: Path, tmp_path: Path) -> None:
-    truth = rows(simulate(society, tmp_path)[1])
+def test_every_campaign_has_an_matched_control_of_its_size(population: Path, tmp_path: Path) -> None:
+    truth = rows(simulate(population, tmp_path)[1])
     campaigns = {row["campaign"] for row in truth} - {None}
     assert campaigns
     for campaign in campaigns:
-        twins = [row for row in truth if row["twin_of"] == campaign]
-        assert len(twins) == sum(row["campaign"] == campaign for row in truth)
-        assert all(row["label"] == 0 and row["slice"] == "twin" and row["group"] is None for row in twins)
+        controls = [row for row in truth if row["twin_of"] == campaign]
+        assert len(controls) == sum(row["campaign"] == campaign for row in truth)
+        assert all(row["label"] == 0 and row["slice"] == "twin" and row["group"] is None for row in controls)
 
 
 def test_machines_are_as_many_as_asked_for() -> None:
     world = World(parse(SMALL, "here"), 0)
-    assert 35 <= int(world.cast.label.sum()) <= 40
+    assert 35 <= int(world.roles.label.sum()) <= 40
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets_load_and_differ(name: str) -> None:
-    society = preset(name)
-    assert society.about
-    assert society.easy == (name == "botnet-classic")
-    assert (society.machines == 0) == (name == "null")
+    population = preset(name)
+    assert population.about
+    assert population.easy == (name == "botnet-classic")
+    assert (population.machines == 0) == (name == "null")
 
 
 @pytest.mark.parametrize(
@@ -138,7 +140,7 @@ def test_presets_load_and_differ(name: str) -> None:
         ("days = ", "not TOML"),
     ],
 )
-def test_a_society_that_cannot_be_used_is_refused_with_the_reason(text: str, message: str) -> None:
+def test_a_population_that_cannot_be_used_is_refused_with_the_reason(text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         parse(text, "society.toml")
 
@@ -159,7 +161,7 @@ def test_steps_may_be_of_any_length_without_events_being_lost() -> None:
 
 
 def test_profiles_come_with_the_first_event_of_an_account_only() -> None:
-    world = World(Society(accounts=200, days=0.5, machines=0.0, burn_in_hours=6.0), 0)
+    world = World(PopulationConfig(accounts=200, days=0.5, machines=0.0, burn_in_hours=6.0), 0)
     renderer = Renderer(world)
     seen: set[str] = set()
     for chunk in world.chunks():

@@ -51,7 +51,7 @@ def test_those_with_ties_are_drawn_near_each_other() -> None:
     assert place.max() <= 1
 
 
-def test_a_society_without_campaigns_is_drawn_too(tmp_path: Path) -> None:
+def test_a_population_without_campaigns_is_drawn_too(tmp_path: Path) -> None:
     path = tmp_path / "null.svg"
     assert invoke(["simulate", "--preset", "null", "--accounts", "200", "--days", "0.25", "--plot", str(path)]) == 0
     ElementTree.fromstring(path.read_text(encoding="utf-8"))

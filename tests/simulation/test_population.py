@@ -1,6 +1,6 @@
 """People are drawn from the distributions that `settings.Activity` and `settings.Kinds` state.
 
-The follower graph is what `settings.Ties` states, and circles are knit without changing anybody's numbers.
+The follower graph is what `settings.TieSettings` states, and circles are knit without changing anybody's numbers.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from simulation import population
 from simulation.population import Graph, People, build, choose, closest_first, draw, knit
-from simulation.settings import Activity, Kinds, Society, Ties
+from simulation.settings import Activity, Kinds, PopulationConfig, TieSettings
 from tests.simulation.stated import DEVIATION, Deviations, held, mean, share, spread
 
 N = 40_000
@@ -87,7 +87,7 @@ def test_kinds_are_dirichlet() -> None:
 
 
 def test_shares_of_links_and_hashtags_are_beta() -> None:
-    def deviations(made: Society, stated: Society, rng: np.random.Generator) -> Deviations:
+    def deviations(made: PopulationConfig, stated: PopulationConfig, rng: np.random.Generator) -> Deviations:
         drawn = population.draw(msgspec.structs.replace(made, accounts=N), int(rng.integers(1000)))
         found = []
         for name, sample in (("links", drawn.links), ("tags", drawn.tags)):
@@ -96,13 +96,13 @@ def test_shares_of_links_and_hashtags_are_beta() -> None:
         return found
 
     def of(made: Kinds, stated: Kinds, rng: np.random.Generator) -> Deviations:
-        return deviations(Society(kinds=made), Society(kinds=stated), rng)
+        return deviations(PopulationConfig(kinds=made), PopulationConfig(kinds=stated), rng)
 
     held(Kinds(), ["links", "links_concentration", "tags", "tags_concentration"], of)
 
 
 def test_sizes_of_communities_fall_with_rank_as_a_power() -> None:
-    def deviations(made: Ties, stated: Ties, rng: np.random.Generator) -> Deviations:
+    def deviations(made: TieSettings, stated: TieSettings, rng: np.random.Generator) -> Deviations:
         community = population.communities(made, N, rng)
         ranks = np.arange(1, round(N / stated.community) + 1)
         expected = ranks**-stated.community_exponent
@@ -112,11 +112,11 @@ def test_sizes_of_communities_fall_with_rank_as_a_power() -> None:
             float(len(sizes) != len(ranks)) * 100
         ]
 
-    held(Ties(), ["community", "community_exponent"], deviations)
+    held(TieSettings(), ["community", "community_exponent"], deviations)
 
 
 def test_numbers_followed_are_lognormal_and_fame_is_pareto() -> None:
-    def deviations(made: Ties, stated: Ties, rng: np.random.Generator) -> Deviations:
+    def deviations(made: TieSettings, stated: TieSettings, rng: np.random.Generator) -> Deviations:
         from scipy.stats import norm
 
         drawn = population.followings(made, N, rng)
@@ -126,12 +126,12 @@ def test_numbers_followed_are_lognormal_and_fame_is_pareto() -> None:
         fame = np.log(population.pareto(made.fame, N, rng))
         return [*shares, mean(fame, 1 / stated.fame), spread(fame, 1 / stated.fame)]
 
-    held(Ties(), ["following", "following_spread", "fame"], deviations)
+    held(TieSettings(), ["following", "following_spread", "fame"], deviations)
 
 
-def test_the_people_of_a_society_are_drawn_by_these_generators() -> None:
-    society = Society(accounts=20_000, activity=Activity(mean_per_day=3.0, spread=0.7))
-    drawn = population.draw(society, 5)
+def test_the_people_of_a_population_are_drawn_by_these_generators() -> None:
+    config = PopulationConfig(accounts=20_000, activity=Activity(mean_per_day=3.0, spread=0.7))
+    drawn = population.draw(config, 5)
     assert abs(mean(np.log(drawn.rate), log(3.0) - 0.7**2 / 2)) < 5
     assert abs(mean(drawn.branching, 0.5)) < 5
     assert abs(mean(np.log(drawn.gap_s), log(600) - 0.6**2 / 2)) < 5
@@ -141,7 +141,7 @@ def test_the_people_of_a_society_are_drawn_by_these_generators() -> None:
 
 def test_ages_are_lognormal(monkeypatch: pytest.MonkeyPatch) -> None:
     def deviations() -> Deviations:
-        age = np.log(population.draw(Society(accounts=20_000), 1).age_days)
+        age = np.log(population.draw(PopulationConfig(accounts=20_000), 1).age_days)
         return [mean(age, log(1400.0) - 0.9**2 / 2), spread(age, 0.9)]
 
     assert np.max(np.abs(deviations())) < DEVIATION
@@ -152,17 +152,17 @@ def test_ages_are_lognormal(monkeypatch: pytest.MonkeyPatch) -> None:
                 assert np.max(np.abs(deviations())) > DEVIATION
 
 
-def people_of(ties: Ties, n: int = 4000) -> People:
-    return draw(Society(accounts=n, ties=ties), 3)
+def people_of(ties: TieSettings, n: int = 4000) -> People:
+    return draw(PopulationConfig(accounts=n, ties=ties), 3)
 
 
 def test_choices_stay_inside_and_fall_by_fame() -> None:
-    people = people_of(Ties())
+    people = people_of(TieSettings())
     total = people.fame.sum()
     inside_fame = np.bincount(people.community, people.fame)[people.community]
     n = 60_000
 
-    def deviations(made: Ties, stated: Ties, rng: np.random.Generator) -> Deviations:
+    def deviations(made: TieSettings, stated: TieSettings, rng: np.random.Generator) -> Deviations:
         source = rng.integers(0, len(people), n)
         target = choose(people, made, source, rng)
         stay = stated.inside + (1 - stated.inside) * inside_fame[source] / total
@@ -175,11 +175,11 @@ def test_choices_stay_inside_and_fall_by_fame() -> None:
             mean((target == famous) - chance * people.fame[famous], 0.0),
         ]
 
-    held(Ties(), ["inside"], deviations)
+    held(TieSettings(), ["inside"], deviations)
 
 
 def test_choices_are_answered_by_a_follow_back() -> None:
-    def deviations(made: Ties, stated: Ties, rng: np.random.Generator) -> Deviations:
+    def deviations(made: TieSettings, stated: TieSettings, rng: np.random.Generator) -> Deviations:
         wide = msgspec.structs.replace(made, inside=0.0, fame=10.0)
         people = people_of(wide)
         graph = build(people, wide, rng)
@@ -190,14 +190,14 @@ def test_choices_are_answered_by_a_follow_back() -> None:
         expected = 2 * stated.back / (1 + stated.back)
         return [mean(mutual, expected + chance, 1.5)]
 
-    held(Ties(), ["back"], deviations)
+    held(TieSettings(), ["back"], deviations)
 
 
 def test_the_closest_are_turned_to_most() -> None:
     degree, n = 60, 60_000
     graph = closest_first(np.zeros(degree, np.int64), np.arange(1, degree + 1), degree + 1, np.random.default_rng(0))
 
-    def deviations(made: Ties, stated: Ties, rng: np.random.Generator) -> Deviations:
+    def deviations(made: TieSettings, stated: TieSettings, rng: np.random.Generator) -> Deviations:
         found = graph.turn_to(np.zeros(n, np.int64), rng.random(n), made.closeness)
         s = stated.closeness
 
@@ -208,12 +208,12 @@ def test_the_closest_are_turned_to_most() -> None:
 
         return [share(int(np.isin(found, graph.follows[:k]).sum()), n, below(k)) for k in (1, 5, 20)]
 
-    held(Ties(), ["closeness"], deviations)
-    held(Ties(closeness=0.6), ["closeness"], deviations)
+    held(TieSettings(), ["closeness"], deviations)
+    held(TieSettings(closeness=0.6), ["closeness"], deviations)
 
 
 def test_degrees_are_heavy_tailed() -> None:
-    graph = build(people_of(Ties()), Ties(), np.random.default_rng(0))
+    graph = build(people_of(TieSettings()), TieSettings(), np.random.default_rng(0))
     followers = np.sort(graph.followers)[::-1]
     assert followers[0] > 10 * np.median(followers)
     assert followers[: len(followers) // 100].sum() > 0.08 * followers.sum()
@@ -228,8 +228,8 @@ def edges(graph: Graph) -> set[tuple[int, int]]:
 @given(st.integers(0, 1000), st.integers(2, 40), st.floats(0.1, 1.0))
 def test_knitting_a_circle_changes_nobodys_numbers(seed: int, size: int, part: float) -> None:
     rng = np.random.default_rng(seed)
-    people = people_of(Ties(), 300)
-    graph = build(people, Ties(), rng)
+    people = people_of(TieSettings(), 300)
+    graph = build(people, TieSettings(), rng)
     before = graph.degrees(), np.bincount(graph.follows, minlength=300), len(edges(graph))
     knit(graph, [(rng.permutation(300)[:size], part)], rng)
     assert np.array_equal(graph.degrees(), before[0])
@@ -240,8 +240,8 @@ def test_knitting_a_circle_changes_nobodys_numbers(seed: int, size: int, part: f
 
 def inside_share(part: float) -> float:
     rng = np.random.default_rng(7)
-    people = people_of(Ties(), 3000)
-    graph = build(people, Ties(), rng)
+    people = people_of(TieSettings(), 3000)
+    graph = build(people, TieSettings(), rng)
     circles = rng.permutation(3000)[:600].reshape(30, 20)
     knit(graph, [(circle, part) for circle in circles], rng)
     turned = 0.0

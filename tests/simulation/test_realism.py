@@ -10,8 +10,8 @@ import pytest
 
 from detector.errors import UsageError
 from simulation import world as kinds
-from simulation.realism import Acts, Estimate, Fact, Line, compare, estimate, hill, like, mean, measure, read
-from simulation.settings import Society
+from simulation.realism import Acts, BootstrapEstimate, Fact, Line, compare, estimate, hill, like, mean, measure, read
+from simulation.settings import PopulationConfig
 from streaming.cli import invoke
 
 MINUTE = 60_000
@@ -53,7 +53,7 @@ def test_what_is_no_stream_is_refused(tmp_path: Path, name: str, content: str) -
 
 
 def regular(accounts: int = 12, n: int = 20, gap: int = 10 * MINUTE) -> Acts:
-    """Accounts that act like clocks, in two sittings three hours apart, each on an object of its own."""
+    """Accounts that act like clocks, in two sessions three hours apart, each on an object of its own."""
     rows = []
     for account in range(accounts):
         for i in range(n):
@@ -65,8 +65,8 @@ def regular(accounts: int = 12, n: int = 20, gap: int = 10 * MINUTE) -> Acts:
 def test_clocks_are_regular_sit_twice_and_repeat_themselves() -> None:
     found = facts(regular())
     assert found["acts per account"].values.tolist() == [20.0] * 12
-    assert found["acts per sitting"].values.tolist() == [10.0] * 12
-    assert np.median(found["median gap inside a sitting, s"].values) == 600
+    assert found["acts per session"].values.tolist() == [10.0] * 12
+    assert np.median(found["median gap inside a session, s"].values) == 600
     assert mean(found["repeated uses per use"].values) == 1
     assert mean(found["share of objects with one account"].values) == 1
     assert mean(found["burstiness of an account's gaps"].values) == pytest.approx(0.26, abs=0.15)
@@ -109,13 +109,13 @@ def test_the_bootstrap_covers_and_a_fact_that_is_off_misses() -> None:
         found = estimate(Fact("x", rng.exponential(1.0, 300), mean), rng)
         covered += found.low <= 1.0 <= found.high
     assert covered >= 50
-    near = Estimate(1.0, 0.95, 1.05)
-    assert Line("x", near, Estimate(1.03, 0.99, 1.08)).judgement == "fits"
-    assert Line("x", near, Estimate(1.2, 1.15, 1.24)).judgement == "near"
-    assert Line("x", near, Estimate(2.0, 1.9, 2.1)).judgement == "misses"
+    near = BootstrapEstimate(1.0, 0.95, 1.05)
+    assert Line("x", near, BootstrapEstimate(1.03, 0.99, 1.08)).judgement == "fits"
+    assert Line("x", near, BootstrapEstimate(1.2, 1.15, 1.24)).judgement == "near"
+    assert Line("x", near, BootstrapEstimate(2.0, 1.9, 2.1)).judgement == "misses"
 
 
-def test_a_society_fits_itself_and_not_clocks() -> None:
+def test_a_population_fits_itself_and_not_clocks() -> None:
     rng = np.random.default_rng(0)
     one, other = (facts_of(seed) for seed in (1, 2))
     lines = compare(one, other, rng)
@@ -129,7 +129,7 @@ def facts_of(seed: int) -> Acts:
     from simulation.realism import of_chunk
     from simulation.world import Chunk, World
 
-    world = World(Society(accounts=800, days=2.0, machines=0.0, burn_in_hours=6.0), seed)
+    world = World(PopulationConfig(accounts=800, days=2.0, machines=0.0, burn_in_hours=6.0), seed)
     return of_chunk(Chunk.joined(list(world.chunks())))
 
 

@@ -16,8 +16,8 @@ from simulation.redteam.adaptive import (
     SIDES,
     Chance,
     Game,
+    GameFolder,
     Learner,
-    Place,
     Round,
     Setting,
     affordable,
@@ -33,7 +33,7 @@ from simulation.redteam.adaptive import (
 from simulation.redteam.page import page
 from simulation.redteam.run import (
     SIZES,
-    Found,
+    DetectorResult,
     clopper_pearson,
     fingerprint,
     machine_corpus,
@@ -69,7 +69,7 @@ class ByWords:
     def __init__(self) -> None:
         self.calls = 0
 
-    def __call__(self, events: Path, folder: Path, models: Path | None) -> Found:
+    def __call__(self, events: Path, models: Path | None) -> DetectorResult:
         self.calls += 1
         rows = [msgspec.json.decode(line) for line in events.read_bytes().splitlines()]
         wrote = {row["account"] for row in rows if "bridge" in row.get("text", "")}
@@ -86,7 +86,7 @@ class ByWords:
             )
             for name in names
         }
-        return Found(scores, {"text": "words@1"})
+        return DetectorResult(scores, {"text": "words@1"})
 
 
 def test_every_plan_is_within_the_budget_and_some_are_not_affordable() -> None:
@@ -131,12 +131,12 @@ def test_a_plan_becomes_the_tactics_it_names() -> None:
     assert (made.size, made.bought, made.begin_day) == ((4, 4), 1.0, 1.0)
 
 
-def test_the_society_of_a_round_has_every_team_at_its_size(texts: tuple[str, str]) -> None:
+def test_the_population_of_a_round_has_every_team_at_its_size(texts: tuple[str, str]) -> None:
     from simulation.world import World
 
     planned = [(side, *team) for side in SIDES for team in teams(Chance(), 8, np.random.default_rng(1))]
     world = World(fielded(setting(texts), planned), 1)
-    sizes = {campaign.family.name: len(campaign.members) for campaign in world.cast.campaigns}
+    sizes = {campaign.family.name: len(campaign.members) for campaign in world.roles.campaigns}
     assert sizes == {f"{side}-{i:02d}": many for i, (side, _, many) in enumerate(planned)}
 
 
@@ -145,7 +145,7 @@ def test_operators_are_told_of_their_own_accounts_and_a_broken_game_goes_on_to_t
 ) -> None:
     whole = ByWords()
     told: list[Round] = []
-    game = play(setting(texts), Place(tmp_path / "whole"), told.append, whole)
+    game = play(setting(texts), GameFolder(tmp_path / "whole"), told.append, whole)
     assert [each.number for each in told] == [0, 1, 2]
     assert whole.calls == 3
     for each in game.rounds:
@@ -153,17 +153,17 @@ def test_operators_are_told_of_their_own_accounts_and_a_broken_game_goes_on_to_t
             acted, flagged, _ = each.total(side)
             assert 0 <= flagged <= acted <= 8
     assert sum(each.total(side)[1] for each in game.rounds for side in SIDES) > 0
-    play(setting(texts, rounds=3), Place(tmp_path / "broken"), told.append, whole)
+    play(setting(texts, rounds=3), GameFolder(tmp_path / "broken"), told.append, whole)
     (tmp_path / "broken" / "round-02.json").unlink()
     again = ByWords()
-    assert play(setting(texts), Place(tmp_path / "broken"), told.append, again) == game
+    assert play(setting(texts), GameFolder(tmp_path / "broken"), told.append, again) == game
     assert again.calls == 1
     later = msgspec.structs.replace(game.rounds[2], models={"text": "words@2"})
     (tmp_path / "broken" / "round-02.json").write_bytes(msgspec.json.encode(later))
     with pytest.raises(UsageError, match="models were replaced"):
-        play(setting(texts), Place(tmp_path / "broken"), told.append, again)
+        play(setting(texts), GameFolder(tmp_path / "broken"), told.append, again)
     with pytest.raises(UsageError, match="other settings"):
-        play(setting(texts, seed=4), Place(tmp_path / "whole"), told.append, whole)
+        play(setting(texts, seed=4), GameFolder(tmp_path / "whole"), told.append, whole)
 
 
 def test_slices_count_what_the_detector_said_and_are_kept(texts: tuple[str, str], tmp_path: Path) -> None:
@@ -188,9 +188,9 @@ def test_slices_count_what_the_detector_said_and_are_kept(texts: tuple[str, str]
 def test_every_tactic_of_a_preset_is_there_at_the_red_teams_size(name: str) -> None:
     from simulation.roles import plan
 
-    society = small(name, "none", "none")
-    names = {family.name for family, _ in plan(society, np.random.default_rng(0))}
-    assert names == {family.name for family in society.operators}
+    population = small(name, "none", "none")
+    names = {family.name for family, _ in plan(population, np.random.default_rng(0))}
+    assert names == {family.name for family in population.operators}
 
 
 def game_of(adaptive: int, control: int) -> Game:

@@ -1,4 +1,4 @@
-"""Who plays what: campaigns, twins and look-alikes in the numbers that the society states."""
+"""Who plays what: campaigns, matched controls and look-alikes in the numbers that the simulated population states."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simulation.population import People, draw
-from simulation.roles import Cast, cast, fitted, sizes
+from simulation.roles import RoleAssignment, assign_roles, fitted, sizes
 from simulation.sampling import DAY_MS
-from simulation.settings import Crude, LookAlike, LookAlikes, Operator, Society, Tactics
-from tests.simulation.societies import NOBODY
+from simulation.settings import Crude, LookAlike, LookAlikes, Operator, PopulationConfig, Tactics
+from tests.simulation.populations import NOBODY
 from tests.simulation.stated import Deviations, held, mean
 
-ONE = Society(accounts=4000, machines=0.1, lookalikes=NOBODY, operators=(Operator(name="one", size=(5, 80)),))
+ONE = PopulationConfig(accounts=4000, machines=0.1, lookalikes=NOBODY, operators=(Operator(name="one", size=(5, 80)),))
 
 
-def cast_of(society: Society, seed: int = 0) -> tuple[People, Cast]:
-    people = draw(society, seed)
-    return people, cast(society, people, seed)
+def cast_of(population: PopulationConfig, seed: int = 0) -> tuple[People, RoleAssignment]:
+    people = draw(population, seed)
+    return people, assign_roles(population, people, seed)
 
 
-def with_family(**changes: object) -> Society:
+def with_family(**changes: object) -> PopulationConfig:
     return msgspec.structs.replace(ONE, operators=(msgspec.structs.replace(ONE.operators[0], **changes),))
 
 
@@ -58,10 +58,10 @@ def test_fitted_campaigns_keep_their_bounds_and_never_exceed_what_is_wanted(
 
 
 @pytest.mark.parametrize("machines", [0.05, 0.06, 0.1, 0.12])
-def test_machines_and_their_twins_are_as_many_as_stated(machines: float) -> None:
+def test_machines_and_their_controls_are_as_many_as_stated(machines: float) -> None:
     _, found = cast_of(msgspec.structs.replace(ONE, machines=machines))
     assert machines * 4000 * 0.95 <= found.label.sum() <= machines * 4000
-    assert sum(twin is not None for twin in found.twin_of) == found.label.sum()
+    assert sum(control is not None for control in found.control_of) == found.label.sum()
 
 
 @pytest.mark.parametrize("campaigns", [20, 24, 30])
@@ -78,15 +78,15 @@ def test_families_are_divided_by_weight() -> None:
     assert names.count("b") == 40
 
 
-def test_a_twin_is_a_person_with_the_members_habits_and_a_crew_of_its_own() -> None:
+def test_a_control_is_a_person_with_the_members_parameters_and_a_group_of_its_own() -> None:
     people, found = cast_of(with_family(tactics=Tactics(clique=0.5)))
     for campaign in found.campaigns:
         for name in ("rate", "branching", "gap_s", "peak", "zone", "links", "fame", "age_days", "community"):
             values = getattr(people, name)
-            assert np.array_equal(values[campaign.members], values[campaign.twins])
-        assert not found.label[campaign.twins].any()
-    crews = {tuple(crew.members.tolist()) for crew in found.crews}
-    assert all((twin,) in crews for campaign in found.campaigns for twin in campaign.twins.tolist())
+            assert np.array_equal(values[campaign.members], values[campaign.controls])
+        assert not found.label[campaign.controls].any()
+    groups = {tuple(group.members.tolist()) for group in found.groups}
+    assert all((control,) in groups for campaign in found.campaigns for control in campaign.controls.tolist())
 
 
 def test_operators_accounts_are_like_everybodys() -> None:
@@ -107,24 +107,25 @@ def test_quiet_and_bought_members_are_as_many_as_stated(name: str) -> None:
 
 def test_bought_accounts_are_machines_from_the_campaigns_beginning_on() -> None:
     for day in (0.8, 1.0, 1.2):
-        society = with_family(bought=1.0, begin_day=day)
-        _, found = cast_of(society)
+        population = with_family(bought=1.0, begin_day=day)
+        _, found = cast_of(population)
         start = 1_709_510_400_000
         assert set(found.since_ms[found.label].tolist()) == {start + round(day * DAY_MS)}
-        assert {crew.begin_ms for crew in found.crews} == {round(day * DAY_MS)}
+        assert {group.begin_ms for group in found.groups} == {round(day * DAY_MS)}
 
 
 @pytest.mark.parametrize("factor", [2.0, 2.4])
 def test_crude_operators_accounts_differ_by_the_stated_factors(factor: float) -> None:
     plain, found = cast_of(ONE)
     who = found.label
-    crude = Crude(rate=factor, reposts=factor, age=1 / factor, audience=1 / factor, flat=factor / 4)
+    crude = Crude(rate=factor, reposts=factor, likes=1 / factor, age=1 / factor, audience=1 / factor, flat=factor / 4)
     changed, _ = cast_of(with_family(crude=crude))
     assert np.allclose(changed.rate[who], plain.rate[who] * factor)
     assert np.allclose(changed.age_days[who], plain.age_days[who] / factor)
     assert np.allclose(changed.fame[who], plain.fame[who] / factor)
-    odds = [people.kinds[who, 2] / people.kinds[who, 4] for people in (changed, plain)]
-    assert np.allclose(odds[0], odds[1] * factor)
+    for kind, times in ((2, factor), (4, 1 / factor)):
+        odds = [people.kinds[who, kind] / people.kinds[who, 0] for people in (changed, plain)]
+        assert np.allclose(odds[0], odds[1] * times)
     assert np.allclose(changed.night[who], 0.1 * (1 - factor / 4) + factor / 4)
     assert np.array_equal(changed.rate[~who], plain.rate[~who])
 
@@ -133,23 +134,23 @@ def test_crude_operators_accounts_differ_by_the_stated_factors(factor: float) ->
 @pytest.mark.parametrize("share", [0.05, 0.06])
 def test_every_look_alike_is_as_common_as_stated_and_named(name: str, share: float) -> None:
     only = msgspec.structs.replace(NOBODY, **{name: LookAlike(share=share, size=(10, 50), joint=0.3, lag_s=77.0)})
-    _, found = cast_of(Society(accounts=2000, machines=0.0, lookalikes=only))
+    _, found = cast_of(PopulationConfig(accounts=2000, machines=0.0, lookalikes=only))
     slices = [value for value in found.slice if value != "ordinary"]
     assert slices == [name.replace("_", "-")] * round(share * 2000)
     assert not found.label.any()
     grouped = sum(group is not None for group in found.group)
-    assert grouped == (len(slices) if name == "activists" else 0)
-    for crew in found.crews:
-        assert crew.tactics.joint == 0.3
-        assert crew.tactics.lag_s == 77.0
-        assert crew.tactics.tasks_per_day == 4.0
+    assert grouped == (len(slices) if name in ("activists", "fan_club") else 0)
+    for group in found.groups:
+        assert group.tactics.joint == 0.3
+        assert group.tactics.lag_s == 77.0
+        assert group.tactics.tasks_per_day == 4.0
 
 
 def test_crowds_are_of_log_uniform_size() -> None:
     def deviations(made: LookAlike, stated: LookAlike, rng: np.random.Generator) -> Deviations:
         only = msgspec.structs.replace(NOBODY, activists=made)
-        _, found = cast_of(Society(accounts=20_000, machines=0.0, lookalikes=only), int(rng.integers(9)))
-        drawn = np.array([len(crew.members) for crew in found.crews[:-1]])
+        _, found = cast_of(PopulationConfig(accounts=20_000, machines=0.0, lookalikes=only), int(rng.integers(9)))
+        drawn = np.array([len(group.members) for group in found.groups[:-1]])
         low, high = stated.size
         return [mean(np.log(drawn + 0.5), (log(low) + log(high + 1)) / 2), float(drawn.min() < low) * 9]
 
@@ -157,6 +158,6 @@ def test_crowds_are_of_log_uniform_size() -> None:
 
 
 def test_without_operators_nobody_is_a_machine() -> None:
-    _, found = cast_of(Society(accounts=500, machines=0.0))
+    _, found = cast_of(PopulationConfig(accounts=500, machines=0.0))
     assert not found.label.any()
     assert found.campaigns == []

@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 
 from simulation.files import preset
-from simulation.settings import Crude, Society
-from simulation.validate import FEATURES, Verdict, auroc, features, judge
+from simulation.settings import Crude, PopulationConfig
+from simulation.validate import FEATURES, MetadataReport, auroc, features, judge
 from simulation.world import Chunk, World
 from streaming.cli import invoke
 
 HARD = ("town", "election", "botnet-frontier", "quiet")
 
 
-def judged(society: Society, seed: int = 0) -> Verdict:
-    world = World(society, seed)
+def judged(population: PopulationConfig, seed: int = 0) -> MetadataReport:
+    world = World(population, seed)
     return judge(world, world.chunks())
 
 
@@ -29,7 +29,7 @@ def test_auroc_is_the_chance_that_a_positive_ranks_higher_ties_half() -> None:
 
 
 def test_every_account_has_every_feature() -> None:
-    world = World(Society(accounts=300, days=1.0, machines=0.0, burn_in_hours=6.0), 0)
+    world = World(PopulationConfig(accounts=300, days=1.0, machines=0.0, burn_in_hours=6.0), 0)
     found = Chunk.joined(list(world.chunks()))
     table = features(world, found)
     assert table.shape == (300, len(FEATURES))
@@ -54,10 +54,10 @@ def test_hard_presets_are_hard_whatever_the_seed(name: str, seed: int) -> None:
 
 
 def test_a_crude_operator_is_found_by_the_gate() -> None:
-    society = msgspec.structs.replace(preset("botnet-classic"), accounts=1500, days=1.0)
-    found = judged(society)
+    population = msgspec.structs.replace(preset("botnet-classic"), accounts=1500, days=1.0)
+    found = judged(population)
     assert found.boosted > 0.9
-    assert found.twins > 0.9
+    assert found.controls > 0.9
     assert len(found.failures()) == 3
 
 

@@ -14,9 +14,9 @@ import pytest
 
 from simulation import settings
 from simulation.sampling import DAY_MS, HOUR_MS
-from simulation.settings import Kinds, Links, LookAlike, News, Part, Society, Tags
+from simulation.settings import Kinds, Links, LookAlike, News, Part, PopulationConfig, Tags
 from simulation.world import DOMAIN_BITS, HEADLINE, QUARTER_MS, Catalogue, Chunk, World
-from tests.simulation.societies import NOBODY, QUIET
+from tests.simulation.populations import NOBODY, QUIET
 from tests.simulation.stated import Deviations, count, held, mean, share
 
 MEMBERS = np.array([600, 300, 100])
@@ -107,18 +107,18 @@ def test_some_share_their_own_and_some_what_a_friend_has_just_shared() -> None:
     n = 30_000
 
     def deviations(made: Links, stated: Links, rng: np.random.Generator) -> Deviations:
-        world = World(Society(accounts=500, machines=0.0, links=made), int(rng.integers(100)))
+        world = World(PopulationConfig(accounts=500, machines=0.0, links=made), int(rng.integers(100)))
         for _ in range(4):
             world.step()
-        wall = world.wall
+        feed = world.feed
         marker = np.int64(1) << 50
-        numbers = wall.append(np.arange(500), np.full(500, world.now_ms), np.arange(500))
-        wall.link[wall.slot(numbers)] = marker
-        wall.latest[:] = numbers
+        numbers = feed.append(np.arange(500), np.full(500, world.now_ms), np.arange(500))
+        feed.link[feed.slot(numbers)] = marker
+        feed.latest[:] = numbers
         who = rng.integers(0, 500, n)
         before = world.links.fresh(1, rng)[0]
         world.links.once = False
-        found = world._shared(world.links, np.ones(n, bool), who, np.full(n, world.now_ms), wall.link)
+        found = world._shared(world.links, np.ones(n, bool), who, np.full(n, world.now_ms), feed.link)
         copied = int((found == marker).sum())
         own = int(((found > before) & (found < marker)).sum())
         return [share(copied, n, stated.copied), share(own, n, stated.own)]
@@ -127,15 +127,16 @@ def test_some_share_their_own_and_some_what_a_friend_has_just_shared() -> None:
 
 
 NOT_DISTRIBUTIONS = {
-    "Society": {"accounts", "days", "start", "burn_in_hours", "step_minutes", "about", "easy"},
+    "PopulationConfig": {"accounts", "days", "start", "burn_in_hours", "step_minutes", "about", "easy", "controls"},
     "Operator": {"name"},
-    "Texts": {"people", "machines", "key_env", "personas", "max_tokens", "temperature"},
+    "GivenPosts": {"people", "machines"},
+    "TextSettings": {"people", "machines", "key_env", "personas", "max_tokens", "temperature"},
 }
 """Parameters that are no distribution's: sizes, times and words, tested where they are used."""
 
 
 def test_every_parameter_is_named_by_a_test_that_moves_it() -> None:
-    sources = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_*.py"))
+    sources = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.rglob("test_*.py"))
     parts = [part for part in vars(settings).values() if isinstance(part, type) and issubclass(part, Part)]
     assert len(parts) > 12
     for part in parts:
@@ -160,7 +161,7 @@ def test_news_come_and_draw_people_as_stated() -> None:
         lag = (at - world.tasks.at[world.tasks.slot(task)]) / 60_000
         local = np.array([len(set(world.community[account[task == n]].tolist())) == 1 for n in number])
         wide = drawn[~local]
-        awake = 1 / world.sittings.highest  # mean of r(t) over its greatest value
+        awake = 1 / world.sessions.highest  # mean of r(t) over its greatest value
         assert len(slot) == len(number)
         return [
             count(world.tasks.next, stated.per_day * days),
@@ -172,11 +173,11 @@ def test_news_come_and_draw_people_as_stated() -> None:
     held(News(per_day=10.0, drawn=0.3), ["per_day", "drawn", "community", "fade_minutes"], deviations)
 
 
-def test_texts_of_news_sittings_carry_its_link_as_often_as_stated() -> None:
+def test_texts_of_news_sessions_carry_its_link_as_often_as_stated() -> None:
     def deviations(made: News, stated: News, rng: np.random.Generator) -> Deviations:
         kinds = Kinds(links=0.95, tags=0.05)
-        society = msgspec.structs.replace(QUIET, accounts=2000, news=made, kinds=kinds, days=1.5)
-        world = World(society, int(rng.integers(99)))
+        population = msgspec.structs.replace(QUIET, accounts=2000, news=made, kinds=kinds, days=1.5)
+        world = World(population, int(rng.integers(99)))
         hits, n = 0, 0
         while world.now_ms < world.end_ms:
             found = world.step()
@@ -191,20 +192,20 @@ def test_texts_of_news_sittings_carry_its_link_as_often_as_stated() -> None:
 
 def looking(name: str) -> tuple[World, Chunk]:
     only = msgspec.structs.replace(NOBODY, **{name: LookAlike(share=0.2, size=(20, 40), joint=0.6, tasks_per_day=3.0)})
-    society = msgspec.structs.replace(QUIET, lookalikes=only, days=2.0, tags=Tags(births_per_day=200.0))
-    world = World(society, 0)
+    population = msgspec.structs.replace(QUIET, lookalikes=only, days=2.0, tags=Tags(births_per_day=200.0))
+    world = World(population, 0)
     return world, Chunk.joined(list(world.chunks()))
 
 
 def shared_pairs(world: World, found: Chunk, column: str, inside: bool) -> float:
-    """Mean number of objects that two accounts of the same crew (or two of no crew) have both used."""
-    crew = world.crews.of
+    """Mean number of objects that two accounts of the same group (or two of no group) have both used."""
+    of = world.groups.of
     value = getattr(found, column)
     used = np.unique(np.stack((value[value >= 0], found.account[value >= 0])), axis=1)
-    group = crew[used[1]] if inside else np.where(crew[used[1]] < 0, 0, -1)
+    group = of[used[1]] if inside else np.where(of[used[1]] < 0, 0, -1)
     used, group = used[:, group >= 0], group[group >= 0]
     _, together = np.unique(np.stack((used[0], group)), axis=1, return_counts=True)
-    members = np.bincount(crew[crew >= 0]) if inside else np.array([(crew < 0).sum()])
+    members = np.bincount(of[of >= 0]) if inside else np.array([(of < 0).sum()])
     return float((together * (together - 1)).sum() / (members * (members - 1)).sum())
 
 
@@ -220,7 +221,7 @@ def test_crowds_meet_at_the_same_things_far_more_often_than_others(name: str, co
 def test_friends_react_to_each_other() -> None:
     world, found = looking("friends")
     circle = np.full(len(world.people), -1)
-    for number, (members, _) in enumerate(world.cast.circles):
+    for number, (members, _) in enumerate(world.roles.circles):
         circle[members] = number
     aimed = found.target_account >= 0
     mine = circle[found.account[aimed]]
@@ -231,22 +232,22 @@ def test_friends_react_to_each_other() -> None:
 def test_brands_post_on_the_quarter_of_an_hour_and_declared_bots_say_so() -> None:
     for name in ("brand", "declared_bot"):
         world, found = looking(name)
-        on = world.cast.flags["scheduled"][found.account]
+        on = world.roles.flags["scheduled"][found.account]
         assert on.sum() > 100
         assert (found.at[on] % QUARTER_MS < 1000).all()
         assert (found.at[~on] % QUARTER_MS < 1000).mean() < 0.02
-        assert world.cast.flags["automated"].any() == (name == "declared_bot")
+        assert world.roles.flags["automated"].any() == (name == "declared_bot")
 
 
 def test_share_buttons_post_the_links_headline() -> None:
     world, found = looking("share_button")
     pressed = found.manner == HEADLINE
     assert pressed.sum() > 20
-    assert world.cast.flags["headline"][found.account[pressed]].all()
+    assert world.roles.flags["headline"][found.account[pressed]].all()
     assert np.array_equal(found.words[pressed], found.link[pressed])
 
 
 @pytest.mark.parametrize(("name", "flag"), [("writing_help", "helped"), ("second_language", "foreign")])
 def test_habits_of_writing_are_marked_for_those_who_make_the_texts(name: str, flag: str) -> None:
     world, _ = looking(name)
-    assert world.cast.flags[flag].sum() == 120
+    assert world.roles.flags[flag].sum() == 120

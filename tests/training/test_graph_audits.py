@@ -16,8 +16,8 @@ from sklearn.model_selection import cross_val_predict
 from graph.links import SageModel, SageNet, own_columns
 from graph.permutation import permute_accounts
 from graph.traces import HOUR_MS, KINDS, Trace
-from simulation.settings import Society
-from simulation.validate import TWINS, judge
+from simulation.settings import PopulationConfig
+from simulation.validate import CONTROLS, judge
 from simulation.world import World
 from tests.training.twins import CAMPAIGNS, SIZE, example, traces_of
 from training.links import Plan, fit, gain_nats, increments, logits
@@ -127,20 +127,20 @@ def test_metadata_alone_do_not_tell_members_of_these_societies_from_their_twins(
     label = np.tile(np.arange(both) < both // 2, 8).astype(np.int64)
     boosted = HistGradientBoostingClassifier(max_iter=40, max_leaf_nodes=7, random_state=0)
     score = cross_val_predict(boosted, table, label, cv=5, method="predict_proba")[:, 1]
-    assert auroc(label, score) <= TWINS
+    assert auroc(label, score) <= CONTROLS
 
 
 def twins_of(seed: int, **changes: float) -> float:
     """What gradient boosting on the simulator's metadata makes of members and twins of a training society."""
     toml = tomllib.loads(society_toml(np.random.default_rng([0, seed])))
-    world = World(msgspec.convert({**toml, **changes}, Society), seed)
-    return judge(world, world.chunks()).twins
+    world = World(msgspec.convert({**toml, **changes}, PopulationConfig), seed)
+    return judge(world, world.chunks()).controls
 
 
 def test_metadata_alone_do_not_tell_members_of_a_training_society_from_their_twins() -> None:
-    assert twins_of(0, accounts=1200, days=0.75, burn_in_hours=12.0) <= TWINS
+    assert twins_of(0, accounts=1200, days=0.75, burn_in_hours=12.0) <= CONTROLS
 
 
 @pytest.mark.slow
 def test_metadata_alone_do_not_tell_members_of_training_societies_from_their_twins() -> None:
-    assert np.mean([twins_of(seed) for seed in range(6)]) <= TWINS
+    assert np.mean([twins_of(seed) for seed in range(6)]) <= CONTROLS

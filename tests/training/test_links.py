@@ -13,7 +13,7 @@ import numpy as np
 
 from detector.models import SavedWeights
 from graph.links import SageModel
-from simulation.settings import Society
+from simulation.settings import PopulationConfig
 from tests.training.twins import example, traces_of
 from training import train_cli
 from training.links import Judgements, Plan, ablation, calibration, increments, rising
@@ -25,7 +25,7 @@ from training.system import PARTS_OF_A_BUNDLE
 def test_societies_are_ones_that_the_simulator_takes_and_every_family_occurs() -> None:
     seen: Counter[str] = Counter()
     for seed in range(30):
-        society = msgspec.convert(tomllib.loads(society_toml(np.random.default_rng(seed))), Society)
+        society = msgspec.convert(tomllib.loads(society_toml(np.random.default_rng(seed))), PopulationConfig)
         seen.update(operator.name for operator in society.operators)
     assert set(seen) == set(FAMILIES)
     assert society_toml(np.random.default_rng(3)) == society_toml(np.random.default_rng(3))

@@ -82,10 +82,10 @@ def test_what_is_no_corpus_is_refused_with_the_reason(tmp_path: Path, content: b
 
 def test_damaged_and_absent_files_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "corpus.jsonl.gz"
-    with pytest.raises(UsageError, match="cannot be read"):
+    with pytest.raises(UsageError, match="cannot read input"):
         Corpus.load(path, speakers(1))
     path.write_bytes(gzip.compress(b'{"author": "x", "text": "y"}' * 99)[:-20])
-    with pytest.raises(UsageError, match="cannot be read"):
+    with pytest.raises(UsageError, match="cannot read input"):
         Corpus.load(path, speakers(1))
 
 

@@ -15,17 +15,17 @@ from detector.errors import UsageError
 from simulation.content.given import Given, GivenPost, Placed, planted, read_given
 from simulation.content.models import writer_of
 from simulation.output import Renderer, truth
-from simulation.settings import Activity, GivenPosts, LookAlike, LookAlikes, Operator, Society
-from simulation.world import World
+from simulation.settings import Activity, GivenPosts, LookAlike, LookAlikes, Operator, PopulationConfig
+from simulation.world import GIVEN, Chunk, World
 
 NOBODY = LookAlikes(**{name: LookAlike(share=0.0) for name in LookAlikes.__struct_fields__})
 
-SOCIETY = Society(
+CONFIG = PopulationConfig(
     accounts=40,
     days=1.0,
     start="2024-03-04T00:00:00Z",
     machines=0.2,
-    twins=False,
+    controls=False,
     lookalikes=NOBODY,
     activity=Activity(mean_per_day=30.0, spread=0.1),
     operators=(
@@ -36,7 +36,7 @@ SOCIETY = Society(
 )
 
 START_MS = 1_709_510_400_000
-"""Of the society above."""
+"""Of the simulated population above."""
 
 
 @pytest.fixture
@@ -58,9 +58,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 def acted(folder: Path, seed: int = 0) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Events and truth of the society with the posts of `folder`."""
+    """Events and truth of the simulated population with the posts of `folder`."""
     given = GivenPosts(people=f"posts:{folder / 'people.jsonl'}", machines=f"posts:{folder / 'machines.jsonl'}")
-    world = World(msgspec.structs.replace(SOCIETY, given=given), seed)
+    world = World(msgspec.structs.replace(CONFIG, given=given), seed)
     renderer, writer = Renderer(world), writer_of(world, {})
     assert writer is not None
     lines = [line for chunk in world.chunks() for line in renderer.rows(chunk, writer.texts(chunk))]
@@ -107,6 +107,27 @@ def test_who_has_said_everything_goes_on_without_words(folder: Path) -> None:
 def test_equal_seeds_give_equal_events(folder: Path) -> None:
     assert acted(folder, 3) == acted(folder, 3)
     assert acted(folder, 3) != acted(folder, 4)
+
+
+@pytest.mark.parametrize(("reactions", "links"), [(0.5, 0.1), (1.5, 0.4)])
+def test_given_posts_bring_about_reactions_and_get_links_as_often_as_stated(reactions: float, links: float) -> None:
+    posts = [GivenPost(i % 20, f"post {i}", at_ms=20_000_000 + i * 50_000) for i in range(1000)]
+    given = Given([f"p{i}" for i in range(20)], [""] * 20, posts)
+    config = msgspec.structs.replace(CONFIG, given=GivenPosts(reactions=reactions, links=links))
+    world = World(config, 0, given)
+    chunk = Chunk.joined(list(world.chunks()))
+    mine = world.given.timed[chunk.account]
+    said = mine & (chunk.manner == GIVEN)
+    assert said.sum() == 1000
+    assert abs((mine & ~said).sum() / 1000 - reactions) < 0.2 * reactions
+    assert abs((chunk.link[said] >= 0).mean() - links) < 0.05
+
+
+def test_without_matched_controls_nobody_is_one() -> None:
+    world = World(CONFIG, 0)
+    assert "twin" not in world.roles.slice
+    assert set(world.roles.control_of) == {None}
+    assert "twin" in World(msgspec.structs.replace(CONFIG, controls=True), 0).roles.slice
 
 
 def test_the_planted_accounts_are_as_many_as_said() -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from detector.errors import SwarmlightError, UsageError
 from simulation.content.base import Request
-from simulation.content.models import Endpoint, LocalModel, tidy
+from simulation.content.models import ChatEndpoint, LocalModel, tidy
 from simulation.content.writer import Personas
 
 KEY = "sk-not-to-be-seen"
@@ -67,9 +67,9 @@ def server() -> Iterator[FakeServer]:
     thread.join()
 
 
-def endpoint(server: FakeServer, waits: list[float] | None = None) -> Endpoint:
+def endpoint(server: FakeServer, waits: list[float] | None = None) -> ChatEndpoint:
     slept = [] if waits is None else waits
-    return Endpoint(server.address, "tiny", Personas.shipped(), 7, key=KEY, sleep=slept.append)
+    return ChatEndpoint(server.address, "tiny", Personas.shipped(), 7, key=KEY, sleep=slept.append)
 
 
 def test_every_request_is_answered_in_order_with_persona_model_and_seed(server: FakeServer) -> None:
@@ -107,7 +107,7 @@ def test_an_answer_that_is_none_is_refused(server: FakeServer) -> None:
 
 
 def test_an_endpoint_that_is_away_is_reported() -> None:
-    away = Endpoint("http://127.0.0.1:9/v1", "m", Personas.shipped(), 0, sleep=lambda _: None)
+    away = ChatEndpoint("http://127.0.0.1:9/v1", "m", Personas.shipped(), 0, sleep=lambda _: None)
     with pytest.raises(SwarmlightError, match="cannot be reached"):
         away.write([Request(0, 0, "post")])
 
@@ -115,7 +115,7 @@ def test_an_endpoint_that_is_away_is_reported() -> None:
 @pytest.mark.parametrize("base", ["file:///etc/passwd", "localhost:80", ""])
 def test_addresses_that_are_none_are_refused(base: str) -> None:
     with pytest.raises(UsageError, match="no address"):
-        Endpoint(base, "m", Personas.shipped(), 0)
+        ChatEndpoint(base, "m", Personas.shipped(), 0)
 
 
 @pytest.mark.parametrize(

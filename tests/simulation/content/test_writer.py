@@ -10,10 +10,10 @@ import numpy as np
 
 from simulation import world as kinds
 from simulation.content.base import Request, Text
-from simulation.content.writer import Personas, Writer, says_again, vary
-from simulation.settings import LookAlike, Operator, Society, Tactics, Wording
+from simulation.content.writer import Personas, TextWriter, says_again, vary
+from simulation.settings import LookAlike, Operator, PopulationConfig, Tactics, Wording
 from simulation.world import Chunk, World
-from tests.simulation.societies import NOBODY, QUIET
+from tests.simulation.populations import NOBODY, QUIET
 
 
 class Echo:
@@ -28,7 +28,7 @@ class Echo:
         return [Text(f"{self.name} {request.purpose} {request.number} [{request.before}]") for request in requests]
 
 
-def society(wording: Wording, **changes: object) -> World:
+def population(wording: Wording, **changes: object) -> World:
     tactics = Tactics(tasks_per_day=12.0, joint=0.8, lag_s=600.0, goals=("link",), wording=wording)
     family = Operator(name="one", size=(20, 20), tactics=tactics)
     made = msgspec.structs.replace(QUIET, accounts=400, machines=0.1, operators=(family,), days=1.0, **changes)
@@ -36,7 +36,7 @@ def society(wording: Wording, **changes: object) -> World:
 
 
 def spoken(world: World, people: Echo | None, machines: Echo | None) -> tuple[Chunk, list[Text | None]]:
-    writer = Writer(world, people, machines, Personas.shipped())
+    writer = TextWriter(world, people, machines, Personas.shipped())
     chunks, texts = [], []
     for chunk in world.chunks():
         chunks.append(chunk)
@@ -49,9 +49,9 @@ def words(texts: Sequence[Text | None], mask: np.ndarray[tuple[int], np.dtype[np
 
 
 def test_people_and_machines_have_their_own_sources_and_reactions_without_words_none() -> None:
-    world = society("independent")
+    world = population("independent")
     found, texts = spoken(world, Echo("person"), Echo("machine"))
-    machine = world.cast.label[found.account]
+    machine = world.roles.label[found.account]
     written = kinds.written(found.kind)
     assert all((text is not None) == bool(wanted) for text, wanted in zip(texts, written, strict=True))
     assert {word.split()[0] for word in words(texts, written & machine)} == {"machine"}
@@ -59,13 +59,13 @@ def test_people_and_machines_have_their_own_sources_and_reactions_without_words_
 
 
 def test_without_a_source_there_are_no_texts() -> None:
-    world = society("independent")
+    world = population("independent")
     found, texts = spoken(world, None, Echo("machine"))
-    assert not words(texts, ~world.cast.label[found.account])
+    assert not words(texts, ~world.roles.label[found.account])
 
 
 def test_verbatim_campaigns_repeat_one_text_a_task() -> None:
-    found, texts = spoken(society("verbatim"), Echo("person"), Echo("machine"))
+    found, texts = spoken(population("verbatim"), Echo("person"), Echo("machine"))
     same = found.manner == kinds.VERBATIM
     for task in np.unique(found.words[same]).tolist():
         assert len(set(words(texts, same & (found.words == task)))) == 1
@@ -74,18 +74,18 @@ def test_verbatim_campaigns_repeat_one_text_a_task() -> None:
 
 def test_paraphrases_are_asked_of_a_model_and_made_by_rule_otherwise() -> None:
     model = Echo("machine", speaks=True)
-    found, texts = spoken(society("paraphrase"), Echo("person"), model)
+    found, texts = spoken(population("paraphrase"), Echo("person"), model)
     again = [request for request in model.asked if request.purpose == "paraphrase"]
     assert len(again) > 10
     assert all(request.before.startswith("machine") for request in again)
-    found, texts = spoken(society("paraphrase"), Echo("person"), Echo("machine"))
+    found, texts = spoken(population("paraphrase"), Echo("person"), Echo("machine"))
     varied = words(texts, found.manner == kinds.PARAPHRASE)
     assert len(varied) > 10
     assert len(set(varied)) > 0.5 * len(varied)
 
 
 def test_copied_posts_are_somebody_elses_words() -> None:
-    found, texts = spoken(society("copied"), Echo("person"), Echo("machine"))
+    found, texts = spoken(population("copied"), Echo("person"), Echo("machine"))
     by_serial = {int(serial): text for serial, text in zip(found.serial, texts, strict=True) if text is not None}
     hits = 0
     for i in np.flatnonzero(found.manner == kinds.COPIED).tolist():
@@ -98,7 +98,7 @@ def test_copied_posts_are_somebody_elses_words() -> None:
 
 def test_a_model_that_replies_is_told_what_it_replies_to() -> None:
     model = Echo("machine", speaks=True)
-    spoken(society("independent"), Echo("person"), model)
+    spoken(population("independent"), Echo("person"), model)
     replies = [request for request in model.asked if request.purpose == "reply"]
     assert len(replies) > 20
     assert sum(bool(request.before) for request in replies) > 0.8 * len(replies)
@@ -106,19 +106,19 @@ def test_a_model_that_replies_is_told_what_it_replies_to() -> None:
 
 def test_machines_speak_of_their_campaign_when_they_serve_it_and_only_then() -> None:
     model = Echo("machine", speaks=True)
-    world = society("independent")
+    world = population("independent")
     found, _ = spoken(world, None, model)
     serving = set(found.serial[found.task >= 0].tolist())
     assert all(bool(request.about) == (request.number in serving) for request in model.asked)
-    assert len({request.about for request in model.asked}) == 1 + len(world.cast.campaigns)
+    assert len({request.about for request in model.asked}) == 1 + len(world.roles.campaigns)
 
 
 def test_bought_accounts_speak_as_people_until_they_are_sold() -> None:
-    world = society("independent")
-    members = np.flatnonzero(world.cast.label)
-    world.cast.since_ms[members] = world.start_ms + 43_200_000
+    world = population("independent")
+    members = np.flatnonzero(world.roles.label)
+    world.roles.since_ms[members] = world.start_ms + 43_200_000
     found, texts = spoken(world, Echo("person"), Echo("machine"))
-    mine = world.cast.label[found.account]
+    mine = world.roles.label[found.account]
     before = mine & (found.at < world.start_ms + 43_200_000)
     assert {word.split()[0] for word in words(texts, before)} == {"person"}
     assert {word.split()[0] for word in words(texts, mine & ~before)} == {"machine"}
@@ -126,9 +126,9 @@ def test_bought_accounts_speak_as_people_until_they_are_sold() -> None:
 
 def test_writing_help_smooths_what_people_wrote_where_a_model_can() -> None:
     helped = msgspec.structs.replace(NOBODY, writing_help=LookAlike(share=0.5))
-    world = World(Society(accounts=300, machines=0.0, days=0.5, burn_in_hours=2.0, lookalikes=helped), 0)
+    world = World(PopulationConfig(accounts=300, machines=0.0, days=0.5, burn_in_hours=2.0, lookalikes=helped), 0)
     found, texts = spoken(world, Echo("person"), Echo("model", speaks=True))
-    mask = world.cast.flags["helped"][found.account] & kinds.written(found.kind)
+    mask = world.roles.flags["helped"][found.account] & kinds.written(found.kind)
     smoothed = words(texts, mask)
     assert smoothed
     assert all(word.startswith("model improve") and "person" in word for word in smoothed)
@@ -143,7 +143,7 @@ class Astray(Echo):
 
 def test_what_a_model_did_not_smooth_but_replace_stays_the_persons() -> None:
     helped = msgspec.structs.replace(NOBODY, writing_help=LookAlike(share=0.5))
-    world = World(Society(accounts=300, machines=0.0, days=0.5, burn_in_hours=2.0, lookalikes=helped), 0)
+    world = World(PopulationConfig(accounts=300, machines=0.0, days=0.5, burn_in_hours=2.0, lookalikes=helped), 0)
     found, texts = spoken(world, Echo("person"), Astray("model", speaks=True))
     assert {word.split()[0] for word in words(texts, kinds.written(found.kind))} == {"person"}
     assert says_again("my brother cooks very well", "My brother cooks really well.")
@@ -152,7 +152,7 @@ def test_what_a_model_did_not_smooth_but_replace_stays_the_persons() -> None:
 
 def test_headlines_are_posted_word_for_word() -> None:
     button = msgspec.structs.replace(NOBODY, share_button=LookAlike(share=0.9))
-    made = Society(accounts=500, machines=0.0, days=1.0, burn_in_hours=2.0, lookalikes=button)
+    made = PopulationConfig(accounts=500, machines=0.0, days=1.0, burn_in_hours=2.0, lookalikes=button)
     found, texts = spoken(World(made, 0), Echo("person"), None)
     pressed = found.manner == kinds.HEADLINE
     links, counts = np.unique(found.link[pressed], return_counts=True)
@@ -161,12 +161,12 @@ def test_headlines_are_posted_word_for_word() -> None:
         assert len(set(words(texts, pressed & (found.link == link)))) == 1
 
 
-def test_what_is_no_longer_on_the_wall_is_forgotten() -> None:
-    world = society("verbatim")
-    writer = Writer(world, Echo("person"), Echo("machine"), Personas.shipped())
+def test_what_is_no_longer_on_the_feed_is_forgotten() -> None:
+    world = population("verbatim")
+    writer = TextWriter(world, Echo("person"), Echo("machine"), Personas.shipped())
     for chunk in world.chunks():
         writer.texts(chunk)
-    assert len(writer._said) <= len(world.wall.serial)
+    assert len(writer._said) <= len(world.feed.serial)
 
 
 def test_a_rule_varies_texts_reproducibly() -> None:
