@@ -62,7 +62,13 @@ class Sessions:
         return result
 
     def starts(self, begin_ms: int, end_ms: int, rng: np.random.Generator) -> tuple[Ints, Ints]:
-        """Accounts and times of the sessions that begin in [begin, end), by thinning; in no order."""
+        """Accounts and times of the sessions that begin in [begin, end), by thinning; in no order.
+
+        Args:
+            begin_ms: start of the stretch of time.
+            end_ms: its end.
+            rng: where chance comes from.
+        """
         mean = self._total[-1] * self.highest * (end_ms - begin_ms) / DAY_MS
         n = int(rng.poisson(mean))
         accounts = np.searchsorted(self._total, rng.random(n) * self._total[-1], side="right")
@@ -75,6 +81,13 @@ def clusters(
     people: People, accounts: Ints, at_ms: Ints, task: Ints, rng: np.random.Generator
 ) -> tuple[Ints, Ints, Ints]:
     """The events that those at `at_ms` bring about, themselves left out, in no order.
+
+    Args:
+        people: their branching and gaps.
+        accounts: shape (k,), who acted.
+        at_ms: shape (k,), when.
+        task: shape (k,), the task of each event, -1 for none.
+        rng: where chance comes from.
 
     Returns: accounts, times, and the `task` of the event that each goes back to.
     """
@@ -125,7 +138,13 @@ class Feed:
         return self.base + len(self.serial)
 
     def append(self, serial: Ints, at: Ints, author: Ints) -> Ints:
-        """Put new texts in, in order of time; their numbers."""
+        """Put new texts in, in order of time; their numbers.
+
+        Args:
+            serial: shape (k,), event numbers.
+            at: shape (k,), ms.
+            author: shape (k,), accounts.
+        """
         numbers = self.end + np.arange(len(serial), dtype=np.int64)
         blank = np.full(len(serial), -1, np.int64)
         added = {"serial": serial, "at": at, "author": author, "link": blank, "tag": blank, "words": blank}
@@ -195,7 +214,13 @@ class Reader:
         return found
 
     def choose(self, reader: Ints, at: Ints, rng: np.random.Generator) -> Ints:
-        """The slot of the text that each reaction is to; -1: there is nothing to react to."""
+        """The slot of the text that each reaction is to; -1: there is nothing to react to.
+
+        Args:
+            reader: shape (k,), who reacts.
+            at: shape (k,), when.
+            rng: where chance comes from.
+        """
         settings = self.settings
         target = np.full(len(reader), -1, np.int64)
         way = rng.random(len(reader))
@@ -337,7 +362,13 @@ class CoordinatedGroups:
         return group, at
 
     def supply(self, group: Ints, at_ms: Ints, sessions: Sessions) -> Floats:
-        """Intensity of the tasks of each group at each time, per ms, where they come by themselves."""
+        """Intensity of the tasks of each group at each time, per ms, where they come by themselves.
+
+        Args:
+            group: shape (k,), numbers of groups.
+            at_ms: shape (k,), times.
+            sessions: whose rhythm is followed where tasks come while members are awake.
+        """
         if not self.awake.any():
             return self.rate[group]
         first = self.members[np.minimum(self.first[group], len(self.members) - 1)]
@@ -349,7 +380,13 @@ class CoordinatedGroups:
         return result
 
     def called(self, group: Ints, at_ms: Ints, rng: np.random.Generator) -> tuple[Ints, Ints, Ints]:
-        """Who might start a session for tasks of these groups at these moments: index of the task, member, time."""
+        """Who might start a session for tasks of these groups at these moments: index of the task, member, time.
+
+        Args:
+            group: shape (tasks,), whose tasks they are.
+            at_ms: shape (tasks,), their moments.
+            rng: where chance comes from.
+        """
         waves = np.flatnonzero(self.cadence[group] != CADENCES.index("drip"))
         count = (self.first[1:] - self.first[:-1])[group[waves]]
         member = self.members[segments(self.first[group[waves]], count)]
@@ -374,7 +411,13 @@ class CoordinatedGroups:
         return np.where(moved, share, 0.0)
 
     def accepts(self, group: Ints, intensity: Floats, supply: Floats) -> Floats:
-        """Probability with which a called member starts a session; arguments as for `displaced`."""
+        """Probability with which a called member starts a session; arguments as for `displaced`.
+
+        Args:
+            group: shape (k,), numbers of groups.
+            intensity: of the member's own sessions at that time, per ms.
+            supply: of the group's tasks at that time, per ms.
+        """
         result: Floats = np.minimum(1.0, self.joint[group] * intensity / np.maximum(supply, 1e-300))
         return result
 
@@ -400,7 +443,15 @@ class Tasks:
         self.done = np.zeros(0, np.int64)
 
     def add(self, group: Ints, at: Ints, link: Ints, tag: Ints, target: Ints) -> Ints:
-        """New tasks; their numbers."""
+        """New tasks; their numbers.
+
+        Args:
+            group: shape (k,), whose they are; -1 for news.
+            at: shape (k,), their moments in ms.
+            link: what to share.
+            tag: the hashtag to use.
+            target: number of the text to react to, -1 for none.
+        """
         number = self.next + np.arange(len(group), dtype=np.int64)
         self.next += len(group)
         for name, new in zip(self.NAMES, (number, group, at, link, tag, target), strict=True):
@@ -424,7 +475,13 @@ class Tasks:
         return np.where(number >= oldest, number - oldest, -1)
 
     def recent(self, group: Ints, at: Ints, rng: np.random.Generator) -> Ints:
-        """Slot of one of the tasks of each group that began in the `TASK_HOURS` before `at`; -1 where none did."""
+        """Slot of one of the tasks of each group that began in the `TASK_HOURS` before `at`; -1 where none did.
+
+        Args:
+            group: shape (k,), numbers of groups.
+            at: shape (k,), times in ms.
+            rng: where chance comes from.
+        """
         if not len(self.group):
             return np.full(len(group), -1, np.int64)
         key = (group << TIME_BITS) + at
@@ -439,7 +496,13 @@ class Tasks:
         self._key = key[self._order]
 
     def once(self, slot: Ints, account: Ints, posting: Flags) -> Flags:
-        """True where this account serves this task for the first time by posting, or by reacting; taken note of."""
+        """True where this account serves this task for the first time by posting, or by reacting; taken note of.
+
+        Args:
+            slot: shape (k,), where the tasks are kept.
+            account: shape (k,), who serves them.
+            posting: shape (k,), by posting (true) or by reacting.
+        """
         keys = (self.number[slot] << 32) + (account << 1) + posting
         new = np.zeros(len(keys), bool)
         new[np.unique(keys, return_index=True)[1]] = True

@@ -58,7 +58,13 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def measure(name: str, accounts: int, days: float) -> Json:
-    """Simulate in this process: events rendered (those before the start included), seconds, peak memory."""
+    """Simulate in this process: events rendered (those before the start included), seconds, peak memory.
+
+    Args:
+        name: of the preset.
+        accounts: in place of its own number.
+        days: in place of its own.
+    """
     population = msgspec.structs.replace(preset(name), accounts=accounts, days=days)
     begun = time.perf_counter()
     world = World(population, 0)

@@ -83,31 +83,64 @@ def draw(population: PopulationConfig, seed: int) -> People:
 
 
 def lognormal(mean: float, spread: float, n: int, rng: np.random.Generator) -> Floats:
-    """Lognormal values with this mean and this standard deviation of the logarithm."""
+    """Lognormal values with this mean and this standard deviation of the logarithm.
+
+    Args:
+        mean: of the values.
+        spread: standard deviation of their logarithm.
+        n: how many.
+        rng: where chance comes from.
+    """
     values: Floats = rng.lognormal(np.log(mean) - spread**2 / 2, spread, n)
     return values
 
 
 def beta(mean: float, concentration: float, n: int, rng: np.random.Generator) -> Floats:
-    """Beta values with a / (a + b) = mean and a + b = concentration."""
+    """Beta values with a / (a + b) = mean and a + b = concentration.
+
+    Args:
+        mean: a / (a + b).
+        concentration: a + b.
+        n: how many.
+        rng: where chance comes from.
+    """
     values: Floats = rng.beta(mean * concentration, (1 - mean) * concentration, n)
     return values
 
 
 def pareto(exponent: float, n: int, rng: np.random.Generator) -> Floats:
-    """Values of at least 1 with P(value > x) = x to minus `exponent`."""
+    """Values of at least 1 with P(value > x) = x to minus `exponent`.
+
+    Args:
+        exponent: of the tail.
+        n: how many.
+        rng: where chance comes from.
+    """
     values: Floats = (1 - rng.random(n)) ** (-1 / exponent)
     return values
 
 
 def peaks(activity: Activity, n: int, rng: np.random.Generator) -> Floats:
-    """Local hours of greatest activity, normal, wrapped to the day."""
+    """Local hours of greatest activity, normal, wrapped to the day.
+
+    Args:
+        activity: mean and spread of the hours.
+        n: how many accounts.
+        rng: where chance comes from.
+    """
     hours: Floats = rng.normal(activity.peak_hour, activity.peak_spread, n) % 24
     return hours
 
 
 def zones(activity: Activity, community: Rows, count: int, rng: np.random.Generator) -> Floats:
-    """Hours from UTC of every account."""
+    """Hours from UTC of every account.
+
+    Args:
+        activity: the zones, and the share of accounts at home in their community's.
+        community: shape (accounts,), the community of each.
+        count: number of communities.
+        rng: where chance comes from.
+    """
     offsets = np.array(activity.zones)
     home = offsets[rng.integers(0, len(offsets), count)]
     away = offsets[rng.integers(0, len(offsets), len(community))]
@@ -116,21 +149,39 @@ def zones(activity: Activity, community: Rows, count: int, rng: np.random.Genera
 
 
 def shares(kinds: Kinds, n: int, rng: np.random.Generator) -> Floats:
-    """Shares of the six kinds for every account, shape (n, 6)."""
+    """Shares of the six kinds for every account, shape (n, 6).
+
+    Args:
+        kinds: mean shares and their concentration.
+        n: how many accounts.
+        rng: where chance comes from.
+    """
     means = np.array([kinds.post, kinds.reply, kinds.repost, kinds.quote, kinds.like, kinds.follow])
     result: Floats = rng.dirichlet(means / means.sum() * kinds.concentration, n)
     return result
 
 
 def communities(ties: TieSettings, n: int, rng: np.random.Generator) -> Rows:
-    """The community of every account: sizes fall with rank as a power law."""
+    """The community of every account: sizes fall with rank as a power law.
+
+    Args:
+        ties: mean size of a community and the exponent of sizes.
+        n: how many accounts.
+        rng: where chance comes from.
+    """
     count = max(1, round(n / ties.community))
     weights = np.arange(1, count + 1) ** -ties.community_exponent
     return rng.choice(count, n, p=weights / weights.sum()).astype(np.int32)
 
 
 def followings(ties: TieSettings, n: int, rng: np.random.Generator) -> Ints:
-    """How many accounts each chooses to follow, before follow-backs: at least one, at most all others."""
+    """How many accounts each chooses to follow, before follow-backs: at least one, at most all others.
+
+    Args:
+        ties: mean and spread of the number.
+        n: how many accounts.
+        rng: where chance comes from.
+    """
     drawn = 1 + lognormal(ties.following, ties.following_spread, n, rng).astype(np.int64)
     return np.minimum(drawn, n - 1)
 
@@ -163,6 +214,11 @@ class Graph:
 
         The rank among those followed has weight k to minus `closeness` (a continuous power law on [1, d + 1), rounded
         down, by its inverse distribution function).
+
+        Args:
+            accounts: shape (k,), who turns to somebody.
+            uniform: shape (k,), in [0, 1): decides whom.
+            closeness: exponent of the weight by rank.
         """
         degree = self.start[accounts + 1] - self.start[accounts]
         top = degree + 1.0
@@ -177,7 +233,13 @@ class Graph:
 
 
 def build(people: People, ties: TieSettings, rng: np.random.Generator) -> Graph:
-    """The graph that these people make."""
+    """The graph that these people make.
+
+    Args:
+        people: whose ties are made.
+        ties: how choices are made and answered.
+        rng: where chance comes from.
+    """
     n = len(people)
     source = np.repeat(np.arange(n), people.following)
     target = choose(people, ties, source, rng)
@@ -190,7 +252,14 @@ def build(people: People, ties: TieSettings, rng: np.random.Generator) -> Graph:
 
 
 def choose(people: People, ties: TieSettings, source: Ints, rng: np.random.Generator) -> Ints:
-    """Whom each choice falls on: inside the chooser's community or anywhere, by fame. Shape of `source`."""
+    """Whom each choice falls on: inside the chooser's community or anywhere, by fame. Shape of `source`.
+
+    Args:
+        people: among whom is chosen.
+        ties: share of choices inside the community.
+        source: shape (choices,), the chooser of each.
+        rng: where chance comes from.
+    """
     order = np.argsort(people.community, kind="stable")
     total = running(people.fame[order])
     first = np.searchsorted(people.community[order], np.arange(int(people.community.max()) + 2))
@@ -202,7 +271,14 @@ def choose(people: People, ties: TieSettings, source: Ints, rng: np.random.Gener
 
 
 def closest_first(source: Ints, target: Ints, n: int, rng: np.random.Generator) -> Graph:
-    """The graph of these distinct edges, in a random order of closeness."""
+    """The graph of these distinct edges, in a random order of closeness.
+
+    Args:
+        source: shape (edges,), who follows.
+        target: shape (edges,), who is followed.
+        n: number of accounts.
+        rng: where chance comes from.
+    """
     order = np.lexsort((rng.random(len(source)), source))
     start = np.zeros(n + 1, np.int64)
     np.cumsum(np.bincount(source, minlength=n), out=start[1:])
@@ -215,6 +291,11 @@ def knit(graph: Graph, circles: Sequence[tuple[Ints, float]], rng: np.random.Gen
     Whoever gains a follower inside loses one outside and the other way round: an edge a -> x of a member and an edge
     y -> b to a member become a -> b and y -> x. So nobody's number of followed accounts or followers changes, and only
     who the ends are does (degree-preserving edge switching, Maslov and Sneppen 2002). Circles do not overlap.
+
+    Args:
+        graph: changed in place.
+        circles: accounts of each, and the share of their closest ties.
+        rng: where chance comes from.
     """
     ring = np.full(len(graph), -1, np.int64)
     for number, (circle, _) in enumerate(circles):

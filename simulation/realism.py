@@ -168,6 +168,11 @@ def like(simulated: Acts, real: Acts, rng: np.random.Generator) -> Acts:
 
     The same kinds (a stream of texts alone has no likes; texts of every kind then count as posts), as many accounts,
     drawn at random among those that act and no less active than the real stream's least active, over the same time.
+
+    Args:
+        simulated: acts of a simulation.
+        real: the acts whose make is taken.
+        rng: where chance comes from.
     """
     wanted = real.kinds()
     if wanted == [kinds.POST]:
@@ -399,7 +404,13 @@ def estimate(fact: Fact, rng: np.random.Generator) -> BootstrapEstimate:
 
 
 def compare(real: Acts, simulated: Acts, rng: np.random.Generator) -> list[Line]:
-    """Every fact that both streams show."""
+    """Every fact that both streams show.
+
+    Args:
+        real: acts of the real stream.
+        simulated: acts of the simulation, made alike.
+        rng: where chance comes from.
+    """
     made = {fact.name: fact for fact in measure(simulated, rng)}
     lines = []
     for fact in measure(real, rng):
@@ -419,6 +430,13 @@ COLOURS: Final = {"fits": "green", "near": "yellow", "misses": "red"}
 
 def report(population: PopulationConfig, seed: int, path: Path, console: Console, page: Path | None) -> list[Line]:
     """Compare a simulated population with a real stream; print, and write into a page where one is named.
+
+    Args:
+        population: what is simulated.
+        seed: of the simulation and the bootstrap.
+        path: the real stream.
+        console: where the table goes.
+        page: Markdown page to write into, None for none.
 
     Raises:
         UsageError: the real stream or the page cannot be used.
@@ -451,7 +469,14 @@ def sentence(lines: list[Line], missing: list[str]) -> str:
 
 
 def table(name: str, lines: list[Line], real: Acts, simulated: Acts) -> Table:
-    """The report for a terminal."""
+    """The report for a terminal.
+
+    Args:
+        name: of the real stream.
+        lines: the facts.
+        real: acts of the real stream.
+        simulated: acts of the simulation.
+    """
     made = Table(title=f"{name}: {_size(real)}; simulated: {_size(simulated)}")
     for column in ("fact", "real", "simulated", ""):
         made.add_column(column, justify="left" if column in ("fact", "") else "right")

@@ -86,7 +86,13 @@ class RoleAssignment:
 
 
 def assign_roles(population: PopulationConfig, people: People, seed: int) -> RoleAssignment:
-    """Who plays what; people's parameters are changed in place where a part asks for it."""
+    """Who plays what; people's parameters are changed in place where a part asks for it.
+
+    Args:
+        population: shares, sizes and tactics.
+        people: changed in place where a role asks for it.
+        seed: equal seeds give equal roles.
+    """
     n = len(people)
     rng = stream(seed, "cast")
     result = RoleAssignment(
@@ -99,7 +105,13 @@ def assign_roles(population: PopulationConfig, people: People, seed: int) -> Rol
 
 
 def sizes(family: Operator, count: int, rng: np.random.Generator) -> Ints:
-    """Sizes of `count` campaigns: evenly spread quantiles of the log-uniform distribution, in a random order."""
+    """Sizes of `count` campaigns: evenly spread quantiles of the log-uniform distribution, in a random order.
+
+    Args:
+        family: bounds of the sizes.
+        count: how many.
+        rng: where chance comes from.
+    """
     low, high = family.size
     quantile = (np.arange(count) + rng.random(count)) / count
     drawn = np.exp(np.log(low) + quantile * (np.log(high + 1) - np.log(low))).astype(np.int64)
@@ -184,6 +196,12 @@ def evenly(people: People, levels: Ints, total: int, rng: np.random.Generator) -
 
     An operator wants accounts like everybody's; without this, chance alone tells a few hundred of them apart by
     some parameter or other.
+
+    Args:
+        people: their parameters.
+        levels: accounts in order of activity.
+        total: how many to draw.
+        rng: where chance comes from.
     """
     columns = [people.branching, people.gap_s, (people.peak - people.zone) % 24, people.links, people.tags]
     columns += [people.following.astype(float), people.fame, people.age_days, *people.kinds.T]
@@ -193,7 +211,13 @@ def evenly(people: People, levels: Ints, total: int, rng: np.random.Generator) -
 
 
 def levels_apart(levels: Ints, total: int, rng: np.random.Generator) -> tuple[Ints, Ints]:
-    """Two disjoint sets of `total` accounts, spread evenly over `levels` (accounts in order of activity)."""
+    """Two disjoint sets of `total` accounts, spread evenly over `levels` (accounts in order of activity).
+
+    Args:
+        levels: accounts in order of activity.
+        total: how many in each set.
+        rng: where chance comes from.
+    """
     edges = np.linspace(0, len(levels), total + 1).astype(np.int64)
     width = np.diff(edges)
     a = (rng.random(total) * width).astype(np.int64)

@@ -62,7 +62,13 @@ class MetadataReport:
 
 
 def judge(world: World, chunks: Iterable[Chunk], seed: int = 0) -> MetadataReport:
-    """Simulate what is left of the world and say what its metadata tell."""
+    """Simulate what is left of the world and say what its metadata tell.
+
+    Args:
+        world: simulated to its end, or as far as `chunks` go.
+        chunks: its events.
+        seed: of folds and of the people who are left out.
+    """
     table = features(world, Chunk.joined(list(chunks)))
     acting = table[:, 0] > 0
     label = world.roles.label
@@ -92,7 +98,13 @@ def auroc(score: Floats, label: Flags) -> float:
 
 
 def crossed(table: Floats, label: Flags, fold: Ints) -> float:
-    """AUROC of gradient boosting on folds it has not seen; the mean over folds."""
+    """AUROC of gradient boosting on folds it has not seen; the mean over folds.
+
+    Args:
+        table: shape (accounts, features).
+        label: shape (accounts,), true for machines.
+        fold: shape (accounts,), from 0 to `FOLDS` - 1.
+    """
     results = []
     for k in range(FOLDS):
         held = fold == k

@@ -131,7 +131,15 @@ class Catalogue:
         return codes
 
     def add(self, code: Ints, community: Ints, appeal: Floats, born: Ints, life_ms: Floats) -> None:
-        """Put objects in."""
+        """Put objects in.
+
+        Args:
+            code: shape (k,), numbers of objects.
+            community: shape (k,), whose they are.
+            appeal: shape (k,), weights at birth.
+            born: shape (k,), ms.
+            life_ms: shape (k,), time in which the weight falls by e.
+        """
         self.code = np.concatenate((self.code, code))
         self.community = np.concatenate((self.community, community))
         self.appeal = np.concatenate((self.appeal, appeal))
@@ -139,7 +147,13 @@ class Catalogue:
         self.life_ms = np.concatenate((self.life_ms, life_ms))
 
     def turn(self, begin_ms: int, end_ms: int, rng: np.random.Generator) -> None:
-        """Births until `end_ms`, deaths, and the weights as at `end_ms`."""
+        """Births until `end_ms`, deaths, and the weights as at `end_ms`.
+
+        Args:
+            begin_ms: from when births are drawn.
+            end_ms: until when, and the time of the weights.
+            rng: where chance comes from.
+        """
         settings = self.settings
         n = int(rng.poisson(self._births * (end_ms - begin_ms)))
         place = np.where(rng.random(n) < settings.world, self._count, self.homes(n, rng))

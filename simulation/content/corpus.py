@@ -84,6 +84,11 @@ class Corpus:
     def of(cls, rows: Iterable[Row], speakers: Speakers, where: str) -> Corpus:
         """The corpus of these rows; `where` they come from, for the error.
 
+        Args:
+            rows: author, text and language.
+            speakers: who is to be given a voice.
+            where: the rows come from, for the error.
+
         Raises:
             UsageError: there is not a single text.
         """

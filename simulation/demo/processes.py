@@ -111,6 +111,11 @@ def quiet_environ(environ: Mapping[str, str]) -> dict[str, str]:
 def broker(folder: Path, port: int, environ: Mapping[str, str]) -> Child:
     """`noida-db` as a Kafka broker on 127.0.0.1. Its warning about GLIBC goes to its log and means nothing.
 
+    Args:
+        folder: for its data and log.
+        port: where it listens on loopback.
+        environ: its environment.
+
     Raises:
         UsageError: it is not installed.
     """
@@ -123,7 +128,14 @@ def broker(folder: Path, port: int, environ: Mapping[str, str]) -> Child:
 
 
 def worker(folder: Path, config: Path, idle_s: float, environ: Mapping[str, str]) -> Child:
-    """`swarmlight worker` on the demo's configuration, until the stream has been over for `idle_s` seconds."""
+    """`swarmlight worker` on the demo's configuration, until the stream has been over for `idle_s` seconds.
+
+    Args:
+        folder: for its state and log.
+        config: the demo's configuration.
+        idle_s: seconds of silence after which the stream is over.
+        environ: its environment.
+    """
     command = [sys.executable, "-m", "streaming", "worker", "--config", str(config), "--exit-when-idle", str(idle_s)]
     return Child("worker", command, folder, environ)
 
@@ -136,6 +148,13 @@ def wait_for(
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
     """Wait until `ready`.
+
+    Args:
+        child: the process.
+        ready: whether it is.
+        timeout_s: longest wait.
+        clock: seconds, monotonic.
+        sleep: waits so many seconds.
 
     Raises:
         SwarmlightError: the process ended, or did not get ready in time.

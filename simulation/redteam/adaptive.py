@@ -121,7 +121,13 @@ class Learner:
         return max(self._plans, key=lambda plan: sum(drawn[key] for key in zip(MENU, plan, strict=True)))
 
     def learn(self, plan: Plan, survived: int, flagged: int) -> None:
-        """Take note of what became of a team's accounts."""
+        """Take note of what became of a team's accounts.
+
+        Args:
+            plan: what the team did.
+            survived: accounts that were not flagged.
+            flagged: accounts that were.
+        """
         for key in zip(MENU, plan, strict=True):
             self._counts[key][0] += survived
             self._counts[key][1] += flagged
@@ -142,13 +148,24 @@ class Chance:
         return self._plans[int(rng.integers(len(self._plans)))]
 
     def learn(self, plan: Plan, survived: int, flagged: int) -> None:
-        """Learn nothing."""
+        """Learn nothing.
+
+        Args:
+            plan: what the team did.
+            survived: accounts that were not flagged.
+            flagged: accounts that were.
+        """
 
 
 def teams(chooser: Learner | Chance, accounts: int, rng: np.random.Generator) -> list[tuple[Plan, int]]:
     """Plans and sizes of an operator's teams in a round: together exactly `accounts`, each of at least 3.
 
     What would leave one or two accounts over is given to the last team.
+
+    Args:
+        chooser: who chooses plans.
+        accounts: to field in the round.
+        rng: where chance comes from.
     """
     found: list[tuple[Plan, int]] = []
     left = accounts
@@ -358,7 +375,14 @@ WINDOW: Final = 5
 
 
 def recall(game: Game, side: str, first: int, last: int) -> tuple[int, int]:
-    """Flagged accounts and accounts that acted in the rounds [first, last)."""
+    """Flagged accounts and accounts that acted in the rounds [first, last).
+
+    Args:
+        game: what was played.
+        side: `adaptive` or `control`.
+        first: first round.
+        last: the round after the last.
+    """
     totals = [each.total(side) for each in game.rounds[max(first, 0) : last]]
     return sum(total[1] for total in totals), sum(total[0] for total in totals)
 
@@ -498,6 +522,11 @@ def teller(rounds: int, console: Console) -> Callable[[Round], None]:
 
 def save(game: Game, out: Path | None, drawing: Path | None) -> None:
     """Write a game as JSON and its curve as a drawing, where asked for.
+
+    Args:
+        game: what was played.
+        out: JSON file, None for none.
+        drawing: SVG file, None for none.
 
     Raises:
         UsageError: a file cannot be written.

@@ -79,6 +79,11 @@ def _write(path: Path, table: list[Row]) -> str:
 def sources(folder: Path, people: str | None, machines: str | None) -> tuple[str, str]:
     """The sources of texts: those named, or the project's own, which are written into the folder.
 
+    Args:
+        folder: where the project's own are written.
+        people: source of people's texts, None for the demo's.
+        machines: the same for machines.
+
     Raises:
         UsageError: the folder cannot be written, or the demo's people are not installed.
     """
@@ -93,7 +98,13 @@ def sources(folder: Path, people: str | None, machines: str | None) -> tuple[str
 
 
 def fingerprint(people: str, machines: str, models: Path | None) -> str:
-    """SHA-256 over the contents of both corpora and of the models, so that results are not mixed."""
+    """SHA-256 over the contents of both corpora and of the models, so that results are not mixed.
+
+    Args:
+        people: source of people's texts.
+        machines: source of machines' texts.
+        models: models directory, None for the shipped one.
+    """
     digest = hashlib.sha256()
     for source in (people, machines):
         scheme, _, rest = source.partition(":")
@@ -131,6 +142,11 @@ class Recording:
 def record(population: PopulationConfig, seed: int, events: Path) -> Recording:
     """Act out a simulated population into the file `events`.
 
+    Args:
+        population: what is simulated.
+        seed: equal seeds give equal recordings.
+        events: file to write.
+
     Raises:
         UsageError: the texts or the file cannot be used.
     """
@@ -151,7 +167,13 @@ def record(population: PopulationConfig, seed: int, events: Path) -> Recording:
 
 
 def with_texts(population: PopulationConfig, people: str, machines: str) -> PopulationConfig:
-    """The simulated population with these sources of texts."""
+    """The simulated population with these sources of texts.
+
+    Args:
+        population: what is changed.
+        people: source of people's texts.
+        machines: source of machines' texts.
+    """
     return msgspec.structs.replace(
         population, texts=msgspec.structs.replace(population.texts, people=people, machines=machines)
     )
@@ -223,7 +245,13 @@ class Result(msgspec.Struct, frozen=True):
 
 
 def small(name: str, people: str, machines: str) -> PopulationConfig:
-    """A preset at the red team's size: as many machines as one small campaign of each of its tactics needs, or more."""
+    """A preset at the red team's size: as many machines as one small campaign of each of its tactics needs, or more.
+
+    Args:
+        name: of the preset.
+        people: source of people's texts.
+        machines: source of machines' texts.
+    """
     population = with_texts(preset(name), people, machines)
     needed = sum(round(family.weight) * family.size[0] for family in population.operators)
     return msgspec.structs.replace(
@@ -260,7 +288,14 @@ def measure(
 
 
 def counted(name: str, population: PopulationConfig, acted: Recording, found: DetectorResult) -> Result:
-    """Count what was found by slice; accounts that did nothing are left out."""
+    """Count what was found by slice; accounts that did nothing are left out.
+
+    Args:
+        name: of the preset.
+        population: its configuration.
+        acted: what was simulated.
+        found: what the detector said.
+    """
     table: dict[tuple[str, bool], list[int]] = {}
     for row in acted.truth:
         score = found.scores.get(str(row["account"]))
