@@ -271,7 +271,13 @@ def public_url(config: Config) -> str:
 
 
 def login_link(base: str, secret: str, page: str = "/queue") -> str:
-    """The address that logs in once."""
+    """The address that logs in once.
+
+    Args:
+        base: where the feed is, without a slash at the end.
+        secret: of the link.
+        page: where it leads.
+    """
     return f"{base}/enter?token={secret}" + (f"&next={page}" if page != "/queue" else "")
 
 

@@ -293,7 +293,15 @@ def train_graph_command(
 def train(
     societies: Societies, out: Path, seed: int, say: ProgressCallback, *, plans: Sequence[Plan] = PLANS
 ) -> dict[str, Any]:
-    """Select, fit, calibrate, measure and write; the meta of what was written."""
+    """Select, fit, calibrate, measure and write; the meta of what was written.
+
+    Args:
+        societies: to train on, to calibrate with and to measure on.
+        out: folder for weights and card.
+        seed: of weights and draws.
+        say: told what is done, and which share of it.
+        plans: among which the best on operator families left out is taken.
+    """
     present = sorted(
         {part for one in societies.train for part in np.unique(one.part[one.label == 1]).tolist()} & {*FAMILIES}
         or {part for one in societies.train for part in np.unique(one.part[one.label == 1]).tolist()}

@@ -207,7 +207,14 @@ class Trajectories:
             raise UsageError(f"--trajectories {str(path)!a} cannot be written: {error.strerror}") from None
 
     def write(self, account: str, texts: int, total: float, language: str) -> None:
-        """Append one look at an account."""
+        """Append one look at an account.
+
+        Args:
+            account: its name.
+            texts: of it so far.
+            total: its evidence, nats.
+            language: the main one of its texts, "" where unknown.
+        """
         self._file.write(json.dumps([account, texts, round(total, 6), language]) + "\n")
 
     def __enter__(self) -> Self:
