@@ -56,11 +56,14 @@ class PartitionState(msgspec.Struct):
         watermark: its clock.
         next_offset: the source offset that its next new record has.
         ended: whether its end mark came.
+        refused: where the log went on beyond `next_offset` without saying why, -1 where it did not. What lies between
+            may still come: a worker that was replaced can write behind its successor.
     """
 
     watermark: Watermark
     next_offset: int = 0
     ended: bool = False
+    refused: int = -1
 
     @property
     def time(self) -> int:
@@ -142,7 +145,7 @@ class Ordering:
             if entry.offset <= partition.next_offset:
                 partition.ended = True
             else:
-                self.counts.gaps += 1
+                self._refuse(partition, entry.offset)
         else:
             self._feed_decision(partition, entry)
 
@@ -154,11 +157,13 @@ class Ordering:
             return
         if batch.start > expected:
             if not batch.hole or batch.start - batch.hole > expected:
-                counts.gaps += 1
+                self._refuse(partition, batch.start)
                 return
             counts.holes += 1
             counts.hole_records += batch.start - expected
         partition.next_offset = batch.end
+        if partition.refused <= batch.end:
+            partition.refused = -1
         see, width_ms, waiting = partition.watermark.see, self._width_ms, self._state.waiting
         for event in batch.observations:
             if event.offset < expected:
@@ -174,6 +179,24 @@ class Ordering:
                     waiting[place] = [event]
                 else:
                     bucket.append(event)
+
+    def _refuse(self, partition: PartitionState, offset: int) -> None:
+        """The log goes on at `offset`, beyond what was read of the partition."""
+        self.counts.gaps += 1
+        if partition.refused < 0:
+            partition.refused = offset
+
+    @property
+    def open_gaps(self) -> dict[int, tuple[int, int]]:
+        """Partitions whose log went on beyond what was read: (offset that is awaited, offset at which it went on).
+
+        Everything behind a gap is ignored until it is closed, so no tick that needs the partition can run.
+        """
+        return {
+            number: (partition.next_offset, partition.refused)
+            for number, partition in enumerate(self._state.partitions)
+            if partition.refused >= 0
+        }
 
     def _feed_decision(self, partition: PartitionState, entry: Feedback) -> None:
         """A decision takes effect at the first tick after its partition's watermark, which has therefore not run."""

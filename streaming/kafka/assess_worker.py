@@ -46,6 +46,10 @@ POLL_MS: Final = 200
 MEASURE_EVERY_S: Final = 1.0
 """How often metrics of the present state are set."""
 
+GAP_PATIENCE_S: Final = 120.0
+"""Seconds for which a gap in the log may stay open: a replaced worker's batch can lie before its successor's, which
+then closes it within the session timeout and a rebalance, a minute at most. A longer one does not close by itself."""
+
 PROBE_EVERY_S: Final = 5.0
 """How often the broker is asked whether it is there while nothing is written to the log."""
 
@@ -68,8 +72,6 @@ class AssessMeter:
             more = getattr(counts, outcome) - getattr(self._before, outcome)
             if more > 0:
                 metrics.records(outcome, more)
-        for _ in range(max(0, counts.gaps - self._before.gaps)):
-            metrics.alarm("gap")
         self._before = _copy(counts)
         for output in outputs:
             for reason, count in output.stats.abstained.items():
@@ -87,7 +89,7 @@ class AssessMeter:
 
 
 def _copy(counts: Counts) -> Counts:
-    return Counts(**{name: getattr(counts, name) for name in (*OUTCOMES, "hole_records", "holes", "gaps", "repeated")})
+    return Counts(**{name: getattr(counts, name) for name in (*OUTCOMES, "hole_records", "holes", "repeated")})
 
 
 class CommitTracker:
@@ -232,6 +234,7 @@ class AssessStage:
         role("standby")
         self._snapshot_every_s = config.state.snapshot_every_s
         self._snapshots = SnapshotStore(Path(config.state.dir), topics.prefix)
+        self._topics = topics
         self._lease = Lease(clients, topics)
         self._replica = Replica(clients, topics, partitions, self._snapshots, make, settings)
         self._standby = Standby(self._replica, health, clock, warm=config.kafka.standby == "warm", prepare=prepare)
@@ -240,6 +243,7 @@ class AssessStage:
         self._snapshot_tick: int | None = None
         self._heard_at = self._snapshot_at = self._measured_at = clock()
         self._replay: tuple[int, int] | None = None
+        self._gap_since: float | None = None
         self.active = False
         self.done = False
         """Nothing is left to do: the log is over and its last tick is committed."""
@@ -336,6 +340,7 @@ class AssessStage:
             self._probe()
         self._report_replay_progress()
         self._measure(core)
+        self._watch_gaps(core)
         if core.ended():
             self._finish(core)
             return
@@ -343,6 +348,31 @@ class AssessStage:
             self._commits.write(ended=False)
         if self._clock() - self._snapshot_at >= self._snapshot_every_s:
             self._snapshot(core)
+
+    def _watch_gaps(self, core: Core) -> None:
+        """Say at once that the log went on beyond what was read, and do not wait for ever for what is missing.
+
+        Raises:
+            LogError: a gap has been open for `GAP_PATIENCE_S`: nobody will write what is missing by himself.
+        """
+        gaps = core.ordering.open_gaps
+        if not gaps:
+            self._gap_since = None
+            return
+        partition, (awaited, found) = next(iter(gaps.items()))
+        where = f"partition {partition} of {self._topics.posts} goes on at offset {found}, though {awaited} comes next"
+        if self._gap_since is None:
+            self._gap_since = self._clock()
+            self._metrics.alarm("gap")
+            log.error("the observation log of %s; waiting for a worker that writes what lies between", where)
+        elif self._replay is None and self._clock() - self._gap_since >= GAP_PATIENCE_S:
+            raise LogError(
+                f"the observation log of {where}, and nobody has written the records between: the offsets of the group "
+                f"{self._topics.score_group} were set forward, or its log was written to by another program. Nothing "
+                f"was decided meanwhile and no snapshot was written. Stop the workers, set the group's offset of that "
+                f"partition back to {awaited} (kafka-consumer-groups --reset-offsets --to-offset {awaited}), and start "
+                "them again"
+            )
 
     def _probe(self) -> None:
         """A log that gets nothing looks like a broker that is away; only a question tells.
@@ -410,6 +440,10 @@ class AssessStage:
         Where the disk does not take it, outputs go on all the same: the last snapshot and the log are still there.
         """
         tick, log_reader = self._replica.tick, self._replica.log
+        if core.ordering.open_gaps:
+            log.warning("no snapshot while the observation log has a gap: its positions would be beyond the state")
+            self._snapshot_at = self._clock()
+            return
         if tick is None or tick != self._commits.tick_ms or tick == self._snapshot_tick or not self._outbox.empty:
             return
         started = self._clock()

@@ -85,8 +85,11 @@ def test_a_batch_beyond_the_next_offset_is_ignored_with_an_alarm_and_its_later_c
     state = ordering()
     state.feed(batch([observation(5)]))
     assert (state.counts.gaps, state.positions, state.waiting) == (1, [0], 0)
+    assert state.open_gaps == {0: (0, 5)}
+    state.feed(batch([observation(i, at=i) for i in range(4)]))
+    assert state.open_gaps == {0: (4, 5)}
     state.feed(batch([observation(i, at=i) for i in range(6)]))
-    assert (state.positions, state.waiting) == ([6], 6)
+    assert (state.positions, state.waiting, state.open_gaps) == ([6], 6, {})
 
 
 def test_a_hole_is_passed_counted_and_only_as_large_as_what_was_missed() -> None:

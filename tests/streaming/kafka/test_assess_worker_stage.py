@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from kafka import KafkaAdminClient, KafkaProducer
 from kafka.errors import KafkaTimeoutError, ProducerFencedError
+from prometheus_client import generate_latest
 
 from detector.errors import BrokerError, LogError
 from streaming.config import Config, StateConfig
 from streaming.health import Health
-from streaming.kafka import journal
+from streaming.kafka import assess_worker, journal
 from streaming.kafka.assess_worker import AssessStage
 from streaming.kafka.client import Clients, ensure_topics
 from streaming.kafka.log import LogReader
@@ -285,6 +286,32 @@ def test_another_configuration_needs_a_snapshot_at_the_committed_tick(bench: Ben
     back = bench.stage(settings="changed")
     with pytest.raises(LogError, match="another configuration or other models"):
         bench.turn_until(back, lambda: False)
+
+
+def test_a_gap_in_the_log_is_told_at_once_and_ends_the_stage_without_a_snapshot(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when somebody sets the offsets of the scoring group to the newest ones."""
+    stage = began(bench)
+    for _ in range(20):
+        stage.turn()
+    monkeypatch.setattr(assess_worker, "GAP_PATIENCE_S", 1.0)
+    bench.log(batch(60, 40))
+    assert stage._replica.core is not None
+    ordering = stage._replica.core.ordering
+    bench.turn_until(stage, lambda: bool(ordering.open_gaps))
+    stage.turn()
+    assert 'swarmlight_alarms_total{kind="gap"} 1.0' in generate_latest(stage._metrics.registry).decode()
+    with pytest.raises(LogError, match=r"goes on at offset 60, though 40 comes next.*set the group's offset"):
+        bench.turn_until(stage, lambda: False)
+    before = snapshots(bench)
+    bench.close(stage)
+    assert snapshots(bench) == before == []
+    bench.log(batch(40, 20), batch(60, 40), End(0, 1, 100))
+    again = bench.stage()
+    bench.turn_until(again, lambda: again.done)
+    (last,) = last_revisions(bench.deployment.alerts()).values()
+    assert last["revision"] == 100 // STEP
 
 
 def test_lag_counts_what_was_written_since_the_last_fetch(bench: Bench) -> None:
