@@ -15,8 +15,8 @@ from streaming.sources.base import SourceRecord
 from tests.streaming.assess import fakes, harness
 from tests.streaming.builders import T0, event, record
 
-PAGE = Path(__file__).resolve().parents[3] / "docs" / "explanation" / "assess.md"
-HEADING = "## From a record to an alert in twelve steps\n"
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "explanation" / "architecture.md"
+HEADING = "### One event, in twelve steps\n"
 
 
 def steps() -> list[list[Any]]:
