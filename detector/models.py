@@ -88,7 +88,7 @@ SHIPPED: Final = Path(__file__).parent / "weights"
 """The weights inside the package."""
 
 GRAPH: Final = "graph"
-"""Stem of the graph model's files; a bundle may lack them, and then the graph part abstains."""
+"""Stem of the graph model's files; a bundle may lack them, and then the graph component abstains."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ class Models:
     """Everything learned that a run uses; `versions` (part -> name@version) is what the log and alerts name."""
 
     text: FirstStageModel
-    expert: SecondStageModel | None
+    second_stage: SecondStageModel | None
     account: AccountModel
     thresholds: Thresholds
     versions: dict[str, str]
@@ -141,11 +141,11 @@ def load_readers(
     """
     place = SHIPPED if directory is None else directory
     text = FirstStageModel.load(place)
-    expert = load_second_stage(place, second_stage)
+    reader = load_second_stage(place, second_stage)
     versions = {"text": f"{text.name}@{text.version}"}
-    if expert is not None:
-        versions["expert"] = f"{expert.name}@{expert.version}"
-    return text, expert, versions
+    if reader is not None:
+        versions["expert"] = f"{reader.name}@{reader.version}"
+    return text, reader, versions
 
 
 def load_models(directory: Path | None = None, second_stage: str = "") -> Models:
@@ -160,7 +160,7 @@ def load_models(directory: Path | None = None, second_stage: str = "") -> Models
         ModelError: one of `text`, `account`, `thresholds` is missing, or any of them is damaged.
     """
     place = SHIPPED if directory is None else directory
-    text, expert, versions = load_readers(directory, second_stage)
+    text, reader, versions = load_readers(directory, second_stage)
     account = AccountModel.load(place)
     thresholds = Thresholds.load(place)
     versions["account"] = f"{account.name}@{account.version}"
@@ -168,4 +168,4 @@ def load_models(directory: Path | None = None, second_stage: str = "") -> Models
     graph = SavedWeights.load(place / GRAPH) if (place / f"{GRAPH}.json").exists() else None
     if graph is not None:
         versions["graph"] = f"{graph.name}@{graph.version}"
-    return Models(text, expert, account, thresholds, versions, graph)
+    return Models(text, reader, account, thresholds, versions, graph)

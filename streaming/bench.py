@@ -69,33 +69,33 @@ class Seen:
 
     posts: int = 0
     """Events with text that their account wrote."""
-    cheap: int = 0
-    """Texts read by the cheap model."""
-    judged: int = 0
+    first_stage: int = 0
+    """Texts read by the first-stage model."""
+    with_evidence: int = 0
     """Texts in which it saw evidence, one way or the other: it abstained from the rest."""
-    expert: int = 0
-    """Texts read by the expert."""
-    cheap_s: float = 0.0
+    second_stage: int = 0
+    """Texts read by the second-stage model."""
+    first_stage_s: float = 0.0
     score_s: float = 0.0
-    """All of the stage `score`: parsing, language, the cheap model, observations."""
-    expert_s: float = 0.0
+    """All of the stage `score`: parsing, language, the first-stage model, observations."""
+    second_stage_s: float = 0.0
 
 
 class MeasuredText:
-    """A cheap text model that counts."""
+    """A first-stage text model that counts."""
 
     def __init__(self, text: TextReader, seen: Seen) -> None:
         self.name, self.version = text.name, text.version
         self._text, self._seen = text, seen
 
     def read(self, texts: Sequence[str], langs: Sequence[str]) -> TextFeatures:
-        """The model's own reading."""
+        """The model's own text features."""
         start = time.process_time()
-        readings = self._text.read(texts, langs)
-        self._seen.cheap_s += time.process_time() - start
-        self._seen.cheap += len(texts)
-        self._seen.judged += int((readings["abstain"] == TextAbstain.NONE).sum())
-        return readings
+        text_features = self._text.read(texts, langs)
+        self._seen.first_stage_s += time.process_time() - start
+        self._seen.first_stage += len(texts)
+        self._seen.with_evidence += int((text_features["abstain"] == TextAbstain.NONE).sum())
+        return text_features
 
 
 class MeasuredScorer(Scorer):
@@ -114,14 +114,14 @@ class MeasuredScorer(Scorer):
         return observations, letters
 
 
-def measured_reranker(experts: Reranker, seen: Seen) -> Reranker:
-    """Experts that count."""
+def measured_reranker(reranker: Reranker, seen: Seen) -> Reranker:
+    """A second stage that counts."""
 
     def read(request: RerankRequest) -> NDArray[np.int16]:
         start = time.process_time()
-        answers = experts(request)
-        seen.expert_s += time.process_time() - start
-        seen.expert += int((answers != NOT_READ).sum())
+        answers = reranker(request)
+        seen.second_stage_s += time.process_time() - start
+        seen.second_stage += int((answers != NOT_READ).sum())
         return answers
 
     return read
@@ -184,15 +184,15 @@ def report(samples: Sequence[Sample], seen: Seen, assess: Assess) -> dict[str, A
         "wall_s": round(last.wall_s, 2),
         "core_s": {
             "score": round(seen.score_s, 2),
-            "of_it_text_model": round(seen.cheap_s, 2),
-            "expert": round(seen.expert_s, 2),
-            "assess": round(last.cpu_s - seen.score_s - seen.expert_s, 2),
+            "of_it_text_model": round(seen.first_stage_s, 2),
+            "expert": round(seen.second_stage_s, 2),
+            "assess": round(last.cpu_s - seen.score_s - seen.second_stage_s, 2),
         },
         "posts_with_text": seen.posts,
         "share_of_posts_seen": {
-            "cheap": round(seen.cheap / posts, 5),
-            "cheap_gave_evidence": round(seen.judged / posts, 5),
-            "expert": round(seen.expert / posts, 5),
+            "cheap": round(seen.first_stage / posts, 5),
+            "cheap_gave_evidence": round(seen.with_evidence / posts, 5),
+            "expert": round(seen.second_stage / posts, 5),
         },
         "outcomes": {
             "accepted": counts.accepted,
@@ -228,12 +228,12 @@ def lines(figures: dict[str, Any]) -> Iterator[str]:
     yield f"{figures['events']:,} events in {figures['wall_s']:,} s: {figures['events_per_s']:,} events/s"
     yield (
         f"one core: {figures['events_per_core_s']:,} events/s; seconds: score {cores['score']} "
-        f"(text model {cores['of_it_text_model']}), expert {cores['expert']}, assess {cores['assess']}"
+        f"(text model {cores['of_it_text_model']}), second stage {cores['expert']}, assess {cores['assess']}"
     )
     shares = figures["share_of_posts_seen"]
     yield (
-        f"{figures['posts_with_text']:,} posts with text: the cheap model saw {shares['cheap']:.2%} (and gave evidence "
-        f"on {shares['cheap_gave_evidence']:.2%}), the expert {shares['expert']:.3%}"
+        f"{figures['posts_with_text']:,} posts with text: the first stage saw {shares['cheap']:.2%} (and gave evidence "
+        f"on {shares['cheap_gave_evidence']:.2%}), the second stage {shares['expert']:.3%}"
     )
     yield "outcomes: " + ", ".join(f"{name} {count:,}" for name, count in figures["outcomes"].items())
     yield f"peak memory {figures['peak_mib']:,} MiB at {figures['accounts']:,} accounts"

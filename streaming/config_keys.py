@@ -206,9 +206,10 @@ class MetricsConfig(Section):
 class ModelsConfig(Section):
     """`[models]`: the weights."""
 
-    dir: Annotated[str, Field(description="folder with text, expert, account and thresholds; empty: those shipped")] = (
-        ""
-    )
+    dir: Annotated[
+        str,
+        Field(description="folder with text, expert (the second stage), account and thresholds; empty: those shipped"),
+    ] = ""
     second_stage: Annotated[
         str,
         Field(description="installed text model that reads suspects again; empty: the one in the folder of the models"),

@@ -212,9 +212,9 @@ def live_reranker(models: Models) -> Reranker:
     """Has texts read by the second-stage model of the bundle."""
 
     def read(request: RerankRequest) -> NDArray[np.int16]:
-        if models.expert is None:
+        if models.second_stage is None:
             return np.full(len(request.texts), NOT_READ, np.int16)
-        return models.expert.score(request.texts, request.langs, request.first_stage)
+        return models.second_stage.score(request.texts, request.langs, request.first_stage)
 
     return read
 
@@ -223,7 +223,7 @@ def play(
     records: Iterable[SourceRecord],
     assess: Assess,
     scorer: Scorer,
-    experts: Reranker,
+    reranker: Reranker,
     now_ms: Callable[[], int],
     *,
     chunk: int = CHUNK,
@@ -247,19 +247,19 @@ def play(
             observations, partition=0, partitions=1, start=position, end=end, watermark=clock, models=scorer.models
         ):
             assess.feed(batch)
-            outputs += _due(assess, experts)
+            outputs += _due(assess, reranker)
         position = end
         yield Step(letters, outputs)
     assess.feed(End(0, 1, position))
     while not assess.ended():
-        output = assess.advance(experts)
+        output = assess.advance(reranker)
         if output is None:
             break
         yield Step([], [output])
 
 
-def _due(assess: Assess, experts: Reranker) -> Iterator[TickOutput]:
-    while (output := assess.advance(experts)) is not None:
+def _due(assess: Assess, reranker: Reranker) -> Iterator[TickOutput]:
+    while (output := assess.advance(reranker)) is not None:
         yield output
 
 

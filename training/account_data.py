@@ -249,7 +249,7 @@ class Events:
         has_text: (n,).
         language: (n,) `language_code`.
         links: (n,) number of links.
-        expert: (n,) expert LLR in nats; NaN where no expert read the text.
+        second_stage: (n,) second-stage LLR in nats; NaN where it did not read the text.
     """
 
     account: NDArray[np.int64]
@@ -259,7 +259,7 @@ class Events:
     has_text: NDArray[np.bool_]
     language: NDArray[np.uint16]
     links: NDArray[np.int64]
-    expert: NDArray[np.float64]
+    second_stage: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -315,10 +315,10 @@ def snapshots(events: Events, accounts: int, after: Sequence[int] | None = PREFI
             events.links[chosen],
         )
         posts = statistics.posts[rows]
-        read = (posts > before) & np.isfinite(events.expert[chosen])
+        read = (posts > before) & np.isfinite(events.second_stage[chosen])
         if read.any():
-            expert = np.rint(events.expert[chosen[read]] * MILLINAT).clip(-32_767, 32_767).astype(np.int16)
-            statistics.observe_expert(rows[read], expert, events.text_features["llr"][chosen[read]])
+            second_stage = np.rint(events.second_stage[chosen[read]] * MILLINAT).clip(-32_767, 32_767).astype(np.int16)
+            statistics.observe_second_stage(rows[read], second_stage, events.text_features["llr"][chosen[read]])
         wanted = (posts > before) & (np.ones(len(posts), bool) if after is None else np.isin(posts, after))
         wanted |= (counts[rows] == turn + 1) & (posts > 0)
         if wanted.any():

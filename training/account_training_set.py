@@ -120,11 +120,11 @@ POPULATION: Final = "contest"
 """Name under which the people of the labelled stream are split (`detector.data_splits`)."""
 
 RERANKED_SHARE: Final = 0.6
-"""Share of accounts that the expert has read in training. In a run it reads those still undecided, within its budget:
-the model must do with it and without."""
+"""Share of accounts that the second stage has read in training. In a run it reads reranking candidates, within its
+budget: the account model must do with it and without."""
 
 RERANKED_TEXTS: Final = 12
-"""Texts of an account that the expert reads in training, the first ones."""
+"""Texts of an account that the second stage reads in training, the first ones."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ class TextModels:
     """The text models whose features the account model is trained on."""
 
     text: FirstStageModel
-    expert: SecondStageModel | None
+    second_stage: SecondStageModel | None
 
 
 def with_text_features(raw: RawEvents, readers: TextModels, seed: int = 0) -> Events:
@@ -145,13 +145,15 @@ def with_text_features(raw: RawEvents, readers: TextModels, seed: int = 0) -> Ev
     """
     text_features = readers.text.read(raw.texts, raw.langs)
     texts = has_text(raw.texts)
-    expert = np.full(len(raw.texts), np.nan)
-    if readers.expert is not None:
+    second_stage = np.full(len(raw.texts), np.nan)
+    if readers.second_stage is not None:
         chosen = _reranked(raw, text_features, seed)
-        cheap = text_features["llr"][chosen]
-        given = readers.expert.score([raw.texts[i] for i in chosen], [raw.langs[i] for i in chosen], cheap)
-        expert[chosen] = given / MILLINAT
-    return Events(raw.account, raw.at_ms, raw.kind, text_features, texts, codes(raw.langs), raw.links, expert)
+        first_stage_llr = text_features["llr"][chosen]
+        given = readers.second_stage.score(
+            [raw.texts[i] for i in chosen], [raw.langs[i] for i in chosen], first_stage_llr
+        )
+        second_stage[chosen] = given / MILLINAT
+    return Events(raw.account, raw.at_ms, raw.kind, text_features, texts, codes(raw.langs), raw.links, second_stage)
 
 
 def _reranked(raw: RawEvents, text_features: TextFeatures, seed: int) -> NDArray[np.int64]:
@@ -208,7 +210,7 @@ def _rows(
     )
 
 
-def bag_rows(table: pd.DataFrame, expert: tuple[Floats, Floats], seed: int = 0) -> TrainingSet:
+def bag_rows(table: pd.DataFrame, second_stage: tuple[Floats, Floats], seed: int = 0) -> TrainingSet:
     """Snapshots of bags of a cross-fitted table (`training.text.crossfit`).
 
     Of two bags one has features by text models that had not seen its source, the other by models that had seen others
@@ -216,8 +218,8 @@ def bag_rows(table: pd.DataFrame, expert: tuple[Floats, Floats], seed: int = 0) 
 
     Args:
         table: cross-fitted.
-        expert: (n,) expert LLR of its rows in nats by experts that had not seen their source, and by those that had
-            seen others of it; NaN where there is none.
+        second_stage: (n,) second-stage LLR of its rows in nats, twice: by models that had not seen their source, and by
+            models that had seen others of it; NaN where there is none.
         seed: of the bags.
     """
     made = bags(table, seed)
@@ -227,7 +229,7 @@ def bag_rows(table: pd.DataFrame, expert: tuple[Floats, Floats], seed: int = 0) 
     near = account % 2 == 1
     text_features["llr"] = np.where(near, table["llr_near"].to_numpy()[rows], table["llr"].to_numpy()[rows])
     n = len(rows)
-    read = np.where(near, expert[1][rows], expert[0][rows])
+    read = np.where(near, second_stage[1][rows], second_stage[0][rows])
     read[np.random.default_rng(seed).random(len(made))[account] >= RERANKED_SHARE] = np.nan
     events = Events(
         account=account,
@@ -237,7 +239,7 @@ def bag_rows(table: pd.DataFrame, expert: tuple[Floats, Floats], seed: int = 0) 
         has_text=np.ones(n, bool),
         language=codes(table["lang"].tolist())[rows],
         links=np.zeros(n, np.int64),
-        expert=read,
+        second_stage=read,
     )
     seen = snapshots(events, len(made))
     return TrainingSet(
@@ -298,12 +300,12 @@ def gather(
     """
     table = crossfit(data, cache, exclude=exclude, seed=seed, say=say)
     unread = np.full(len(table), np.nan)
-    expert = second_stage_columns(table, cache, say) if readers.expert is not None else (unread, unread)
+    second_stage = second_stage_columns(table, cache, say) if readers.second_stage is not None else (unread, unread)
     say("reading accounts", 0.0)
     streams = data / "streams"
     return concatenate(
         [
-            bag_rows(table, expert, seed),
+            bag_rows(table, second_stage, seed),
             chat_rows(readers, known_texts(table)),
             stream_rows(
                 streams / "contest-dev.jsonl.gz",

@@ -106,7 +106,7 @@ def calibrate(
     """Write a models directory whose thresholds come from people in recordings.
 
     Args:
-        models: bundle to calibrate; its own thresholds say which texts the expert reads in the first round.
+        models: bundle to calibrate; its own thresholds say which texts the second stage reads in the first round.
         out: where the calibrated bundle is written.
         recordings: population -> (recording, which of its accounts are calibration people).
         work: folder for intermediate files.
@@ -118,7 +118,7 @@ def calibrate(
     work.mkdir(parents=True, exist_ok=True)
     copy_parts(models, out, PARTS_OF_A_BUNDLE)
     made = Thresholds.load(out)
-    # With an expert, twice: whom it reads depends on the thresholds.
+    # With a second stage, twice: whom it reads depends on the thresholds.
     for _ in range(2 if (out / f"{second_stage.FILE}.json").exists() else 1):
         populations = {}
         for name, (recording, chosen) in recordings.items():
@@ -153,7 +153,7 @@ PRELIMINARY: Final = 200
 
 
 def preliminary() -> Thresholds:
-    """Thresholds that only say which texts an expert reads in the first round: of people around -2 nats, up to +2."""
+    """Thresholds that only say which texts the second stage reads at first: of people around -2 nats, up to +2."""
     return Thresholds.of({"nobody": list(np.linspace(-6.0, 2.0, PRELIMINARY))}, 1, frozenset({"en"}), "0-preliminary")
 
 
@@ -171,7 +171,7 @@ def shipped_thresholds(
 
     Args:
         data: folder with `streams/contest-dev.*`.
-        models: with text, account, and perhaps expert and graph; their thresholds, if any, are not used.
+        models: with text and account, perhaps a second stage and a graph; their thresholds, if any, are not used.
         out: where the bundle is written.
         work: folder for intermediate files.
         table: what the text models were trained on: its authors calibrate nothing.

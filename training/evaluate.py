@@ -266,10 +266,10 @@ class CrossValidation:
     ) -> None:
         self.data, self.models, self.work, self.folds, self.exclude = data, models, work, folds, list(exclude)
         self._say = say
-        text, expert, self._versions = load_readers(models)
+        text, reader, self._versions = load_readers(models)
         self._table = crossfit(data, cache, exclude=exclude, say=say)
         self._rows = gather(
-            data, cache, TextModels(text, expert), exclude=exclude, keep=lambda name, label: True, say=say
+            data, cache, TextModels(text, reader), exclude=exclude, keep=lambda name, label: True, say=say
         )
         self._fold = {
             name: fold_of(name, record.get("campaign"), folds)

@@ -100,12 +100,12 @@ def first_stage_report(trained: TrainedFirstStage, crossed: pd.DataFrame, seed: 
 
 
 def second_stage_report(
-    expert: TrainedSecondStage, trained: TrainedFirstStage, seed: int, draws: int = DRAWS
+    second_stage: TrainedSecondStage, trained: TrainedFirstStage, seed: int, draws: int = DRAWS
 ) -> dict[str, Any]:
     """The JSON report of the second-stage model, on rows that no scoring model had seen.
 
     Args:
-        expert: the trained second stage.
+        second_stage: the trained second stage.
         trained: the first stage it rests on, for the baseline of style features.
         seed: of the bootstrap.
         draws: of the bootstrap.
@@ -113,16 +113,16 @@ def second_stage_report(
     Returns:
         Baseline, first stage (`cheap`) and both stages (`full`) on the same rows.
     """
-    table = expert.table
+    table = second_stage.table
     style = pd.Series(trained.cross.style, index=trained.table["text"])
     scores = {
         "style": style.loc[table["text"]].to_numpy(),
         "cheap": table["raw"].to_numpy(),
-        "full": expert.out,
+        "full": second_stage.out,
     }
     words = table["words"].to_numpy().astype(np.int64)
-    group = expert.calibrator.group_of(table["lang"].tolist())
-    scored = table.assign(llr=expert.calibrator.millinats(expert.out, words, group).astype(np.int64))
+    group = second_stage.calibrator.group_of(table["lang"].tolist())
+    scored = table.assign(llr=second_stage.calibrator.millinats(second_stage.out, words, group).astype(np.int64))
     return {
         "rows": len(table),
         "sources": list(describe(table)),

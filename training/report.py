@@ -246,7 +246,7 @@ def _bag_totals(
         has_text=np.ones(n, bool),
         language=codes(group.langs)[order],
         links=np.zeros(n, np.int64),
-        expert=np.full(n, np.nan),
+        second_stage=np.full(n, np.nan),
     )
     seen = snapshots(events, count, after=None)
     parts = account.parts(seen.features, behaviour=False)

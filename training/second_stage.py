@@ -133,25 +133,25 @@ def fit_head(
 
 
 def second_stage_inputs(table: pd.DataFrame, embedding: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(n, INPUTS): embedding, style, cross-fitted cheap LLR in nats."""
+    """(n, INPUTS): embedding, style, cross-fitted first-stage LLR in nats."""
     style = styles(encode(table["text"].tolist())).astype(np.float32)
-    cheap = table["llr"].to_numpy().astype(np.float32)[:, None] / MILLINAT
-    return np.concatenate([embedding, style, cheap], axis=1)
+    first_stage = table["llr"].to_numpy().astype(np.float32)[:, None] / MILLINAT
+    return np.concatenate([embedding, style, first_stage], axis=1)
 
 
-def stack(head: LinearHead, out: Floats, cheap: Floats, weight: Floats) -> tuple[LinearHead, float, float]:
-    """The head with the cheap evidence in it, and the weights of the two in it.
+def stack(head: LinearHead, out: Floats, first_stage: Floats, weight: Floats) -> tuple[LinearHead, float, float]:
+    """The head with the first-stage evidence in it, and the weights of the two in it.
 
     Each counts in units of its own spread on unseen sources. Fitted weights did worse there: they follow whichever of
     the two knows the larger of the sources that are left in.
 
     Args:
-        head: trained on everything, without the cheap evidence.
+        head: trained on everything, without the first-stage evidence.
         out: (n,) scores of heads that had not seen the row's cluster.
-        cheap: (n,) cheap LLR in nats from models that had not seen it.
+        first_stage: (n,) first-stage LLR in nats from models that had not seen it.
         weight: (n,).
     """
-    own, other = (1 / max(_spread(score, weight), 1e-9) for score in (out, cheap))
+    own, other = (1 / max(_spread(score, weight), 1e-9) for score in (out, first_stage))
     mean, spread, weights = head.mean.copy(), head.spread.copy(), head.weights * own
     mean[-1], spread[-1], weights[-1] = 0.0, 1.0, other
     return LinearHead(weights, mean, spread, head.bias * own), own, other
@@ -190,13 +190,13 @@ def _train_second_stage(table: pd.DataFrame, cache: Path, say: ProgressCallback)
     total, count, near = np.zeros(len(table)), np.zeros(len(table)), np.zeros(len(table))
     folds = cluster_folds(table)
     for index, left_out in enumerate(folds):
-        say("leaving sources out of the expert", index / len(folds))
+        say("leaving sources out of the second stage", index / len(folds))
         total[left_out] += head_without(left_out).score(inputs[left_out])
         count[left_out] += 1
     out = total / np.maximum(count, 1)
     fold = near_folds(table)
     for index in range(NEAR_FOLDS):
-        say("leaving threads out of the expert", index / NEAR_FOLDS)
+        say("leaving threads out of the second stage", index / NEAR_FOLDS)
         near[fold == index] = head_without(fold == index).score(inputs[fold == index])
     weight = balance(table)
     head, own, other = stack(fit_head(inputs, label, weight, source), out, inputs[:, -1].astype(np.float64), weight)
@@ -222,7 +222,7 @@ NAMED_TEXTS: Final = 60
 def calibrate_named(
     crossed: pd.DataFrame, model: str, *, machine_label: int = -1, cap: int = NAMED_TEXTS, say: ProgressCallback = quiet
 ) -> TrainedSecondStage:
-    """Mix a model's own number with the cross-fitted cheap LLR, and calibrate the mix by length and language.
+    """Mix a model's own number with the cross-fitted first-stage LLR, and calibrate the mix by length and language.
 
     Args:
         crossed: a cross-fitted table (`training.text.crossfit_table`).

@@ -59,7 +59,7 @@ def run_system(
 
     Args:
         inputs: recordings.
-        models: directory with text, account, thresholds and perhaps expert and graph.
+        models: directory with text, account, thresholds and perhaps a second stage and a graph model.
         scores: file for one line per account.
         trajectories: file for every total that was held against the threshold.
         account_graphs: folder for what the graph model sees.

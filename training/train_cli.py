@@ -70,9 +70,10 @@ def train_text_command(
     exclude: Excluded = None,
     seed: Annotated[int, typer.Option(metavar="N", help="which rows capped sources keep; bootstrap draws")] = 0,
     cache: Cache = CACHE,
-    no_expert: Annotated[bool, typer.Option("--no-expert", help="train the first-stage model alone")] = False,
-    expert: Annotated[
-        str | None, typer.Option(metavar="MODEL", help="calibrate this Hugging Face model (folder or name) instead")
+    no_second_stage: Annotated[bool, typer.Option("--no-expert", help="train the first-stage model alone")] = False,
+    named_model: Annotated[
+        str | None,
+        typer.Option("--expert", metavar="MODEL", help="calibrate this Hugging Face model (folder or name) instead"),
     ] = None,
     machine_label: Annotated[
         int, typer.Option(metavar="N", help="which output of MODEL means machine; -1 is the last")
@@ -114,9 +115,9 @@ def train_text_command(
         cache.mkdir(parents=True, exist_ok=True)
         crossed.to_parquet(crossfit_path(cache, left_away, seed))
         head: TrainedSecondStage | None = None
-        if expert and not no_expert:
-            head = calibrate_named(crossed, expert, machine_label=machine_label, say=say)
-        elif not no_expert:
+        if named_model and not no_second_stage:
+            head = calibrate_named(crossed, named_model, machine_label=machine_label, say=say)
+        elif not no_second_stage:
             head = train_second_stage(crossed, cache, say=say)
         say("measuring", 0.99)
         measured_text = first_stage_report(trained, crossed, seed=seed)
@@ -183,8 +184,8 @@ def train_account_command(
         def say(what: str, share: float) -> None:
             progress.update(task, description=what, completed=share)
 
-        text, expert, versions = load_readers(models)
-        rows = gather(data, cache, TextModels(text, expert), exclude=exclude or [], seed=seed, say=say)
+        text, reader, versions = load_readers(models)
+        rows = gather(data, cache, TextModels(text, reader), exclude=exclude or [], seed=seed, say=say)
         if without_stream:
             rows = rows.take((rows.label == 0) | ~rows.timed)
         model = train_account(rows, versions, seed=seed, say=say)

@@ -112,7 +112,7 @@ TEXT_NAMES: Final[tuple[str, ...]] = (
     "expert_gain",
     "expert_sd",
 )
-"""Text features in their order: first those a single post gives, then those that need two, then the expert's."""
+"""Text features in their order: first those a single post gives, then those that need two, then the second stage's."""
 
 SINGLES: Final = slice(0, 1 + _LLR_LEVELS + STYLE_DIM + 1)
 PAIRS: Final = slice(SINGLES.stop, SINGLES.stop + 1 + STYLE_DIM + 1)
@@ -162,8 +162,8 @@ class AccountFeatures(NamedTuple):
     """(n, BEHAVIOUR_DIM)."""
     weight: NDArray[np.float32]
     """(n,) decayed number of texts that gave evidence."""
-    expert: NDArray[np.float32]
-    """(n,) decayed number of texts that an expert has read."""
+    second_stage: NDArray[np.float32]
+    """(n,) decayed number of texts that the second stage has read."""
     events: NDArray[np.float32]
     """(n,) decayed number of events."""
     written: NDArray[np.float32]
@@ -181,7 +181,7 @@ class AccountFeatures(NamedTuple):
             self.text[chosen],
             self.behaviour[chosen],
             self.weight[chosen],
-            self.expert[chosen],
+            self.second_stage[chosen],
             self.events[chosen],
             self.written[chosen],
             self.posts[chosen],
@@ -228,7 +228,7 @@ def features_of(table: NDArray[np.float32], posts: NDArray[np.uint32], language:
         text=_text(table),
         behaviour=_behaviour(table),
         weight=weight.copy(),
-        expert=table[:, EXPERT_COUNT].copy(),
+        second_stage=table[:, EXPERT_COUNT].copy(),
         events=table[:, EVENTS].copy(),
         written=table[:, WRITTEN].copy(),
         posts=posts,
@@ -268,10 +268,12 @@ def _text(table: NDArray[np.float32]) -> NDArray[np.float32]:
     out[:, PAIRS.stop - 1] = ((sketch * sketch).sum(axis=1) - table[:, WEIGHT_SQUARED]) * pairs[:, 0]
 
     per_read = _inverse(table[:, EXPERT_COUNT])
-    expert = table[:, EXPERT_SUM] * per_read
-    out[:, EXPERTS.start] = expert
+    second_stage = table[:, EXPERT_SUM] * per_read
+    out[:, EXPERTS.start] = second_stage
     out[:, EXPERTS.start + 1] = table[:, GAIN_SUM] * per_read
-    out[:, EXPERTS.start + 2] = np.sqrt(np.maximum(table[:, EXPERT_SQUARED] * per_read - expert * expert, 0))
+    out[:, EXPERTS.start + 2] = np.sqrt(
+        np.maximum(table[:, EXPERT_SQUARED] * per_read - second_stage * second_stage, 0)
+    )
     return out
 
 

@@ -204,7 +204,7 @@ class AccountEvidence(NamedTuple):
 
 
 def text_inputs(features: AccountFeatures) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(n, TEXT_DIM + 2) values, and the counts they rest on: the text features, then how many texts and expert texts.
+    """(n, TEXT_DIM + 2) values, and the counts they rest on: the text features, then texts and reranked texts.
 
     The counts themselves rest on nothing that could be few (count infinity would do; a large number does).
     """
@@ -212,11 +212,11 @@ def text_inputs(features: AccountFeatures) -> tuple[NDArray[np.float64], NDArray
     values = np.empty((n, TEXT_DIM + 2))
     values[:, :TEXT_DIM] = features.text
     values[:, TEXT_DIM] = np.log1p(features.weight)
-    values[:, TEXT_DIM + 1] = np.log1p(features.expert)
+    values[:, TEXT_DIM + 1] = np.log1p(features.second_stage)
     counts = np.empty((n, TEXT_DIM + 2))
     counts[:, : PAIRS.start] = features.weight[:, None]
     counts[:, PAIRS] = np.maximum(features.weight - 1, 0)[:, None]
-    counts[:, EXPERTS] = features.expert[:, None]
+    counts[:, EXPERTS] = features.second_stage[:, None]
     counts[:, TEXT_DIM:] = _CERTAIN
     return values, counts
 

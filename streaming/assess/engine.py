@@ -70,7 +70,7 @@ class Assess:
         self._scores = Scores(
             settings, state.accounts, evidence, state.groups, state.alerts, has_graph=self._graph_model is not None
         )
-        reads = models.expert is not None and "text" not in settings.without
+        reads = models.second_stage is not None and "text" not in settings.without
         overrides = Overrides(state.accounts, evidence, state.alerts, state.decisions)
         context = AlertContext(
             settings, models, state.accounts, evidence, state.texts, state.recent_events, self._scores, state.alerts

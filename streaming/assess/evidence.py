@@ -134,7 +134,7 @@ class Evidence:
 
     def observe_reranked(self, one_each: RerankRound, tick_ms: int) -> list[int]:
         """Let second-stage results take effect, one text of each account; accounts newly flagged."""
-        self.statistics.observe_expert(one_each.rows, one_each.second_stage, one_each.first_stage)
+        self.statistics.observe_second_stage(one_each.rows, one_each.second_stage, one_each.first_stage)
         self.refresh(one_each.rows)
         return self.flag(one_each.rows, tick_ms)
 
@@ -151,7 +151,7 @@ class Evidence:
         accounts.behaviour_abstain[rows] = parts.behaviour_abstain
         accounts.language[rows] = features.language
         accounts.rerank_evidence[rows] = parts.text + parts.behaviour
-        read = features.expert > 0
+        read = features.second_stage > 0
         if read.any():
             without = self._model.parts(
                 _without_second_stage(features, read), text=self._text, behaviour=self._behaviour
@@ -270,4 +270,4 @@ def _without_second_stage(features: AccountFeatures, chosen: NDArray[np.bool_]) 
     taken = AccountFeatures._make(column[chosen] for column in features)
     text = taken.text.copy()
     text[:, EXPERT_FEATURES] = 0
-    return taken._replace(text=text, expert=np.zeros_like(taken.expert))
+    return taken._replace(text=text, second_stage=np.zeros_like(taken.second_stage))

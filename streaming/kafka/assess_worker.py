@@ -201,7 +201,7 @@ class AssessStage:
         config: ticks, snapshots, standby.
         partitions: of the observation log.
         make: a core from the folder of a snapshot's state, or a new one.
-        expert: the second-stage model that reads texts for the core; asked only for ticks that nobody has committed.
+        reranker: the second-stage model, asked by the core, and only for ticks that nobody has committed.
         settings: digest of the configuration and the models, as the journal keeps it.
         prepare: loads what the second-stage model needs; called by a warm standby.
         closing: whether a log that has ended is what was asked for (`--exit-when-idle`).
@@ -219,7 +219,7 @@ class AssessStage:
         partitions: int,
         *,
         make: Callable[[Path | None], Core],
-        expert: Reranker,
+        reranker: Reranker,
         settings: str,
         prepare: Callable[[], None],
         closing: bool,
@@ -228,7 +228,7 @@ class AssessStage:
         role: Callable[[str], None] = lambda what: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._expert, self._settings, self._closing = expert, settings, closing
+        self._reranker, self._settings, self._closing = reranker, settings, closing
         self._metrics, self._health, self._clock = metrics, health, clock
         self._meter, self._role = AssessMeter(metrics), role
         role("standby")
@@ -406,7 +406,7 @@ class AssessStage:
         if self._commits.has(request.tick_ms):
             return self._replica.journal.journal.answer(request)
         started = self._clock()
-        answer = self._expert(request)
+        answer = self._reranker(request)
         self._metrics.step("assess", "expert", self._clock() - started)
         self._metrics.texts("expert", len(request.texts))
         return answer

@@ -70,7 +70,7 @@ class JournalEntry(msgspec.Struct, frozen=True):
         positions: next offset of every partition of the observation log when this was written.
         settings: digest of configuration and models with which the ticks ran.
         ended: every partition has ended and the last tick has run.
-        experts: results of those ticks at which the second-stage model was asked.
+        reranked: results of those ticks at which the second-stage model was asked.
     """
 
     run: str
@@ -78,7 +78,7 @@ class JournalEntry(msgspec.Struct, frozen=True):
     positions: list[int]
     settings: str
     ended: bool
-    experts: list[RerankResults]
+    reranked: list[RerankResults] = msgspec.field(name="experts")
     v: int = 1
 
 
@@ -122,7 +122,7 @@ class Journal:
     last_offset: int = -1
     first: int = 0
     """The topic's first offset: above 0 once retention has removed something."""
-    experts: dict[int, bytes] = field(default_factory=dict)
+    reranked: dict[int, bytes] = field(default_factory=dict)
     """Answers of the second-stage model by tick, until they are used."""
     settings: list[tuple[int, str]] = field(default_factory=list)
     """(last tick, digest of the settings) wherever the settings change."""
@@ -130,7 +130,7 @@ class Journal:
     def add(self, entry: JournalEntry, offset: int) -> None:
         """Take note of the next entry."""
         self.last, self.last_offset = entry, offset
-        self.experts.update((each.tick_ms, each.llr) for each in entry.experts)
+        self.reranked.update((each.tick_ms, each.llr) for each in entry.reranked)
         if self.settings and self.settings[-1][1] == entry.settings:
             self.settings.pop()
         self.settings.append((entry.tick_ms, entry.settings))
@@ -152,7 +152,7 @@ class Journal:
         Raises:
             LogError: the journal has no such answer.
         """
-        answer = np.frombuffer(self.experts.get(request.tick_ms, b""), dtype="<i2").astype(np.int16)
+        answer = np.frombuffer(self.reranked.get(request.tick_ms, b""), dtype="<i2").astype(np.int16)
         if len(answer) != len(request.texts):
             raise LogError(
                 f"the journal has {len(answer)} answers of the second-stage model for tick {request.tick_ms}, the "
@@ -163,8 +163,8 @@ class Journal:
 
     def forget(self, up_to_tick_ms: int) -> None:
         """Drop results that no replay from here on needs."""
-        for tick in [tick for tick in self.experts if tick <= up_to_tick_ms]:
-            del self.experts[tick]
+        for tick in [tick for tick in self.reranked if tick <= up_to_tick_ms]:
+            del self.reranked[tick]
 
 
 class JournalReader:
@@ -317,7 +317,7 @@ class Outbox:
             FencedError: another process has taken over; nothing was written.
             BrokerError: it is not known whether it was written.
         """
-        entry = JournalEntry(self.run, tick_ms, positions, self._settings, ended, self._expert_results())
+        entry = JournalEntry(self.run, tick_ms, positions, self._settings, ended, self._rerank_results())
         producer, self._producer = self._producer, None
         if producer is None:
             raise FencedError(
@@ -360,7 +360,7 @@ class Outbox:
         _bounded(producer.commit_transaction)
         return int(journal.value.offset)
 
-    def _expert_results(self) -> list[RerankResults]:
+    def _rerank_results(self) -> list[RerankResults]:
         return [
             RerankResults(each.tick_ms, results(each.rerank_answer))
             for each in self._waiting

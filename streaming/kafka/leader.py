@@ -86,8 +86,8 @@ class AssessCore:
     def next_tick(self) -> int | None:
         return self.assess.next_tick()
 
-    def advance(self, experts: Reranker) -> TickOutput | None:
-        return self.assess.advance(experts)
+    def advance(self, reranker: Reranker) -> TickOutput | None:
+        return self.assess.advance(reranker)
 
     def ended(self) -> bool:
         return self.assess.ended()
@@ -132,7 +132,7 @@ class Core(Protocol):
         """Time of the tick that `advance` would run, ms; None where none is due."""
         ...
 
-    def advance(self, experts: Reranker) -> TickOutput | None: ...
+    def advance(self, reranker: Reranker) -> TickOutput | None: ...
 
     def ended(self) -> bool: ...
 

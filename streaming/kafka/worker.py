@@ -140,7 +140,7 @@ class Cores(NamedTuple):
     Args:
         scorer: of the stage `score`.
         make: a core from the folder of a snapshot's state and the number of partitions of `posts`, or a new one.
-        expert: the second-stage model that reads texts for the core.
+        reranker: the second-stage model, which reads texts for the core.
         prepare: loads what it needs.
         settings: digest of everything that outputs depend on besides the log.
         models: name and version of each, for metrics.
@@ -148,7 +148,7 @@ class Cores(NamedTuple):
 
     scorer: Scorer
     make: Callable[[Path | None, int], Core]
-    expert: Reranker
+    reranker: Reranker
     prepare: Callable[[], None]
     settings: str
     models: dict[str, str]
@@ -212,7 +212,7 @@ def run_worker(config: Config, stage: StageName, exit_s: float | None, cores: Co
             config,
             partitions,
             make=lambda folder: cores.make(folder, partitions),
-            expert=cores.expert,
+            reranker=cores.reranker,
             prepare=cores.prepare,
             settings=cores.settings,
             closing=exit_s is not None,
@@ -240,8 +240,8 @@ def run_worker(config: Config, stage: StageName, exit_s: float | None, cores: Co
 
 def _prepare(models: Models) -> None:
     """Have the second-stage model read something: an encoder takes seconds to load."""
-    if models.expert is not None:
-        models.expert.score(["good morning"], ["en"], np.zeros(1, np.int16))
+    if models.second_stage is not None:
+        models.second_stage.score(["good morning"], ["en"], np.zeros(1, np.int16))
 
 
 def _warn_of_short_retention(config: Config) -> None:

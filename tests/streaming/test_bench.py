@@ -72,7 +72,7 @@ def test_a_run_accounts_for_every_event_and_every_text(
     assert figures["peak_mib"] == max(point["resident_mib"] for point in figures["memory"])
     said = capsys.readouterr().out
     assert "1,920 events in" in said
-    assert "the cheap model saw 100.00%" in said
+    assert "the first stage saw 100.00%" in said
 
 
 def test_without_text_no_text_is_seen(tmp_path: Path, clean_environ: None) -> None:

@@ -54,7 +54,7 @@ def test_the_shipped_list_has_pseudonyms_and_nothing_else() -> None:
     assert all(len(name) == 12 and set(name) <= set("0123456789abcdef") for name in known)
 
 
-def events(account: list[int], abstain: list[int], expert: list[float] | None = None) -> Events:
+def events(account: list[int], abstain: list[int], second_stage: list[float] | None = None) -> Events:
     n = len(account)
     text_features = np.zeros(n, TEXT_FEATURES)
     text_features["llr"] = np.arange(n) * 100
@@ -67,7 +67,7 @@ def events(account: list[int], abstain: list[int], expert: list[float] | None = 
         has_text=np.ones(n, bool),
         language=np.full(n, language_code("en"), np.uint16),
         links=np.zeros(n, np.int64),
-        expert=np.full(n, np.nan) if expert is None else np.array(expert),
+        second_stage=np.full(n, np.nan) if second_stage is None else np.array(second_stage),
     )
 
 
@@ -100,7 +100,7 @@ def test_the_counting_is_that_of_production() -> None:
             given.has_text[i : i + 1], given.language[i : i + 1], given.links[i : i + 1],
         )  # fmt: skip
         if i == 1:
-            statistics.observe_expert(np.array([0]), np.array([1500], np.int16), given.text_features["llr"][1:2])
+            statistics.observe_second_stage(np.array([0]), np.array([1500], np.int16), given.text_features["llr"][1:2])
     found = snapshots(given, 1)
     direct = statistics.features(np.array([0]))
     last = found.features.take(found.last())

@@ -25,7 +25,7 @@ WORDS = (  # noqa: SIM905 - prose
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The shipped models without the expert: what it adds is not the matter here, and it is slow."""
+    """The shipped models without the second stage: what it adds is not the matter here, and it is slow."""
     place = tmp_path_factory.mktemp("models")
     copy_parts(SHIPPED, place, ("text", "account", "thresholds"))
     return place

@@ -1,4 +1,4 @@
-"""Training the shipped expert's head, and calibrating a model that a user names."""
+"""Training the shipped second stage's head, and calibrating a model that a user names."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> TrainedFirstStage:
     return train_first_stage(data, settings=FitSettings(iterations=10))
 
 
-def shipped(expert: TrainedSecondStage, folder: Path) -> SecondStageModel:
-    """The expert as a run would load it."""
-    save_weights(folder / FILE, expert.arrays, {"name": "minilm", **expert.meta, "version": "1"})
+def shipped(second_stage: TrainedSecondStage, folder: Path) -> SecondStageModel:
+    """The second stage as a run would load it."""
+    save_weights(folder / FILE, second_stage.arrays, {"name": "minilm", **second_stage.meta, "version": "1"})
     loaded = load_second_stage(folder)
     assert loaded is not None
     return loaded
@@ -39,16 +39,16 @@ def shipped(expert: TrainedSecondStage, folder: Path) -> SecondStageModel:
 
 def test_the_head_is_trained_calibrated_and_described(trained: TrainedFirstStage, tmp_path: Path) -> None:
     crossed = crossfit_table(trained, first_stage_model(trained))
-    expert = train_second_stage(crossed, tmp_path, cap=30)
+    second_stage = train_second_stage(crossed, tmp_path, cap=30)
     again = train_second_stage(crossed, tmp_path, cap=30)  # embeddings from the cache
-    assert np.array_equal(expert.arrays["weights"], again.arrays["weights"])
-    report = second_stage_report(expert, trained, seed=0, draws=3)
+    assert np.array_equal(second_stage.arrays["weights"], again.arrays["weights"])
+    report = second_stage_report(second_stage, trained, seed=0, draws=3)
     assert {"style_auroc", "cheap_auroc", "full_auroc"} <= set(report["leave_one_source_out"][0])
     card = second_stage_card(
-        {"name": "minilm", "version": "1", "excluded": [], "seed": 0, "report": report, **expert.meta}
+        {"name": "minilm", "version": "1", "excluded": [], "seed": 0, "report": report, **second_stage.meta}
     )
     assert "MiniLM" in card
-    model = shipped(expert, tmp_path)
+    model = shipped(second_stage, tmp_path)
     assert isinstance(model, MiniLMSecondStage)
     llr = model.score([MACHINE, PERSON], ["en", "en"], np.array([900, -900], dtype=np.int16))
     assert llr[0] > 300 > -300 > llr[1]
@@ -61,9 +61,9 @@ def test_a_named_model_that_knows_nothing_leaves_the_cheap_evidence_its_weight(
     crossed = crossfit_table(trained, first_stage_model(trained))
     named = calibrate_named(crossed, model, cap=30)
     assert named.arrays["mix"][1] > 0.5
-    expert = shipped(named, tmp_path)
-    assert isinstance(expert, HuggingFaceClassifier)
-    llr = expert.score([MACHINE] * 2, ["en"] * 2, np.array([900, -900], dtype=np.int16))
+    second_stage = shipped(named, tmp_path)
+    assert isinstance(second_stage, HuggingFaceClassifier)
+    llr = second_stage.score([MACHINE] * 2, ["en"] * 2, np.array([900, -900], dtype=np.int16))
     assert llr[0] > llr[1]
     card = second_stage_card(
         {**named.meta, "version": "1", "excluded": [], "seed": 0, "report": second_stage_report(named, trained, 0)}

@@ -61,7 +61,7 @@ def some_features(n: int, seed: int = 0) -> AccountFeatures:
         text=rng.normal(size=(n, TEXT_DIM)).astype(np.float32),
         behaviour=rng.normal(size=(n, BEHAVIOUR_DIM)).astype(np.float32),
         weight=posts.astype(np.float32),
-        expert=(posts // 3).astype(np.float32),
+        second_stage=(posts // 3).astype(np.float32),
         events=(posts + 5).astype(np.float32),
         written=(posts + 3).astype(np.float32),
         posts=posts,

@@ -269,13 +269,13 @@ def test_moving_the_clock_by_whole_weeks_changes_nothing() -> None:
     assert same(early.features(np.array([0])), late.features(np.array([0])))
 
 
-def test_an_expert_verdict_is_kept_beside_the_cheap_one() -> None:
+def test_second_stage_evidence_is_kept_beside_that_of_the_first_stage() -> None:
     statistics = AccountStatistics(1)
     observe(statistics, [0], text_features(1, llr=0.5))
-    statistics.observe_expert(np.array([0]), np.array([2500], np.int16), np.array([500], np.int16))
+    statistics.observe_second_stage(np.array([0]), np.array([2500], np.int16), np.array([500], np.int16))
     assert text_feature(statistics, 0, "expert_mean") == pytest.approx(2.5)
     assert text_feature(statistics, 0, "expert_gain") == pytest.approx(2.0)
-    assert statistics.features(np.array([0])).expert[0] == 1
+    assert statistics.features(np.array([0])).second_stage[0] == 1
 
 
 @pytest.mark.parametrize("tag", ["en", "fr", "pcm", "zh", "a"])

@@ -1,4 +1,4 @@
-"""The cheap model: what it abstains from, and that no text's reading knows its neighbours."""
+"""The first-stage model: what it abstains from, and that no text's features depend on its neighbours."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 import detector
 from detector.errors import ModelError
-from detector.text import first_stage as cheap_module
+from detector.text import first_stage
 from detector.text.features import TEXT_FEATURES, TextAbstain
 from detector.text.first_stage import FirstStageModel
 from tests.detector.text import toy
 
 SHIPPED = Path(detector.__file__).parent / "weights"
-MODEL = toy.cheap()
+MODEL = toy.first_stage_model()
 POST = "Honestly, I think we all need to talk about this more often."
 TEXTS = st.lists(st.text(alphabet=st.characters(codec="utf-8"), max_size=60) | st.just(POST), min_size=1, max_size=8)
 
@@ -39,7 +39,7 @@ def test_features_of_a_text_are_the_same_alone_and_in_any_company(texts: list[st
 def test_features_of_a_text_are_the_same_across_the_edge_of_a_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = [f"{POST} {i}" * (1 + i % 3) for i in range(23)]
     whole = MODEL.read(texts, ["en"] * 23)
-    monkeypatch.setattr(cheap_module, "CHUNK", 7)
+    monkeypatch.setattr(first_stage, "CHUNK", 7)
     assert MODEL.read(texts, ["en"] * 23).tobytes() == whole.tobytes()
 
 
@@ -59,17 +59,17 @@ def test_features_of_a_text_are_the_same_across_the_edge_of_a_chunk(monkeypatch:
     ],
 )
 def test_what_cannot_be_judged_is_no_evidence_and_says_why(text: str, lang: str, reason: TextAbstain) -> None:
-    reading = MODEL.read([text], [lang])[0]
-    assert reading["abstain"] == reason
-    assert (reading["llr"] == 0) == (reason != TextAbstain.NONE)
+    features = MODEL.read([text], [lang])[0]
+    assert features["abstain"] == reason
+    assert (features["llr"] == 0) == (reason != TextAbstain.NONE)
 
 
 def test_style_sketch_and_minhash_are_there_even_where_the_model_abstains() -> None:
-    reading = MODEL.read(["two words"], ["xx"])[0]
-    assert reading["words"] == 2
-    assert reading["style"].any()
-    assert reading["sketch"].any()
-    assert reading["minhash"].all()
+    features = MODEL.read(["two words"], ["xx"])[0]
+    assert features["words"] == 2
+    assert features["style"].any()
+    assert features["sketch"].any()
+    assert features["minhash"].all()
 
 
 def test_nothing_is_read_from_nothing() -> None:

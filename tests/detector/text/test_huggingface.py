@@ -1,4 +1,4 @@
-"""Any Hugging Face model as an expert, on tiny models made here with random weights."""
+"""Any Hugging Face model as the second stage, on tiny models made here with random weights."""
 
 from __future__ import annotations
 
@@ -74,13 +74,16 @@ def _calibrator(path: Path, model: str) -> Path:
 def test_a_named_model_scores_each_text_by_itself(tmp_path: Path, make: Any) -> None:
     model = make(tmp_path)
     _calibrator(tmp_path / "expert", model)
-    expert = load_second_stage(tmp_path)
-    assert isinstance(expert, HuggingFaceClassifier)
-    assert isinstance(expert, SecondStageModel)
-    cheap = np.array([500, -500, 700, 0], dtype=np.int16)
+    second_stage = load_second_stage(tmp_path)
+    assert isinstance(second_stage, HuggingFaceClassifier)
+    assert isinstance(second_stage, SecondStageModel)
+    first_stage = np.array([500, -500, 700, 0], dtype=np.int16)
     langs = ["en", "en", "en", "sw"]
-    together = expert.score(TEXTS, langs, cheap)
-    alone = [expert.score([t], [g], cheap[i : i + 1])[0] for i, (t, g) in enumerate(zip(TEXTS, langs, strict=True))]
+    together = second_stage.score(TEXTS, langs, first_stage)
+    alone = [
+        second_stage.score([t], [g], first_stage[i : i + 1])[0]
+        for i, (t, g) in enumerate(zip(TEXTS, langs, strict=True))
+    ]
     assert together.tolist() == alone
     assert together[2:].tolist() == [700, 0]  # too short, and a language without calibration
     assert len(set(together[:2].tolist())) == 2
@@ -123,7 +126,7 @@ def test_a_model_that_is_not_there_is_named(tmp_path: Path) -> None:
         HuggingFaceClassifier(name, _calibrator(tmp_path / "calibrator", name))
 
 
-def test_an_expert_of_unknown_kind_is_refused_and_none_is_none(tmp_path: Path) -> None:
+def test_a_second_stage_of_unknown_kind_is_refused_and_none_is_none(tmp_path: Path) -> None:
     assert load_second_stage(tmp_path) is None
     save_weights(tmp_path / "expert", {}, {"name": "x", "version": "1", "kind": "oracle"})
     with pytest.raises(ModelError, match="oracle"):

@@ -1,4 +1,4 @@
-"""The shipped expert: neighbours, abstentions, and refusal of another encoder."""
+"""The shipped second stage: neighbours, abstentions, and refusal of another encoder."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ TEXTS = [
     "Sijui la kusema, hii ni hadithi ya ajabu sana",
 ]
 LANGS = ["en", "en", "fr", "en", "sw"]
-CHEAP = np.array([400, -300, 100, 50, 60], dtype=np.int16)
+FIRST_STAGE = np.array([400, -300, 100, 50, 60], dtype=np.int16)
 
 
 @pytest.fixture(scope="module")
@@ -56,22 +56,22 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def expert(folder: Path) -> MiniLMSecondStage:
+def second_stage(folder: Path) -> MiniLMSecondStage:
     return MiniLMSecondStage.load(folder)
 
 
-def test_an_expert_reads_each_text_by_itself_and_always_alike(expert: MiniLMSecondStage) -> None:
-    assert isinstance(expert, SecondStageModel)
-    together = expert.score(TEXTS, LANGS, CHEAP)
+def test_a_second_stage_reads_each_text_by_itself_and_always_alike(second_stage: MiniLMSecondStage) -> None:
+    assert isinstance(second_stage, SecondStageModel)
+    together = second_stage.score(TEXTS, LANGS, FIRST_STAGE)
     order = np.array([4, 2, 0, 3, 1])
-    shuffled = expert.score([TEXTS[i] for i in order], [LANGS[i] for i in order], CHEAP[order])
+    shuffled = second_stage.score([TEXTS[i] for i in order], [LANGS[i] for i in order], FIRST_STAGE[order])
     assert together.dtype == np.int16
     assert shuffled.tolist() == together[order].tolist()
     assert len(set(together[:3].tolist())) == 3
 
 
-def test_where_it_abstains_the_cheap_evidence_stands(expert: MiniLMSecondStage) -> None:
-    assert expert.score(TEXTS[3:], LANGS[3:], CHEAP[3:]).tolist() == [50, 60]
+def test_where_it_abstains_the_first_stage_evidence_is_kept(second_stage: MiniLMSecondStage) -> None:
+    assert second_stage.score(TEXTS[3:], LANGS[3:], FIRST_STAGE[3:]).tolist() == [50, 60]
 
 
 def test_what_the_cheap_model_said_counts(folder: Path, tmp_path: Path) -> None:
@@ -85,16 +85,16 @@ def test_what_the_cheap_model_said_counts(folder: Path, tmp_path: Path) -> None:
     assert (low, high) == (-100, 150)
 
 
-def test_embeddings_have_unit_parts_whether_read_alone_or_together(expert: MiniLMSecondStage) -> None:
-    alone = expert._encoder.embed(TEXTS)
-    together = expert._encoder.embed_together(TEXTS)
+def test_embeddings_have_unit_parts_whether_read_alone_or_together(second_stage: MiniLMSecondStage) -> None:
+    alone = second_stage._encoder.embed(TEXTS)
+    together = second_stage._encoder.embed_together(TEXTS)
     assert alone.shape == (5, len(LAYERS) * DIM)
     np.testing.assert_allclose(np.linalg.norm(alone.reshape(5, len(LAYERS), DIM), axis=2), 1, atol=1e-5)
     assert ((alone * together).sum(axis=1) / len(LAYERS) > 0.999).all()
 
 
-def test_embeddings_are_those_of_the_library(expert: MiniLMSecondStage) -> None:
-    encoder = expert._encoder
+def test_embeddings_are_those_of_the_library(second_stage: MiniLMSecondStage) -> None:
+    encoder = second_stage._encoder
     pieces = encoder._tokenizer(TEXTS[0], return_tensors="pt")
     states = encoder._model(**pieces, output_hidden_states=True).hidden_states
     means = [states[layer][0].detach().float().mean(dim=0).numpy() for layer in LAYERS]
@@ -102,11 +102,11 @@ def test_embeddings_are_those_of_the_library(expert: MiniLMSecondStage) -> None:
     np.testing.assert_allclose(ours, np.concatenate([mean / np.linalg.norm(mean) for mean in means]), atol=2e-3)
 
 
-def test_a_text_does_not_feel_its_neighbours(expert: MiniLMSecondStage) -> None:
+def test_a_text_does_not_feel_its_neighbours(second_stage: MiniLMSecondStage) -> None:
     texts = [*TEXTS, " ".join(TEXTS), "word " * 200, "", *TEXTS[::-1]]
-    alone = np.concatenate([expert._encoder.embed([text]) for text in texts])
-    assert (expert._encoder.embed(texts) == alone).all()
-    assert (expert._encoder.embed(texts * 8) == np.concatenate([alone] * 8)).all()  # enough for several threads
+    alone = np.concatenate([second_stage._encoder.embed([text]) for text in texts])
+    assert (second_stage._encoder.embed(texts) == alone).all()
+    assert (second_stage._encoder.embed(texts * 8) == np.concatenate([alone] * 8)).all()  # enough for several threads
 
 
 def test_a_head_made_for_another_encoder_is_refused(folder: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A small cheap model made of random numbers: everything but knowledge."""
+"""A small first-stage model made of random numbers: everything but knowledge."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def calibrator(slope: float = 1.0, bound: float = 4.0) -> Calibrator:
     )
 
 
-def cheap(seed: int = 0) -> FirstStageModel:
+def first_stage_model(seed: int = 0) -> FirstStageModel:
     """A model with random weights."""
     rng = np.random.default_rng(seed)
     return FirstStageModel(

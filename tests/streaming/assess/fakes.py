@@ -63,7 +63,7 @@ class MeanModel:
         return AccountEvidence(np.where(speaks, llr, 0.0), habit, features.abstain if text else off, silent)
 
 
-class EchoExpert:
+class EchoSecondStage:
     """A second stage that adds a nat to the evidence of the first, and remembers what it was asked."""
 
     name = "echo"
@@ -72,16 +72,18 @@ class EchoExpert:
     def __init__(self) -> None:
         self.asked: list[str] = []
 
-    def score(self, texts: Sequence[str], langs: Sequence[str], cheap: NDArray[np.int16]) -> NDArray[np.int16]:
+    def score(self, texts: Sequence[str], langs: Sequence[str], first_stage: NDArray[np.int16]) -> NDArray[np.int16]:
         self.asked += texts
-        return (cheap + 1000).astype(np.int16)
+        return (first_stage + 1000).astype(np.int16)
 
 
-def models(expert: Any = None, languages: frozenset[str] = frozenset({"en"})) -> Models:
+def models(second_stage: Any = None, languages: frozenset[str] = frozenset({"en"})) -> Models:
     """A bundle of fakes."""
     thresholds = Thresholds.of({"people": PEOPLE}, 100, languages, "1")
     versions = {"text": "fake@1", "account": "fake@1", "thresholds": "thresholds@1"}
-    return Models(cast(FirstStageModel, WordCounter()), expert, cast(AccountModel, MeanModel()), thresholds, versions)
+    return Models(
+        cast(FirstStageModel, WordCounter()), second_stage, cast(AccountModel, MeanModel()), thresholds, versions
+    )
 
 
 @dataclass

@@ -157,7 +157,7 @@ def drain(assess: Assess) -> list[TickOutput]:
 
 def begin(settings: AssessSettings = SETTINGS, partitions: int = 1, bundle: Models | None = None) -> Assess:
     """A fresh state machine with fake models."""
-    return Assess(settings, bundle or fake_models(expert=object()), partitions)
+    return Assess(settings, bundle or fake_models(second_stage=object()), partitions)
 
 
 def play(

@@ -31,7 +31,7 @@ def weights(seed: int = 0, **meta: Any) -> SavedWeights:
 
 
 def bundle(saved: SavedWeights | None = None) -> Models:
-    return replace(models(expert=object()), graph=saved or weights())
+    return replace(models(second_stage=object()), graph=saved or weights())
 
 
 STREAM = societies.campaign(0, people=30, hours=14, rounds=14)

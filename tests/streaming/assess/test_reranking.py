@@ -65,8 +65,8 @@ def test_what_the_second_stage_says_enters_the_evidence_and_not_the_choice() -> 
     silent, without = asked(items, AssessSettings(), NOT_READ)
     loud, with_it = asked(items, AssessSettings(), 9000)
     assert [request.texts for request in silent] == [request.texts for request in loud]
-    assert without.state.statistics.features(np.array([0])).expert[0] == 0
-    assert with_it.state.statistics.features(np.array([0])).expert[0] > 4
+    assert without.state.statistics.features(np.array([0])).second_stage[0] == 0
+    assert with_it.state.statistics.features(np.array([0])).second_stage[0] > 4
     assert [text.llr for text in with_it.state.texts.of(0)] == [10_000] * 5
 
 

@@ -115,7 +115,7 @@ def test_a_missing_snapshot_and_one_of_other_models_or_partitions_are_refused(tm
     with pytest.raises(LogError, match="no-such"):
         restore(tmp_path / "no-such", harness.begin())
     snapshot(tmp_path / "state", short())
-    other = models(expert=object())
+    other = models(second_stage=object())
     other.versions["account"] = "fake@2"
     with pytest.raises(LogError, match="fake@2"):
         restore(tmp_path / "state", harness.begin(bundle=other))

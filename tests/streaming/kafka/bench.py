@@ -118,14 +118,14 @@ class Deployment:
         stage: str = "all",
         exit_s: float | None = 1.0,
         *,
-        expert: str = "steady",
+        reranker: str = "steady",
         settings: str = "tiny",
         **changes: dict[str, object],
     ) -> Worker:
         """Start a worker with the tiny core (`tests.streaming.kafka.tiny`)."""
         idle = "-" if exit_s is None else str(exit_s)
         module = [sys.executable, "-m", "tests.streaming.kafka.tiny"]
-        return self._start([*module, str(self.config(**changes)), stage, idle, expert, settings])
+        return self._start([*module, str(self.config(**changes)), stage, idle, reranker, settings])
 
     def worker(self, stage: str = "all", exit_s: float | None = 1.0, **changes: dict[str, object]) -> Worker:
         """Start the real `swarmlight worker`."""

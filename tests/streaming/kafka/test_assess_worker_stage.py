@@ -74,7 +74,7 @@ class Bench:
             config,
             self.partitions,
             make=lambda folder: TinyCore.make(folder, self.partitions),
-            expert=judgement.expert,
+            reranker=judgement.reranker,
             settings=settings,
             prepare=judgement.prepare,
             closing=closing,

@@ -18,7 +18,7 @@ def request(tick_ms: int, texts: int) -> RerankRequest:
 
 @given(st.lists(st.integers(-32768, 32767), max_size=50))
 @settings(max_examples=25)
-def test_a_replay_gets_what_the_expert_said_the_first_time(llr: list[int]) -> None:
+def test_a_replay_gets_what_the_second_stage_said_the_first_time(llr: list[int]) -> None:
     said = np.array(llr, np.int16)
     journal = Journal()
     entry = JournalEntry("run", 60, [1], "s", False, [RerankResults(60, results(said))] if llr else [])
@@ -40,7 +40,7 @@ def test_what_is_used_up_is_forgotten() -> None:
     both = [RerankResults(60, b"\1\0"), RerankResults(120, b"\2\0")]
     journal.add(JournalEntry("run", 120, [1], "s", False, both), 0)
     journal.forget(60)
-    assert list(journal.experts) == [120]
+    assert list(journal.reranked) == [120]
 
 
 @pytest.mark.parametrize("record", [b"", b"{}", b"\x81\xa1v\x02", encode(JournalEntry("r", 1, [], "s", False, [], 2))])

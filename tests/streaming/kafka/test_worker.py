@@ -161,14 +161,14 @@ def test_one_record_at_a_time_from_unkeyed_partitions_gives_the_same(deployment:
 def test_a_standby_takes_over_a_killed_active_process_without_a_gap(
     apache: Broker, deployment: Deployment, standby: str
 ) -> None:
-    """The expert never answers twice the same, so only the journal lets the successor repeat what was committed."""
+    """The second stage never answers twice alike, so only the journal lets the successor repeat what was committed."""
     events = stream(900, seed=3)
     deployment.create(deployment.topics.posts, 2)
     fast: dict[str, object] = {"session_timeout_s": 2, "standby": standby}
     score = deployment.tiny("score", 8.0)
-    first = deployment.tiny("assess", expert="random", kafka=fast, state={"snapshot_every_s": 1})
+    first = deployment.tiny("assess", reranker="random", kafka=fast, state={"snapshot_every_s": 1})
     first.wait_for("took over")
-    second = deployment.tiny("assess", expert="random", kafka=fast, state={"snapshot_every_s": 1})
+    second = deployment.tiny("assess", reranker="random", kafka=fast, state={"snapshot_every_s": 1})
     second.wait_for(f"standing by {standby}")
     deployment.write(events[:500], partitions=2)
     deadline = time.monotonic() + 30

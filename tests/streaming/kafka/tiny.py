@@ -26,7 +26,7 @@ STEP: Final = 5
 TICK_MS: Final = 60_000
 LATENESS_MS: Final = 60_000
 ASK_FROM: Final = 3
-"""Events of an account in one tick from which the expert is asked about it."""
+"""Events of an account in one tick from which the second stage is asked about it."""
 
 
 class TinyCore:
@@ -51,7 +51,7 @@ class TinyCore:
             return None
         return self.ordering.next_tick()
 
-    def advance(self, experts: Reranker) -> TickOutput | None:
+    def advance(self, reranker: Reranker) -> TickOutput | None:
         tick_ms = self.next_tick()
         if tick_ms is None:
             return None
@@ -60,7 +60,7 @@ class TinyCore:
         self.closed = self.ordering.over and self.ordering.last_tick() is None
         busy = sorted({seen.account for seen in events if sum(x.account == seen.account for x in events) >= ASK_FROM})
         request = RerankRequest(tick_ms, busy, [""] * len(busy), np.zeros(len(busy), np.int16))
-        answer = experts(request) if busy else np.zeros(0, np.int16)
+        answer = reranker(request) if busy else np.zeros(0, np.int16)
         self.said += int(answer.sum())
         alerts = []
         for decision in decisions:
@@ -106,21 +106,21 @@ class TinyCore:
 
 
 def no_two_alike(request: RerankRequest) -> np.ndarray[Any, np.dtype[np.int16]]:
-    """An expert that answers differently every time it is asked: only the journal makes a replay repeat it."""
+    """A second stage that answers differently every time it is asked: only the journal makes a replay repeat it."""
     return np.random.default_rng().integers(-1000, 1000, len(request.texts)).astype(np.int16)
 
 
 def steady(request: RerankRequest) -> np.ndarray[Any, np.dtype[np.int16]]:
-    """An expert that answers the same every time."""
+    """A second stage that answers the same every time."""
     return np.array([len(text) for text in request.texts], np.int16)
 
 
-def tiny(expert: str = "steady", settings: str = "tiny") -> Cores:
+def tiny(reranker: str = "steady", settings: str = "tiny") -> Cores:
     """What decides in these tests."""
     return Cores(
         Scorer(None, detect=lambda text: ""),
         TinyCore.make,
-        no_two_alike if expert == "random" else steady,
+        no_two_alike if reranker == "random" else steady,
         lambda: None,
         settings,
         {},
@@ -149,14 +149,14 @@ def main(argv: list[str]) -> int:
     import logging
     import os
 
-    config, stage, exit_s, expert, settings = argv
+    config, stage, exit_s, reranker, settings = argv
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", force=True)
     logging.getLogger("kafka").setLevel(logging.WARNING)
     run_worker(
         load_config(Path(config), os.environ),
         stage,  # type: ignore[arg-type]
         None if exit_s == "-" else float(exit_s),
-        tiny(expert, settings),
+        tiny(reranker, settings),
     )
     return 0
 
