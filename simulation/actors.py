@@ -255,6 +255,9 @@ class Reader:
         """Slots of texts by popularity and recency, of the reader's community or of anywhere, never the reader's own.
 
         Args:
+            reader: (k,) accounts that read.
+            everywhere: (k,) whether each reads all communities and not just one.
+            rng: where chance comes from.
             home: communities to read in, where they are not the readers' own.
         """
         home = self._community[reader] if home is None else home
@@ -399,6 +402,8 @@ class CoordinatedGroups:
         """Probability with which a member's own session makes room for those that tasks bring about; 0 for others.
 
         Args:
+            accounts: (k,) whose sessions they are.
+            at_ms: (k,) when they begin.
             intensity: of the account's own sessions at that time, per ms.
             supply: of its group's tasks at that time, per ms.
         """

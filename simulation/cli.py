@@ -60,8 +60,8 @@ def gate_table(found: MetadataReport, *, easy: bool) -> Table:
     return table
 
 
-class _Given(NamedTuple):
-    """What a simulation is to be written to, and how its simulated population is changed."""
+class _Outputs(NamedTuple):
+    """Where a simulation is to be written, and how fast. `settings`: the configuration that names the broker."""
 
     events: Path | None
     truth: Path | None
@@ -81,10 +81,8 @@ def simulate_command(
     ] = None,
     truth: Annotated[Path | None, typer.Option(metavar="OUT", help="who is what: one line an account")] = None,
     seed: Annotated[int, typer.Option(metavar="N", help="equal seeds give equal bytes")] = 0,
-    accounts: Annotated[
-        int | None, typer.Option(metavar="N", help="in place of the simulated population's own number")
-    ] = None,
-    days: Annotated[float | None, typer.Option(metavar="D", help="in place of the simulated population's own")] = None,
+    accounts: Annotated[int | None, typer.Option(metavar="N", help="in place of the population's own number")] = None,
+    days: Annotated[float | None, typer.Option(metavar="D", help="in place of the population's own")] = None,
     people_texts: Annotated[
         str | None, typer.Option(metavar="SOURCE", help="none, demo or corpus:FILE (people's posts by author)")
     ] = None,
@@ -144,9 +142,18 @@ def simulate_command(
     """Simulate a social network of people, crowds and operators; write its events and the truth.
 
     Args:
-        preset_name: a simulated population that comes with Swarmlight; this or `config`.
-        real: a stream to compare with.
-        rounds: of the adaptive operator's game.
+        preset_name, config: a population that comes with Swarmlight, or a file of one's own; one of the two.
+        events, truth, plot: files to write; None for none.
+        seed: of the population, at least 0.
+        accounts, days: in place of the population's own.
+        people_texts, machine_texts: sources of texts in place of its own.
+        to_kafka: send the events: to this broker, or where empty to that of `settings`.
+        rate: events a second, 0 for as many as the broker takes.
+        settings: Swarmlight's configuration.
+        real, report_out: a stream to compare with, and a page that takes the comparison.
+        rounds, out, work, models: of the adaptive operator's game: its length, its file, its folder, and the models
+            that it is played against.
+        gate: check what metadata tell.
 
     Returns:
         0; 1 where `gate` finds that metadata tell too much.
@@ -154,12 +161,12 @@ def simulate_command(
     Raises:
         UsageError: options that cannot be used, or not together.
     """
-    given = _Given(events, truth, to_kafka, plot, rate, settings)
+    wanted = _Outputs(events, truth, to_kafka, plot, rate, settings)
     outputs = {"events": events, "truth": truth, "to-kafka": to_kafka, "plot": plot, "report": real,
                "gate": gate or None, "adaptive": rounds}  # fmt: skip
     asked = {name for name, value in outputs.items() if value is not None}
     if (preset_name is None) == (config is None):
-        raise UsageError("simulate: name one simulated population, by --preset NAME or by --config FILE")
+        raise UsageError("simulate: name one population, by --preset NAME or by --config FILE")
     if not asked:
         raise UsageError(f"nothing to do: name at least one of {', '.join(f'--{name}' for name in outputs)}")
     if seed < 0:
@@ -189,7 +196,7 @@ def simulate_command(
         if found.failures() and not population.easy:
             return 1
     if asked - {"report", "gate"}:
-        _simulate(World(population, seed), given, console)
+        _simulate(World(population, seed), wanted, console)
     return 0
 
 
@@ -209,7 +216,7 @@ def _changed(
         raise UsageError(f"these options cannot be used: {explained(str(error))}") from None
 
 
-def _simulate(world: World, options: _Given, console: Console) -> None:
+def _simulate(world: World, options: _Outputs, console: Console) -> None:
     """Act the world out, once, into everything that was asked for."""
     renderer = Renderer(world)
     writer = writer_of(world, os.environ)
@@ -249,7 +256,7 @@ def _give(chunk: Chunk, rows: list[str], renderer: Renderer, file: IO[bytes] | N
         sink.send([renderer.names[account] for account in chunk.account.tolist()], rows)
 
 
-def _kafka(options: _Given) -> KafkaSink:
+def _kafka(options: _Outputs) -> KafkaSink:
     kafka = load_config(options.settings, os.environ).kafka
     if options.to_kafka:
         kafka = kafka.model_copy(update={"bootstrap_servers": options.to_kafka})

@@ -53,6 +53,7 @@ class Renderer:
         """The events of a chunk, each as JSON; a text carries the event's hashtag and link at its end.
 
         Args:
+            chunk: the events.
             texts: one for each event, None for none.
         """
         new = ~self._shown[chunk.account]

@@ -59,7 +59,7 @@ class People:
 
 
 def draw(population: PopulationConfig, seed: int) -> People:
-    """The people of a society."""
+    """Draw the people of a simulated population."""
     n = population.accounts
     rng = stream(seed, "people")
     activity, kinds, ties = population.activity, population.kinds, population.ties

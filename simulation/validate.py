@@ -39,7 +39,7 @@ FEATURES: Final = (
 
 @dataclass
 class MetadataReport:
-    """What metadata says about one society. `single`: AUROC of each feature, machines against people."""
+    """What metadata says about one population. `single`: AUROC of each feature, machines against people."""
 
     boosted: float
     single: dict[str, float]

@@ -209,10 +209,10 @@ QUARTER_MS = 15 * 60 * 1000
 
 
 class World:
-    """A simulated population in motion; `cast`, `people`, `graph` may be read, and `groups.adapt` called between steps.
+    """A simulated population in motion: read `roles`, `people` and `graph`; call `groups.adapt` between steps only.
 
     Args:
-        simulated population: what it is made of.
+        population: what it is made of.
         seed: equal seeds give equal events.
         given: posts for its accounts to write; those that `population.given` names where None.
     """

@@ -225,6 +225,11 @@ def draw(
     """The whole panel: progress and rates on top, then each group that was found, then single accounts.
 
     Args:
+        board: what is known.
+        elapsed_s: since the start, seconds.
+        sent, total: events that were played, and of the whole stream.
+        clock_ms: time in the stream.
+        note: below the panel.
         rows: height of the terminal; of groups for which there is no room only one line is drawn, the latest group
             first in full. None: all in full.
     """

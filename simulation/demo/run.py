@@ -309,6 +309,9 @@ def demo_command(
 
     Args:
         seconds: 5 to 86,400.
+        seed: at least 0.
+        no_wait: end when everything is played.
+        write: file for the events in place of playing them; the truth goes beside it.
 
     Returns:
         0; an interrupt is raised as KeyboardInterrupt.

@@ -48,6 +48,13 @@ def red_team(
 
     Args:
         out: the page; its drawing goes beside it.
+        work: folder that keeps what was measured.
+        rounds: of the adaptive operator's game.
+        societies: simulated populations of each preset, which differ in their seed.
+        seed: of the first of them, and of the game.
+        models: models directory; the shipped one where None.
+        presets: names; all but the demo where None.
+        people_texts, machine_texts: sources of texts; the demo's where None.
 
     Raises:
         UsageError: an option cannot be used.
@@ -68,7 +75,13 @@ def red_team(
 
 
 def write(out: Path, results: list[Result], game: Game, own: int | None) -> None:
-    """Write the page and, beside it, its drawing and the game behind it.
+    """Write the page and, beside it, the drawing that it shows.
+
+    Args:
+        out: the page; the drawing has its name and ends in `.svg`.
+        results: one a preset.
+        game: the adaptive operator's.
+        own: how many posts the project's own machine corpus has, None where texts were given.
 
     Raises:
         UsageError: a file cannot be written.

@@ -259,6 +259,12 @@ class GameFolder:
 def play(setting: Setting, place: GameFolder, told: Callable[[Round], None], detect: Detect = detect) -> Game:
     """Play all rounds, those that the folder has already without acting them out again.
 
+    Args:
+        setting: what the result depends on.
+        place: folder that keeps the rounds, and the models that are played against.
+        told: called with each round, kept ones included.
+        detect: reads a recording with models; the detector as it ships.
+
     Raises:
         UsageError: the folder is another game's, or the models were replaced while it was played.
         SwarmlightError: the detector failed.
@@ -290,7 +296,15 @@ def play(setting: Setting, place: GameFolder, told: Callable[[Round], None], det
 def one(
     setting: Setting, number: int, planned: list[tuple[str, Plan, int]], place: GameFolder, detect: Detect = detect
 ) -> Round:
-    """Act out one round and have it read."""
+    """Act out one round and have it read.
+
+    Args:
+        setting: of the game.
+        number: of the round, from 0; it seeds the population.
+        planned: side, plan and number of accounts of each team.
+        place: folder for the recording, and the models.
+        detect: reads the recording.
+    """
     population = with_texts(fielded(setting, planned), setting.people, setting.machines)
     events = place.folder / "round.jsonl"
     acted = record(population, setting.seed * 1000 + number, events)
@@ -316,7 +330,14 @@ def fielded(setting: Setting, planned: list[tuple[str, Plan, int]]) -> Populatio
 
 
 def family(name: str, plan: Plan, accounts: int, days: float) -> Operator:
-    """A team as the simulator takes it."""
+    """A team as the simulator takes it: a family of one campaign.
+
+    Args:
+        name: of the family.
+        plan: what the team does.
+        accounts: of the team.
+        days: length of the round; aged and bought accounts begin a share of it into the round.
+    """
     tactics: dict[str, object] = {"tasks_per_day": 8.0, "goals": ("link", "tag", "swarm")}
     ways: dict[str, float] = {}
     for question, chosen in zip(MENU, plan, strict=True):
@@ -329,7 +350,14 @@ def family(name: str, plan: Plan, accounts: int, days: float) -> Operator:
 
 
 def result(number: int, planned: list[tuple[str, Plan, int]], acted: Recording, found: DetectorResult) -> Round:
-    """What each team is told: which of its accounts that acted were flagged."""
+    """What became of a round: of each team, how many of its accounts that acted were flagged.
+
+    Args:
+        number: of the round.
+        planned: side, plan and number of accounts of each team, in the order of their campaigns.
+        acted: what was simulated.
+        found: what the detector said.
+    """
     flagged = np.array([name in found.scores and found.scores[name].flagged for name in acted.names])
     by_name = {campaign.family.name: campaign.members for campaign in acted.world.roles.campaigns}
     told = []
@@ -456,7 +484,7 @@ def adaptive(
 
     Args:
         options: rounds, seed, texts and models.
-        simulated population: among whose people and crowds it is played.
+        population: among whose people and crowds it is played.
         console: told after each round.
         out: file for the game as JSON.
         plot: file for its curve.
@@ -491,7 +519,7 @@ def game_of(
         folder: keeps the rounds.
         people, machines: sources of texts.
         console: told after each round.
-        simulated population: the game's own where None.
+        population: the game's own where None.
 
     Raises:
         UsageError: an option cannot be used.

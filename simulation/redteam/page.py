@@ -60,6 +60,8 @@ def page(results: Sequence[Result], game: Game, *, own: int | None, plot: str) -
     """The page.
 
     Args:
+        results: one a preset.
+        game: the adaptive operator's.
         own: how many posts the project's own machine corpus has, None where texts were given.
         plot: file name of the curve, as the page links to it.
     """

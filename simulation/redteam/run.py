@@ -270,6 +270,16 @@ def measure(
 ) -> Result:  # fmt: skip
     """The detector on one preset; what the folder has already under the same `key` is not measured again.
 
+    Args:
+        name: of the preset.
+        folder: keeps recordings and results.
+        key: fingerprint of texts and models (`fingerprint`).
+        people: source of people's texts.
+        machines: source of machines' texts.
+        models: models directory; the shipped one where None.
+        seed: of the simulated population.
+        detect: reads a recording with models; the detector as it ships.
+
     Raises:
         SwarmlightError: the detector failed.
     """

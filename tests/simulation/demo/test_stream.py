@@ -71,7 +71,9 @@ def test_members_of_a_campaign_share_pages_and_lone_accounts_share_none_of_their
         for page in event.get("urls", []):
             sharers.setdefault(page, set()).add(event["account"])
     lone = stream.machines().difference(*stream.campaigns().values())
-    for members in stream.campaigns().values():
+    campaigns = list(stream.campaigns().values())
+    assert len(campaigns) == 3
+    for members in campaigns:
         own = [accounts for accounts in sharers.values() if len(accounts & members) >= 3]
         assert len(own) >= 3
         assert sum(len(accounts & members) for accounts in own) > 5 * sum(len(accounts & lone) for accounts in own)
