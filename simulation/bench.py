@@ -1,60 +1,86 @@
-"""`python -m simulation.bench`: events a second without texts, and memory, against the number of accounts.
+"""Measures how many events a second the simulator makes without texts, and its memory against the number of accounts.
 
-Each size runs in a process of its own, so that its peak memory is its own. Written are rendered JSON lines, to nowhere:
-the disk is not what is measured.
+`python -m simulation.bench` is the program. Each size runs in a process of its own, so that its peak memory is its own.
+Events are rendered as JSON lines and written nowhere: the disk is not what is measured.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import resource
 import subprocess
 import sys
 import time
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
+import typer
 from rich.console import Console
 from rich.table import Table
 
-from detector.errors import UsageError
+from detector.errors import SwarmlightError, UsageError
 from simulation.files import PRESETS, preset
 from simulation.output import Renderer
 from simulation.sampling import Json
 from simulation.world import World
+from streaming.cli import one_of, run_function
+from streaming.logs import shown
 
 SIZES: Final = (25_000, 50_000, 100_000)
+"""Accounts: three points show whether memory grows in proportion to them."""
+
+SAID: Final = 500
+"""Characters of a failed measurement's last words."""
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Measure every size, print a table and how memory grows."""
-    parser = argparse.ArgumentParser(prog="python -m simulation.bench", description=__doc__)
-    parser.add_argument("--preset", default="election", choices=PRESETS)
-    parser.add_argument("--accounts", type=int, nargs="+", default=list(SIZES), metavar="N")
-    parser.add_argument("--days", type=float, default=2.0)
-    parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
-    options = parser.parse_args(argv)
-    if options.one:
-        print(json.dumps(measure(options.preset, options.accounts[0], options.days)))
+def bench(
+    name: Annotated[
+        str, typer.Option("--preset", metavar="NAME", help=", ".join(PRESETS), callback=one_of(PRESETS))
+    ] = "election",
+    accounts: Annotated[
+        list[int] | None,
+        typer.Option(metavar="N...", min=1, help=f"sizes to measure; {', '.join(str(size) for size in SIZES)}"),
+    ] = None,
+    days: Annotated[float, typer.Option(metavar="D", help="in place of the preset's own")] = 2.0,
+    one: Annotated[bool, typer.Option("--one", hidden=True)] = False,
+) -> int:
+    """Measure events a second and memory of the simulator, size by size, and print a table.
+
+    Args:
+        name: of the preset.
+        accounts: sizes in place of the preset's own; `SIZES` where None.
+        days: in place of the preset's own.
+        one: measure the first size in this process and print what `measure` gives as JSON.
+
+    Raises:
+        UsageError: `days` is no length of time.
+        SwarmlightError: the process of a size failed.
+    """
+    if not 0 < days < float("inf"):
+        raise UsageError(f"--days {days:g}: give a number above 0")
+    sizes = accounts or list(SIZES)
+    if one:
+        print(json.dumps(measure(name, sizes[0], days)))
         return 0
-    table = Table(title=f"{options.preset}, {options.days:g} days, no texts")
-    for column in ("accounts", "events", "events/s", "events/s of processor time", "making the people, s", "peak MiB"):
-        table.add_column(column, justify="right")
-    rows = []
-    for accounts in options.accounts:
-        row = _apart(options.preset, accounts, options.days)
-        rows.append(row)
-        table.add_row(
-            f"{accounts:,}", f"{row['events']:,}", f"{row['events'] / row['wall_s']:,.0f}",
-            f"{row['events'] / row['cpu_s']:,.0f}", f"{row['build_s']:.1f}", f"{row['peak_mib']:.0f}",
-        )  # fmt: skip
+    rows = [_apart(name, size, days) for size in sizes]
     console = Console()
-    console.print(table)
-    if len(rows) > 1:
-        grown = (rows[-1]["peak_mib"] - rows[0]["peak_mib"]) / (options.accounts[-1] - options.accounts[0]) * 1024
+    console.print(_table(f"{name}, {days:g} days, no texts", sizes, rows))
+    if sizes[-1] != sizes[0]:
+        grown = (rows[-1]["peak_mib"] - rows[0]["peak_mib"]) / (sizes[-1] - sizes[0]) * 1024
         console.print(f"memory: {rows[0]['peak_mib']:.0f} MiB and {grown:.2f} KiB for each further account")
     return 0
+
+
+def _table(title: str, sizes: list[int], rows: list[Json]) -> Table:
+    table = Table(title=title)
+    for column in ("accounts", "events", "events/s", "events/s of processor time", "making the people, s", "peak MiB"):
+        table.add_column(column, justify="right")
+    for size, row in zip(sizes, rows, strict=True):
+        table.add_row(
+            f"{size:,}", f"{row['events']:,}", f"{row['events'] / row['wall_s']:,.0f}",
+            f"{row['events'] / row['cpu_s']:,.0f}", f"{row['build_s']:.1f}", f"{row['peak_mib']:.0f}",
+        )  # fmt: skip
+    return table
 
 
 def measure(name: str, accounts: int, days: float) -> Json:
@@ -88,9 +114,15 @@ def _apart(name: str, accounts: int, days: float) -> Json:
         [sys.executable, "-m", "simulation.bench", *arguments], capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
-        raise UsageError(f"the measurement of {accounts} accounts failed: {done.stderr.strip()[-500:]}")
+        said = shown(done.stderr.strip()[-SAID:], SAID)
+        raise SwarmlightError(f"measuring {accounts} accounts ended with status {done.returncode}: {said}")
     found: Json = json.loads(done.stdout)
     return found
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run it as a program. Exit status 0; 1 an error; 2 unusable arguments."""
+    return run_function(bench, "python -m simulation.bench", argv)
 
 
 if __name__ == "__main__":

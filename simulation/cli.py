@@ -19,7 +19,7 @@ from detector.errors import UsageError
 from simulation.content.models import writer_of
 from simulation.files import PRESETS, explained, load, preset, written
 from simulation.output import KafkaSink, Pace, Renderer, truth
-from simulation.plots import Plot
+from simulation.plots import Plot, require_matplotlib
 from simulation.realism import report
 from simulation.redteam.adaptive import GameOptions, adaptive
 from simulation.sampling import Json
@@ -218,6 +218,8 @@ def _changed(
 
 def _simulate(world: World, options: _Outputs, console: Console) -> None:
     """Act the world out, once, into everything that was asked for."""
+    if options.plot is not None:
+        require_matplotlib()
     renderer = Renderer(world)
     writer = writer_of(world, os.environ)
     plot = Plot(world) if options.plot is not None else None

@@ -1,21 +1,28 @@
 """Draws a simulated population as one SVG: who meets whom, activity over time, a campaign beside its controls.
 
 Two accounts meet where they use the same link or hashtag, react to the same text, or to each other. `Plot` is told of
-every chunk of events and keeps counts alone, so that memory is of the size of what is drawn.
+every chunk of events and keeps counts alone, so that memory is of the size of what is drawn. `svg` draws with
+matplotlib, which is imported only then; equal data gives equal bytes on one version of it.
 """
 
 from __future__ import annotations
 
-from html import escape
+from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from detector.errors import UsageError
 from simulation.files import written
 from simulation.roles import CONTROL
 from simulation.sampling import HOUR_MS, Floats, Ints, stream
 from simulation.world import Chunk, World
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 DRAWN: Final = 420
 """Accounts in the network: more is a grey ball."""
@@ -31,13 +38,32 @@ TALK: Final = 25
 ROUNDS: Final = 80
 """Of the layout: it has settled by then."""
 
-WIDTH: Final = 1200
+TIES: Final = 4000
+"""Ties in the network, the heaviest: more take longer to show than anybody looks."""
+
+ROWS: Final = 40
+"""Members of the campaign that is drawn beside its controls, and as many of these."""
+
+STYLE: Final[dict[str, Any]] = {
+    "svg.fonttype": "none",  # text stays text, so that it can be searched and read aloud
+    "svg.hashsalt": "swarmlight",  # otherwise identifiers in the file are random
+    "text.parse_math": False,  # a `$` in a name is a `$`
+    "path.simplify": False,
+    "font.size": 9.0,
+    "axes.titlesize": 12.0,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+}
+"""Settings of matplotlib in place of the user's own, whose defaults apply to the rest."""
 
 PEOPLE: Final = "#9aa5b1"
 CROWD: Final = "#e3b341"
 CONTROLS: Final = "#3c8dbc"
 OTHERS: Final = "#4b5563"
 CAMPAIGNS: Final = ("#c0392b", "#8e44ad", "#d35400", "#16a085", "#7f1d1d", "#db2777", "#4d7c0f", "#0f766e")
+KINDS: Final = {"people": PEOPLE, "crowds": CROWD, "controls": CONTROLS, "machines": CAMPAIGNS[0]}
+"""Whose activity is drawn, in the order of the rows of `Plot.hourly`, and in which colour."""
 
 
 class Plot:
@@ -56,13 +82,13 @@ class Plot:
         self._place[self.drawn] = np.arange(len(self.drawn))
         self.ties = np.zeros((len(self.drawn), len(self.drawn)))
         hours = int(np.ceil((world.end_ms - world.start_ms) / HOUR_MS))
-        self.hourly = np.zeros((4, hours), np.int64)  # people, crowds, matched controls, machines
+        self.hourly = np.zeros((4, hours), np.int64)  # rows as in `KINDS`
         large = max(roles.campaigns, key=lambda campaign: len(campaign.members), default=None)
         self._rows = np.full(len(world.people), -1, np.int64)
         self._raster = large
         if large is not None:
-            half = large.members[:40], large.controls[:40]
-            for first, side in zip((0, 40), half, strict=True):
+            half = large.members[:ROWS], large.controls[:ROWS]
+            for first, side in zip((0, ROWS), half, strict=True):
                 self._rows[side] = first + np.arange(len(side))
         self._touched: dict[tuple[str, int], set[int]] = {}
         self._dots: list[tuple[int, int, int]] = []
@@ -106,26 +132,39 @@ class Plot:
             self._dots.append((int(self._rows[chunk.account[i]]), int(chunk.at[i]), int(chunk.task[i] >= 0)))
 
     def write(self, path: Path) -> None:
-        """Draw into a file.
+        """Draw into a file (`svg` says what).
 
         Raises:
-            UsageError: it cannot be written.
+            UsageError: it cannot be written, or matplotlib is not installed.
         """
+        drawing = self.svg()
         with written(path) as file:
-            file.write(self.svg().encode())
+            file.write(drawing.encode())
 
     def svg(self) -> str:
-        """The drawing."""
-        parts = [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} 1180" font-family="sans-serif">',
-            f'<rect width="{WIDTH}" height="1180" fill="white"/>',
-            *self._network(20, 50, 740),
-            *self._legend(800, 60),
-            *self._activity(60, 840, 1100, 120),
-            *self._campaign_raster(60, 1010, 1100, 140),
-            "</svg>",
-        ]
-        return "\n".join(parts) + "\n"
+        """The drawing, with three plots, as SVG.
+
+        - The network: a dot for each of at most `DRAWN` accounts, larger with its followers and in the colour of its
+          role; a line for each of the `TIES` pairs that met most often; those that met often stand close together.
+        - Activity: for people, organic look-alikes, matched controls and operators' accounts the share of their events
+          that falls into each hour, in percent.
+        - The largest campaign: a mark for each event of up to `ROWS` members (above) and of their matched controls
+          (below) at its time, coloured where it serves a joint task.
+
+        Raises:
+            UsageError: matplotlib is not installed.
+        """
+        return svg(self._draw, "A simulated population", (12.0, 12.0))
+
+    def _draw(self, figure: Figure) -> None:
+        plots = figure.subplot_mosaic(
+            [["network", "legend"], ["activity", "activity"], ["campaign", "campaign"]],
+            height_ratios=[6.0, 1.2, 1.4], width_ratios=[3.0, 1.0],
+        )  # fmt: skip
+        self._network(plots["network"])
+        self._legend(plots["legend"])
+        self._activity(plots["activity"])
+        self._campaign_raster(plots["campaign"])
 
     def _colour(self, account: int) -> str:
         campaign = int(self._campaign[account])
@@ -145,22 +184,26 @@ class Plot:
         np.fill_diagonal(weight, 0)
         return weight
 
-    def _network(self, left: int, top: int, size: int) -> list[str]:
+    def _network(self, axes: Axes) -> None:
         weight = self.met()
-        place = layout(weight, stream(self._world.seed, "layout")) * (size - 20) + 10
-        x, y = left + place[:, 0], top + place[:, 1]
-        parts = [f'<text x="{left}" y="34" font-size="18">Who meets whom ({len(self.drawn)} accounts)</text>']
-        heavy = np.argwhere(np.triu(weight, 1) > 0)
-        order = np.argsort(-weight[heavy[:, 0], heavy[:, 1]], kind="stable")[:4000]
-        lines = " ".join(f"M{x[a]:.0f} {y[a]:.0f}L{x[b]:.0f} {y[b]:.0f}" for a, b in heavy[order].tolist())
-        parts.append(f'<path d="{lines}" stroke="#6b7280" stroke-opacity="0.18" fill="none"/>')
-        for i in np.argsort(self._campaign[self.drawn], kind="stable").tolist():
-            account = int(self.drawn[i])
-            radius = 1.8 + 0.5 * np.log1p(self._world.graph.followers[account])
-            parts.append(f'<circle cx="{x[i]:.0f}" cy="{y[i]:.0f}" r="{radius:.1f}" fill="{self._colour(account)}"/>')
-        return parts
+        x, y = layout(weight, stream(self._world.seed, "layout")).T
+        axes.set_title(f"Who meets whom ({len(self.drawn)} accounts)")
+        axes.set_axis_off()
+        axes.set_aspect("equal")
+        pairs = np.argwhere(np.triu(weight, 1) > 0)
+        first, second = pairs[np.argsort(-weight[pairs[:, 0], pairs[:, 1]], kind="stable")[:TIES]].T
+        gap = np.full(len(first), np.nan)  # ends a line, so that all of them are one path
+        axes.plot(
+            np.stack((x[first], x[second], gap), axis=1).ravel(), np.stack((y[first], y[second], gap), axis=1).ravel(),
+            color="#6b7280", alpha=0.18, linewidth=0.7, gid="ties",
+        )  # fmt: skip
+        order = np.argsort(self._campaign[self.drawn], kind="stable")  # campaigns last, above the others
+        accounts = self.drawn[order]
+        radius = 1.3 + 0.36 * np.log1p(self._world.graph.followers[accounts])  # points
+        colours = [self._colour(account) for account in accounts.tolist()]
+        axes.scatter(x[order], y[order], s=(2 * radius) ** 2, c=colours, linewidths=0, zorder=3, gid="accounts")
 
-    def _legend(self, left: int, top: int) -> list[str]:
+    def _legend(self, axes: Axes) -> None:
         rows = [(PEOPLE, "people"), (CROWD, "organic look-alikes"), (CONTROLS, "matched controls of campaigns")]
         campaigns = self._world.roles.campaigns
         for number, colour in zip(self._shown, CAMPAIGNS, strict=False):
@@ -168,39 +211,83 @@ class Plot:
             rows.append((colour, f"{campaign.name} {campaign.family.name}, {len(campaign.members)} accounts"))
         if len(campaigns) > len(self._shown):
             rows.append((OTHERS, f"{len(campaigns) - len(self._shown)} campaigns more"))
-        return [
-            f'<circle cx="{left}" cy="{top + 22 * i - 5}" r="6" fill="{colour}"/>'
-            f'<text x="{left + 14}" y="{top + 22 * i}" font-size="13">{escape(text)}</text>'
-            for i, (colour, text) in enumerate(rows)
-        ]
+        axes.set_axis_off()
+        for colour, text in rows:
+            axes.scatter([], [], c=colour, label=text)
+        axes.legend(loc="upper left", frameon=False).set_gid("legend")
 
-    def _activity(self, left: int, top: int, width: int, height: int) -> list[str]:
-        parts = [
-            f'<text x="{left}" y="{top - 12}" font-size="18">Events an hour, a hundredth of each kind\'s own</text>'
-        ]
-        scaled = self.hourly / np.maximum(self.hourly.sum(axis=1, keepdims=True), 1)
-        highest = max(float(scaled.max()), 1e-9)
-        step = width / max(self.hourly.shape[1], 1)
-        for row, colour in zip(scaled, (PEOPLE, CROWD, CONTROLS, CAMPAIGNS[0]), strict=True):
+    def _activity(self, axes: Axes) -> None:
+        axes.set_title("Events an hour, in percent of each kind's own")
+        percent = 100 * self.hourly / np.maximum(self.hourly.sum(axis=1, keepdims=True), 1)
+        hours = np.arange(self.hourly.shape[1]) + 0.5
+        for row, (name, colour) in zip(percent, KINDS.items(), strict=True):
             if row.any():
-                points = " ".join(f"{left + (i + 0.5) * step:.0f},{top + height * (1 - v / highest):.0f}"
-                                  for i, v in enumerate(row.tolist()))  # fmt: skip
-                parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
-        parts.append(f'<path d="M{left} {top + height}h{width}" stroke="black"/>')
-        return parts
+                axes.plot(hours, row, color=colour, linewidth=1.2, gid=f"activity-{name}")
+        axes.set_xlim(0, max(self.hourly.shape[1], 1))
+        axes.set_ylim(bottom=0)
 
-    def _campaign_raster(self, left: int, top: int, width: int, height: int) -> list[str]:
+    def _campaign_raster(self, axes: Axes) -> None:
+        axes.set_xlabel("hours since the beginning")
         if self._raster is None:
-            return []
+            axes.set_title("No campaign in this population")
+            axes.set_yticks([])
+            return
         world = self._world
-        title = f"{self._raster.name} ({self._raster.family.name}, above) and its controls (below): acts, joint ones"
-        parts = [f'<text x="{left}" y="{top - 12}" font-size="18">{escape(title)} dark</text>']
-        span = world.end_ms - world.start_ms
-        for row, at, joint in self._dots:
-            x, y = left + width * (at - world.start_ms) / span, top + height * row / 80
-            colour = (CONTROLS if row >= 40 else CAMPAIGNS[0]) if joint else "#d1d5db"
-            parts.append(f'<rect x="{x:.1f}" y="{y:.1f}" width="1.6" height="1.6" fill="{colour}"/>')
-        return parts
+        title = f"{self._raster.name} ({self._raster.family.name}, above) and its controls (below): events, joint ones"
+        axes.set_title(f"{title} coloured")
+        dots = np.array(self._dots, np.int64).reshape(-1, 3)
+        hour = (dots[:, 1] - world.start_ms) / HOUR_MS
+        joint, control = dots[:, 2] > 0, dots[:, 0] >= ROWS
+        sides = {"own": (~joint, "#d1d5db"), "controls": (joint & control, CONTROLS),
+                 "members": (joint & ~control, CAMPAIGNS[0])}  # fmt: skip
+        for name, (mask, colour) in sides.items():
+            axes.plot(
+                hour[mask], dots[mask, 0], linestyle="", marker="s", markersize=1.8, markeredgewidth=0, color=colour,
+                gid=f"events-{name}",
+            )  # fmt: skip
+        axes.set_xlim(0, (world.end_ms - world.start_ms) / HOUR_MS)
+        axes.set_ylim(2 * ROWS, -1)
+        axes.set_yticks([])
+
+
+def require_matplotlib() -> None:
+    """Make sure that drawing is possible, before anything that takes long.
+
+    Raises:
+        UsageError: matplotlib is not installed.
+    """
+    try:
+        import matplotlib.style  # noqa: F401
+    except ImportError:
+        raise UsageError("drawings need matplotlib, which is not installed: pip install 'swarmlight[simulate]'") from (
+            None
+        )
+
+
+def svg(draw: Callable[[Figure], object], title: str, inches: tuple[float, float]) -> str:
+    """Draw with matplotlib, in one style and with nothing in it that another run would write differently.
+
+    Args:
+        draw: adds plots to an empty figure.
+        title: of the file.
+        inches: width and height.
+
+    Returns:
+        SVG, whose groups have the `gid` of what `draw` made as `id`.
+
+    Raises:
+        UsageError: matplotlib is not installed.
+    """
+    require_matplotlib()
+    from matplotlib import style
+    from matplotlib.figure import Figure
+
+    out = StringIO()
+    with style.context(["default", STYLE]):
+        figure = Figure(figsize=inches, layout="constrained")
+        draw(figure)
+        figure.savefig(out, format="svg", metadata={"Title": title, "Creator": "Swarmlight", "Date": None})
+    return out.getvalue()
 
 
 def layout(weight: Floats, rng: np.random.Generator) -> Floats:

@@ -1,4 +1,8 @@
-"""`python -m simulation.redteam`: the detector on every preset, an adaptive operator's curve, one page."""
+"""`python -m simulation.redteam`: runs the detector on every preset and against an adaptive operator, writes the page.
+
+In: the models, sources of texts, and a work folder with what was measured before. Out: `docs/explanation/red-team.md`
+and, beside it, the drawing of recall by round.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ import typer
 from rich.console import Console
 
 from detector.errors import UsageError
+from simulation.plots import require_matplotlib
 from simulation.redteam.adaptive import Game, GameOptions, game_of, save
 from simulation.redteam.page import page
 from simulation.redteam.run import PRESETS, Result, fingerprint, measure, own_posts, sources, together
@@ -44,7 +49,9 @@ def red_team(
         typer.Option(metavar="SOURCE", help="as `swarmlight simulate` takes it; in its place the demo's planted posts"),
     ] = None,
 ) -> int:
-    """Measure what the work folder has not yet, and write the page.
+    """Run the detector on simulated populations and against an operator who learns, and write a page about it.
+
+    What the work folder holds already is not measured again.
 
     Args:
         out: the page; its drawing goes beside it.
@@ -57,9 +64,10 @@ def red_team(
         people_texts, machine_texts: sources of texts; the demo's where None.
 
     Raises:
-        UsageError: an option cannot be used.
+        UsageError: an option cannot be used, or matplotlib is not installed.
         SwarmlightError: the detector failed.
     """
+    require_matplotlib()
     console = Console(stderr=True)
     people, machines = sources(work, people_texts, machine_texts)
     key = fingerprint(people, machines, models)

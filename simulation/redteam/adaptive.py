@@ -20,7 +20,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 import numpy as np
@@ -28,6 +28,7 @@ from rich.console import Console
 
 from detector.errors import UsageError
 from simulation.files import written
+from simulation.plots import require_matplotlib, svg
 from simulation.redteam.run import (
     DetectorResult,
     Recording,
@@ -41,6 +42,9 @@ from simulation.redteam.run import (
 )
 from simulation.sampling import stream
 from simulation.settings import Operator, PopulationConfig, Tactics
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Plan: TypeAlias = tuple[str, ...]
 """An option's name for each question of `MENU`, in its order."""
@@ -393,11 +397,6 @@ def spent(game: Game, side: str) -> float:
 
 COLOURS: Final = {"adaptive": "#b91c1c", "control": "#1d4ed8"}
 
-WIDTH: Final = 720
-HEIGHT: Final = 320
-LEFT: Final = 60
-TOP: Final = 40
-
 WINDOW: Final = 5
 """Rounds that a point of the line sums: a single round has few accounts."""
 
@@ -415,44 +414,45 @@ def recall(game: Game, side: str, first: int, last: int) -> tuple[int, int]:
     return sum(total[1] for total in totals), sum(total[0] for total in totals)
 
 
-def svg(game: Game) -> str:
-    """The drawing: dots are rounds, lines sum up to `WINDOW` rounds, bands are their 95% intervals."""
-    n = max(len(game.rounds), 2)
+def draw_curve(game: Game) -> str:
+    """The curve of a game as SVG: recall (share of an operator's accounts that are flagged) against the round.
 
-    def x(number: float) -> float:
-        return LEFT + (WIDTH - LEFT - 20) * number / (n - 1)
+    For each operator a dot is one round, the line the sum of up to `WINDOW` rounds that end there, and the band around
+    the line its exact 95% interval.
 
-    def y(share: float) -> float:
-        return TOP + (HEIGHT - TOP - 50) * (1 - share)
+    Raises:
+        UsageError: matplotlib is not installed.
+    """
+    return svg(lambda figure: _draw(game, figure), "Recall by round", (7.5, 3.4))
 
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif">',
-        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
-        f'<text x="{LEFT}" y="24" font-size="15">Share of an operator\'s accounts that are flagged, by round</text>',
-    ]
-    for share in (0.0, 0.25, 0.5, 0.75, 1.0):
-        parts.append(f'<path d="M{LEFT} {y(share):.1f}H{WIDTH - 20}" stroke="#e5e7eb"/>')
-        parts.append(f'<text x="{LEFT - 8}" y="{y(share) + 4:.1f}" font-size="11" text-anchor="end">{share:.0%}</text>')
-    for number in range(0, len(game.rounds), 5):
-        label = f'<text x="{x(number):.1f}" y="{HEIGHT - 30}" font-size="11" text-anchor="middle">{number + 1}</text>'
-        parts.append(label)
-    for place, side in enumerate(SIDES):
+
+def _draw(game: Game, figure: Figure) -> None:
+    axes = figure.subplots()
+    n = len(game.rounds)
+    numbers = np.arange(1, n + 1)
+    for side in SIDES:
+        sums = [recall(game, side, i + 1 - WINDOW, i + 1) for i in range(n)]
+        bounds = np.array([clopper_pearson(hits, of) for hits, of in sums])
+        each = [recall(game, side, i, i + 1) for i in range(n)]
+        lines, dots = ([100 * hits / max(of, 1) for hits, of in counts] for counts in (sums, each))
         colour = COLOURS[side]
-        sums = [recall(game, side, i + 1 - WINDOW, i + 1) for i in range(len(game.rounds))]
-        bounds = [clopper_pearson(hits, of) for hits, of in sums]
-        up = [f"{x(i):.1f},{y(high):.1f}" for i, (_, high) in enumerate(bounds)]
-        down = [f"{x(i):.1f},{y(low):.1f}" for i, (low, _) in enumerate(bounds)]
-        parts.append(f'<polygon points="{" ".join(up + down[::-1])}" fill="{colour}" fill-opacity="0.12"/>')
-        line = " ".join(f"{x(i):.1f},{y(hits / max(of, 1)):.1f}" for i, (hits, of) in enumerate(sums))
-        parts.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        for i in range(len(game.rounds)):
-            hits, of = recall(game, side, i, i + 1)
-            parts.append(f'<circle cx="{x(i):.1f}" cy="{y(hits / max(of, 1)):.1f}" r="2.5" fill="{colour}"/>')
-        parts.append(f'<text x="{LEFT + 90 * place}" y="{HEIGHT - 10}" font-size="12" fill="{colour}">{side}</text>')
-    return "\n".join([*parts, "</svg>"]) + "\n"
+        axes.fill_between(
+            numbers, 100 * bounds[:, 0], 100 * bounds[:, 1], color=colour, alpha=0.12, linewidth=0, gid=f"band-{side}"
+        )
+        axes.plot(numbers, lines, color=colour, linewidth=1.5, label=side, gid=f"line-{side}")
+        axes.plot(numbers, dots, linestyle="", marker="o", markersize=4, color=colour, gid=f"rounds-{side}")
+    axes.set_title("Share of an operator's accounts that are flagged, by round")
+    axes.set_xlabel("round")
+    axes.set_ylabel("flagged, percent")
+    axes.set_ylim(-2, 102)
+    axes.set_yticks([0, 25, 50, 75, 100])
+    axes.set_xticks(range(1, n + 1, 1 if n <= 10 else 5 if n <= 100 else 50))
+    axes.grid(axis="y", color="#e5e7eb")
+    axes.legend(loc="best", frameon=False)
 
 
-MOST_ROUNDS = 1000
+MOST_ROUNDS: Final = 1000
+"""Some hours of one core; more is a slip of the hand."""
 
 
 class GameOptions(NamedTuple):
@@ -494,6 +494,8 @@ def adaptive(
         UsageError: an option cannot be used.
         SwarmlightError: the detector failed.
     """
+    if plot is not None:
+        require_matplotlib()
     with ExitStack() as stack:
         folder = work or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         people, machines = sources(folder, options.people_texts, options.machine_texts)
@@ -557,11 +559,12 @@ def save(game: Game, out: Path | None, drawing: Path | None) -> None:
         drawing: SVG file, None for none.
 
     Raises:
-        UsageError: a file cannot be written.
+        UsageError: a file cannot be written, or matplotlib is not installed.
     """
     if out is not None:
         with written(out) as file:
             file.write(msgspec.json.encode(game) + b"\n")
     if drawing is not None:
+        curve = draw_curve(game)
         with written(drawing) as file:
-            file.write(svg(game).encode())
+            file.write(curve.encode())

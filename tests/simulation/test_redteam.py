@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import msgspec
@@ -21,13 +22,13 @@ from simulation.redteam.adaptive import (
     Round,
     Setting,
     affordable,
+    draw_curve,
     family,
     fielded,
     play,
     price,
     recall,
     size,
-    svg,
     teams,
 )
 from simulation.redteam.page import page
@@ -45,6 +46,8 @@ from simulation.redteam.run import (
 )
 from streaming.cli import invoke
 from streaming.schema.score import LlrRecord, ScoreRecord
+from tests.simulation.test_plots import drawn
+from tests.simulation.test_plots import texts as texts_of
 
 MACHINE_LINES = "".join(f'{{"author":"m{i % 9}","text":"the bridge toll is wrong {i}"}}\n' for i in range(900))
 PEOPLE_LINES = "".join(f'{{"author":"p{i % 40}","text":"nice weather number {i}"}}\n' for i in range(2000))
@@ -224,9 +227,11 @@ def test_the_curve_sums_the_rounds_it_says() -> None:
     game = game_of(2, 8)
     assert recall(game, "adaptive", 0, 5) == (10, 50)
     assert recall(game, "control", -4, 1) == (8, 10)
-    drawn = svg(game)
-    assert drawn.count("<circle") == 40
-    assert drawn.count("<polyline") == 2
+    root = ElementTree.fromstring(draw_curve(game))
+    assert sum(len(drawn(root, f"rounds-{side}", "use")) for side in SIDES) == 40
+    assert [len(drawn(root, f"line-{side}", "path")) for side in SIDES] == [1, 1]
+    assert "Share of an operator's accounts that are flagged, by round" in texts_of(root)
+    assert draw_curve(game) == draw_curve(game_of(2, 8)) != draw_curve(game_of(3, 8))
 
 
 def test_intervals_are_exact() -> None:
