@@ -68,7 +68,7 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 ActedUpon = Callable[[int, str], tuple[int, str] | None]
-"""(kind of touch, object) -> (place in `INTERACTIONS`, name of the account acted upon); None where it is nobody's."""
+"""(kind of trace, object) -> (place in `INTERACTIONS`, name of the account acted upon); None where it is nobody's."""
 
 
 class AccountGraph(NamedTuple):
@@ -295,7 +295,7 @@ def _shared(view: View, soft: SoftEdges, pair: IntArray, kind: IntArray) -> Floa
     """
     n, objects = len(view.rows), int(view.slot.max(initial=0)) + 1
     key, first = np.unique(view.rank * objects + view.slot, return_index=True)
-    at, slot, touched = view.at[first], view.slot[first], view.kind[first]
+    at, slot, kinds = view.at[first], view.slot[first], view.kind[first]
     begin = np.searchsorted(key, np.arange(n + 1) * objects)
     size = np.bincount(slot, minlength=objects)
     a, b = soft.a[pair], soft.b[pair]
@@ -305,7 +305,7 @@ def _shared(view: View, soft: SoftEdges, pair: IntArray, kind: IntArray) -> Floa
     edge = np.repeat(np.arange(len(pair)), each)
     mine = np.arange(len(edge)) - np.repeat(np.cumsum(each) - each, each) + begin[a][edge]
     plain = np.where(kind == FAST_REPOST, REPOST, kind)
-    right = touched[mine] == plain[edge]
+    right = kinds[mine] == plain[edge]
     edge, mine = edge[right], mine[right]
     wanted = b[edge] * objects + slot[mine]
     theirs = np.minimum(np.searchsorted(key, wanted), len(key) - 1)

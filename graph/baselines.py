@@ -76,7 +76,7 @@ class Followers:
         self._targets: list[dict[int, int]] = []
 
     def count_activity(self, row: NDArray[np.int32], cells: NDArray[np.int64]) -> None:
-        """Add the new touches to the activity of every group, reference set and control set that their
+        """Add the new traces to the activity of every group, reference set and control set that their
         account is in."""
         rows, codes = self._index()
         order = np.argsort(row, kind="stable")
@@ -269,7 +269,7 @@ def _follow(
     """Take up from the view (by rank) what members and control set did so far; a new control set's visits begin
     from nothing.
 
-    What members touched before is not bet on: they were proposed for meeting there.
+    What members acted on before is not bet on: they were proposed for meeting there.
     """
     before = bets.controls
     bets.base, bets.control_base = view.base_rates(members), view.base_rates(controls)
@@ -281,5 +281,5 @@ def _follow(
     bets.stale = FIXED
     met, chance = view.co_occurrence_rates(members, controls)
     bets.co_occurrence_rates = [(m, o) for m, o in zip(met.tolist(), chance.tolist(), strict=True)]
-    touched = window.uids(distinct(view.slot[view.traces_of(members)])).tolist()
-    bets.seen.update(dict.fromkeys([uid for uid in touched if uid not in bets.seen], CLOSED))
+    uids = window.uids(distinct(view.slot[view.traces_of(members)])).tolist()
+    bets.seen.update(dict.fromkeys([uid for uid in uids if uid not in bets.seen], CLOSED))

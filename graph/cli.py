@@ -1,6 +1,6 @@
 """The command `swarmlight coordinate`: find coordinated groups in a record of (account, object, time, kind).
 
-Reads tables of who touched what, and when (`graph.traces.read_records`); prints groups, or pairs, or what the null and
+Reads tables of who acted on what, and when (`graph.traces.read_records`); prints groups, or pairs, or what the null and
 power studies of `graph.permutation` found, and writes the same as JSON. Needs no texts, no models and no Kafka.
 """
 
@@ -83,9 +83,9 @@ def coordinate_command(
         UsageError: unusable arguments or input.
     """
     records = read_records(inputs, _columns(columns, kind, seconds=seconds))
-    if not records.touches:
+    if not records.traces:
         raise UsageError("the input holds no record: give a file with at least one")
-    print(f"{len(records.touches):,} records of {len(records.names):,} accounts")
+    print(f"{len(records.traces):,} records of {len(records.names):,} accounts")
     settings = CoordinationSettings(target_fdr=target_fdr)
     if min_shared is not None:
         result = _pairs(records, min_shared, window_s)
@@ -111,7 +111,7 @@ def _columns(columns: str, kind: str, *, seconds: bool) -> Columns:
 
 
 def _pairs(records: Records, min_shared: int, window_s: float) -> dict[str, Any]:
-    pairs = coordinated_pairs(records.touches, round(window_s * 1000), min_shared)
+    pairs = coordinated_pairs(records.traces, round(window_s * 1000), min_shared)
     accounts = {account for pair in pairs for account in pair}
     print(f"{len(pairs)} pairs of {len(accounts)} accounts share at least {min_shared} objects within {window_s:g} s")
     named = [{"a": records.names[a], "b": records.names[b], "count": n} for (a, b), n in pairs.items()]
@@ -119,7 +119,7 @@ def _pairs(records: Records, min_shared: int, window_s: float) -> dict[str, Any]
 
 
 def _groups(records: Records, settings: CoordinationSettings, seed: int) -> dict[str, Any]:
-    outcome = run(records.touches, records.names, settings, seed)
+    outcome = run(records.traces, records.names, settings, seed)
     print(
         f"{outcome.hypotheses} groups tested, {outcome.coordination.discoveries} accepted at "
         f"target_fdr {settings.target_fdr:g}; still standing at the end:"

@@ -37,19 +37,19 @@ from graph.traces import (
 )
 
 
-def coordinated_pairs(touches: Sequence[Trace], window_ms: int, min_shared: int) -> dict[tuple[int, int], int]:
+def coordinated_pairs(traces: Sequence[Trace], window_ms: int, min_shared: int) -> dict[tuple[int, int], int]:
     """Pairs (a < b) of accounts and how many objects they share within `window_ms`, at least `min_shared`.
 
-    An object counts once per pair, however often both touched it; times exactly `window_ms` apart count.
+    An object counts once per pair, however often both acted on it; times exactly `window_ms` apart count.
 
     Args:
-        touches: in any order.
+        traces: in any order.
         window_ms: longest lag.
         min_shared: objects that a pair must share.
     """
     by_object: dict[tuple[int, str], list[tuple[int, int]]] = defaultdict(list)
-    for touch in touches:
-        by_object[touch.kind, touch.key].append((touch.at_ms, touch.account))
+    for trace in traces:
+        by_object[trace.kind, trace.key].append((trace.at_ms, trace.account))
     shared: dict[tuple[int, int], int] = defaultdict(int)
     for shares in by_object.values():
         shares.sort()
@@ -88,7 +88,7 @@ def distinct(values: IntArray) -> IntArray:
 
 
 class CoOccurrences(NamedTuple):
-    """Pairs of touches of one object, one row each: ranks a < b, kind, weight, shape (n,)."""
+    """Pairs of traces of one object, one row each: ranks a < b, kind, weight, shape (n,)."""
 
     a: IntArray
     b: IntArray
@@ -141,7 +141,7 @@ def co_occurrences(
     """All co-occurrences in a window.
 
     Args:
-        at, rank, slot: touches in event order, shape (n,); `rank` is the account's position in name order.
+        at, rank, slot: traces in event order, shape (n,); `rank` is the account's position in name order.
         kind_of_slot: kind of each object, shape (slots,).
         now_ms: weights decay with `settings.half_life_ms` before this.
     """
@@ -157,7 +157,7 @@ def co_occurrences(
 def _of_kind(
     kind: int, at: IntArray, rank: IntArray, slot: IntArray, now_ms: int, settings: CoordinationSettings
 ) -> CoOccurrences:
-    # Each account's first touch of an object, then touches of one object in (time, name) order.
+    # Each account's first trace of an object, then traces of one object in (time, name) order.
     n_ranks = int(rank.max()) + 1
     _, first = np.unique(slot * n_ranks + rank, return_index=True)
     first.sort()
@@ -206,7 +206,7 @@ def concatenate(parts: list[CoOccurrences]) -> CoOccurrences:
 
 
 def _gaps(size: IntArray, settings: CoordinationSettings) -> int:
-    """How many neighbours in time each touch is paired with, so that the pairs stay within the budget."""
+    """How many neighbours in time each trace is paired with, so that the pairs stay within the budget."""
     gaps = settings.neighbours
     while gaps > 1 and int(np.minimum(size - 1, gaps).sum()) > settings.pair_budget:
         gaps //= 2
@@ -329,7 +329,7 @@ class View:
     Args:
         rows: row of each rank, shape (accounts,).
         names: name of each rank.
-        at, rank, slot, kind: the touches in event order, shape (n,).
+        at, rank, slot, kind: the traces in event order, shape (n,).
         met: co-occurrences; pairs: the same added up per pair and kind.
         span_ms: how much time the window covers.
     """
@@ -364,21 +364,21 @@ class View:
         return sorted(self.rank_of[row] for row in rows if row in self.rank_of)
 
     def traces_of(self, ranks: Sequence[int]) -> IntArray:
-        """Places of the touches of `ranks`, account by account."""
+        """Places of the traces of `ranks`, account by account."""
         parts = [self._order[self._start[r] : self._start[r + 1]] for r in ranks]
         return np.concatenate(parts) if parts else np.zeros(0, np.int64)
 
     def base_rates(self, ranks: Sequence[int]) -> list[float]:
-        """Touches per ms of `ranks` together, by kind, shape (KINDS,)."""
+        """Traces per ms of `ranks` together, by kind, shape (KINDS,)."""
         return [float(v) for v in self.counts[list(ranks)].sum(axis=0) / self.span_ms]
 
     def shares(self, ranks: Sequence[int]) -> dict[int, float]:
-        """Row -> its share of the touches that `ranks` made."""
-        touches = self.counts[list(ranks)].sum(axis=1)
-        return dict(zip(self.rows[list(ranks)].tolist(), (touches / touches.sum()).tolist(), strict=True))
+        """Row -> its share of the traces that `ranks` made."""
+        traces = self.counts[list(ranks)].sum(axis=1)
+        return dict(zip(self.rows[list(ranks)].tolist(), (traces / traces.sum()).tolist(), strict=True))
 
     def co_occurrence_rates(self, members: Sequence[int], controls: Sequence[int]) -> tuple[FloatArray, FloatArray]:
-        """How often `members` met `control set`, and how often they were to, by kind of touch, shape (KINDS,) each."""
+        """How often `members` met `control set`, and how often they were to, by kind of trace, shape (KINDS,) each."""
         if self._ties is None:
             ends = np.r_[self.pairs.a, self.pairs.b]
             order = np.argsort(ends, kind="stable")
@@ -400,7 +400,7 @@ class View:
         return met[:KINDS], chance[:KINDS]
 
     def activity(self, ranks: Sequence[int], bin_ms: int) -> dict[int, int]:
-        """Touches that `ranks` made together by activity cell (see `graph.group_test.activity_cell`)."""
+        """Traces that `ranks` made together by activity cell (see `graph.group_test.activity_cell`)."""
         if self._cells is None:
             cells = self.at // bin_ms * KINDS + self.kind
             self._first_cell = int(cells.min())
@@ -420,7 +420,7 @@ class Residuals(NamedTuple):
 def build_view(
     window: TraceWindow, now_ms: int, names: Callable[[int], str], settings: CoordinationSettings
 ) -> View | None:
-    """The window in name order with its co-occurrences; None where fewer than three accounts touched anything.
+    """The window in name order with its co-occurrences; None where fewer than three accounts acted on anything.
 
     Args:
         window: the traces.

@@ -40,7 +40,7 @@ from graph.group_test import (
     AuthorRates,
     Bets,
     Record,
-    Touched,
+    TracedObject,
     capped,
     close,
     due_ms,
@@ -94,12 +94,12 @@ def edges_within(window: TraceWindow, members: Sequence[int], limit: int) -> lis
     place = {row: n for n, row in enumerate(members)}
     at, row, slot = window.view()
     mine = np.flatnonzero(np.isin(row, np.asarray(members, np.int64)))
-    first: dict[int, dict[int, int]] = defaultdict(dict)  # slot -> member -> its first touch, in order of time
-    touched: dict[tuple[int, int], int] = defaultdict(int)
+    first: dict[int, dict[int, int]] = defaultdict(dict)  # slot -> member -> its first trace, in order of time
+    n_traces: dict[tuple[int, int], int] = defaultdict(int)
     for n in mine.tolist():
         s, r = int(slot[n]), int(row[n])
         first[s].setdefault(r, int(at[n]))
-        touched[r, int(window.kind[s])] += 1
+        n_traces[r, int(window.kind[s])] += 1
     chance = _chance(window)
     shared: dict[tuple[int, int, int], list[tuple[int, int]]] = defaultdict(list)
     for s, who in first.items():
@@ -116,7 +116,7 @@ def edges_within(window: TraceWindow, members: Sequence[int], limit: int) -> lis
     edges = []
     for (a, b, kind), objects in shared.items():
         source = REPOST if kind == FAST_REPOST else kind
-        expected = touched[a, source] * touched[b, source] * chance[source]
+        expected = n_traces[a, source] * n_traces[b, source] * chance[source]
         z = (len(objects) - expected) / math.sqrt(expected + 1.0)
         keys = tuple(window.key(s) for _, s in sorted(objects, key=lambda o: (o[0], window.key(o[1])))[:MAX_OBJECTS])
         edges.append(Edge(a, b, KIND_NAMES[kind], len(objects), expected, z, keys))
@@ -125,7 +125,7 @@ def edges_within(window: TraceWindow, members: Sequence[int], limit: int) -> lis
 
 
 def _chance(window: TraceWindow) -> list[float]:
-    """Probability that two touches of a kind in the window are of one object, by kind."""
+    """Probability that two traces of a kind in the window are of one object, by kind."""
     out = []
     for kind in range(KINDS):
         counts = window.count[window.kind == kind].astype(np.float64)
@@ -260,9 +260,9 @@ PRUNE_TICKS: Final = 6
 
 
 class Coordination:
-    """Who acts together, from touches in event order.
+    """Who acts together, from traces in event order.
 
-    Deterministic: the outcome is a function of settings, seed, names, touches and tick times. Rows may be any numbers.
+    Deterministic: the outcome is a function of settings, seed, names, traces and tick times. Rows may be any numbers.
     """
 
     def __init__(self, settings: CoordinationSettings | None = None, seed: int = 0) -> None:
@@ -288,12 +288,12 @@ class Coordination:
         self._campaigns = Campaigns()
         self._author_rates: AuthorRates | None = None
 
-    def add(self, touches: Sequence[Trace]) -> None:
-        """Take touches in event order ((at, account name, event id)); touches of one event next to each other."""
-        self.window.add(touches)
+    def add(self, traces: Sequence[Trace]) -> None:
+        """Take traces in event order ((at, account name, event id)); traces of one event next to each other."""
+        self.window.add(traces)
 
     def forget_account(self, row: int) -> None:
-        """Forget all of an account: its touches, and its place in groups. The row may be given to another account."""
+        """Forget all of an account: its traces, and its place in groups. The row may be given to another account."""
         self.window.forget(row)
         self._author_rates = None
         self._blocks.pop(row, None)
@@ -307,7 +307,7 @@ class Coordination:
         self._followers.reset()
 
     def forget_event(self, row: int, at_ms: int) -> None:
-        """Forget what `row` touched at `at_ms`: its objects go unless somebody else touched them."""
+        """Forget what `row` acted on at `at_ms`: its objects go unless somebody else acted on them."""
         self.window.forget(row, at_ms)
         self._author_rates = None
 
@@ -357,10 +357,10 @@ class Coordination:
         return self._discoveries
 
     def _proposal_is_due(self) -> bool:
-        """Enough is new, and a large window is not looked through more often than `touches_per_tick` allows."""
+        """Enough is new, and a large window is not looked through more often than `traces_per_tick` allows."""
         size = len(self.window)
         fresh = self.window.end - self._proposed_end
-        every = -(-size // self.settings.touches_per_tick)
+        every = -(-size // self.settings.traces_per_tick)
         return (
             fresh >= max(self.settings.fresh_share * size, self.settings.fresh_least)
             and self._ticks - self._proposed_tick >= every
@@ -387,9 +387,9 @@ class Coordination:
         before = self.window.before(slot, mine)
         rows, ats = row[mine].tolist(), at[mine].tolist()
         low, high = start[mine].tolist(), stop_at[mine].tolist()
-        touches = [
-            Touched(*touch)
-            for touch in zip(
+        traces = [
+            TracedObject(*trace)
+            for trace in zip(
                 (mine + first).tolist(),
                 kind[mine].tolist(),
                 self.window.uids(slot[mine]).tolist(),
@@ -403,16 +403,16 @@ class Coordination:
             while until < stop and rows[until] == rows[n] and ats[until] == ats[n]:
                 until += 1
             for number, reference in holders[low[n] : high[n]]:
-                self._meet(number, reference, rows[n], ats[n], touches[n:until], now_ms)
+                self._meet(number, reference, rows[n], ats[n], traces[n:until], now_ms)
             n = until
 
-    def _meet(self, number: int, reference: bool, row: int, at: int, touched: list[Touched], now_ms: int) -> None:
+    def _meet(self, number: int, reference: bool, row: int, at: int, objects: list[TracedObject], now_ms: int) -> None:
         group = self._groups[number]
         bets = group.reference if reference else group.bets
         if bets is None or row not in bets.members:
             return
         before = bets.opened
-        bundle = meet(bets, row, at, touched, self.settings.popular)
+        bundle = meet(bets, row, at, objects, self.settings.popular)
         if bundle < 0:
             return
         if bets.opened > before:
@@ -562,7 +562,7 @@ class Coordination:
     def edges_within(self, members: Sequence[int], limit: int = 50) -> list[Edge]:
         """What pairs of `members` (rows) had in common in the window, largest residual first, ties in the given order.
 
-        `expected` is n_a n_b times the chance that two touches of that kind in the window are of one object.
+        `expected` is n_a n_b times the chance that two traces of that kind in the window are of one object.
         """
         return edges_within(self.window, members, limit)
 

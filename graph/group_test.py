@@ -62,17 +62,17 @@ def log_bar(number: int, discoveries: int, fdr: float) -> float:
 
 
 AUTHOR_PRIOR: Final = 2.0
-"""Touches of the author's other posts at which they count as much as activity and baseline rate."""
+"""Traces of the author's other posts at which they count as much as activity and baseline rate."""
 
 AUTHOR_LAST: Final = 200
-"""Touches of an author's posts that are read, the newest: more say no more."""
+"""Traces of an author's posts that are read, the newest: more say no more."""
 
 REFRESH_MS: Final = HOUR_MS
 """How often the record is read anew."""
 
 
 class AuthorRates:
-    """Who touched whose posts, as of the last full hour before `now_ms`; the same whenever in that hour it is made."""
+    """Who acted on whose posts, as of the last full hour before `now_ms`; the same whenever in that hour it is made."""
 
     def __init__(self, window: TraceWindow, now_ms: int, settings: CoordinationSettings) -> None:
         self.until_ms = now_ms // REFRESH_MS * REFRESH_MS
@@ -87,7 +87,7 @@ class AuthorRates:
         self._at, self._row, self._slot = at[order], row[order], slot[order]
 
     def share(self, author: int, slot: int, before_ms: int, opener: int, members: Collection[int]) -> tuple[int, int]:
-        """(touches by `members`, touches by anybody) of the author's posts but the one in `slot`, before `before_ms`;
+        """(traces by `members`, traces by anybody) of the author's posts but the one in `slot`, before `before_ms`;
         those of `opener` left out.
 
         Args:
@@ -129,7 +129,7 @@ _LOG_CELL: Final = math.log((1.0 - NEVER_BETS) / CELLS)
 
 
 def class_of(kinds: Collection[int]) -> int:
-    """The class of an event by the kinds of all that it touches."""
+    """The class of an event by the kinds of all that it acts on."""
     return max(KIND_TABLE[kind].event_class for kind in kinds)
 
 
@@ -180,10 +180,10 @@ LEARNED, VISITED, FIXED = range(3)
 """In `Bets.stale`: baseline rate is learned; there are visits since; it was fixed anew and is to be learned at once."""
 
 MAX_SHARE: Final = 0.9
-"""Largest f: above it nearly every touch is expected to be a member's and a bet could say nothing anyway."""
+"""Largest f: above it nearly every trace is expected to be a member's and a bet could say nothing anyway."""
 
 LEAST_ACTIVITY: Final = 0.25
-"""Touches per time bin that members are taken to make besides those on the object itself: f is never nothing."""
+"""Traces per time bin that members are taken to make besides those on the object itself: f is never nothing."""
 
 SHORT_SHARE: Final = 0.3
 """Share of an object's bet that is placed on the ten minutes of `SYNCHRONY_MS`: scripted rounds show even on popular
@@ -193,7 +193,7 @@ COARSE_WEIGHT: Final = 0.1
 """Weight of a domain or a mention in a bundle, against 1 for the rest: a link says it better."""
 
 WALK_CAP: Final = 2000
-"""Touches of one object that a settlement reads; an object beyond it is settled as if no member had come."""
+"""Traces of one object that a settlement reads; an object beyond it is settled as if no member had come."""
 
 NOBODY: Final = -1
 """The opener of a bundle whose account was forgotten."""
@@ -205,8 +205,8 @@ _NOTHING: Final = (0.0,) * len(THETAS)
 _COARSE: Final = frozenset(number for number, kind in enumerate(KIND_TABLE) if kind.coarse)
 
 
-class Touched(NamedTuple):
-    """One object that an event touched: ordinal of the touch, kind, uid, and touches of it before (of anybody)."""
+class TracedObject(NamedTuple):
+    """One object that an event acted on: ordinal of the trace, kind, uid, and traces of it before (of anybody)."""
 
     ordinal: int
     kind: int
@@ -223,7 +223,7 @@ class Item(msgspec.Struct, array_like=True):
 
 
 class Bundle(msgspec.Struct, array_like=True):
-    """What one member's event put on the table; `ordinal` is that event's last touch, `turn` its class."""
+    """What one member's event put on the table; `ordinal` is that event's last trace, `turn` its class."""
 
     start_ms: int
     opener: int
@@ -237,13 +237,13 @@ class Bets(msgspec.Struct, array_like=True):
     """The running bets of one fixed group. Rows are the caller's."""
 
     members: dict[int, int]  # row -> since when (ms) it is a member; it counts in bundles that started after that
-    base: list[float] = []  # members' touches per ms by kind before it was fixed, shape (KINDS,)
+    base: list[float] = []  # members' traces per ms by kind before it was fixed, shape (KINDS,)
     control_base: list[float] = []  # the control set's
-    share: dict[int, float] = {}  # row -> its share of the members' touches before it was fixed
-    controls: dict[int, float] = {}  # row -> its share of the control set's touches before it was fixed
+    share: dict[int, float] = {}  # row -> its share of the members' traces before it was fixed
+    controls: dict[int, float] = {}  # row -> its share of the control set's traces before it was fixed
     bundles: dict[int, Bundle] = {}
     seen: dict[int, int] = {}  # uid -> number of its open bundle, or CLOSED
-    active: dict[int, int] = {}  # activity cell -> members' touches
+    active: dict[int, int] = {}  # activity cell -> members' traces
     control_active: dict[int, int] = {}
     visits: dict[int, int] = {}  # row * KINDS + kind -> objects of the group that the control set's account came to
     visits_expected: list[float] = msgspec.field(default_factory=lambda: [0.0] * KINDS)
@@ -274,39 +274,39 @@ def activity_cell(kind: int, at_ms: int, bin_ms: int) -> int:
     return at_ms // bin_ms * KINDS + kind
 
 
-def meet(bets: Bets, row: int, at_ms: int, touched: Sequence[Touched], popular: int) -> int:
+def meet(bets: Bets, row: int, at_ms: int, objects: Sequence[TracedObject], popular: int) -> int:
     """One event of member `row`: count it in the earliest open bundle it meets, or open a bundle.
 
     Args:
-        popular: an object that was touched more often than this before is not bet on.
+        popular: an object that was acted on more often than this before is not bet on.
 
     Returns:
         the number of the bundle that was opened or met, `CLOSED` for none.
     """
     seen = bets.seen
-    known = [seen.get(touch.uid) for touch in touched]
+    known = [seen.get(trace.uid) for trace in objects]
     for number in sorted({n for n in known if n is not None and n >= 0}):
         bundle = bets.bundles[number]
         if row == bundle.opener or row in bundle.met:
             return CLOSED
         if bets.members[row] <= bundle.start_ms:
-            _count(bundle, row, at_ms, [touch.uid for touch in touched])
-            for touch, before in zip(touched, known, strict=True):
+            _count(bundle, row, at_ms, [trace.uid for trace in objects])
+            for trace, before in zip(objects, known, strict=True):
                 if before is None:
-                    seen[touch.uid] = CLOSED
+                    seen[trace.uid] = CLOSED
             return number
     items: list[Item] = []
-    for touch, before in zip(touched, known, strict=True):
+    for trace, before in zip(objects, known, strict=True):
         if before is None:
-            if touch.before <= popular:
-                items.append(Item(touch.uid, touch.kind, []))
-            seen[touch.uid] = bets.opened if touch.before <= popular else CLOSED
+            if trace.before <= popular:
+                items.append(Item(trace.uid, trace.kind, []))
+            seen[trace.uid] = bets.opened if trace.before <= popular else CLOSED
     if not items:
         return CLOSED
     number = bets.opened
     bets.opened += 1
-    turn = class_of({touch.kind for touch in touched})
-    bets.bundles[number] = Bundle(at_ms, row, touched[-1].ordinal, turn, items)
+    turn = class_of({trace.kind for trace in objects})
+    bets.bundles[number] = Bundle(at_ms, row, objects[-1].ordinal, turn, items)
     return number
 
 
@@ -339,12 +339,12 @@ class Settled(NamedTuple):
 
 
 class Record:
-    """What is known of everybody's touches at a tick, to settle bets with.
+    """What is known of everybody's traces at a tick, to settle bets with.
 
     Args:
-        window: the touches.
-        author_rates: who touched whose posts.
-        totals: everybody's touches by activity cell.
+        window: the traces.
+        author_rates: who acted on whose posts.
+        totals: everybody's traces by activity cell.
         inflation: overdispersion by kind, at least 1; f is multiplied with it.
     """
 
@@ -361,7 +361,7 @@ class Record:
         self._chains: dict[int, list[tuple[int, int, int]]] = {}
 
     def after(self, uid: int, ordinal: int) -> list[tuple[int, int, int]]:
-        """(ordinal, at, row) of the object's touches after `ordinal`, newest first; none where it has left."""
+        """(ordinal, at, row) of the object's traces after `ordinal`, newest first; none where it has left."""
         slot = uid & SLOT_MASK
         if int(self._window.last[slot]) <= ordinal or not self._window.alive(uid):
             return []
@@ -374,7 +374,7 @@ class Record:
         return chain[:place]
 
     def author_rate(self, bets: Bets, bundle: Bundle, item: Item) -> tuple[int, int]:
-        """(touches by members, touches by anybody) of other posts of the object's author, before the bundle began.
+        """(traces by members, traces by anybody) of other posts of the object's author, before the bundle began.
 
         Args:
             bets: of the group.
@@ -430,14 +430,14 @@ def _settle(
 
     Args:
         stop: when the cap was reached, ms; nothing after it counts.
-        later: touches of the object after the bundle's event, newest first.
+        later: traces of the object after the bundle's event, newest first.
     """
     kind, bin_ms, start = item.kind, record.settings.activity_bin_ms, bundle.start_ms
     members, controls = bets.members, bets.controls
     until = start + BET_WINDOW_MS[kind] if stop is None else min(stop, start + BET_WINDOW_MS[kind])
     soon = min(until, start + SYNCHRONY_MS)
     came: dict[int, int] = {}
-    # Touches of this object by activity cell, at any time: they are no part of what else was done.
+    # Traces of this object by activity cell, at any time: they are no part of what else was done.
     on_it: dict[int, list[int]] = {activity_cell(kind, start, bin_ms): [1, 1, 0]}
     for _, at, row in later:
         cell = activity_cell(kind, at, bin_ms)

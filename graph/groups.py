@@ -84,7 +84,7 @@ def match(existing: Sequence[set[int]], proposed: Sequence[set[int]]) -> Plan:
 
 
 def founding_pair(view: View, window: TraceWindow, members: Sequence[int]) -> FoundingPair:
-    """Where two of `members` (rows) first touched one object, earliest second touch first, ties by name.
+    """Where two of `members` (rows) first acted on one object, earliest second trace first, ties by name.
 
     Args:
         view: the window in name order.
@@ -95,7 +95,7 @@ def founding_pair(view: View, window: TraceWindow, members: Sequence[int]) -> Fo
     mine = view.traces_of(ranks)
     order = mine[np.lexsort((view.rank[mine], view.at[mine], view.slot[mine]))]
     best: FoundingPair | None = None
-    first: tuple[int, int] | None = None  # (slot, rank) of the first member to touch the object at hand
+    first: tuple[int, int] | None = None  # (slot, rank) of the first member to act on the object at hand
     met = False
     for n in order.tolist():
         slot, rank, at = int(view.slot[n]), int(view.rank[n]), int(view.at[n])

@@ -31,16 +31,16 @@ class Outcome(NamedTuple):
 
 
 def run(
-    touches: Sequence[Trace],
+    traces: Sequence[Trace],
     names: Sequence[str],
     settings: CoordinationSettings | None = None,
     seed: int = 0,
     tick_ms: int = TICK_MS,
 ) -> Outcome:
-    """Pass over `touches` (in event order) with a tick at every multiple of `tick_ms` that has touches before it.
+    """Pass over `traces` (in event order) with a tick at every multiple of `tick_ms` that has traces before it.
 
     Args:
-        touches: in event order.
+        traces: in event order.
         names: of each row.
         settings: of coordination, the defaults where None.
         seed: of coordination.
@@ -49,15 +49,15 @@ def run(
     coordination = Coordination(settings, seed)
     logs: list[float] = []
     place, tick = 0, 0
-    while place < len(touches):
-        tick = (touches[place].at_ms // tick_ms + 1) * tick_ms
+    while place < len(traces):
+        tick = (traces[place].at_ms // tick_ms + 1) * tick_ms
         stop = place
-        while stop < len(touches) and touches[stop].at_ms < tick:
+        while stop < len(traces) and traces[stop].at_ms < tick:
             stop += 1
-        coordination.add(touches[place:stop])
+        coordination.add(traces[place:stop])
         place = stop
         _note(coordination.tick(tick, names.__getitem__), logs)
-    if touches:
+    if traces:
         _note(coordination.tick(tick + tick_ms, names.__getitem__, end=True), logs)
     groups = coordination.groups()
     logs += [g.log_e for g in groups if g.hypothesis]
@@ -68,33 +68,33 @@ def _note(tick: CampaignTick, logs: list[float]) -> None:
     logs += [ended.log_e for ended in tick.ended if ended.hypothesis]
 
 
-def permute_accounts(touches: Sequence[Trace], block_ms: int, seed: int) -> list[Trace]:
-    """The touches with their accounts permuted within each block of `block_ms`, in event order of rows.
+def permute_accounts(traces: Sequence[Trace], block_ms: int, seed: int) -> list[Trace]:
+    """The traces with their accounts permuted within each block of `block_ms`, in event order of rows.
 
     Args:
-        touches: in event order.
+        traces: in event order.
         block_ms: length of a block of time.
         seed: of the permutations.
     """
     rng = np.random.default_rng(seed)
-    at = np.array([t.at_ms for t in touches], np.int64)
-    account = np.array([t.account for t in touches], np.int64)
+    at = np.array([t.at_ms for t in traces], np.int64)
+    account = np.array([t.account for t in traces], np.int64)
     block = at // block_ms
     for number in np.unique(block):
         mine = np.flatnonzero(block == number)
         account[mine] = rng.permutation(account[mine])
-    moved = [t._replace(account=a) for t, a in zip(touches, account.tolist(), strict=True)]
+    moved = [t._replace(account=a) for t, a in zip(traces, account.tolist(), strict=True)]
     return sorted(moved, key=lambda t: (t.at_ms, t.account, t.kind, t.key))
 
 
 def inject(
-    touches: Sequence[Trace], members: Iterable[int], starts_ms: Sequence[int], lag_ms: int, kind: int, seed: int
+    traces: Sequence[Trace], members: Iterable[int], starts_ms: Sequence[int], lag_ms: int, kind: int, seed: int
 ) -> list[Trace]:
-    """The touches with a group added that touches one new object at each of `starts_ms`, each member after an
+    """The traces with a group added that acts on one new object at each of `starts_ms`, each member after an
     exponential lag of mean `lag_ms`.
 
     Args:
-        touches: in event order.
+        traces: in event order.
         members: rows of the group.
         starts_ms: when the first member comes to each object.
         lag_ms: mean lag of the others.
@@ -108,7 +108,7 @@ def inject(
         for n, start in enumerate(starts_ms)
         for row, lag in zip(rows, rng.exponential(lag_ms, len(rows)).tolist(), strict=True)
     ]
-    return sorted([*touches, *added], key=lambda t: (t.at_ms, t.account, t.kind, t.key))
+    return sorted([*traces, *added], key=lambda t: (t.at_ms, t.account, t.kind, t.key))
 
 
 class NullTrial(NamedTuple):
@@ -148,7 +148,7 @@ def null_trial(
         settings: of coordination.
         tick_ms: event time between ticks.
     """
-    outcome = run(permute_accounts(records.touches, block_ms, seed), records.names, settings, seed, tick_ms)
+    outcome = run(permute_accounts(records.traces, block_ms, seed), records.names, settings, seed, tick_ms)
     e = np.exp(np.array(outcome.e_values or [0.0]))
     accepted = outcome.coordination.discoveries
     return NullTrial(seed, outcome.hypotheses, accepted, float(e.mean()), float(e.max()), float(e.sum()))
@@ -182,9 +182,9 @@ def plant_trial(
         lag_ms: mean lag behind the first member.
         tick_ms: event time between ticks.
     """
-    people = permute_accounts(records.touches, block_ms, seed)
+    people = permute_accounts(records.traces, block_ms, seed)
     rng = np.random.default_rng((seed, size, shared))
-    # The days begin after one touch drawn at random, so that there is life in them, as campaigns choose to have it.
+    # The days begin after one trace drawn at random, so that there is life in them, as campaigns choose to have it.
     latest = people[-1].at_ms - int((days + 1) * DAY_MS)
     begins = [t.at_ms for t in people if people[0].at_ms + DAY_MS <= t.at_ms <= latest]
     begin = int(rng.choice(begins)) if begins else people[0].at_ms
@@ -193,9 +193,9 @@ def plant_trial(
     members = rng.choice(active, size, replace=False).tolist()
     starts = np.sort(rng.uniform(begin, end, shared)).astype(np.int64).tolist()
     kind = people[0].kind
-    touches = inject(people, members, starts, lag_ms, kind, seed)
-    touches = [t for t in touches if t.at_ms < end + DAY_MS]
-    outcome = run(touches, records.names, settings, seed, tick_ms)
+    traces = inject(people, members, starts, lag_ms, kind, seed)
+    traces = [t for t in traces if t.at_ms < end + DAY_MS]
+    outcome = run(traces, records.names, settings, seed, tick_ms)
     planted = set(members)
     best = max(outcome.groups, key=lambda g: (_jaccard(planted, g.members), -g.number), default=None)
     false = sum(2 * len(planted & set(g.members)) < len(g.members) for g in outcome.accepted)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from graph.traces import KINDS, Trace
 
 FREE: Final = -1
-"""Row of a touch that was forgotten, and kind of a slot that is free."""
+"""Row of a trace that was forgotten, and kind of a slot that is free."""
 
 GENERATION_BITS: Final = 32
 
@@ -28,7 +28,7 @@ NO_AUTHOR: Final = 0
 
 
 class TraceWindow:
-    """Touches in event order, with their objects. Rows are the caller's; nothing depends on their numbers."""
+    """Traces in event order, with their objects. Rows are the caller's; nothing depends on their numbers."""
 
     def __init__(self) -> None:
         self.base = 0
@@ -51,16 +51,16 @@ class TraceWindow:
 
     # -- adding ------------------------------------------------------------------------------------------------
 
-    def add(self, touches: Sequence[Trace]) -> None:
-        """Append `touches`, which must be in event order. O(1) each."""
-        n = len(touches)
+    def add(self, traces: Sequence[Trace]) -> None:
+        """Append `traces`, which must be in event order. O(1) each."""
+        n = len(traces)
         if not n:
             return
         self._reserve(n)
         slots, keys, free = self._slots, self._keys, self._free
         direct: list[tuple[int, int, int]] = []
         ats, rows, found = [], [], []
-        for at, row, kind, key, other in touches:
+        for at, row, kind, key, other in traces:
             table = slots[kind]
             slot = table.get(key)
             if slot is None:
@@ -101,7 +101,7 @@ class TraceWindow:
         self._directs = need
 
     def _chain(self, slots: NDArray[np.int64], start: int) -> None:
-        """Link the new touches to the touches of the same object before them."""
+        """Link the new traces to the traces of the same object before them."""
         n = len(slots)
         order = np.argsort(slots, kind="stable")
         ordered = slots[order]
@@ -142,14 +142,14 @@ class TraceWindow:
         return self.end - self.base
 
     def view(self, start: int | None = None) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32]]:
-        """(at, row, slot) of ordinals [start, end), each of shape (n,); forgotten touches have row -1."""
+        """(at, row, slot) of ordinals [start, end), each of shape (n,); forgotten traces have row -1."""
         first = self.base if start is None else max(start, self.base)
         span = slice(self._offset + first - self.base, self._offset + self.end - self.base)
         return self._at[span], self._row[span], self._slot[span]
 
     @property
     def direct(self) -> NDArray[np.int64]:
-        """Who acted upon whom: (at, row, other) of every such touch, in event order, shape (n, 3)."""
+        """Who acted upon whom: (at, row, other) of every such trace, in event order, shape (n, 3)."""
         return self._direct[: self._directs]
 
     def uid(self, slot: int) -> int:
@@ -173,7 +173,7 @@ class TraceWindow:
         return alive
 
     def before(self, slots: NDArray[Any], places: NDArray[np.int64]) -> NDArray[np.int64]:
-        """How often the object of each of `places` in `slots`, the newest touches, was touched before that touch."""
+        """How often the object of each of `places` in `slots`, the newest traces, was acted on before that trace."""
         order = np.argsort(slots, kind="stable")
         ordered = slots[order]
         new = np.r_[True, ordered[1:] != ordered[:-1]]
@@ -189,11 +189,11 @@ class TraceWindow:
         return self._keys[slot]
 
     def slot_of(self, kind: int, key: str) -> int | None:
-        """The slot of an object in the window, None where nobody touched it."""
+        """The slot of an object in the window, None where nobody acted on it."""
         return self._slots[kind].get(key)
 
     def chain(self, slot: int) -> Iterator[tuple[int, int, int]]:
-        """(ordinal, at, row) of the object's touches that are in the window, newest first."""
+        """(ordinal, at, row) of the object's traces that are in the window, newest first."""
         ordinal = int(self.last[slot])
         shift = self._offset - self.base
         while ordinal >= self.base:
@@ -206,7 +206,7 @@ class TraceWindow:
     # -- leaving -----------------------------------------------------------------------------------------------
 
     def expire(self, before_ms: int) -> None:
-        """Drop touches older than `before_ms` and free the objects that nobody touched since."""
+        """Drop traces older than `before_ms` and free the objects that nobody acted on since."""
         at, rows, slots = self.view()
         drop = int(np.searchsorted(at, before_ms))
         if drop:
@@ -237,14 +237,14 @@ class TraceWindow:
             self._free.append(slot)
 
     def forget(self, row: int, at_ms: int | None = None) -> None:
-        """Forget what `row` touched, all of it or at `at_ms` alone, and the objects that nobody else touched."""
+        """Forget what `row` acted on, all of it or at `at_ms` alone, and the objects that nobody else acted on."""
         at, rows, slots = self.view()
         hit = rows == row if at_ms is None else (rows == row) & (at == at_ms)
         if hit.any():
-            touched, counts = np.unique(slots[hit], return_counts=True)
-            self.count[touched] -= counts.astype(np.int32)
+            slots_hit, counts = np.unique(slots[hit], return_counts=True)
+            self.count[slots_hit] -= counts.astype(np.int32)
             rows[hit] = FREE
-            empty = [slot for slot in touched.tolist() if next(self.chain(slot), None) is None]
+            empty = [slot for slot in slots_hit.tolist() if next(self.chain(slot), None) is None]
             self._release(np.array(empty, np.int64))
         at, actor, other = self.direct.T
         self._keep_direct(~((actor == row) | (other == row)) if at_ms is None else ~((actor == row) & (at == at_ms)))

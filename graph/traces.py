@@ -223,7 +223,7 @@ def traces_of(event: TracedEvent, at_ms: int, account: int, other: int = -1) -> 
 
 SYNCHRONY_MS: Final = 10 * MINUTE_MS
 """The short window of every bet: ten minutes hold scripted rounds and few people's chance meetings. Half of every bet
-is placed on it, so popular objects touched in step still show."""
+is placed on it, so popular objects acted on in step still show."""
 
 FAST_REPOST_MS: Final = 60_000
 """Two reposts this near in time are a `FAST_REPOST` (CooRTweet's default for coordinated reposting)."""
@@ -237,21 +237,21 @@ class CoordinationSettings(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     target_fdr: float = 0.05
-    window_ms: int = 48 * HOUR_MS  # how long touches are kept: members of slow campaigns meet 0-2 times in two days
+    window_ms: int = 48 * HOUR_MS  # how long traces are kept: members of slow campaigns meet 0-2 times in two days
     learn_ms: int = 6 * HOUR_MS  # communities are learned from so much before groups are proposed
     half_life_ms: int = 96 * HOUR_MS  # decay of a meeting's weight in soft edges: little, the window ends at 48 h
-    neighbours: int = 16  # touches of one object that each touch is paired with (the nearest in time): bounds pairs
+    neighbours: int = 16  # traces of one object that each trace is paired with (the nearest in time): bounds pairs
     pair_budget: int = 4_000_000  # pairs per kind in one proposal: ~0.5 GB of work arrays
     top_edges: int = 20  # soft edges kept per account
     min_size: int = 3
     max_size: int = 1000
     max_groups: int = 1000  # proposed groups per tick, strongest first: bounds memory and the tick's length
     resolution: float = 1.0  # Leiden, modularity
-    fresh_share: float = 0.04  # proposals are made once the touches since the last are this share of the window
+    fresh_share: float = 0.04  # proposals are made once the traces since the last are this share of the window
     fresh_least: int = 20  # and at least so many
-    touches_per_tick: int = 100_000  # and at most every ceil(touches in window / this) campaign ticks
+    traces_per_tick: int = 100_000  # and at most every ceil(traces in window / this) campaign ticks
     pool_size: int = 50  # outsiders a group is compared with, at least
-    popular: int = 50  # an object with more touches than this when a member first meets it is not bet on
+    popular: int = 50  # an object with more traces than this when a member first meets it is not bet on
     hit_cap: int = 3  # further members counted per object
     activity_bin_ms: int = 3 * HOUR_MS  # resolution of activity over time: finer than day and night
     patience_ms: int = 12 * HOUR_MS  # an unaccepted group that no proposal continues is dropped after this
@@ -286,9 +286,9 @@ class Columns(NamedTuple):
 
 
 class Records(NamedTuple):
-    """Touches in event order (time, account name, kind, object); `names[row]` is an account, rows in name order."""
+    """Traces in event order (time, account name, kind, object); `names[row]` is an account, rows in name order."""
 
-    touches: list[Trace]
+    traces: list[Trace]
     names: list[str]
 
 
@@ -304,8 +304,8 @@ def read_records(paths: Iterable[Path], columns: Columns) -> Records:
             rows.append(_parse(record, columns, f"{path}, record {number}"))
     names = sorted({account for _, account, _, _ in rows})
     row_of = {name: row for row, name in enumerate(names)}
-    touches = [Trace(at, row_of[account], kind, key) for at, account, kind, key in sorted(rows)]
-    return Records(touches, names)
+    traces = [Trace(at, row_of[account], kind, key) for at, account, kind, key in sorted(rows)]
+    return Records(traces, names)
 
 
 def _read(path: Path) -> Iterator[Mapping[str, Any]]:

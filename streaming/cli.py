@@ -48,7 +48,7 @@ SUMMARIES: Final[dict[str, Summary]] = {
             "run": "score a recording of events to its end",
             "worker": "score the events of a Kafka topic, for as long as it lives",
             "demo": "play planted campaigns into a broker and watch them being caught",
-            "coordinate": "find coordinated groups in a table of who touched what, and when",
+            "coordinate": "find coordinated groups in a table of who acted on what, and when",
         },
         "Moderate and operate": {
             "feed": "serve the moderators' feed: alerts in a browser, to be decided",

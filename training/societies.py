@@ -149,7 +149,7 @@ def account_graphs(events: Path, out: Path, models: Path | None, *, coordination
 def shuffled(events: Path, out: Path, seed: int) -> None:
     """A recording in which accounts have exchanged what they did within blocks of time and kinds.
 
-    Everybody does as much of each kind in each block, every object is touched at the same times, and who acts with
+    Everybody does as much of each kind in each block, every object is acted on at the same times, and who acts with
     whom is chance: a graph model that still gains anything has learned something else.
 
     Args:

@@ -22,7 +22,7 @@ def society(
     seed: int, sizes: Sequence[int], taste: float, per_day: float = 8.0, hours: int = 48, kind: int = REPOST
 ) -> list[Trace]:
     """People in communities of `sizes`. Activity is heavy-tailed, comes in bursts and keeps to the community's hours;
-    a share `taste` of what they touch are their community's objects, whose popularity is heavy-tailed and short-lived.
+    a share `taste` of what they act on are their community's objects, whose popularity is heavy-tailed and short-lived.
     """
     rng = np.random.default_rng(seed)
     people = sum(sizes)
@@ -34,7 +34,7 @@ def society(
     owner = rng.choice(len(sizes) + 1, objects, p=[*share, 1 - share.sum()])
     born = rng.uniform(-6, hours, objects)
     fame = rng.pareto(1.2, objects) + 0.2
-    touches: list[Trace] = []
+    traces: list[Trace] = []
     for hour in np.arange(0, hours, STEP_H):
         age = hour - born
         appeal = np.where((age > -STEP_H) & (age < 12), fame * np.exp(-np.maximum(age, 0) / 3), 0.0)
@@ -48,11 +48,11 @@ def society(
                 continue
             things = rng.choice(objects, len(who), p=chance / chance.sum())
             times = (hour + rng.uniform(0, STEP_H, len(who))) * HOUR_MS
-            touches += [
+            traces += [
                 Trace(int(at), int(account), kind, f"o{thing}")
                 for at, account, thing in zip(times, who, things, strict=True)
             ]
-    return in_order(touches)
+    return in_order(traces)
 
 
 def planted(people: Sequence[Trace], members: Iterable[int], objects: int, seed: int) -> list[Trace]:
@@ -68,24 +68,24 @@ def planted(people: Sequence[Trace], members: Iterable[int], objects: int, seed:
     return in_order([*people, *extra])
 
 
-def in_order(touches: Iterable[Trace]) -> list[Trace]:
+def in_order(traces: Iterable[Trace]) -> list[Trace]:
     """Event order."""
-    return sorted(touches, key=lambda t: (t.at_ms, name_of(t.account), t.kind, t.key))
+    return sorted(traces, key=lambda t: (t.at_ms, name_of(t.account), t.kind, t.key))
 
 
 def feed(
     coordination: Coordination,
-    touches: Sequence[Trace],
+    traces: Sequence[Trace],
     names: Callable[[int], str] = name_of,
     *,
     start: int = 0,
     until: int | None = None,
 ) -> Coordination:
-    """Run the touches of [start, until), both multiples of a tick, through campaign ticks.
+    """Run the traces of [start, until), both multiples of a tick, through campaign ticks.
 
     All windows are closed at the end where `until` is None.
     """
-    part = [t for t in touches if start <= t.at_ms and (until is None or t.at_ms < until)]
+    part = [t for t in traces if start <= t.at_ms and (until is None or t.at_ms < until)]
     tick = (start or part[0].at_ms) // TICK_MS * TICK_MS
     place = 0
     while place < len(part) or (until is not None and tick < until):

@@ -35,7 +35,7 @@ ROWS: list[dict[str, object]] = [
 def test_formats_agree(tmp_path: Path) -> None:
     plain = read_records([write(tmp_path / "r.jsonl", ROWS)], Columns())
     assert plain.names == ["a", "b"]
-    assert plain.touches == [Trace(500, 0, LINK, "y"), Trace(1000, 1, REPOST, "x")]
+    assert plain.traces == [Trace(500, 0, LINK, "y"), Trace(1000, 1, REPOST, "x")]
     assert read_records([write(tmp_path / "r.jsonl.gz", ROWS)], Columns()) == plain
     with (tmp_path / "r.csv").open("w", newline="", encoding="utf-8") as lines:
         table = csv.DictWriter(lines, ["account", "object", "at", "kind"])
@@ -69,15 +69,15 @@ def test_an_unreadable_file_is_named(tmp_path: Path, name: str) -> None:
 
 
 def test_swapping_keeps_who_was_active_and_what_was_popular_in_every_block() -> None:
-    touches = society(1, [40], 0.0, hours=20)
-    moved = permute_accounts(touches, 6 * HOUR_MS, seed=1)
-    assert moved != touches
+    traces = society(1, [40], 0.0, hours=20)
+    moved = permute_accounts(traces, 6 * HOUR_MS, seed=1)
+    assert moved != traces
 
     def margins(part: list[Trace]) -> list[Counter[tuple[int, object]]]:
         blocks = [(t.at_ms // (6 * HOUR_MS), t) for t in part]
         return [Counter((b, t.account) for b, t in blocks), Counter((t.at_ms, t.key) for _, t in blocks)]
 
-    assert margins(moved) == margins(touches)
+    assert margins(moved) == margins(traces)
 
 
 def test_trials_find_what_is_planted_and_nothing_else() -> None:

@@ -23,14 +23,14 @@ DATA = Path(os.environ.get("SWARMLIGHT_DATA", Path(__file__).parents[2] / "../sh
 RUSSIAN = DATA / "graph/coortweet_russian_2021/data.parquet"
 
 
-def shares(*touches: tuple[int, int, str]) -> list[Trace]:
-    return [Trace(at, account, REPOST, key) for at, account, key in touches]
+def shares(*traces: tuple[int, int, str]) -> list[Trace]:
+    return [Trace(at, account, REPOST, key) for at, account, key in traces]
 
 
 def test_an_object_counts_once_and_the_limit_is_included() -> None:
-    touches = shares((0, 1, "x"), (60, 2, "x"), (61, 2, "x"), (100, 1, "y"), (160, 2, "y"))
-    assert coordinated_pairs(touches, 60, 2) == {(1, 2): 2}
-    assert coordinated_pairs(touches, 59, 1) == {}
+    traces = shares((0, 1, "x"), (60, 2, "x"), (61, 2, "x"), (100, 1, "y"), (160, 2, "y"))
+    assert coordinated_pairs(traces, 60, 2) == {(1, 2): 2}
+    assert coordinated_pairs(traces, 59, 1) == {}
 
 
 def test_accounts_are_not_paired_with_themselves() -> None:
@@ -41,16 +41,16 @@ def test_accounts_are_not_paired_with_themselves() -> None:
 def test_the_published_sample_has_32_pairs_of_58_accounts() -> None:
     pytest.importorskip("pyarrow")
     columns = Columns("author_id", "shared_object_id", "created_at_unix", "", REPOST, seconds=True)
-    pairs = coordinated_pairs(read_records([RUSSIAN], columns).touches, 60_000, 2)
+    pairs = coordinated_pairs(read_records([RUSSIAN], columns).traces, 60_000, 2)
     assert (len(pairs), len({account for pair in pairs for account in pair})) == (32, 58)
 
 
 SETTINGS = CoordinationSettings()
 
 
-def met(touches: list[tuple[int, int, int]], kind: int, now_ms: int = 0, **changes: int) -> CoOccurrences:
+def met(traces: list[tuple[int, int, int]], kind: int, now_ms: int = 0, **changes: int) -> CoOccurrences:
     """Co-occurrences of (at, rank, slot)."""
-    at, rank, slot = (np.array(column, np.int64) for column in zip(*touches, strict=True))
+    at, rank, slot = (np.array(column, np.int64) for column in zip(*traces, strict=True))
     kinds = np.full(int(slot.max()) + 1, kind, np.int64)
     settings = CoordinationSettings(**changes) if changes else SETTINGS
     return co_occurrences(at, rank, slot, kinds, now_ms or int(at.max()), settings)
@@ -91,8 +91,8 @@ def test_pairs_stay_within_the_budget() -> None:
 
 def test_expectations_add_up_to_what_was_observed() -> None:
     rng = np.random.default_rng(1)
-    touches = sorted((int(t), int(r), int(s)) for t, r, s in rng.integers(0, [10**7, 20, 30], (400, 3)))
-    found = met(touches, LINK)
+    traces = sorted((int(t), int(r), int(s)) for t, r, s in rng.integers(0, [10**7, 20, 30], (400, 3)))
+    found = met(traces, LINK)
     model = expectation(found, np.zeros(20, np.int64))
     every = np.arange(20)
     expected = model.of(LINK, every[:, None], every[None, :]).sum() / 2
@@ -102,12 +102,12 @@ def test_expectations_add_up_to_what_was_observed() -> None:
 def test_communities_explain_meetings_inside_them() -> None:
     rng = np.random.default_rng(2)
     block = np.repeat([1, 2], 60)
-    touches = []
+    traces = []
     for account in range(120):
         for _ in range(10):
             thing = int(rng.integers(0, 40)) + 40 * (int(block[account]) - 1)
-            touches.append((int(rng.integers(0, 10**7)), account, thing))
-    found = met(sorted(touches), LINK)
+            traces.append((int(rng.integers(0, 10**7)), account, thing))
+    found = met(sorted(traces), LINK)
     pairs = sum_pairs(found, 120)
     plain, _ = residuals(pairs, expectation(found, np.zeros(120, np.int64)))
     known, _ = residuals(pairs, expectation(found, block))

@@ -106,8 +106,8 @@ def test_groups_are_not_tested_on_what_they_were_proposed_from() -> None:
 def test_people_of_one_taste_are_no_group(sizes: list[int], taste: float) -> None:
     e_values: list[float] = []
     for seed in range(2):
-        touches = society(seed, sizes, taste, per_day=6)
-        outcome = run(touches, [name_of(row) for row in range(sum(sizes))])
+        traces = society(seed, sizes, taste, per_day=6)
+        outcome = run(traces, [name_of(row) for row in range(sum(sizes))])
         assert not outcome.accepted
         e_values += [math.exp(log_e) for log_e in outcome.e_values]
     assert len(e_values) > 50
@@ -116,10 +116,10 @@ def test_people_of_one_taste_are_no_group(sizes: list[int], taste: float) -> Non
 
 def test_edges_name_kind_count_and_objects_in_the_given_order_of_members() -> None:
     coordination = Coordination()
-    touches = [Trace(n * HOUR_MS + m, m, LINK, f"l{n}") for n in range(7) for m in (1, 2)]
-    touches += [Trace(8 * HOUR_MS, 1, REPOST, "r"), Trace(8 * HOUR_MS + 5000, 2, REPOST, "r")]
-    touches += [Trace(9 * HOUR_MS + n, 10 + n, LINK, f"noise{n}") for n in range(50)]
-    coordination.add(touches)
+    traces = [Trace(n * HOUR_MS + m, m, LINK, f"l{n}") for n in range(7) for m in (1, 2)]
+    traces += [Trace(8 * HOUR_MS, 1, REPOST, "r"), Trace(8 * HOUR_MS + 5000, 2, REPOST, "r")]
+    traces += [Trace(9 * HOUR_MS + n, 10 + n, LINK, f"noise{n}") for n in range(50)]
+    coordination.add(traces)
     edges = coordination.edges_within([2, 1, 10])
     assert [(e.a, e.b, e.kind, e.count) for e in edges] == [(2, 1, "link", 7), (2, 1, "fast_repost", 1)]
     assert edges[0].objects == ("l0", "l1", "l2", "l3", "l4")

@@ -20,7 +20,7 @@ from graph.group_test import (
     Bets,
     Record,
     Settled,
-    Touched,
+    TracedObject,
     activity_cell,
     by_class,
     capped,
@@ -64,13 +64,13 @@ def frozen(members: range, controls: range = range(100, 150), rate: float = 0.0)
 
 
 class Table:
-    """A window and one group's bets; every touch is met at once."""
+    """A window and one group's bets; every trace is met at once."""
 
     def __init__(self, members: range) -> None:
         self.window, self.bets = TraceWindow(), frozen(members)
         self.totals: dict[int, int] = {}
 
-    def touch(self, at: int, row: int, *keys: str, kind: int = LINK) -> int:
+    def trace(self, at: int, row: int, *keys: str, kind: int = LINK) -> int:
         first = self.window.end
         self.window.add([Trace(at, row, kind, key) for key in keys])
         cell = activity_cell(kind, at, SETTINGS.activity_bin_ms)
@@ -79,12 +79,12 @@ class Table:
             return CLOSED
         self.bets.active[cell] = self.bets.active.get(cell, 0) + len(keys)
         slots = [self.window.slot_of(kind, key) for key in keys]
-        touched = [
-            Touched(first + n, int(kind), self.window.uid(slot), int(self.window.count[slot]) - 1)
+        objects = [
+            TracedObject(first + n, int(kind), self.window.uid(slot), int(self.window.count[slot]) - 1)
             for n, slot in enumerate(slots)
             if slot is not None
         ]
-        return meet(self.bets, row, at, touched, SETTINGS.popular)
+        return meet(self.bets, row, at, objects, SETTINGS.popular)
 
     def close(self, number: int, at: int = 10 * HOUR_MS) -> list[Settled]:
         author_rates = AuthorRates(self.window, at, SETTINGS)
@@ -95,7 +95,7 @@ class Table:
 
 def test_objects_nobody_else_touches_cost_nothing() -> None:
     table = Table(range(5))
-    number = table.touch(1000, 0, "a")
+    number = table.trace(1000, 0, "a")
     table.close(number)
     assert math.isclose(table.bets.log_value, 0.0, abs_tol=1e-9)
     assert not table.bets.bundles
@@ -104,10 +104,10 @@ def test_objects_nobody_else_touches_cost_nothing() -> None:
 def test_members_count_once_and_the_cap_ends_the_bet() -> None:
     table = Table(range(6))
     for n in range(30):
-        table.touch(1000 + n, 200 + n, f"noise{n}")
-    number = table.touch(2000, 0, "a")
+        table.trace(1000 + n, 200 + n, f"noise{n}")
+    number = table.trace(2000, 0, "a")
     for member in (1, 1, 2, 3, 4):
-        table.touch(3000 + member, member, "a")
+        table.trace(3000 + member, member, "a")
     assert capped(table.bets.bundles[number], SETTINGS.hit_cap)
     settled = table.close(number)
     assert [outcome.hits for outcome in settled] == [SETTINGS.hit_cap]
@@ -117,9 +117,9 @@ def test_members_count_once_and_the_cap_ends_the_bet() -> None:
 
 def test_outsiders_coming_lowers_the_value() -> None:
     table = Table(range(6))
-    number = table.touch(2000, 0, "a")
+    number = table.trace(2000, 0, "a")
     for outsider in range(200, 230):
-        table.touch(3000, outsider, "a")
+        table.trace(3000, outsider, "a")
     table.close(number)
     assert table.bets.log_value < 0.0
 
@@ -127,18 +127,18 @@ def test_outsiders_coming_lowers_the_value() -> None:
 def test_a_popular_object_is_not_bet_on() -> None:
     table = Table(range(5))
     for n in range(SETTINGS.popular + 1):
-        table.touch(1000 + n, 200 + n, "a")
-    assert table.touch(5000, 0, "a") == CLOSED
+        table.trace(1000 + n, 200 + n, "a")
+    assert table.trace(5000, 0, "a") == CLOSED
 
 
 def test_one_event_is_one_observation() -> None:
     one, many = Table(range(5)), Table(range(5))
     for table, keys in ((one, ("a",)), (many, ("a", "b", "c"))):
         for n in range(40):
-            table.touch(1000, 200 + n, f"noise{n}")
-        number = table.touch(2000, 0, *keys)
+            table.trace(1000, 200 + n, f"noise{n}")
+        number = table.trace(2000, 0, *keys)
         for member in (1, 2, 3):
-            assert table.touch(2000 + member, member, *keys) == number
+            assert table.trace(2000 + member, member, *keys) == number
         table.close(number)
     assert 1.0 < many.bets.log_value <= one.bets.log_value
 
@@ -146,20 +146,20 @@ def test_one_event_is_one_observation() -> None:
 def test_a_member_that_joined_later_does_not_count() -> None:
     table = Table(range(5))
     table.bets.members[1] = 2500
-    number = table.touch(2000, 0, "a")
-    table.touch(3000, 1, "a")
+    number = table.trace(2000, 0, "a")
+    table.trace(3000, 1, "a")
     assert table.close(number)[0].hits == 0
 
 
 def test_bets_on_independent_people_are_fair() -> None:
-    # 200 people touch 30 objects at random; a fixed ten of them are bet on, with what they and all others do known.
+    # 200 people act on 30 objects at random; a fixed ten of them are bet on, with what they and all others do known.
     values = []
     for seed in range(150):
         rng = np.random.default_rng(seed)
         table = Table(range(10))
         opened = []
         for at in np.sort(rng.integers(0, 3 * HOUR_MS, 150)).tolist():
-            number = table.touch(at, int(rng.integers(0, 200)), f"o{int(rng.integers(0, 30))}")
+            number = table.trace(at, int(rng.integers(0, 200)), f"o{int(rng.integers(0, 30))}")
             opened += [number] if number >= 0 else []
         for number in sorted(set(opened)):
             table.close(number)
@@ -182,8 +182,8 @@ def test_affinity_is_learned_from_the_pool_without_its_outliers() -> None:
 
 def test_windows_end() -> None:
     table = Table(range(5))
-    number = table.touch(1000, 0, "a", kind=DOMAIN)
-    table.touch(1000 + 61 * MINUTE_MS, 1, "a", kind=DOMAIN)
+    number = table.trace(1000, 0, "a", kind=DOMAIN)
+    table.trace(1000 + 61 * MINUTE_MS, 1, "a", kind=DOMAIN)
     assert table.bets.bundles[number].items[0].hits == []
     assert due_ms(table.bets.bundles[number]) == 1000 + 60 * MINUTE_MS
 
@@ -195,9 +195,9 @@ def test_followers_of_one_author_are_expected_on_its_posts() -> None:
         for day, members in enumerate([(0, 1, 2), (1, 2, 3), (2, 3, 4), (0, 2, 4)]):
             start = (day + 1) * 9 * HOUR_MS
             for n in range(60):
-                table.touch(start, 200 + n, f"x{day}{n}\n0", kind=INTERACTION)
+                table.trace(start, 200 + n, f"x{day}{n}\n0", kind=INTERACTION)
             for late, member in enumerate(members):
-                number = table.touch(start + 1 + late, member, post.format(day), kind=INTERACTION)
+                number = table.trace(start + 1 + late, member, post.format(day), kind=INTERACTION)
                 opened = max(number, 0) if late == 0 else opened
         table.close(opened, 37 * HOUR_MS)
     assert fans.bets.log_value < 0.2 < 0.5 < allies.bets.log_value

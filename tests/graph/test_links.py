@@ -32,9 +32,9 @@ def acted_upon(kind: int, key: str) -> tuple[int, str] | None:
     return (1, name_of(int(key[1:]) % 200)) if kind == REPOST and key[0] == "o" else None
 
 
-def graph_of(touches: list[Trace], names: dict[int, str]) -> AccountGraph:
+def graph_of(traces: list[Trace], names: dict[int, str]) -> AccountGraph:
     window = TraceWindow()
-    window.add(touches)
+    window.add(traces)
     view = build_view(window, END, names.__getitem__, SETTINGS)
     assert view is not None
     return account_graph(view, [], SETTINGS, 0, acted_upon, window.key)
@@ -158,15 +158,15 @@ def test_the_shipped_weights_say_what_they_said_when_they_were_made() -> None:
 
 
 def test_rows_and_order_of_arrival_change_nothing() -> None:
-    touches = town()
+    traces = town()
     shuffled = np.random.default_rng(3).permutation(200)
-    renamed = [t._replace(account=int(shuffled[t.account])) for t in touches]
+    renamed = [t._replace(account=int(shuffled[t.account])) for t in traces]
     names = {int(shuffled[row]): name for row, name in NAMES.items()}
-    late = in_order(touches)
-    # Accounts that touched at the same moment may come in either order.
+    late = in_order(traces)
+    # Accounts that acted on at the same moment may come in either order.
     late.sort(key=lambda t: (t.at_ms, -t.account))
     results = []
-    for given, called in ((touches, NAMES), (renamed, names), (late, NAMES)):
+    for given, called in ((traces, NAMES), (renamed, names), (late, NAMES)):
         graph = graph_of(given, called)
         found = model().run(graph, own_of(graph))
         results.append((graph.names, graph.features.tobytes(), graph.edge.tobytes(), found.logit.tobytes()))
@@ -204,8 +204,8 @@ def test_edges_are_typed_seen_from_both_ends_and_few() -> None:
 
 
 def test_accounts_without_ties_are_not_judged() -> None:
-    touches = [*town(), Trace(END - HOUR_MS, 200, LINK, "alone")]
-    graph = graph_of(touches, NAMES | {200: "zz"})
+    traces = [*town(), Trace(END - HOUR_MS, 200, LINK, "alone")]
+    graph = graph_of(traces, NAMES | {200: "zz"})
     found = model().run(graph, own_of(graph))
     place = graph.names.index("zz")
     assert (found.judged[place], found.increment[place]) == (False, 0.0)

@@ -43,13 +43,13 @@ def test_window_holds_what_a_list_would(actions: list[tuple[str, int, str, int]]
             window = TraceWindow.from_arrays(window.arrays())
         assert listed(window) == model
         for name in "abcd":
-            touches = [(at, row) for at, row, key in model if key == name]
+            traces = [(at, row) for at, row, key in model if key == name]
             slot = window.slot_of(LINK, name)
             if slot is None:
-                assert not touches
+                assert not traces
             else:
-                assert [(at, row) for _, at, row in window.chain(slot)] == touches[::-1]
-                assert window.count[slot] == len(touches)
+                assert [(at, row) for _, at, row in window.chain(slot)] == traces[::-1]
+                assert window.count[slot] == len(traces)
 
 
 def test_uid_outlives_no_object() -> None:

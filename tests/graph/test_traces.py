@@ -143,8 +143,8 @@ assert KIND_NAMES[-2:] == ("emoji", "zeta"), KIND_NAMES
 event = TracedEvent("ann", "post", text="so \\U0001f600 and \\U0001f680")
 assert [t.key for t in traces_of(event, 0, 1) if t.kind == kind] == ["\\U0001f600", "\\U0001f680"]
 rows = range(100, 108)
-touches = planted(society(1, [150], 0.0, per_day=6), rows, 10, 2)
-found = feed(Coordination(), in_order(touch._replace(kind=kind) for touch in touches))
+traces = planted(society(1, [150], 0.0, per_day=6), rows, 10, 2)
+found = feed(Coordination(), in_order(trace._replace(kind=kind) for trace in traces))
 accepted = [group for group in found.groups() if group.accepted]
 members = set(accepted[0].members)
 assert len(members & set(rows)) >= 6, members

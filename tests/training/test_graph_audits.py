@@ -74,10 +74,10 @@ def test_shuffles_that_keep_degrees_and_times_remove_the_gain() -> None:
 
 
 def permuted(rng: np.random.Generator) -> list[Example]:
-    """The training societies with their labels exchanged among accounts that touched about as many objects."""
+    """The training societies with their labels exchanged among accounts that acted on about as many objects."""
     found = []
     for seed, one in zip(TRAIN, societies(TRAIN), strict=True):
-        degree = np.bincount([touch.account for touch in traces_of(seed)])[one.graph.rows]
+        degree = np.bincount([trace.account for trace in traces_of(seed)])[one.graph.rows]
         place = np.arange(len(degree))
         for stratum in np.array_split(np.lexsort((rng.random(len(degree)), degree)), 8):
             place[stratum] = rng.permutation(stratum)
@@ -105,14 +105,14 @@ def test_accounts_without_edges_are_not_judged_whatever_else_is_known() -> None:
     assert not found.increment.any()
 
 
-def metadata(touches: list[Trace], rows: int) -> np.ndarray:
+def metadata(traces: list[Trace], rows: int) -> np.ndarray:
     """Counts, kinds, hours and degrees of the first `rows` accounts: everything but who acted with whom."""
-    mine = [t for t in touches if t.account < rows]
+    mine = [t for t in traces if t.account < rows]
     account = np.array([t.account for t in mine])
     at = np.array([t.at_ms for t in mine])
     popularity: dict[str, int] = {}
-    for touch in touches:
-        popularity[touch.key] = popularity.get(touch.key, 0) + 1
+    for trace in traces:
+        popularity[trace.key] = popularity.get(trace.key, 0) + 1
     known = np.array([popularity[t.key] for t in mine])
     columns = [np.bincount(account, minlength=rows)]
     columns += [np.bincount(account, np.array([t.kind for t in mine]) == kind, rows) for kind in range(KINDS)]

@@ -23,7 +23,7 @@ def traces_of(seed: int) -> list[Trace]:
     now with those.
     """
     rng = np.random.default_rng(seed)
-    touches = society(seed, (PEOPLE // 2, PEOPLE // 2), 0.5, per_day=6.0, hours=HOURS, kind=LINK)
+    traces = society(seed, (PEOPLE // 2, PEOPLE // 2), 0.5, per_day=6.0, hours=HOURS, kind=LINK)
     for campaign in range(CAMPAIGNS):
         for task in range(TASKS):
             start = rng.uniform(1, HOURS - 1) * HOUR_MS
@@ -34,14 +34,14 @@ def traces_of(seed: int) -> list[Trace]:
                 for place in among[rng.random(SIZE) < 0.6].tolist():
                     row = place + (CAMPAIGNS * SIZE if crowd == "twin" else 0)
                     at = int(start + rng.exponential(HOUR_MS / 6))
-                    touches.append(Trace(at, row, LINK, f"{crowd}{campaign}-{task}"))
-    return in_order(touches)
+                    traces.append(Trace(at, row, LINK, f"{crowd}{campaign}-{task}"))
+    return in_order(traces)
 
 
-def example(seed: int, touches: list[Trace]) -> Example:
+def example(seed: int, traces: list[Trace]) -> Example:
     """The graph of a society, with the truth: rows below `CAMPAIGNS` x `SIZE` are members, the next as many twins."""
     window = TraceWindow()
-    window.add(touches)
+    window.add(traces)
     view = build_view(window, HOURS * HOUR_MS, name_of, SETTINGS)
     assert view is not None
     graph = account_graph(view, [], SETTINGS, 0, lambda kind, key: None, window.key)
