@@ -16,7 +16,7 @@ import typer
 
 from detector.errors import UsageError
 from graph.coincidences import coordinated_pairs
-from graph.permutation import NullTrial, PlantTrial, null_trial, plant_trial, run, upper_rate
+from graph.permutation import InjectionTrial, NullTrial, injection_trial, null_trial, run, upper_rate
 from graph.traces import GIVEN_NAMES, HOUR_MS, Columns, CoordinationSettings, Records, given_kind, read_records
 
 
@@ -25,11 +25,11 @@ class _Trials(NamedTuple):
 
     null_seeds: int
     block_h: float
-    plant: str
+    injected_sizes: str
     shared: str
-    plant_seeds: int
-    plant_days: float
-    plant_lag_s: float
+    injection_seeds: int
+    injection_days: float
+    injection_lag_s: float
     seed: int
 
 
@@ -52,20 +52,25 @@ def coordinate_command(
     ] = 0.05,
     seed: Annotated[int, typer.Option(metavar="N", help="of every random choice")] = 0,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="write the result as JSON")] = None,
-    null_seeds: Annotated[int, typer.Option(metavar="N", help="swap accounts within blocks, N times, and count")] = 0,
+    null_seeds: Annotated[
+        int, typer.Option(metavar="N", help="permute accounts within blocks, N times, and count")
+    ] = 0,
     block_h: Annotated[float, typer.Option(metavar="HOURS", help="length of a block")] = 6.0,
-    plant: Annotated[
-        str, typer.Option(metavar="SIZES", help="plant groups of these sizes into swapped records: 5,10,20")
+    injected_sizes: Annotated[
+        str,
+        typer.Option("--plant", metavar="SIZES", help="inject groups of these sizes into permuted records: 5,10,20"),
     ] = "",
     shared: Annotated[
-        str, typer.Option(metavar="NUMBERS", help="how many objects a planted group shares")
+        str, typer.Option(metavar="NUMBERS", help="how many objects an injected group shares")
     ] = "3,4,5,6,8,10",
-    plant_seeds: Annotated[int, typer.Option(metavar="N", help="planted groups per size and number")] = 10,
-    plant_days: Annotated[
-        float, typer.Option(metavar="DAYS", help="days over which the shared objects are spread")
+    injection_seeds: Annotated[
+        int, typer.Option("--plant-seeds", metavar="N", help="injected groups per size and number")
+    ] = 10,
+    injection_days: Annotated[
+        float, typer.Option("--plant-days", metavar="DAYS", help="days over which the shared objects are spread")
     ] = 4.0,
-    plant_lag_s: Annotated[
-        float, typer.Option(metavar="SECONDS", help="mean lag of a member behind the first")
+    injection_lag_s: Annotated[
+        float, typer.Option("--plant-lag-s", metavar="SECONDS", help="mean lag of a member behind the first")
     ] = 600.0,
     min_shared: Annotated[
         int | None, typer.Option(metavar="N", help="instead list pairs that share N objects within --window-s")
@@ -89,8 +94,10 @@ def coordinate_command(
     settings = CoordinationSettings(target_fdr=target_fdr)
     if min_shared is not None:
         result = _pairs(records, min_shared, window_s)
-    elif null_seeds or plant:
-        trials = _Trials(null_seeds, block_h, plant, shared, plant_seeds, plant_days, plant_lag_s, seed)
+    elif null_seeds or injected_sizes:
+        trials = _Trials(
+            null_seeds, block_h, injected_sizes, shared, injection_seeds, injection_days, injection_lag_s, seed
+        )
         result = _trials(records, settings, trials)
     else:
         result = _groups(records, settings, seed)
@@ -155,22 +162,22 @@ def _trials(records: Records, settings: CoordinationSettings, asked: _Trials) ->
         nulls = []
         for seed in range(asked.seed, asked.seed + asked.null_seeds):
             nulls.append(null_trial(records, block_ms, seed, settings))
-            _progress(f"swapped, seed {seed}: {nulls[-1].accepted} of {nulls[-1].hypotheses} groups accepted")
+            _progress(f"permuted, seed {seed}: {nulls[-1].accepted} of {nulls[-1].hypotheses} groups accepted")
         print(_null_table(nulls, settings))
         result["null"] = [trial._asdict() for trial in nulls]
-    if asked.plant:
-        planted = []
-        for size in _numbers("--plant", asked.plant):
+    if asked.injected_sizes:
+        injected = []
+        for size in _numbers("--plant", asked.injected_sizes):
             for shared in _numbers("--shared", asked.shared):
-                for seed in range(asked.seed, asked.seed + asked.plant_seeds):
-                    trial = plant_trial(
+                for seed in range(asked.seed, asked.seed + asked.injection_seeds):
+                    trial = injection_trial(
                         records, block_ms, size, shared, seed, settings,
-                        days=asked.plant_days, lag_ms=round(asked.plant_lag_s * 1000),
+                        days=asked.injection_days, lag_ms=round(asked.injection_lag_s * 1000),
                     )  # fmt: skip
-                    planted.append(trial)
-                    _progress(f"planted {size} sharing {shared}, seed {seed}: accepted {trial.accepted}")
-        print(_plant_table(planted))
-        result["planted"] = [trial._asdict() for trial in planted]
+                    injected.append(trial)
+                    _progress(f"injected {size} sharing {shared}, seed {seed}: accepted {trial.accepted}")
+        print(_injection_table(injected))
+        result["planted"] = [trial._asdict() for trial in injected]
     return result
 
 
@@ -180,13 +187,13 @@ def _null_table(trials: list[NullTrial], settings: CoordinationSettings) -> str:
     mean = sum(t.sum_e for t in trials) / max(hypotheses, 1)
     rate = f"{found / len(trials):.3f}; at most {upper_rate(found, len(trials)):.3f} at 95%"
     return (
-        f"swapped {len(trials)} times: groups found in {found} ({rate}; target {settings.target_fdr:g})\n"
+        f"permuted {len(trials)} times: groups found in {found} ({rate}; target {settings.target_fdr:g})\n"
         f"{hypotheses} groups tested, mean e-value {mean:.3f}, largest {max(t.max_e for t in trials):.1f}"
     )
 
 
-def _plant_table(trials: Iterable[PlantTrial]) -> str:
-    cells: dict[tuple[int, int], list[PlantTrial]] = {}
+def _injection_table(trials: Iterable[InjectionTrial]) -> str:
+    cells: dict[tuple[int, int], list[InjectionTrial]] = {}
     for trial in trials:
         cells.setdefault((trial.size, trial.shared), []).append(trial)
     lines = ["size  shared  accepted  members found  others in it  objects begun when accepted (median)  false groups"]

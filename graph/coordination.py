@@ -449,7 +449,7 @@ class Coordination:
     def _accept(self, now_ms: int) -> list[str]:
         out: list[str] = []
         for group in self.groups():
-            if group.hypothesis and not group.accepted:
+            if group.hypothesis and not group.accepted_among_all:
                 bar = log_bar(group.hypothesis, self._discoveries, self.settings.target_fdr)
                 if group.log_e >= bar:
                     group.accepted_ms = now_ms
@@ -467,13 +467,13 @@ class Coordination:
         return out
 
     def _patience_ms(self, group: Group) -> int:
-        if group.stands:
+        if group.accepted:
             return self.settings.accepted_patience_ms
         return self.settings.window_ms if group.log_e > PROMISING_NATS else self.settings.patience_ms
 
     def _end(self, group: Group, into: str | None) -> Ended:
         del self._groups[group.number]
-        return Ended(group.id, group.log_e, group.hypothesis, group.accepted, into)
+        return Ended(group.id, group.log_e, group.hypothesis, group.accepted_among_all, into)
 
     def _prune(self) -> None:
         """Forget what can no longer matter, once per hour of ticks: it is the longest list of all that is kept."""
@@ -526,15 +526,15 @@ class Coordination:
                 self._fix_again(group, proposal, view, control_set, now_ms)
         for small, place in plan.absorbed:
             group, into = current[small], current[plan.continued[place][0]]
-            # What stands better alone is left standing: a small group's evidence would drown in a large one's.
-            if group.stands == into.stands and (group.stands or group.log_e <= max(into.log_e, 0.0)):
+            # What does better alone is left alone: a small group's evidence would drown in a large one's.
+            if group.accepted == into.accepted and (group.accepted or group.log_e <= max(into.log_e, 0.0)):
                 inherit(into, group)
                 ended.append(self._end(group, into.id))
         taken = {g.id for g in self.groups()}
         for place, proposal in enumerate(proposals):
             if place not in plan.continued:
                 group = self._fix(proposal, view, control_set, now_ms)
-                if group.id in taken:  # the same two met first in another group that still stands
+                if group.id in taken:  # the same two met first in another group that is still listed
                     continue
                 taken.add(group.id)
                 self._groups[group.number] = group

@@ -147,12 +147,12 @@ class Group(msgspec.Struct):
         return self.bets.log_value
 
     @property
-    def accepted(self) -> bool:
+    def accepted_among_all(self) -> bool:
         """Whether e-LOND accepted it as a discovery among all groups at `target_fdr`."""
         return self.accepted_ms is not None
 
     @property
-    def stands(self) -> bool:
+    def accepted(self) -> bool:
         """Whether it was accepted in either list: among all groups, or among machine-driven ones."""
         return self.accepted_ms is not None or self.campaign_ms is not None
 

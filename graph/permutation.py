@@ -61,7 +61,7 @@ def run(
         _note(coordination.tick(tick + tick_ms, names.__getitem__, end=True), logs)
     groups = coordination.groups()
     logs += [g.log_e for g in groups if g.hypothesis]
-    return Outcome(groups, [g for g in groups if g.accepted], logs, len(logs), coordination)
+    return Outcome(groups, [g for g in groups if g.accepted_among_all], logs, len(logs), coordination)
 
 
 def _note(tick: CampaignTick, logs: list[float]) -> None:
@@ -104,7 +104,7 @@ def inject(
     rng = np.random.default_rng(seed)
     rows = list(members)
     added = [
-        Trace(int(start + lag), row, kind, f"planted-{seed}-{n}")
+        Trace(int(start + lag), row, kind, f"injected-{seed}-{n}")
         for n, start in enumerate(starts_ms)
         for row, lag in zip(rows, rng.exponential(lag_ms, len(rows)).tolist(), strict=True)
     ]
@@ -122,8 +122,8 @@ class NullTrial(NamedTuple):
     sum_e: float
 
 
-class PlantTrial(NamedTuple):
-    """One planted group: how many of its members the best matching group has, how many others, whether accepted."""
+class InjectionTrial(NamedTuple):
+    """One injected group: how many of its members the best matching group has, how many others, whether accepted."""
 
     size: int
     shared: int
@@ -132,8 +132,8 @@ class PlantTrial(NamedTuple):
     others: int
     accepted: bool
     log_e: float
-    found_after: int | None  # planted objects begun when it was accepted
-    false: int  # accepted groups with fewer than half of their members from the planted one
+    found_after: int | None  # injected objects begun when it was accepted
+    false: int  # accepted groups with fewer than half of their members from the injected one
 
 
 def null_trial(
@@ -154,7 +154,7 @@ def null_trial(
     return NullTrial(seed, outcome.hypotheses, accepted, float(e.mean()), float(e.max()), float(e.sum()))
 
 
-def plant_trial(
+def injection_trial(
     records: Records,
     block_ms: int,
     size: int,
@@ -165,8 +165,8 @@ def plant_trial(
     days: float = 4.0,
     lag_ms: int = 600_000,
     tick_ms: int = TICK_MS,
-) -> PlantTrial:
-    """Plant a group of `size` accounts that share `shared` new objects, spread over `days`, into permuted records.
+) -> InjectionTrial:
+    """Inject a group of `size` accounts that share `shared` new objects, spread over `days`, into permuted records.
 
     The members are accounts active in those days, which go on doing what the permutation gave them. The pass ends
     a day after.
@@ -196,18 +196,20 @@ def plant_trial(
     traces = inject(people, members, starts, lag_ms, kind, seed)
     traces = [t for t in traces if t.at_ms < end + DAY_MS]
     outcome = run(traces, records.names, settings, seed, tick_ms)
-    planted = set(members)
-    best = max(outcome.groups, key=lambda g: (_jaccard(planted, g.members), -g.number), default=None)
-    false = sum(2 * len(planted & set(g.members)) < len(g.members) for g in outcome.accepted)
+    injected = set(members)
+    best = max(outcome.groups, key=lambda g: (_jaccard(injected, g.members), -g.number), default=None)
+    false = sum(2 * len(injected & set(g.members)) < len(g.members) for g in outcome.accepted)
     if best is None:
-        return PlantTrial(size, shared, seed, 0, 0, False, 0.0, None, false)
-    hit = len(planted & set(best.members))
+        return InjectionTrial(size, shared, seed, 0, 0, False, 0.0, None, false)
+    hit = len(injected & set(best.members))
     after = None if best.accepted_ms is None else sum(start < best.accepted_ms for start in starts)
-    return PlantTrial(size, shared, seed, hit, len(best.members) - hit, best.accepted, best.log_e, after, false)
+    return InjectionTrial(
+        size, shared, seed, hit, len(best.members) - hit, best.accepted_among_all, best.log_e, after, false
+    )
 
 
-def _jaccard(planted: set[int], members: Sequence[int]) -> float:
-    return len(planted & set(members)) / len(planted | set(members))
+def _jaccard(injected: set[int], members: Sequence[int]) -> float:
+    return len(injected & set(members)) / len(injected | set(members))
 
 
 def upper_rate(found: int, trials: int, level: float = 0.95) -> float:

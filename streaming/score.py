@@ -118,7 +118,7 @@ def cut(
     end: int,
     watermark: Watermark,
     models: Mapping[str, str],
-    hole: int = 0,
+    offset_gap: int = 0,
     limit: int = BATCH_BYTES,
 ) -> Iterator[Batch]:
     """Batches of at most `limit` encoded bytes that together cover source offsets [`start`, `end`) without a gap.
@@ -130,7 +130,7 @@ def cut(
         observations: all that were read in the range, by ascending offset.
         watermark: the writer's clock of the partition, moved on here record by record; batches carry its value. A
             writer that starts in the middle raises it first to what the last batch of the partition carries.
-        hole: source offsets before `start` that retention removed unread; the first batch carries it.
+        offset_gap: source offsets before `start` that retention removed unread; the first batch carries it.
         limit: for tests; a single observation must fit.
 
     Raises:
@@ -139,7 +139,7 @@ def cut(
     room = limit - _envelope(models)
     held: list[Observation] = []
     size, first, last = 0, start, start - 1
-    base = Batch(partition, partitions, start, end, NO_TIME, dict(models), [], hole)
+    base = Batch(partition, partitions, start, end, NO_TIME, dict(models), [], offset_gap)
     for observation in observations:
         if not last < observation.offset < end:
             raise LogError(f"observation at offset {observation.offset} does not follow {last} within [{start}, {end})")
@@ -151,7 +151,7 @@ def cut(
             yield msgspec.structs.replace(
                 base, start=first, end=observation.offset, watermark=watermark.value, observations=held
             )
-            base = msgspec.structs.replace(base, hole=0)
+            base = msgspec.structs.replace(base, offset_gap=0)
             first, held, size = observation.offset, [], 0
         held.append(observation)
         size += bytes_needed

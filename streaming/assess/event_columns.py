@@ -77,7 +77,7 @@ class TickEvents:
         self.rows.append(row)
         self.times.append(event.at)
         self.kinds.append(event.kind)
-        self.features.append(event.reading)
+        self.features.append(event.text_features)
         self.languages.append(language)
         self.links.append(len(event.urls))
 

@@ -152,7 +152,7 @@ class GroupAlerts:
         machine = judged.still_machine if was else judged.machine
         people = decision == "human_coordination"
         kind: AlertKind = "campaign" if machine and group.campaign_ms is not None and not people else "coordination"
-        if kind == "coordination" and not (group.accepted or people):
+        if kind == "coordination" and not (group.accepted_among_all or people):
             if alert is not None and alert.open:
                 self._close(alert, tick_ms, "withdrawn", Reason(WITHDRAWN_WEAK), out)
             return

@@ -69,11 +69,11 @@ class GroupState:
         together gets there with probability target_fdr at most. An alert needs more, acceptance by e-LOND.
         """
         groups = self.coordination.groups()
-        self.accepted = [group for group in groups if group.stands]
+        self.accepted = [group for group in groups if group.accepted]
         alone = -math.log(self.coordination.settings.target_fdr)
-        named = [group for group in groups if group.stands or group.log_e >= alone]
+        named = [group for group in groups if group.accepted or group.log_e >= alone]
         self.of_row = {}
-        for group in sorted(named, key=lambda group: (group.stands, group.log_e, -group.number)):
+        for group in sorted(named, key=lambda group: (group.accepted, group.log_e, -group.number)):
             for row in group.members:
                 self.of_row[row] = group
 

@@ -114,18 +114,18 @@ class Intake:
         if event.kind == _DELETE:
             self._delete_event(event, row, taken)
             return
-        if event.reading:
+        if event.text_features:
             taken.texts += 1
         if self._is_deleted(event, key):
-            accounts.posts[row] += bool(event.reading)
+            accounts.posts[row] += bool(event.text_features)
             return
         if event.automated != UNSAID:
             accounts.automated[row] = event.automated
         taken.events.add(row, event, _code_of(event.lang))
         taken.hashes.append(_short(key))
         cluster = None
-        if event.reading and self._with_text:
-            cluster = self._seen.texts.key(event.reading, event.at)
+        if event.text_features and self._with_text:
+            cluster = self._seen.texts.key(event.text_features, event.at)
             if self._keep_text(row, event):
                 taken.with_texts.add(row)
         if self._groups.gathers:
@@ -140,10 +140,10 @@ class Intake:
 
     def _keep_text(self, row: int, event: Observation) -> bool:
         """Keep an event's text, unless it is somebody else's."""
-        abstain = event.reading[_ABSTAIN_AT]
+        abstain = event.text_features[_ABSTAIN_AT]
         if abstain == _NO_TEXT:
             return False
-        llr = int.from_bytes(event.reading[_LLR_AT : _LLR_AT + 2], "little", signed=True)
+        llr = int.from_bytes(event.text_features[_LLR_AT : _LLR_AT + 2], "little", signed=True)
         self._texts.add(row, KeptText(event.at, event.id, event.text, event.lang, llr, llr, gives=abstain == _GIVES))
         return True
 

@@ -28,8 +28,8 @@ class Counts(msgspec.Struct):
         duplicate: records of an event that was seen before.
         late: records behind their partition's watermark.
         dead: records that are no event.
-        hole_records: source offsets that retention removed before anybody read them.
-        holes: offset gaps of that kind.
+        offset_gap_records: source offsets that retention removed before anybody read them.
+        offset_gaps: how often that happened.
         gaps: batches ignored because they begin beyond the next offset without saying that retention removed it.
         repeated: batches that said nothing new.
     """
@@ -38,8 +38,8 @@ class Counts(msgspec.Struct):
     duplicate: int = 0
     late: int = 0
     dead: int = 0
-    hole_records: int = 0
-    holes: int = 0
+    offset_gap_records: int = msgspec.field(default=0, name="hole_records")
+    offset_gaps: int = msgspec.field(default=0, name="holes")
     gaps: int = 0
     repeated: int = 0
 
@@ -156,11 +156,11 @@ class Ordering:
             counts.repeated += 1
             return
         if batch.start > expected:
-            if not batch.hole or batch.start - batch.hole > expected:
+            if not batch.offset_gap or batch.start - batch.offset_gap > expected:
                 self._refuse(partition, batch.start)
                 return
-            counts.holes += 1
-            counts.hole_records += batch.start - expected
+            counts.offset_gaps += 1
+            counts.offset_gap_records += batch.start - expected
         partition.next_offset = batch.end
         if partition.refused <= batch.end:
             partition.refused = -1

@@ -89,7 +89,9 @@ class AssessMeter:
 
 
 def _copy(counts: Counts) -> Counts:
-    return Counts(**{name: getattr(counts, name) for name in (*OUTCOMES, "hole_records", "holes", "repeated")})
+    return Counts(
+        **{name: getattr(counts, name) for name in (*OUTCOMES, "offset_gap_records", "offset_gaps", "repeated")}
+    )
 
 
 class CommitTracker:

@@ -214,7 +214,7 @@ class ScoreStage:
             end=taken.end,
             watermark=self._clocks[taken.tp],
             models=self._scorer.models,
-            hole=taken.gap,
+            offset_gap=taken.gap,
         )
         self._metrics.texts("cheap", sum(1 for each in observations if each.text))
         return [(taken.tp.partition, batch) for batch in batches], letters

@@ -40,9 +40,9 @@ class Kind(IntEnum):
 class Observation(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """What was seen in one record of `posts`. A dead record has `dead=True` and nothing after `stamp`.
 
-    Times are ms since 1970 UTC. `stamp` is the record's own timestamp, -1 where it has none. `reading` is one packed
-    `detector.text.features.TEXT_FEATURES`, empty where the event has no text. `digest` is the first 16 bytes of the
-    SHA-256 of the record (order among duplicates). `automated` is `profile.automated`: -1 not said.
+    Times are ms since 1970 UTC. `stamp` is the record's own timestamp, -1 where it has none. `text_features` is one
+    packed `detector.text.features.TEXT_FEATURES`, empty where the event has no text. `digest` is the first 16 bytes of
+    the SHA-256 of the record (order among duplicates). `automated` is `profile.automated`: -1 not said.
     """
 
     offset: int
@@ -55,7 +55,7 @@ class Observation(msgspec.Struct, array_like=True, frozen=True, gc=False):
     kind: int = 0
     lang: str = ""
     text: str = ""
-    reading: bytes = b""
+    text_features: bytes = b""
     target: str = ""
     target_account: str = ""
     mentions: tuple[str, ...] = ()
@@ -68,8 +68,8 @@ class Batch(msgspec.Struct, tag="batch", frozen=True):
     """Observations of source offsets [start, end) of `partition` of `posts`, which has `partitions` partitions.
 
     `watermark` is this partition's watermark (ms) after the batch as its writer knew it, `NO_TIME` if it knew none:
-    a lower bound for readers of the log's tail; `assess` computes the exact one itself. `hole` is the number of
-    source offsets before `start` that retention removed before anybody read them; 0 normally.
+    a lower bound for readers of the log's tail; `assess` computes the exact one itself. `offset_gap` (`hole` on the
+    wire) is the number of source offsets before `start` that retention removed before anybody read them; 0 normally.
     """
 
     partition: int
@@ -79,7 +79,7 @@ class Batch(msgspec.Struct, tag="batch", frozen=True):
     watermark: int
     models: dict[str, str]
     observations: list[Observation]
-    hole: int = 0
+    offset_gap: int = msgspec.field(default=0, name="hole")
 
 
 class Idle(msgspec.Struct, tag="idle", frozen=True):

@@ -55,7 +55,7 @@ def society(
     return in_order(traces)
 
 
-def planted(people: Sequence[Trace], members: Iterable[int], objects: int, seed: int) -> list[Trace]:
+def with_group(people: Sequence[Trace], members: Iterable[int], objects: int, seed: int) -> list[Trace]:
     """`people` with a group that reposts the same `objects` posts within minutes of each other, over the whole time."""
     rng = np.random.default_rng(seed)
     end = max(t.at_ms for t in people)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from detector.errors import UsageError
-from graph.permutation import null_trial, permute_accounts, plant_trial, upper_rate
+from graph.permutation import injection_trial, null_trial, permute_accounts, upper_rate
 from graph.traces import HOUR_MS, LINK, REPOST, Columns, CoordinationSettings, Records, Trace, read_records
 from streaming.cli import invoke
 from tests.graph.society import name_of, society
@@ -80,14 +80,14 @@ def test_swapping_keeps_who_was_active_and_what_was_popular_in_every_block() -> 
     assert margins(moved) == margins(traces)
 
 
-def test_trials_find_what_is_planted_and_nothing_else() -> None:
+def test_trials_find_what_is_injected_and_nothing_else() -> None:
     records = Records(society(3, [120], 0.0, per_day=5, hours=60), [name_of(row) for row in range(120)])
     settings = CoordinationSettings()
     null = null_trial(records, 6 * HOUR_MS, 0, settings)
     assert null.accepted == 0
     assert null.hypotheses > 5
     assert null.mean_e <= 1.0
-    found = plant_trial(records, 6 * HOUR_MS, 8, 12, 0, settings, days=1.0)
+    found = injection_trial(records, 6 * HOUR_MS, 8, 12, 0, settings, days=1.0)
     assert found.accepted
     assert found.members >= 6
 

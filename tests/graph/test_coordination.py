@@ -1,4 +1,4 @@
-"""Coordination as a whole: determinism, snapshots, forgetting, and finding what is planted.
+"""Coordination as a whole: determinism, snapshots, forgetting, and finding an injected group.
 
 Edges that an alert shows.
 
@@ -26,7 +26,7 @@ from graph.coordination import (
 )
 from graph.permutation import run
 from graph.traces import DOMAIN, HOUR_MS, LINK, REPOST, Trace
-from tests.graph.society import feed, name_of, planted, society
+from tests.graph.society import feed, name_of, society, with_group
 
 MEMBERS = range(100, 108)
 
@@ -34,7 +34,7 @@ MEMBERS = range(100, 108)
 @cache
 def small() -> tuple[Trace, ...]:
     """150 people of one taste, and eight who repost the same ten posts."""
-    return tuple(planted(society(seed=1, sizes=[150], taste=0.0, per_day=6), MEMBERS, objects=10, seed=2))
+    return tuple(with_group(society(seed=1, sizes=[150], taste=0.0, per_day=6), MEMBERS, objects=10, seed=2))
 
 
 @cache
@@ -43,11 +43,11 @@ def whole() -> Coordination:
 
 
 def state(coordination: Coordination) -> list[tuple[str, float, list[str], bool]]:
-    return [(g.id, g.log_e, sorted(map(name_of, g.members)), g.accepted) for g in coordination.groups()]
+    return [(g.id, g.log_e, sorted(map(name_of, g.members)), g.accepted_among_all) for g in coordination.groups()]
 
 
-def test_a_planted_group_is_accepted_and_nobody_else() -> None:
-    accepted = [set(g.members) for g in whole().groups() if g.accepted]
+def test_an_injected_group_is_accepted_and_nobody_else() -> None:
+    accepted = [set(g.members) for g in whole().groups() if g.accepted_among_all]
     assert accepted
     for members in accepted:
         assert len(members & set(MEMBERS)) >= 6
@@ -59,9 +59,9 @@ def test_outcome_depends_on_names_and_not_on_rows() -> None:
     back = {int(new): old for old, new in enumerate(shuffled)}
     moved = [t._replace(account=int(shuffled[t.account])) for t in small()]
     there = feed(Coordination(), moved, lambda row: name_of(back[row]))
-    assert [(g.id, g.log_e, sorted(name_of(back[r]) for r in g.members), g.accepted) for g in there.groups()] == state(
-        whole()
-    )
+    assert [
+        (g.id, g.log_e, sorted(name_of(back[r]) for r in g.members), g.accepted_among_all) for g in there.groups()
+    ] == state(whole())
 
 
 def test_a_snapshot_reads_on_to_the_same_state() -> None:

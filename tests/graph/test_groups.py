@@ -28,7 +28,7 @@ def test_few_machine_driven_groups_are_not_drowned_by_hundreds_of_others() -> No
     assert campaigns.examine(groups, {3, 7}, FDR, 60) == []  # the second of the list needs more
     groups[7].bets.log_value = 5.5
     assert campaigns.examine(groups, set(), FDR, 120) == [groups[7]]
-    assert (groups[7].campaign_ms, groups[7].stands, groups[7].accepted) == (120, True, False)
+    assert (groups[7].campaign_ms, groups[7].accepted, groups[7].accepted_among_all) == (120, True, False)
     assert groups[7].log_e >= groups[7].campaign_bar
     assert (campaigns.tested, campaigns.found) == (2, 1)
 
@@ -36,7 +36,7 @@ def test_few_machine_driven_groups_are_not_drowned_by_hundreds_of_others() -> No
 def test_a_group_of_people_is_none_however_strong() -> None:
     strong = group(1, 40.0)
     assert Campaigns().examine([strong], set(), FDR, 60) == []
-    assert not strong.stands
+    assert not strong.accepted
 
 
 def test_a_merged_campaign_lives_on() -> None:

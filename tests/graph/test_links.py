@@ -18,7 +18,7 @@ from graph.coincidences import build_view
 from graph.links import READS, GraphTensors, SageModel, SageNet, own_columns, weight_shapes
 from graph.trace_window import TraceWindow
 from graph.traces import HOUR_MS, LINK, REPOST, CoordinationSettings, Trace
-from tests.graph.society import in_order, name_of, planted, society
+from tests.graph.society import in_order, name_of, society, with_group
 
 SETTINGS = CoordinationSettings()
 END = 48 * HOUR_MS
@@ -41,7 +41,7 @@ def graph_of(traces: list[Trace], names: dict[int, str]) -> AccountGraph:
 
 
 def town(seed: int = 1) -> list[Trace]:
-    return planted(society(seed, (80, 120), 0.6), range(0, 60, 5), 12, seed)
+    return with_group(society(seed, (80, 120), 0.6), range(0, 60, 5), 12, seed)
 
 
 NAMES = {row: name_of(row) for row in range(200)}

@@ -136,16 +136,16 @@ PLAY = """
 from graph.traces import KIND_NAMES, traces_of
 from graph.trace_kind import TracedEvent
 from graph.coordination import Coordination
-from tests.graph.society import feed, in_order, planted, society
+from tests.graph.society import feed, in_order, with_group, society
 
 kind = KIND_NAMES.index("emoji")
 assert KIND_NAMES[-2:] == ("emoji", "zeta"), KIND_NAMES
 event = TracedEvent("ann", "post", text="so \\U0001f600 and \\U0001f680")
 assert [t.key for t in traces_of(event, 0, 1) if t.kind == kind] == ["\\U0001f600", "\\U0001f680"]
 rows = range(100, 108)
-traces = planted(society(1, [150], 0.0, per_day=6), rows, 10, 2)
+traces = with_group(society(1, [150], 0.0, per_day=6), rows, 10, 2)
 found = feed(Coordination(), in_order(trace._replace(kind=kind) for trace in traces))
-accepted = [group for group in found.groups() if group.accepted]
+accepted = [group for group in found.groups() if group.accepted_among_all]
 members = set(accepted[0].members)
 assert len(members & set(rows)) >= 6, members
 restored = Coordination.from_arrays(found.arrays())

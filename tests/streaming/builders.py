@@ -56,7 +56,7 @@ def write_lines(path: Path, items: Iterable[Mapping[str, Any] | bytes]) -> Path:
     return path
 
 
-def reading(
+def packed_features(
     llr: float = 0.0,
     *,
     words: int = 8,
@@ -65,7 +65,7 @@ def reading(
     sketch: Sequence[int] = (),
     minhash: Sequence[int] = (),
 ) -> bytes:
-    """One packed reading. `llr` in nats; vectors shorter than their length are filled with zeros."""
+    """One packed record of text features. `llr` in nats; vectors shorter than their length are filled with zeros."""
     row = np.zeros(1, TEXT_FEATURES)
     row["llr"], row["words"], row["abstain"] = round(llr * 1000), words, abstain
     for name, values in (("style", style), ("sketch", sketch), ("minhash", minhash)):
@@ -74,11 +74,11 @@ def reading(
 
 
 def observation(offset: int, account: str = "ann", at: int = 0, **more: Any) -> Observation:
-    """What was seen in one good record; `at` is ms after `T0`. With `text` and no `reading`, a reading of 0 nats."""
+    """What was seen in one good record; `at` is ms after `T0`. With `text` alone, text features of 0 nats."""
     more.setdefault("id", f"{account}-{at}")
     more["kind"] = int(more.get("kind", Kind.POST))
     if more.get("text"):
-        more.setdefault("reading", reading())
+        more.setdefault("text_features", packed_features())
         more.setdefault("lang", "en")
     digest = hashlib.sha256(repr((account, at, sorted(more.items()))).encode()).digest()[:16]
     more.setdefault("digest", digest)
@@ -99,7 +99,7 @@ def batch(
     end: int | None = None,
     watermark: int = NO_TIME,
     models: Mapping[str, str] | None = None,
-    hole: int = 0,
+    offset_gap: int = 0,
 ) -> Batch:
     """A batch that covers its observations, from the first to the last unless told otherwise."""
     first = observations[0].offset if observations else 0
@@ -112,7 +112,7 @@ def batch(
         watermark=watermark,
         models=dict(models or {"text": "fake@1"}),
         observations=list(observations),
-        hole=hole,
+        offset_gap=offset_gap,
     )
 
 

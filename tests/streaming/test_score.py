@@ -75,7 +75,7 @@ def test_an_observation_says_what_the_event_says() -> None:
         kind=Kind.REPLY,
         lang="fr",
         text="Vu #Été @bob https://a.b/c",
-        reading=FakeText().read(["Vu #Été @bob https://a.b/c"], ["fr"]).tobytes(),
+        text_features=FakeText().read(["Vu #Été @bob https://a.b/c"], ["fr"]).tobytes(),
         target="t",
         target_account="bob",
         mentions=("bob",),
@@ -92,7 +92,7 @@ def test_a_given_language_is_not_detected_again() -> None:
 
 def test_an_event_without_text_has_no_features() -> None:
     (seen,), _ = scorer().score(sources(event(kind="like", target="x")), T0)
-    assert (seen.text, seen.lang, seen.reading) == ("", "", b"")
+    assert (seen.text, seen.lang, seen.text_features) == ("", "", b"")
 
 
 @pytest.mark.parametrize("kind", ["repost", "like", "follow", "delete", "delete_account"])
@@ -100,7 +100,7 @@ def test_the_text_of_others_counts_as_text_but_is_no_evidence(kind: str) -> None
     text = FakeText()
     (seen,), _ = scorer(text).score(sources(event(kind=kind, text="their words")), T0)
     assert seen.text == "their words"
-    assert unpack([seen.reading])["abstain"].tolist() == [TextAbstain.NO_TEXT]
+    assert unpack([seen.text_features])["abstain"].tolist() == [TextAbstain.NO_TEXT]
     assert text.calls == []
 
 
@@ -108,7 +108,7 @@ def test_without_text_evidence_all_features_are_switched_off() -> None:
     seen, _ = Scorer(None, detect=fake_language).score(
         sources(event(text="a"), event(), event(kind="repost", text="b")), T0
     )
-    assert [one.reading and unpack([one.reading])["abstain"].tolist() for one in seen] == [[4], b"", [4]]
+    assert [one.text_features and unpack([one.text_features])["abstain"].tolist() for one in seen] == [[4], b"", [4]]
     assert Scorer(None).models == {}
 
 
@@ -116,7 +116,7 @@ def test_the_log_keeps_the_first_500_characters_and_the_model_reads_the_same() -
     long = "\U0001f600" * 400 + "x" * 400
     (seen,), _ = scorer().score(sources(event(text=long)), T0)
     assert seen.text == long[:TEXT_CUT]
-    assert seen.reading == FakeText().read([long[:TEXT_CUT]], ["en"]).tobytes()
+    assert seen.text_features == FakeText().read([long[:TEXT_CUT]], ["en"]).tobytes()
     (seen,), _ = scorer().score(sources(event(text=" " * 600 + "late word")), T0)
     assert seen.text == "late word"
 
@@ -229,7 +229,7 @@ def batches(observations: Sequence[Observation], start: int, end: int, **more: A
 
 def test_an_empty_range_needs_no_batch_and_a_range_of_gaps_one() -> None:
     assert batches([], 5, 5) == []
-    assert batches([], 5, 9, hole=2) == [Batch(1, 4, 5, 9, NO_TIME, MODELS, [], 2)]
+    assert batches([], 5, 9, offset_gap=2) == [Batch(1, 4, 5, 9, NO_TIME, MODELS, [], 2)]
 
 
 def test_batches_carry_the_clock_of_their_partition_record_by_record() -> None:
@@ -276,7 +276,7 @@ def test_batches_rejoin_to_the_same_observations_and_cover_every_offset(
         offset += gap
         seen.append(dead(offset) if bad else observation(offset, at=offset, text="x" * length))
     end = offset + 1 + after
-    got = batches(seen, start, end, hole=3, limit=limit)
+    got = batches(seen, start, end, offset_gap=3, limit=limit)
     assert [one for part in got for one in part.observations] == seen
     assert [part.start for part in got] + [end] == [start] * (start == end) + [start] * (start < end) + [
         p.end for p in got
@@ -284,7 +284,7 @@ def test_batches_rejoin_to_the_same_observations_and_cover_every_offset(
     assert all(len(encode_entry(part)) <= limit for part in got)
     assert all(part.start < part.end for part in got)
     assert all(part.start <= one.offset < part.end for part in got for one in part.observations)
-    assert [part.hole for part in got] == [3, 0, 0, 0, 0][: len(got)] + [0] * (len(got) - 5)
+    assert [part.offset_gap for part in got] == [3, 0, 0, 0, 0][: len(got)] + [0] * (len(got) - 5)
     assert all(decode(encode_entry(part)) == part for part in got)
     fullest = [len(encode_entry(part)) for part in got[:-1]]
     assert all(size > limit - 1000 for size in fullest), "a batch is not cut before it is needed"

@@ -95,12 +95,12 @@ class ScriptedGroup:
     number: int = 1
     log_e: float = 20.0
     hypothesis: int = 1
-    accepted: bool = True
+    accepted_among_all: bool = True
     since_ms: int = 0
     chosen: int = 0
     campaign_ms: int | None = None
     campaign_bar: float = 3.0
-    stands: bool = True
+    accepted: bool = True
 
 
 class ScriptedCoordination:

@@ -87,7 +87,7 @@ def test_the_seed_of_a_stream_is_all_that_decides(seed: int) -> None:
     assert harness.picture(first.assess) == harness.picture(second.assess)
 
 
-def test_a_hole_of_three_months_runs_few_ticks_and_closes_all_windows() -> None:
+def test_a_gap_of_three_months_runs_few_ticks_and_closes_all_windows() -> None:
     quarter = 90 * 86_400_000
     later = [{**item, "at": item["at"] + quarter, "id": f"l{item['id']}"} for item in societies.society(2)]
     items = [*(item for item in SOCIETY if item["kind"] != "delete_account"), *later]

@@ -92,12 +92,12 @@ def test_a_batch_beyond_the_next_offset_is_ignored_with_an_alarm_and_its_later_c
     assert (state.positions, state.waiting, state.open_gaps) == ([6], 6, {})
 
 
-def test_a_hole_is_passed_counted_and_only_as_large_as_what_was_missed() -> None:
+def test_an_offset_gap_is_passed_counted_and_only_as_large_as_what_was_missed() -> None:
     state = ordering()
     state.feed(batch([observation(0), observation(1)]))
-    state.feed(batch([observation(10)], hole=10))
-    assert (state.counts.holes, state.counts.hole_records, state.positions) == (1, 8, [11])
-    state.feed(batch([observation(20)], hole=5))
+    state.feed(batch([observation(10)], offset_gap=10))
+    assert (state.counts.offset_gaps, state.counts.offset_gap_records, state.positions) == (1, 8, [11])
+    state.feed(batch([observation(20)], offset_gap=5))
     assert state.counts.gaps == 1
 
 

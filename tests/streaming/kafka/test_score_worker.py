@@ -118,7 +118,7 @@ def test_records_that_retention_removed_are_an_offset_gap(apache: Broker, deploy
     bench = begin()
     bench.turn_until(lambda: bench.covered() >= 20)
     first = next(each for each in bench.entries() if isinstance(each, Batch))
-    assert (first.start, first.hole) == (8, 8)
+    assert (first.start, first.offset_gap) == (8, 8)
 
 
 def test_records_that_retention_removes_while_nobody_reads_are_an_offset_gap(
@@ -133,8 +133,8 @@ def test_records_that_retention_removes_while_nobody_reads_are_an_offset_gap(
     deployment.delete_before(deployment.topics.posts, 0, 25)
     second = begin()
     second.turn_until(lambda: second.covered() >= 40)
-    holes = [(each.start, each.hole) for each in second.entries() if isinstance(each, Batch) and each.hole]
-    assert holes == [(25, 15)]
+    gaps = [(each.start, each.offset_gap) for each in second.entries() if isinstance(each, Batch) and each.offset_gap]
+    assert gaps == [(25, 15)]
 
 
 def test_a_recreated_topic_is_refused(apache: Broker, deployment: Deployment, begin: Any) -> None:
