@@ -1,4 +1,4 @@
-"""`python -m streaming.bench`: how fast and how large the stages of `swarmlight run` are on a long stream.
+"""Speed and memory of the two stages of `swarmlight run` on a long stream: `python -m streaming.bench`.
 
 The stream is made first (`streaming.loadtest`, into a file of its own), then played through the same two stages as
 `swarmlight run`, and measured on the way: events per second, what each text stage saw, and memory at several points.
@@ -10,7 +10,6 @@ the windows, which fill until its end: it gives figures, and no verdict about me
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import resource
@@ -22,16 +21,18 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import numpy as np
+import typer
 from numpy.typing import NDArray
 
-from detector.errors import SwarmlightError, UsageError
+from detector.errors import UsageError
 from detector.models import Models
 from detector.text.features import TextAbstain, TextFeatures
 from streaming.assess import Assess, AssessSettings, Reranker, RerankRequest
 from streaming.assess.outputs import NOT_READ
+from streaming.cli import run_function
 from streaming.config import load_config
 from streaming.pipeline import configured_models, live_reranker, play
 from streaming.schema.dead_letter import DeadLetter
@@ -139,7 +140,17 @@ def resident_mib() -> float:
 def measure(
     records: Iterable[SourceRecord], models: Models, settings: AssessSettings, now_ms: Callable[[], int]
 ) -> tuple[list[Sample], Seen, Assess]:
-    """Play a recording through both stages; one sample per chunk of records, the last after the last tick."""
+    """Play a recording through both stages.
+
+    Args:
+        records: of the stream, in its order.
+        models: of both stages.
+        settings: of `assess`.
+        now_ms: the wall clock, in ms since 1970 UTC.
+
+    Returns:
+        One sample per chunk of records, the last after the last tick; what the text stages saw; and the state.
+    """
     seen, read, samples = Seen(), 0, []
     scorer = MeasuredScorer(None if "text" in settings.without else models.text, seen)
     assess = Assess(settings, models, partitions=1)
@@ -173,7 +184,13 @@ def memory_ratio(samples: Sequence[Sample]) -> float | None:
 
 
 def report(samples: Sequence[Sample], seen: Seen, assess: Assess) -> dict[str, Any]:
-    """All figures of a run."""
+    """All figures of a run, as JSON-serialisable values.
+
+    Args:
+        samples: the states of the run, in order.
+        seen: what the text stages saw and cost.
+        assess: the stage `assess` after the run.
+    """
     last = samples[-1]
     posts = max(seen.posts, 1)
     counts = assess.counts
@@ -245,46 +262,61 @@ def lines(figures: dict[str, Any]) -> Iterator[str]:
         yield f"{point['records']:>12,} {point['accounts']:>10,} {point['resident_mib']:>10,.1f} {rate:>10,.0f}"
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Entry point; 0, 1 where memory follows the stream's length, 2 on unusable arguments or input."""
-    parser = argparse.ArgumentParser(prog="python -m streaming.bench", description=__doc__)
-    parser.add_argument("--input", type=Path, action="append", required=True, help="recording to be copied")
-    parser.add_argument("--copies", type=int, default=160, help="how many at once (160)")
-    parser.add_argument("--rounds", type=int, default=1, help="how often one after another (1)")
-    parser.add_argument("--seed", type=int, default=0, help="of the copies (0)")
-    parser.add_argument("--config", type=Path, help="configuration file")
-    parser.add_argument("--without", action="append", default=[], help="part of the evidence to leave out")
-    parser.add_argument("--memory-ratio", type=float, default=MEMORY_RATIO, help=f"at most ({MEMORY_RATIO})")
-    parser.add_argument("--stream", type=Path, help="where the stream is kept; a temporary file unless given")
-    parser.add_argument("--report", type=Path, help="the figures as JSON")
-    options = parser.parse_args(argv)
-    try:
-        with ExitStack() as stack:
-            stream = options.stream
-            if stream is None:
-                folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="swarmlight-bench-"))
-                stream = Path(folder) / "stream.jsonl"
-            _make_stream(options, stream)
-            config = load_config(options.config, os.environ)
-            settings = AssessSettings.from_config(config, options.without)
-            models = configured_models(config)
-            inputs = stack.enter_context(Inputs([stream]))
-            figures = report(*measure(inputs, models, settings, lambda: time.time_ns() // 1_000_000))
-        for line in lines(figures):
-            print(line)
-        if options.report is not None:
-            options.report.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-    except SwarmlightError as error:
-        print(f"bench: {error}", file=sys.stderr)
-        return 2 if isinstance(error, UsageError) else 1
-    return judge(figures["memory_ratio"] if options.rounds > 1 else None, options.memory_ratio)
+def bench(
+    inputs: Annotated[list[Path], typer.Option("--input", metavar="FILE", help="recording to be copied; repeatable")],
+    copies: Annotated[int, typer.Option(metavar="N", help="copies at once")] = 160,
+    rounds: Annotated[int, typer.Option(metavar="N", help="how often the recording is played, one after another")] = 1,
+    seed: Annotated[int, typer.Option(metavar="N", help="of the copies")] = 0,
+    config: Annotated[Path | None, typer.Option(metavar="FILE", help="configuration file")] = None,
+    without: Annotated[
+        list[str] | None, typer.Option(metavar="COMPONENT", help="evidence component to leave out; repeatable")
+    ] = None,
+    most: Annotated[
+        float, typer.Option("--memory-ratio", metavar="RATIO", help="largest growth of memory before status 1")
+    ] = MEMORY_RATIO,
+    stream: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="where the stream is kept; a temporary file unless given")
+    ] = None,
+    report_file: Annotated[
+        Path | None, typer.Option("--report", metavar="FILE", help="write the figures as JSON")
+    ] = None,
+) -> int:
+    """Measure the speed and the memory of `swarmlight run` on many copies of a recording.
+
+    Prints events per second, what each text stage saw, and memory at several points. The exit status is 1 where memory
+    follows the length of the stream.
+
+    Raises:
+        UsageError: the stream cannot be made, or a file cannot be read.
+        SwarmlightError: models or settings that cannot be used.
+    """
+    with ExitStack() as stack:
+        if stream is None:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="swarmlight-bench-"))
+            stream = Path(folder) / "stream.jsonl"
+        _make_stream(inputs, stream, copies, rounds, seed)
+        settings_file = load_config(config, os.environ)
+        settings = AssessSettings.from_config(settings_file, without or [])
+        models = configured_models(settings_file)
+        records = stack.enter_context(Inputs([stream]))
+        figures = report(*measure(records, models, settings, lambda: time.time_ns() // 1_000_000))
+    for line in lines(figures):
+        print(line)
+    if report_file is not None:
+        report_file.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    return judge(figures["memory_ratio"] if rounds > 1 else None, most)
 
 
-def _make_stream(options: argparse.Namespace, stream: Path) -> None:
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run it as a program. Exit status 0; 1 where memory follows the stream's length; 2 unusable arguments or input."""
+    return run_function(bench, "python -m streaming.bench", argv)
+
+
+def _make_stream(inputs: Sequence[Path], stream: Path, copies: int, rounds: int, seed: int) -> None:
     """Write the stream in a process of its own, so that what making it takes is not measured."""
     command = [sys.executable, "-m", "streaming.loadtest", "--output", str(stream)]
-    command += [part for path in options.input for part in ("--input", str(path))]
-    command += ["--copies", str(options.copies), "--rounds", str(options.rounds), "--seed", str(options.seed)]
+    command += [argument for path in inputs for argument in ("--input", str(path))]
+    command += ["--copies", str(copies), "--rounds", str(rounds), "--seed", str(seed)]
     done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)  # noqa: S603 - our own module
     if done.returncode:
         reason = done.stderr.strip().splitlines()
@@ -292,7 +324,7 @@ def _make_stream(options: argparse.Namespace, stream: Path) -> None:
 
 
 def judge(ratio: float | None, most: float) -> int:
-    """ProgressCallback whether memory follows the stream's length; the exit status."""
+    """Report whether memory follows the stream's length; the exit status."""
     if ratio is None:
         print("memory at the same number of live accounts: the stream is too short to say; use more --rounds")
         return 0

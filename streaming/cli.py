@@ -48,7 +48,7 @@ SUMMARIES: Final[dict[str, Summary]] = {
             "run": "score a recording of events to its end",
             "worker": "score the events of a Kafka topic, for as long as it lives",
             "demo": "play planted campaigns into a broker and watch them being caught",
-            "coordinate": "find coordinated groups in a table of who acted on what, and when",
+            "coordinate": "find coordinated groups in a table of traces",
         },
         "Moderate and operate": {
             "feed": "serve the moderators' feed: alerts in a browser, to be decided",
@@ -161,7 +161,8 @@ def run_command_line(command: Any, name: str, arguments: list[str]) -> int:
         context = getattr(error, "ctx", None)
         path = context.command_path if context is not None else name
         said = shown(error.format_message().replace("Value error, ", "").rstrip("."), 500)
-        raise UsageError(f"{path.removeprefix('swarmlight ')}: {said}; see `{path} --help`") from None
+        below = "" if path == name else f"{path.removeprefix(name).strip()}: "
+        raise UsageError(f"{below}{said}; see `{path} --help`") from None
     except typer.Abort:
         raise UsageError(f"{name}: standard input ended where an answer was asked for") from None
     return status if isinstance(status, int) else 0

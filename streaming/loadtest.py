@@ -1,42 +1,38 @@
-"""The same posts in other words: what tells copies of a stream apart without changing their look.
+"""Load generator: many copies of a recording laid over each other, for measuring speed and memory.
 
-Each copy has its own substitution of words by words of the same stream: of the same language, length and case, and
-about as common, so that function words stay function words. It is a permutation worked out by arithmetic, not a table,
-so that any number of copies costs no memory. Within a copy a word always becomes the same word: texts that were alike
-stay as much alike as they were, while the same text in two copies shares next to no run of three words.
+`python -m streaming.loadtest` writes them. Each copy has its own accounts, events, links and tags, its texts in other
+words, and a start a little later than the recording's, drawn for it. So the copies share no object and hardly a run of
+three words, and what the recording holds (campaigns, bursts, near-duplicates) each copy holds too. In further rounds,
+one after another, the accounts of a copy stay and everything else is new: the stream gets longer, the number of live
+accounts does not. Memory follows the vocabulary of the recording and the events within the spread of the copies.
 
-`python -m streaming.loadtest`: many copies of a recording laid over each other, for measuring speed and memory.
-
-Each copy has its own accounts, events, links, tags and wording and starts a little later than the
-recording, by a time drawn for it. So the copies share no object, hardly a run of three words and no second, and what
-one of them holds (campaigns, bursts, near-duplicates) it holds as the recording did. Where the recording is played
-several rounds, one after the other, the accounts of a copy stay and everything else is new in each round: the stream
-gets longer, and the number of live accounts does not.
-
-Memory follows the vocabulary of the recording and the events within the spread of the copies, not their number.
+The words of a copy are a permutation, worked out by arithmetic without a table, among words of the same stream,
+language, length and case that are about as common. Within a copy a word always becomes the same word, so texts stay as
+much alike as they were.
 """
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import heapq
 import random
 import re
 import sys
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
 from math import gcd
 from pathlib import Path
-from typing import Any, BinaryIO, Final, NamedTuple
+from typing import Annotated, Any, BinaryIO, Final, NamedTuple
 
 import msgspec
+import typer
 
-from detector.errors import EventError, SwarmlightError, UsageError
+from detector.errors import EventError, UsageError
 from detector.text.tokenize import detect_language
 from detector.times import format_time
+from streaming.cli import run_function
 from streaming.schema import entities
 from streaming.schema.event import Event, parse
 from streaming.sources.files import Inputs
@@ -95,7 +91,17 @@ class Vocabulary:
         return language if language in self._languages else ""
 
     def substitute(self, language: str, word: str, key: bytes, share: float) -> str:
-        """What `word` becomes in the copy named by `key`; itself where it is unknown or among those that stay."""
+        """What a word becomes in a copy.
+
+        Args:
+            language: of the text, BCP 47.
+            word: as it is in the text.
+            key: of the copy.
+            share: of the words that are replaced.
+
+        Returns:
+            `word` itself where it is unknown or among those that stay.
+        """
         place = self._place.get((self._own(language), word))
         if place is None or len(place[0]) == 1:
             return word
@@ -111,12 +117,12 @@ class Vocabulary:
         return block[(factor * index + draw // size) % size]
 
 
-class Wording:
-    """The wording of one copy.
+class LoadTestText:
+    """The words of one copy's texts.
 
     Args:
         vocabulary: of the stream.
-        name: of the copy; another name is another wording.
+        name: of the copy; another name gives other words.
         share: share of the words that are replaced.
     """
 
@@ -197,13 +203,13 @@ class Copy:
 
     Args:
         number: of the copy; every name in it ends with it.
-        wording: its words, by round.
+        load_test_text: the words of its texts, by round.
         shift_ms: how much later it happens.
     """
 
-    def __init__(self, number: int, wording: Callable[[int], Wording], shift_ms: int) -> None:
+    def __init__(self, number: int, load_test_text: Callable[[int], LoadTestText], shift_ms: int) -> None:
         self._suffix = f"c{number:03}"
-        self._wording = wording
+        self._load_test_text = load_test_text
         self.shift_ms = shift_ms
 
     def name(self, name: str) -> str:
@@ -214,7 +220,7 @@ class Copy:
         """The JSON line of this copy's version of an event, without line end."""
         event, language, turn = played
         part = self._suffix + (f"r{turn}" if turn else "")
-        wording = self._wording(turn)
+        load_test_text = self._load_test_text(turn)
 
         def renamed(name: str) -> str:
             return name + part if name else ""
@@ -228,7 +234,7 @@ class Copy:
             "account": self.name(event.account),
             "at": format_time(event.at + self.shift_ms),
             "kind": event.kind.name.lower(),
-            "text": wording.text(language, event.text, link, renamed) if event.text else "",
+            "text": load_test_text.text(language, event.text, link, renamed) if event.text else "",
             "lang": event.lang,
             "target": renamed(event.target),
             "target_account": self.name(event.target_account),
@@ -240,23 +246,31 @@ class Copy:
             profile = msgspec.to_builtins(event.profile)
             for field in ("name", "bio", "location"):
                 if profile[field]:
-                    profile[field] = self._wording(0).text("", profile[field], link, renamed)
+                    profile[field] = self._load_test_text(0).text("", profile[field], link, renamed)
             fields["profile"] = {field: value for field, value in profile.items() if value is not None}
         return msgspec.json.encode({field: value for field, value in fields.items() if value not in ("", [])})
 
 
 def make_copies(vocabulary: Vocabulary, copies: int, seed: int, spread_ms: int, share: float) -> list[Copy]:
-    """Copies 0 to `copies` - 1; copy 0 starts with the recording."""
+    """Copies 0 to `copies` - 1; copy 0 starts with the recording.
+
+    Args:
+        vocabulary: of the recording.
+        copies: how many.
+        seed: of words and start times.
+        spread_ms: all start within it.
+        share: of the words that are replaced.
+    """
     rng = random.Random(seed)
     shifts = [0, *(rng.randrange(spread_ms + 1) for _ in range(copies - 1))]
 
-    def wording(number: int, turn: int) -> Wording:
-        return Wording(vocabulary, f"{seed}/{number}/{turn}", share)
+    def load_test_text(number: int, turn: int) -> LoadTestText:
+        return LoadTestText(vocabulary, f"{seed}/{number}/{turn}", share)
 
-    return [Copy(number, partial(wording, number), shift) for number, shift in enumerate(shifts)]
+    return [Copy(number, partial(load_test_text, number), shift) for number, shift in enumerate(shifts)]
 
 
-def overlay(events: Iterable[Played], copies: list[Copy]) -> Iterator[bytes]:
+def overlaid(events: Iterable[Played], copies: list[Copy]) -> Iterator[bytes]:
     """The records of all copies in order of time, if `events` are; events of one time by the number of their copy.
 
     Memory: the events within the spread of the copies.
@@ -306,7 +320,7 @@ def read_events(paths: list[Path], detect: Callable[[str], str] = detect_languag
             yield Played(event, event.lang or (detect(event.text) if event.text else ""))
 
 
-def rounds(play: Callable[[], Iterator[Played]], count: int) -> Iterator[Played]:
+def in_rounds(play: Callable[[], Iterator[Played]], count: int) -> Iterator[Played]:
     """`count` times the same recording, each round the fewest whole days later that keep it behind the one before."""
     first, last, period = -1, -1, 0
     for turn in range(count):
@@ -319,6 +333,11 @@ def rounds(play: Callable[[], Iterator[Played]], count: int) -> Iterator[Played]
 
 def copy_truth(truth: Path, copies: list[Copy], out: BinaryIO) -> None:
     """Write the truth of every copy: `account` and `campaign` renamed, all else as it is.
+
+    Args:
+        truth: of the recording, JSON lines.
+        copies: of the recording.
+        out: gets one line for each line and copy.
 
     Raises:
         UsageError: the file is no JSON lines of objects with an `account`.
@@ -337,41 +356,57 @@ def copy_truth(truth: Path, copies: list[Copy], out: BinaryIO) -> None:
                 out.write(msgspec.json.encode(renamed) + b"\n")
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Entry point; 0, or 2 on unusable arguments or input."""
-    parser = argparse.ArgumentParser(prog="python -m streaming.loadtest", description=__doc__)
-    parser.add_argument("--input", type=Path, action="append", required=True, help="recording; read twice, so no pipe")
-    parser.add_argument("--output", type=Path, help="JSON lines; standard output unless given")
-    parser.add_argument("--copies", type=int, default=160, help="how many (160)")
-    parser.add_argument("--rounds", type=int, default=1, help="how often the recording is played, one after another")
-    parser.add_argument("--seed", type=int, default=0, help="of wording and start times (0)")
-    parser.add_argument("--share", type=float, default=SHARE, help=f"share of words replaced ({SHARE})")
-    parser.add_argument("--spread-s", type=int, default=SPREAD_MS // 1000, help="copies start within it (3600)")
-    parser.add_argument("--truth", type=Path, help="truth of the recording: JSON lines with `account`, `campaign`")
-    parser.add_argument("--truth-output", type=Path, help="where the truth of all copies goes")
-    options = parser.parse_args(argv)
+def load_test(
+    inputs: Annotated[
+        list[Path], typer.Option("--input", metavar="FILE", help="recording; read twice, so no pipe; repeatable")
+    ],
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="JSON lines; standard output unless given")
+    ] = None,
+    copies: Annotated[int, typer.Option(metavar="N", min=1, help="how many")] = 160,
+    rounds: Annotated[
+        int, typer.Option(metavar="N", min=1, help="how often the recording is played, one after another")
+    ] = 1,
+    seed: Annotated[int, typer.Option(metavar="N", help="of the words and the start times")] = 0,
+    share: Annotated[float, typer.Option(metavar="SHARE", min=0, max=1, help="share of words replaced")] = SHARE,
+    spread_s: Annotated[
+        int, typer.Option(metavar="SECONDS", min=0, help="time within which all copies start")
+    ] = SPREAD_MS // 1000,
+    truth: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="truth of the recording: JSON lines with `account`, `campaign`")
+    ] = None,
+    truth_output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="where the truth of all copies goes")
+    ] = None,
+) -> int:
+    """Write many copies of a recording, laid over each other in order of time.
+
+    Each copy has its own accounts, links, tags and words, and starts a little later than the recording.
+
+    Raises:
+        UsageError: an option cannot be used, or a file cannot be read or written.
+    """
+    if (truth is None) != (truth_output is None):
+        raise UsageError("--truth and --truth-output go together")
+    vocabulary = Vocabulary((one.language, one.event.text) for one in read_events(inputs))
+    made = make_copies(vocabulary, copies, seed, spread_s * 1000, share)
     try:
-        if min(options.copies, options.rounds) < 1 or options.spread_s < 0 or not 0 <= options.share <= 1:
-            raise UsageError("--copies and --rounds must be at least 1, --spread-s at least 0, --share from 0 to 1")
-        if (options.truth is None) != (options.truth_output is None):
-            raise UsageError("--truth and --truth-output go together")
-        vocabulary = Vocabulary((one.language, one.event.text) for one in read_events(options.input))
-        copies = make_copies(vocabulary, options.copies, options.seed, options.spread_s * 1000, options.share)
         with ExitStack() as stack:
-            if options.truth is not None:
-                copy_truth(options.truth, copies, stack.enter_context(options.truth_output.open("wb")))
-            out = sys.stdout.buffer
-            if options.output is not None:
-                out = stack.enter_context(options.output.open("wb"))
-            for record in overlay(rounds(lambda: read_events(options.input), options.rounds), copies):
+            if truth is not None and truth_output is not None:
+                copy_truth(truth, made, stack.enter_context(truth_output.open("wb")))
+            out = sys.stdout.buffer if output is None else stack.enter_context(output.open("wb"))
+            for record in overlaid(in_rounds(lambda: read_events(inputs), rounds), made):
                 out.write(record + b"\n")
-    except SwarmlightError as error:
-        print(f"overlay: {error}", file=sys.stderr)
-        return 2
+    except BrokenPipeError:
+        raise
     except OSError as error:
-        print(f"overlay: cannot write {error.filename or 'standard output'}: {error.strerror}", file=sys.stderr)
-        return 2
+        raise UsageError(f"cannot write {error.filename or 'standard output'}: {error.strerror}") from None
     return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run it as a program. Exit status 0, or 2 on unusable arguments or input."""
+    return run_function(load_test, "python -m streaming.loadtest", argv)
 
 
 if __name__ == "__main__":

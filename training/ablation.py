@@ -10,7 +10,6 @@ again: remove it after a change of the code; models of the bundle may be replace
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import sys
@@ -19,16 +18,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from textwrap import fill
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import numpy as np
 import torch
+import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from detector.errors import SwarmlightError, UsageError
+from detector.errors import UsageError
 from detector.evidence import PARTS, Part
 from detector.models import GRAPH, SHIPPED
+from streaming.cli import run_function
 from training.account_data import read_truth
 from training.cards import table_rows
 from training.evaluate import EvaluationTable, evaluation_table, intervals, pooled
@@ -209,11 +210,32 @@ def figures(given: EvaluationTable, parts: Sequence[Part], name: str, seed: int,
     )
 
 
-def measure_all(given: argparse.Namespace, work: Path, say: ProgressCallback) -> dict[str, Any]:
+@dataclass(frozen=True)
+class AblationOptions:
+    """What is measured.
+
+    Args:
+        streams: recordings with their truth.
+        models: bundle, all but its graph model; the shipped one where None.
+        societies: simulated for training, as in `swarmlight train graph`.
+        held_out: societies of each pair of families.
+        draws: of the bootstrap.
+        seed: of societies, weights and the bootstrap.
+    """
+
+    streams: Sequence[tuple[Path, Path]] = ()
+    models: Path | None = None
+    societies: int = 16
+    held_out: int = 2
+    draws: int = 200
+    seed: int = 0
+
+
+def measure_all(given: AblationOptions, work: Path, say: ProgressCallback) -> dict[str, Any]:
     """Everything that the page tells, as JSON-serialisable figures.
 
     Args:
-        given: the parsed command line.
+        given: what is measured.
         work: folder for societies, bundles and scores; what it has already is not made again.
         say: told of progress.
     """
@@ -223,7 +245,7 @@ def measure_all(given: argparse.Namespace, work: Path, say: ProgressCallback) ->
         work / "train", given.societies, (), given.models, given.seed, lambda what, share: say(what, 0.3 * share)
     )
     runs: dict[str, dict[str, list[EvaluationTable]]] = {}
-    total = len(cut) * given.held_out + len(given.stream)
+    total = len(cut) * given.held_out + len(given.streams)
     done = 0
     for k, families in enumerate(cut):
         bundle = work / f"without-{'-'.join(families)}"
@@ -246,12 +268,12 @@ def measure_all(given: argparse.Namespace, work: Path, say: ProgressCallback) ->
         for condition, found_in in found_by.items():
             everybody.setdefault(condition, []).extend(found_in)
     runs = {"all held-out societies": everybody, **runs}
-    for events, truth in given.stream:
-        name = Path(events).name.split(".")[0]
+    for events, truth in given.streams:
+        name = events.name.split(".")[0]
         place = work / name
         place.mkdir(parents=True, exist_ok=True)
         say(name, 0.3 + 0.7 * done / total)
-        streams = conditions(Path(events), Path(truth), models, place, name, exchanged=False)
+        streams = conditions(events, truth, models, place, name, exchanged=False)
         runs[name] = {condition: [one] for condition, one in streams.items()}
         done += 1
     result = {
@@ -313,30 +335,52 @@ ABOUT: Final = {
 }
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Measure and write the page. Exit status 0; 1 an error; 2 unusable arguments."""
-    given = _parser().parse_args(argv)
+def ablate(
+    stream: Annotated[
+        list[Path] | None, typer.Option(metavar="EVENTS TRUTH", help="a recording with truth; may be repeated")
+    ] = None,
+    out: Annotated[Path, typer.Option(metavar="PAGE.md", help="the page")] = Path("docs/explanation/ablation.md"),
+    figures_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="write all figures")] = None,
+    models: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="bundle, all but its graph model (the shipped one)")
+    ] = None,
+    work: Annotated[Path | None, typer.Option(metavar="DIR", help="keep societies and refitted models here")] = None,
+    societies: Annotated[int, typer.Option(metavar="N", help="as in train graph")] = 16,
+    held_out: Annotated[int, typer.Option(metavar="N", help="societies of each pair of operator families")] = 2,
+    draws: Annotated[int, typer.Option(metavar="N", help="bootstrap draws")] = 200,
+    seed: Annotated[int, typer.Option(metavar="N", help="of societies, weights and the bootstrap")] = 0,
+) -> int:
+    """Measure what each evidence component adds on societies of operator families that the graph model has not seen.
+
+    Writes the page and, with `--json`, all figures. What the work folder has is not made again: remove it after a
+    change of the code.
+
+    Raises:
+        UsageError: a recording cannot be read, or a file cannot be written.
+    """
     torch.set_num_threads(1)  # sums in another order would be another model
+    pairs = stream or []
+    options = AblationOptions(list(zip(pairs[::2], pairs[1::2], strict=True)), models, societies, held_out, draws, seed)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress, tempfile.TemporaryDirectory() as scratch:
+        task = progress.add_task("ablation", total=1.0)
+
+        def say(what: str, share: float) -> None:
+            progress.update(task, description=what, completed=share)
+
+        found = measure_all(options, work or Path(scratch), say)
     try:
-        with Progress(*columns, console=Console(stderr=True)) as progress, tempfile.TemporaryDirectory() as scratch:
-            task = progress.add_task("ablation", total=1.0)
-
-            def say(what: str, share: float) -> None:
-                progress.update(task, description=what, completed=share)
-
-            found = measure_all(given, given.work or Path(scratch), say)
-        text = page(found)
-        try:
-            given.out.write_text(text, encoding="utf-8")
-            if given.json is not None:
-                given.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-        except OSError as error:
-            raise UsageError(f"{given.out}: cannot be written: {error.strerror}") from None
-    except SwarmlightError as error:
-        print(f"ablation: {error}", file=sys.stderr)
-        return 2 if isinstance(error, UsageError) else 1
+        out.write_text(page(found), encoding="utf-8")
+        if figures_file is not None:
+            figures_file.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{error.filename}: cannot be written: {error.strerror}") from None
     return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run it as a program. Exit status 0; 1 an error; 2 unusable arguments."""
+    return run_function(ablate, "python -m training.ablation", argv)
 
 
 def page(found: Mapping[str, Any]) -> str:
@@ -409,26 +453,6 @@ def _gain(values: Sequence[float]) -> str:
     value, low, high = values
     text = f"{value:+.3f} [{low:+.3f}, {high:+.3f}]"
     return f"**{text}**" if low > 0 or high < 0 else text
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m training.ablation",
-        description=__doc__,
-        epilog=f"Families left out together: {'; '.join(', '.join(each) for each in folds())}.",
-    )
-    parser.add_argument(
-        "--stream", nargs=2, action="append", default=[], metavar=("EVENTS", "TRUTH"), help="a recording with truth"
-    )
-    parser.add_argument("--out", type=Path, default=Path("docs/explanation/ablation.md"), metavar="PAGE.md")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures")
-    parser.add_argument("--models", type=Path, metavar="DIR", help="bundle, all but its graph model (the shipped one)")
-    parser.add_argument("--work", type=Path, metavar="DIR", help="keep societies and refitted models here")
-    parser.add_argument("--societies", type=int, default=16, metavar="N", help="as in train graph")
-    parser.add_argument("--held-out", type=int, default=2, metavar="N", help="societies of each pair of families")
-    parser.add_argument("--draws", type=int, default=200, help="bootstrap draws")
-    parser.add_argument("--seed", type=int, default=0, help="of societies, weights and the bootstrap")
-    return parser
 
 
 if __name__ == "__main__":

@@ -4,25 +4,25 @@
 production, so that a model cannot be trained on one thing and run on another, and gives what the account model sees
 after the first, second, ... post of every account.
 
-`python -m training.account_data --data DIR --write FILE` lists the people kept for the demo whose texts a text model
-was trained on: two text sets hold messages of `chitchat-dataset`, of people of any split. The file has pseudonyms only;
-`simulation/content/chitchat.py` leaves these people out.
+`python -m training.account_data` lists the people kept for the demo whose texts a text model was trained on, whom
+`simulation/content/chitchat.py` leaves out.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 
 import numpy as np
 import pandas as pd
+import typer
 from numpy.typing import NDArray
 
 from detector.account.features import AccountFeatures, language_code
@@ -33,6 +33,7 @@ from detector.evidence import MILLINAT
 from detector.text.features import TextFeatures
 from detector.text.tokenize import detect_language, normalise
 from detector.times import AT_MAX, parse_time
+from streaming.cli import run_function
 from streaming.schema.event import Event, parse
 from streaming.schema.observation import Kind
 from streaming.sources.files import Inputs
@@ -372,20 +373,35 @@ def known_people(texts: Iterable[str], authors: Iterable[str], conversations: Ma
     return {person for person in known if split_of(POPULATION, person) == "demo"}
 
 
-def main() -> None:
-    """Read the sets and write the pseudonyms."""
+def write_known_people(
+    data: Annotated[Path, typer.Option(metavar="DIR", help="folder of the text sets")],
+    write: Annotated[Path, typer.Option(metavar="FILE", help="file to write")],
+) -> int:
+    """List the people kept for the demo whose texts a text model was trained on.
+
+    Two text sets hold messages of chitchat-dataset, of people of any split. The file has pseudonyms only; the simulator
+    leaves these people out.
+
+    Raises:
+        UsageError: a text set cannot be read, or the file cannot be written.
+    """
     from chitchat_dataset import Dataset
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder of the text sets")
-    parser.add_argument("--write", type=Path, required=True, help="file to write")
-    options = parser.parse_args()
-    table = load_texts(options.data, cap=ALL_ROWS)
+    table = load_texts(data, cap=ALL_ROWS)
     people = table[table["label"] == 0]
     known = known_people(people["text"], people["author_id"], Dataset())
-    options.write.write_text(json.dumps(sorted(map(pseudonym, known)), indent=0) + "\n", encoding="ascii")
-    print(f"{len(known)} people in {options.write}")
+    try:
+        write.write_text(json.dumps(sorted(map(pseudonym, known)), indent=0) + "\n", encoding="ascii")
+    except OSError as error:
+        raise UsageError(f"{write}: cannot be written: {error.strerror}") from None
+    print(f"{len(known)} people in {write}")
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run it as a program. Exit status 0; 1 an error; 2 unusable arguments."""
+    return run_function(write_known_people, "python -m training.account_data", argv)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

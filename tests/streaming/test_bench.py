@@ -93,7 +93,7 @@ def test_growing_memory_fails(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_stream_that_cannot_be_made_is_explained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--input", str(tmp_path / "none.jsonl")]) == 2
-    assert "the stream cannot be made: overlay: cannot read input" in capsys.readouterr().err
+    assert "the stream cannot be made: python -m streaming.loadtest: cannot read input" in capsys.readouterr().err
 
 
 def test_the_table_has_a_line_for_every_point() -> None:

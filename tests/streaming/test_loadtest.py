@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streaming.loadtest import DAY_MS, Copy, Played, Vocabulary, Wording, main, make_copies, overlay, read_events
+from streaming.loadtest import DAY_MS, Copy, LoadTestText, Played, Vocabulary, main, make_copies, overlaid, read_events
 from streaming.schema.event import Event, parse
 from streaming.schema.observation import Kind
 from tests.streaming.builders import T0, event, write_lines
@@ -33,13 +33,13 @@ def texts(count: int, seed: int = 0) -> list[str]:
     ]
 
 
-def wordings(count: int, sample: list[str], share: float = 0.75) -> list[Wording]:
+def load_test_texts(count: int, sample: list[str], share: float = 0.75) -> list[LoadTestText]:
     vocabulary = Vocabulary(("en", text) for text in sample)
-    return [Wording(vocabulary, f"copy {number}", share) for number in range(count)]
+    return [LoadTestText(vocabulary, f"copy {number}", share) for number in range(count)]
 
 
-def reword(wording: Wording, text: str) -> str:
-    return wording.text("en", text, lambda link: f"<{link}>", lambda name: f"{name}~")
+def reword(load_test_text: LoadTestText, text: str) -> str:
+    return load_test_text.text("en", text, lambda link: f"<{link}>", lambda name: f"{name}~")
 
 
 def shingles(text: str) -> set[tuple[str, ...]]:
@@ -53,7 +53,7 @@ def jaccard(a: str, b: str) -> float:
 
 def test_copies_share_next_to_no_run_of_three_words() -> None:
     sample = texts(400)
-    first, second = wordings(2, sample)
+    first, second = load_test_texts(2, sample)
     found = [jaccard(reword(first, text), reword(second, text)) for text in sample]
     assert sum(found) / len(found) < 0.02
     assert sum(value >= 0.5 for value in found) <= 2
@@ -61,19 +61,19 @@ def test_copies_share_next_to_no_run_of_three_words() -> None:
 
 def test_within_a_copy_texts_stay_as_much_alike_as_they_were() -> None:
     sample = texts(200)
-    (wording,) = wordings(1, sample)
+    (load_test_text,) = load_test_texts(1, sample)
     for text in sample:
         retold = text.replace(text.split()[2], "bane", 1)
-        assert abs(jaccard(reword(wording, text), reword(wording, retold)) - jaccard(text, retold)) < 0.35
-    assert reword(wording, sample[0]) == reword(wording, sample[0])
+        assert abs(jaccard(reword(load_test_text, text), reword(load_test_text, retold)) - jaccard(text, retold)) < 0.35
+    assert reword(load_test_text, sample[0]) == reword(load_test_text, sample[0])
 
 
 def test_length_case_and_punctuation_stay() -> None:
     sample = [*texts(300), *(text.upper() for text in texts(100)), "In 2019, it's 42% (or 17)..."]
-    (wording,) = wordings(1, sample, share=1.0)
+    (load_test_text,) = load_test_texts(1, sample, share=1.0)
     changed = 0
     for text in sample:
-        other = reword(wording, text)
+        other = reword(load_test_text, text)
         assert re.sub(r"[\w']", "x", other) == re.sub(r"[\w']", "x", text)
         assert [word.isupper() for word in other.split()] == [word.isupper() for word in text.split()]
         changed += other != text
@@ -82,30 +82,30 @@ def test_length_case_and_punctuation_stay() -> None:
 
 def test_with_every_word_replaced_the_substitution_loses_no_word() -> None:
     sample = texts(400)
-    (wording,) = wordings(1, sample, share=1.0)
+    (load_test_text,) = load_test_texts(1, sample, share=1.0)
     used = {word for text in sample for word in text.rstrip(".!?").split()}
-    assert len({wording.word("en", word) for word in used}) == len(used)
+    assert len({load_test_text.word("en", word) for word in used}) == len(used)
 
 
 def test_about_the_stated_share_is_replaced() -> None:
     sample = texts(400)
     for share in (0.0, 0.3, 0.75):
-        (wording,) = wordings(1, sample, share=share)
-        changed = sum(wording.word("en", word) != word for word in WORDS) / len(WORDS)
+        (load_test_text,) = load_test_texts(1, sample, share=share)
+        changed = sum(load_test_text.word("en", word) != word for word in WORDS) / len(WORDS)
         assert share - 0.15 < changed <= share + 0.1
 
 
 def test_unknown_words_stay_and_links_tags_and_mentions_are_renamed() -> None:
-    (wording,) = wordings(1, texts(50))
-    assert reword(wording, "Zyx #Tag (https://a.b/c?d), @you…") == "Zyx #Tag~ (<https://a.b/c?d>), @you~…"
+    (load_test_text,) = load_test_texts(1, texts(50))
+    assert reword(load_test_text, "Zyx #Tag (https://a.b/c?d), @you…") == "Zyx #Tag~ (<https://a.b/c?d>), @you~…"
 
 
 @settings(max_examples=80)
 @given(st.lists(st.tuples(st.sampled_from(["en", "fr", ""]), st.text(max_size=40)), max_size=12))
-def test_no_text_breaks_the_wording(sample: list[tuple[str, str]]) -> None:
-    wording = Wording(Vocabulary(sample), "")
+def test_no_text_breaks_the_load_test_text(sample: list[tuple[str, str]]) -> None:
+    load_test_text = LoadTestText(Vocabulary(sample), "")
     for language, text in sample:
-        wording.text(language, text, str, str).encode("utf-8", "surrogatepass")
+        load_test_text.text(language, text, str, str).encode("utf-8", "surrogatepass")
 
 
 def recording(count: int = 60) -> list[dict[str, Any]]:
@@ -203,8 +203,8 @@ def test_the_truth_is_copied_along(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--copies", "0"], "--copies and --rounds must be at least 1"),
-        (["--share", "2"], "--share from 0 to 1"),
+        (["--copies", "0"], "'--copies': Input should be greater than or equal to 1"),
+        (["--share", "2"], "'--share': Input should be less than or equal to 1"),
         (["--truth", "x"], "go together"),
         (["--input", "none.jsonl"], "cannot read input none.jsonl"),
         (["--output", "/dev/null/x"], "cannot write /dev/null/x"),
@@ -223,7 +223,7 @@ def test_memory_follows_the_spread_and_not_the_length_of_the_recording() -> None
         copies = make_copies(Vocabulary([]), 4, 0, 60_000, 0.5)
         source = (Played(Event(f"e{i}", "a", T0 + i * 1000, Kind.LIKE), "") for i in range(count))
         tracemalloc.start()
-        for _ in overlay(source, copies):
+        for _ in overlaid(source, copies):
             pass
         highest = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
@@ -238,9 +238,9 @@ def test_memory_follows_the_spread_and_not_the_length_of_the_recording() -> None
 def test_any_shifts_are_merged_in_order(steps: list[int], shifts: list[int]) -> None:
     times = [T0 + sum(steps[: i + 1]) for i in range(len(steps))]
     events = [Played(Event(f"e{i}", "a", at, Kind.LIKE), "") for i, at in enumerate(times)]
-    plain = Wording(Vocabulary([]), "")
+    plain = LoadTestText(Vocabulary([]), "")
     copies = [Copy(number, lambda _: plain, shift) for number, shift in enumerate(shifts)]
-    got = [parse(line, now_ms=2**60) for line in overlay(events, copies)]
+    got = [parse(line, now_ms=2**60) for line in overlaid(events, copies)]
     assert [one.at for one in got] == sorted(at + shift for at in times for shift in shifts)
     assert len({one.id for one in got}) == len(times) * len(shifts)
 
