@@ -1,4 +1,9 @@
-"""When accounts act, what they react to, and what accounts that act together gather around.
+"""Decides when accounts act, what they react to, and what accounts that act together gather around.
+
+`simulation.world` calls this module in every step. In go the people (`simulation.population`), the groups that act
+together and a generator; out come the times of sessions and of the events in them (`Sessions`, `clusters`), the texts
+that reactions go to (`Reader`, on a `Feed`), and which member serves which task of its group (`CoordinatedGroups`,
+`Tasks`). The stated distributions are these.
 
 Sessions: those of an account are a Poisson process with intensity rate (1 - branching) r(t), where
 r(h) = night + (1 - night) exp(kappa cos(2 pi (h - peak) / 24)) / I0(kappa) at local hour h, whose mean over a day is 1.
@@ -11,21 +16,21 @@ to one last; otherwise to a recent text by weight (1 + reactions)^popularity (1 
 exp(-age / recency), anywhere with probability `world`, else in the community. What finds nothing, or what the reader
 has just reacted to, tries the next.
 
-Coordinated groups (campaigns, organic crowds, matched controls) have *tasks*: a moment, and something to share, answer
-or amplify at it. Tasks are a Poisson process of `tasks_per_day`, even over the clock, or by the members' rhythm where
-`awake`. In the cadence `waves` a member starts a session an exponential time of mean `lag_s` after a task's moment,
-with probability joint s r(t) / R, where s r(t) is the intensity of its own sessions and R that of the tasks; its own
-sessions take place with probability 1 - joint. By the thinning, displacement and superposition of Poisson processes the
-member's sessions are then exactly what they were (Kingman 1993, ch. 2 and 5): who acts, how often and at what hours
-says nothing, and only who acts *with whom* does. Cadences:
+Tasks: coordinated groups (campaigns, organic crowds, matched controls) have *tasks*, each a moment and something to
+share, answer or amplify at it. Tasks are a Poisson process of `tasks_per_day`, even over the clock, or by the members'
+rhythm where `awake`. In the cadence `waves` a member starts a session an exponential time of mean `lag_s` after a
+task's moment, with probability joint s r(t) / R, where s r(t) is the intensity of its own sessions and R that of the
+tasks; its own sessions take place with probability 1 - joint. By the thinning, displacement and superposition of
+Poisson processes the member's sessions then have the distribution that they had without the group (Kingman 1993, ch. 2
+and 5): who acts, how often and at what hours is the same, and only who acts *with whom* differs. Cadences:
 
-- `waves`, `jitter`: as above; jitter has a lag of hours, so that what is shared is the day, not the moment;
+- `waves`, `jitter`: as above; jitter has a lag of hours, so that members share the day and not the moment;
 - `drip`: members keep all their own times, and serve a recent task with probability `joint` at each act;
 - `copied`: tasks are the sessions of one person, so that members replay a real person's times;
 - `framing`: tasks are the links that one innocent person posts, as if it led them.
 
-A matched control is a group of one, with the parameters of the member it stands for: the same process, shared with
-nobody.
+A matched control is a group of one, with the parameters of the member that it is compared with: the same process,
+shared with nobody.
 """
 
 from __future__ import annotations
@@ -42,7 +47,7 @@ from simulation.settings import Cadence, FeedSettings, Goal, Tactics, Wording
 
 
 class Sessions:
-    """The session starts of a fixed people. `kept` (n,): share of each account's own sessions that take place."""
+    """When people's sessions begin. `kept` (n,): share of each account's own sessions that take place."""
 
     def __init__(self, people: People, peakedness: float) -> None:
         self.people = people
@@ -112,7 +117,7 @@ HORIZON: Final = 8.0
 
 
 class Feed:
-    """RecentKeys texts, numbered in the order they were written; `base` is the number of the oldest kept.
+    """Recent texts, numbered in the order they were written; `base` is the number of the oldest kept.
 
     Arrays of shape (kept,): serial (event number), at (ms), author, link, tag, words, reactions.
     """
@@ -428,7 +433,7 @@ class CoordinatedGroups:
 
 
 class Tasks:
-    """The tasks that are being served, by group; `crew` is -1 for news, which concern everybody.
+    """The tasks that are being served, by group; `group` is -1 for news, which concern everybody.
 
     Arrays of shape (tasks,), sorted by group: number, group, at (ms), link, tag, target (text number).
     """

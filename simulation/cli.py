@@ -1,4 +1,9 @@
-"""`swarmlight simulate`: a simulated population's events, the truth about its accounts, and tables about both."""
+"""The command `swarmlight simulate`: acts out a population and writes its events, the truth, drawings and reports.
+
+In: a preset or a TOML file, a seed, and options. Out: events as JSON lines or to Kafka, one line of truth for each
+account, a drawing, a comparison with a real stream, the metadata check, or the game of an operator who learns. What is
+printed for people goes to standard error, except tables that were asked for.
+"""
 
 from __future__ import annotations
 

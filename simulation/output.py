@@ -17,8 +17,9 @@ from kafka.errors import KafkaError
 from detector.errors import BrokerError, UsageError
 from detector.times import format_time
 from simulation.content.base import Text
+from simulation.objects import DOMAIN_BITS
 from simulation.sampling import Ints, Json, stream
-from simulation.world import DOMAIN_BITS, Chunk, World
+from simulation.world import Chunk, World
 from streaming.config import KafkaConfig
 from streaming.kafka.client import Clients, Topics, close
 from streaming.schema.observation import Kind

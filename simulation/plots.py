@@ -33,7 +33,7 @@ SHOWN: Final = 8
 MEMBERS: Final = 20
 
 TALK: Final = 25
-"""What more of the drawn accounts touch is the talk of the day, and ties nobody."""
+"""An object that more of the drawn accounts share is the talk of the day, and makes no ties."""
 
 ROUNDS: Final = 80
 """Of the layout: it has settled by then."""

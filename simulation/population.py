@@ -52,7 +52,7 @@ class People:
         return len(self.rate)
 
     def copy_rows(self, source: Ints, target: Ints) -> None:
-        """Accounts `target` become, as individuals, what accounts `source` are: the same habits in the same place."""
+        """Accounts `target` get the parameters of accounts `source`, their community included."""
         for field in fields(self):
             values = getattr(self, field.name)
             values[target] = values[source]

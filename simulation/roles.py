@@ -22,10 +22,12 @@ from simulation.settings import LookAlike, Operator, PopulationConfig, Tactics
 
 ORDINARY: Final = "ordinary"
 CONTROL: Final = "twin"
+"""Slice of matched controls, as files of truth have it."""
+
 FRAMED: Final = "framed"
 
 FLAGS: Final = ("automated", "scheduled", "helped", "foreign", "headline")
-"""Habits of single accounts: a declared bot; posts by a scheduler; writes with help; writes in a second language; posts
+"""Marks of single accounts: a declared bot; posts by a scheduler; writes with help; writes in a second language; posts
 headlines from share buttons."""
 
 DRAWS: Final = 64

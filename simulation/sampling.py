@@ -1,4 +1,4 @@
-"""Names for the arrays that this package passes around, and the randomness they are filled from."""
+"""What all generators share: names of array types, units of time, seeded random streams, and fast draws from tables."""
 
 from __future__ import annotations
 

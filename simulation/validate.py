@@ -17,8 +17,9 @@ import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
 
+from simulation.objects import DOMAIN_BITS
 from simulation.sampling import DAY_MS, HOUR_MS, Flags, Floats, Ints
-from simulation.world import DOMAIN_BITS, LIKE, POST, QUOTE, REPLY, REPOST, Chunk, World, written
+from simulation.world import LIKE, POST, QUOTE, REPLY, REPOST, Chunk, World, written
 
 BOOSTED: Final = 0.65
 SINGLE: Final = 0.60

@@ -29,7 +29,7 @@ from graph.coordination import coordination_part
 from graph.traces import HOUR_MS
 from simulation.files import parse as parse_society
 from simulation.files import written
-from simulation.redteam.run import record
+from simulation.redteam.measure import record
 from streaming.sources.files import Inputs
 from training.account_data import read_truth
 from training.system import run_system

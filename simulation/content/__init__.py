@@ -1,6 +1,6 @@
-"""Where the words come from: a plug-in for people's texts and one for machines'.
+"""Texts of simulated events: a source for people's words and one for machines'.
 
-People's texts are people's: none at all, or a corpus that the user has (`corpus`). Machines' come from a corpus too,
-from a local language model (`local`) or from any endpoint that speaks OpenAI's protocol (`endpoint`). `writer` decides
-whose words each event needs and asks for them; `personas` holds the prompts.
+`base` is what a source has to offer. People's texts come from a corpus (`corpus`) or are given (`given`, of the demo's
+people by `chitchat`); machines' may also come from a language model on this machine or behind an endpoint (`models`).
+`writer` decides for every event whose words it needs, and asks the sources for them.
 """

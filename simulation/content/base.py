@@ -1,4 +1,4 @@
-"""What a source of texts is asked for, and what it has to be able to do."""
+"""The interface of sources of texts: what they are asked for (`Request`), what they give (`Text`), their protocol."""
 
 from __future__ import annotations
 
@@ -11,10 +11,14 @@ Purpose: TypeAlias = Literal["post", "reply", "quote", "paraphrase", "improve"]
 
 @dataclass(frozen=True)
 class Request:
-    """One text wanted.
+    """One text that is wanted.
 
-    account: row of who writes; number: of the event, for a source that draws; purpose; about: the campaign's brief or
-    topic, "" for none; before: the text replied to, quoted, said again or improved, "" where there is none.
+    Args:
+        account: row of who writes.
+        number: of the event; a source that draws seeds with it.
+        purpose: what the text is for.
+        about: the campaign's brief or topic, "" for none.
+        before: the text that is replied to, quoted, said again or improved, "" where there is none.
     """
 
     account: int

@@ -1,7 +1,8 @@
-"""What the demo knows at a moment, how that compares to the truth, and the drawing of it in a terminal.
+"""The demo's view: what is known so far, how that compares to the truth, and how both are drawn in a terminal.
 
-`Board` is told of alerts and of the worker's numbers, and asked by `draw`. Every text of the stream is made plain
-before it is drawn: it may hold escapes or markup.
+`Board` takes alerts and the worker's metrics as they come; `draw` makes the panel from it, `Board.verdict` compares it
+with the truth, and `report` says the same as plain lines. Every text of the stream loses its control characters and
+markup before it is drawn.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class Caught(msgspec.Struct, frozen=True):
     after_s: float
 
 
-class Found(msgspec.Struct, frozen=True):
+class CampaignResult(msgspec.Struct, frozen=True):
     """One planted campaign in the end: its accounts in the best alert, those of others in it, and its flagged ones."""
 
     name: str
@@ -69,7 +70,7 @@ class Verdict(msgspec.Struct, frozen=True):
     club: int
     club_coordinated: int
     club_accused: int
-    campaigns: tuple[Found, ...]
+    campaigns: tuple[CampaignResult, ...]
 
 
 class Board:
@@ -153,14 +154,16 @@ class Board:
             campaigns=tuple(self._found(name, accounts, flagged) for name, accounts in planted.items()),
         )
 
-    def _found(self, name: str, accounts: set[str], flagged: set[str]) -> Found:
+    def _found(self, name: str, accounts: set[str], flagged: set[str]) -> CampaignResult:
         """The alert that holds most of a planted campaign; a campaign alert is preferred to one about coordination."""
-        best = Found(name, len(accounts), 0, 0, len(accounts & flagged), "")
+        best = CampaignResult(name, len(accounts), 0, 0, len(accounts & flagged), "")
         for caught in self.groups():
             members = {member.account for member in caught.alert.members}
             here = len(members & accounts)
             if here > best.members:
-                best = Found(name, len(accounts), here, len(members - accounts), best.flagged, caught.alert.kind)
+                best = CampaignResult(
+                    name, len(accounts), here, len(members - accounts), best.flagged, caught.alert.kind
+                )
         return best
 
 
@@ -190,8 +193,8 @@ def report(verdict: Verdict) -> Iterator[str]:
         )
 
 
-def parts(llr: LlrRecord) -> Iterator[tuple[str, float]]:
-    """The parts of an account's evidence, in order, then the total."""
+def components(llr: LlrRecord) -> Iterator[tuple[str, float]]:
+    """The components of an account's evidence in nats, in order, then the total."""
     for name in LlrRecord.__struct_fields__:
         yield name, getattr(llr, name)
 
@@ -300,14 +303,14 @@ def _campaign(caught: Caught) -> Panel:
 
 
 def _members(members: Sequence[MemberRecord]) -> Table:
-    """The strongest members with their parts in nats."""
+    """The strongest members with their evidence components in nats."""
     table = Table(box=None, padding=(0, 1), header_style="dim")
     table.add_column("account")
-    for name, _ in parts(LlrRecord()):
+    for name, _ in components(LlrRecord()):
         table.add_column(f"{name} (nats)" if name == "text" else name, justify="right")
     table.add_column("posterior", justify="right")
     for member in members[:MEMBERS_SHOWN]:
-        values = [f"{value:+.1f}" for _, value in parts(member.llr)]
+        values = [f"{value:+.1f}" for _, value in components(member.llr)]
         table.add_row(Text(plain(member.account, 28)), *values, f"{member.posterior:.3f}")
     return table
 

@@ -1,4 +1,8 @@
-"""`swarmlight demo`: broker, worker and player started, alerts followed and drawn, and everything ended again."""
+"""The command `swarmlight demo`: starts a broker, a worker and a player, shows alerts as they come, ends everything.
+
+In: a seed and how fast to play. Out: a panel in the terminal, or lines where there is none, and in the end how what was
+found compares with the truth; with `--write`, the stream and its truth as files and nothing else.
+"""
 
 from __future__ import annotations
 

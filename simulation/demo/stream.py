@@ -1,4 +1,7 @@
-"""The stream that the demo plays: the preset `demo` acted out, events in order of time and the truth about accounts."""
+"""Makes the stream that the demo plays: the preset `demo` acted out with a seed.
+
+Out comes a `Stream`: events as JSON lines in order of time, and the truth about every account.
+"""
 
 from __future__ import annotations
 

@@ -16,8 +16,8 @@ from rich.console import Console
 from detector.errors import UsageError
 from simulation.plots import require_matplotlib
 from simulation.redteam.adaptive import Game, GameOptions, game_of, save
+from simulation.redteam.measure import PRESETS, Result, fingerprint, measure, own_posts, sources, together
 from simulation.redteam.page import page
-from simulation.redteam.run import PRESETS, Result, fingerprint, measure, own_posts, sources, together
 from streaming.cli import among, run_function
 
 WORK: Final = Path("build/red-team")

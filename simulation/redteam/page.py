@@ -1,11 +1,16 @@
-"""Writes `docs/explanation/red-team.md` from what was measured: nothing on it comes from anywhere else."""
+"""Writes the page `docs/explanation/red-team.md` from the red team's results; no number on it comes from anywhere else.
+
+In: what the detector said about each preset (`simulation.redteam.measure`) and the game of the adaptive operator
+(`simulation.redteam.adaptive`). Out: Markdown.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from simulation.redteam.adaptive import MENU, SIDES, WINDOW, Game, recall, spent, used
-from simulation.redteam.run import PRESETS, Result, Slice, shown, summed
+from simulation.redteam.adaptive import SIDES, WINDOW, Game, recall, spent
+from simulation.redteam.measure import PRESETS, Result, Slice, shown, summed
+from simulation.redteam.menu import MENU, used
 
 INTRO = """# Red team
 

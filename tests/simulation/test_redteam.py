@@ -11,28 +11,18 @@ import pytest
 
 from detector.errors import UsageError
 from simulation.redteam.adaptive import (
-    BUDGET,
-    LEAST,
-    MENU,
     SIDES,
-    Chance,
     Game,
     GameFolder,
-    Learner,
     Round,
     Setting,
-    affordable,
     draw_curve,
     family,
     fielded,
     play,
-    price,
     recall,
-    size,
-    teams,
 )
-from simulation.redteam.page import page
-from simulation.redteam.run import (
+from simulation.redteam.measure import (
     SIZES,
     DetectorResult,
     clopper_pearson,
@@ -44,6 +34,8 @@ from simulation.redteam.run import (
     summed,
     together,
 )
+from simulation.redteam.menu import BUDGET, LEAST, MENU, Chance, Learner, affordable, price, size, teams
+from simulation.redteam.page import page
 from streaming.cli import invoke
 from streaming.schema.score import LlrRecord, ScoreRecord
 from tests.simulation.test_plots import drawn
