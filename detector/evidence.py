@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-Part = Literal["text", "behaviour", "coordination", "graph"]
+Component = Literal["text", "behaviour", "coordination", "graph"]
 
-PARTS: Final[tuple[Part, ...]] = ("text", "behaviour", "coordination", "graph")
+COMPONENTS: Final[tuple[Component, ...]] = ("text", "behaviour", "coordination", "graph")
 
 MILLINAT: Final = 1000
 """Scores enter the log in whole thousandths of a nat, so that a replay cannot differ by rounding."""

@@ -119,7 +119,7 @@ class SavedWeights:
 
 @dataclass(frozen=True)
 class Models:
-    """Everything learned that a run uses; `versions` (part -> name@version) is what the log and alerts name."""
+    """Everything learned that a run uses; `versions` (model -> name@version) is what the log and alerts name."""
 
     text: FirstStageModel
     second_stage: SecondStageModel | None
@@ -132,7 +132,7 @@ class Models:
 def load_readers(
     directory: Path | None = None, second_stage: str = ""
 ) -> tuple[FirstStageModel, SecondStageModel | None, dict[str, str]]:
-    """The text models in `directory`, or the shipped ones, and their versions by part.
+    """The text models in `directory`, or the shipped ones, and their versions by model.
 
     `second_stage` names an installed text model in place of the directory's own.
 

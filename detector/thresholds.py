@@ -197,21 +197,21 @@ class Fused(NamedTuple):
 
 
 def combine(text: FloatArray, behaviour: FloatArray, coordination: FloatArray, graph: FloatArray, cap: float) -> Fused:
-    """Add the parts, and shrink them together so that the total stays under `cap`.
+    """Add the components, and shrink them together so that the total stays under `cap`.
 
     n people cannot show that an event is rarer than 1 / (n + 1), so no total beyond log(n + 1) nats can be checked.
-    The sum s becomes cap * tanh(s / cap): small sums stay as they are, order stays, and every part is scaled by the
-    same factor, so the parts still add up and none changes sign.
+    The sum s becomes cap * tanh(s / cap): small sums stay as they are, order stays, and every component is scaled by
+    the same factor, so the components still add up and none changes sign.
 
     Args:
-        text, behaviour, coordination, graph: (n,) LLRs in nats; 0.0 where a part abstains.
+        text, behaviour, coordination, graph: (n,) LLRs in nats; 0.0 where a component abstains.
         cap: largest absolute total, in nats, positive.
     """
     total = text + behaviour + coordination + graph
     bounded = cap * np.tanh(total / cap)
     factor = np.where(np.abs(total) > _TINY, bounded / np.where(np.abs(total) > _TINY, total, 1.0), 1.0)
-    parts = [whole_millinats(part * factor) for part in (text, behaviour, coordination, graph)]
-    return Fused._make((*parts, whole_millinats(parts[0] + parts[1] + parts[2] + parts[3])))
+    components = [whole_millinats(component * factor) for component in (text, behaviour, coordination, graph)]
+    return Fused._make((*components, whole_millinats(components[0] + components[1] + components[2] + components[3])))
 
 
 _TINY = 1e-9

@@ -4,21 +4,21 @@ A tick runs in this order: walk the traces since the last tick and let the fixed
 that are due, accept by e-LOND, drop groups that nothing continues, expire traces, and propose groups anew. A proposal
 is fixed at its tick and bet on only with objects whose first member comes after it.
 
-`edges_within` says what members of a group had in common, for a person to check. `coordination_part` says what
+`edges_within` says what members of a group had in common, for a person to check. `coordination_components` says what
 membership is worth for an account, in nats. Derived, not fitted: a group shares one controller with probability rho,
 which grows with its e-value. Under one controller all members are machines or none is, and machines have kappa times
 the odds they have by themselves, for those who act as one are oftener operators than people are. With S the discounted
 sum of the others' text and behaviour LLR, and u the chance that an operator uses a generator whose posts look like
 people's to the text models,
 
-    part = log((rho kappa L + (1 - rho) B) / (rho + (1 - rho) B)),    L = (1 - u) e^S + u,    B = q L + 1 - q,
+    component = log((rho kappa L + (1 - rho) B) / (rho + (1 - rho) B)),    L = (1 - u) e^S + u,    B = q L + 1 - q,
 
 where B is what the others' LLR are worth when this account has nothing to do with them: by chance q their group is a
-machine's anyway. An account's own evidence does not enter its part. S counts the others as `n / (1 + (n - 1) icc)`
+machine's anyway. An account's own evidence does not enter its component. S counts the others as `n / (1 + (n - 1) icc)`
 independent ones, since one operator's posts, or one community's manner, make their LLR err together. Where the others'
-posts say nothing (S = 0) the part is log(1 + rho (kappa - 1)), half a nat at most, far from what flags anybody; where
-they look like people's it falls below 0. The part is bounded, downwards most of all: a machine that hides among people
-must not be cleared by them.
+posts say nothing (S = 0) the component is log(1 + rho (kappa - 1)), half a nat at most, far from what flags anybody;
+where they look like people's it falls below 0. The component is bounded, downwards most of all: a machine that hides
+among people must not be cleared by them.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def _chance(window: TraceWindow) -> list[float]:
     return out
 
 
-class PartSettings(msgspec.Struct, frozen=True, kw_only=True):
+class ComponentSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Assumptions of the derivation, each to be fitted once there are labelled campaigns."""
 
     prior_group: float = 0.01  # pi: a proposed group shares one controller before anything is bet on it
@@ -148,14 +148,14 @@ class PartSettings(msgspec.Struct, frozen=True, kw_only=True):
     down_cap: float = 1.0  # largest loss, nats
 
 
-def shared_probability(log_e: float, settings: PartSettings) -> float:
+def shared_probability(log_e: float, settings: ComponentSettings) -> float:
     """rho = pi e / (1 - pi + pi e), at most `max_shared`: the chance that a group with log e-value `log_e` is one."""
     odds = math.exp(min(log_e, 50.0)) * settings.prior_group / (1.0 - settings.prior_group)
     return min(odds / (1.0 + odds), settings.max_shared)
 
 
-def member_parts(llr: Sequence[float], log_e: float, settings: PartSettings) -> NDArray[np.float64]:
-    """The part of each member of one group, in nats.
+def member_components(llr: Sequence[float], log_e: float, settings: ComponentSettings) -> NDArray[np.float64]:
+    """The component of each member of one group, in nats.
 
     Args:
         llr: text + behaviour LLR of each member, in nats, shape (n,).
@@ -174,30 +174,30 @@ def member_parts(llr: Sequence[float], log_e: float, settings: PartSettings) -> 
     likelihood = (1.0 - u) * np.exp(np.clip(others, -50.0, 50.0)) + u
     unrelated = q * likelihood + 1.0 - q
     shared = rho * settings.machine_odds * likelihood
-    part = np.log((shared + (1.0 - rho) * unrelated) / (rho + (1.0 - rho) * unrelated))
-    return np.asarray(np.round(np.clip(part, -settings.down_cap, settings.up_cap), 3) + 0.0)
+    component = np.log((shared + (1.0 - rho) * unrelated) / (rho + (1.0 - rho) * unrelated))
+    return np.asarray(np.round(np.clip(component, -settings.down_cap, settings.up_cap), 3) + 0.0)
 
 
-def coordination_part(
-    groups: Iterable[tuple[Sequence[int], float]], llr: Mapping[int, float], settings: PartSettings | None = None
+def coordination_components(
+    groups: Iterable[tuple[Sequence[int], float]], llr: Mapping[int, float], settings: ComponentSettings | None = None
 ) -> dict[int, float]:
-    """The coordination part of every account in a group, in nats.
+    """The coordination component of every account in a group, in nats.
 
     Args:
         groups: (rows of the members, log e-value) of each group, accepted or not: early evidence counts as far as
             its e-value goes.
-        llr: text + behaviour LLR by row, in nats; members it lacks count as 0 and get a part.
+        llr: text + behaviour LLR by row, in nats; members it lacks count as 0 and get a component.
         settings: assumptions; the defaults where None.
 
     Returns:
-        row -> part. An account in several groups gets the part of largest size (the positive one of a tie).
+        row -> component. An account in several groups gets the component of largest size (the positive one of a tie).
     """
-    settings = settings or PartSettings()
+    settings = settings or ComponentSettings()
     out: dict[int, float] = {}
     for members, log_e in groups:
-        parts = member_parts([llr.get(row, 0.0) for row in members], log_e, settings)
-        for row, part in zip(members, parts.tolist(), strict=True):
-            out[row] = max(out.get(row, 0.0), part, key=lambda p: (abs(p), p))
+        components = member_components([llr.get(row, 0.0) for row in members], log_e, settings)
+        for row, component in zip(members, components.tolist(), strict=True):
+            out[row] = max(out.get(row, 0.0), component, key=lambda p: (abs(p), p))
     return out
 
 

@@ -1,4 +1,4 @@
-"""The words that people read: of kinds, parts, verdicts, times. Pure."""
+"""The words that people read: of kinds, evidence components, verdicts, times. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ KINDS: Final = {
 }
 """What an alert says, in a word or two."""
 
-PARTS: Final = {
+COMPONENTS: Final = {
     "text": ("Text", "how they write"),
     "behaviour": ("Habits", "pauses, sessions and hours of the day"),
     "coordination": ("Group", "what they do together"),
@@ -42,7 +42,7 @@ LOOKED_AT: Final = {
     "machine-like those are. A model trained on simulated campaigns says what that adds to the three above; every six "
     "hours, and only of accounts with strong ties.",
 }
-"""What a part rests on, for those who ask."""
+"""What a component rests on, for those who ask."""
 
 VERDICTS: Final = {
     "llm_campaign": "LLM campaign",

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, TextIO
 import typer
 
 from detector.errors import UsageError
-from detector.evidence import PARTS
+from detector.evidence import COMPONENTS
 from streaming import logs
 from streaming.cli import among
 from streaming.config import Config, load_config, render
@@ -85,8 +85,8 @@ def run_command(
         typer.Option(
             "--without",
             metavar="PART...",
-            help=f"leave a part of the evidence out everywhere: {', '.join(PARTS)}",
-            callback=among(PARTS),
+            help=f"leave an evidence component out everywhere: {', '.join(COMPONENTS)}",
+            callback=among(COMPONENTS),
         ),
     ] = None,
     seed: Annotated[

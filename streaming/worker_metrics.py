@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
-from detector.evidence import Part
+from detector.evidence import Component
 
 Outcome = Literal["accepted", "duplicate", "late", "dead"]
 TextStage = Literal["cheap", "expert"]
@@ -166,15 +166,15 @@ class Metrics:
         """
         self._alerts.labels(kind, status).inc(count)
 
-    def abstention(self, part: Part | Literal["flag"], reason: str, count: int = 1) -> None:
+    def abstention(self, component: Component | Literal["flag"], reason: str, count: int = 1) -> None:
         """A component of the evidence could not judge.
 
         Args:
-            part: the component, or `flag` where an account is ranked but not flagged.
+            component: of the evidence, or `flag` where an account is ranked but not flagged.
             reason: a code such as `too_short`, not the sentence that people read.
             count: how often.
         """
-        self._abstained.labels(part, self._word("abstentions", reason)).inc(count)
+        self._abstained.labels(component, self._word("abstentions", reason)).inc(count)
 
     def models(self, versions: Mapping[str, str]) -> None:
         """Model versions in use (`{"text": "name@version"}`), replacing those said before."""

@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from detector.errors import UsageError
-from detector.evidence import PARTS, Part
+from detector.evidence import COMPONENTS, Component
 from detector.models import GRAPH, SHIPPED
 from streaming.cli import run_function
 from training.account_data import read_truth
@@ -36,7 +36,7 @@ from training.evaluate import EvaluationTable, evaluation_table, intervals, pool
 from training.links import DRAWS, PLANS, Plan, calibration, fit, judge, save_network
 from training.metrics import auroc, average_precision, tpr_at
 from training.societies import FAMILIES, Example, gather_societies, shuffled, simulate, society_toml
-from training.system import PARTS_OF_A_BUNDLE, copy_parts, read_lines, run_system
+from training.system import BUNDLE_FILES, copy_models, read_lines, run_system
 from training.text import ProgressCallback
 
 FOLDS: Final = 4
@@ -56,7 +56,7 @@ FIRST_SEED: Final = 500_000
 
 @dataclass(frozen=True)
 class Measured:
-    """One thing measured. `rows`: ablation -> figure -> value, low, high; `adds`: part -> what it adds to AUROC."""
+    """One thing measured. `rows`: ablation -> figure -> value, low, high; `adds`: component -> gain in AUROC."""
 
     name: str
     people: int
@@ -92,7 +92,7 @@ def leave_out(
         given = judge(net, calibrate, seed, DRAWS)
         knots, values = calibration(given.take(~np.isin(given.part, list(families))), seed)
         save_network(net, out, knots, values, seed, version=f"0.without-{'-'.join(families)}")
-    copy_parts(models, out, [stem for stem in PARTS_OF_A_BUNDLE if stem != GRAPH])
+    copy_models(models, out, [stem for stem in BUNDLE_FILES if stem != GRAPH])
 
 
 def society(families: Sequence[str], number: int, place: Path, seed: int, sizes: tuple[int, int]) -> tuple[Path, Path]:
@@ -117,7 +117,9 @@ def society(families: Sequence[str], number: int, place: Path, seed: int, sizes:
     return events, truth
 
 
-def run(events: Path, truth: Path, models: Path, scores: Path, without: Sequence[Part], name: str) -> EvaluationTable:
+def run(
+    events: Path, truth: Path, models: Path, scores: Path, without: Sequence[Component], name: str
+) -> EvaluationTable:
     """The accounts of a recording as the system scores them.
 
     Scores of the same versions of the models are kept beside `scores` and not made again.
@@ -175,17 +177,17 @@ def conditions(
     return found
 
 
-def figures(given: EvaluationTable, parts: Sequence[Part], name: str, seed: int, draws: int) -> Measured:
+def figures(given: EvaluationTable, components: Sequence[Component], name: str, seed: int, draws: int) -> Measured:
     """Ranking by the first component, by the first two, and so on, and what each adds, with intervals over campaigns.
 
     Args:
         given: accounts with their scores.
-        parts: the components, in this order.
+        components: of the evidence, in this order.
         name: of what is measured.
         seed: of the bootstrap.
         draws: of the bootstrap.
     """
-    nested = {" + ".join(parts[: i + 1]): parts[: i + 1] for i in range(len(parts))}
+    nested = {" + ".join(components[: i + 1]): components[: i + 1] for i in range(len(components))}
 
     def measure(drawn: EvaluationTable) -> dict[str, float]:
         result: dict[str, float] = {}
@@ -260,7 +262,9 @@ def measure_all(given: AblationOptions, work: Path, say: ProgressCallback) -> di
                 runs.setdefault(f"{', '.join(families)} left out", {}).setdefault(condition, []).append(found)
             done += 1
     texts = sum(
-        int(np.count_nonzero(np.nan_to_num(one.parts[:, 0]))) for each in runs.values() for one in each["with text"]
+        int(np.count_nonzero(np.nan_to_num(one.components[:, 0])))
+        for each in runs.values()
+        for one in each["with text"]
     )
     accounts = sum(len(one.names) for each in runs.values() for one in each["with text"])
     everybody: dict[str, list[EvaluationTable]] = {}
@@ -278,8 +282,8 @@ def measure_all(given: AblationOptions, work: Path, say: ProgressCallback) -> di
         done += 1
     result = {
         condition: [
-            _plain(figures(pooled(each[condition]), PARTS if condition == "with text" else PARTS[1:], name, given.seed,
-                           given.draws))
+            _plain(figures(pooled(each[condition]), COMPONENTS if condition == "with text" else COMPONENTS[1:], name,
+                           given.seed, given.draws))
             for name, each in runs.items() if condition in each
         ]
         for condition in ("with text", "without text", EXCHANGED)
@@ -298,9 +302,9 @@ def _plain(found: Measured) -> dict[str, Any]:
 
 
 def versions(models: Path) -> Mapping[str, str]:
-    """The name and version of each part of a bundle."""
+    """The name and version of each model of a bundle."""
     found = {}
-    for stem in PARTS_OF_A_BUNDLE:
+    for stem in BUNDLE_FILES:
         if (models / f"{stem}.json").exists():
             meta = json.loads((models / f"{stem}.json").read_text(encoding="utf-8"))
             found[stem] = f"{meta['name']}@{meta['version']}"
@@ -312,18 +316,18 @@ FIGURES: Final = {"auroc": "AUROC", "ap": "Average precision", "tpr": "TPR at 1%
 WIDTH: Final = 120
 """Characters of a line of the page, tables left aside."""
 
-INTRO: Final = """# What each part adds
+INTRO: Final = """# What each component adds
 
 Text, behaviour, coordination and graph, one after another. This page is written by `make ablation DATA=folder`; do not
 edit it. Intervals are 95%, by bootstrap over campaigns, with people drawn one by one. *Adds* is the gain in AUROC over
 the column before, drawn together with it; bold where its interval leaves out 0.
 
 **Held-out societies** ({societies}) have operators of two families alone. Their graph model was fitted and calibrated
-without any account of these families; the other parts are those of the bundle: {models}. They have {low:,} to {high:,}
-accounts and about two days, drawn as in `training/societies.py`, and the demo's texts, which are enough for a part of
-the events: the text part says something of {spoke:,} of their {accounts:,} accounts. Machines' texts are posts written
-for other campaigns, the demo's, so that the level of text evidence is the demo's; what is added to it is the point.
-Recordings named by their file are judged by the bundle as it is.
+without any account of these families; the other components are those of the bundle: {models}. They have {low:,} to
+{high:,} accounts and about two days, drawn as in `training/societies.py`, and the demo's texts, which are enough for a
+part of the events: the text component says something of {spoke:,} of their {accounts:,} accounts. Machines' texts are
+posts written for other campaigns, the demo's, so that the level of text evidence is the demo's; what is added to it is
+the point. Recordings named by their file are judged by the bundle as it is.
 """
 
 ABOUT: Final = {
@@ -387,21 +391,21 @@ def page(found: Mapping[str, Any]) -> str:
     """The page of what `measure_all` found."""
     models = ", ".join(f"`{name}`" for name in found["models"].values())
     told = {"societies": found["societies"], "models": models, "low": SIZES[0], "high": SIZES[1]}
-    parts = [INTRO.format(**told, spoke=found["spoke"], accounts=found["accounts"])]
+    paragraphs = [INTRO.format(**told, spoke=found["spoke"], accounts=found["accounts"])]
     for condition, measured in found["figures"].items():
         if measured:
             tables = [_areas(measured), _graph(measured)]
             if condition != EXCHANGED:
                 tables += [_others(measured, key) for key in ("ap", "tpr")]
-            parts += [ABOUT[condition], *tables]
-    return "\n\n".join(_wrapped(part) for part in parts) + "\n"
+            paragraphs += [ABOUT[condition], *tables]
+    return "\n\n".join(_wrapped(each) for each in paragraphs) + "\n"
 
 
-def _wrapped(part: str) -> str:
+def _wrapped(paragraph: str) -> str:
     """Paragraphs in lines of `WIDTH`; tables and headings as they are."""
     return "\n\n".join(
         text if text.startswith(("|", "#")) else fill(text, WIDTH, break_long_words=False, break_on_hyphens=False)
-        for text in part.strip().split("\n\n")
+        for text in paragraph.strip().split("\n\n")
     )
 
 
@@ -414,13 +418,13 @@ def _short(measured: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[str]]
 def _areas(measured: Sequence[Mapping[str, Any]]) -> str:
     nested, short = _short(measured)
     added = [row.removeprefix("+ ") for row in short[1:]]
-    head = ["on", "people, machines, campaigns", *short, *(f"{part} adds" for part in added)]
+    head = ["on", "people, machines, campaigns", *short, *(f"{component} adds" for component in added)]
     lines = [
         [
             one["name"],
             f"{one['people']:,}, {one['machines']:,}, {one['campaigns']:,}",
             *(_figure(one["rows"][row]["auroc"]) for row in nested),
-            *(_gain(one["adds"][part]) for part in added),
+            *(_gain(one["adds"][component]) for component in added),
         ]
         for one in measured
     ]
@@ -440,7 +444,9 @@ def _graph(measured: Sequence[Mapping[str, Any]]) -> str:
         _, low, high = one["adds"]["graph"]
         sorts["adds" if low > 0 else "takes away" if high < 0 else "is not shown to do either"].append(one["name"])
     return (
-        "The graph part " + "; ".join(f"{what} on: {' / '.join(names)}" for what, names in sorts.items() if names) + "."
+        "The graph component "
+        + "; ".join(f"{what} on: {' / '.join(names)}" for what, names in sorts.items() if names)
+        + "."
     )
 
 

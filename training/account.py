@@ -138,7 +138,7 @@ _LEAST_SCALE: Final = 1e-3
 
 
 def fit_text(rows: TrainingSet, settings: BoostingSettings = BOOST, seed: int = 0) -> Mixture:
-    """The text part before calibration: one head taught by all rows, one by those without the stream's bots.
+    """The text component before calibration: one head taught by all rows, one by those without the stream's bots.
 
     Those bots are one contest's, and weigh a lot for being whole accounts: a head that has met them bends to their
     style, one that has not knows other machines better.

@@ -27,7 +27,7 @@ from detector.thresholds import HORIZON_PEOPLE, MIN_LANGUAGE_PEOPLE, NAME, Thres
 from training.account_data import RawEvents, chat_people, read_truth
 from training.account_training_set import POPULATION, known_texts
 from training.cards import thresholds_card
-from training.system import PARTS_OF_A_BUNDLE, copy_parts, read_lines, run_system
+from training.system import BUNDLE_FILES, copy_models, read_lines, run_system
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def calibrate(
         UsageError: a recording cannot be read, or nobody in it gives evidence.
     """
     work.mkdir(parents=True, exist_ok=True)
-    copy_parts(models, out, PARTS_OF_A_BUNDLE)
+    copy_models(models, out, BUNDLE_FILES)
     made = Thresholds.load(out)
     # With a second stage, twice: whom it reads depends on the thresholds.
     for _ in range(2 if (out / f"{second_stage.FILE}.json").exists() else 1):
@@ -179,7 +179,7 @@ def shipped_thresholds(
     """
     work.mkdir(parents=True, exist_ok=True)
     bundle = work / "bundle"
-    copy_parts(models, bundle, (first_stage.FILE, second_stage.FILE, account_files.NAME, GRAPH))
+    copy_models(models, bundle, (first_stage.FILE, second_stage.FILE, account_files.NAME, GRAPH))
     preliminary().save(bundle)
     chat = work / "chat.jsonl"
     write_recording(chat_people("calibrate", known_texts(table)), chat)

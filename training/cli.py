@@ -20,7 +20,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, tr
 from rich.table import Table
 
 from detector.errors import UsageError
-from detector.evidence import PARTS, Part
+from detector.evidence import COMPONENTS, Component
 from detector.models import SHIPPED, load_models
 from detector.thresholds import NAME
 from streaming.cli import among
@@ -127,7 +127,7 @@ def calibrate_command(
 
 
 ABLATIONS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = tuple(
-    (" + ".join(PARTS[: i + 1]), PARTS[i + 1 :]) for i in range(len(PARTS))
+    (" + ".join(COMPONENTS[: i + 1]), COMPONENTS[i + 1 :]) for i in range(len(COMPONENTS))
 )
 """Name and what is left out: text, text + behaviour, + coordination, + graph."""
 
@@ -152,7 +152,7 @@ def evaluate_command(
     truth: Annotated[list[Path], typer.Option(metavar="FILE...", help="one for each stream")],
     models: Annotated[Path | None, typer.Option(metavar="DIR", help="models directory (the shipped one)")] = None,
     without: Annotated[
-        list[str] | None, typer.Option(metavar="PART...", help="as in run", callback=among(PARTS))
+        list[str] | None, typer.Option(metavar="COMPONENT...", help="as in run", callback=among(COMPONENTS))
     ] = None,
     cross_validate: Annotated[int, typer.Option(metavar="K", help="folds; 0 measures --models as is")] = 0,
     data: Annotated[
@@ -169,9 +169,9 @@ def evaluate_command(
 ) -> int:
     """Measure what the system is worth on a stream whose truth is known.
 
-    Runs the stream through `swarmlight run`, whole and with parts left out, and prints ranking, flags, groups and the
-    metadata-only baseline with 95% intervals. With --cross-validate, models and thresholds are fitted anew for every
-    fold without its accounts, and every account is measured by the fold that does not know it.
+    Runs the stream through `swarmlight run`, whole and with components left out, and prints ranking, flags, groups and
+    the metadata-only baseline with 95% intervals. With --cross-validate, models and thresholds are fitted anew for
+    every fold without its accounts, and every account is measured by the fold that does not know it.
 
     Args:
         streams: recordings of events.
@@ -212,7 +212,7 @@ def _as_shipped(given: _Given, work: Path, say: Any) -> list[dict[str, Any]]:
         for step, (name, without) in enumerate(plan):
             say(f"{stream.name}: {name}", (number + step / len(plan)) / len(given.streams))
             whole = next(iter(found.values()), None)
-            if without == ("graph",) and whole is not None and not np.nan_to_num(whole.parts[:, -1]).any():
+            if without == ("graph",) and whole is not None and not np.nan_to_num(whole.components[:, -1]).any():
                 found[name] = whole
                 continue
             scores = work / f"{stream.name}.{number}.{step}.scores"
@@ -221,14 +221,14 @@ def _as_shipped(given: _Given, work: Path, say: Any) -> list[dict[str, Any]]:
         main = next(iter(found.values()))
         ablation: dict[str, tuple[EvaluationTable, Sequence[str]]] = {}
         if given.without:
-            ablation |= _nested(main, [part for part in PARTS if part not in given.without])
-        ablation |= {name: (result, PARTS) for name, result in reversed(found.items())}
+            ablation |= _nested(main, [name for name in COMPONENTS if name not in given.without])
+        ablation |= {name: (result, COMPONENTS) for name, result in reversed(found.items())}
         reports.append(_report(stream, truth, main, ablation, [main], "as shipped", given))
     return reports
 
 
-def _nested(main: EvaluationTable, kept: Sequence[Part]) -> dict[str, tuple[EvaluationTable, Sequence[str]]]:
-    """The ablation of one run. A part's column is what it adds to those before it, whichever come after."""
+def _nested(main: EvaluationTable, kept: Sequence[Component]) -> dict[str, tuple[EvaluationTable, Sequence[str]]]:
+    """The ablation of one run. A component's column is what it adds to those before it, whichever come after."""
     return {" + ".join(kept[: i + 1]): (main, kept[: i + 1]) for i in range(len(kept))}
 
 
@@ -242,7 +242,7 @@ def _cross_validated(given: _Given, work: Path, say: Any) -> list[dict[str, Any]
         results = trained.measure(stream, truth, given.without)
         main = held_out(results, folds_of(truth, given.folds))
         everyone.append(main)
-        reports.append(_report(stream, truth, main, _nested(main, PARTS), results, title, given))
+        reports.append(_report(stream, truth, main, _nested(main, COMPONENTS), results, title, given))
     if len(everyone) > 1:
         people = pooled(everyone).take(once(everyone))
         reports.append(

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.data_splits import split_of
-from detector.evidence import PARTS
+from detector.evidence import COMPONENTS
 from detector.models import GRAPH, load_readers
 from detector.text import first_stage, second_stage
 from training.account import save_account, train_account
@@ -27,7 +27,7 @@ from training.account_data import read_truth
 from training.account_training_set import POPULATION, TextModels, TrainingSet, gather
 from training.calibrate import shipped_thresholds
 from training.metrics import auroc, average_precision, p_more_than, p_other_than, share_interval, tpr_at
-from training.system import copy_parts, read_lines, run_system
+from training.system import copy_models, read_lines, run_system
 from training.text import ProgressCallback, crossfit
 
 DRAWS: Final = 200
@@ -47,8 +47,8 @@ class EvaluationTable:
         names: of the accounts in the truth file, in its order.
         label: 1 = machine.
         campaign: true campaign, "" for none.
-        part: the slice of the truth file, "" for none.
-        parts: (n, 4) LLRs in the order of `detector.evidence.PARTS`; NaN where an account has no row.
+        slice_name: the slice of the truth file, "" for none.
+        components: (n, 4) LLRs in the order of `detector.evidence.COMPONENTS`; NaN where an account has no row.
         flagged: whether it was flagged.
         flag_posts: posts at the flag, infinity where there is none.
         found_campaign, found_group: ids in the scores, "" for none.
@@ -57,8 +57,8 @@ class EvaluationTable:
     names: list[str]
     label: NDArray[np.int64]
     campaign: NDArray[np.str_]
-    part: NDArray[np.str_]
-    parts: NDArray[np.float64]
+    slice_name: NDArray[np.str_]
+    components: NDArray[np.float64]
     flagged: NDArray[np.bool_]
     flag_posts: NDArray[np.float64]
     found_campaign: NDArray[np.str_]
@@ -70,9 +70,9 @@ class EvaluationTable:
         arrays = {name: value[rows] for name, value in vars(self).items() if name != "names"}
         return EvaluationTable(names=[self.names[i] for i in rows.tolist()], **arrays)
 
-    def score(self, parts: Sequence[str] = PARTS) -> NDArray[np.float64]:
-        """(n,) sum of `parts`; accounts without a row lie below all others."""
-        total: NDArray[np.float64] = self.parts[:, [PARTS.index(part) for part in parts]].sum(axis=1)
+    def score(self, components: Sequence[str] = COMPONENTS) -> NDArray[np.float64]:
+        """(n,) sum of `components`; accounts without a row lie below all others."""
+        total: NDArray[np.float64] = self.components[:, [COMPONENTS.index(name) for name in components]].sum(axis=1)
         here = np.isfinite(total)
         lowest = total[here].min() - 1 if here.any() else 0.0
         return np.where(here, total, lowest)
@@ -82,13 +82,15 @@ def evaluation_table(truth: Mapping[str, Score], scores: Sequence[Score]) -> Eva
     """Truth (account -> its record) and score rows side by side."""
     rows = {row["account"]: row for row in scores}
     found = [rows.get(name) for name in truth]
-    nothing = dict.fromkeys(PARTS, float("nan"))
+    nothing = dict.fromkeys(COMPONENTS, float("nan"))
     return EvaluationTable(
         names=list(truth),
         label=np.array([record["label"] for record in truth.values()], np.int64),
         campaign=np.array([record.get("campaign") or "" for record in truth.values()]),
-        part=np.array([record.get("slice") or "" for record in truth.values()]),
-        parts=np.array([[(row["llr"] if row else nothing)[part] for part in PARTS] for row in found], np.float64),
+        slice_name=np.array([record.get("slice") or "" for record in truth.values()]),
+        components=np.array(
+            [[(row["llr"] if row else nothing)[name] for name in COMPONENTS] for row in found], np.float64
+        ),
         flagged=np.array([bool(row and row["flagged"]) for row in found]),
         flag_posts=np.array([_posts_at_flag(row) for row in found]),
         found_campaign=np.array([(row and row.get("campaign")) or "" for row in found]),
@@ -101,20 +103,20 @@ def _posts_at_flag(row: Score | None) -> float:
     return float("inf") if posts is None else float(posts)
 
 
-def pooled(parts: Sequence[EvaluationTable]) -> EvaluationTable:
+def pooled(tables: Sequence[EvaluationTable]) -> EvaluationTable:
     """Accounts of several tables one after another."""
-    names = [name for part in parts for name in part.names]
-    columns = [name for name in vars(parts[0]) if name != "names"]
+    names = [name for table in tables for name in table.names]
+    columns = [name for name in vars(tables[0]) if name != "names"]
     return EvaluationTable(
-        names=names, **{name: np.concatenate([getattr(part, name) for part in parts]) for name in columns}
+        names=names, **{name: np.concatenate([getattr(table, name) for table in tables]) for name in columns}
     )
 
 
-def ranking(given: EvaluationTable, parts: Sequence[str] = PARTS) -> dict[str, float]:
-    """AUROC, average precision and TPR at 1% FPR of the sum of `parts`; empty without both classes."""
+def ranking(given: EvaluationTable, components: Sequence[str] = COMPONENTS) -> dict[str, float]:
+    """AUROC, average precision and TPR at 1% FPR of the sum of `components`; empty without both classes."""
     if not 0 < given.label.sum() < len(given.label):
         return {}
-    score = given.score(parts)
+    score = given.score(components)
     return {
         "auroc": auroc(given.label, score),
         "ap": average_precision(given.label, score),
@@ -283,7 +285,7 @@ class CrossValidation:
             unseen = [name for name, of in self._fold.items() if of == fold]
             self._say(f"fold {fold}: learning", fold / self.folds)
             made = self.work / f"models-{fold}"
-            copy_parts(self.models, made, (first_stage.FILE, second_stage.FILE, GRAPH))
+            copy_models(self.models, made, (first_stage.FILE, second_stage.FILE, GRAPH))
             model = train_account(self._learned(frozenset(unseen)), self._versions, folds=INNER_FOLDS)
             save_account(model, made, excluded=self.exclude, seed=0)
             self._say(f"fold {fold}: calibrating", (fold + 0.3) / self.folds)

@@ -191,7 +191,7 @@ class Judgements:
 
     Args:
         logit: of the network; judged: whether it says anything.
-        own: text and behaviour; coordination: that part; prior: training logit.
+        own: text and behaviour; coordination: that component; prior: training logit.
         label, cluster, part: truth; clusters are campaigns, people are each their own.
         silent: whether no own evidence was shown to the network.
     """
@@ -312,7 +312,7 @@ def rising(values: Floats, weights: Floats) -> Floats:
 
 
 def increments(given: Judgements, knots: Floats, values: Floats) -> Floats:
-    """(n,) the graph part; 0 where the model is silent.
+    """(n,) the graph component; 0 where the model is silent.
 
     Args:
         given: accounts.
@@ -323,7 +323,7 @@ def increments(given: Judgements, knots: Floats, values: Floats) -> Floats:
 
 
 def gain_nats(given: Judgements, graph: Floats) -> Floats:
-    """(n,) what the graph part adds to the log-likelihood of each account's label, classes at equal weight, nats."""
+    """(n,) what the graph component adds to the log-likelihood of each account's label, classes weighing alike."""
     sign = 2.0 * given.label - 1.0
     before = -np.logaddexp(0.0, -sign * (given.own + given.coordination))
     after = -np.logaddexp(0.0, -sign * (given.own + given.coordination + graph))

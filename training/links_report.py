@@ -161,7 +161,7 @@ def graph_card(meta: dict[str, Any]) -> str:
     slices = [[name, str(n), f"{mean:+.3f}", f"{100 * high:.1f}%"] for name, (n, mean, high) in test["slices"].items()]
     plans = [[plan, f"{value:.4f}"] for plan, value in sorted(report["selection"].items())]
     verdict = (
-        f"**It abstains as a whole**: {meta['abstains']}. Every graph part is 0.0 with the reason `no graph model`."
+        f"**It abstains as a whole**: {meta['abstains']}. Every graph component is 0.0, reason `no graph model`."
         if meta["abstains"]
         else f"Increments lie between {min(report['values']):+.2f} and {max(report['values']):+.2f} nats: what "
         "campaigns of the calibration societies support (the bound nearest 0 of a 90% interval); they never fall as "
@@ -191,7 +191,7 @@ at equal weight, with the shipped calibration.
 {table_rows(*ablation_table(test))}
 
 Being in a group with an e-value of 20 or more, by itself: {estimate(report["together"], 2)} nats in the societies whose
-groups were tested (90% interval over campaigns). The coordination part gives half a nat for it at most.
+groups were tested (90% interval over campaigns). The coordination component gives half a nat for it at most.
 
 Members against their organic twins: {estimate(test["members_against_twins"])}. With accounts exchanged within blocks of
 six hours and kinds: {estimate(shuffled["members_against_twins"])}, gain {estimate(shuffled["gain in nats"], 4)} nats.
@@ -220,7 +220,7 @@ of a language their ranks lie nearer the middle. That it enters as a rank was tr
 were known: in nats it held the members of a campaign against each other where the text models did not know the
 generator. A floor of 0 for increments was tried on both labelled streams and taken back: the societies lost by it.
 
-The half nat that the coordination part gives for being in a group was set on the calibration societies and on those
-that are measured above, so the column `+ coordination` is slightly optimistic. No figure of a labelled stream set it,
-but that the part lowered the ranking of `planted-dev` where text is blind was known when it was changed.
+The half nat that the coordination component gives for being in a group was set on the calibration societies and on
+those that are measured above, so the column `+ coordination` is slightly optimistic. No figure of a labelled stream set
+it, but that the component lowered the ranking of `planted-dev` where text is blind was known when it was changed.
 """

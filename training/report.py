@@ -45,7 +45,7 @@ def stream_report(
     Args:
         title: of the report.
         main: the accounts with the scores of the whole system.
-        ablation: name -> (accounts with their scores, parts that count).
+        ablation: name -> (accounts with their scores, components that count).
         runs: all accounts of each run, for groups: they are found, not fitted.
         baseline: labels and out-of-fold scores of the metadata-only model.
         target_fpr: what flags promise.
@@ -53,10 +53,10 @@ def stream_report(
         draws: of the bootstrap.
     """
     rows = {}
-    for name, (result, parts) in ablation.items():
-        figures = ranking(result, parts)
+    for name, (result, components) in ablation.items():
+        figures = ranking(result, components)
         if figures:
-            spread = intervals(result, lambda drawn, parts=parts: ranking(drawn, parts), rng, draws)  # type: ignore[misc]
+            spread = intervals(result, lambda drawn, components=components: ranking(drawn, components), rng, draws)  # type: ignore[misc]
             rows[name] = {key: [value, *spread[key]] for key, value in figures.items()}
     label, score = baseline
     counts: dict[str, float] = {}
@@ -66,16 +66,16 @@ def stream_report(
             "ap": average_precision(label, score),
             "tpr_at_1pct_fpr": tpr_at(label, score, 0.01),
         }
-    slices = sorted({str(part) for part in main.part if part})
+    slices = sorted({str(name) for name in main.slice_name if name})
     return {
         "title": title,
         "target_fpr": target_fpr,
-        "missing": int(np.isnan(main.parts).any(axis=1).sum()),
+        "missing": int(np.isnan(main.components).any(axis=1).sum()),
         "ranking": rows,
         "metadata_only": counts,
         "flags": {
             "all": flags(main, target_fpr),
-            **{name: flags(main.take(main.part == name), target_fpr) for name in slices},
+            **{name: flags(main.take(main.slice_name == name), target_fpr) for name in slices},
         },
         "pairs": {field: _mean([pairs(run, field) for run in runs]) for field in ("campaign", "group")},
     }
@@ -249,9 +249,9 @@ def _bag_totals(
         second_stage=np.full(n, np.nan),
     )
     seen = snapshots(events, count, after=None)
-    parts = account.parts(seen.features, behaviour=False)
-    nothing = np.zeros(len(parts.text))
-    total = combine(parts.text, parts.behaviour, nothing, nothing, thresholds.cap_nats).total
+    evidence = account.components(seen.features, behaviour=False)
+    nothing = np.zeros(len(evidence.text))
+    total = combine(evidence.text, evidence.behaviour, nothing, nothing, thresholds.cap_nats).total
     highest = np.full(count, -np.inf)
     np.maximum.at(highest, seen.account, total)
     evident: NDArray[np.float64] = highest[np.isfinite(highest)]

@@ -25,7 +25,7 @@ from detector.models import SHIPPED
 from detector.times import parse_time
 from detector.weights_io import load_weights
 from graph.account_graph import AccountGraph, within_stratum_rank
-from graph.coordination import coordination_part
+from graph.coordination import coordination_components
 from graph.traces import HOUR_MS
 from simulation.files import parse as parse_society
 from simulation.files import written
@@ -244,7 +244,7 @@ class Example:
 
 
 class Own(NamedTuple):
-    """Own evidence of the nodes: LLR in nats (0 where silent), who speaks, and the coordination part that follows."""
+    """Own evidence of the nodes: LLR in nats (0 where silent), who speaks, and the coordination component."""
 
     llr: Floats
     speaks: NDArray[np.bool_]
@@ -342,9 +342,9 @@ def drawn_evidence(example: Example, rng: np.random.Generator, *, speaks: bool) 
 
 
 def _coordination(example: Example, llr: Floats) -> Floats:
-    part = coordination_part(example.groups, dict(enumerate(llr.tolist())))
+    components = coordination_components(example.groups, dict(enumerate(llr.tolist())))
     coordination = np.zeros(len(llr))
-    coordination[list(part)] = list(part.values())
+    coordination[list(components)] = list(components.values())
     return coordination
 
 

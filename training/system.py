@@ -1,7 +1,7 @@
 """The whole system over recordings, with a models directory, for calibration and evaluation.
 
-`run_system` is `swarmlight run` in this process; `copy_parts` puts models directories together; `read_lines` reads what
-a run wrote.
+`run_system` is `swarmlight run` in this process; `copy_models` puts models directories together; `read_lines` reads
+what a run wrote.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from detector.thresholds import NAME as THRESHOLDS
 from streaming.config import load_config
 from streaming.pipeline import run_recording
 
-PARTS_OF_A_BUNDLE: Final = (first_stage.FILE, second_stage.FILE, account_files.NAME, GRAPH, THRESHOLDS)
+BUNDLE_FILES: Final = (first_stage.FILE, second_stage.FILE, account_files.NAME, GRAPH, THRESHOLDS)
 """Stems of the files of a models directory."""
 
 _SUFFIXES: Final = (".safetensors", ".json", ".card.md")
 
 
-def copy_parts(source: Path, target: Path, stems: Sequence[str]) -> None:
+def copy_models(source: Path, target: Path, stems: Sequence[str]) -> None:
     """Copy the files of some models from one models directory into another.
 
     Args:

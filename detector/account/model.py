@@ -1,6 +1,6 @@
 """The account model: evidence of an account from its features, as two nested components in nats, text and behaviour.
 
-`AccountModel.parts` takes `AccountFeatures` of n accounts and returns `AccountEvidence`. A component is one or more
+`AccountModel.components` takes `AccountFeatures` of n accounts and gives `AccountEvidence`. A component is one or more
 heads; a `Head` holds what logistic regression and gradient boosting learned as plain arrays, so that scoring needs
 neither library, and its answer for a row does not depend, to the bit, on the other rows of the call (matrix products
 would; sums along a row do not).
@@ -242,7 +242,7 @@ class AccountModel:
     `text` is a mixture over kinds of machines.
 
     Trained with both classes at equal weight at every number of posts, so the prior's logit is 0 and a logit is an
-    LLR. The parts add up by construction: text + behaviour = logit q(y|T, B).
+    LLR. The components add up by construction: text + behaviour = logit q(y|T, B).
     """
 
     name: str
@@ -282,7 +282,7 @@ class AccountModel:
         }
         save_weights(directory / NAME, arrays, described)
 
-    def parts(self, features: AccountFeatures, *, text: bool = True, behaviour: bool = True) -> AccountEvidence:
+    def components(self, features: AccountFeatures, *, text: bool = True, behaviour: bool = True) -> AccountEvidence:
         """The evidence of n accounts.
 
         Args:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from detector.evidence import PARTS
+from detector.evidence import COMPONENTS
 from detector.reasons import (
     ACTIVE_ACCOUNT,
     ACTIVE_GROUP,
@@ -51,9 +51,9 @@ SAID_BY_A_BAR: Final = frozenset({BEHAVIOUR, GRAPH})
 
 @dataclass(frozen=True)
 class Bar:
-    """One part of the evidence. `width` is 0 to 100 in steps of 2 and `toward` is `machine`, `person` or `neither`."""
+    """One evidence component. `width` is 0 to 100 in steps of 2 and `toward` is `machine`, `person` or `neither`."""
 
-    part: str
+    component: str
     label: str
     meaning: str
     nats: float
@@ -82,21 +82,21 @@ def even(percent: float) -> int:
 
 
 def bars(record: AlertRecord) -> list[Bar]:
-    """One bar for each part."""
+    """One bar for each component."""
     unused = _abstained(record)
     alone = record.kind == "account"
     return [
-        bar(part, words.PARTS[part][0], words.ALONE[part] if alone else words.PARTS[part][1],
-            getattr(record.evidence, part), unused.get(part, ""))
-        for part in PARTS
+        bar(name, words.COMPONENTS[name][0], words.ALONE[name] if alone else words.COMPONENTS[name][1],
+            getattr(record.evidence, name), unused.get(name, ""))
+        for name in COMPONENTS
     ]  # fmt: skip
 
 
-def bar(part: str, label: str, meaning: str, nats: float, abstained: str) -> Bar:
+def bar(component: str, label: str, meaning: str, nats: float, abstained: str) -> Bar:
     """One bar.
 
     Args:
-        part: the evidence component, or `total`.
+        component: the evidence component, or `total`.
         label: its name on the page.
         meaning: what it looks at, in a few words.
         nats: its evidence.
@@ -104,7 +104,7 @@ def bar(part: str, label: str, meaning: str, nats: float, abstained: str) -> Bar
     """
     toward = "neither" if abs(nats) < 0.1 else "machine" if nats > 0 else "person"
     width = even(100 * abs(nats) / FULL_BAR_NATS)
-    return Bar(part, label, meaning, nats, width, toward, direction(nats), direction(nats, "machine"), abstained)
+    return Bar(component, label, meaning, nats, width, toward, direction(nats), direction(nats, "machine"), abstained)
 
 
 def strength(row: Any) -> tuple[int, str]:

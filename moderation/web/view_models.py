@@ -256,7 +256,7 @@ def alert_view(
     shown = [past_decision(each, actor, known, now) for each in decisions]
     grouped = _grouped(record, posts)
     objects = _objects(whole)
-    parts = bars(record)
+    components = bars(record)
     together = seen_together(record)
     return AlertView(
         row=listed, headline=headline, what="" if said is None else f"{likelier(said.nats or 0.0)}.",
@@ -266,8 +266,8 @@ def alert_view(
         because=_because(record, together), example=_example(grouped),
         shared=[each for each in objects if each.readable and each.percent >= LEAST_SHARED][:MOST_SHARED],
         reasons=in_detail(record),
-        limits=limits(record), bars=parts,
-        total=bar("total", "All together", "the parts added up", record.evidence.total, ""),
+        limits=limits(record), bars=components,
+        total=bar("total", "All together", "the components added up", record.evidence.total, ""),
         together=together, statistic_words=statistic(record), odds_words=odds(record),
         posts=grouped, posts_total=len(posts),
         members=_members(record, on_accounts), members_total=row.members, objects=objects,
@@ -324,14 +324,14 @@ def _because(record: AlertRecord, together: Sequence[Together]) -> str:
     return f"{said}, and {met}." if met else f"{said}."
 
 
-def _times(part: Bar) -> str:
+def _times(bar: Bar) -> str:
     """`2.1 times`, or that it says nothing."""
-    return direction(part.nats) if part.toward == "neither" else factor(abs(part.nats))
+    return direction(bar.nats) if bar.toward == "neither" else factor(abs(bar.nats))
 
 
-def _in_short(part: Bar) -> str:
+def _in_short(bar: Bar) -> str:
     """`300x machine`, with a sign for times: for a table."""
-    return "neither" if part.toward == "neither" else f"{_times(part).removesuffix(' times')}\u00d7 {part.toward}"
+    return "neither" if bar.toward == "neither" else f"{_times(bar).removesuffix(' times')}\u00d7 {bar.toward}"
 
 
 def _posts(record: AlertRecord) -> list[Post]:

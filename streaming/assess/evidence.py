@@ -144,16 +144,16 @@ class Evidence:
             return
         accounts = self._accounts
         features = self.statistics.features(rows)
-        parts = self._model.parts(features, text=self._text, behaviour=self._behaviour)
-        accounts.text[rows] = parts.text
-        accounts.behaviour[rows] = parts.behaviour
-        accounts.text_abstain[rows] = parts.text_abstain
-        accounts.behaviour_abstain[rows] = parts.behaviour_abstain
+        components = self._model.components(features, text=self._text, behaviour=self._behaviour)
+        accounts.text[rows] = components.text
+        accounts.behaviour[rows] = components.behaviour
+        accounts.text_abstain[rows] = components.text_abstain
+        accounts.behaviour_abstain[rows] = components.behaviour_abstain
         accounts.language[rows] = features.language
-        accounts.rerank_evidence[rows] = parts.text + parts.behaviour
+        accounts.rerank_evidence[rows] = components.text + components.behaviour
         read = features.second_stage > 0
         if read.any():
-            without = self._model.parts(
+            without = self._model.components(
                 _without_second_stage(features, read), text=self._text, behaviour=self._behaviour
             )
             accounts.rerank_evidence[rows[read]] = without.text + without.behaviour

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from graph.coordination import Coordination, Edge, coordination_part
+from graph.coordination import Coordination, Edge, coordination_components
 from graph.group_test import log_bar
 from graph.groups import CampaignTick, Group
 from graph.traces import CoordinationSettings, Trace
@@ -168,7 +168,7 @@ class Groups:
         """
         groups = [(group.members, group.log_e) for group in self._state.coordination.groups()]
         rows = np.unique(np.array([row for members, _ in groups for row in members], np.int64))
-        return coordination_part(groups, dict(zip(rows.tolist(), own[rows].tolist(), strict=True)))
+        return coordination_components(groups, dict(zip(rows.tolist(), own[rows].tolist(), strict=True)))
 
     def edges_within(self, members: Sequence[int]) -> list[Edge]:
         """What the members had in common, strongest first."""

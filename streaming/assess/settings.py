@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from detector.errors import UsageError
-from detector.evidence import PARTS, Part
+from detector.evidence import COMPONENTS, Component
 from streaming.config import Config
 
 DAY_MS: Final = 86_400_000
@@ -67,7 +67,7 @@ class AssessSettings:
     max_alerts_per_day: int = 1000
     account_ttl_days: int = ACCOUNT_TTL_DAYS
     text_ttl_days: int = TEXT_TTL_DAYS
-    without: frozenset[Part] = frozenset()
+    without: frozenset[Component] = frozenset()
 
     @classmethod
     def from_config(cls, config: Config, without: Iterable[str] = ()) -> AssessSettings:
@@ -76,12 +76,12 @@ class AssessSettings:
         Raises:
             UsageError: a component that does not exist.
         """
-        parts: set[Part] = set()
+        components: set[Component] = set()
         for name in without:
-            known = next((part for part in PARTS if part == name), None)
+            known = next((component for component in COMPONENTS if component == name), None)
             if known is None:
-                raise UsageError(f"--without {name!a}: there is no such component; choose from {', '.join(PARTS)}")
-            parts.add(known)
+                raise UsageError(f"--without {name!a}: there is no such component; choose from {', '.join(COMPONENTS)}")
+            components.add(known)
         return cls(
             target_fpr=config.target_fpr,
             explicit_fpr="target_fpr" in config.given,
@@ -95,7 +95,7 @@ class AssessSettings:
             expert_texts_per_s=config.expert_texts_per_s,
             alert_step_nats=config.alert_step_nats,
             max_alerts_per_day=config.max_alerts_per_day,
-            without=frozenset(parts),
+            without=frozenset(components),
         )
 
     @property

@@ -19,7 +19,7 @@ class RunSummary(msgspec.Struct, frozen=True):
         campaigns: campaign alerts open at the end.
         wall_s: seconds the run took.
         peak_rss_mib: largest resident memory of the process so far, MiB.
-        models: name@version by part of the bundle.
+        models: name@version by model of the bundle.
     """
 
     read: int

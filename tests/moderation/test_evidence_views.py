@@ -53,10 +53,10 @@ def test_the_sentences_of_an_alert_of_version_1_are_shown_as_they_are() -> None:
 
 
 def test_a_part_that_was_not_used_says_why() -> None:
-    by_part = {bar.part: bar for bar in bars(read_alert(line(alert())))}
-    assert by_part["graph"].abstained == "no graph model"
+    by_component = {bar.component: bar for bar in bars(read_alert(line(alert())))}
+    assert by_component["graph"].abstained == "no graph model"
     assert limits(alert()) == ["Who runs the accounts, and why, cannot be seen from posts."]
-    assert (by_part["text"].toward, by_part["behaviour"].toward) == ("machine", "person")
+    assert (by_component["text"].toward, by_component["behaviour"].toward) == ("machine", "person")
 
 
 @given(st.floats(allow_nan=False))

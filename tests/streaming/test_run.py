@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from detector.errors import UsageError
-from detector.evidence import PARTS
+from detector.evidence import COMPONENTS
 from streaming.cli import invoke, main
 from tests.streaming.assess import societies
 from tests.streaming.builders import event, lines, write_lines
@@ -45,7 +45,7 @@ class Run:
         self.outputs = {
             name: folder / f"{name}.json" for name in ("alerts", "details", "scores", "summary", "dead-letters")
         }
-        named = [part for name, path in self.outputs.items() for part in (f"--{name}", str(path))]
+        named = [word for name, path in self.outputs.items() for word in (f"--{name}", str(path))]
         self.status = invoke(["run", "--input", str(source), *named, *arguments])
 
     def __getitem__(self, name: str) -> list[dict[str, Any]]:
@@ -75,10 +75,10 @@ def test_scores_of_the_shipped_models_add_up(whole: Run) -> None:
     assert "late" not in names
     for row in whole["scores"]:
         llr = row["llr"]
-        assert abs(sum(llr[part] for part in PARTS) - llr["total"]) < 1e-6
+        assert abs(sum(llr[component] for component in COMPONENTS) - llr["total"]) < 1e-6
         assert row["posterior"] == pytest.approx(1 / (1 + math.exp(-(llr["total"] + math.log(0.01 / 0.99)))))
-        for part in set(PARTS) & set(row["abstained"]):
-            assert llr[part] == 0.0
+        for component in set(COMPONENTS) & set(row["abstained"]):
+            assert llr[component] == 0.0
 
 
 def test_a_dead_letter_names_its_line(whole: Run) -> None:
@@ -127,13 +127,13 @@ def test_accounts_that_left_keep_their_last_row(tmp_path: Path) -> None:
     assert run["summary"][0]["accounts"] == 3
 
 
-@pytest.mark.parametrize("part", PARTS)
-def test_a_part_left_out_is_zero_everywhere_and_says_so(part: str, tmp_path: Path) -> None:
-    run = Run(tmp_path, "--without", part)
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_a_component_left_out_is_zero_everywhere_and_says_so(component: str, tmp_path: Path) -> None:
+    run = Run(tmp_path, "--without", component)
     for row in run["scores"]:
-        assert row["llr"][part] == 0.0
-        assert row["abstained"][part] == "switched off"
-    if part in ("text", "behaviour"):
+        assert row["llr"][component] == 0.0
+        assert row["abstained"][component] == "switched off"
+    if component in ("text", "behaviour"):
         assert not any(row["flagged"] for row in run["scores"])
 
 

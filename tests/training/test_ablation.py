@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from detector.evidence import PARTS
+from detector.evidence import COMPONENTS
 from detector.models import SHIPPED, SavedWeights
 from graph.links import SageModel
 from tests.training.twins import example, traces_of
@@ -20,11 +20,11 @@ from training.societies import FAMILIES, society_toml
 COUNT = 40
 
 
-def accounts(parts: dict[str, float]) -> EvaluationTable:
-    """Ten campaigns of two machines and as many people; a part of strength x gives machines x nats more."""
+def accounts(components: dict[str, float]) -> EvaluationTable:
+    """Ten campaigns of two machines and as many people; a component of strength x gives machines x nats more."""
     label = np.repeat([1, 0], COUNT // 2)
     rng = np.random.default_rng(0)
-    columns = [rng.normal(size=COUNT) * 0.5 + parts.get(part, 0.0) * label for part in PARTS]
+    columns = [rng.normal(size=COUNT) * 0.5 + components.get(component, 0.0) * label for component in COMPONENTS]
     campaign = np.where(label == 1, np.char.add("c", (np.arange(COUNT) // 2).astype(str)), "")
     nothing = np.zeros(COUNT)
     return EvaluationTable(
@@ -42,17 +42,17 @@ def test_every_family_is_left_out_once_and_a_society_can_be_of_some_alone() -> N
 
 
 def test_what_a_part_adds_is_the_difference_of_the_rankings_with_and_without_it() -> None:
-    found = figures(accounts({"behaviour": 1.0, "graph": 3.0}), PARTS, "x", 0, 50)
+    found = figures(accounts({"behaviour": 1.0, "graph": 3.0}), COMPONENTS, "x", 0, 50)
     assert (found.people, found.machines, found.campaigns) == (20, 20, 10)
-    rows = [found.rows[" + ".join(PARTS[: i + 1])]["auroc"][0] for i in range(len(PARTS))]
+    rows = [found.rows[" + ".join(COMPONENTS[: i + 1])]["auroc"][0] for i in range(len(COMPONENTS))]
     assert found.adds["graph"][0] == pytest.approx(rows[3] - rows[2])
     assert found.adds["behaviour"][0] == pytest.approx(rows[1] - rows[0])
     assert found.adds["graph"][1] > 0
     value, low, high = found.adds["coordination"]
     assert low <= value <= high
     assert low < 0
-    without = figures(accounts({"graph": 3.0}), PARTS[1:], "x", 0, 10)
-    assert list(without.adds) == list(PARTS[1:])
+    without = figures(accounts({"graph": 3.0}), COMPONENTS[1:], "x", 0, 10)
+    assert list(without.adds) == list(COMPONENTS[1:])
 
 
 def test_a_bundle_without_some_families_has_a_graph_model_that_speaks_and_is_kept(tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_a_bundle_without_some_families_has_a_graph_model_that_speaks_and_is_kep
 
 
 def test_the_page_says_what_was_measured_and_marks_what_is_shown() -> None:
-    one = vars(figures(accounts({"graph": 3.0}), PARTS, "a stream", 0, 50))
+    one = vars(figures(accounts({"graph": 3.0}), COMPONENTS, "a stream", 0, 50))
     found = {
         "figures": {"with text": [one], "without text": []},
         "models": {"cheap": "cheap@1"},
@@ -87,5 +87,5 @@ def test_the_page_says_what_was_measured_and_marks_what_is_shown() -> None:
     value, low, high = one["adds"]["coordination"]
     assert f"| {value:+.3f} [{low:+.3f}, {high:+.3f}] |" in text
     assert "## Without text" not in text
-    assert "The graph part adds on: a stream." in text
+    assert "The graph component adds on: a stream." in text
     assert max(len(line) for line in text.splitlines() if not line.startswith("|")) <= 120

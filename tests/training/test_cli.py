@@ -13,7 +13,7 @@ from detector.errors import UsageError
 from detector.models import SHIPPED, load_models
 from detector.thresholds import Thresholds
 from streaming.cli import invoke
-from training.system import copy_parts
+from training.system import copy_models
 
 PEOPLE = 60
 POSTS = 5
@@ -27,7 +27,7 @@ WORDS = (  # noqa: SIM905 - prose
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The shipped models without the second stage: what it adds is not the matter here, and it is slow."""
     place = tmp_path_factory.mktemp("models")
-    copy_parts(SHIPPED, place, ("text", "account", "thresholds"))
+    copy_models(SHIPPED, place, ("text", "account", "thresholds"))
     return place
 
 

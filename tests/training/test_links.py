@@ -19,7 +19,7 @@ from training import train_cli
 from training.links import Judgements, Plan, ablation, calibration, increments, rising
 from training.metrics import auroc
 from training.societies import FAMILIES, Societies, at_ms, drawn_evidence, shuffled, society_toml
-from training.system import PARTS_OF_A_BUNDLE
+from training.system import BUNDLE_FILES
 
 
 def test_societies_are_ones_that_the_simulator_takes_and_every_family_occurs() -> None:
@@ -113,7 +113,7 @@ def test_what_is_written_is_part_of_a_bundle_and_says_what_it_is_worth(tmp_path:
     meta = train_cli.train(societies, tmp_path, 0, lambda what, share: None, plans=(plan,))
     saved = SavedWeights.load(tmp_path / "graph")
     model = SageModel.of(saved)
-    assert "graph" in PARTS_OF_A_BUNDLE
+    assert "graph" in BUNDLE_FILES
     assert (model is None) == bool(meta["abstains"])
     assert saved.version.startswith("1.")
     card = (tmp_path / "graph.card.md").read_text()

@@ -1,4 +1,4 @@
-"""The account model: parts that add up and abstain, and answers that do not depend on who else is asked about."""
+"""The account model: components that add up and abstain, and answers that do not depend on who else is asked about."""
 
 from __future__ import annotations
 
@@ -123,39 +123,39 @@ def test_a_term_has_half_its_weight_at_its_shrink() -> None:
 
 
 def test_behaviour_is_bounded_and_parts_are_whole_millinats() -> None:
-    parts = model().parts(some_features(300))
-    assert np.abs(parts.behaviour).max() <= BEHAVIOUR_LIMIT_NATS
-    for part in (parts.text, parts.behaviour):
-        assert np.allclose(part * 1000, np.rint(part * 1000), atol=1e-9)
+    components = model().components(some_features(300))
+    assert np.abs(components.behaviour).max() <= BEHAVIOUR_LIMIT_NATS
+    for component in (components.text, components.behaviour):
+        assert np.allclose(component * 1000, np.rint(component * 1000), atol=1e-9)
 
 
 def test_switched_off_parts_abstain() -> None:
     seen = some_features(5)
-    off = model().parts(seen, text=False)
+    off = model().components(seen, text=False)
     assert not off.text.any()
     assert (off.text_abstain == TextAbstain.SWITCHED_OFF).all()
     alone = model().behaviour.logit(*behaviour_inputs(seen))
     assert np.allclose(off.behaviour, np.clip(alone, -BEHAVIOUR_LIMIT_NATS, BEHAVIOUR_LIMIT_NATS), atol=1e-3)
-    off = model().parts(seen, behaviour=False)
+    off = model().components(seen, behaviour=False)
     assert not off.behaviour.any()
-    assert np.array_equal(off.text, model().parts(seen).text)
+    assert np.array_equal(off.text, model().components(seen).text)
 
 
 def test_an_account_without_evidence_says_why() -> None:
     seen = some_features(2)._replace(
         abstain=np.array([TextAbstain.LANGUAGE, 0], np.uint8), written=np.array([1.0, 9.0], np.float32)
     )
-    parts = model().parts(seen)
-    assert parts.text[0] == parts.behaviour[0] == 0.0
-    assert parts.text_abstain.tolist() == [TextAbstain.LANGUAGE, 0]
-    assert parts.behaviour_abstain.tolist() == [BehaviourAbstain.TOO_FEW, 0]
+    components = model().components(seen)
+    assert components.text[0] == components.behaviour[0] == 0.0
+    assert components.text_abstain.tolist() == [TextAbstain.LANGUAGE, 0]
+    assert components.behaviour_abstain.tolist() == [BehaviourAbstain.TOO_FEW, 0]
 
 
 def test_a_model_comes_back_from_its_files(tmp_path: Path) -> None:
     model().save(tmp_path, {"provenance": "test"})
     again = AccountModel.load(tmp_path)
     seen = some_features(50)
-    assert np.allclose(again.parts(seen).text, model().parts(seen).text, atol=2e-3)
+    assert np.allclose(again.components(seen).text, model().components(seen).text, atol=2e-3)
 
 
 def test_a_model_for_other_features_is_refused(tmp_path: Path) -> None:

@@ -48,12 +48,12 @@ def _minhash(words: Sequence[str]) -> list[int]:
 
 
 class MeanModel:
-    """An account model whose text part is the mean LLR of the texts times the root of how many there are."""
+    """An account model whose text component is the mean LLR of the texts times the root of how many there are."""
 
     name = "fake"
     version = "1"
 
-    def parts(self, features: AccountFeatures, *, text: bool = True, behaviour: bool = True) -> AccountEvidence:
+    def components(self, features: AccountFeatures, *, text: bool = True, behaviour: bool = True) -> AccountEvidence:
         n = len(features.weight)
         speaks = (features.abstain == 0) & text
         llr = np.round(features.text[:, 0].astype(float) * np.sqrt(features.weight.astype(float)), 3)

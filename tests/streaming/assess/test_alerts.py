@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from detector.evidence import PARTS
+from detector.evidence import COMPONENTS
 from streaming.assess import AssessSettings
 from streaming.schema.alert import (
     ALERT_VERSION,
@@ -102,9 +102,9 @@ def test_scores_add_up(machines: Played) -> None:
     for row in machines.scores().values():
         llr = row.llr
         assert all(math.isfinite(value) for value in msgspec.structs.astuple(llr))
-        assert abs(sum(getattr(llr, part) for part in PARTS) - llr.total) < 1e-6
+        assert abs(sum(getattr(llr, component) for component in COMPONENTS) - llr.total) < 1e-6
         assert row.posterior == pytest.approx(1 / (1 + math.exp(-(llr.total + prior))), abs=1e-12)
-        assert all(getattr(llr, part) == 0.0 for part in row.abstained if part != "flag")
+        assert all(getattr(llr, component) == 0.0 for component in row.abstained if component != "flag")
         assert row.flagged == (row.flagged_at is not None) == (row.posts_at_flag is not None)
         assert row.flagged == row.account.startswith("m")
         if row.flagged:

@@ -1,4 +1,4 @@
-"""The graph part in the state machine: who gets one, why others do not, and that the log alone decides it."""
+"""The graph component in the state machine: who gets one, why others do not, and that the log alone decides it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from detector.evidence import PARTS
+from detector.evidence import COMPONENTS
 from detector.models import Models, SavedWeights
 from graph.account_graph import AccountGraph, within_stratum_rank
 from graph.links import READS, Outcome, SageModel, own_columns, weight_shapes
@@ -60,8 +60,8 @@ def test_tied_accounts_get_a_part_and_others_a_reason(plain: harness.Played) -> 
     reasons = {row.abstained["graph"] for row in rows if "graph" in row.abstained}
     assert reasons <= {"no strong ties to others", "not looked at yet"}
     for row in rows:
-        parts = row.llr
-        assert parts.total == pytest.approx(sum(getattr(parts, name) for name in PARTS), abs=1e-9)
+        llr = row.llr
+        assert llr.total == pytest.approx(sum(getattr(llr, name) for name in COMPONENTS), abs=1e-9)
 
 
 def test_partitions_and_snapshots_change_nothing(plain: harness.Played) -> None:

@@ -38,8 +38,8 @@ def test_an_uncalibrated_language_is_ranked_and_never_flagged() -> None:
 class Busy(MeanModel):
     """An account model that finds every habit very suspicious."""
 
-    def parts(self, features: AccountFeatures, *, text: bool = True, behaviour: bool = True) -> AccountEvidence:
-        found = super().parts(features, text=text, behaviour=behaviour)
+    def components(self, features: AccountFeatures, *, text: bool = True, behaviour: bool = True) -> AccountEvidence:
+        found = super().components(features, text=text, behaviour=behaviour)
         return found._replace(behaviour=np.full(len(features.weight), 4.0))
 
 
