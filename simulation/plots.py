@@ -222,9 +222,10 @@ class Plot:
         hours = np.arange(self.hourly.shape[1]) + 0.5
         for row, (name, colour) in zip(percent, KINDS.items(), strict=True):
             if row.any():
-                axes.plot(hours, row, color=colour, linewidth=1.2, gid=f"activity-{name}")
+                axes.plot(hours, row, color=colour, linewidth=1.2, label=name, gid=f"activity-{name}")
+        axes.legend(loc="upper right", ncols=len(KINDS), frameon=False)
         axes.set_xlim(0, max(self.hourly.shape[1], 1))
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.3 * percent.max() + 1e-9)  # room for the legend
 
     def _campaign_raster(self, axes: Axes) -> None:
         axes.set_xlabel("hours since the beginning")
