@@ -7,10 +7,9 @@ co-occurrences that were kept, so what the caps drop is dropped from the expecta
 z = (observed - expected) / sd, with one co-occurrence's variance added, so that two silent accounts that co-occur once
 score about one and not a hundred.
 
-`build_view` makes a `View`, the window in name order with its co-occurrences; `exceed` gives its soft edges.
-Everything is
-computed on ranks (positions in name order), so rows and the order of arrival change nothing. `coordinated_pairs` is the
-definition of CooRTweet (Righetti & Balluff 2025), without expectation or error rate, to compare with.
+`build_view` makes a `View`, the window in name order with its co-occurrences; `exceed` gives its soft edges. Everything
+is computed on ranks (positions in name order), so rows and the order of arrival change nothing. `coordinated_pairs` is
+the definition of CooRTweet (Righetti & Balluff 2025), without expectation or error rate, to compare with.
 """
 
 from __future__ import annotations

@@ -204,7 +204,7 @@ def coordination_components(
 SNAPSHOT_VERSION: Final = 5
 
 
-class State(msgspec.Struct, array_like=True):
+class CoordinationState(msgspec.Struct, array_like=True):
     """Everything of `Coordination` but its window; fields as there."""
 
     version: int
@@ -227,14 +227,14 @@ class State(msgspec.Struct, array_like=True):
     campaigns: Campaigns
 
 
-def decode_state(raw: bytes) -> State:
+def decode_state(raw: bytes) -> CoordinationState:
     """The state in `raw`.
 
     Raises:
         LogError: the snapshot is of another version or damaged.
     """
     try:
-        state = msgspec.msgpack.decode(raw, type=State)
+        state = msgspec.msgpack.decode(raw, type=CoordinationState)
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
         raise LogError(f"the snapshot's coordination state cannot be read ({error}): use another snapshot") from error
     if state.version != SNAPSHOT_VERSION:
@@ -568,7 +568,7 @@ class Coordination:
 
     def arrays(self) -> dict[str, NDArray[Any] | bytes]:
         """The whole state, for a snapshot: arrays and MessagePack bytes."""
-        state = State(
+        state = CoordinationState(
             SNAPSHOT_VERSION, KIND_NAMES, self.groups(), self._due, self._totals, self._blocks, self._homes,
             self._walked, self._first_ms, self._created, self._hypotheses, self._discoveries, self._ticks,
             self._coarse_ms, self._proposed_tick, self._proposed_end, self._dispersion, self._campaigns,

@@ -38,7 +38,7 @@ class FoundingPair(NamedTuple):
     key: str
 
 
-class Plan(NamedTuple):
+class Matching(NamedTuple):
     """What becomes of existing groups, both sides by index.
 
     Args:
@@ -51,7 +51,7 @@ class Plan(NamedTuple):
     absorbed: list[tuple[int, int]]
 
 
-def match(existing: Sequence[set[int]], proposed: Sequence[set[int]]) -> Plan:
+def match(existing: Sequence[set[int]], proposed: Sequence[set[int]]) -> Matching:
     """Match proposals (strongest first) to existing groups (oldest first).
 
     An existing group goes on in the proposal it shares the largest Jaccard overlap with, if that is at least 0.5 (of
@@ -80,7 +80,7 @@ def match(existing: Sequence[set[int]], proposed: Sequence[set[int]]) -> Plan:
         inside = [p for p, n in shared.items() if p in continued and 2 * n >= len(existing[index])]
         if inside:
             absorbed.append((index, min(inside, key=lambda p: (-shared[p], p))))
-    return Plan(continued, absorbed)
+    return Matching(continued, absorbed)
 
 
 def founding_pair(view: View, window: TraceWindow, members: Sequence[int]) -> FoundingPair:

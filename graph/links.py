@@ -64,7 +64,7 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 
-class Outcome(NamedTuple):
+class NetworkOutput(NamedTuple):
     """What the model says of a graph.
 
     Args:
@@ -388,7 +388,7 @@ class SageModel:
             saved.name, saved.version, SageNet.of(taken), knots, values, report if isinstance(report, dict) else {}
         )
 
-    def run(self, graph: AccountGraph, own: FloatArray) -> Outcome:
+    def run(self, graph: AccountGraph, own: FloatArray) -> NetworkOutput:
         """Judge the candidates of a graph.
 
         Args:
@@ -409,4 +409,4 @@ class SageModel:
         judged = graph.candidate & tied
         source, target = tensors.pair_ends.numpy()
         first = target < source
-        return Outcome(logit, judged, np.where(judged, increment, 0.0), target[first], source[first], same[first])
+        return NetworkOutput(logit, judged, np.where(judged, increment, 0.0), target[first], source[first], same[first])

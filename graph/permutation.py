@@ -20,7 +20,7 @@ from graph.traces import DAY_MS, CoordinationSettings, Records, Trace
 TICK_MS = 600_000
 
 
-class Outcome(NamedTuple):
+class ReplayOutcome(NamedTuple):
     """What one pass over a record found."""
 
     groups: list[Group]  # under test at the end
@@ -36,7 +36,7 @@ def run(
     settings: CoordinationSettings | None = None,
     seed: int = 0,
     tick_ms: int = TICK_MS,
-) -> Outcome:
+) -> ReplayOutcome:
     """Pass over `traces` (in event order) with a tick at every multiple of `tick_ms` that has traces before it.
 
     Args:
@@ -61,7 +61,7 @@ def run(
         _note(coordination.tick(tick + tick_ms, names.__getitem__, end=True), logs)
     groups = coordination.groups()
     logs += [g.log_e for g in groups if g.hypothesis]
-    return Outcome(groups, [g for g in groups if g.accepted_among_all], logs, len(logs), coordination)
+    return ReplayOutcome(groups, [g for g in groups if g.accepted_among_all], logs, len(logs), coordination)
 
 
 def _note(tick: CampaignTick, logs: list[float]) -> None:

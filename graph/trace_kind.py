@@ -22,7 +22,7 @@ PUBLISHED, ANSWERED, SHARED, LIKED = range(4)
 CLASSES: Final = 4
 
 Look: TypeAlias = Literal["text", "link", "repost", "talk", "other"]
-"""Colours of ties in the console: `.tie-NAME` in `moderation/static/pages.css` has one for light and one for dark."""
+"""Colours of ties in the console: `.tie-NAME` in `moderation/web/static/pages.css` has a light and a dark one."""
 
 
 class TracedEvent(NamedTuple):

@@ -286,6 +286,11 @@ def bench(
     Prints events per second, what each text stage saw, and memory at several points. The exit status is 1 where memory
     follows the length of the stream.
 
+    Args:
+        inputs: recordings that are copied.
+        most: growth of memory at the same number of live accounts, as a ratio.
+        report_file: for the figures.
+
     Raises:
         UsageError: the stream cannot be made, or a file cannot be read.
         SwarmlightError: models or settings that cannot be used.

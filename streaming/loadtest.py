@@ -136,8 +136,14 @@ class LoadTestText:
         return self._vocabulary.substitute(language, word, self._key, self._share)
 
     def text(self, language: str, text: str, links: Callable[[str], str], names: Callable[[str], str]) -> str:
-        """`text` in other words: spaces and punctuation stay, links become `links(link)`, tags and mentions
-        `names(word)`."""
+        """A text in other words; spaces and punctuation stay.
+
+        Args:
+            language: of the text, BCP 47.
+            text: of the recording.
+            links: gives what a link becomes.
+            names: gives what a tag or a mention becomes.
+        """
         parts, end = [], 0
         for found in entities.LINK.finditer(text):
             parts.append(self._words(language, text[end : found.start()], names))
@@ -382,6 +388,9 @@ def load_test(
     """Write many copies of a recording, laid over each other in order of time.
 
     Each copy has its own accounts, links, tags and words, and starts a little later than the recording.
+
+    Args:
+        inputs: recordings.
 
     Raises:
         UsageError: an option cannot be used, or a file cannot be read or written.

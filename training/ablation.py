@@ -33,7 +33,7 @@ from streaming.cli import run_function
 from training.account_data import read_truth
 from training.cards import table_rows
 from training.evaluate import EvaluationTable, evaluation_table, intervals, pooled
-from training.links import DRAWS, PLANS, Plan, calibration, fit, judge, save_network
+from training.links import DRAWS, PLANS, TrainingPlan, calibration, fit, judge, save_network
 from training.metrics import auroc, average_precision, tpr_at
 from training.societies import FAMILIES, Example, gather_societies, shuffled, simulate, society_toml
 from training.system import BUNDLE_FILES, copy_models, read_lines, run_system
@@ -74,7 +74,7 @@ def folds() -> list[list[str]]:
 
 def leave_out(
     train: Sequence[Example], calibrate: Sequence[Example], families: Sequence[str], models: Path, out: Path,
-    seed: int, plan: Plan = PLANS[0],
+    seed: int, plan: TrainingPlan = PLANS[0],
 ) -> None:  # fmt: skip
     """Make a bundle whose graph model has learned nothing from some operator families; a model that is there is kept.
 
@@ -358,6 +358,10 @@ def ablate(
 
     Writes the page and, with `--json`, all figures. What the work folder has is not made again: remove it after a
     change of the code.
+
+    Args:
+        stream: events and truth by turns.
+        out: the page.
 
     Raises:
         UsageError: a recording cannot be read, or a file cannot be written.

@@ -14,7 +14,7 @@ import json
 import re
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -228,10 +228,6 @@ def codes(langs: Sequence[str]) -> NDArray[np.uint16]:
 def has_text(texts: Sequence[str]) -> NDArray[np.bool_]:
     """Which are more than blanks."""
     return np.array([bool(text.strip()) for text in texts], bool)
-
-
-ReadTexts = Callable[[Sequence[str], Sequence[str]], TextFeatures]
-"""`FirstStageModel.read`, or what stands for it."""
 
 
 PREFIXES: Final = (1, 2, 3, 5, 8, 12, 20, 30, 50, 80)

@@ -61,7 +61,7 @@ STEP: Final = 3e-3
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingPlan:
     """How to train.
 
     Args:
@@ -79,7 +79,7 @@ class Plan:
         return f"width {self.width}, {self.bases} bases, {self.epochs} epochs, pairs {self.pairs:g}"
 
 
-PLANS: Final = (Plan(width=32), Plan(width=16))
+PLANS: Final = (TrainingPlan(width=32), TrainingPlan(width=16))
 """Those that selection compares, the first where nothing is selected."""
 
 ProgressCallback = Callable[[float], None]
@@ -88,7 +88,7 @@ ProgressCallback = Callable[[float], None]
 
 def fit(
     examples: Sequence[Example],
-    plan: Plan,
+    plan: TrainingPlan,
     seed: int,
     *,
     without: Collection[str] = (),
@@ -126,7 +126,12 @@ def fit(
 
 
 def _loss(
-    net: SageNet, example: Example, graph: GraphTensors, rng: np.random.Generator, plan: Plan, without: Collection[str]
+    net: SageNet,
+    example: Example,
+    graph: GraphTensors,
+    rng: np.random.Generator,
+    plan: TrainingPlan,
+    without: Collection[str],
 ) -> Tensor:
     own = drawn_evidence(example, rng, speaks=bool(rng.random() < 0.5))
     columns = torch.tensor(own_columns(own.standing, own.speaks), dtype=torch.float32)

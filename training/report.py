@@ -153,7 +153,7 @@ FEWEST: Final = 30
 
 
 @dataclass(frozen=True)
-class Group:
+class WritingGroup:
     """People who share a way of writing."""
 
     name: str
@@ -161,7 +161,7 @@ class Group:
     langs: list[str]
 
 
-def groups(data: Path) -> Iterator[Group]:
+def groups(data: Path) -> Iterator[WritingGroup]:
     """The people's texts of `human_short_text` and `liang_toefl` under `data`, by source, language and native writing.
 
     Raises:
@@ -179,7 +179,7 @@ def groups(data: Path) -> Iterator[Group]:
         for value, rows in table.groupby(keys, sort=True, dropna=False):
             words = [_NATIVE.get(str(part), str(part)) if name == "liang_toefl" else str(part) for part in value]
             if len(rows) >= FEWEST:
-                yield Group(
+                yield WritingGroup(
                     f"{name}: {', '.join(words)}",
                     rows["text"].astype(str).tolist(),
                     [normalise_language(tag) for tag in rows["lang"].astype(str)],
@@ -195,7 +195,12 @@ _NATIVE: Final[Mapping[str, str]] = {
 
 
 def audit(
-    group: Group, text: FirstStageModel, account: AccountModel, thresholds: Thresholds, target_fpr: float, seed: int = 0
+    group: WritingGroup,
+    text: FirstStageModel,
+    account: AccountModel,
+    thresholds: Thresholds,
+    target_fpr: float,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """What the models say of a group of people: of single texts, and of bags of `BAG` texts as accounts.
 
@@ -230,7 +235,7 @@ _MOSTLY: Final = 0.5
 
 
 def _bag_totals(
-    group: Group, text_features: TextFeatures, account: AccountModel, thresholds: Thresholds, seed: int
+    group: WritingGroup, text_features: TextFeatures, account: AccountModel, thresholds: Thresholds, seed: int
 ) -> NDArray[np.float64]:
     """Running maximum of the total over each bag, times unknown, bags without evidence left out."""
     count = len(group.texts) // BAG

@@ -30,7 +30,7 @@ from training.account import save_account, train_account
 from training.account_training_set import TextModels, gather
 from training.calibrate import shipped_thresholds
 from training.cards import first_stage_card, second_stage_card
-from training.links import DRAWS, PLANS, Plan, calibration, fit, judge, save_network
+from training.links import DRAWS, PLANS, TrainingPlan, calibration, fit, judge, save_network
 from training.links_report import ablation_table, acting_together, family_table, graph_card, left_out, measured
 from training.model_reports import first_stage_report, report_table, second_stage_report
 from training.second_stage import TrainedSecondStage, calibrate_named, train_second_stage
@@ -292,7 +292,7 @@ def train_graph_command(
 
 
 def train(
-    societies: Societies, out: Path, seed: int, say: ProgressCallback, *, plans: Sequence[Plan] = PLANS
+    societies: Societies, out: Path, seed: int, say: ProgressCallback, *, plans: Sequence[TrainingPlan] = PLANS
 ) -> dict[str, Any]:
     """Select, fit, calibrate, measure and write; the meta of what was written.
 

@@ -254,10 +254,6 @@ class AccountStatistics:
             setattr(fresh, name, np.array(given))
         return fresh
 
-    def bytes_per_account(self) -> float:
-        """Bytes kept per row, whatever the account has done."""
-        return sum(array.nbytes for array in self.arrays().values()) / max(self.capacity, 1)
-
 
 _EMPTY: Final = np.float32(0.05)
 """Weight under which a language's slot is free: it was last seen more than 200 posts ago."""

@@ -1,8 +1,8 @@
 """The console: pages rendered by the server, made livelier by small scripts, and complete without them.
 
 `queue_pages`, `alert_pages`, `history_pages` and `user_pages` hold the routes, `rendering` what they share.
-`view_models` and `evidence` turn rows and records into what the templates show; `similarity` and `untrusted_text` help
-them. Those four know no database and no request. Templates and static files lie beside them.
+`view_models` and `evidence_views` turn rows and records into what the templates show; `similarity` and `untrusted_text`
+help them. Those four know no database and no request. Templates and static files lie beside them.
 """
 
 from __future__ import annotations

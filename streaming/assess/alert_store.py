@@ -2,7 +2,7 @@
 
 An alert is *open*, *withdrawn* or *merged*. Revisions count 1, 2, 3 whatever happens in between; the store keeps the
 count of an alert for good, so that the alert of an account that comes back goes on where it stopped. Records and
-details pages are written by `streaming.assess.alerts` and `streaming.assess.group_alerts`.
+details pages are written by `streaming.assess.alert_records`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Every record that crosses a process or a file, as a msgspec Struct, and how it is read and written.
 
 Events come in (`event`), observations go through the log (`observation`), alerts with their details pages (`alert`),
-account scores (`score`), dead letters (`dead_letter`) and the summary of a run (`summary`) come out, and decisions of
-moderators come back (`feedback`). Readers ignore unknown fields. `entities` and `times` bring links, names and times to
-one spelling. `export` writes the JSON Schema of each record to `docs/reference/schema/`.
+account scores (`score`), dead letters (`dead_letter`) and the summary of a run (`run_summary`) come out, and decisions
+of moderators come back (`feedback`). Readers ignore unknown fields. `entities` brings links and names to one spelling,
+`detector.times` does so with times. `export` writes the JSON Schema of each record to `docs/reference/schema/`.
 """

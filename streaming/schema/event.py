@@ -1,7 +1,7 @@
 """One record of `posts` becomes an `Event`, or an `EventError` that says which field is wrong and why.
 
 What docs and tests call *dead* is decided here and nowhere else, by the record's bytes and the time it was written
-alone. Choices that CONTRACTS.md leaves open:
+alone. Choices that the contract leaves open:
 
 - JSON is RFC 8259 in UTF-8 without byte order mark; a lone surrogate anywhere makes the record dead; of a repeated key
   the last one counts. Nesting deeper than `MAX_DEPTH` is refused, so that no record can exhaust the stack.

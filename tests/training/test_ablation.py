@@ -14,7 +14,7 @@ from graph.links import SageModel
 from tests.training.twins import example, traces_of
 from training.ablation import figures, folds, leave_out, page
 from training.evaluate import EvaluationTable
-from training.links import Plan
+from training.links import TrainingPlan
 from training.societies import FAMILIES, society_toml
 
 COUNT = 40
@@ -57,7 +57,7 @@ def test_what_a_part_adds_is_the_difference_of_the_rankings_with_and_without_it(
 
 def test_a_bundle_without_some_families_has_a_graph_model_that_speaks_and_is_kept(tmp_path: Path) -> None:
     ones = [example(seed, traces_of(seed)) for seed in (1, 2)]
-    leave_out(ones, ones, ["waves", "drip"], SHIPPED, tmp_path, 0, Plan(width=8, bases=2, epochs=2))
+    leave_out(ones, ones, ["waves", "drip"], SHIPPED, tmp_path, 0, TrainingPlan(width=8, bases=2, epochs=2))
     saved = SavedWeights.load(tmp_path / "graph")
     assert SageModel.of(saved) is not None
     assert saved.version == "0.without-waves-drip"

@@ -20,12 +20,12 @@ from simulation.settings import PopulationConfig
 from simulation.validate import CONTROLS, judge
 from simulation.world import World
 from tests.training.twins import CAMPAIGNS, SIZE, example, traces_of
-from training.links import Plan, fit, gain_nats, increments, logits
+from training.links import TrainingPlan, fit, gain_nats, increments, logits
 from training.links import judge as judgements
 from training.metrics import auroc
 from training.societies import Example, Own, society_toml
 
-PLAN = Plan(width=16, bases=2, epochs=40)
+PLAN = TrainingPlan(width=16, bases=2, epochs=40)
 TRAIN, TEST = (1, 2), (3, 4)
 BLOCK_MS = 6 * HOUR_MS
 

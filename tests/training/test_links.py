@@ -16,7 +16,7 @@ from graph.links import SageModel
 from simulation.settings import PopulationConfig
 from tests.training.twins import example, traces_of
 from training import train_cli
-from training.links import Judgements, Plan, ablation, calibration, increments, rising
+from training.links import Judgements, TrainingPlan, ablation, calibration, increments, rising
 from training.metrics import auroc
 from training.societies import FAMILIES, Societies, at_ms, drawn_evidence, shuffled, society_toml
 from training.system import BUNDLE_FILES
@@ -109,7 +109,7 @@ def test_what_is_written_is_part_of_a_bundle_and_says_what_it_is_worth(tmp_path:
     ones = [example(seed, traces_of(seed)) for seed in (1, 2, 3, 4)]
     broken = [example(5, traces_of(5))]
     societies = Societies(ones[:2], ones[2:3], ones[3:], broken, {"train": 2, "calibrate": 1, "test": 1})
-    plan = Plan(width=8, bases=2, epochs=12)
+    plan = TrainingPlan(width=8, bases=2, epochs=12)
     meta = train_cli.train(societies, tmp_path, 0, lambda what, share: None, plans=(plan,))
     saved = SavedWeights.load(tmp_path / "graph")
     model = SageModel.of(saved)

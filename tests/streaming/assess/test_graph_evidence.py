@@ -13,7 +13,7 @@ import pytest
 from detector.evidence import COMPONENTS
 from detector.models import Models, SavedWeights
 from graph.account_graph import AccountGraph, within_stratum_rank
-from graph.links import READS, Outcome, SageModel, own_columns, weight_shapes
+from graph.links import READS, NetworkOutput, SageModel, own_columns, weight_shapes
 from streaming.assess import AssessSettings
 from tests.streaming.assess import harness, societies
 from tests.streaming.assess.fakes import models
@@ -97,7 +97,7 @@ def test_the_model_reads_where_accounts_stand_among_accounts_alike(monkeypatch: 
     looks: list[tuple[AccountGraph, np.ndarray]] = []
     run = SageModel.run
 
-    def watched(model: SageModel, graph: AccountGraph, own: np.ndarray) -> Outcome:
+    def watched(model: SageModel, graph: AccountGraph, own: np.ndarray) -> NetworkOutput:
         looks.append((graph, own))
         return run(model, graph, own)
 
