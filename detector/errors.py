@@ -2,7 +2,9 @@
 
 SwarmlightError
 ├── UsageError           unusable arguments, unreadable or truncated input       (exit 2)
-│   └── ConfigError      a configuration file or variable that cannot be used
+│   ├── ConfigError      a configuration file or variable that cannot be used
+│   └── UnusableError    input of which nothing, or less than half, could be used    (exit 3)
+├── StoppedError         a signal ended a run before its end         (exit 130 or 143)
 ├── ModelError           a weights file that is missing, damaged or of another version
 ├── EventError           one record that is no post event: field and reason
 ├── RecordError          one record of another kind (alert, score, decision) that cannot be read
@@ -16,11 +18,34 @@ from __future__ import annotations
 
 
 class SwarmlightError(Exception):
-    """Base of all errors raised on purpose."""
+    """Base of all errors raised on purpose. `exit_status` is what a command ends with."""
+
+    exit_status = 1
 
 
 class UsageError(SwarmlightError):
     """The caller asked for something that cannot be done as asked (exit status 2)."""
+
+    exit_status = 2
+
+
+class UnusableError(UsageError):
+    """Input of which nothing, or less than half, could be used; the message gives the commonest reasons."""
+
+    exit_status = 3
+
+
+class StoppedError(SwarmlightError):
+    """A signal ended a run before its end; the message says how far it came.
+
+    Args:
+        message: what was done.
+        signal_number: 2 for SIGINT, 15 for SIGTERM.
+    """
+
+    def __init__(self, message: str, signal_number: int) -> None:
+        super().__init__(message)
+        self.exit_status = 128 + signal_number
 
 
 class ConfigError(UsageError):

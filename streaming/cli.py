@@ -4,7 +4,8 @@ Subcommands are entry points of the group `swarmlight.commands`: a Typer app, or
 command of, which gives the exit status (None is 0) and may raise `SwarmlightError`. A subcommand is imported only when
 it is used or its own help is asked for. `python -m streaming` is the same command.
 
-Exit status: 0 done; 1 an error; 2 unusable arguments, configuration or input; 130 interrupted.
+Exit status: 0 done; 1 an error; 2 unusable arguments, configuration or input; 3 input of which less than half could be
+used; 130 interrupted, 143 ended by SIGTERM.
 """
 
 from __future__ import annotations
@@ -110,7 +111,7 @@ def guarded(work: Callable[[], int], *, name: str = "swarmlight", debug: bool = 
         what = str(error) if known else f"unexpected {type(error).__name__}: {shown(error, 500)}"
         hint = "" if known or debug else f" (set {DEBUG_VARIABLE}=1 to see where)"
         print(f"{name}: {what}{hint}", file=sys.stderr)
-        return 2 if isinstance(error, UsageError) else 1
+        return error.exit_status if isinstance(error, SwarmlightError) else 1
 
 
 def invoke(argv: Sequence[str]) -> int:
@@ -221,7 +222,7 @@ def spread(command: Any, arguments: Sequence[str]) -> list[str]:
     Raises:
         UsageError: an option of several words got too few values.
     """
-    options = {name: each for each in command.params for name in getattr(each, "opts", ())}
+    options = {name: each for each in command.params for name in getattr(each, "opts", ()) if name.startswith("-")}
     rest, done = deque(arguments), list[str]()
     while rest:
         word = rest.popleft()

@@ -24,7 +24,8 @@ from detector.evidence import COMPONENTS
 from streaming import logs
 from streaming.cli import among
 from streaming.config import Config, load_config, render
-from streaming.pipeline import RunProgress, run_recording
+from streaming.logs import shown
+from streaming.pipeline import RunEnd, RunProgress, run_recording
 from streaming.schema.dead_letter import DeadLetter, Tally, letters
 from streaming.sources.files import EVENTS, Inputs
 
@@ -46,15 +47,17 @@ def _out(name: str, what: str) -> typer.models.OptionInfo:
 
 
 def run_command(
-    inputs: Annotated[
-        list[str],
-        typer.Option(
-            "--input",
+    recordings: Annotated[
+        list[str] | None,
+        typer.Argument(
             metavar="FILE...",
-            help="events, one JSON object a line: .jsonl, .jsonl.gz, .jsonl.zst, or - for standard input (or files of "
-            "another --format); several are merged by their time",
+            help="events, one JSON object a line or a JSON array, compressed by gzip or zstd or not, in any order; - "
+            "is standard input (or files of another --format); several are sorted together by their time",
         ),
-    ],
+    ] = None,
+    inputs: Annotated[
+        list[str] | None, typer.Option("--input", metavar="FILE...", help="the same as FILE... without it")
+    ] = None,
     alerts: Annotated[Path | None, _out("alerts", "every revision of every alert, in order")] = None,
     details: Annotated[
         Path | None, _out("details", "the pages behind the alerts: whole networks and time lines")
@@ -95,19 +98,29 @@ def run_command(
 ) -> int:
     """Score a recording of post events to its end, with the same stages as the worker.
 
-    Exit status 0 when every record is accounted for, dead letters or not.
+    It ends with one line on standard error: what became of the records, and where results are. Files of results (- is
+    standard output) take the places of earlier ones when the run has succeeded; else what there is stays at
+    NAME.partial.
+
+    Exit status 0 when every record is accounted for and at least half of them are post events; 2 when an input cannot
+    be read to its end (what could be read is scored) or all its times are impossible; 3 when less than half of the
+    records are post events; 130 or 143 when a signal ended it.
 
     Args:
+        recordings: what to read.
+        inputs: more of it.
         trajectories: every total that was held against the threshold, which `swarmlight calibrate` reads.
         account_graphs: what the graph model sees, twice a day, which `swarmlight train graph` reads.
 
     Raises:
         UsageError: unusable arguments, or input that cannot be read to its end.
+        UnusableError: less than half of the records are post events.
+        StoppedError: a signal ended the run.
         ModelError: weights that cannot be used.
     """
     line = ProgressLine(sys.stderr, time.monotonic)
     run_recording(
-        inputs,
+        [*(recordings or ()), *(inputs or ())],
         config=_run_config(config, seed),
         without=without or (),
         alerts=alerts,
@@ -121,8 +134,8 @@ def run_command(
         format_name=format_name,
         keep=False,
         on_step=line.show,
+        on_end=line.close,
     )
-    line.close()
     return 0
 
 
@@ -139,8 +152,23 @@ PROGRESS_S: Final = 0.2
 """Seconds between two lines of progress: smooth to the eye, free for the work."""
 
 
+def summary_line(end: RunEnd) -> str:
+    """What became of a run, on one line: what was read, what came of it, and where it is."""
+    told = end.summary
+    records = f"read {told.read:,}: {told.accepted:,} accepted, {told.duplicate:,} duplicate, {told.late:,} late"
+    cut = f", {told.texts_cut:,} texts cut" if told.texts_cut else ""
+    found = f"{told.accounts:,} accounts, {told.flagged:,} flagged, {told.campaigns:,} campaigns"
+    if not end.complete:
+        where = "not complete"
+    elif end.files:
+        where = ", ".join(f"{name} in {shown(path)}" for name, path in end.files.items())
+    else:
+        where = "nothing was kept (--scores FILE and --alerts FILE keep it)"
+    return f"{records}, {told.dead:,} dead{cut}; {found}; {where}"
+
+
 class ProgressLine:
-    """One line on a terminal that is written over; nothing where the stream is no terminal.
+    """One line on a terminal that is written over while a run lasts; anywhere, the summary at its end.
 
     Args:
         stream: standard error.
@@ -161,20 +189,25 @@ class ProgressLine:
         if self._on and self._clock() - self._shown >= PROGRESS_S:
             self._shown = self._clock()
             share = f"{now.share:4.0%}  " if now.share is not None else ""
-            self._write(share)
+            self._write(share + (self._scored() if now.reading is None else f"reading: {now.reading:,} records"))
 
-    def close(self) -> None:
-        """Show the end."""
+    def close(self, end: RunEnd) -> None:
+        """Show the end: what was done, and on a terminal how fast."""
         if self._on:
-            self._write("", end="\n")
+            self._write(self._scored() + "\n")
+        self._stream.write(summary_line(end) + "\n")
+        self._stream.flush()
 
-    def _write(self, share: str, end: str = "") -> None:
+    def _scored(self) -> str:
         last = self._last
         rate = last.events / max(self._clock() - self._begun, 1e-9)
-        self._stream.write(
-            f"\r\x1b[K{share}{last.events:,} events  {rate:,.0f}/s  {last.accounts:,} accounts  "
-            f"{last.flagged:,} flagged  {last.campaigns:,} campaigns{end}"
+        return (
+            f"{last.events:,} events  {rate:,.0f}/s  {last.accounts:,} accounts  "
+            f"{last.flagged:,} flagged  {last.campaigns:,} campaigns"
         )
+
+    def _write(self, text: str) -> None:
+        self._stream.write(f"\r\x1b[K{text}")
         self._stream.flush()
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from io import BufferedReader
@@ -22,6 +22,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from detector.errors import StoppedError, UnusableError, UsageError
 from detector.models import Models, load_models
 from streaming.assess import (
     NOT_READ,
@@ -33,14 +34,18 @@ from streaming.assess import (
     TickOutput,
 )
 from streaming.config import Config, load_config
+from streaming.interrupts import Interrupts
+from streaming.logs import shown
+from streaming.schema.dead_letter import Tally
 from streaming.schema.observation import End
 from streaming.schema.run_summary import RunSummary
 from streaming.schema.score import ScoreRecord
 from streaming.score import Scorer, cut
 from streaming.sinks.base import Step
-from streaming.sinks.files import AccountGraphs, Outputs, Trajectories
+from streaming.sinks.files import AccountGraphs, Outputs
 from streaming.sources.base import SourceRecord
 from streaming.sources.files import EVENTS, Inputs
+from streaming.sources.guess import check_times, looks_like
 from streaming.watermark import Watermark
 
 CHUNK: Final = 2_000
@@ -56,9 +61,11 @@ class RunProgress(NamedTuple):
     """How far a run is.
 
     Args:
-        share: of the input's bytes that were read, 0 to 1; None where its size is unknown (standard input).
+        share: of the work, 0 to 1: of the input's bytes while it is read (None where its size is unknown, as of
+            standard input), then of its records.
         events: records settled so far, of every outcome.
         accounts, flagged, campaigns: accounts with a score row, flagged ones, open campaign alerts.
+        reading: how many records were read so far, while they are read and put in order; None after that.
     """
 
     share: float | None
@@ -66,6 +73,21 @@ class RunProgress(NamedTuple):
     accounts: int
     flagged: int
     campaigns: int
+    reading: int | None = None
+
+
+class RunEnd(NamedTuple):
+    """What a run ends with, complete or not.
+
+    Args:
+        summary: counts, cost and models.
+        files: the files that were asked for, by the names of their options.
+        complete: whether all was read and scored, and the files have their names.
+    """
+
+    summary: RunSummary
+    files: Mapping[str, Path]
+    complete: bool
 
 
 @dataclass(frozen=True)
@@ -100,15 +122,19 @@ def run_recording(
     format_name: str = EVENTS,
     keep: bool = True,
     on_step: Callable[[RunProgress], None] | None = None,
+    on_end: Callable[[RunEnd], None] | None = None,
     stdin: BufferedReader | None = None,
 ) -> RunResult:
     """Score recordings to their end, in this process, with the same stages as the worker.
+
+    Records may be in any order: they are sorted by time first. Files take the places of earlier ones when the run has
+    succeeded; else what there is stays at `NAME.partial`, and earlier files are as they were.
 
     The result depends on the events, the models and the configuration alone: equal calls give equal rows. The
     process's environment is not read; `load_config(None, {"SWARMLIGHT_TARGET_FPR": "0.05"})` sets single values.
 
     Args:
-        inputs: recordings, `.jsonl`, `.jsonl.gz`, `.jsonl.zst`, or `-` for standard input; merged by event time.
+        inputs: recordings, compressed by gzip or zstd or not, or `-` for standard input; together sorted by event time.
         config: settings; the defaults where None.
         models: loaded models, or a models directory; `[models] dir` of the configuration where None, and without
             one the shipped models.
@@ -123,22 +149,25 @@ def run_recording(
         sinks: further places for every revision of every alert, `NAME:TARGET` (`streaming.sinks.base`).
         format_name: input format of the recordings (`streaming.sources.base`), or `auto` to recognise it.
         keep: whether the result carries score rows and alerts. A recording of millions of accounts goes to files.
-        on_step: told after every chunk of records.
+        on_step: told while records are read, and after every chunk of them that was scored.
+        on_end: told once at the end, also of a run that is going to raise because its input was not usable.
         stdin: what `-` reads; the process's own where None.
 
     Returns:
         Summary, and with `keep` score rows and alerts.
 
     Raises:
-        UsageError: no input, one that cannot be read to its end, a file that cannot be written, an unknown part,
-            format or sink.
+        UsageError: no input, one that cannot be read to its end (what could be read is scored), times that are all
+            before 2000 or in the future, a file that cannot be written, an unknown part, format or sink.
+        UnusableError: there are records, and less than half of them are post events.
+        StoppedError: SIGINT or SIGTERM came; what was scored until then is in the partial files.
         ModelError: weights that cannot be used.
     """
     started = time.monotonic()
     given = config if config is not None else load_config(None, {})
     settings = AssessSettings.from_config(given, without)
     with ExitStack() as stack:
-        read = stack.enter_context(Inputs(inputs, stdin, format_name))
+        read = stack.enter_context(Inputs(inputs, stdin, format_name, keep_readable=True))
         outputs = stack.enter_context(
             Outputs(
                 alerts=alerts,
@@ -146,6 +175,7 @@ def run_recording(
                 scores=scores,
                 dead_letters=dead_letters,
                 summary=summary,
+                trajectories=trajectories,
                 inputs=[str(name) for name in inputs],
                 sinks=sinks,
                 config=given,
@@ -154,16 +184,30 @@ def run_recording(
         bundle = models if isinstance(models, Models) else configured_models(given, models)
         assess = Assess(settings, bundle, partitions=1)
         if trajectories is not None:
-            assess.watch(stack.enter_context(Trajectories(trajectories)).write)
+            assess.watch(outputs.write_trajectory)
         if account_graphs is not None:
             assess.watch_graphs(AccountGraphs(account_graphs).write)
+        interrupts = stack.enter_context(Interrupts())
+        run = _Run(read, assess, on_step)
+        scorer = scorer_of(bundle, settings)
         kept: list[AlertRevision] = []
-        for step in play(read, assess, scorer_of(bundle, settings), live_reranker(bundle), _now_ms):
-            outputs.write(step)
-            if keep:
-                kept += [alert for output in step.outputs for alert in output.alerts]
-            if on_step is not None:
-                on_step(_progress(read, assess))
+        problems = Tally()
+        try:
+            records = run.in_order()
+            interrupts.patient = True
+            for step in play(records, assess, scorer, live_reranker(bundle), _now_ms):
+                outputs.write(step)
+                for letter in step.letters:
+                    problems.add(letter)
+                if keep:
+                    kept += [alert for output in step.outputs for alert in output.alerts]
+                run.tell()
+                if interrupts.received is not None:
+                    break
+        except KeyboardInterrupt:
+            if interrupts.received is None:
+                raise
+            raise _stopped(interrupts, assess.counts.settled, run.count, outputs.abandon()) from None
         rows: list[ScoreRecord] = []
         accounts, flagged = outputs.finish(assess.scores(), rows if keep else None)
         counts = assess.counts
@@ -179,9 +223,94 @@ def run_recording(
             wall_s=round(time.monotonic() - started, 3),
             peak_rss_mib=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT / _BYTES_A_MIB, 1),
             models=bundle.versions,
+            texts_cut=scorer.texts_cut,
         )
         outputs.write_summary(told)
+        stopped = interrupts.received is not None and not assess.ended()
+        usable = told.read == 0 or 2 * (told.read - told.dead) >= told.read
+        complete = usable and not stopped and not read.failures
+        if complete:
+            outputs.publish()
+        if on_end is not None:
+            on_end(RunEnd(told, outputs.places, complete))
+        if stopped:
+            raise _stopped(interrupts, told.read, run.count, outputs.abandon())
+        if not complete:
+            raise _incomplete(read, told, problems, outputs.abandon())
     return RunResult(told, rows, kept)
+
+
+class _Run:
+    """Reads the records of a run in order, and tells how far it is.
+
+    Args:
+        inputs: what is read.
+        assess: of the run.
+        on_step: told how far it is.
+    """
+
+    def __init__(self, inputs: Inputs, assess: Assess, on_step: Callable[[RunProgress], None] | None) -> None:
+        self.count = 0
+        self.given = 0
+        self._inputs = inputs
+        self._assess = assess
+        self._on_step = on_step
+
+    def in_order(self) -> Iterator[SourceRecord]:
+        """The records by time, all read when this returns.
+
+        Raises:
+            UsageError: they cannot be read, or all have impossible times.
+        """
+        records = self._inputs.by_time(check=lambda times: check_times(times, _now_ms()), on_read=self._reading)
+        return self._counted(records)
+
+    def _counted(self, records: Iterator[SourceRecord]) -> Iterator[SourceRecord]:
+        for record in records:
+            self.given += 1
+            yield record
+
+    def _reading(self, count: int) -> None:
+        self.count = count
+        if self._on_step is not None:
+            size = self._inputs.size
+            share = min(self._inputs.position / size, 1.0) if size else None
+            self._on_step(RunProgress(share, 0, 0, 0, 0, count))
+
+    def tell(self) -> None:
+        """How far scoring is."""
+        if self._on_step is not None:
+            assess = self._assess
+            share = self.given / self.count if self.count else None
+            self._on_step(RunProgress(share, assess.counts.settled, assess.accounts, assess.flagged, assess.campaigns))
+
+
+REASONS_TOLD: Final = 3
+"""Commonest reasons that are told of unusable input; all are in the dead letters."""
+
+
+def _incomplete(inputs: Inputs, summary: RunSummary, problems: Tally, partial: Sequence[Path]) -> UsageError:
+    """The error for input that could not be read to its end, or of which too little could be used."""
+    said = list(inputs.failures)
+    if summary.dead * 2 > summary.read:
+        usable = summary.read - summary.dead
+        reasons = problems.by_problem.most_common(REASONS_TOLD)
+        commonest = "; ".join(f"{count:,} times {field}: {reason}" for (field, reason), count in reasons)
+        said.append(f"{usable:,} of {summary.read:,} records are usable: {commonest}")
+        said += [guess for name, head in inputs.heads if (guess := looks_like(name, head)) is not None]
+    message = ". ".join(said) + _partial(partial)
+    return UsageError(message) if inputs.failures else UnusableError(message)
+
+
+def _stopped(interrupts: Interrupts, settled: int, count: int, partial: Sequence[Path]) -> StoppedError:
+    assert interrupts.received is not None
+    done = f"after {settled:,} of {count:,} records" if settled else "while records were read; none was scored"
+    return StoppedError(f"stopped by {interrupts.received.name} {done}{_partial(partial)}", interrupts.received)
+
+
+def _partial(paths: Sequence[Path]) -> str:
+    where = ", ".join(shown(path) for path in paths)
+    return f". Earlier results are as they were; partial results are in {where}" if where else ""
 
 
 def configured_models(config: Config, directory: Path | None = None) -> Models:
@@ -197,11 +326,6 @@ def configured_models(config: Config, directory: Path | None = None) -> Models:
     """
     place = directory or (Path(config.models.dir) if config.models.dir else None)
     return load_models(place, config.models.second_stage)
-
-
-def _progress(inputs: Inputs, assess: Assess) -> RunProgress:
-    share = min(inputs.position / inputs.size, 1.0) if inputs.size else None
-    return RunProgress(share, assess.counts.settled, assess.accounts, assess.flagged, assess.campaigns)
 
 
 def _now_ms() -> int:

@@ -53,6 +53,8 @@ class Scorer:
     def __init__(self, text: TextReader | None, *, detect: Callable[[str], str] = detect_language) -> None:
         self._text = text
         self._detect = detect
+        self.texts_cut = 0
+        """Events so far whose text was too long to be read whole (`streaming.schema.event.TEXT_BYTES`)."""
 
     @property
     def models(self) -> dict[str, str]:
@@ -71,10 +73,13 @@ class Scorer:
         letters: list[DeadLetter] = []
         for record in records:
             try:
-                events.append(_event(record, now_ms))
+                event = _event(record, now_ms)
             except EventError as error:
                 events.append(None)
                 letters.append(dead_letter(record, error, now_ms))
+                continue
+            events.append(event)
+            self.texts_cut += event.text_cut
         texts = ["" if event is None else cut_text(event.text) for event in events]
         langs = self._languages(events, texts)
         features = self._read(events, texts, langs)

@@ -28,7 +28,7 @@ from streaming.schema import entities
 from streaming.schema.observation import Kind
 
 TEXT_BYTES: Final = 64 * 1024
-"""UTF-8 bytes of the longest text (CONTRACTS)."""
+"""UTF-8 bytes of a text that are read; what comes after them is cut off."""
 
 NAME_BYTES: Final = 1024
 """UTF-8 bytes of the longest account or event name: ten times what any platform uses, small beside a batch."""
@@ -66,7 +66,7 @@ class Event(msgspec.Struct, frozen=True):
 
     `lang` is a primary subtag in lower case or "". `mentions`, `urls` and `hashtags` are distinct, canonical
     (`streaming.schema.entities`), in order, at most `entities.LIST_KEPT`, taken from the text where the record has no
-    such list.
+    such list; a text that was cut (`text_cut`) gives those before its last word, which may be cut itself.
     """
 
     id: str
@@ -81,6 +81,7 @@ class Event(msgspec.Struct, frozen=True):
     urls: tuple[str, ...] = ()
     hashtags: tuple[str, ...] = ()
     profile: Profile | None = None
+    text_cut: bool = False
 
 
 class ProfileRecord(msgspec.Struct):
@@ -147,11 +148,10 @@ def parse(record: bytes, *, now_ms: int) -> Event:
         empty = "id" if not name else "account"
         raise EventError(empty, "is missing" if getattr(raw, empty) is None else "is empty")
     at = _at(raw.at, now_ms)
-    text = raw.text or ""
-    if len(text) > TEXT_BYTES // 4 and len(text.encode()) > TEXT_BYTES:
-        raise EventError("text", f"is longer than {TEXT_BYTES} bytes of UTF-8")
+    text, text_cut = cut_to_bytes(raw.text or "", TEXT_BYTES)
     if text and _blank(text):
         text = ""
+    whole_words = text.rsplit(None, 1)[0] if text_cut and text else text
     return Event(
         id=name,
         account=account,
@@ -161,11 +161,22 @@ def parse(record: bytes, *, now_ms: int) -> Event:
         lang=normalise_language(raw.lang) if isinstance(raw.lang, str) else "",
         target=_name(raw.target, "target"),
         target_account=_name(raw.target_account, "target_account"),
-        mentions=_list(raw.mentions, entities.canonical_mention, text, entities.mentions_of),
-        urls=_list(raw.urls, entities.canonical_url, text, entities.urls_of),
-        hashtags=_list(raw.hashtags, entities.canonical_hashtag, text, entities.hashtags_of),
+        mentions=_list(raw.mentions, entities.canonical_mention, whole_words, entities.mentions_of),
+        urls=_list(raw.urls, entities.canonical_url, whole_words, entities.urls_of),
+        hashtags=_list(raw.hashtags, entities.canonical_hashtag, whole_words, entities.hashtags_of),
         profile=None if raw.profile is None else _profile(raw.profile),
+        text_cut=text_cut,
     )
+
+
+def cut_to_bytes(text: str, most: int) -> tuple[str, bool]:
+    """The longest beginning of `text` of whole characters within `most` bytes of UTF-8, and whether that is not all."""
+    if len(text) <= most // 4:
+        return text, False
+    body = text.encode()
+    if len(body) <= most:
+        return text, False
+    return body[:most].decode("utf-8", "ignore"), True
 
 
 def _decode(record: bytes) -> EventRecord:

@@ -73,9 +73,12 @@ def schema(name: str) -> dict[str, Any]:
     (top,), components = msgspec.json.schema_components([RECORDS[name]], ref_template="#/$defs/{name}")
     for component in components.values():
         if name in WRITTEN and "properties" in component:
-            component["required"] = list(component["properties"])
-            for field in component["properties"].values():
-                field.pop("default", None)
+            omits = getattr(RECORDS[name], "__struct_config__").omit_defaults  # noqa: B009  # of Structs alone
+            component["required"] = [
+                field for field, about in component["properties"].items() if not (omits and "default" in about)
+            ]
+            for about in component["properties"].values():
+                about.pop("default", None)
     return {"$schema": DIALECT, "title": name, **top, **_NARROWER.get(name, {}), "$defs": components}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 
-class RunSummary(msgspec.Struct, frozen=True):
+class RunSummary(msgspec.Struct, frozen=True, omit_defaults=True):
     """Counts, cost and models of a run; the first five numbers are records of the recording.
 
     Args:
@@ -20,6 +20,7 @@ class RunSummary(msgspec.Struct, frozen=True):
         wall_s: seconds the run took.
         peak_rss_mib: largest resident memory of the process so far, MiB.
         models: name@version by model of the bundle.
+        texts_cut: events whose text was longer than 64 KiB and was cut; left out where there is none.
     """
 
     read: int
@@ -33,3 +34,4 @@ class RunSummary(msgspec.Struct, frozen=True):
     wall_s: float
     peak_rss_mib: float
     models: dict[str, str]
+    texts_cut: int = 0

@@ -11,7 +11,8 @@ Then `swarmlight run --sink chat:ROOM` sends alerts there. docs/how-to/add-a-sin
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol, TypeAlias
+from pathlib import Path
+from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from detector.errors import UsageError
 from detector.plugins import SINKS, load
@@ -44,6 +45,15 @@ class AlertSink(Protocol):
 
     def close(self) -> None:
         """Finish: called once, after the last revision or when the run has failed."""
+        ...
+
+
+@runtime_checkable
+class Abandonable(Protocol):
+    """A sink that wants to know whether a run has failed: then `abandon` is called, and `close` after it."""
+
+    def abandon(self) -> Path | None:
+        """Keep what there is from being taken for complete; the path where it lies, if it does. Does not raise."""
         ...
 
 

@@ -1,7 +1,8 @@
 """The files that a run writes.
 
-`Outputs` are those of `swarmlight run`: alerts, their details, scores, the summary and dead letters. `Trajectories` are
-what thresholds are calibrated on, and `AccountGraphs` what the graph model is trained on.
+`Outputs` are those of `swarmlight run`: alerts, their details, scores, the summary, dead letters, and the trajectories
+that thresholds are calibrated on. They take the places of earlier ones together, when the run has succeeded.
+`AccountGraphs` are what the graph model is trained on.
 """
 
 from __future__ import annotations
@@ -25,16 +26,20 @@ from streaming.config import Config
 from streaming.schema.dead_letter import encode
 from streaming.schema.run_summary import RunSummary
 from streaming.schema.score import ScoreRecord, encode_score, read_score
-from streaming.sinks.base import AlertSink, Step, open_sink
+from streaming.sinks.base import Abandonable, AlertSink, Step, open_sink
 from streaming.sinks.jsonl import JsonLines
+from streaming.sinks.result_file import STDOUT, ResultFile, partial_path
 from streaming.sources.files import STDIN
 
 
 class Outputs:
     """Output files of one run, opened before it begins so that a mistyped path costs nothing. Use it as a context.
 
+    They are complete, and take the places of earlier ones, with `publish`. Where the context is left without it, what
+    was written stays at `NAME.partial` (`streaming.sinks.result_file`).
+
     Args:
-        alerts, details, scores, dead_letters, summary: where to write, None for nothing.
+        alerts, details, scores, dead_letters, summary, trajectories: where to write, None for nothing.
         inputs: files that must not be overwritten.
         sinks: further sinks of alerts, `NAME:TARGET`.
         config: handed on to them.
@@ -51,45 +56,41 @@ class Outputs:
         scores: Path | None,
         dead_letters: Path | None,
         summary: Path | None,
+        trajectories: Path | None,
         inputs: Sequence[str],
         sinks: Sequence[str],
         config: Config,
     ) -> None:
         self._stack = ExitStack()
         named = {"alerts": alerts, "details": details, "scores": scores, "dead-letters": dead_letters,
-                 "summary": summary}  # fmt: skip
+                 "summary": summary, "trajectories": trajectories}  # fmt: skip
         # The target of a sink may be a file, and then it is none of the others.
         targets = {f"sink {spec}": Path(spec.partition(":")[2]) for spec in sinks if spec.partition(":")[2]}
         _check_distinct(named | targets, inputs)
         self._sinks: list[AlertSink] = []
+        self._files: dict[str, ResultFile] = {}
         try:
-            opened = {name: self._open(name, path) for name, path in named.items() if name != "alerts"}
+            for name, path in named.items():
+                if path is not None and name != "alerts":
+                    self._files[name] = ResultFile(path, f"--{name}")
             if alerts is not None:
-                self._add(JsonLines(alerts, "--alerts"))
+                self._sinks.append(JsonLines(alerts, "--alerts"))
             for spec in sinks:
-                self._add(open_sink(spec, config))
+                self._sinks.append(open_sink(spec, config))
             self._rows = self._latest()
             self._pages = self._latest()
         except BaseException:
+            self.abandon()
             self._stack.close()
             raise
-        self._details, self._scores = opened["details"], opened["scores"]
-        self._letters, self._summary = opened["dead-letters"], opened["summary"]
-
-    def _add(self, sink: AlertSink) -> None:
-        self._stack.callback(sink.close)
-        self._sinks.append(sink)
+        self._details, self._scores = self._files.get("details"), self._files.get("scores")
+        self._letters, self._summary = self._files.get("dead-letters"), self._files.get("summary")
+        self._trajectories = self._files.get("trajectories")
+        self.places = {name: path for name, path in named.items() if path is not None}
+        """The files that are written, by their options' names."""
 
     def _latest(self) -> _Latest:
         return _Latest(self._stack.enter_context(tempfile.TemporaryFile()))
-
-    def _open(self, name: str, path: Path | None) -> IO[bytes] | None:
-        if path is None:
-            return None
-        try:
-            return self._stack.enter_context(path.open("wb"))
-        except OSError as error:
-            raise UsageError(f"--{name} {str(path)!a} cannot be written: {error.strerror}") from None
 
     def write(self, step: Step) -> None:
         """Write what a chunk of records led to."""
@@ -134,10 +135,50 @@ class Outputs:
                 kept.append(score)
         return accounts, flagged
 
+    def write_trajectory(self, account: str, texts: int, total: float, language: str) -> None:
+        """Append one look at an account to the trajectories.
+
+        Args:
+            account: its name.
+            texts: of it so far.
+            total: its evidence, nats.
+            language: the main one of its texts, "" where unknown.
+        """
+        if self._trajectories is not None:
+            self._trajectories.write(json.dumps([account, texts, round(total, 6), language]).encode("ascii") + b"\n")
+
     def write_summary(self, summary: RunSummary) -> None:
         """Write the summary, on one line."""
         if self._summary is not None:
             self._summary.write(msgspec.json.encode(summary) + b"\n")
+
+    def publish(self) -> None:
+        """Everything is complete: let the files take the places of earlier ones, and close the sinks.
+
+        Raises:
+            UsageError: a file cannot be written; none has taken its place then.
+        """
+        for file in self._files.values():
+            file.close()
+        while self._sinks:
+            self._sinks.pop(0).close()
+        while self._files:
+            self._files.pop(next(iter(self._files))).publish()
+
+    def abandon(self) -> list[Path]:
+        """Close everything as it is: the run has failed.
+
+        Returns:
+            Where partial results lie.
+        """
+        kept = [file.abandon() for file in self._files.values()]
+        self._files = {}
+        while self._sinks:
+            sink = self._sinks.pop(0)
+            if isinstance(sink, Abandonable):
+                kept.append(sink.abandon())
+            sink.close()
+        return [path for path in kept if path is not None]
 
     def __enter__(self) -> Self:
         return self
@@ -145,7 +186,10 @@ class Outputs:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stack.close()
+        try:
+            self.abandon()
+        finally:
+            self._stack.close()
 
 
 class _Latest:
@@ -162,8 +206,14 @@ class _Latest:
             self._places.pop(key, None)
             return
         self._places[key] = (self._end, len(value))
-        self._file.seek(self._end)
-        self._file.write(value)
+        try:
+            self._file.seek(self._end)
+            self._file.write(value)
+        except OSError as error:
+            raise UsageError(
+                f"the latest scores and pages are kept in {tempfile.gettempdir()!a} until the end: {error.strerror}; "
+                "make room, or name another folder in the environment variable TMPDIR"
+            ) from None
         self._end += len(value)
 
     def __iter__(self) -> Iterator[bytes]:
@@ -182,48 +232,12 @@ def _by_number(key: str) -> str:
 def _check_distinct(named: Mapping[str, Path | None], inputs: Sequence[str]) -> None:
     used = {Path(name).resolve(): "--input" for name in inputs if name != STDIN}
     for name, path in named.items():
-        if path is None or not path.exists() or path.is_file():
-            place = None if path is None else path.resolve()
+        if path is None or (path.exists() and not path.is_file() and str(path) != STDOUT):
+            continue
+        for place in (path.resolve(), partial_path(path)):
             if place in used:
                 raise UsageError(f"--{name} {str(path)!a} is also {used[place]}: name another file")
-            if place is not None:
-                used[place] = f"--{name}"
-
-
-class Trajectories:
-    """The file of trajectories that thresholds are calibrated on. Use it as a context.
-
-    Args:
-        path: where to write.
-
-    Raises:
-        UsageError: the file cannot be written.
-    """
-
-    def __init__(self, path: Path) -> None:
-        try:
-            self._file = path.open("w", encoding="ascii")
-        except OSError as error:
-            raise UsageError(f"--trajectories {str(path)!a} cannot be written: {error.strerror}") from None
-
-    def write(self, account: str, texts: int, total: float, language: str) -> None:
-        """Append one look at an account.
-
-        Args:
-            account: its name.
-            texts: of it so far.
-            total: its evidence, nats.
-            language: the main one of its texts, "" where unknown.
-        """
-        self._file.write(json.dumps([account, texts, round(total, 6), language]) + "\n")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._file.close()
+            used[place] = f"--{name}"
 
 
 EVERY_MS: Final = 12 * HOUR_MS

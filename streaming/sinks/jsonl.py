@@ -6,16 +6,15 @@ standard output.
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import IO
 
 from detector.errors import UsageError
 from streaming.config import Config
+from streaming.sinks.result_file import ResultFile
 
 
 class JsonLines:
-    """A file of JSON lines.
+    """A file of JSON lines, complete once it is closed.
 
     Args:
         path: what to write; `-` is standard output.
@@ -26,22 +25,27 @@ class JsonLines:
     """
 
     def __init__(self, path: Path, option: str) -> None:
-        self._standard = str(path) == "-"
-        try:
-            self._file: IO[bytes] = sys.stdout.buffer if self._standard else path.open("wb")
-        except OSError as error:
-            raise UsageError(f"{option} {str(path)!a} cannot be written: {error.strerror}") from None
+        self._file = ResultFile(path, option)
+        self._abandoned = False
+
+    @property
+    def path(self) -> Path:
+        """What it is to be, when it is complete."""
+        return self._file.path
 
     def write(self, alert_id: str, body: bytes) -> None:
         """Append a line."""
         self._file.write(body + b"\n")
 
     def close(self) -> None:
-        """Close the file; standard output is left open."""
-        if self._standard:
-            self._file.flush()
-        else:
-            self._file.close()
+        """Close the file, which takes the place of an earlier one; standard output is left open."""
+        if not self._abandoned:
+            self._file.publish()
+
+    def abandon(self) -> Path | None:
+        """Close the file under the name that it has until it is complete: the run has failed."""
+        self._abandoned = True
+        return self._file.abandon()
 
 
 def open_sink(target: str, config: Config) -> JsonLines:

@@ -1,4 +1,4 @@
-"""Recordings as files: opened, decompressed, read in an input format, and merged by time.
+"""Recordings as files: opened, read in an input format, and put in the order of their time.
 
 `Inputs` gives the records of one or several files, or of standard input, as `swarmlight run` takes them. What the bytes
 of a file mean is the business of its format (`streaming.sources.base.SourceFormat`); post events, one JSON object a
@@ -9,28 +9,24 @@ from __future__ import annotations
 
 import csv
 import gzip
-import heapq
 import os
 import sys
 import zlib
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
-from io import BufferedReader, RawIOBase
-from operator import itemgetter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from io import BufferedReader
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self, cast
+from typing import Final, Self, cast
 
-import msgspec
 import zstandard
 
 from detector.errors import UsageError
 from detector.plugins import SOURCES, installed, load
-from detector.times import AT_MAX, parse_time
 from streaming.logs import shown
 from streaming.sources.base import SourceFormat, SourceRecord
-from streaming.watermark import JUMP_EVENTS, JUMP_MS
+from streaming.sources.content import HEAD_BYTES, content
+from streaming.sources.sorting import Sorter, TimeRange
 
 STDIN: Final = "-"
 
@@ -40,66 +36,105 @@ EVENTS: Final = "events"
 AUTO: Final = "auto"
 """In place of a format's name: recognise the format of each file."""
 
-HEAD_BYTES: Final = 1 << 16
-"""Of its beginning that a format may be recognised by, if the file gives as much at once."""
+HEADS_KEPT: Final = 8
+"""Files of which the beginning is kept, for a guess at what they are where they turn out to be no events."""
 
-_ZSTD_SLICE: Final = 2048
-"""Compressed bytes decompressed at once: a frame made to explode gives at most 64 MiB from these."""
+_TOLD_EVERY: Final = 20_000
+"""Records between two reports of how far reading is: a few a second."""
 
 
 class Inputs:
-    """The records of some recordings, several merged by `at`, numbered from 0 as they come. Use it as a context.
+    """The records of some recordings. Use it as a context.
 
-    The merge compares the next record of each input and takes the earliest, of equals the first input's. A record
-    whose `at` cannot be read goes with the one before it in its file, and so does one that is more than a day ahead of
-    it while one of the next hundred is not: one wrong clock does not hold its whole file back.
+    Iterated, it gives them file after file, each in its own order, numbered from 0: one file is open at a time.
+    `by_time` sorts all of them.
 
     Args:
-        paths: `.gz` and `.zst` are decompressed, `-` is standard input, everything else is read as it is.
+        paths: what is compressed by gzip or zstd is decompressed whatever its name, `-` is standard input.
         stdin: what `-` reads; the process's own unless given.
         format_name: of the files: an installed input format, or `auto` to recognise each file by its beginning.
+        keep_readable: what is done with a file that cannot be read to its end (a compressed file cut short, damaged, or
+            not compressed as its name says): with it, what came before stays, the other files are read, and `failures`
+            says so.
 
     Raises:
         UsageError: no input, `-` twice, an unknown format, or a file that cannot be opened; while iterating: one that
-            cannot be read to its end (a compressed file cut short, damaged, or not compressed at all).
+            cannot be read to its end, unless `keep_readable`, and one that is not of the format from its first record.
     """
 
     def __init__(
-        self, paths: Sequence[str | Path], stdin: BufferedReader | None = None, format_name: str = EVENTS
+        self,
+        paths: Sequence[str | Path],
+        stdin: BufferedReader | None = None,
+        format_name: str = EVENTS,
+        *,
+        keep_readable: bool = False,
     ) -> None:
-        names = [str(path) for path in paths]
+        self._names = [str(path) for path in paths]
         if format_name != AUTO:
             format_named(format_name)
-        if not names:
-            raise UsageError("no input: name at least one file with --input, or - for standard input")
-        if names.count(STDIN) > 1:
-            raise UsageError("--input - is given twice; standard input can be read only once")
-        self._stack = ExitStack()
-        self._sizes = 0
-        self._known = STDIN not in names
+        if not self._names:
+            raise UsageError("no input: name at least one file, or - for standard input")
+        if self._names.count(STDIN) > 1:
+            raise UsageError("- is given twice as input; standard input can be read only once")
+        self.failures: list[str] = []
+        """Which files could not be read to their end, how far they were read, and why."""
+        self.heads: list[tuple[str, bytes]] = []
+        """The first files' names and beginnings, decompressed."""
+        self._stdin = stdin
         self._format = format_name
-        self._files: list[tuple[str, BufferedReader]] = []
-        try:
-            for name in names:
-                self._files.append((name, self._open(name, stdin)))
-        except BaseException:
-            self._stack.close()
-            raise
+        self._keep_readable = keep_readable
+        self._sizes = [_size(name) for name in self._names if name != STDIN]
+        self._done = 0
+        self._file: BufferedReader | None = None
+        self._sorter: Sorter | None = None
 
     @property
     def size(self) -> int | None:
         """Bytes of all files as they lie on disk; None where standard input is among them."""
-        return self._sizes if self._known else None
+        return None if STDIN in self._names else sum(self._sizes)
 
     @property
     def position(self) -> int:
         """Bytes of the files read so far, for progress; standard input counts as 0."""
-        return sum(file.tell() for name, file in self._files if name != STDIN and not file.closed and file.seekable())
+        file = self._file
+        return self._done + (file.tell() if file is not None and not file.closed and file.seekable() else 0)
 
     def __iter__(self) -> Iterator[SourceRecord]:
-        streams = [_numbered(name, file, self._format) for name, file in self._files]
-        for offset, record in enumerate(streams[0] if len(streams) == 1 else merge(streams)):
-            yield SourceRecord(offset, -1, record.value, record.origin, record.position, record.oversize)
+        offset = 0
+        for name in self._names:
+            for record in self._records(name):
+                yield SourceRecord(offset, -1, record.value, record.origin, record.position, record.oversize)
+                offset += 1
+
+    def by_time(
+        self,
+        *,
+        check: Callable[[TimeRange], None] | None = None,
+        on_read: Callable[[int], None] | None = None,
+        sorter: Sorter | None = None,
+    ) -> Iterator[SourceRecord]:
+        """The records by `at`, of equal times in the order of the inputs, numbered from 0 in that order.
+
+        All is read when this returns, and kept in temporary files where it is much, until the context is left.
+
+        Args:
+            check: sees which times there are; may raise.
+            on_read: told every now and then how many records were read, and when all are.
+            sorter: for tests; one of the usual size where None.
+
+        Raises:
+            UsageError: as while iterating, or no room for temporary files.
+        """
+        self._sorter = sort = sorter if sorter is not None else Sorter()
+        for number, _ in enumerate(sort.add(self), 1):
+            if on_read is not None and number % _TOLD_EVERY == 0:
+                on_read(number)
+        if on_read is not None:
+            on_read(sort.count)
+        if check is not None:
+            check(sort.times)
+        return sort.records()
 
     def __enter__(self) -> Self:
         return self
@@ -107,52 +142,73 @@ class Inputs:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stack.close()
+        if self._file is not None and self._file is not self._standard():
+            self._file.close()
+        if self._sorter is not None:
+            self._sorter.close()
 
-    def _open(self, name: str, stdin: BufferedReader | None) -> BufferedReader:
+    def _standard(self) -> BufferedReader:
+        return self._stdin if self._stdin is not None else cast(BufferedReader, sys.stdin.buffer)
+
+    def _records(self, name: str) -> Iterator[SourceRecord]:
+        """Records of one file with offset 0 and their position, from 1."""
         if name == STDIN:
-            return stdin if stdin is not None else cast(BufferedReader, sys.stdin.buffer)
-        path = Path(name)
+            self._file = self._standard()
+            yield from self._read(name, self._file)
+            return
+        with closing(_open(name)) as file:
+            self._file = file
+            yield from self._read(name, file)
+            self._done += file.tell() if file.seekable() else 0
+        self._file = None
+
+    def _read(self, name: str, file: BufferedReader) -> Iterator[SourceRecord]:
+        origin, position, form = f"{_shown(name)}:", 0, self._format
         try:
-            file = self._stack.enter_context(path.open("rb"))
-            self._sizes += path.stat().st_size
+            opened = content(name, file)
+            if len(self.heads) < HEADS_KEPT:
+                self.heads.append((_shown(name), bytes(opened.peek(HEAD_BYTES)[:HEAD_BYTES])))
+            reader = format_named(form) if form != AUTO else recognised(opened.peek(HEAD_BYTES)[:HEAD_BYTES])
+            for record in reader.read(opened):
+                position = record.position
+                yield SourceRecord(0, -1, record.value, origin, position, record.oversize)
+        except EOFError:
+            reason = "the data ends too early; copy the file again"
+        except (gzip.BadGzipFile, zlib.error, zstandard.ZstdError):
+            reason = "the compressed data is damaged, or the file is not compressed as its name says"
         except OSError as error:
-            raise UsageError(f"cannot read input {_shown(name)}: {error.strerror or 'it cannot be opened'}") from None
-        return file
+            reason = error.strerror or "it cannot be read"
+        except (ValueError, csv.Error) as error:
+            reason = f"it is not of the format {form}: {shown(str(error))}"
+            if not position:
+                raise UsageError(f"cannot read input {_shown(name)} beyond line 0: {reason}") from None
+        else:
+            return
+        failure = f"cannot read input {_shown(name)} beyond line {position}: {reason}"
+        if not self._keep_readable:
+            raise UsageError(failure)
+        self.failures.append(failure)
+
+
+def _open(name: str) -> BufferedReader:
+    try:
+        return Path(name).open("rb")
+    except OSError as error:
+        raise UsageError(f"cannot read input {_shown(name)}: {error.strerror or 'it cannot be opened'}") from None
+
+
+def _size(name: str) -> int:
+    """Bytes of a file on disk; sees that it can be opened. A pipe is opened only once, when it is read."""
+    path = Path(name)
+    if path.exists() and not path.is_file() and not path.is_dir():
+        return 0
+    with _open(name) as file:
+        return os.fstat(file.fileno()).st_size
 
 
 def _shown(name: str) -> str:
     """A file name as it can be printed and encoded, whatever bytes it is made of."""
     return os.fsencode(name).decode("utf-8", "replace")
-
-
-def merge(streams: Iterable[Iterator[SourceRecord]]) -> Iterator[SourceRecord]:
-    """Records of several recordings by `at`, as `Inputs` says; each recording's own order stays."""
-    for _, record in heapq.merge(*map(_timed, streams), key=itemgetter(0)):
-        yield record
-
-
-def _numbered(name: str, file: BufferedReader, form: str) -> Iterator[SourceRecord]:
-    """Records of one file with offset 0 and their position, from 1."""
-    origin, position = f"{_shown(name)}:", 0
-    where = f"cannot read input {_shown(name)}"
-    try:
-        content = _decompressed(name, file)
-        reader = format_named(form) if form != AUTO else recognised(content.peek(HEAD_BYTES)[:HEAD_BYTES])
-        for record in reader.read(content):
-            position = record.position
-            yield SourceRecord(0, -1, record.value, origin, position, record.oversize)
-    except EOFError:
-        reason = "the compressed data ends too early; copy the file again"
-    except (gzip.BadGzipFile, zlib.error, zstandard.ZstdError):
-        reason = "the compressed data is damaged, or the file is not compressed as its name says"
-    except OSError as error:
-        reason = error.strerror or "it cannot be read"
-    except (ValueError, csv.Error) as error:
-        reason = f"it is not of the format {form}: {shown(str(error))}"
-    else:
-        return
-    raise UsageError(f"{where} beyond line {position}: {reason}")
 
 
 def format_named(name: str) -> SourceFormat:
@@ -178,88 +234,3 @@ def recognised(head: bytes) -> SourceFormat:
         if (found := format_named(name)).recognises(head):
             return found
     raise UsageError(f"--format {AUTO}: the file is of none of the formats {', '.join(names)}; name its format")
-
-
-def _decompressed(name: str, file: BufferedReader) -> BufferedReader | gzip.GzipFile:
-    """The content of a file. Reading raises EOFError where compressed data is cut short."""
-    if name.endswith(".zst"):
-        return BufferedReader(_Chunks(_zstd(file)), HEAD_BYTES)
-    if name.endswith(".gz"):
-        if not file.peek(1):
-            raise EOFError
-        return gzip.GzipFile(fileobj=file, mode="rb")
-    return file
-
-
-class _Chunks(RawIOBase):
-    """Chunks of bytes as a file."""
-
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks = chunks
-        self._rest = memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, target: Any) -> int:
-        if not self._rest:
-            self._rest = memoryview(next(self._chunks, b""))
-        size = min(len(target), len(self._rest))
-        target[:size] = self._rest[:size]
-        self._rest = self._rest[size:]
-        return size
-
-
-def _zstd(file: BufferedReader) -> Iterator[bytes]:
-    unpack, complete = zstandard.ZstdDecompressor().decompressobj(), False
-    while piece := file.read(_ZSTD_SLICE):
-        while piece:
-            if unpack.eof:
-                unpack = zstandard.ZstdDecompressor().decompressobj()
-            if chunk := unpack.decompress(piece):
-                yield chunk
-            complete = unpack.eof
-            piece = unpack.unused_data if complete else b""
-    if not complete:
-        raise EOFError
-
-
-class _At(msgspec.Struct):
-    at: Any = None
-
-
-_at_decoder = msgspec.json.Decoder(_At)
-
-
-def _at_of(record: SourceRecord) -> int | None:
-    """`at` of a record in ms since 1970, None where it has none that can be read."""
-    try:
-        at = _at_decoder.decode(record.value).at
-    except (ValueError, RecursionError, msgspec.MsgspecError):
-        return None
-    time = parse_time(at) if isinstance(at, str) else at
-    return time if type(time) is int and 0 <= time <= AT_MAX else None
-
-
-def _timed(records: Iterator[SourceRecord]) -> Iterator[tuple[int, SourceRecord]]:
-    """Records with the time by which they are merged (see `Inputs`)."""
-    ahead: deque[tuple[int | None, SourceRecord]] = deque()
-    clock = -1
-    source = ((_at_of(record), record) for record in records)
-    while True:
-        item = ahead.popleft() if ahead else next(source, None)
-        if item is None:
-            return
-        at, record = item
-        if at is None:
-            yield clock, record
-            continue
-        if clock < 0 or at - clock > JUMP_MS:
-            while len(ahead) < JUMP_EVENTS and (more := next(source, None)) is not None:
-                ahead.append(more)
-            base = clock if clock >= 0 else at - 2 * JUMP_MS
-            if any(other is not None and other <= base + JUMP_MS for other, _ in ahead):
-                yield clock, record
-                continue
-        clock = max(clock, at)
-        yield at, record

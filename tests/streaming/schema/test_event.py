@@ -236,9 +236,22 @@ def test_text_may_have_64_kib_of_utf8_and_not_a_byte_more(letter: str) -> None:
     fits = letter * (TEXT_BYTES // len(letter.encode()))
     fits += "a" * (TEXT_BYTES - len(fits.encode()))
     assert read(event(text=fits)).text == fits
-    assert why(event(text=fits + "a")) == ("text", "is longer than 65536 bytes of UTF-8")
+    assert not read(event(text=fits)).text_cut
+    for more in ("a", "é", "\U0001f600" * 9):
+        assert (read(event(text=fits + more)).text, read(event(text=fits + more)).text_cut) == (fits, True)
+    shifted = read(event(text="a" + fits)).text
+    assert shifted.encode() == ("a" + fits).encode()[: len(shifted.encode())], "no character is cut in two"
+    assert TEXT_BYTES - 4 < len(shifted.encode()) <= TEXT_BYTES
     escaped = record(event(text="@@")).replace(b"@@", json.dumps(fits)[1:-1].encode())
     assert read(escaped).text == fits, "escapes do not count"
+
+
+def test_a_text_that_is_cut_gives_its_whole_links() -> None:
+    text = "see https://example.org/a " + "x" * (TEXT_BYTES - 60) + " https://example.org/" + "b" * 60
+    cut = read(event(text=text))
+    assert cut.text_cut
+    assert cut.urls == read(event(text="see https://example.org/a")).urls
+    assert cut.urls
 
 
 @pytest.mark.parametrize("field", ["id", "account", "target", "target_account"])

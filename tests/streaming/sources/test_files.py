@@ -8,6 +8,7 @@ import io
 from collections.abc import Iterator
 from io import BufferedIOBase
 from pathlib import Path
+from typing import Any
 
 import pytest
 import zstandard
@@ -15,9 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detector.errors import UsageError
-from streaming.sources import events, files
-from streaming.sources.base import FileRecord, SourceRecord
-from streaming.sources.files import Inputs, merge
+from streaming.sources import events, files, sorting
+from streaming.sources.base import FileRecord, Oversize, SourceRecord
+from streaming.sources.files import Inputs
+from streaming.sources.sorting import CHUNK_BYTES, Sorter
 from tests.streaming.builders import event, lines, record, write_lines
 
 DAY = 24 * 3_600_000
@@ -25,7 +27,7 @@ DAY = 24 * 3_600_000
 
 def read(*paths: Path | str, stdin: bytes = b"") -> list[SourceRecord]:
     with Inputs(paths, stdin=io.BufferedReader(io.BytesIO(stdin))) as inputs:
-        return list(inputs)
+        return list(inputs.by_time())
 
 
 def values(*paths: Path | str, stdin: bytes = b"") -> list[bytes]:
@@ -128,14 +130,71 @@ def test_a_real_gap_is_no_wrong_clock(tmp_path: Path) -> None:
     assert [b'"a"' in item for item in values(first, second)] == [True] + [False] * 199 + [True] * 300
 
 
+class Untimed(Sorter):
+    """A sorter that remembers how many runs it merged."""
+
+    merged = 0
+
+    def _merged(self) -> Any:
+        self.merged = len(self._runs)
+        return super()._merged()
+
+
+def sort(items: list[bytes], chunk_bytes: int = CHUNK_BYTES, fan_in: int = 64) -> tuple[list[SourceRecord], int]:
+    """The records by time, and how many runs on disk were merged."""
+    with Untimed(chunk_bytes=chunk_bytes, fan_in=fan_in) as sorter:
+        records = (SourceRecord(0, -1, item, "f:", place) for place, item in enumerate(items, 1))
+        assert len(list(sorter.add(records))) == sorter.count == len(items)
+        return list(sorter.records()), sorter.merged
+
+
+@settings(max_examples=100)
+@given(st.lists(st.integers(0, 9)), st.sampled_from([1, 700, 1500, CHUNK_BYTES]), st.integers(2, 4))
+def test_records_come_by_time_and_of_equal_times_in_their_order(times: list[int], chunk: int, fan_in: int) -> None:
+    items = [record(event(str(place), at=at)) for place, at in enumerate(times)]
+    expected = [items[place] for place in sorted(range(len(times)), key=lambda place: (times[place], place))]
+    got, _ = sort(items, chunk, fan_in)
+    assert [item.value for item in got] == expected
+    assert [item.offset for item in got] == list(range(len(items)))
+    assert [items[item.position - 1] for item in got] == expected
+
+
+def test_what_is_in_order_is_one_run_and_what_is_small_is_none() -> None:
+    items = [record(event(str(at), at=at)) for at in range(50)]
+    assert sort(items)[1] == 0
+    assert sort(items, 2000)[1] == 1
+    assert sort(items[::-1], 2000)[1] > 5
+
+
+def test_a_long_record_keeps_its_beginning_size_and_hash_on_disk(tmp_path: Path) -> None:
+    whole = record(event("a", at=5, text="x" * 100))
+    long = SourceRecord(0, -1, whole[:20], "f:", 1, Oversize(len(whole), "ab" * 32))
+    with Sorter(chunk_bytes=1) as sorter:
+        assert len(list(sorter.add([long, SourceRecord(0, -1, record(event("b", at=1)), "f:", 2)]))) == 2
+        got = list(sorter.records())
+    assert [item.oversize for item in got] == [long.oversize, None], "a record without a time stays where it stood"
+
+
+def test_no_room_for_sorting_names_the_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full() -> Any:
+        return Path("/dev/full").open("r+b", buffering=0)
+
+    monkeypatch.setattr(sorting.tempfile, "TemporaryFile", full)
+    with pytest.raises(UsageError, match=r"temporary files in .*: .*TMPDIR"):
+        sort([record(event(str(at), at=-at)) for at in range(50)], 100)
+
+
 @settings(max_examples=50)
 @given(st.lists(st.lists(st.integers(0, 3 * DAY), max_size=8).map(sorted), min_size=2, max_size=4))
 def test_merging_sorted_inputs_sorts_and_keeps_everything(times: list[list[int]]) -> None:
-    streams = [
-        iter([SourceRecord(0, -1, record(event(str(name), at=at))) for at in ats]) for name, ats in enumerate(times)
-    ]
+    items = [record(event(str(name), at=at)) for name, ats in enumerate(times) for at in ats]
     expected = sorted((at, str(name)) for name, ats in enumerate(times) for at in ats)
-    assert [item.value for item in merge(streams)] == [record(event(name, at=at)) for at, name in expected]
+    assert [item.value for item in sort(items)[0]] == [record(event(name, at=at)) for at, name in expected]
+
+
+def test_more_inputs_than_a_process_may_open_are_read(tmp_path: Path) -> None:
+    paths = [write_lines(tmp_path / f"{place}", [event(at=2000 - place)]) for place in range(1500)]
+    assert [item.value for item in read(*paths)] == [record(event(at=at)) for at in range(501, 2001)]
 
 
 def refusal(*paths: Path | str) -> str:
@@ -145,8 +204,8 @@ def refusal(*paths: Path | str) -> str:
 
 
 def test_no_input_and_standard_input_twice_are_refused() -> None:
-    assert refusal() == "no input: name at least one file with --input, or - for standard input"
-    assert refusal("-", "-") == "--input - is given twice; standard input can be read only once"
+    assert refusal() == "no input: name at least one file, or - for standard input"
+    assert refusal("-", "-") == "- is given twice as input; standard input can be read only once"
 
 
 def test_missing_files_and_folders_are_refused_before_anything_is_read(tmp_path: Path) -> None:
@@ -199,7 +258,7 @@ def test_progress_knows_how_far_it_is(tmp_path: Path) -> None:
     with Inputs([path]) as inputs:
         assert inputs.size == path.stat().st_size
         assert inputs.position == 0
-        assert len(list(inputs)) == 10
+        assert len(list(inputs.by_time())) == 10
         assert inputs.position == inputs.size
     with Inputs(["-"], stdin=io.BufferedReader(io.BytesIO())) as inputs:
         assert inputs.size is None
@@ -249,7 +308,7 @@ def test_formats_are_recognised_file_by_file_and_merged(monkeypatch: pytest.Monk
     numbers, posts = tmp_path / "n", write_lines(tmp_path / "p", [b"", event(at=3), event(at=9)])
     numbers.write_bytes(b"5\n7\n")
     with Inputs([numbers, posts], format_name="auto") as inputs:
-        assert [Path(item.source).name for item in inputs] == ["p:1", "p:2", "n:1", "n:2", "p:3"]
+        assert [Path(item.source).name for item in inputs.by_time()] == ["p:1", "p:2", "n:1", "n:2", "p:3"]
     (tmp_path / "x").write_bytes(b"neither")
     with Inputs([tmp_path / "x"], format_name="auto") as inputs, pytest.raises(UsageError, match="events, numbers"):
         list(inputs)

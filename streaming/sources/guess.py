@@ -1,0 +1,148 @@
+"""What a file is that turned out to be no post events, and which unit its times are in: guesses, for messages."""
+
+from __future__ import annotations
+
+import csv
+import json
+from typing import Final
+
+from detector.errors import UsageError
+from detector.plugins import SOURCES, installed
+from detector.times import rfc3339
+from streaming.logs import shown
+from streaming.schema.event import AHEAD_MS
+from streaming.sources.files import EVENTS, format_named
+from streaming.sources.sorting import TimeRange
+
+EARLIEST_MS: Final = 946_684_800_000
+"""2000-01-01: no platform's posts are older, so times that all are have another unit, or none at all."""
+
+_MAGIC: Final = {
+    b"PK\x03\x04": "a zip archive: unpack it",
+    b"BZh": "compressed by bzip2: decompress it, as in `bzcat FILE | swarmlight run -`",
+    b"\xfd7zXZ": "compressed by xz: decompress it, as in `xzcat FILE | swarmlight run -`",
+    b"PAR1": "a Parquet file",
+    b"SQLite format 3": "an SQLite database: export its rows",
+    b"<": "HTML or XML",
+}
+
+_FIELDS: Final = {
+    "a Bluesky Jetstream recording": ({"did", "time_us"}, {"did", "commit"}),
+    "a Mastodon export or API response": ({"account", "uri"}, {"account", "content", "created_at"}),
+    "X (Twitter) posts": ({"id_str", "user"}, {"author_id", "text", "created_at"}, {"full_text"}),
+    "a Reddit dump": ({"created_utc", "author"}, {"subreddit", "author"}),
+}
+"""Which fields together are those of whose records."""
+
+_UNITS: Final = (("seconds", 1_000, 1), ("microseconds", 1, 1_000), ("nanoseconds", 1, 1_000_000))
+"""Name of a unit, and by what its numbers are multiplied and divided to be milliseconds."""
+
+
+def check_times(times: TimeRange, now_ms: int) -> None:
+    """Refuse recordings whose times cannot be milliseconds since 1970.
+
+    Args:
+        times: all that the records have.
+        now_ms: the present, ms since 1970.
+
+    Raises:
+        UsageError: all lie before 2000, or all in the future; the message says the likely unit.
+    """
+    if not times.count:
+        return
+    early, late = times.highest < EARLIEST_MS, times.lowest > now_ms + AHEAD_MS
+    if not early and not late:
+        return
+    when = "lie before the year 2000" if early else "lie in the future"
+    where = f"all {times.count:,} times (`at`) {when}, the first at {_written(times.lowest)}"
+    for unit, times_by, divided_by in _UNITS:
+        low, high = times.lowest * times_by // divided_by, times.highest * times_by // divided_by
+        if times.integers == times.count and low >= EARLIEST_MS and high <= now_ms + AHEAD_MS:
+            how = f"multiply by {times_by:,}" if times_by > 1 else f"divide by {divided_by:,}"
+            raise UsageError(
+                f"{where}: these look like {unit}, and `at` is milliseconds since 1970: {how} (read as {unit} they "
+                f"begin at {rfc3339(low)})"
+            )
+    raise UsageError(
+        f"{where}: `at` is an RFC 3339 time or milliseconds since 1970; correct the times, or the clock of this machine"
+    )
+
+
+def _written(time: int) -> str:
+    return f"{time} ({rfc3339(time)})" if 0 <= time < 253_402_300_800_000 else str(time)
+
+
+def looks_like(name: str, head: bytes) -> str | None:
+    """A sentence that says what a file seems to be, and what to do.
+
+    Args:
+        name: of the file, as it is shown.
+        head: its beginning, decompressed and without byte order mark.
+
+    Returns:
+        None where nothing can be said.
+    """
+    what = _kind(head)
+    return None if what is None else f"{shown(name)} looks like {what}"
+
+
+def _kind(head: bytes) -> str | None:
+    for magic, what in _MAGIC.items():
+        if head.lstrip().startswith(magic):
+            return what
+    for name in installed(SOURCES):
+        if name != EVENTS and _recognised(name, head):
+            return f"the format {name}: read it with --format {name}"
+    if head[:200].count(0) > len(head[:200]) // 4:
+        return "UTF-16 without a byte order mark: convert it, as in `iconv -f UTF-16LE -t UTF-8`"
+    first = head.lstrip().partition(b"\n")[0].strip()
+    if first.startswith((b"{", b"[")):
+        return _json_kind(head, first)
+    table = _table(first)
+    if table is not None:
+        return table
+    return _LATIN1 if _other_encoding(head) else None
+
+
+_LATIN1: Final = "text in Latin-1 or Windows-1252: convert it, as in `iconv -f WINDOWS-1252 -t UTF-8`"
+
+
+def _recognised(name: str, head: bytes) -> bool:
+    try:
+        return format_named(name).recognises(head)
+    except UsageError:
+        return False
+
+
+def _other_encoding(head: bytes) -> bool:
+    try:
+        head.decode()
+    except UnicodeDecodeError as error:
+        return error.start < len(head) - 4
+    return False
+
+
+def _json_kind(head: bytes, first: bytes) -> str | None:
+    if first == b"{":
+        return "a JSON object over many lines: write one object a line, as in `jq -c .`"
+    try:
+        fields = set(json.loads(first.strip(b"[, ")))
+    except (ValueError, TypeError, RecursionError):
+        return _LATIN1 if _other_encoding(head) else None
+    for what, signs in _FIELDS.items():
+        if any(sign <= fields for sign in signs):
+            return f"{what}: make post events of it (docs/reference/events.md), or name its --format"
+    return None
+
+
+def _table(first: bytes) -> str | None:
+    """A line with separators is the heading of a table."""
+    text = first.decode("utf-8", "replace")
+    separator = max(",;\t", key=text.count)
+    if text.count(separator) < 1 or "{" in text:
+        return None
+    columns = next(csv.reader([text], delimiter=separator), [])
+    if not all(0 < len(column.strip()) <= 64 for column in columns):
+        return None
+    named = "CSV" if separator == "," else "TSV" if separator == "\t" else "CSV with semicolons"
+    return f"{named}: make post events of it (docs/reference/events.md), or name its --format"
