@@ -7,6 +7,8 @@ import io
 import json
 import math
 import os
+import random
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +18,7 @@ import pytest
 
 from detector.errors import UsageError
 from detector.evidence import COMPONENTS
+from streaming import commands
 from streaming.cli import invoke, main
 from tests.streaming.assess import societies
 from tests.streaming.builders import event, lines, write_lines
@@ -222,3 +225,104 @@ def test_it_is_a_command_of_the_installed_program(tmp_path: Path) -> None:
         "read 1: 1 accepted, 0 duplicate, 0 late, 0 dead; 1 accounts, 0 flagged, 0 campaigns; scores in /dev/stdout"
     ]
     assert json.loads(done.stdout)["account"] == "ann"
+
+
+def scores_of(folder: Path, items: list[Any], *more: str) -> list[dict[str, Any]]:
+    """Rows of `--scores` of a run that succeeds."""
+    source = write_lines(folder / "some.jsonl", items)
+    scores = folder / "some-scores"
+    assert invoke(["run", str(source), "--scores", str(scores), *more]) == 0
+    return read(scores)
+
+
+def test_any_order_gives_what_the_sorted_order_gives(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sorted_ones = [item for item in ITEMS if isinstance(item, dict)]
+    sorted_ones.sort(key=lambda item: (item["at"], item["account"]))
+    expected = scores_of(tmp_path, sorted_ones)
+    shuffled = random.Random(3).sample(sorted_ones, len(sorted_ones))
+    ahead = event("x", at=200 * 86_400_000)
+    capsys.readouterr()
+    assert scores_of(tmp_path, sorted_ones[::-1]) == scores_of(tmp_path, shuffled) == expected
+    rows = scores_of(tmp_path, [ahead, *shuffled])
+    assert {row["account"] for row in rows} == {row["account"] for row in expected} | {"x"}
+    assert capsys.readouterr().err.count(" 0 late, 0 dead") == 3
+
+
+def small(count: int = 6) -> list[dict[str, Any]]:
+    return [event(str(number % 3), at=number * 1000, id=str(number)) for number in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "said"),
+    [
+        (b"id,account,at\n1,ann,2026\n", 3, ["0 of 2 records", "looks like CSV", "2 times (record): is not"]),
+        (b"", 0, []),
+        (lines([*small(3), b"", b"", b""]), 0, []),
+        (lines([*small(3), b"", b"", b"", b""]), 3, ["3 of 7 records", "4 times (record): is empty"]),
+        (lines([item | {"at": item["at"] // 1000} for item in small()]), 2, ["look like seconds"]),
+        (lines([item | {"at": "2076-01-01T00:00:00Z"} for item in small()]), 2, ["lie in the future"]),
+        (gzip.compress(lines(small(3000)))[:-300], 2, ["beyond line", "ends too early", "s.partial"]),
+    ],
+)
+def test_what_cannot_be_used_ends_with_its_reason_and_leaves_earlier_results(
+    content: bytes, status: int, said: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, scores, summary = tmp_path / "in.jsonl", tmp_path / "s", tmp_path / "sum"
+    source.write_bytes(content)
+    for path in (scores, summary):
+        path.write_bytes(b"earlier\n")
+    assert main(["run", str(source), "--scores", str(scores), "--summary", str(summary)]) == status
+    error = capsys.readouterr().err
+    assert [part for part in said if part not in error] == []
+    assert (scores.read_bytes() == b"earlier\n") == (summary.read_bytes() == b"earlier\n") == (status != 0)
+    if "s.partial" in said:
+        assert {row["account"] for row in read(tmp_path / "s.partial")} == {"0", "1", "2"}
+        assert read(tmp_path / "sum.partial")[0]["accepted"] > 1000
+
+
+def test_a_long_text_is_cut_and_counted(tmp_path: Path) -> None:
+    run = Run(tmp_path, items=[event(text="word " * 20_000), *small()])
+    assert (run["summary"][0]["texts_cut"], run["summary"][0]["dead"]) == (1, 0)
+
+
+def test_scores_go_to_standard_output(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    source = write_lines(tmp_path / "in.jsonl", small())
+    assert invoke(["run", str(source), "--scores", "-"]) == 0
+    assert [json.loads(line)["account"] for line in capfdbinary.readouterr().out.splitlines()] == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_keeps_what_was_scored_under_another_name(
+    number: signal.Signals, status: int, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    source, scores = write_lines(tmp_path / "in.jsonl", small(5000)), tmp_path / "s"
+    scores.write_bytes(b"earlier\n")
+    monkeypatch.setattr(commands.ProgressLine, "show", lambda self, now: now.reading or signal.raise_signal(number))
+    before = signal.getsignal(number)
+    assert main(["run", str(source), "--scores", str(scores)]) == status
+    assert signal.getsignal(number) == before
+    assert scores.read_bytes() == b"earlier\n"
+    assert {row["account"] for row in read(tmp_path / "s.partial")} == {"0", "1", "2"}
+    error = capsys.readouterr().err
+    assert f"stopped by {number.name} after" in error
+    assert "of 5,000 records" in error
+    assert "s.partial" in error
+
+
+def test_a_signal_while_reading_ends_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = write_lines(tmp_path / "in.jsonl", small())
+    monkeypatch.setattr(commands.ProgressLine, "show", lambda self, now: signal.raise_signal(signal.SIGTERM))
+    assert main(["run", str(source), "--scores", str(tmp_path / "s")]) == 143
+    assert "none was scored" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
+
+
+def test_a_partial_file_never_overwrites_an_input(tmp_path: Path) -> None:
+    source = write_lines(tmp_path / "s.partial", small())
+    before = source.read_bytes()
+    with pytest.raises(UsageError, match="--input"):
+        invoke(["run", str(source), "--scores", str(tmp_path / "s")])
+    assert source.read_bytes() == before

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import tempfile
 from collections.abc import Iterator
 from io import BufferedIOBase
 from pathlib import Path
@@ -16,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detector.errors import UsageError
-from streaming.sources import events, files, sorting
+from streaming.sources import events, files
 from streaming.sources.base import FileRecord, Oversize, SourceRecord
 from streaming.sources.files import Inputs
 from streaming.sources.sorting import CHUNK_BYTES, Sorter
@@ -179,7 +180,7 @@ def test_no_room_for_sorting_names_the_folder(monkeypatch: pytest.MonkeyPatch) -
     def full() -> Any:
         return Path("/dev/full").open("r+b", buffering=0)
 
-    monkeypatch.setattr(sorting.tempfile, "TemporaryFile", full)
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
     with pytest.raises(UsageError, match=r"temporary files in .*: .*TMPDIR"):
         sort([record(event(str(at), at=-at)) for at in range(50)], 100)
 
