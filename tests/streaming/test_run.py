@@ -255,7 +255,7 @@ def small(count: int = 6) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     ("content", "status", "said"),
     [
-        (b"id,account,at\n1,ann,2026\n", 3, ["0 of 2 records", "looks like CSV", "2 times (record): is not"]),
+        (b"id,account,at\n1,ann,2026\n", 3, ["0 of 2 records", "looks like CSV", "1 times (record): is not JSON"]),
         (b"", 0, []),
         (lines([*small(3), b"", b"", b""]), 0, []),
         (lines([*small(3), b"", b"", b"", b""]), 3, ["3 of 7 records", "4 times (record): is empty"]),
