@@ -84,7 +84,7 @@ class Inputs:
         self._stdin = stdin
         self._format = format_name
         self._keep_readable = keep_readable
-        self._sizes = [_size(name) for name in self._names if name != STDIN]
+        self._sizes = {name: _size(name) for name in self._names if name != STDIN}
         self._done = 0
         self._file: BufferedReader | None = None
         self._sorter: Sorter | None = None
@@ -92,7 +92,7 @@ class Inputs:
     @property
     def size(self) -> int | None:
         """Bytes of all files as they lie on disk; None where standard input is among them."""
-        return None if STDIN in self._names else sum(self._sizes)
+        return None if STDIN in self._names else sum(self._sizes[name] for name in self._names)
 
     @property
     def position(self) -> int:
@@ -159,8 +159,9 @@ class Inputs:
         with closing(_open(name)) as file:
             self._file = file
             yield from self._read(name, file)
-            self._done += file.tell() if file.seekable() else 0
+        # A format may have closed the file by itself, as a TextIOWrapper does when it goes.
         self._file = None
+        self._done += self._sizes.get(name, 0)
 
     def _read(self, name: str, file: BufferedReader) -> Iterator[SourceRecord]:
         origin, position, form = f"{_shown(name)}:", 0, self._format
