@@ -45,7 +45,7 @@ from graph.group_test import (
     close,
     due_ms,
     forget,
-    log_bar,
+    log_threshold,
     meet,
     worth,
 )
@@ -450,8 +450,8 @@ class Coordination:
         out: list[str] = []
         for group in self.groups():
             if group.hypothesis and not group.accepted_among_all:
-                bar = log_bar(group.hypothesis, self._discoveries, self.settings.target_fdr)
-                if group.log_e >= bar:
+                threshold = log_threshold(group.hypothesis, self._discoveries, self.settings.target_fdr)
+                if group.log_e >= threshold:
                     group.accepted_ms = now_ms
                     self._discoveries += 1
                     out.append(group.id)

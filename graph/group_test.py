@@ -50,7 +50,7 @@ def gamma(number: int) -> float:
     return 1.0 / (GAMMA_SUM * number * (1.0 + math.log(number)) ** 2)
 
 
-def log_bar(number: int, discoveries: int, fdr: float) -> float:
+def log_threshold(number: int, discoveries: int, fdr: float) -> float:
     """The log e-value (nats) at which hypothesis `number` is accepted after `discoveries` earlier acceptances.
 
     Args:

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graph.coincidences import NO_BLOCK, View
-from graph.group_test import Bets, e_value, log_bar, log_sum
+from graph.group_test import Bets, e_value, log_sum, log_threshold
 from graph.trace_window import TraceWindow
 from graph.traces import CoordinationSettings
 
@@ -133,7 +133,9 @@ class Group(msgspec.Struct):
     accepted_ms: int | None = None
     chosen: int = 0  # number among the groups tested as campaigns (`graph.groups`), 0 while it is none of them
     campaign_ms: int | None = None
-    campaign_bar: float = 0.0  # log e-value (nats) at which it was accepted as a campaign
+    campaign_threshold: float = msgspec.field(
+        default=0.0, name="campaign_bar"
+    )  # log e-value (nats) when it was accepted
     merged_into: str | None = None
 
     @property
@@ -189,7 +191,7 @@ def inherit(group: Group, other: Group) -> None:
         group.accepted_ms = min(group.accepted_ms or other.accepted_ms, other.accepted_ms)
         group.hypothesis = group.hypothesis or other.hypothesis
     if other.campaign_ms is not None and (group.campaign_ms is None or other.campaign_ms < group.campaign_ms):
-        group.campaign_ms, group.campaign_bar = other.campaign_ms, other.campaign_bar
+        group.campaign_ms, group.campaign_threshold = other.campaign_ms, other.campaign_threshold
     group.chosen = group.chosen or other.chosen
 
 
@@ -248,14 +250,14 @@ class ControlSet:
         return Comparison(controls, self._reference(ranks, controls))
 
     def _controls(self, members: Sequence[int], settings: CoordinationSettings) -> list[int]:
-        """Ranks of other accounts: `pool_size`, and as many as the group has.
+        """Ranks of other accounts: `control_set_size`, and as many as the group has.
 
-        Of its own community where that has half of `pool_size`, else of the coarser one, likewise; members of other
-        cores in the same community of soft edges last. Others would dilute its taste. Else filled with speakers of its
-        language, then with anybody.
+        Of its own community where that has half of `control_set_size`, else of the coarser one, likewise; members of
+        other cores in the same community of soft edges last. Others would dilute its taste. Else filled with speakers
+        of its language, then with anybody.
         """
         inside = set(members)
-        size = settings.pool_size + len(members)
+        size = settings.control_set_size + len(members)
         chosen: dict[int, None] = {}
         for source in self._sources(members):
             for rank in source:
@@ -263,7 +265,7 @@ class ControlSet:
                     break
                 if rank not in inside:
                     chosen[rank] = None
-            if len(chosen) >= settings.pool_size / 2:
+            if len(chosen) >= settings.control_set_size / 2:
                 break
         return sorted(chosen)
 
@@ -329,9 +331,9 @@ class Campaigns(msgspec.Struct, array_like=True):
                 self.tested += 1
                 group.chosen = self.tested
             if group.chosen and group.campaign_ms is None:
-                bar = log_bar(group.chosen, self.found, fdr)
-                if group.log_e >= bar:
-                    group.campaign_ms, group.campaign_bar = now_ms, bar
+                threshold = log_threshold(group.chosen, self.found, fdr)
+                if group.log_e >= threshold:
+                    group.campaign_ms, group.campaign_threshold = now_ms, threshold
                     self.found += 1
                     accepted.append(group)
         return accepted

@@ -250,7 +250,7 @@ class CoordinationSettings(msgspec.Struct, frozen=True, kw_only=True):
     fresh_share: float = 0.04  # proposals are made once the traces since the last are this share of the window
     fresh_least: int = 20  # and at least so many
     traces_per_tick: int = 100_000  # and at most every ceil(traces in window / this) campaign ticks
-    pool_size: int = 50  # outsiders a group is compared with, at least
+    control_set_size: int = 50  # accounts outside that a group is compared with, at least
     popular: int = 50  # an object with more traces than this when a member first meets it is not bet on
     hit_cap: int = 3  # further members counted per object
     activity_bin_ms: int = 3 * HOUR_MS  # resolution of activity over time: finer than day and night

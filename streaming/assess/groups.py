@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graph.coordination import Coordination, Edge, coordination_components
-from graph.group_test import log_bar
+from graph.group_test import log_threshold
 from graph.groups import CampaignTick, Group
 from graph.traces import CoordinationSettings, Trace
 from streaming.assess.settings import AssessSettings
@@ -151,12 +151,12 @@ class Groups:
         self._state.read()
 
     def _threshold_today(self, group: Group, earlier: int) -> float:
-        return log_bar(max(group.hypothesis, 1), earlier, self._settings.target_fdr)
+        return log_threshold(max(group.hypothesis, 1), earlier, self._settings.target_fdr)
 
     def threshold(self, group: Group) -> float:
         """Log e-value at which e-LOND accepted a group; of one that inherited its acceptance, the value of today."""
         if group.campaign_ms is not None:
-            return group.campaign_bar
+            return group.campaign_threshold
         state = self._state
         return state.thresholds.setdefault(group.id, self._threshold_today(group, state.coordination.discoveries))
 

@@ -29,7 +29,7 @@ from graph.group_test import (
     due_ms,
     e_value,
     gamma,
-    log_bar,
+    log_threshold,
     meet,
     multiply,
     no_bets,
@@ -210,8 +210,8 @@ def test_the_budget_is_not_exceeded() -> None:
 
 
 def test_the_bar_rises_with_the_number_and_falls_with_discoveries() -> None:
-    assert log_bar(1, 0, 0.05) < log_bar(2, 0, 0.05) < log_bar(100, 0, 0.05)
-    assert math.isclose(log_bar(7, 0, 0.05) - log_bar(7, 3, 0.05), math.log(4))
+    assert log_threshold(1, 0, 0.05) < log_threshold(2, 0, 0.05) < log_threshold(100, 0, 0.05)
+    assert math.isclose(log_threshold(7, 0, 0.05) - log_threshold(7, 3, 0.05), math.log(4))
 
 
 def test_no_bets_amount_to_one() -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from graph.group_test import Bets, log_bar
+from graph.group_test import Bets, log_threshold
 from graph.groups import Campaigns, FoundingPair, Group, group_id, inherit, match
 
 FDR = 0.05
@@ -23,13 +23,13 @@ def group(number: int, log_e: float) -> Group:
 def test_few_machine_driven_groups_are_not_drowned_by_hundreds_of_others() -> None:
     groups = [group(n, 0.0) for n in range(50)]
     groups[7].bets.log_value = 4.5
-    assert groups[7].log_e < log_bar(groups[7].hypothesis, 0, FDR)
+    assert groups[7].log_e < log_threshold(groups[7].hypothesis, 0, FDR)
     campaigns = Campaigns()
     assert campaigns.examine(groups, {3, 7}, FDR, 60) == []  # the second of the list needs more
     groups[7].bets.log_value = 5.5
     assert campaigns.examine(groups, set(), FDR, 120) == [groups[7]]
     assert (groups[7].campaign_ms, groups[7].accepted, groups[7].accepted_among_all) == (120, True, False)
-    assert groups[7].log_e >= groups[7].campaign_bar
+    assert groups[7].log_e >= groups[7].campaign_threshold
     assert (campaigns.tested, campaigns.found) == (2, 1)
 
 
@@ -43,7 +43,7 @@ def test_a_merged_campaign_lives_on() -> None:
     one, other = group(1, 9.0), group(2, 0.0)
     Campaigns().examine([one], {1}, FDR, 60)
     inherit(other, one)
-    assert (other.campaign_ms, other.chosen, other.campaign_bar) == (60, 1, one.campaign_bar)
+    assert (other.campaign_ms, other.chosen, other.campaign_threshold) == (60, 1, one.campaign_threshold)
 
 
 def test_false_campaigns_are_rare_when_the_choice_knows_nothing_of_the_bets() -> None:

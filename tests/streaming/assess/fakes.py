@@ -99,7 +99,7 @@ class ScriptedGroup:
     since_ms: int = 0
     chosen: int = 0
     campaign_ms: int | None = None
-    campaign_bar: float = 3.0
+    campaign_threshold: float = 3.0
     accepted: bool = True
 
 
