@@ -73,11 +73,14 @@ def test_the_table_here_is_the_table_of_the_documentation() -> None:
 
 
 def test_the_documentation_names_files_that_exist() -> None:
-    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]:
-        text = page.read_text(encoding="utf-8")
-        folders = "|".join([*MAY_IMPORT, "docs", "deploy", "tests"])
-        for named in re.findall(rf"[`(]((?:{folders})/[\w./-]*)[`)]", text):
-            assert (ROOT / named).exists(), f"{page.name} names {named}"
+    folders = "|".join([*MAY_IMPORT, "docs", "deploy", "tests"])
+    named = [
+        (page.name, path)
+        for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+        for path in re.findall(rf"[`(]((?:{folders})/[\w./-]*)[`)]", page.read_text(encoding="utf-8"))
+    ]
+    assert len(named) > 50
+    assert [f"{page} names {path}" for page, path in named if not (ROOT / path).exists()] == []
 
 
 def test_nothing_unpickles() -> None:
@@ -162,9 +165,7 @@ def test_no_file_knows_the_machine_it_was_written_on() -> None:
 
 
 def test_every_package_ships_its_types() -> None:
-    for folder in MAY_IMPORT:
-        if (ROOT / folder).is_dir():
-            assert (ROOT / folder / "py.typed").is_file()
+    assert [folder for folder in MAY_IMPORT if not (ROOT / folder / "py.typed").is_file()] == []
 
 
 def test_every_dependency_is_documented_with_licence_and_reason() -> None:
@@ -178,3 +179,66 @@ def test_every_dependency_is_documented_with_licence_and_reason() -> None:
         licence, reason = row.split(" | ", 1)
         assert re.search(r"MIT|BSD|Apache|MPL|ISC", licence), package
         assert len(reason.split()) > 3, package
+
+
+CERTAIN = {"raises", "warns"}
+"""Context managers of pytest that fail where nothing happens."""
+
+
+def certainly_asserts(body: list[ast.stmt]) -> bool:
+    """Whether running these statements runs an assertion; one in a loop that may be empty, or in an `if`, is none."""
+    for node in body:
+        if isinstance(node, ast.Assert | ast.Match):
+            return True
+        if isinstance(node, ast.With):
+            calls = [item.context_expr for item in node.items if isinstance(item.context_expr, ast.Call)]
+            if any(isinstance(call.func, ast.Attribute) and call.func.attr in CERTAIN for call in calls):
+                return True
+            if certainly_asserts(node.body):
+                return True
+        if isinstance(node, ast.Try) and (certainly_asserts(node.body) or certainly_asserts(node.finalbody)):
+            return True
+        if isinstance(node, ast.If) and certainly_asserts(node.body) and certainly_asserts(node.orelse):
+            return True
+        if isinstance(node, ast.For) and certainly_asserts(node.body):
+            literal = isinstance(node.iter, ast.Tuple | ast.List | ast.Set) and bool(node.iter.elts)
+            counted = isinstance(node.iter, ast.Call) and all(isinstance(arg, ast.Constant) for arg in node.iter.args)
+            if literal or (counted and getattr(node.iter, "args", []) and ast.unparse(node.iter).startswith("range(")):
+                return True
+    return False
+
+
+def test_no_test_can_pass_without_having_asserted() -> None:
+    """A test whose every assertion is in a loop or behind an `if` passes where there is nothing to go round."""
+    found, seen = [], 0
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+                seen += 1
+                some = any(isinstance(inner, ast.Assert) for inner in ast.walk(node))
+                if some and not certainly_asserts(node.body):
+                    found.append(f"{name(path)}:{node.lineno} {node.name}")
+    assert seen > 500
+    assert not found, "assert that there was something to go round:\n" + "\n".join(found)
+
+
+FEW = 3
+"""Parameters from which a public function documents each of them."""
+
+
+def test_public_functions_document_their_parameters() -> None:
+    found, seen = [], 0
+    for path in modules():
+        for outer in ast.walk(tree(path)):
+            if not isinstance(outer, ast.Module | ast.ClassDef) or getattr(outer, "name", "").startswith("_"):
+                continue
+            for node in outer.body:
+                if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or node.name.startswith("_"):
+                    continue
+                given = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+                if len([each for each in given if each.arg not in {"self", "cls"}]) >= FEW:
+                    seen += 1
+                    if "Args:" not in (ast.get_docstring(node) or ""):
+                        found.append(f"{name(path)}:{node.lineno} {node.name}")
+    assert seen > 100
+    assert not found, "document their parameters under `Args:`:\n" + "\n".join(found)

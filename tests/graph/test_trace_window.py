@@ -28,6 +28,7 @@ def listed(window: TraceWindow) -> list[tuple[int, int, str]]:
 @given(ACTIONS)
 def test_window_holds_what_a_list_would(actions: list[tuple[str, int, str, int]]) -> None:
     window, model, now = TraceWindow(), list[tuple[int, int, str]](), 0
+    assert listed(window) == []
     for action, number, key, step in actions:
         if action == "add":
             now += step

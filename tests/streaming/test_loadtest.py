@@ -140,6 +140,7 @@ def test_every_copy_has_every_event_in_order_of_time(tmp_path: Path) -> None:
 
 def test_copies_share_no_account_object_link_domain_or_target(tmp_path: Path) -> None:
     got = made(tmp_path)
+    assert len({one["id"][-4:] for one in got}) > 1
     readers: list[Callable[[dict[str, Any]], list[str]]] = [
         lambda one: [one["account"], one["id"]],
         lambda one: [one[field] for field in ("target", "target_account") if field in one],

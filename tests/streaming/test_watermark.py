@@ -170,6 +170,7 @@ def test_it_says_what_the_plain_rule_says(
     records = records + [(where + 700_000 * (i % 100), -1) for i in range(crowd)]
     random.shuffle(records)  # type: ignore[attr-defined]
     watermark, reference = Watermark(LATENESS), Reference()
+    assert (watermark.value, reference.high) == (NO_TIME, None)
     for at, stamp in records:
         assert watermark.see(at, stamp) == reference.see(at, stamp)
         assert watermark.value == (NO_TIME if reference.high is None else reference.high - LATENESS)
@@ -193,6 +194,7 @@ def test_a_saved_clock_goes_on_as_if_never_stopped(times: list[int], data: st.Da
 @given(st.lists(st.tuples(far_and_near, st.booleans()), max_size=60))
 def test_the_watermark_never_falls(steps: list[tuple[int, bool]]) -> None:
     watermark = Watermark(LATENESS)
+    assert watermark.value == NO_TIME
     for time, mark in steps:
         before = watermark.value
         if mark:

@@ -104,5 +104,6 @@ def test_the_counting_is_that_of_production() -> None:
     found = snapshots(given, 1)
     direct = statistics.features(np.array([0]))
     last = found.features.take(found.last())
+    assert set(last._fields) == set(direct._fields)
     for name in direct._fields:
         assert np.array_equal(getattr(last, name), getattr(direct, name))

@@ -75,6 +75,7 @@ def some_features(n: int, seed: int = 0) -> AccountFeatures:
 def test_a_score_does_not_depend_on_its_neighbours(n: int, seed: int) -> None:
     seen = some_features(n, seed)
     raw = model().text.logit(*text_inputs(seen))
+    assert raw.shape == (n,)
     for i in range(n):
         alone = seen.take(np.array([i]))
         assert model().text.logit(*text_inputs(alone))[0] == raw[i]

@@ -32,6 +32,7 @@ def shipped() -> FirstStageModel:
 def test_features_of_a_text_are_the_same_alone_and_in_any_company(texts: list[str], rng: object) -> None:
     langs = ["en", "fr", "", "de"] * 2
     together = MODEL.read(texts, langs[: len(texts)])
+    assert len(together) == len(texts)
     for index, text in enumerate(texts):
         assert MODEL.read([text], [langs[index]])[0].tobytes() == together[index].tobytes()
 
