@@ -59,6 +59,7 @@ class Metrics:
         self._words: dict[str, Words] = {}
         ProcessCollector(registry=self.registry)
         self._records = self._counter("records", "Records of posts by what became of them", "outcome")
+        self._texts_cut = self._counter("texts_cut", "Events whose text was longer than 64 KiB and was cut")
         self._texts = self._counter(
             "texts_scored", "Texts read, by the first-stage (cheap) or second-stage (expert) model", "stage"
         )
@@ -105,6 +106,10 @@ class Metrics:
     def texts(self, stage: TextStage, count: int = 1) -> None:
         """Texts that a model of this stage has read."""
         self._texts.labels(stage).inc(count)
+
+    def texts_cut(self, count: int) -> None:
+        """Events whose text was too long to be read whole."""
+        self._texts_cut.inc(count)
 
     def lag(self, stage: Stage, by_partition: Mapping[int, int], seconds: float) -> None:
         """How far a stage is behind its input.

@@ -205,7 +205,9 @@ class ScoreStage:
     def _observe(
         self, taken: SourceRange, records: list[SourceRecord], now_ms: int
     ) -> tuple[list[tuple[int, Entry]], list[DeadLetter]]:
+        cut_before = self._scorer.texts_cut
         observations, letters = self._scorer.score(records, now_ms)
+        self._metrics.texts_cut(self._scorer.texts_cut - cut_before)
         batches = cut(
             observations,
             partition=taken.tp.partition,

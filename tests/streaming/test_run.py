@@ -20,6 +20,7 @@ from detector.errors import UsageError
 from detector.evidence import COMPONENTS
 from streaming import commands
 from streaming.cli import invoke, main
+from streaming.pipeline import RunProgress
 from tests.streaming.assess import societies
 from tests.streaming.builders import event, lines, write_lines
 
@@ -299,7 +300,12 @@ def test_a_signal_keeps_what_was_scored_under_another_name(
 ) -> None:  # fmt: skip
     source, scores = write_lines(tmp_path / "in.jsonl", small(5000)), tmp_path / "s"
     scores.write_bytes(b"earlier\n")
-    monkeypatch.setattr(commands.ProgressLine, "show", lambda self, now: now.reading or signal.raise_signal(number))
+
+    def show(line: commands.ProgressLine, now: RunProgress) -> None:
+        if now.reading is None:
+            signal.raise_signal(number)
+
+    monkeypatch.setattr(commands.ProgressLine, "show", show)
     before = signal.getsignal(number)
     assert main(["run", str(source), "--scores", str(scores)]) == status
     assert signal.getsignal(number) == before

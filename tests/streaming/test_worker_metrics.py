@@ -51,6 +51,13 @@ def test_histograms_have_the_step_in_seconds() -> None:
     assert samples(metrics, "decision_delay_seconds_count") == {(): 1}
 
 
+def test_texts_that_were_cut_are_counted() -> None:
+    metrics = Metrics()
+    metrics.texts_cut(2)
+    metrics.texts_cut(0)
+    assert samples(metrics, "texts_cut_total") == {(): 2}
+
+
 def test_everything_else_is_counted() -> None:
     metrics = Metrics()
     metrics.texts("expert", 2)

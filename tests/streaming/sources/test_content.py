@@ -6,6 +6,7 @@ import codecs
 import gzip
 import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detector.errors import UsageError
-from streaming.sources import events
+from streaming.sources import events, files
+from streaming.sources.base import FileRecord
 from streaming.sources.content import content
 from streaming.sources.files import Inputs
 from tests.streaming.builders import event, lines, record
@@ -170,6 +172,24 @@ def test_an_array_of_post_events_is_recognised_and_read_by_number(tmp_path: Path
     assert events.recognises(path.read_bytes()[:200])
     with Inputs([path], format_name="auto") as inputs:
         assert [item.source for item in inputs] == [f"{path}:{number}" for number in (1, 2, 3)]
+
+
+def test_a_format_may_close_the_file_it_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Closing:
+        def recognises(self, head: bytes) -> bool:
+            return True
+
+        def read(self, file: io.BufferedIOBase) -> Iterator[FileRecord]:
+            yield from [FileRecord(number, line) for number, line in enumerate(file, 1)]
+            file.close()
+
+    monkeypatch.setattr(files, "format_named", lambda name: Closing())
+    paths = [tmp_path / "a", tmp_path / "b"]
+    for path in paths:
+        path.write_bytes(b"1\n2\n")
+    with Inputs(paths) as inputs:
+        assert len(list(inputs)) == 4
+        assert inputs.position == inputs.size == 8
 
 
 def test_a_plain_file_can_be_sought_in(tmp_path: Path) -> None:
