@@ -19,7 +19,7 @@ setup: $(READY)  ## build .venv with everything in it
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet $(PIP_FLAGS) -e '.[demo,feed,train,dev]'
+	$(BIN)/python -m pip install --quiet $(PIP_FLAGS) -e '.[demo,feed,simulate,train,dev]'
 	touch $@
 
 demo: $(READY)  ## watch campaigns being caught (ARGS="--seconds 60")

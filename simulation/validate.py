@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from importlib import import_module
+from typing import Any, Final
 
 import numpy as np
-from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.metrics import roc_auc_score
 
+from detector.errors import UsageError
 from simulation.objects import DOMAIN_BITS
 from simulation.sampling import DAY_MS, HOUR_MS, Flags, Floats, Ints
 from simulation.world import LIKE, POST, QUOTE, REPLY, REPOST, Chunk, World, written
@@ -95,6 +95,7 @@ def auroc(score: Floats, label: Flags) -> float:
         return 0.5
     missing = np.isnan(score)
     highest = float(score[~missing].max()) if not missing.all() else 0.0
+    roc_auc_score = _scikit_learn("metrics").roc_auc_score
     return float(roc_auc_score(label, np.where(missing, highest + 1, score)))
 
 
@@ -107,16 +108,25 @@ def crossed(table: Floats, label: Flags, fold: Ints) -> float:
         fold: shape (accounts,), from 0 to `FOLDS` - 1.
     """
     results = []
+    boosting = _scikit_learn("ensemble").HistGradientBoostingClassifier
     for k in range(FOLDS):
         held = fold == k
         if len(set(label[held].tolist())) < 2 or len(set(label[~held].tolist())) < 2:
             continue
-        model = HistGradientBoostingClassifier(
-            max_iter=60, max_leaf_nodes=15, min_samples_leaf=10, l2_regularization=1.0, random_state=0
-        )
+        model = boosting(max_iter=60, max_leaf_nodes=15, min_samples_leaf=10, l2_regularization=1.0, random_state=0)
         model.fit(table[~held], label[~held])
         results.append(auroc(model.predict_proba(table[held])[:, 1], label[held]))
     return float(np.mean(results)) if results else 0.5
+
+
+def _scikit_learn(module: str) -> Any:
+    """A module of scikit-learn, imported when the gate is asked for: simulating needs none of it."""
+    try:
+        return import_module(f"sklearn.{module}")
+    except ImportError:
+        raise UsageError(
+            "the gate needs scikit-learn, which is not installed: pip install 'swarmlight[simulate]'"
+        ) from None
 
 
 def features(world: World, chunk: Chunk) -> Floats:
