@@ -25,6 +25,15 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_lines(tmp_path_factory.mktemp("pipeline") / "in.jsonl", items)
 
 
+@pytest.fixture(scope="module")
+def light(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shipped models without the second stage, which takes most of a run's time and is not the matter here."""
+    folder = tmp_path_factory.mktemp("light") / "models"
+    shutil.copytree(SHIPPED, folder)
+    (folder / "expert.json").unlink()
+    return folder
+
+
 def test_the_result_holds_what_the_files_hold(recording: Path, tmp_path: Path) -> None:
     files = {name: tmp_path / name for name in ("alerts", "details", "scores", "summary", "dead_letters")}
     result = run_recording(
@@ -50,24 +59,29 @@ def test_nothing_is_kept_unless_asked(recording: Path) -> None:
     assert result.summary.accounts > 0
 
 
-def test_models_are_given_loaded_as_a_folder_or_in_the_configuration(recording: Path, tmp_path: Path) -> None:
+def test_models_are_given_loaded_as_a_folder_or_in_the_configuration(
+    recording: Path, light: Path, tmp_path: Path
+) -> None:
     folder = tmp_path / "models"
-    shutil.copytree(SHIPPED, folder)
+    shutil.copytree(light, folder)
     (folder / "graph.json").unlink()
     config = load_config(None, {"SWARMLIGHT_MODELS__DIR": str(folder)})
     by_config, by_folder = run_recording([recording], config=config), run_recording([recording], models=folder)
     loaded = run_recording([recording], models=load_models(folder))
     assert "graph" not in by_config.summary.models
     assert by_config.scores == by_folder.scores == loaded.scores
-    assert run_recording([recording]).summary.models["graph"]
+    short = write_lines(tmp_path / "short.jsonl", [event("ann"), event("bob")])
+    assert run_recording([short]).summary.models["graph"]
 
 
-def test_the_environment_of_the_process_changes_nothing(recording: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = run_recording([recording])
+def test_the_environment_of_the_process_changes_nothing(
+    recording: Path, light: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = run_recording([recording], models=light)
     monkeypatch.setenv("SWARMLIGHT_PRIOR", "0.5")
-    assert run_recording([recording]).scores == before.scores
+    assert run_recording([recording], models=light).scores == before.scores
     prior = load_config(None, {"SWARMLIGHT_PRIOR": "0.5"})
-    assert run_recording([recording], config=prior).scores != before.scores
+    assert run_recording([recording], models=light, config=prior).scores != before.scores
 
 
 def test_parts_are_left_out(recording: Path) -> None:
