@@ -7,7 +7,7 @@ OUT ?= build/models
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-PROCESSES ?= 2
+PROCESSES ?= 3
 CODE := $(wildcard detector graph streaming training moderation simulation tests)
 
 .PHONY: help setup demo docs test lint typecheck format evaluate ablation red-team bench bench-feed bench-simulate bench-graph audit-graph chaos screenshots coordinate train clean
@@ -26,7 +26,7 @@ demo: $(READY)  ## watch campaigns being caught (ARGS="--seconds 60")
 	$(BIN)/swarmlight demo $(ARGS)
 
 # Dealt out by tests/scheduling.py, in the order of tests/conftest.py: Kafka's in one process, and these first.
-test: $(READY)  ## the default suite, in two processes (ARGS="-k name", PROCESSES=0 for one)
+test: $(READY)  ## the default suite, in three processes (ARGS="-k name", PROCESSES=0 for one)
 	$(BIN)/python -m pytest -m "not slow" -n $(PROCESSES) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 chaos: $(READY)  ## the slow tests: kills and takeovers on a broker, long runs (KAFKA_HOME=folder)

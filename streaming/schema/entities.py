@@ -63,6 +63,11 @@ _PAIRS: Final = ((")", "("), ("]", "["), ("}", "{"))
 _number = re.compile(r"\d+")
 
 
+_HASHES: Final = re.compile(r"[\s#＃]*")
+
+_ATS: Final = re.compile(r"[\s@＠]*")
+
+
 def urls_of(text: str) -> tuple[str, ...]:
     """Distinct canonical links in `text`, in order, at most `LIST_KEPT`."""
     lowered = text.lower()
@@ -139,18 +144,23 @@ def domain_of(url: str) -> str:
 
 def canonical_hashtag(tag: str) -> str:
     """One spelling of a hashtag: no `#`, compatibility forms folded (full-width letters), no case. Idempotent."""
-    tag = tag.strip().lstrip("#＃")
+    tag = _without_mark(_HASHES, tag)
     return _shorten(tag.lower() if tag.isascii() else _fold(tag))
 
 
 def canonical_mention(name: str) -> str:
     """The mentioned account's name without `@`. Case stays: whether it matters is the platform's business."""
-    return _shorten(name.strip().lstrip("@＠"))
+    return _shorten(_without_mark(_ATS, name))
+
+
+def _without_mark(marks: re.Pattern[str], name: str) -> str:
+    """A name without the marks and white space before it, however they alternate, and white space behind it."""
+    return name[marks.match(name).end() :].rstrip()  # type: ignore[union-attr]  # it matches nothing, too
 
 
 def _fold(tag: str) -> str:
     for _ in range(3):  # folding case can undo normal form and the other way round: until it no longer changes
-        folded = unicodedata.normalize("NFKC", tag.casefold()).strip().lstrip("#＃")
+        folded = _without_mark(_HASHES, unicodedata.normalize("NFKC", tag.casefold()))
         if folded == tag:
             break
         tag = folded

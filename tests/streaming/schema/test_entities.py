@@ -126,6 +126,12 @@ def test_no_text_makes_it_slow(text: str) -> None:
 any_text = st.text(max_size=80) | st.text("@#./:-_ahtpsw＠＃ß\u0301&?=", max_size=80)
 
 
+def test_marks_and_spaces_before_a_name_may_alternate() -> None:
+    assert canonical_hashtag(" # #\x85＃ Tag ") == "tag"
+    assert canonical_mention("@ ＠ @name ") == "name"
+    assert canonical_hashtag("\x85#" * 20_000) == canonical_mention("@ " * 20_000) == ""
+
+
 @settings(max_examples=200)
 @given(any_text)
 def test_canonical_spellings_are_final(text: str) -> None:
