@@ -36,6 +36,9 @@ _HEADER_BYTES: Final = len(_MAGIC) + 1 + 6 + 1 + _DIGEST_CHARS + 1
 _BLOCK: Final = 1 << 20
 _ARRAY: Final = ".npy"
 _PLAIN: Final = ".msgpack"
+
+_DATE: Final = (1980, 1, 1, 0, 0, 0)
+"""The first that a zip archive can name."""
 _TAKEN_WITH: Final = "taken_with"
 
 
@@ -104,17 +107,22 @@ def snapshot(path: Path, assess: Assess) -> None:
         raise
 
 
+def _dated(member: str) -> zipfile.ZipInfo:
+    """A member with one date for all, so that equal states are equal bytes whenever they are written."""
+    return zipfile.ZipInfo(member, _DATE)
+
+
 def write(file: IO[bytes], assess: Assess) -> None:
     """Write the state of `assess` to a seekable binary file."""
     start = file.tell()
     file.write(bytes(_HEADER_BYTES))
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
-        archive.writestr(_TAKEN_WITH + _PLAIN, msgspec.msgpack.encode(TakenWith.of(assess)))
+        archive.writestr(_dated(_TAKEN_WITH + _PLAIN), msgspec.msgpack.encode(TakenWith.of(assess)))
         for name, value in members(assess.state):
             if isinstance(value, bytes):
-                archive.writestr(name + _PLAIN, value)
+                archive.writestr(_dated(name + _PLAIN), value)
             else:
-                with archive.open(name + _ARRAY, "w", force_zip64=True) as member:
+                with archive.open(_dated(name + _ARRAY), "w", force_zip64=True) as member:
                     np.lib.format.write_array(member, np.ascontiguousarray(value), allow_pickle=False)
     end = file.tell()
     digest = _digest(file, start + _HEADER_BYTES)
