@@ -157,7 +157,7 @@ def _lines(chunks: Iterable[bytes]) -> Iterator[tuple[bytes, Oversize | None]]:
             elif len(piece) <= RECORD_BYTES:
                 yield (piece[:-1] if piece.endswith(b"\r") else piece), None
             else:
-                yield _line([], piece, 0, whole)
+                yield _line([], piece, 0, hashlib.sha256())
         if piece := pieces[-1]:
             size += len(piece)
             held.append(piece)

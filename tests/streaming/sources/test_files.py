@@ -96,6 +96,18 @@ def test_a_line_too_long_is_kept_by_its_beginning_size_and_hash(chunks: list[byt
             assert (oversize.size, oversize.sha256) == (len(line), hashlib.sha256(line).hexdigest())
 
 
+def test_two_lines_too_long_in_one_chunk_have_their_own_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "RECORD_BYTES", 25)
+    first, second = b"a" * 30, b"b" * 40
+    got = [oversize for _, oversize in events._lines([first + b"\n" + second + b"\nshort\n" + first])]
+    assert [each and (each.size, each.sha256) for each in got] == [
+        (30, hashlib.sha256(first).hexdigest()),
+        (40, hashlib.sha256(second).hexdigest()),
+        None,
+        (30, hashlib.sha256(first).hexdigest()),
+    ]
+
+
 def test_several_inputs_are_merged_by_time_with_their_own_positions(tmp_path: Path) -> None:
     first = write_lines(tmp_path / "a.jsonl", [event("a", at=at) for at in (0, 20, 20, 50)])
     second = write_lines(tmp_path / "b.jsonl.gz", [event("b", at=at) for at in (10, 20, 60)])
