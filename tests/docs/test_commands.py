@@ -1,4 +1,4 @@
-"""Every command that the documentation shows is run, or read by the real parser and run by the test named for it."""
+"""Every command that the documentation shows exists with its options; those that are short are run as shown."""
 
 from __future__ import annotations
 
@@ -79,7 +79,9 @@ ELSEWHERE: Final[dict[str, str]] = {
     "swarmlight schema": "tests/docs/test_commands.py",
     "swarmlight config": "tests/streaming/test_config.py",
 }
-"""Subcommand -> who runs it with options that take a broker, a data set or longer than a page's test may."""
+"""Subcommand -> the test file for it, where it takes a broker, a data set or longer than a page's test may.
+
+That the file names the subcommand is all that is checked: the line of the page itself may be run by nobody."""
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +129,7 @@ def test_a_shown_command_and_its_options_exist(line: str) -> None:
 
 
 @pytest.mark.parametrize("line", [line for line in SWARMLIGHT if line not in RUN])
-def test_a_command_that_is_not_run_here_is_run_by_the_test_named_for_it(line: str) -> None:
+def test_a_command_that_is_not_run_here_has_a_test_file_that_names_its_subcommand(line: str) -> None:
     words = shlex.split(re.sub(r"\s*[|>].*$", "", line))
     place = ELSEWHERE.get(" ".join(words[:2]), "")
     if words[1] == "demo" or line in tutorial():
