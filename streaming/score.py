@@ -161,7 +161,7 @@ def cut(
         held.append(observation)
         size += bytes_needed
         if not observation.dead:
-            watermark.see(observation.at, observation.stamp)
+            watermark.see(observation.at, observation.stamp, observation.broker_stamp)
     if first < end:
         yield msgspec.structs.replace(base, start=first, end=end, watermark=watermark.value, observations=held)
 
@@ -217,4 +217,5 @@ def _observation(record: SourceRecord, event: Event, text: str, lang: str, featu
         event.urls,
         event.hashtags,
         -1 if automated is None else int(automated),
+        record.broker_stamp,
     )

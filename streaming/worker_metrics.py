@@ -203,7 +203,11 @@ class Metrics:
         """Whether this process decides, or stands by."""
         self._active.set(active)
 
-    def size(self, what: Literal["accounts", "waiting", "objects", "edges", "groups", "alerts"], count: int) -> None:
+    def size(
+        self,
+        what: Literal["accounts", "waiting", "unconfirmed", "objects", "edges", "groups", "alerts"],
+        count: int,
+    ) -> None:
         """How many of these the state of `assess` holds now."""
         self._size.labels(what).set(count)
 

@@ -170,7 +170,7 @@ class Ordering:
                 continue
             if event.dead:
                 counts.dead += 1
-            elif partition.ended or see(event.at, event.stamp):
+            elif partition.ended or see(event.at, event.stamp, event.broker_stamp):
                 counts.late += 1
             else:
                 place = event.at // width_ms
@@ -185,6 +185,17 @@ class Ordering:
         self.counts.gaps += 1
         if partition.refused < 0:
             partition.refused = offset
+
+    @property
+    def unconfirmed(self) -> int:
+        """Events so far ahead of their partition's clock that it has not followed them (`streaming.watermark`)."""
+        return sum(partition.watermark.unconfirmed for partition in self._state.partitions if not partition.ended)
+
+    @property
+    def suspect_clocks(self) -> list[int]:
+        """Partitions whose records lately were mostly a day ahead of their clock: nothing is decided until it jumps."""
+        partitions = enumerate(self._state.partitions)
+        return [number for number, each in partitions if each.watermark.suspect and not each.ended]
 
     @property
     def open_gaps(self) -> dict[int, tuple[int, int]]:

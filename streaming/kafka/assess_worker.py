@@ -86,6 +86,7 @@ class AssessMeter:
         if NO_TIME < ordering.low < NO_END:
             self._metrics.watermark_age(now_s - ordering.low / 1000)
         self._metrics.size("waiting", ordering.waiting)
+        self._metrics.size("unconfirmed", ordering.unconfirmed)
 
 
 def _copy(counts: Counts) -> Counts:
@@ -246,6 +247,7 @@ class AssessStage:
         self._heard_at = self._snapshot_at = self._measured_at = clock()
         self._replay: tuple[int, int] | None = None
         self._gap_since: float | None = None
+        self._clocks_suspect = False
         self.active = False
         self.done = False
         """Nothing is left to do: the log is over and its last tick is committed."""
@@ -343,6 +345,7 @@ class AssessStage:
         self._report_replay_progress()
         self._measure(core)
         self._watch_gaps(core)
+        self._watch_clocks(core)
         if core.ended():
             self._finish(core)
             return
@@ -375,6 +378,19 @@ class AssessStage:
                 f"partition back to {awaited} (kafka-consumer-groups --reset-offsets --to-offset {awaited}), and start "
                 "them again"
             )
+
+    def _watch_clocks(self, core: Core) -> None:
+        """Say that a partition decides nothing while its records are a day ahead of its clock."""
+        suspect = core.ordering.suspect_clocks
+        if suspect and not self._clocks_suspect:
+            self._metrics.alarm("clock_jump")
+            log.warning(
+                "records of partition %d of %s are more than a day ahead of its clock: after a long silence, or by "
+                "wrong clocks. They wait until enough of them agree (docs/reference/events.md, A jump)",
+                suspect[0],
+                self._topics.posts,
+            )
+        self._clocks_suspect = bool(suspect)
 
     def _probe(self) -> None:
         """A log that gets nothing looks like a broker that is away; only a question tells.

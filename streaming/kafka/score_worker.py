@@ -42,6 +42,9 @@ SETTLE_S: Final = 60.0
 LAST_WAIT_S: Final = 15.0
 """The same when asked to stop: within the half minute that supervisors grant."""
 
+LOG_APPEND_TIME: Final = 1
+"""Kafka's type of a record's timestamp that the broker has set."""
+
 LOOK_EVERY_S: Final = 0.5
 """How often the broker is asked where the partitions end."""
 
@@ -187,7 +190,13 @@ class ScoreStage:
         started = self._clock()
         origin = f"{tp.topic}-{tp.partition}@"
         records = [
-            SourceRecord(each.offset, -1 if each.timestamp is None else each.timestamp, each.value or b"", origin)
+            SourceRecord(
+                each.offset,
+                -1 if each.timestamp is None else each.timestamp,
+                each.value or b"",
+                origin,
+                broker_stamp=each.timestamp_type == LOG_APPEND_TIME,
+            )
             for each in taken.records
         ]
         if taken.gap:

@@ -42,7 +42,8 @@ class Observation(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
     Times are ms since 1970 UTC. `stamp` is the record's own timestamp, -1 where it has none. `text_features` is one
     packed `detector.text.features.TEXT_FEATURES`, empty where the event has no text. `digest` is the first 16 bytes of
-    the SHA-256 of the record (order among duplicates). `automated` is `profile.automated`: -1 not said.
+    the SHA-256 of the record (order among duplicates). `automated` is `profile.automated`: -1 not said. `broker_stamp`
+    says that `stamp` is the broker's (`message.timestamp.type=LogAppendTime`).
     """
 
     offset: int
@@ -62,6 +63,7 @@ class Observation(msgspec.Struct, array_like=True, frozen=True, gc=False):
     urls: tuple[str, ...] = ()
     hashtags: tuple[str, ...] = ()
     automated: int = -1
+    broker_stamp: bool = False
 
 
 class Batch(msgspec.Struct, tag="batch", frozen=True):

@@ -35,6 +35,7 @@ class SourceRecord(msgspec.Struct, frozen=True, gc=False):
         origin: what stands before the position in the name of the record: `posts-0@` or `file:`.
         position: line in its file, from 1; -1 where `offset` is the position.
         oversize: set where `value` is only the beginning of a record too long to be read; such a record is dead.
+        broker_stamp: whether the broker set `stamp` when it took the record, not whoever sent it.
     """
 
     offset: int
@@ -43,6 +44,7 @@ class SourceRecord(msgspec.Struct, frozen=True, gc=False):
     origin: str = ""
     position: int = -1
     oversize: Oversize | None = None
+    broker_stamp: bool = False
 
     @property
     def source(self) -> str:

@@ -314,6 +314,33 @@ def test_a_gap_in_the_log_is_told_at_once_and_ends_the_stage_without_a_snapshot(
     assert last["revision"] == 100 // STEP
 
 
+def test_a_day_of_silence_is_alarmed_and_does_not_stop_decisions(bench: Bench) -> None:
+    """Thirty posts a day, more than a day without any, and thirty a day again."""
+    step_ms, silent_ms = 86_400_000 // 30, 25 * 3_600_000
+
+    def posts(start: int, count: int) -> Batch:
+        times = [
+            START_MS + number * step_ms + (silent_ms if number >= 60 else 0) for number in range(start, start + count)
+        ]
+        seen = [Observation(start + i, False, -1, at, "a", f"{start + i}") for i, at in enumerate(times)]
+        return Batch(0, 1, start, start + count, times[-1], {}, seen)
+
+    stage = bench.stage()
+    bench.log(posts(0, 60))
+    bench.turn_until(stage, lambda: stage.active and bench.revisions() == 59 // STEP)
+    bench.log(posts(60, 5))
+    ordering = stage._replica.core.ordering  # type: ignore[union-attr]
+    bench.turn_until(stage, lambda: bool(ordering.suspect_clocks))
+    stage.turn()
+    stage._meter.now(ordering, time.time())
+    said = generate_latest(stage._metrics.registry).decode()
+    assert 'swarmlight_alarms_total{kind="clock_jump"} 1.0' in said
+    assert 'swarmlight_state_size{what="unconfirmed"} 5.0' in said
+    bench.log(posts(65, 295))
+    bench.turn_until(stage, lambda: bench.revisions() >= 359 // STEP)
+    assert ordering.suspect_clocks == []
+
+
 def test_lag_counts_what_was_written_since_the_last_fetch(bench: Bench) -> None:
     bench.log(batch(0, 20))
     reader = LogReader(bench.clients, bench.deployment.topics, 1)

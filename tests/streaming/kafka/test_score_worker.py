@@ -276,3 +276,16 @@ def test_positions_survive_in_the_group(deployment: Deployment, begin: Any) -> N
     reader = bench.clients.reader(group=deployment.topics.score_group)
     assert reader.committed(TopicPartition(deployment.topics.posts, 0)) == 10
     reader.close()
+
+
+@pytest.mark.parametrize("kind, broker_stamp", [("LogAppendTime", True), ("CreateTime", False)])
+def test_observations_say_whether_the_broker_stamped_the_record(
+    apache: Broker, deployment: Deployment, begin: Any, kind: str, broker_stamp: bool
+) -> None:
+    deployment.create(deployment.topics.posts, 1, **{"message.timestamp.type": kind})
+    bench = begin()
+    deployment.write(stream(3), partitions=1)
+    bench.turn_until(lambda: bench.covered() >= 3)
+    seen = [each for entry in bench.entries() if isinstance(entry, Batch) for each in entry.observations]
+    assert seen
+    assert [each.broker_stamp for each in seen] == [broker_stamp] * len(seen)
