@@ -24,6 +24,10 @@ HALF_LIFE_MS: Final = 30 * 86_400_000
 """Milliseconds after which a post counts half: a sold or hijacked account that posts once a day is still mostly
 judged by the last month, and a fortnight's holiday forgets a quarter."""
 
+FORGOTTEN: Final = 2.0**-40
+"""Decayed count under which nothing is known: the last observation is forty half-lives (2,000 posts) ago, and the model
+gives such a count no weight. Counts go on halving to numbers that float32 cannot divide by."""
+
 SITTING_GAP_MS: Final = 30 * 60_000
 """A pause longer than this ends a sitting: the usual session boundary of log analysis."""
 
@@ -228,7 +232,7 @@ def features_of(table: NDArray[np.float32], posts: NDArray[np.uint32], language:
         text=_text(table),
         behaviour=_behaviour(table),
         weight=weight.copy(),
-        second_stage=table[:, EXPERT_COUNT].copy(),
+        second_stage=np.where(table[:, EXPERT_COUNT] > FORGOTTEN, table[:, EXPERT_COUNT], 0).astype(np.float32),
         events=table[:, EVENTS].copy(),
         written=table[:, WRITTEN].copy(),
         posts=posts,
@@ -243,7 +247,7 @@ def _text(table: NDArray[np.float32]) -> NDArray[np.float32]:
     per_post = _inverse(weight)[:, None]
     # Variances are of a weighted sample: W^2 / (W^2 - W2) makes them unbiased; undefined (0) for a single post.
     spare = weight * weight - table[:, WEIGHT_SQUARED]
-    several = spare > _SMALL * weight * weight
+    several = (weight > FORGOTTEN) & (spare > _SMALL * weight * weight)
     pairs = np.where(several, 1 / np.where(several, spare, 1), 0).astype(np.float32)[:, None]
     unbiased = pairs * (weight * weight)[:, None]
 
@@ -308,8 +312,9 @@ _QUIET: Final = 0.005
 
 
 def _inverse(count: NDArray[np.float32]) -> NDArray[np.float32]:
-    """1 / count, 0 where the count is 0."""
-    return np.where(count > 0, 1 / np.where(count > 0, count, 1), 0).astype(np.float32)
+    """1 / count, 0 where nothing is known."""
+    known = count > FORGOTTEN
+    return np.where(known, 1 / np.where(known, count, 1), 0).astype(np.float32)
 
 
 def _entropy(shares: NDArray[np.float32]) -> NDArray[Any]:

@@ -20,11 +20,15 @@ from detector.account.features import (
     language_code,
     language_tag,
 )
+from detector.account.model import AccountModel
 from detector.account.state import AccountStatistics
 from detector.errors import UsageError
+from detector.models import SHIPPED
 from detector.text.features import TEXT_FEATURES, TextAbstain, TextFeatures
 
 DAY_MS = 86_400_000
+MODEL = AccountModel.load(SHIPPED)
+"""The shipped one."""
 EN = language_code("en")
 FR = language_code("fr")
 
@@ -82,6 +86,93 @@ def test_an_account_keeps_at_most_a_kilobyte_after_ten_thousand_posts() -> None:
     assert statistics.posts[0] == 10_000
     assert sum(len(array.tobytes()) for array in statistics.arrays().values()) <= 1000
     assert np.isfinite(statistics.features(np.array([0])).text).all()
+
+
+def check_finite(statistics: AccountStatistics, rows: NDArray[np.int64]) -> None:
+    """Everything kept and everything computed from it is a number, without a warning on the way."""
+    with np.errstate(all="raise", under="ignore"):
+        features = statistics.features(rows)
+        evidence = MODEL.components(features)
+    for values in (statistics.table[rows], features.text, features.behaviour, features.weight, features.second_stage):
+        assert np.isfinite(values).all()
+    assert np.isfinite(evidence.text).all()
+    assert np.isfinite(evidence.behaviour).all()
+    assert (features.behaviour >= 0).all()
+
+
+def test_evidence_of_an_account_with_thousands_of_posts_is_a_number() -> None:
+    """The second stage read one text at the beginning: its count halves every fifty posts, below what divides anything.
+
+    So does the count of what was written, where an account has only liked since.
+    """
+    statistics = AccountStatistics(3)
+    rows, kinds = np.arange(3), np.array([0, 4, 0])
+    observe(statistics, [0, 1, 2], text_features(3, 1, llr=0.5))
+    statistics.observe_second_stage(rows, np.full(3, 2500, np.int16), np.full(3, 500, np.int16))
+    seen, text = text_features(3, 2, llr=0.5), np.array([True, False, True])
+    language, links = np.full(3, EN, np.uint16), np.zeros(3, np.int64)
+    for i in range(8_000):
+        statistics.observe(rows, np.full(3, i * 1000), kinds, seen, text, language, links)
+        if i % 500 == 0:
+            check_finite(statistics, rows)
+    check_finite(statistics, rows)
+    assert statistics.features(rows).second_stage.tolist() == pytest.approx([0.0, 1.0, 0.0], abs=0.01)
+    never_read = AccountStatistics(1)
+    for i in range(300):
+        observe(never_read, [0], seen[:1], at_ms=i * 1000)
+    evidence = [MODEL.components(each.features(np.array([0]))).text[0] for each in (statistics, never_read)]
+    assert evidence[0] == pytest.approx(evidence[1], abs=0.05), "what was read so long ago says nothing any more"
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 5),
+            st.sampled_from([0, 1000, DAY_MS, HALF_LIFE_MS, 40 * HALF_LIFE_MS, 130 * HALF_LIFE_MS, 145 * HALF_LIFE_MS]),
+            st.sampled_from([TextAbstain.NONE, TextAbstain.TOO_SHORT, TextAbstain.NO_TEXT]),
+            st.booleans(),
+            st.sampled_from([1, 1, 1, 2, 30]),
+        ),
+        min_size=5,
+        max_size=40,
+    )
+)
+def test_no_history_makes_a_number_that_is_none(history: list[tuple[int, int, int, bool, int]]) -> None:
+    """Pauses of up to 145 half-lives do in one step what thousands of posts do."""
+    statistics, row = AccountStatistics(1), np.array([0])
+    at_ms = 0
+    for kind, pause_ms, abstain, read, times in history:
+        seen = text_features(1, kind)
+        seen["abstain"] = abstain
+        for _ in range(times):
+            at_ms += pause_ms
+            observe(statistics, [0], seen, at_ms=at_ms, kind=kind, text=abstain != TextAbstain.NO_TEXT)
+        if read:
+            statistics.observe_second_stage(row, np.array([3000], np.int16), np.array([-3000], np.int16))
+        check_finite(statistics, row)
+
+
+@pytest.mark.slow
+def test_a_million_events_of_one_account_are_numbers_all_along() -> None:
+    statistics, rng = AccountStatistics(1), np.random.default_rng(5)
+    row, links = np.array([0]), np.zeros(1, np.int64)
+    seen, language = text_features(64, 7), np.full(1, EN, np.uint16)
+    at_ms, phase = 0, 0
+    for i in range(1_000_000):
+        if i % 20_000 == 0:
+            phase = int(rng.integers(3))  # writes, only likes, writes what gives no evidence
+        at_ms += int(rng.integers(60_000))
+        one = seen[i % 64 : i % 64 + 1].copy()
+        one["abstain"] = TextAbstain.TOO_SHORT if phase == 2 else TextAbstain.NONE
+        kind = np.array([4 if phase == 1 else 0])
+        statistics.observe(row, np.array([at_ms]), kind, one, np.array([phase != 1]), language, links)
+        if i % 50_000 == 7:
+            statistics.observe_second_stage(row, np.array([2500], np.int16), np.array([500], np.int16))
+        if i % 200 == 0:
+            check_finite(statistics, row)
+    check_finite(statistics, row)
+    assert statistics.events[0] == 1_000_000
 
 
 def test_kinds_may_be_of_any_integer_type() -> None:

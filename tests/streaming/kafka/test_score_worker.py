@@ -278,7 +278,7 @@ def test_positions_survive_in_the_group(deployment: Deployment, begin: Any) -> N
     reader.close()
 
 
-@pytest.mark.parametrize("kind, broker_stamp", [("LogAppendTime", True), ("CreateTime", False)])
+@pytest.mark.parametrize(("kind", "broker_stamp"), [("LogAppendTime", True), ("CreateTime", False)])
 def test_observations_say_whether_the_broker_stamped_the_record(
     apache: Broker, deployment: Deployment, begin: Any, kind: str, broker_stamp: bool
 ) -> None:
