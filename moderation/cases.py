@@ -12,11 +12,14 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, select
+from sqlalchemy.orm import aliased
 
 from detector.errors import FeedError
 from moderation.db import AlertRow, Member, Page, User
+from moderation.odds import certainty
 from moderation.permissions import Actor
 from moderation.records import milliseconds, read_alert, read_page, storable
+from streaming.assess.alert_store import account_alert_id
 from streaming.schema.alert import AlertRecord, PageRecord
 
 MAX_ANCESTORS: Final = 1000
@@ -50,7 +53,8 @@ class AlertWithDetails:
     """An alert with its details.
 
     Args:
-        row: its row in table `alerts`, with `holder`, the name of who claimed it.
+        row: its row in table `alerts`, with `holder`, `escalated_name` and `snoozed_name`, the names of who claimed it,
+            escalated it and put it off.
         record: its latest revision.
         details: its pages, all of one revision, which may be older than the alert's.
         complete: whether these are all pages of that revision.
@@ -75,9 +79,17 @@ def load_alert(connection: Connection, actor: Actor, alert_id: str, *, details: 
         FeedError: `forbidden`, `not_found`.
     """
     actor.require("read")
+    escalating, snoozing = aliased(User), aliased(User)
     row = connection.execute(
-        select(AlertRow.__table__, User.name.label("holder"))
+        select(
+            AlertRow.__table__,
+            User.name.label("holder"),
+            escalating.name.label("escalated_name"),
+            snoozing.name.label("snoozed_name"),
+        )
         .join(User, User.id == AlertRow.claimed_by, isouter=True)
+        .join(escalating, escalating.id == AlertRow.escalated_by, isouter=True)
+        .join(snoozing, snoozing.id == AlertRow.snoozed_by, isouter=True)
         .where(AlertRow.id == alert_id)
     ).one_or_none()
     if row is None:
@@ -120,6 +132,13 @@ def alerts_of_account(connection: Connection, actor: Actor, account: str) -> lis
     return list(connection.execute(query))
 
 
+def members_with_alerts(connection: Connection, record: AlertRecord) -> set[str]:
+    """Those members of an alert that have an open alert of their own: their evidence passed its threshold."""
+    own = {account_alert_id(member.account): member.account for member in record.members}
+    found = connection.scalars(select(AlertRow.id).where(AlertRow.id.in_(own), AlertRow.status == "open"))
+    return {own[each] for each in found}
+
+
 def _pages(connection: Connection, alert_id: str) -> list[PageRecord]:
     rows = connection.execute(
         select(Page).where(Page.alert_id == alert_id).order_by(Page.revision.desc(), Page.page)
@@ -134,6 +153,8 @@ class AlertSummary(NamedTuple):
     urgency: float
     title: str
     digest: str
+    odds: float | None
+    posts: int
     first_post_at: int
     last_post_at: int
 
@@ -145,6 +166,7 @@ def summarise(record: AlertRecord) -> AlertSummary:
     logarithm of the number of members: tripling a group counts about as much as evidence 27 times as strong.
     """
     at = milliseconds(record.at) or 0
+    sure = certainty(record)
     evidence = min(max(record.evidence.total, 0.0), MAX_NATS)
     size = max(len(record.members), 1)
     names = [storable(member.account, 80) for member in record.members]
@@ -160,6 +182,8 @@ def summarise(record: AlertRecord) -> AlertSummary:
         # A name may hold a comma: with another space behind it, it still reads as one.
         title=", ".join(name.replace(", ", ",\u00a0") for name in names[:TITLE_NAMES]),
         digest="\n".join(digest)[:DIGEST_CHARACTERS],
+        odds=sure.odds,
+        posts=sure.posts,
         first_post_at=milliseconds(record.first_post_at) or at,
         last_post_at=milliseconds(record.last_post_at) or at,
     )

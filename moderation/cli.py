@@ -28,7 +28,7 @@ from detector.errors import FeedError, UsageError
 from moderation import audit, privacy, users
 from moderation.app import create_app
 from moderation.db import Database, now_ms
-from moderation.ingest import IngestLoop
+from moderation.ingest import IngestLoop, refresh_summaries
 from moderation.outbox import FeedbackFile, FeedbackLoop, FeedbackSink, FeedbackTopic
 from moderation.permissions import RIGHTS, ROLES, SCOPES, SYSTEM, Actor
 from moderation.services import Services, Settings, build_services
@@ -341,7 +341,8 @@ def serve(
     loaded = loaded.model_copy(update={"feed": loaded.feed.model_copy(update={"port": taken_port})})
     store = open_database(database, loaded)
     services = build_services(store, _settings(loaded))
-    services.ingest = IngestLoop(store, source, services.metrics, services.now)
+    refresh_summaries(store, loaded.feed.watch_below_posts)
+    services.ingest = IngestLoop(store, source, services.metrics, services.now, services.settings.watch_below)
     if sink is not None:
         services.feedback = FeedbackLoop(store, sink, services.metrics, services.now)
     # After an orderly end uvicorn raises the signal again: that end is a good one.
@@ -407,7 +408,12 @@ def _settings(config: Config) -> Settings:
             "--host listens on every address: set [feed] public_url to the address that browsers will use, so that "
             "no other name is answered"
         )
-    return Settings(tuple(sorted(names)), secure=secure, proxied=bool(config.feed.public_url))
+    return Settings(
+        tuple(sorted(names)),
+        secure=secure,
+        proxied=bool(config.feed.public_url),
+        watch_below=config.feed.watch_below_posts,
+    )
 
 
 def _everywhere(host: str) -> bool:

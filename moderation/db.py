@@ -41,8 +41,9 @@ class Base(DeclarativeBase):
 class AlertRow(Base):
     """The latest revision of one alert, and what people are doing with it.
 
-    An alert waits in the queue while it is `open`, has no `decision`, is not snoozed (`snoozed_until`), and does not
-    wait for its next revision (`waits_revision`). A claim is valid until `claimed_until`.
+    An alert waits in the queue while it is `open`, has no `decision`, rests on enough posts (`watch` is 0), is not
+    snoozed (`snoozed_until`), and does not wait for its next revision (`waits_revision`). A claim is valid until
+    `claimed_until`.
     """
 
     __tablename__ = "alerts"
@@ -75,6 +76,17 @@ class AlertRow(Base):
     """1 where it was reopened after a decision had closed it."""
     claimed_by: Mapped[str | None] = mapped_column(String(32))
     claimed_until: Mapped[int] = mapped_column(server_default="0")
+    odds: Mapped[float | None]
+    """As `odds.Certainty` has them."""
+    posts: Mapped[int] = mapped_column(Integer, server_default="0")
+    watch: Mapped[int] = mapped_column(Integer, server_default="0")
+    """1 where it rests on too few posts to be decided on."""
+    escalated_by: Mapped[str | None] = mapped_column(String(32))
+    escalated_at: Mapped[int] = mapped_column(server_default="0")
+    escalated_reason: Mapped[str] = mapped_column(server_default="")
+    snoozed_by: Mapped[str | None] = mapped_column(String(32))
+    snoozed_at: Mapped[int] = mapped_column(server_default="0")
+    snoozed_reason: Mapped[str] = mapped_column(server_default="")
 
     __table_args__ = (
         # Waiting alerts in the queue's order, with every column of that condition: decided alerts are never read.
@@ -86,6 +98,7 @@ class AlertRow(Base):
             "snoozed_until",
             "waits_revision",
             "revision",
+            "watch",
             sqlite_where=UNDECIDED,
             postgresql_where=UNDECIDED,
         ),

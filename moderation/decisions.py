@@ -24,7 +24,7 @@ from moderation import audit, outbox, queue
 from moderation.audit import pseudonym, pseudonym_key
 from moderation.db import AlertRow, DecisionRow, Member, User
 from moderation.permissions import Actor
-from moderation.queue import unclaimed, why_unchanged
+from moderation.queue import NOT_ESCALATED, NOT_SNOOZED, entitled, unclaimed, why_unchanged
 from moderation.records import LARGEST_ACCOUNT
 from streaming.assess.alert_store import account_alert_id
 
@@ -285,14 +285,15 @@ def _check_member(connection: Connection, actor: Actor, request: DecisionRequest
         .values(changed=now)
     )
     if not free.rowcount:
-        raise _why_not(connection, actor, request.alert_id, now)
+        raise why_unchanged(connection, actor, request.alert_id)
     if member is None:
         raise FeedError("not_found", "the account is no member of this alert: choose one from its table of members")
 
 
 def _close_alert(connection: Connection, actor: Actor, request: DecisionRequest, number: str, now: int) -> None:
     """Take the alert out of the queue, if it is undecided and the actor may decide on it now."""
-    values: dict[str, Any] = {"claimed_by": None, "claimed_until": 0, "escalated": 0, "returned": 0, "changed": now}
+    values: dict[str, Any] = {"claimed_by": None, "claimed_until": 0, "returned": 0, "changed": now}
+    values |= NOT_ESCALATED | NOT_SNOOZED
     if request.verdict in CLOSING_VERDICTS:
         values |= {"decision": request.verdict, "decision_id": number, "decided": now}
     else:
@@ -308,19 +309,11 @@ def _close_alert(connection: Connection, actor: Actor, request: DecisionRequest,
         .values(**values)
     )
     if not done.rowcount:
-        raise _why_not(connection, actor, request.alert_id, now)
+        raise why_unchanged(connection, actor, request.alert_id)
 
 
 def _may_decide(actor: Actor, now: int) -> Any:
-    free = or_(unclaimed(now), AlertRow.claimed_by == actor.user_id)
-    return free if actor.may("lead") else free & (AlertRow.escalated == 0)
-
-
-def _why_not(connection: Connection, actor: Actor, alert_id: str, now: int) -> FeedError:
-    escalated = connection.scalar(select(AlertRow.escalated).where(AlertRow.id == alert_id))
-    if escalated and not actor.may("lead"):
-        return FeedError("conflict", "this alert was escalated: a lead decides on it")
-    return why_unchanged(connection, alert_id, now)
+    return or_(unclaimed(now), AlertRow.claimed_by == actor.user_id) & entitled(actor)
 
 
 def _restore(connection: Connection, alert_id: str, now: int) -> None:
@@ -524,13 +517,13 @@ def _apply_to(connection: Connection, actor: Actor, bulk: BulkRequest, name: str
         request = DecisionRequest(name, verdict, policy=bulk.policy, reason=bulk.reason, note=bulk.note)
         decide(connection, actor, request, now)
     elif bulk.action == "snooze":
-        queue.snooze(connection, actor, name, bulk.until, now)
+        queue.snooze(connection, actor, name, bulk.until, now, bulk.reason)
     elif bulk.action == "claim":
         queue.claim(connection, actor, name, now)
     elif bulk.action == "release":
         queue.release(connection, actor, name, now)
     else:
-        queue.escalate(connection, actor, name, now)
+        queue.escalate(connection, actor, name, now, reason=bulk.reason)
 
 
 def _signature(connection: Connection, actor: Actor, bulk: BulkRequest, revisions: dict[str, int], made: int) -> str:

@@ -14,20 +14,30 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, case, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, case, delete, func, insert, or_, select, update
 
 from moderation.audit import pseudonym, pseudonym_key
 from moderation.background import BackgroundLoop
 from moderation.cases import summarise
 from moderation.db import AlertRow, Database, Forgotten, Member, Meta, Page, upsert
 from moderation.feed_metrics import FeedMetrics
-from moderation.records import dump, milliseconds, named_in, page_without, storable, without
+from moderation.odds import WATCH_BELOW_POSTS, rests_on_few
+from moderation.records import dump, milliseconds, named_in, page_without, read_alert, storable, without
 from moderation.sources import AlertBatch, AlertSource
 from streaming.schema.alert import AlertRecord, PageRecord
 
 ALERT_ROWS: Final = 500
 MEMBER_ROWS: Final = 5000
 """Rows in one statement: with 15 and 4 values a row they stay under the 32,766 values that a statement may have."""
+
+
+SUMMARY_KEY: Final = "summaries"
+SUMMARY_VERSION: Final = 2
+"""Of `cases.summarise`: a release that sums alerts up otherwise counts it up, and sums the stored ones up anew."""
+
+
+ESCALATION: Final = ("escalated", "escalated_by", "escalated_at", "escalated_reason")
+"""Columns that follow an alert into the one it is merged into."""
 
 
 @dataclass
@@ -53,10 +63,19 @@ class IngestLoop(BackgroundLoop):
         source: where they come from.
         metrics: what is counted.
         now: the wall clock, ms since 1970.
+        watch_below: posts under which an alert is watched and not decided.
     """
 
-    def __init__(self, database: Database, source: AlertSource, metrics: FeedMetrics, now: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        source: AlertSource,
+        metrics: FeedMetrics,
+        now: Callable[[], int],
+        watch_below: int = WATCH_BELOW_POSTS,
+    ) -> None:
         super().__init__("ingest", metrics)
+        self._watch_below = watch_below
         self._database = database
         self._source = source
         self._now = now
@@ -88,7 +107,7 @@ class IngestLoop(BackgroundLoop):
             counts = IngestCounts()
             for alert_id, page in batch.deleted_pages:
                 delete_page(connection, alert_id, page)
-            store_alerts(connection, batch.alerts, self._now(), counts)
+            store_alerts(connection, batch.alerts, self._now(), counts, self._watch_below)
             store_pages(connection, batch.pages, counts)
             for key, value in batch.positions.items():
                 statement = upsert(connection, Meta).values(key=key, value=value)
@@ -102,7 +121,13 @@ class IngestLoop(BackgroundLoop):
         self.metrics.record("unreadable", batch.unreadable)
 
 
-def store_alerts(connection: Connection, records: Sequence[AlertRecord], now: int, counts: IngestCounts) -> None:
+def store_alerts(
+    connection: Connection,
+    records: Sequence[AlertRecord],
+    now: int,
+    counts: IngestCounts,
+    watch_below: int = WATCH_BELOW_POSTS,
+) -> None:
     """Store revisions of alerts within the connection's transaction.
 
     Args:
@@ -110,6 +135,7 @@ def store_alerts(connection: Connection, records: Sequence[AlertRecord], now: in
         records: in any order, of any alerts.
         now: ms since 1970.
         counts: what became of them is added here.
+        watch_below: posts under which an alert is watched and not decided.
     """
     if not records:
         return
@@ -138,7 +164,7 @@ def store_alerts(connection: Connection, records: Sequence[AlertRecord], now: in
             statuses = [stored.status if stored is not None else "open", *(each.status for each in newer)]
             reopened = [a != "open" and b == "open" for a, b in pairwise(statuses)]
             changes.append(_NewRevisions(newer, reopened=stored is not None and any(reopened)))
-    written = _write(connection, changes, now)
+    written = _write(connection, changes, now, watch_below)
     for each in changes:
         if each.latest.id not in written:
             # Another process was faster.
@@ -226,13 +252,14 @@ class _NewRevisions:
         return self.records[-1]
 
 
-def _write(connection: Connection, changes: Sequence[_NewRevisions], now: int) -> set[str]:
+def _write(connection: Connection, changes: Sequence[_NewRevisions], now: int, watch_below: int) -> set[str]:
     """Write the latest revisions and their members; the ids of those that no newer revision kept out."""
     written: set[str] = set()
     for reopened in (False, True):
         chosen = [each.latest for each in changes if each.reopened == reopened]
         for start in range(0, len(chosen), ALERT_ROWS):
-            written |= _upsert_alerts(connection, chosen[start : start + ALERT_ROWS], now, reopened=reopened)
+            batch = chosen[start : start + ALERT_ROWS]
+            written |= _upsert_alerts(connection, batch, now, watch_below, reopened=reopened)
     if not written:
         return written
     connection.execute(delete(Member).where(Member.alert_id.in_(written)))
@@ -242,10 +269,11 @@ def _write(connection: Connection, changes: Sequence[_NewRevisions], now: int) -
     return written
 
 
-def _upsert_alerts(connection: Connection, records: Sequence[AlertRecord], now: int, *, reopened: bool) -> set[str]:
+def _upsert_alerts(
+    connection: Connection, records: Sequence[AlertRecord], now: int, watch_below: int, *, reopened: bool
+) -> set[str]:
     rows = []
     for record in records:
-        summary = summarise(record)
         rows.append(
             {
                 "id": record.id,
@@ -254,12 +282,8 @@ def _upsert_alerts(connection: Connection, records: Sequence[AlertRecord], now: 
                 "revision": record.revision,
                 "merged_into": record.merged_into,
                 "at": milliseconds(record.at),
-                "first_post_at": summary.first_post_at,
-                "last_post_at": summary.last_post_at,
+                **_summary(record, watch_below),
                 "members": len(record.members),
-                "urgency": summary.urgency,
-                "title": summary.title,
-                "digest": summary.digest,
                 "body": dump(record),
                 "changed": now,
                 "arrived": now,
@@ -277,6 +301,47 @@ def _upsert_alerts(connection: Connection, records: Sequence[AlertRecord], now: 
     return set(connection.scalars(statement.returning(AlertRow.id)))
 
 
+def _summary(record: AlertRecord, watch_below: int) -> dict[str, Any]:
+    """Columns of an alert's row that follow from its record and from what the operator calls few posts."""
+    summary = summarise(record)
+    return {**summary._asdict(), "watch": int(rests_on_few(record.kind, summary.posts, watch_below))}
+
+
+def refresh_summaries(database: Database, watch_below: int) -> int:
+    """Make the summaries of all stored alerts anew where this release, or the operator, sums them up otherwise.
+
+    Args:
+        database: with alerts that an earlier release may have stored.
+        watch_below: posts under which an alert is watched and not decided.
+
+    Returns:
+        How many alerts were summed up anew; 0 where they are as they should be.
+    """
+    made_by = f"{SUMMARY_VERSION}/{watch_below}"
+    with database.read() as connection:
+        if connection.scalar(select(Meta.value).where(Meta.key == SUMMARY_KEY)) == made_by:
+            return 0
+    done, last = 0, ""
+    while True:
+
+        def work(connection: Connection, after: str = last) -> tuple[str, int]:
+            query = select(AlertRow.id, AlertRow.body).where(AlertRow.id > after).order_by(AlertRow.id)
+            rows = connection.execute(query.limit(ALERT_ROWS)).all()
+            for row in rows:
+                values = _summary(read_alert(row.body), watch_below)
+                connection.execute(update(AlertRow).where(AlertRow.id == row.id).values(**values))
+            if rows:
+                return rows[-1].id, len(rows)
+            statement = upsert(connection, Meta).values(key=SUMMARY_KEY, value=made_by)
+            connection.execute(statement.on_conflict_do_update(index_elements=["key"], set_={"value": made_by}))
+            return "", 0
+
+        last, count = database.transact(work)
+        if not count:
+            return done
+        done += count
+
+
 def _member_rows(record: AlertRecord) -> Iterable[dict[str, Any]]:
     rows = {}
     for place, member in enumerate(record.members):
@@ -288,9 +353,13 @@ def _member_rows(record: AlertRecord) -> Iterable[dict[str, Any]]:
 
 def _move_claim(connection: Connection, merged: str, into: str, now: int) -> None:
     """Let claim and escalation of a merged alert follow it, where nobody holds the other one."""
-    row = connection.execute(
-        select(AlertRow.claimed_by, AlertRow.claimed_until, AlertRow.escalated).where(AlertRow.id == merged)
-    ).one()
+    row = connection.execute(select(AlertRow).where(AlertRow.id == merged)).one()
+    if row.escalated:
+        # Whoever holds the other one may not be a lead.
+        values = {name: getattr(row, name) for name in ESCALATION} | {"claimed_by": None, "claimed_until": 0}
+        connection.execute(
+            update(AlertRow).where(AlertRow.id == into, AlertRow.escalated == 0).values(**values, changed=now)
+        )
     if row.claimed_by is not None and row.claimed_until > now:
         connection.execute(
             update(AlertRow)
@@ -298,12 +367,9 @@ def _move_claim(connection: Connection, merged: str, into: str, now: int) -> Non
                 AlertRow.id == into,
                 AlertRow.status == "open",
                 AlertRow.decision.is_(None),
+                AlertRow.escalated == row.escalated,
                 or_(AlertRow.claimed_by.is_(None), AlertRow.claimed_until <= now),
             )
             .values(claimed_by=row.claimed_by, claimed_until=row.claimed_until, changed=now)
-        )
-    if row.escalated:
-        connection.execute(
-            update(AlertRow).where(and_(AlertRow.id == into, AlertRow.escalated == 0)).values(escalated=1, changed=now)
         )
     connection.execute(update(AlertRow).where(AlertRow.id == merged).values(claimed_by=None, claimed_until=0))

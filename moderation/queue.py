@@ -21,7 +21,7 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, li
 from detector.errors import FeedError
 from moderation import audit
 from moderation.db import AlertRow, Member, SavedView, User
-from moderation.permissions import Actor
+from moderation.permissions import RIGHTS, Actor
 
 LEASE_MS: Final = 15 * 60_000
 """A claim: long enough to read a campaign and write a note, short enough that nobody's lunch blocks the queue."""
@@ -39,8 +39,15 @@ def undecided() -> ColumnElement[bool]:
 
 
 def waiting(now: int) -> ColumnElement[bool]:
-    """Condition: the alert is in the queue: open, undecided, not snoozed, and not waiting for its next revision."""
-    return and_(undecided(), AlertRow.snoozed_until <= now, AlertRow.waits_revision < AlertRow.revision)
+    """Condition: the alert is in the queue: open, undecided, on enough posts, not snoozed, not waiting for more."""
+    return and_(
+        undecided(), AlertRow.snoozed_until <= now, AlertRow.waits_revision < AlertRow.revision, AlertRow.watch == 0
+    )
+
+
+def entitled(actor: Actor) -> ColumnElement[bool]:
+    """Condition: the actor may work on the alert: what was escalated is the leads' alone, in every way."""
+    return true() if actor.may("lead") else AlertRow.escalated == 0
 
 
 def unclaimed(now: int) -> ColumnElement[bool]:
@@ -77,11 +84,12 @@ def claim(connection: Connection, actor: Actor, alert_id: str, now: int, lease_m
             AlertRow.status == "open",
             AlertRow.decision.is_(None),
             or_(unclaimed(now), AlertRow.claimed_by == actor.user_id),
+            entitled(actor),
         )
         .values(claimed_by=actor.user_id, claimed_until=now + lease_ms, changed=now)
     )
     if not done.rowcount:
-        raise why_unchanged(connection, alert_id, now)
+        raise why_unchanged(connection, actor, alert_id)
     audit.append(connection, now, actor, "claim", alert_id)
     return now + lease_ms
 
@@ -105,9 +113,7 @@ def claim_next(
         FeedError: `forbidden`.
     """
     actor.require("work")
-    free = and_(waiting(now), unclaimed(now), among)
-    if not actor.may("lead"):
-        free = and_(free, AlertRow.escalated == 0)
+    free = and_(waiting(now), unclaimed(now), among, entitled(actor))
     pick = (
         select(AlertRow.id)
         .where(free)
@@ -175,15 +181,20 @@ def assign(connection: Connection, actor: Actor, alert_id: str, user_id: str, no
         )
     done = connection.execute(
         update(AlertRow)
-        .where(AlertRow.id == alert_id, AlertRow.status == "open", AlertRow.decision.is_(None))
+        .where(
+            AlertRow.id == alert_id,
+            AlertRow.status == "open",
+            AlertRow.decision.is_(None),
+            true() if "lead" in RIGHTS[user.role] else AlertRow.escalated == 0,
+        )
         .values(claimed_by=user_id, claimed_until=now + ASSIGNMENT_MS, snoozed_until=0, changed=now)
     )
     if not done.rowcount:
-        raise why_unchanged(connection, alert_id, now)
+        raise why_unchanged(connection, actor, alert_id, "hand it back to the moderators before one gets it")
     audit.append(connection, now, actor, "assign", alert_id, {"to": user.pseudonym})
 
 
-def snooze(connection: Connection, actor: Actor, alert_id: str, until: int, now: int) -> None:
+def snooze(connection: Connection, actor: Actor, alert_id: str, until: int, now: int, reason: str = "") -> None:
     """Snooze an alert until a time; a claim on it ends.
 
     Args:
@@ -192,6 +203,7 @@ def snooze(connection: Connection, actor: Actor, alert_id: str, until: int, now:
         alert_id: which alert.
         until: ms since 1970, at most `MAX_SNOOZE_MS` from now; now or earlier brings the alert back.
         now: ms since 1970.
+        reason: for colleagues; stays in this database.
 
     Raises:
         FeedError: `forbidden`, `not_found`, `conflict`, `invalid`.
@@ -200,13 +212,24 @@ def snooze(connection: Connection, actor: Actor, alert_id: str, until: int, now:
     if until > now + MAX_SNOOZE_MS:
         raise FeedError("invalid", "an alert can be put off by 30 days at most")
     until = until if until > now else 0
-    if not _change(connection, actor, alert_id, now, {"snoozed_until": until, "claimed_by": None, "claimed_until": 0}):
-        raise why_unchanged(connection, alert_id, now)
+    who: dict[str, Any] = {"snoozed_by": actor.user_id or None, "snoozed_at": now, "snoozed_reason": reason}
+    values = {"snoozed_until": until, "claimed_by": None, "claimed_until": 0, **(who if until else NOT_SNOOZED)}
+    if not _change(connection, actor, alert_id, now, values):
+        raise why_unchanged(connection, actor, alert_id)
     audit.append(connection, now, actor, "snooze" if until else "wake", alert_id, {"until": until})
 
 
-def escalate(connection: Connection, actor: Actor, alert_id: str, now: int, *, up: bool = True) -> None:
-    """Escalate an alert to the leads, who alone decide on it then; or, as a lead, hand it back.
+NOT_SNOOZED: Final[dict[str, Any]] = {"snoozed_until": 0, "snoozed_by": None, "snoozed_at": 0, "snoozed_reason": ""}
+NOT_ESCALATED: Final[dict[str, Any]] = {
+    "escalated": 0, "escalated_by": None, "escalated_at": 0, "escalated_reason": ""
+}  # fmt: skip
+"""Columns of an alert that nobody put off, and of one that nobody escalated."""
+
+
+def escalate(
+    connection: Connection, actor: Actor, alert_id: str, now: int, *, up: bool = True, reason: str = ""
+) -> None:
+    """Escalate an alert to the leads, who alone work on it then; or, as a lead, hand it back.
 
     Args:
         connection: in a write transaction.
@@ -214,31 +237,45 @@ def escalate(connection: Connection, actor: Actor, alert_id: str, now: int, *, u
         alert_id: which alert.
         now: ms since 1970.
         up: False hands it back to the moderators.
+        reason: why it is escalated, for the leads; stays in this database.
 
     Raises:
         FeedError: `forbidden`, `not_found`, `conflict`.
     """
     actor.require("work" if up else "lead")
-    values = {"escalated": int(up), "claimed_by": None, "claimed_until": 0, "snoozed_until": 0}
-    if not _change(connection, actor, alert_id, now, values):
-        raise why_unchanged(connection, alert_id, now)
+    who: dict[str, Any] = {
+        "escalated": 1, "escalated_by": actor.user_id or None, "escalated_at": now, "escalated_reason": reason
+    }  # fmt: skip
+    values = {"claimed_by": None, "claimed_until": 0, **NOT_SNOOZED, **(who if up else NOT_ESCALATED)}
+    # Who escalated it first, and why, is not written over.
+    if not _change(connection, actor, alert_id, now, values, AlertRow.escalated == int(not up)):
+        raise why_unchanged(connection, actor, alert_id, "it was escalated already" if up else "it is not escalated")
     audit.append(connection, now, actor, "escalate" if up else "hand_back", alert_id)
 
 
-def _change(connection: Connection, actor: Actor, alert_id: str, now: int, values: dict[str, Any]) -> bool:
-    """Change an open, undecided alert that nobody else has claimed (a lead: any); whether there was one."""
+def _change(
+    connection: Connection,
+    actor: Actor,
+    alert_id: str,
+    now: int,
+    values: dict[str, Any],
+    only: ColumnElement[bool] | None = None,
+) -> bool:
+    """Change an open, undecided alert that is not escalated and that nobody else has claimed (a lead: any); whether
+    there was one."""
     whose = (
         or_(unclaimed(now), AlertRow.claimed_by == actor.user_id) if not actor.may("lead") else AlertRow.id == alert_id
     )
     statement = update(AlertRow).where(
-        AlertRow.id == alert_id, AlertRow.status == "open", AlertRow.decision.is_(None), whose
-    )
+        AlertRow.id == alert_id, AlertRow.status == "open", AlertRow.decision.is_(None), whose, entitled(actor),
+        true() if only is None else only,
+    )  # fmt: skip
     return bool(connection.execute(statement.values(**values, changed=now)).rowcount)
 
 
 def _existing(connection: Connection, alert_id: str) -> Any:
     row = connection.execute(
-        select(AlertRow.status, AlertRow.decision, AlertRow.merged_into, AlertRow.claimed_until).where(
+        select(AlertRow.status, AlertRow.decision, AlertRow.merged_into, AlertRow.escalated).where(
             AlertRow.id == alert_id
         )
     ).one_or_none()
@@ -247,13 +284,14 @@ def _existing(connection: Connection, alert_id: str) -> Any:
     return row
 
 
-def why_unchanged(connection: Connection, alert_id: str, now: int) -> FeedError:
+def why_unchanged(connection: Connection, actor: Actor, alert_id: str, otherwise: str = "") -> FeedError:
     """The error that says why a conditional change of an alert changed nothing.
 
     Args:
         connection: of the transaction in which it changed nothing.
+        actor: who wanted to change it.
         alert_id: which alert.
-        now: ms since 1970.
+        otherwise: the reason where it is none of the usual ones.
 
     Raises:
         FeedError: `not_found`: there is no such alert.
@@ -265,10 +303,14 @@ def why_unchanged(connection: Connection, alert_id: str, now: int) -> FeedError:
         return FeedError("conflict", "this alert was withdrawn: there is nothing left to decide")
     if row.decision is not None:
         return FeedError("conflict", "this alert is decided: undo the decision to work on it again")
+    if row.escalated and not actor.may("lead"):
+        return FeedError("conflict", "this alert was escalated: a lead works on it, and hands it back or decides")
+    if otherwise and actor.may("lead"):
+        return FeedError("conflict", f"this cannot be done: {otherwise}")
     return FeedError("conflict", "somebody else is working on this alert: wait until they release it, or ask a lead")
 
 
-State = Literal["waiting", "mine", "claimed", "escalated", "snoozed", "decided", "closed", "all"]
+State = Literal["waiting", "mine", "claimed", "escalated", "snoozed", "watch", "decided", "closed", "all"]
 Sort = Literal["urgency", "newest", "largest"]
 Kind = Literal["any", "campaign", "account", "coordination"]
 
@@ -288,7 +330,8 @@ LIST_COLUMNS: Final = (
     AlertRow.id, AlertRow.kind, AlertRow.status, AlertRow.revision, AlertRow.merged_into, AlertRow.at,
     AlertRow.first_post_at, AlertRow.last_post_at, AlertRow.members, AlertRow.urgency, AlertRow.title,
     AlertRow.arrived, AlertRow.changed, AlertRow.decision, AlertRow.decided, AlertRow.snoozed_until,
-    AlertRow.escalated, AlertRow.returned, AlertRow.claimed_by, AlertRow.claimed_until, AlertRow.waits_revision,
+    AlertRow.odds, AlertRow.posts, AlertRow.watch, AlertRow.escalated, AlertRow.returned, AlertRow.claimed_by,
+    AlertRow.claimed_until, AlertRow.waits_revision,
 )  # fmt: skip
 """Columns read for lists; the records (`body`) are read for one alert at a time."""
 
@@ -437,6 +480,7 @@ def _state(actor: Actor, state: State, now: int) -> ColumnElement[bool]:
         "claimed": and_(open_, AlertRow.claimed_by.is_not(None), held),
         "escalated": and_(waiting(now), AlertRow.escalated == 1),
         "snoozed": and_(open_, or_(AlertRow.snoozed_until > now, AlertRow.waits_revision >= AlertRow.revision)),
+        "watch": and_(open_, AlertRow.watch == 1),
         "decided": AlertRow.decision.is_not(None),
         "closed": AlertRow.status != "open",
         "all": true(),

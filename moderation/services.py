@@ -15,6 +15,7 @@ from moderation.db import Database, now_ms
 from moderation.feed_metrics import FeedMetrics
 from moderation.ingest import IngestLoop
 from moderation.live import Hub
+from moderation.odds import WATCH_BELOW_POSTS
 from moderation.outbox import FeedbackLoop
 from moderation.rate_limits import RateLimit
 
@@ -50,11 +51,13 @@ class Settings:
         hosts: names under which browsers may ask for it (header `Host`), without ports; "*" for any.
         secure: whether it is reached by https only: cookies are marked so, and browsers told to stay with https.
         proxied: whether the last address in `X-Forwarded-For` is the client's, written by a trusted proxy.
+        watch_below: posts under which an alert is watched and not decided.
     """
 
     hosts: tuple[str, ...] = ("localhost", "127.0.0.1", "[::1]")
     secure: bool = False
     proxied: bool = False
+    watch_below: int = WATCH_BELOW_POSTS
 
 
 @dataclass

@@ -11,11 +11,11 @@ from moderation.records import milliseconds
 from streaming.schema.alert import AlertRecord
 
 KINDS: Final = {
-    "campaign": "LLM campaign",
-    "account": "LLM account",
+    "campaign": "Campaign",
+    "account": "Account",
     "coordination": "Coordination",
 }
-"""What an alert says, in a word or two."""
+"""What an alert is about, in a word: what is said of it stands in a sentence with its odds."""
 
 COMPONENTS: Final = {
     "text": ("Text", "how they write"),
@@ -73,7 +73,7 @@ EDGE_KINDS: Final = {kind.name: kind.title for kind in KIND_TABLE}
 
 STATES: Final = {
     "waiting": "Waiting", "mine": "Mine", "claimed": "Claimed", "escalated": "Escalated", "snoozed": "Put off",
-    "decided": "Decided", "closed": "Closed", "all": "All",
+    "watch": "Watch", "decided": "Decided", "closed": "Closed", "all": "All",
 }  # fmt: skip
 
 SORTS: Final = {"urgency": "Most urgent", "newest": "Newest", "largest": "Largest"}

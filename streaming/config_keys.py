@@ -252,6 +252,14 @@ class FeedConfig(Section):
             description="address that browsers use, where a proxy stands before the feed; https marks cookies secure",
         ),
     ] = ""
+    watch_below_posts: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=1_000,
+            description="an account's alert on fewer posts is watched and waits for more: one post decides nothing",
+        ),
+    ] = 3
 
     def database_password(self) -> SecretStr | None:
         """The password in `database_password_file`; None where none is named.

@@ -28,6 +28,7 @@ from moderation.api.schemas import (
     Cursor,
     DecisionList,
     Done,
+    Escalation,
     Limit,
     MissedAccount,
     NewDecision,
@@ -184,14 +185,22 @@ def snooze(context: Worker, alert_id: AlertId, body: Snooze) -> Done:
         body: for how long.
     """
     until = context.now + body.minutes * 60_000
-    context.write(lambda connection: queue.snooze(connection, context.actor, alert_id, until, context.now))
+    context.write(lambda connection: queue.snooze(connection, context.actor, alert_id, until, context.now, body.reason))
     return Done(id=alert_id)
 
 
 @work_router.post("/alerts/{alert_id}/escalate")
-def escalate(context: Worker, alert_id: AlertId) -> Done:
-    """Escalate an alert to the leads."""
-    context.write(lambda connection: queue.escalate(connection, context.actor, alert_id, context.now))
+def escalate(context: Worker, alert_id: AlertId, body: Escalation | None = None) -> Done:
+    """Escalate an alert to the leads.
+
+    \f
+    Args:
+        context: of the request.
+        alert_id: which alert.
+        body: why.
+    """
+    reason = "" if body is None else body.reason
+    context.write(lambda connection: queue.escalate(connection, context.actor, alert_id, context.now, reason=reason))
     return Done(id=alert_id)
 
 

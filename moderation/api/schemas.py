@@ -80,6 +80,11 @@ class AlertItem(BaseModel):
     urgency: float
     title: str
     decision: str | None
+    odds: float | None
+    """That a language model drives the account, or the mean of the members', at the configured base rate."""
+    posts: int
+    """On how many it rests; 0 where that is not known."""
+    watch: bool
     escalated: bool
     returned: bool
     snoozed_until: str | None
@@ -182,6 +187,13 @@ class Snooze(RequestBody):
     """For how many minutes an alert is snoozed; 0 brings it back."""
 
     minutes: Annotated[int, Field(ge=0, le=30 * 24 * 60)]
+    reason: Line = ""
+
+
+class Escalation(RequestBody):
+    """Why an alert is escalated; for the leads."""
+
+    reason: Line = ""
 
 
 class Assignment(RequestBody):
@@ -378,6 +390,7 @@ def alert_item(row: Any, now: int) -> AlertItem:
         id=row.id, kind=row.kind, status=row.status, revision=row.revision, merged_into=row.merged_into,
         at=rfc3339(row.at), first_post_at=rfc3339(row.first_post_at), last_post_at=rfc3339(row.last_post_at),
         members=row.members, urgency=row.urgency, title=row.title, decision=row.decision,
+        odds=row.odds, posts=row.posts, watch=bool(row.watch),
         escalated=bool(row.escalated), returned=bool(row.returned),
         snoozed_until=rfc3339(row.snoozed_until) if row.snoozed_until > now else None,
         claimed_by=row.holder if claimed else None, claimed_until=rfc3339(row.claimed_until) if claimed else None,

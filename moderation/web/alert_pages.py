@@ -45,7 +45,8 @@ def show_alert(context: SignedIn, alert_id: AlertId) -> Response:
         on_accounts = decisions.current_on_accounts(connection, alert_id)
         known = existing_alerts(connection, {row.alert_id for row in history})
         people = users.list_users(connection, actor) if actor.may("lead") else []
-    view = alert_view(alert, actor, history, on_accounts, known, context.now)
+        flagged = cases.members_with_alerts(connection, alert.record)
+    view = alert_view(alert, actor, history, on_accounts, known, context.now, flagged)
     return page(context, "alert.html", view=view, people=people)
 
 
@@ -55,7 +56,8 @@ def show_graph(context: SignedIn, alert_id: AlertId) -> Response:
     with context.read() as connection:
         alert = cases.load_alert(connection, context.actor, alert_id)
         on_accounts = decisions.current_on_accounts(connection, alert_id)
-    return JSONResponse(graph_json(alert, on_accounts))
+        flagged = cases.members_with_alerts(connection, alert.record)
+    return JSONResponse(graph_json(alert, on_accounts, flagged))
 
 
 @router.post("/alerts/{alert_id}/{action}")
@@ -119,12 +121,12 @@ def _assign(connection: Connection, actor: Actor, alert_id: str, form: FormData,
 
 def _snooze(connection: Connection, actor: Actor, alert_id: str, form: FormData, now: int) -> str:
     minutes = number_field(form, "minutes", queue.MAX_SNOOZE_MS // 60_000)
-    queue.snooze(connection, actor, alert_id, now + minutes * 60_000, now)
+    queue.snooze(connection, actor, alert_id, now + minutes * 60_000, now, text_field(form, "reason"))
     return "snoozed" if minutes else "woken"
 
 
 def _escalate(connection: Connection, actor: Actor, alert_id: str, form: FormData, now: int) -> str:
-    queue.escalate(connection, actor, alert_id, now)
+    queue.escalate(connection, actor, alert_id, now, reason=text_field(form, "reason"))
     return "escalated"
 
 

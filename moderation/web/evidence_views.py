@@ -7,8 +7,7 @@ Pure: no database, and the time is an argument.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -30,7 +29,8 @@ from detector.reasons import (
 )
 from graph.traces import KIND_WORDS
 from moderation import words
-from moderation.cases import KIND_URGENCY, AlertWithDetails
+from moderation.cases import AlertWithDetails
+from moderation.odds import SPEAKS_NATS, account_threshold, certainty, look, percent
 from moderation.permissions import Actor
 from moderation.records import milliseconds
 from moderation.web.untrusted_text import visible
@@ -38,9 +38,6 @@ from streaming.schema.alert import AlertRecord
 
 FULL_BAR_NATS: Final = 5.0
 """Evidence that fills a bar: odds of 148 to 1."""
-
-PIPS: Final = ((5.0, "very strong"), (3.5, "strong"), (2.0, "clear"), (1.0, "some"), (-math.inf, "weak"))
-"""Nats of the mean member from which evidence is called so: odds of 148, 33, 7 and 3 to 1."""
 
 SAID_ELSEWHERE: Final = frozenset({MACHINE_ACCOUNT, ACTIVE_ACCOUNT, MACHINE_GROUP, COORDINATED_GROUP, ACTIVE_GROUP})
 """Reasons that the headline and the summary of a page say."""
@@ -102,20 +99,9 @@ def bar(component: str, label: str, meaning: str, nats: float, abstained: str) -
         nats: its evidence.
         abstained: why it says nothing, "" where it speaks.
     """
-    toward = "neither" if abs(nats) < 0.1 else "machine" if nats > 0 else "person"
+    toward = "neither" if abs(nats) < SPEAKS_NATS else "machine" if nats > 0 else "person"
     width = even(100 * abs(nats) / FULL_BAR_NATS)
     return Bar(component, label, meaning, nats, width, toward, direction(nats), direction(nats, "machine"), abstained)
-
-
-def strength(row: Any) -> tuple[int, str]:
-    """How strong the evidence that a machine drives them is: 0 to 5 and a word, out of a row's urgency.
-
-    The urgency holds it: the kind's level, the mean member's nats, and three times the logarithm of the size.
-    """
-    if row.kind == "coordination" or row.status != "open":
-        return 0, ""
-    nats = row.urgency - KIND_URGENCY[row.kind] - 3 * math.log(max(row.members, 1))
-    return next((5 - place, word) for place, (least, word) in enumerate(PIPS) if nats >= least)
 
 
 def seen_together(record: AlertRecord) -> list[Together]:
@@ -169,23 +155,15 @@ def statistic(record: AlertRecord) -> str:
 
 
 def odds(record: AlertRecord) -> str:
-    """What the evidence on a single account comes to, given how rare machines are taken to be; "" where not known."""
-    if record.kind != "account" or len(record.members) != 1:
+    """What the evidence comes to, given how rare machines are taken to be; "" where not known."""
+    sure = certainty(record)
+    if sure.odds is None or sure.base_rate is None:
         return ""
-    member = record.members[0]
-    if not 0.0 < member.posterior < 1.0:
-        return ""
-    prior = 1 / (1 + math.exp(member.llr.total - math.log(member.posterior / (1 - member.posterior))))
-    if not 0.0001 <= prior <= 0.9:
-        return ""
-    share = _percent(member.posterior)
-    return f"if {_percent(prior)} of all accounts were machine-driven, {share} of those with such evidence would be"
-
-
-def _percent(share: float) -> str:
-    """`1%`, `9.6%`, `94%`; `over 99%` where rounding would make it certain."""
-    percent = 100 * share
-    return "over 99%" if percent > 99 else f"{percent:.0f}%" if percent >= 10 else f"{percent:.2g}%"
+    if record.kind == "account":
+        of = "of those with such evidence would be"
+    else:
+        of = f"of these {words.counted(len(record.members), 'member')} would be, on what is seen of each"
+    return f"if {percent(sure.base_rate)} of all accounts were machine-driven, {percent(sure.odds)} {of}"
 
 
 def _abstained(record: AlertRecord) -> dict[str, str]:
@@ -281,8 +259,9 @@ def rights_of(row: Any, actor: Actor, now: int) -> Rights:
     elif not free:
         why = f"{row.holder or 'Somebody'} is working on this alert."
     elif row.escalated and not leads:
-        why = "This alert was escalated: a lead decides on it."
-    can = works and undecided
+        why = "This alert was escalated: only a lead works on it now."
+    entitled = leads or not row.escalated
+    can = works and undecided and entitled
     return Rights(
         claim=can and free, release=works and held and (mine or leads), decide=can and free and not why,
         snooze=can and (free or leads) and row.snoozed_until <= now, wake=can and row.snoozed_until > now,
@@ -291,11 +270,18 @@ def rights_of(row: Any, actor: Actor, now: int) -> Rights:
     )  # fmt: skip
 
 
-def graph_json(whole: AlertWithDetails, on_accounts: Mapping[str, Any]) -> dict[str, Any]:
+def graph_json(
+    whole: AlertWithDetails, on_accounts: Mapping[str, Any], flagged: Collection[str] = ()
+) -> dict[str, Any]:
     """What the picture and the time line are drawn from.
 
+    Args:
+        whole: the alert with its details.
+        on_accounts: account -> the decision row that holds on it.
+        flagged: accounts that have an open alert of their own.
+
     Returns:
-        `nodes`: `{"id", "total", "posterior", "strength", "verdict"}`; `edges`: `{"a", "b", "kind", "count",
+        `nodes`: `{"id", "look", "odds", "strength", "verdict"}`; `edges`: `{"a", "b", "kind", "count",
         "expected", "z", "objects"}`, ends as places in nodes; `posts`: `{"n", "at", "kind"}`, place and ms; `kinds`:
         the kinds' words; `first`, `last`: ms; `complete`: whether these are all.
     """
@@ -311,14 +297,15 @@ def graph_json(whole: AlertWithDetails, on_accounts: Mapping[str, Any]) -> dict[
     for post in moments:
         order.setdefault(post.account, len(order))
     nodes = []
+    threshold = account_threshold(record)
     for name in order:
         member = known.get(name)
         decided = on_accounts.get(name)
         nodes.append(
             {
                 "id": visible(name),
-                "total": round(member.llr.total, 3) if member else None,
-                "posterior": round(member.posterior, 4) if member else None,
+                "look": look(member, threshold, flagged=name in flagged) if member else "outside",
+                "odds": percent(member.posterior) if member and member.posterior else None,
                 "strength": round(member.strength, 4) if member else 0.0,
                 "verdict": decided.verdict if decided is not None else None,
             }

@@ -5,8 +5,8 @@ Pure: no database and no request, and the time is an argument.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from detector.reasons import MACHINE_ACCOUNT, Sentence, direction, factor, likelier
@@ -14,6 +14,7 @@ from graph.traces import KIND_TABLE
 from moderation import words
 from moderation.cases import AlertWithDetails
 from moderation.decisions import VERDICTS
+from moderation.odds import Certainty, account_threshold, claim, look, passes, percent
 from moderation.permissions import Actor
 from moderation.records import milliseconds
 from moderation.web.evidence_views import (
@@ -30,23 +31,22 @@ from moderation.web.evidence_views import (
     rights_of,
     seen_together,
     statistic,
-    strength,
 )
 from moderation.web.similarity import Segment, segments, shared_fraction, similar_groups
 from moderation.web.untrusted_text import short, visible
 from streaming.schema.alert import AlertRecord
 
 SAYS: Final = {
-    "campaign": ("looks machine-driven", "act together and look machine-driven"),
-    "account": ("looks machine-driven", "look machine-driven"),
+    "campaign": ("acts together with others", "act together"),
+    "account": ("", ""),
     "coordination": ("acts together with others; no sign of a machine", "act together; no sign of a machine"),
 }
-"""What an alert says of one account, and of several."""
+"""What an alert says of one account, and of several, before the odds that a machine drives them."""
 
 
 @dataclass(frozen=True)
 class QueueRow:
-    """One alert in a list. `badges` are (class, words); `pips`, of five, say how strong the evidence is."""
+    """One alert in a list. `badges` are (class, words); `pips`, of five, and `sure` say what its odds are."""
 
     id: str
     kind: str
@@ -56,7 +56,7 @@ class QueueRow:
     others: int
     says: str
     pips: int
-    strength: str
+    sure: str
     members: int
     since: str
     last: str
@@ -81,6 +81,8 @@ def queue_row(row: Any, actor: Actor, now: int) -> QueueRow:
     badges = []
     if row.escalated:
         badges.append(("escalated", "escalated"))
+    if row.watch and row.status == "open" and row.decision is None:
+        badges.append(("watch", "watch"))
     if row.returned:
         badges.append(("returned", "came back"))
     if row.status == "merged":
@@ -88,24 +90,33 @@ def queue_row(row: Any, actor: Actor, now: int) -> QueueRow:
     if row.status == "withdrawn":
         badges.append(("withdrawn", "withdrawn"))
     if row.decision is not None:
-        badges.append(("decided", words.VERDICTS.get(row.decision, row.decision)))
+        badges.append(("decided", f"decided: {words.VERDICTS.get(row.decision, row.decision)}"))
     if row.status == "open" and row.decision is None and row.snoozed_until > now:
         badges.append(("snoozed", f"put off until {words.when(row.snoozed_until)}"))
     if row.status == "open" and row.decision is None and row.waits_revision >= row.revision:
         badges.append(("needs-more", "waits for more"))
     names = [visible(name) for name in row.title.split(", ")] if row.title else []
+    certain = Certainty(row.odds, None, row.posts)
     return QueueRow(
         id=row.id, kind=row.kind, kind_words=words.KINDS.get(row.kind, row.kind),
         who=words.who(names, max(row.members, len(names))) if names else "No names are kept of it", names=names,
         others=max(0, row.members - len(names)),
-        says=SAYS[row.kind][0 if max(row.members, len(names)) == 1 else 1] if names else "",
-        pips=strength(row)[0], strength=strength(row)[1], members=row.members,
+        says=_says(row, max(row.members, len(names))) if names else "",
+        pips=certain.steps, sure=percent(row.odds) if row.odds is not None else "", members=row.members,
         since=words.when(row.first_post_at), last=words.when(row.last_post_at),
         lasted=words.span(row.first_post_at, row.last_post_at), at=words.when(row.at),
         ago=words.ago(row.arrived, now), badges=badges, holder=(row.holder or "somebody") if held else "",
         mine=held and row.claimed_by == actor.user_id,
         decision=words.VERDICTS.get(row.decision, "") if row.decision else "",
     )  # fmt: skip
+
+
+def _says(row: Any, members: int) -> str:
+    """What an alert says of those it names: `act together; probably driven by a language model: 77%`."""
+    before = SAYS[row.kind][0 if members == 1 else 1]
+    if row.kind == "coordination":
+        return before
+    return "; ".join(part for part in (before, claim(row.odds, row.posts if row.watch else 0)) if part)
 
 
 MOST_MEMBERS: Final = 1000
@@ -154,7 +165,7 @@ class MemberRow:
     total: float
     total_words: str
     width: int
-    toward: str
+    look: str
     strength_percent: int
     verdict: str
     verdict_words: str
@@ -193,6 +204,17 @@ class SharedObject:
 
 
 @dataclass(frozen=True)
+class Handover:
+    """Who escalated an alert or put it off, when, why, and until when."""
+
+    by: str
+    at: str
+    ago: str
+    reason: str
+    until: str
+
+
+@dataclass(frozen=True)
 class AlertView:
     """Everything on an alert's page."""
 
@@ -223,6 +245,10 @@ class AlertView:
     details_note: str
     decisions: list[PastDecision]
     current_decision: PastDecision | None
+    watch: bool
+    posts_known: int
+    escalated: Handover | None
+    snoozed: Handover | None
     rights: Rights
     merged_into: str
     status: str
@@ -239,13 +265,18 @@ def alert_view(
     on_accounts: Mapping[str, Any],
     known: set[str],
     now: int,
+    flagged: Collection[str] = (),
 ) -> AlertView:
     """An alert's page.
 
     Args:
+        whole: the alert with its details.
+        actor: who looks.
         decisions: rows of `decisions.history`.
         on_accounts: account -> the decision row that holds on it.
         known: ids among the decisions' alerts that there are.
+        now: ms since 1970 UTC.
+        flagged: members that have an open alert of their own.
     """
     row, record = whole.row, whole.record
     listed = queue_row(row, actor, now)
@@ -260,6 +291,11 @@ def alert_view(
     together = seen_together(record)
     return AlertView(
         row=listed, headline=headline, what="" if said is None else f"{likelier(said.nats or 0.0)}.",
+        watch=bool(row.watch), posts_known=row.posts,
+        escalated=_handover(row.escalated_name, row.escalated_at, row.escalated_reason, 0, now)
+        if row.escalated else None,
+        snoozed=_handover(row.snoozed_name, row.snoozed_at, row.snoozed_reason, row.snoozed_until, now)
+        if row.snoozed_until > now else None,
         who=names[: words.NAMED], others=max(0, row.members - len(names[: words.NAMED])),
         since=f"{words.when(row.first_post_at)} to {words.when(row.last_post_at)} UTC, "
               f"over {words.span(row.first_post_at, row.last_post_at)}.",
@@ -267,10 +303,10 @@ def alert_view(
         shared=[each for each in objects if each.readable and each.percent >= LEAST_SHARED][:MOST_SHARED],
         reasons=in_detail(record),
         limits=limits(record), bars=components,
-        total=bar("total", "All together", "the components added up", record.evidence.total, ""),
+        total=total_bar(record),
         together=together, statistic_words=statistic(record), odds_words=odds(record),
         posts=grouped, posts_total=len(posts),
-        members=_members(record, on_accounts), members_total=row.members, objects=objects,
+        members=_members(record, on_accounts, flagged), members_total=row.members, objects=objects,
         edge_kinds=_edge_kinds(whole), ties=_ties(record), has_details=bool(whole.details),
         details_note=_details_note(whole), decisions=shown,
         current_decision=_current_decision(row, shown),
@@ -288,6 +324,12 @@ def _current_decision(row: Any, decisions: Sequence[PastDecision]) -> PastDecisi
     return next((each for each in decisions if each.verdict in VERDICTS and not each.account and not each.undone), None)
 
 
+def total_bar(record: AlertRecord) -> Bar:
+    """The bar of all components together: it has a machine's colour only where it passes what decides."""
+    made = bar("total", "All together", "the components added up", record.evidence.total, "")
+    return replace(made, toward="neither") if made.toward == "machine" and not passes(record) else made
+
+
 def _until(at: int, now: int) -> str:
     """When a claim ends: the time alone where that is soon."""
     return words.clock(at) if at - now < SOON_MS else words.when(at)
@@ -298,11 +340,17 @@ def _headline(record: AlertRecord, row: Any) -> str:
         return CLOSED[record.status]
     accounts = words.counted(max(row.members, 1), "account")
     if record.kind == "campaign":
-        return f"{accounts} act together and look driven by a language model"
+        return f"{accounts} act together; {claim(row.odds)}"
     if record.kind == "coordination":
         return f"{accounts} act together; nothing shows that a machine drives them"
     name = short(record.members[0].account, 60) if record.members else "this account"
-    return f"{name} looks driven by a language model"
+    return f"{name}: {claim(row.odds, row.posts if row.watch else 0)}"
+
+
+def _handover(by: str | None, at: int, reason: str, until: int, now: int) -> Handover:
+    return Handover(
+        by or "somebody", words.when(at), words.ago(at, now), visible(reason), words.when(until) if until else ""
+    )
 
 
 def _because(record: AlertRecord, together: Sequence[Together]) -> str:
@@ -371,8 +419,9 @@ def _ties(record: AlertRecord) -> list[Tie]:
     ]  # fmt: skip
 
 
-def _members(record: AlertRecord, on_accounts: Mapping[str, Any]) -> list[MemberRow]:
+def _members(record: AlertRecord, on_accounts: Mapping[str, Any], flagged: Collection[str]) -> list[MemberRow]:
     rows = []
+    threshold = account_threshold(record)
     for member in record.members[:MOST_MEMBERS]:
         total = member.llr.total
         decided = on_accounts.get(member.account)
@@ -381,7 +430,8 @@ def _members(record: AlertRecord, on_accounts: Mapping[str, Any]) -> list[Member
         rows.append(
             MemberRow(
                 account=member.account, posterior_percent=round(100 * member.posterior), total=total,
-                total_words=_in_short(shown), width=shown.width, toward=shown.toward,
+                total_words=_in_short(shown), width=shown.width,
+                look=look(member, threshold, flagged=member.account in flagged),
                 strength_percent=round(100 * min(max(member.strength, 0), 1)),
                 verdict=verdict, verdict_words=words.VERDICTS.get(verdict, ""),
             )

@@ -116,7 +116,7 @@ def test_what_a_colleague_has_claimed_is_theirs_to_decide(feed: Feed) -> None:
 def test_an_escalated_alert_is_decided_by_leads(feed: Feed) -> None:
     feed.put(alert())
     feed.do(queue.escalate, "moderator", "c1")
-    with pytest.raises(FeedError, match="a lead decides"):
+    with pytest.raises(FeedError, match="a lead works on it"):
         feed.do(decisions.decide, "moderator", DecisionRequest("c1", "llm_campaign"))
     feed.do(decisions.decide, "lead", DecisionRequest("c1", "llm_campaign"))
 

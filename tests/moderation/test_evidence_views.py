@@ -2,33 +2,17 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from detector.reasons import group_reasons
-from moderation.cases import summarise
 from moderation.records import read_alert
-from moderation.web.evidence_views import bars, even, in_detail, limits, odds, seen_together, statistic, strength
-from streaming.schema.score import LlrRecord
+from moderation.web.evidence_views import bars, even, in_detail, limits, odds, seen_together, statistic
 from tests.moderation.browser import scenes
 from tests.moderation.builders import alert, group_case, line, said
 from tests.moderation.conftest import Site
-
-
-@pytest.mark.parametrize(("nats", "pips"), [(-3.0, 1), (0.5, 1), (1.2, 2), (2.5, 3), (4.0, 4), (5.5, 5)])
-@pytest.mark.parametrize("size", [1, 12, 1000])
-def test_strength_is_read_out_of_urgency(nats: float, pips: int, size: int) -> None:
-    record = read_alert(line(alert(accounts=[f"u{place}" for place in range(size)], evidence=LlrRecord(total=nats))))
-    row = SimpleNamespace(kind="campaign", status="open", members=size, urgency=summarise(record).urgency)
-    assert strength(row)[0] == pips
-
-
-def test_coordination_says_nothing_about_machines() -> None:
-    assert strength(SimpleNamespace(kind="coordination", status="open", members=5, urgency=9.0)) == (0, "")
 
 
 def test_how_often_they_met_is_read_from_the_alerts_reasons() -> None:
@@ -56,7 +40,8 @@ def test_a_part_that_was_not_used_says_why() -> None:
     by_component = {bar.component: bar for bar in bars(read_alert(line(alert())))}
     assert by_component["graph"].abstained == "no graph model"
     assert limits(alert()) == ["Who runs the accounts, and why, cannot be seen from posts."]
-    assert (by_component["text"].toward, by_component["behaviour"].toward) == ("machine", "person")
+    # A factor of 1.2 is neither here nor there, and has no colour.
+    assert (by_component["text"].toward, by_component["behaviour"].toward) == ("machine", "neither")
 
 
 @given(st.floats(allow_nan=False))
@@ -95,7 +80,8 @@ def test_a_single_account_is_spoken_of_as_one_and_its_odds_are_told() -> None:
     # What the bars say is not said again.
     assert [label for label, _ in in_detail(record)] == ["Text", "Chance"]
     assert odds(record) == "if 1% of all accounts were machine-driven, 12% of those with such evidence would be"
-    assert odds(read_alert(line(scenes.tunnel()[0]))) == ""
+    assert "of these 12 members would be, on what is seen of each" in odds(read_alert(line(scenes.tunnel()[0])))
+    assert odds(read_alert(line(scenes.club()[0]))) == ""
     assert odds(msgspec.structs.replace(record, members=[])) == ""
 
 

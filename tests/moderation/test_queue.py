@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 from sqlalchemy import delete, true
 
 from detector.errors import FeedError
-from moderation import cases, queue
+from moderation import cases, decisions, queue
 from moderation.db import AlertRow
+from moderation.decisions import DecisionRequest
 from tests.moderation.builders import alert
-from tests.moderation.conftest import Clock, Feed
+from tests.moderation.conftest import Clock, Feed, Site
 from tests.moderation.test_ingest import waiting
+from tests.moderation.test_web import text_of
 
 PEOPLE = ("moderator", "colleague", "lead")
 
@@ -97,6 +99,59 @@ def test_the_most_urgent_comes_first_and_escalated_ones_are_for_leads(feed: Feed
     feed.do(queue.escalate, "moderator", "large")
     assert feed.do(queue.claim_next, "moderator", true()) == "small"
     assert feed.do(queue.claim_next, "lead", true()) == "large"
+
+
+def test_what_was_escalated_is_the_leads_alone_in_every_way(feed: Feed) -> None:
+    feed.put(alert("c1"), alert("c2"))
+    feed.do(queue.claim, "moderator", "c1")
+    feed.do(queue.escalate, "moderator", "c1", reason="their lawyer wrote to us")
+    refused = (
+        lambda: feed.do(queue.claim, "colleague", "c1"),
+        lambda: feed.do(queue.snooze, "colleague", "c1", feed.clock() + 60_000),
+        lambda: feed.do(queue.snooze, "moderator", "c1", 0),
+        lambda: feed.do(queue.escalate, "colleague", "c1", reason="nothing to see"),
+        lambda: feed.do(decisions.decide, "moderator", DecisionRequest("c1", "not_a_campaign")),
+        lambda: feed.do(decisions.decide, "moderator", DecisionRequest("c1", "not_a_campaign", account="ada")),
+    )
+    for attempt in refused:
+        with pytest.raises(FeedError, match="escalated: a lead works on it"):
+            attempt()
+    bulk = decisions.BulkRequest("snooze", ("c1", "c2"), until=feed.clock() + 60_000)
+    shown = feed.do(decisions.preview, "colleague", bulk)
+    assert [outcome.problem is None for outcome in shown.outcomes] == [False, True]
+    row = feed.see(cases.load_alert, feed.actors["viewer"], "c1").row
+    assert (row.escalated, row.escalated_name, row.escalated_at) == (1, "moderator", feed.clock())
+    assert row.escalated_reason == "their lawyer wrote to us"
+    with pytest.raises(FeedError, match="escalated already"):
+        feed.do(queue.escalate, "lead", "c1", reason="another")
+    with pytest.raises(FeedError, match="hand it back"):
+        feed.do(queue.assign, "lead", "c1", feed.actors["moderator"].user_id)
+    feed.do(queue.claim, "lead", "c1")
+    feed.do(queue.escalate, "lead", "c1", up=False)
+    feed.do(queue.claim, "colleague", "c1")
+    assert feed.see(cases.load_alert, feed.actors["viewer"], "c1").row.escalated_name is None
+
+
+def test_an_escalation_follows_a_merged_alert_and_takes_it_from_a_moderator(feed: Feed) -> None:
+    feed.put(alert("c1"), alert("c2"))
+    feed.do(queue.escalate, "moderator", "c1", reason="ask the police")
+    feed.do(queue.claim, "colleague", "c2")
+    feed.put(alert("c1", revision=2, status="merged", merged_into="c2"))
+    row = feed.see(cases.load_alert, feed.actors["viewer"], "c2").row
+    assert (row.escalated_name, row.escalated_reason, row.claimed_by) == ("moderator", "ask the police", None)
+
+
+def test_the_page_says_who_escalated_or_put_it_off_when_and_why(site: Site) -> None:
+    site.feed.put(alert("c1"), alert("c2"))
+    browser = site.browser("moderator")
+    browser.post("/alerts/c1/escalate", {"reason": "their lawyer wrote to us"})
+    browser.post("/alerts/c2/snooze", {"minutes": "60", "reason": "the vote is tomorrow"})
+    page = text_of(site.browser("colleague").get("/alerts/c1").text).replace(" :", ":").replace(" ,", ",")
+    assert "Escalated by moderator, 15 Jan 2027, 08:00 (just now): their lawyer wrote to us" in page
+    assert "only a lead works on it now" in page
+    assert "Claim" not in page.partition("Decide")[2].partition("Decide")[0]
+    page = text_of(site.browser("colleague").get("/alerts/c2").text)
+    assert "Put off until 15 Jan 2027, 09:00 by moderator, just now: the vote is tomorrow" in page.replace(" :", ":")
 
 
 def test_a_lead_assigns_over_anybody_s_claim(feed: Feed) -> None:

@@ -21,7 +21,7 @@ def test_claim_decide_and_take_back(site: Site) -> None:
     assert browser.post("/queue/next").headers["location"] == "/alerts/c1?done=claimed"
     page = text_of(browser.get("/alerts/c1?done=claimed").text)
     assert "It is yours" in page
-    assert "3 accounts act together and look driven by a language model" in page
+    assert "3 accounts act together; more likely than not driven by a language model: 70%" in page
     assert "moderator" in text_of(site.browser("colleague").get("/queue").text)
     assert "is working on this alert" in text_of(site.browser("colleague").get("/alerts/c1").text)
     done = browser.post("/alerts/c1/decide", {"decision": "llm_campaign", "reason": "one operator", "revision": "1"})

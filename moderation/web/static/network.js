@@ -7,7 +7,6 @@ const MOST_LABELS = 40;
 const MOST_BOLD = 600; // Ties; of more, each is drawn fainter.
 const MARGIN_PX = 48;
 const MOST_DRAWN_OUT = 1.8; // Times as far apart in one direction as in the other.
-const KEPT_BELOW = 0.35; // Nats either way that say nothing: odds of 1.4 to 1.
 
 /** Draw the network of `data` (graph.json) into `frame`; `boxes` are the check boxes of the kinds. */
 export async function network(frame, data, boxes) {
@@ -85,9 +84,7 @@ class Picture {
     });
     this.radius = this.nodes.length > 300 ? 3.5 : this.nodes.length > 60 ? 6 : 9;
     this.dots = this.nodes.map((_, n) => {
-      const { total } = this.node(n);
-      const look = total === null ? "outside" : total > KEPT_BELOW ? "high" : total < -KEPT_BELOW ? "low" : "unsure";
-      return s("circle", { class: look, "data-n": n });
+      return s("circle", { class: this.node(n).look, "data-n": n });
     });
     this.labels = this.nodes.length <= MOST_LABELS ? this.nodes.map((_, n) => s("text", {}, short(this.node(n).id))) : [];
     this.dense = this.lines.length > MOST_BOLD;
@@ -105,7 +102,7 @@ class Picture {
     });
     frame.append(this.svg, h("div", { class: "zoom" }, ...zoom), this.voice);
     this.tip = tooltip(frame);
-    const keys = [["machine", "looks machine-driven"], ["person", "looks like a person"], ["none", "cannot be told"]];
+    const keys = [["machine", "passes the threshold of an alert"], ["none", "does not pass it"], ["person", "speaks for a person"]];
     frame.after(h("ul", { class: "key-list quiet" }, ...keys.map(([name, text]) => h("li", { class: `dot-${name}` }, text)),
       ...(data.nodes.length > this.nodes.length ? [h("li", {}, `${counted(data.nodes.length - this.nodes.length, "account")} with fewer ties not drawn`)] : [])));
   }
@@ -182,7 +179,7 @@ class Picture {
     const node = this.node(n);
     const mine = this.neighbours(n);
     const others = new Set(mine.map((tie) => (tie.a === n ? tie.b : tie.a)));
-    const evidence = node.total === null ? "not a member" : `evidence ${node.total > 0 ? "+" : ""}${node.total.toFixed(2)} nats`;
+    const evidence = node.look === "outside" ? "not a member" : `driven by a language model: ${node.odds ?? "odds not known"}`;
     const lines = [node.id, `${evidence}, tied to ${counted(others.size, "account")}`];
     const kinds = new Map();
     for (const edge of mine.flatMap((tie) => tie.edges)) kinds.set(edge.kind, (kinds.get(edge.kind) ?? 0) + edge.count);

@@ -50,7 +50,10 @@ def test_an_alert_arrives_is_understood_decided_and_taken_back(served: Served, v
     assert page.evaluate("document.activeElement.closest('tr').dataset.id") == "arrives"
     page.keyboard.press("Enter")
     page.wait_for_selector("[data-drawn=yes]")
-    assert page.locator("h1").inner_text() == "12 accounts act together and look driven by a language model"
+    assert (
+        page.locator("h1").inner_text()
+        == "12 accounts act together; more likely than not driven by a language model: 70%"
+    )
     facts = page.locator(".facts").first.inner_text()
     assert "47 hours" in facts
     assert "121 times in reposts of the same posts, where chance would give about 15.8" in facts
@@ -137,7 +140,7 @@ def test_the_keyboard_is_enough(served: Served, visit: Visits) -> None:
     page.wait_for_selector("[data-drawn=yes]")
     press("n")
     press("ArrowRight")
-    assert "evidence" in page.locator("#network [role=status]").inner_text()
+    assert "driven by a language model" in page.locator("#network [role=status]").inner_text()
     press("m")
     page.keyboard.type("kettle")
     assert page.locator(".members tbody tr:visible").count() == 1
