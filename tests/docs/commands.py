@@ -13,7 +13,8 @@ PAGES: Final = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "d
 
 _FENCED: Final = re.compile(r"^```(\w*)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _INDENTED: Final = re.compile(r"(?:^    (?!    )(?:swarmlight|make|python|pip) [^\n]*\n)+", re.MULTILINE)
-_INLINE: Final = re.compile(r"`((?:swarmlight|make) [^`\n]+)`")
+_INLINE: Final = re.compile(r"`((?:swarmlight|make) (?:[^`\n]|\n(?!\n))+)`")
+"""Commands in running text, where a line of the page may end within one."""
 
 
 @dataclass(frozen=True)

@@ -1,25 +1,43 @@
-"""Every command that the documentation shows exists with its options; those that are short are run as shown."""
+"""Every command that the documentation shows exists with its options, and is run, here or by a test that is named.
+
+A line is run as the page has it on small data, with options added where a page leaves something to be filled in or
+where the whole would take too long (`RUN`, `SLOW`, `MADE`); or in the order of its page (`TRAINING`, the tutorial, the
+pages of extension points); or by another test, whose code has to hold the command line and its options (`TESTED`); or
+by nobody, for a reason (`NOT_RUN`).
+"""
 
 from __future__ import annotations
 
 import gzip
 import io
 import json
+import os
 import re
 import shlex
 import subprocess
-from collections.abc import Iterator
+import sys
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
+import pandas as pd
 import pytest
 
+from detector.data_splits import split_of
+from detector.models import load_models
 from detector.plugins import load_entry
+from detector.text.huggingface import KIND
+from detector.thresholds import Thresholds
 from streaming.cli import SUMMARIES, as_command, main
 from streaming.cli import commands as installed
-from tests.docs.commands import PAGES, ROOT, commands
+from tests.detector.text.test_huggingface import tiny_classifier
+from tests.docs.commands import PAGES, ROOT, blocks, commands
+from tests.docs.invocations import lacking
 from tests.streaming.assess import societies
-from tests.streaming.builders import lines
+from tests.streaming.builders import lines, write_lines
+from tests.streaming.test_extensions import SHOWN as OF_EXTENSIONS
+from tests.training import textsets
 
 ALL: Final = [command for page in PAGES for command in commands(page)]
 
@@ -32,9 +50,20 @@ SWARMLIGHT: Final = sorted(
 
 MAKE: Final = sorted({command.line for command in ALL if command.line.startswith("make ")})
 
+TYPED: Final = {
+    line
+    for _, block in blocks(ROOT / "docs" / "tutorial.md")
+    for line in re.sub(r"\\\n\s*", "", block).splitlines()
+    if line.startswith("swarmlight ")
+}
+"""Lines of the tutorial, which tests/docs/test_tutorial.py types from the first to the last."""
+
+DATABASE: Final = "--database sqlite:///feed.db"
+
 RUN: Final[dict[str, str]] = {
     "swarmlight --version": "",
     "swarmlight --help": "",
+    "swarmlight audit --data DATA": "",
     "swarmlight config": "",
     "swarmlight config > swarmlight.toml": "",
     "swarmlight calibrate --help": "",
@@ -46,75 +75,222 @@ RUN: Final[dict[str, str]] = {
     "swarmlight run --without text --without graph --scores FILE": "--input events.jsonl.gz",
     "swarmlight run --without text coordination": "--input events.jsonl.gz",
     "swarmlight run --scores FILE": "--input events.jsonl.gz",
+    "swarmlight run --sink NAME:TARGET": "--input events.jsonl.gz",
+    "swarmlight run --format NAME": "--input events.jsonl.gz",
     "swarmlight dlq --input FILE": "",
     "swarmlight coordinate --input records.csv --columns account,object,at --kind repost": "",
+    "swarmlight coordinate --null-seeds": "2 --input records.csv",
     "swarmlight coordinate ... --min-shared 2 --window-s 60": "--input records.csv",
     "swarmlight coordinate ... --null-seeds 50 --block-h 6": "--input records.csv --null-seeds 2",
     "swarmlight simulate --config society.toml --events - | head": "",
-    "swarmlight feed user add NAME --role ROLE": "--database sqlite:///feed.db",
-    "swarmlight feed user change NAME --role ROLE --password --active no": "--database sqlite:///feed.db",
-    "swarmlight feed user list": "--database sqlite:///feed.db",
-    "swarmlight feed link NAME --page /alerts/ID": "--database sqlite:///feed.db",
-    "swarmlight feed token add NAME --scope read --days 90": "--database sqlite:///feed.db",
-    "swarmlight feed verify-audit --head HASH": "--database sqlite:///feed.db",
-    "swarmlight feed forget ACCOUNT": "--database sqlite:///feed.db",
+    "swarmlight feed user add NAME --role ROLE": DATABASE,
+    "swarmlight feed user change NAME --role ROLE --password --active no": DATABASE,
+    "swarmlight feed user list": DATABASE,
+    "swarmlight feed link NAME --page /alerts/ID": DATABASE,
+    "swarmlight feed token add NAME --scope read --days 90": DATABASE,
+    "swarmlight feed verify-audit --head HASH": DATABASE,
+    "swarmlight feed forget ACCOUNT": DATABASE,
 }
 """Command as the pages have it -> what is added to run it here, in a folder with the files that it names."""
 
-PLACEHOLDERS: Final = {"NAME": "zoe", "ROLE": "lead", "ACCOUNT": "a1", "FILE": "file.jsonl", "/alerts/ID": "/queue"}
+SMALL: Final = "--accounts 300 --days 0.5"
+"""In place of a preset's own size: of an option given twice the last counts."""
 
-ELSEWHERE: Final[dict[str, str]] = {
-    "swarmlight worker": "tests/streaming/kafka/bench.py",
-    "swarmlight demo": "tests/simulation/demo/test_run.py",
-    "swarmlight feed": "tests/moderation/test_cli.py",
-    "swarmlight forget": "tests/streaming/kafka/test_admin.py",
-    "swarmlight dlq": "tests/streaming/kafka/test_admin.py",
-    "swarmlight train": "tests/training/test_text.py",
-    "swarmlight calibrate": "tests/training/test_cli.py",
-    "swarmlight evaluate": "tests/training/test_cli.py",
-    "swarmlight audit": "tests/training/test_cli.py",
-    "swarmlight simulate": "tests/simulation/test_cli.py",
-    "swarmlight coordinate": "tests/graph/test_cli.py",
-    "swarmlight run": "tests/streaming/test_run.py",
-    "swarmlight schema": "tests/docs/test_commands.py",
-    "swarmlight config": "tests/streaming/test_config.py",
+SLOW: Final[dict[str, str]] = {
+    "swarmlight coordinate ... --plant 5,10,20": "--input records.csv",
+    "swarmlight calibrate --input people.jsonl --out models": "",
+    "swarmlight evaluate STREAM --truth FILE": "--draws 20",
+    "swarmlight evaluate STREAM --truth TRUTH": "--draws 20",
+    "swarmlight evaluate events.jsonl.gz --truth truth.jsonl": "--draws 20",
+    "swarmlight simulate --preset NAME --gate": "--accounts 3000 --days 2",
+    "swarmlight simulate --preset election --accounts 100000 --days 1": f"--events big.jsonl {SMALL}",
+    "swarmlight simulate --preset election --events events.jsonl --truth truth.jsonl": SMALL,
+    "swarmlight simulate --preset null --accounts 1200 --days 2 --seed N": "--events null.jsonl",
+    "swarmlight simulate --preset town --adaptive 20 --out curve.json --plot curve.svg": f"{SMALL} --adaptive 1",
+    "swarmlight simulate --preset town --events town.jsonl.zst --truth town.truth.jsonl --seed 1 --plot town.svg": (
+        SMALL
+    ),
+    "swarmlight simulate --preset town --report REAL --report-out docs/explanation/simulation.md": SMALL,
 }
-"""Subcommand -> the test file for it, where it takes a broker, a data set or longer than a page's test may.
+"""As `RUN`, for what takes longer than a second or two."""
 
-That the file names the subcommand is all that is checked: the line of the page itself may be run by nobody."""
+TRAINING: Final = (
+    "swarmlight train text --data DATA --out models",
+    "swarmlight train account --data DATA --models models --out models",
+    "swarmlight train fusion --data DATA --models models --out models",
+)
+"""Each works on what the one before wrote."""
+
+TESTED: Final[dict[str, tuple[str, ...]]] = {
+    "swarmlight demo": ("tests/simulation/demo/test_run.py::test_the_command_does_all_that_with_the_expert",),
+    "swarmlight feed --alerts alerts.jsonl --details details.jsonl --feedback feedback.jsonl": (
+        "tests/moderation/test_cli.py::test_serving_from_files_through_a_kill_to_the_last_decision",
+    ),
+    "swarmlight feed --kafka --config swarmlight.toml": (
+        "tests/moderation/test_kafka_loop.py::test_a_decision_comes_back_as_the_worker_s_withdrawal",
+    ),
+    "swarmlight forget ACCOUNT": (
+        "tests/streaming/kafka/test_admin.py::test_it_writes_the_event_and_names_what_only_retention_removes",
+    ),
+    "swarmlight simulate --preset election --to-kafka HOST:PORT --rate 5000": (
+        "tests/simulation/test_output.py::test_a_preset_is_sent_at_a_rate",
+    ),
+    "swarmlight train text --expert MODEL": (
+        "tests/docs/test_commands.py::test_the_lines_that_train_do_so_in_the_order_of_their_page",
+    ),
+    "swarmlight worker --config swarmlight.toml": (
+        "tests/streaming/kafka/test_equality.py::test_one_worker_and_one_partition",
+        "tests/streaming/kafka/bench.py::Deployment.worker",
+    ),
+}
+"""Command -> the test that runs it, on a broker or for longer; where a helper of another file has the command line, the
+helper too. `tests.docs.invocations` looks for command and options in their code."""
+
+NOT_RUN: Final[dict[str, str]] = {
+    "swarmlight train graph --out models": "nine minutes; tests/training/test_links.py trains on two tiny societies",
+    "swarmlight train graph --out DIR": "as above",
+    "make ablation DATA=folder": "hours, and streams that are not in the repository; its steps are tested in "
+    "tests/training/test_ablation.py",
+    "make bench-graph": "a graph of a million edges, for minutes",
+    "make chaos": "it is the slow tests themselves",
+    "make red-team": "hours; its steps are tested in tests/simulation/test_redteam.py",
+    'make red-team ARGS="--people-texts corpus:FILE --machine-texts SOURCE"': "as above",
+    "make screenshots": "needs chromium, and is a slow test itself: tests/moderation/browser/test_screenshots.py",
+    'make setup PIP_FLAGS="--extra-index-url https://download.pytorch.org/whl/cpu"': "needs that very index",
+    "make test": "it is the tests themselves",
+    'make test ARGS="--durations 30"': "as above",
+    "make typecheck": "minutes; every change has to pass it (.ci/run)",
+}
+"""Command that no test runs -> why."""
+
+MADE: Final[dict[str, str]] = {
+    "make bench STREAM=planted-dev.jsonl.gz": 'STREAM=EVENTS ARGS="--copies 2"',
+    'make bench ... ARGS="--copies 3 --rounds N"': 'STREAM=EVENTS ARGS="--copies 3 --rounds 2 --memory-ratio 9"',
+    "make bench-feed": 'ARGS="--sqlite --alerts 200 --people 3 --seconds 5"',
+    "make bench-simulate": 'ARGS="--accounts 300 --days 0.5"',
+    "make demo": 'ARGS="--seconds 6 --no-wait"',
+    "make docs": "",
+    "make lint": "",
+    "make test PROCESSES=0": "ARGS=tests/detector/test_times.py",
+    "make train DATA=folder OUT=models": 'OUT=OUTPUT ARGS="--cache OUTPUT"',
+}
+"""`make` line -> what is added to run it in the checkout."""
+
+BY_SETUP: Final = "make setup"
+"""tests/docs/test_tutorial.py types it: in the default suite with nothing to do, among the slow tests from nothing."""
+
+PLACEHOLDERS: Final = {
+    "NAME": "zoe", "ROLE": "lead", "ACCOUNT": "a1", "FILE": "file.jsonl", "/alerts/ID": "/queue", "N": "3",
+    "STREAM": "events.jsonl.gz", "TRUTH": "truth.jsonl", "REAL": "events.jsonl.gz", "NAME:TARGET": "jsonl:sunk.jsonl",
+    "DATA": "data",
+}  # fmt: skip
+"""What stands for a word that the reader has to replace."""
+
+OTHERWISE: Final = {
+    "swarmlight run --format NAME": {"NAME": "auto"},
+    "swarmlight simulate --preset NAME --gate": {"NAME": "town"},
+    "swarmlight evaluate STREAM --truth FILE": {"FILE": "truth.jsonl"},
+}
+"""Where a line's placeholder means something else."""
+
+PEOPLE: Final = 60
+"""People in the recordings: ten more than a language needs to be calibrated."""
 
 
-@pytest.fixture(scope="module")
-def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the files that the commands of the pages name."""
-    folder = tmp_path_factory.mktemp("pages")
+def write_people(path: Path) -> list[str]:
+    """A recording of people who say unconnected things, and their names."""
+    made = societies.campaign(0, people=PEOPLE, machines=0, hours=12)
+    write_lines(path, made)
+    return sorted({item["account"] for item in made})
+
+
+def write_truth(path: Path, machines: Sequence[str], people: Sequence[str]) -> None:
+    """Labels of a recording's accounts."""
+    rows = [{"account": name, "label": 1, "campaign": "c1", "slice": None} for name in machines]
+    rows += [{"account": name, "label": 0, "campaign": None, "slice": None} for name in people]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the files that the commands of the pages name; the current one."""
     items = societies.campaign(0, people=6, hours=2, rounds=2)
-    (folder / "events.jsonl.gz").write_bytes(gzip.compress(lines(items)))
+    (tmp_path / "events.jsonl.gz").write_bytes(gzip.compress(lines(items)))
+    names = sorted({item["account"] for item in items})
+    write_truth(
+        tmp_path / "truth.jsonl", [n for n in names if n.startswith("m")], [n for n in names if n.startswith("p")]
+    )
     place = {"at": "2025-06-02T12:00:00Z", "source": "x:1", "field": "at", "reason": "is missing"}
     dead = place | {"bytes": "e30=", "size": 2, "sha256": "0" * 64}
-    (folder / "file.jsonl").write_text(json.dumps(dead) + "\n")
-    rows = [f"u{n},post-{k},{1_700_000_000_000 + 1000 * (20 * k + n)}" for k in range(6) for n in range(4)]
-    (folder / "records.csv").write_text("account,object,at\n" + "\n".join(rows) + "\n")
-    (folder / "society.toml").write_text("accounts = 200\ndays = 1\nmachines = 0.0\n")
-    return folder
+    (tmp_path / "file.jsonl").write_text(json.dumps(dead) + "\n")
+    rows = [f"u{n},post-{k},{1_700_000_000_000 + 1000 * (100 * k + n)}" for k in range(6) for n in range(24)]
+    (tmp_path / "records.csv").write_text("account,object,at\n" + "\n".join(rows) + "\n")
+    (tmp_path / "society.toml").write_text("accounts = 200\ndays = 1\nmachines = 0.0\n")
+    (tmp_path / "data").mkdir()
+    posts = pd.DataFrame({"text": ["we missed the bus again today"] * 40, "label": 0, "source": "x", "lang": "en"})
+    posts.to_parquet(tmp_path / "data" / "human_short_text.parquet")
+    (tmp_path / "docs" / "explanation").mkdir(parents=True)
+    page = ROOT / "docs" / "explanation" / "simulation.md"
+    (tmp_path / "docs" / "explanation" / "simulation.md").write_bytes(page.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def words_of(line: str) -> list[str]:
+    """The words of a page's `swarmlight` line after the first, without what the shell does with them."""
+    return shlex.split(re.sub(r"\s*(?:[|>]).*$", "", line).replace(" ...", ""))[1:]
 
 
 def completed(line: str) -> list[str]:
     """The arguments of a page's command with its placeholders filled."""
-    line = re.sub(r"\s*(?:[|>]).*$", "", line).replace(" ...", "")
-    return [PLACEHOLDERS.get(word, word) for word in shlex.split(line)[1:]]
+    meant = PLACEHOLDERS | OTHERWISE.get(line, {})
+    return [meant.get(word, word) for word in words_of(line)]
+
+
+def command_of(line: str) -> tuple[str, ...]:
+    """The command of a line: `make` and its target, or the subcommand, with its own subcommand where it has one."""
+    words = shlex.split(line) if line.startswith("make ") else words_of(line)
+    if words[0] == "make" or words[0].startswith("-") or EXAMPLE in line:
+        return tuple(words[:2])
+    command: Any = as_command(words[0], load_entry(installed()[words[0]]))
+    found = [words[0]]
+    while len(words) > len(found) and words[len(found)] in getattr(command, "commands", {}):
+        found.append(words[len(found)])
+        command = command.commands[found[-1]]
+    return tuple(found)
+
+
+def is_name(line: str) -> bool:
+    """Whether a line has a command's name and nothing else, as where a sentence speaks of it."""
+    return list(command_of(line)) == (shlex.split(line) if line.startswith("make ") else words_of(line))
 
 
 def test_the_pages_show_commands() -> None:
     assert len(SWARMLIGHT) > 30
     assert len(MAKE) > 10
     assert {command.page for command in ALL} >= {"README.md", "docs/tutorial.md", "docs/how-to/operate.md"}
-    assert set(RUN) <= set(SWARMLIGHT), "a command that no page shows any more"
+
+
+def test_a_line_that_ends_within_a_command_is_read_on() -> None:
+    assert "swarmlight simulate --preset null --accounts 1200 --days 2 --seed N" in SWARMLIGHT
+
+
+def test_every_shown_command_is_run_somewhere_or_has_a_reason_why_not() -> None:
+    places: Sequence[set[str]] = ({*RUN}, {*SLOW}, {*TRAINING}, {*TESTED}, {*NOT_RUN}, {*MADE}, {BY_SETUP})
+    said = set().union(*places)
+    assert sum(map(len, places)) == len(said), "a command in two places"
+    assert said <= {*SWARMLIGHT, *MAKE}, "a command that no page shows any more"
+    placed = said | TYPED | set(OF_EXTENSIONS)
+    commands_placed = {command_of(line) for line in placed}
+    lost = {
+        line for line in {*SWARMLIGHT, *MAKE} - placed if not is_name(line) or command_of(line) not in commands_placed
+    }
+    assert not lost, f"nobody runs {sorted(lost)}: add each to RUN, SLOW, MADE, TESTED or, with the reason, NOT_RUN"
 
 
 @pytest.mark.parametrize("line", SWARMLIGHT)
 def test_a_shown_command_and_its_options_exist(line: str) -> None:
-    words = shlex.split(re.sub(r"\s*[|>].*$", "", line))[1:]
+    words = words_of(line)
     name, rest = words[0], words[1:]
     if name.startswith("-"):
         assert name in {"--version", "--help"}
@@ -128,23 +304,39 @@ def test_a_shown_command_and_its_options_exist(line: str) -> None:
     assert not unknown, f"{name} has no {unknown}"
 
 
-@pytest.mark.parametrize("line", [line for line in SWARMLIGHT if line not in RUN])
-def test_a_command_that_is_not_run_here_has_a_test_file_that_names_its_subcommand(line: str) -> None:
-    words = shlex.split(re.sub(r"\s*[|>].*$", "", line))
-    place = ELSEWHERE.get(" ".join(words[:2]), "")
-    if words[1] == "demo" or line in tutorial():
-        place = place or "tests/docs/test_tutorial.py"
-    assert place, f"nobody runs {line}: add it to RUN or ELSEWHERE"
-    assert f'"{words[1]}"' in (ROOT / place).read_text(encoding="utf-8"), f"{place} does not run {words[1]}"
+@pytest.mark.parametrize("line", sorted(TESTED))
+def test_a_command_that_another_test_runs_stands_in_its_code(line: str) -> None:
+    options = [word for word in words_of(line) if word.startswith("--")]
+    assert lacking(TESTED[line], command_of(line), options) == ""
 
 
-@pytest.mark.parametrize("line", [line for line in SWARMLIGHT if line in RUN])
+@pytest.mark.parametrize(
+    ("steps", "command", "options", "said"),
+    [
+        (("tests/moderation/test_cli.py::test_people_tokens_links_and_the_log",), ("feed", "forget"), [], ""),
+        (("tests/moderation/test_cli.py::test_people_tokens_links_and_the_log",), ("feed",), ["--kafka"], "--kafka"),
+        (("tests/moderation/test_cli.py::test_people_tokens_links_and_the_log",), ("worker",), [], "no command line"),
+        (("tests/docs/commands.py::blocks", "tests/streaming/kafka/bench.py::Deployment.worker"), ("worker",), [],
+         "does not call worker"),
+        (("tests/training/test_text.py::test_a_cached_table_keeps_its_columns",), (), [], "runs no command line"),
+    ],
+)  # fmt: skip
+def test_code_that_does_not_run_a_command_is_told_from_code_that_does(
+    steps: tuple[str, ...], command: tuple[str, ...], options: list[str], said: str
+) -> None:
+    found = lacking(steps, command, options)
+    assert said in found
+    assert bool(found) == bool(said)
+
+
+@pytest.mark.parametrize("line", [*sorted(RUN), *(pytest.param(line, marks=pytest.mark.slow) for line in sorted(SLOW))])
 def test_a_shown_command_does_what_it_says(
     line: str, workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], clean_environ: None
 ) -> None:
-    monkeypatch.chdir(workplace)
     monkeypatch.setattr("sys.stdin", io.StringIO("a long enough password\n" * 4))
-    words = [*completed(line), *shlex.split(RUN[line])]
+    if "people.jsonl" in line:
+        write_people(workplace / "people.jsonl")
+    words = [*completed(line), *shlex.split({**RUN, **SLOW}[line])]
     if words[1:3] == ["user", "add"]:
         words[3] = "somebody"
     elif words[0] == "feed":
@@ -158,6 +350,59 @@ def test_a_shown_command_does_what_it_says(
         status = int(done.code or 0)
     out = capsys.readouterr()
     assert status == 0, out.err
+    outputs = {"--scores", "--alerts", "--summary", "--events", "--truth", "--plot", "--out", "--report-out"}
+    for option, value in pairwise(words):
+        if option in outputs and value != "-":
+            assert (workplace / value).exists(), f"{option} {value} was not written"
+
+
+class Chats:
+    """`chitchat_dataset.Dataset`, with a few made-up people of every role."""
+
+    def values(self) -> list[dict[str, Any]]:
+        said = ["we took the late bus home", "grandma made soup for us all", "my keys were under the cat again"]
+        texts = [f"{one} on day {number}" for number, one in enumerate(said * 3)]
+        at = "2018-06-02T12:00:00Z"
+        return [
+            {"messages": [[{"sender": f"chatter-{k}", "timestamp": at, "text": f"{text} for {k}"} for text in texts]]}
+            for k in range(30)
+        ]
+
+
+def training_folder(folder: Path) -> Path:
+    """Text sets and a labelled recording, as `train` wants them."""
+    data = textsets.write(folder, rows=40)
+    (data / "streams").mkdir()
+    items = societies.campaign(0, people=2 * PEOPLE, machines=12, hours=24)
+    write_lines(data / "streams" / "contest-dev.jsonl.gz", items)
+    names = sorted({item["account"] for item in items})
+    people = [name for name in names if name.startswith("p")]
+    assert sum(split_of("contest", name) != "train" for name in people) > PEOPLE
+    write_truth(data / "streams" / "contest-dev.truth.jsonl", [name for name in names if name.startswith("m")], people)
+    return data
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_lines_that_train_do_so_in_the_order_of_their_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clean_environ: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown = [line for _, block in blocks(ROOT / "docs" / "how-to" / "research.md") for line in block.splitlines()]
+    assert [line for line in shown if line in TRAINING] == list(TRAINING)
+    training_folder(tmp_path / "data")
+    monkeypatch.setattr("chitchat_dataset.Dataset", Chats)
+    monkeypatch.chdir(tmp_path)
+    for line in TRAINING:
+        assert main(completed(line)) == 0, f"{line}: {capsys.readouterr().err}"
+    made = load_models(tmp_path / "models")
+    assert made.second_stage is not None
+    assert {"text", "expert", "account", "thresholds"} <= set(made.versions)
+    assert Thresholds.load(tmp_path / "models").people > PEOPLE
+    cards = {path.name for path in (tmp_path / "models").glob("*.card.md")}
+    assert cards >= {"text.card.md", "expert.card.md", "account.card.md", "thresholds.card.md"}
+    named = tiny_classifier(tmp_path / "named")
+    assert main(["train", "text", "--data", "data", "--out", "other", "--expert", named]) == 0
+    assert json.loads((tmp_path / "other" / "expert.json").read_text())["kind"] == KIND
 
 
 @pytest.mark.parametrize("line", MAKE)
@@ -169,6 +414,27 @@ def test_a_shown_make_target_exists(line: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def tutorial() -> Iterator[str]:
-    """The commands of the tutorial."""
-    return (command.line for command in commands(ROOT / "docs" / "tutorial.md"))
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("line", sorted(MADE))
+def test_a_shown_make_target_does_its_work(line: str, tmp_path: Path, clean_environ: None) -> None:
+    binaries = Path(sys.prefix) / "bin"
+    if not (binaries / "swarmlight").exists():
+        pytest.skip(f"no {binaries / 'swarmlight'}: `make` runs what `make setup` installs")
+    if "train" in line:
+        training_folder(tmp_path / "data")
+    write_lines(tmp_path / "events.jsonl.gz", societies.campaign(0, people=6, hours=2, rounds=2))
+    places = {"folder": "data", "EVENTS": "events.jsonl.gz", "OUTPUT": "out"}
+    given = [word for word in shlex.split(line)[1:] if word != "..."] + shlex.split(MADE[line])
+    filled = [re.sub(r"\b(folder|EVENTS|OUTPUT)\b", lambda m: str(tmp_path / places[m[0]]), w) for w in given]
+    done = subprocess.run(
+        ["make", "-o", ".venv/.ready", f"BIN={binaries}", *filled],
+        cwd=ROOT,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    if "train" in line:
+        load_models(tmp_path / "out")

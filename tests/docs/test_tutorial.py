@@ -1,4 +1,8 @@
-"""The tutorial, typed as it stands, in a fresh clone of the repository."""
+"""The tutorial, typed as it stands, in a fresh clone of the repository.
+
+In the default suite `make setup` finds the environment that is there and has nothing to do. A slow test lets it build one
+from nothing, which needs a package index.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 import urllib.request
 from pathlib import Path
@@ -22,13 +27,22 @@ FEED_S: Final = 40.0
 """Longest start of the feed on a busy machine."""
 
 
-@pytest.fixture(scope="module")
-def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The last commit in a folder of its own, with the environment that is there: `make setup` takes minutes."""
+SETUP_S: Final = 1800.0
+"""Longest installation: 1.5 GB from an index, most of it torch."""
+
+
+def cloned(folder: Path) -> Path:
+    """The last commit in `folder`, without an environment."""
     if shutil.which("git") is None or not (ROOT / ".git").exists():
         pytest.skip("this is no git checkout: there is nothing to clone")
-    folder = tmp_path_factory.mktemp("clone") / "swarmlight"
     subprocess.run(["git", "clone", "--quiet", "--local", str(ROOT), str(folder)], check=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone with the environment that is there: `make setup` takes minutes."""
+    folder = cloned(tmp_path_factory.mktemp("clone") / "swarmlight")
     (folder / ".venv").symlink_to(ROOT / ".venv")
     (folder / "pyproject.toml").touch()
     os.utime(folder / "pyproject.toml", (0, 0))
@@ -87,3 +101,26 @@ def test_the_tutorials_feed_starts_and_ends(clone: Path) -> None:
         assert answer.status == 200
     started.send_signal(signal.SIGTERM)
     assert started.wait(30) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(SETUP_S + 300)
+def test_setup_builds_everything_that_a_run_needs_from_nothing(tmp_path: Path) -> None:
+    """`PIP_FLAGS` from outside counts, as for anybody who types it."""
+    asked = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-cache-dir", "--dest", str(tmp_path)]
+    if subprocess.run([*asked, "pluggy"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("no package index can be reached: `make setup` has nothing to install from")
+    folder = cloned(tmp_path / "swarmlight")
+    (first, *_) = [block for _, block in blocks(folder / PAGE)]
+    assert first.splitlines()[0] == "make setup"
+    # Nobody's environment: neither this one's packages nor its commands.
+    kept = {name: value for name, value in environment(folder).items() if name not in {"PYTHONPATH", "VIRTUAL_ENV"}}
+    done = subprocess.run(
+        ["bash", "-c", f"set -euo pipefail\n{first}\nwhich swarmlight\nswarmlight demo --write first.jsonl\n"
+         "swarmlight run --input first.jsonl --scores scores.jsonl"],
+        cwd=folder, env=kept, capture_output=True, text=True, timeout=SETUP_S, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert str(folder / ".venv" / "bin" / "swarmlight") in done.stdout
+    assert not (folder / ".venv").is_symlink()
+    assert len((folder / "scores.jsonl").read_text().splitlines()) > 100

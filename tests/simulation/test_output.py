@@ -99,6 +99,19 @@ def test_what_is_sent_is_what_is_written(
         assert [line for line in received if json.loads(line)["account"] == account] == mine
 
 
+@pytest.mark.kafka
+def test_a_preset_is_sent_at_a_rate(broker: Broker, monkeypatch: pytest.MonkeyPatch, clean_environ: None) -> None:
+    monkeypatch.setenv("SWARMLIGHT_KAFKA__TOPIC_PREFIX", f"s{uuid.uuid4().hex[:8]}-")
+    small = ["--accounts", "40", "--days", "0.05"]
+    given = ["simulate", "--preset", "null", "--to-kafka", broker.address, "--rate", "5000", *small]
+    assert invoke(given) == 0
+    consumer = KafkaConsumer(bootstrap_servers=broker.address, group_id=None)
+    topic = f"{os.environ['SWARMLIGHT_KAFKA__TOPIC_PREFIX']}posts"
+    parts = [TopicPartition(topic, part) for part in consumer.partitions_for_topic(topic)]
+    assert sum(consumer.end_offsets(parts).values()) > 0
+    consumer.close()
+
+
 @pytest.mark.slow
 def test_a_broker_that_is_away_is_reported(tmp_path: Path, clean_environ: None) -> None:
     config = tmp_path / "society.toml"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
+import itertools
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -14,12 +17,22 @@ from typing import Any
 
 import pytest
 
+from tests.docs.commands import blocks as command_blocks
 from tests.streaming.assess import societies
 from tests.streaming.builders import write_lines
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ("add-a-command", "add-a-source", "add-a-sink", "add-a-text-model", "add-a-trace")
 BLOCK = re.compile(r"^```(?:toml|python)\n# (\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+SHOWN = [
+    line
+    for page in PAGES
+    for _, block in command_blocks(ROOT / "docs" / "how-to" / f"{page}.md")
+    for line in block.splitlines()
+]
+"""The command lines of the pages."""
 
 
 def blocks() -> dict[str, str]:
@@ -167,3 +180,24 @@ def test_a_sink_that_cannot_be_opened_is_refused_before_anything_is_read(
     before = source.read_bytes()
     assert said in package.run("run", "--input", "clash.jsonl", "--sink", sink, status=2)
     assert source.read_bytes() == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("line", SHOWN)
+def test_a_command_line_of_the_pages_does_what_it_says(package: Package, line: str) -> None:
+    for suffix in ("", ".gz"):
+        write_bytes(package.work / f"posts.csv{suffix}", b"id,author,time,body\n1,ann,2026-01-05T10:00:00Z,hello\n")
+    (package.work / "openings.csv").write_text("account,object,at\nann,once upon a,0\nbob,once upon a,9\n")
+    for name in ("events", "monday", "tuesday"):
+        write_lines(package.work / f"{name}.jsonl", societies.campaign(0, people=3, hours=2, rounds=2))
+    words = shlex.split(line)
+    assert words[0] == "swarmlight"
+    package.run(*words[1:])
+    for option, value in itertools.pairwise(words):
+        if option in {"--scores", "--alerts"}:
+            assert (package.work / value).is_file()
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write `data`, compressed where the name says so."""
+    path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
