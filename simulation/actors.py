@@ -42,8 +42,8 @@ import numpy as np
 from scipy.special import i0e
 
 from simulation.population import Graph, People
+from simulation.population_config import Cadence, FeedSettings, Goal, Tactics, Wording
 from simulation.sampling import DAY_MS, HOUR_MS, Flags, Floats, Ints, first_of_each, running, segments, weighted
-from simulation.settings import Cadence, FeedSettings, Goal, Tactics, Wording
 
 
 class Sessions:

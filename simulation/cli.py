@@ -21,14 +21,14 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from detector.errors import UsageError
-from simulation.content.models import writer_of
+from simulation.content.language_models import writer_of
 from simulation.files import PRESETS, explained, load, preset, written
 from simulation.output import KafkaSink, Pace, Renderer, truth
 from simulation.plots import Plot, require_matplotlib
+from simulation.population_config import PopulationConfig
 from simulation.realism import report
 from simulation.redteam.adaptive import GameOptions, adaptive
 from simulation.sampling import Json
-from simulation.settings import PopulationConfig
 from simulation.validate import BOOSTED, CONTROLS, SINGLE, MetadataReport, judge
 from simulation.world import Chunk, World
 from streaming.config import load_config

@@ -20,8 +20,8 @@ import zstandard
 
 from detector.errors import ConfigError, UsageError
 from detector.times import parse_time
+from simulation.population_config import Part, PopulationConfig
 from simulation.sampling import Json
-from simulation.settings import Part, PopulationConfig
 from streaming.sources.files import Inputs
 
 PRESETS: Final = ("town", "election", "fandom-storm", "botnet-classic", "botnet-frontier", "quiet", "null", "demo")

@@ -14,8 +14,8 @@ from typing import Final
 import numpy as np
 
 from simulation.population import pareto
+from simulation.population_config import Links, Objects
 from simulation.sampling import DAY_MS, HOUR_MS, Flags, Floats, Ints, first_of_each, running, weighted
-from simulation.settings import Links, Objects
 
 DOMAIN_BITS: Final = 12
 """Low bits of a link's number that hold its domain, so that nothing else need remember it."""

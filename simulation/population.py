@@ -17,8 +17,8 @@ from typing import Final
 
 import numpy as np
 
+from simulation.population_config import Activity, Kinds, PopulationConfig, TieSettings
 from simulation.sampling import Floats, Ints, Rows, running, stream, weighted
-from simulation.settings import Activity, Kinds, PopulationConfig, TieSettings
 
 AGE_DAYS: Final = 1400.0
 """Mean days since an account was made: platforms of the 2020s, whose accounts are mostly years old."""

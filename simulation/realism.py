@@ -30,8 +30,8 @@ from detector.errors import EventError, UsageError
 from detector.times import AT_MAX, parse_time
 from simulation import world as kinds
 from simulation.files import lines_of, table_of
+from simulation.population_config import PopulationConfig
 from simulation.sampling import Bytes, Flags, Floats, Ints, stream
-from simulation.settings import PopulationConfig
 from simulation.world import Chunk, World
 from streaming.schema.event import parse
 

@@ -17,8 +17,8 @@ import numpy as np
 from detector.times import format_time, parse_time
 from simulation.actors import CoordinatedGroup
 from simulation.population import People
+from simulation.population_config import LookAlike, Operator, PopulationConfig, Tactics
 from simulation.sampling import DAY_MS, Flags, Ints, Json, stream
-from simulation.settings import LookAlike, Operator, PopulationConfig, Tactics
 
 ORDINARY: Final = "ordinary"
 CONTROL: Final = "twin"

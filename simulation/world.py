@@ -20,9 +20,9 @@ from simulation.actors import CADENCES, GOALS, HORIZON, CoordinatedGroups, Feed,
 from simulation.content.given import Given, Placed, read_given
 from simulation.objects import Catalogue
 from simulation.population import build, draw, knit, pareto
+from simulation.population_config import PopulationConfig
 from simulation.roles import RoleAssignment, assign_roles
 from simulation.sampling import DAY_MS, HOUR_MS, Bytes, Flags, Floats, Ints, stream
-from simulation.settings import PopulationConfig
 from streaming.schema.observation import Kind
 
 POST: Final = int(Kind.POST)

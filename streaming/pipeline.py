@@ -188,7 +188,7 @@ def run_recording(
         if account_graphs is not None:
             assess.watch_graphs(AccountGraphs(account_graphs).write)
         interrupts = stack.enter_context(Interrupts())
-        run = _Run(read, assess, on_step)
+        run = _RecordReader(read, assess, on_step)
         scorer = scorer_of(bundle, settings)
         kept: list[AlertRevision] = []
         problems = Tally()
@@ -240,7 +240,7 @@ def run_recording(
     return RunResult(told, rows, kept)
 
 
-class _Run:
+class _RecordReader:
     """Reads the records of a run in order, and tells how far it is.
 
     Args:

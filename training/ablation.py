@@ -24,7 +24,6 @@ import numpy as np
 import torch
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from detector.errors import UsageError
 from detector.evidence import COMPONENTS, Component
@@ -35,6 +34,7 @@ from training.cards import table_rows
 from training.evaluate import EvaluationTable, evaluation_table, intervals, pooled
 from training.links import DRAWS, PLANS, TrainingPlan, calibration, fit, judge, save_network
 from training.metrics import auroc, average_precision, tpr_at
+from training.progress import progress_bar
 from training.societies import FAMILIES, Example, gather_societies, shuffled, simulate, society_toml
 from training.system import BUNDLE_FILES, copy_models, read_lines, run_system
 from training.text import ProgressCallback
@@ -123,14 +123,6 @@ def run(
     """The accounts of a recording as the system scores them.
 
     Scores of the same versions of the models are kept beside `scores` and not made again.
-
-    Args:
-        events: the recording.
-        truth: its truth file.
-        models: models directory.
-        scores: file for the scores; the versions of the models are added to its name.
-        without: components to leave out.
-        name: of the recording; campaigns are named after it, so that recordings can be pooled.
 
     Args:
         events: the recording.
@@ -369,13 +361,7 @@ def ablate(
     torch.set_num_threads(1)  # sums in another order would be another model
     pairs = stream or []
     options = AblationOptions(list(zip(pairs[::2], pairs[1::2], strict=True)), models, societies, held_out, draws, seed)
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress, tempfile.TemporaryDirectory() as scratch:
-        task = progress.add_task("ablation", total=1.0)
-
-        def say(what: str, share: float) -> None:
-            progress.update(task, description=what, completed=share)
-
+    with progress_bar(Console(stderr=True), "ablation") as say, tempfile.TemporaryDirectory() as scratch:
         found = measure_all(options, work or Path(scratch), say)
     try:
         out.write_text(page(found), encoding="utf-8")

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Final, NamedTuple
 import numpy as np
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, track
+from rich.progress import track
 from rich.table import Table
 
 from detector.errors import UsageError
@@ -30,6 +30,7 @@ from training.calibrate import calibrate
 from training.cards import thresholds_card
 from training.evaluate import CrossValidation, EvaluationTable, evaluation_table, folds_of, held_out, once, pooled
 from training.evaluate import flags as flag_figures
+from training.progress import progress_bar
 from training.report import BAG, STRONG_NATS, audit, groups, print_report, stream_report
 from training.system import read_lines, run_system
 
@@ -185,13 +186,7 @@ def evaluate_command(
         streams, truth, models or SHIPPED, without or [], cross_validate, data, exclude or [], cache, draws, seed
     )
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console) as progress, tempfile.TemporaryDirectory() as scratch:
-        task = progress.add_task("evaluating", total=1.0)
-
-        def say(what: str, share: float) -> None:
-            progress.update(task, description=what, completed=share)
-
+    with progress_bar(console, "evaluating") as say, tempfile.TemporaryDirectory() as scratch:
         place = work or Path(scratch)
         place.mkdir(parents=True, exist_ok=True)
         reports = _cross_validated(given, place, say) if given.folds else _as_shipped(given, place, say)

@@ -27,7 +27,8 @@ from detector.text.second_stage import DIM, INPUT_LIMIT, INPUTS, LAYERS, Encoder
 from detector.text.tokenize import encode
 from training.data import balance
 from training.linear import Block, fit_logistic
-from training.text import NEAR_FOLDS, ProgressCallback, calibrate, cluster_folds, near_folds, quiet, sample
+from training.text import NEAR_FOLDS, ProgressCallback, cluster_folds, near_folds, quiet, sample
+from training.text_calibration import calibrate
 
 HEAD_TEXTS: Final = 800
 """Rows of one source and class: the encoder reads some hundred and seventy texts a second and core."""

@@ -33,6 +33,7 @@ from training.cards import first_stage_card, second_stage_card
 from training.links import DRAWS, PLANS, TrainingPlan, calibration, fit, judge, save_network
 from training.links_report import ablation_table, acting_together, family_table, graph_card, left_out, measured
 from training.model_reports import first_stage_report, report_table, second_stage_report
+from training.progress import progress_bar
 from training.second_stage import TrainedSecondStage, calibrate_named, train_second_stage
 from training.societies import FAMILIES, Example, Societies, gather_societies
 from training.text import (
@@ -102,13 +103,7 @@ def train_text_command(
         raise UsageError("train text: give --out DIR for the weights, or --report leave-one-source-out")
     left_away = exclude or []
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task("training", total=1.0)
-
-        def say(what: str, share: float) -> None:
-            progress.update(task, description=what, completed=share)
-
+    with progress_bar(console, "training") as say:
         trained = train_first_stage(data, exclude=left_away, seed=seed, say=say)
         model = first_stage_model(trained)
         crossed = crossfit_table(trained, model)
@@ -177,13 +172,7 @@ def train_account_command(
         ModelError: the text models cannot be used.
     """
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task("training", total=1.0)
-
-        def say(what: str, share: float) -> None:
-            progress.update(task, description=what, completed=share)
-
+    with progress_bar(console, "training") as say:
         text, reader, versions = load_readers(models)
         rows = gather(data, cache, TextModels(text, reader), exclude=exclude or [], seed=seed, say=say)
         if without_stream:

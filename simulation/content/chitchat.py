@@ -51,7 +51,7 @@ class Message(msgspec.Struct, frozen=True):
 def known_people() -> frozenset[str]:
     """Pseudonyms of people kept for the demo whose messages the shipped text model has read all the same.
 
-    They are in two of the sets that it was trained on (`training/account_data.py` makes the list).
+    They are in two of the sets that it was trained on (`training/known_people.py` makes the list).
     """
     file = resources.files("simulation.content").joinpath("known_people.json")
     return frozenset(msgspec.json.decode(file.read_bytes(), type=list[str]))

@@ -20,8 +20,8 @@ from detector.data_splits import pseudonym
 from detector.errors import EventError, UsageError
 from detector.times import AT_MAX
 from simulation.content import chitchat
+from simulation.population_config import GivenPosts
 from simulation.sampling import DAY_MS, Flags, Ints
-from simulation.settings import GivenPosts
 from streaming.schema.event import parse
 from streaming.schema.observation import Kind
 from streaming.sources.files import Inputs

@@ -10,11 +10,11 @@ from typing import Final
 
 import msgspec
 
-from simulation.content.models import writer_of
+from simulation.content.language_models import writer_of
 from simulation.files import preset
 from simulation.output import Renderer, truth
+from simulation.population_config import PopulationConfig
 from simulation.sampling import Json
-from simulation.settings import PopulationConfig
 from simulation.world import World
 
 PRESET: Final = "demo"

@@ -22,6 +22,7 @@ from rich.console import Console
 from detector.errors import UsageError
 from simulation.files import written
 from simulation.plots import require_matplotlib, svg
+from simulation.population_config import Operator, PopulationConfig, Tactics
 from simulation.redteam.measure import (
     DetectorResult,
     Recording,
@@ -35,7 +36,6 @@ from simulation.redteam.measure import (
 )
 from simulation.redteam.menu import MENU, Chance, Learner, Plan, option, price, teams
 from simulation.sampling import stream
-from simulation.settings import Operator, PopulationConfig, Tactics
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

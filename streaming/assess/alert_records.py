@@ -18,8 +18,8 @@ from detector.reasons import REMOVED, Limitation, Reason, explain, limit_sentenc
 from detector.times import parse_time, rfc3339
 from graph.coordination import Edge
 from graph.traces import KIND_WORDS
+from streaming.assess.account_evidence import Evidence
 from streaming.assess.alert_store import AlertStore, StoredAlert
-from streaming.assess.evidence import Evidence
 from streaming.assess.outputs import AlertRevision
 from streaming.assess.scores import Scores
 from streaming.assess.settings import AssessSettings

@@ -15,8 +15,8 @@ from detector.account.features import language_tag
 from detector.errors import LogError
 from detector.models import Models
 from streaming.assess.account_alerts import AccountAlerts
+from streaming.assess.account_evidence import Evidence
 from streaming.assess.alert_records import AlertContext
-from streaming.assess.evidence import Evidence
 from streaming.assess.feedback import Overrides
 from streaming.assess.graph_evidence import GraphEvidence, GraphWatch, load_graph_model
 from streaming.assess.group_alerts import GroupAlerts

@@ -14,8 +14,8 @@ import msgspec
 import numpy as np
 
 from detector.errors import RecordError
+from streaming.assess.account_evidence import Evidence
 from streaming.assess.alert_store import NOT_SUPPRESSED, AlertStore, account_alert_id
-from streaming.assess.evidence import Evidence
 from streaming.assess.store import AccountTable
 from streaming.schema.feedback import DecisionKind, read_feedback
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from detector.reasons import BEHAVIOUR_REASONS, GRAPH_REASONS, NO_GRAPH_MODEL, NOT_IN_A_GROUP, TEXT_REASONS
 from detector.thresholds import posterior
 from detector.times import rfc3339
+from streaming.assess.account_evidence import Evidence
 from streaming.assess.alert_store import AlertStore
-from streaming.assess.evidence import Evidence
 from streaming.assess.groups import GroupState, e_value
 from streaming.assess.settings import AssessSettings
 from streaming.assess.store import AccountTable

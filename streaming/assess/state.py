@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from detector.account.state import AccountStatistics
+from detector.account.statistics import AccountStatistics
 from streaming.assess.alert_store import AlertStore
 from streaming.assess.duplicates import SeenBefore
 from streaming.assess.feedback import Decisions

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from detector.account.features import language_tag
 from detector.reasons import TEXT_REASONS
 from streaming.assess.account_alerts import AccountAlerts
-from streaming.assess.evidence import Evidence, Observed
+from streaming.assess.account_evidence import Evidence, Observed
 from streaming.assess.feedback import Overrides
 from streaming.assess.graph_evidence import GraphEvidence
 from streaming.assess.group_alerts import GroupAlerts

@@ -426,7 +426,11 @@ def test_a_shown_make_target_does_its_work(line: str, tmp_path: Path, clean_envi
     write_lines(tmp_path / "events.jsonl.gz", societies.campaign(0, people=6, hours=2, rounds=2))
     places = {"folder": "data", "EVENTS": "events.jsonl.gz", "OUTPUT": "out"}
     given = [word for word in shlex.split(line)[1:] if word != "..."] + shlex.split(MADE[line])
-    filled = [re.sub(r"\b(folder|EVENTS|OUTPUT)\b", lambda m: str(tmp_path / places[m[0]]), w) for w in given]
+    filled = []
+    for word in given:
+        for name, place in places.items():
+            word = re.sub(rf"\b{name}\b", str(tmp_path / place), word)
+        filled.append(word)
     done = subprocess.run(
         ["make", "-o", ".venv/.ready", f"BIN={binaries}", *filled],
         cwd=ROOT,

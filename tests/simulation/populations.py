@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 
 from simulation.actors import CoordinatedGroup, CoordinatedGroups, Sessions
-from simulation.settings import Activity, LookAlike, LookAlikes, News, PopulationConfig, Tactics, TieSettings
+from simulation.population_config import Activity, LookAlike, LookAlikes, News, PopulationConfig, Tactics, TieSettings
 from simulation.world import World
 
 NOBODY = LookAlikes(**{name: LookAlike(share=0.0) for name in LookAlikes.__struct_fields__})

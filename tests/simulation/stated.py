@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from simulation.settings import Part
+from simulation.population_config import Part
 
 Any1: TypeAlias = NDArray[Any]
 

@@ -15,8 +15,8 @@ from simulation import actors as actors_module
 from simulation import world as kinds
 from simulation.actors import CADENCES, CoordinatedGroup, CoordinatedGroups, Feed, Reader, Sessions, Tasks, clusters
 from simulation.population import People, closest_first
+from simulation.population_config import Activity, Cadence, FeedSettings, Tactics
 from simulation.sampling import DAY_MS, HOUR_MS, Flags
-from simulation.settings import Activity, Cadence, FeedSettings, Tactics
 from simulation.world import Chunk
 from tests.simulation.populations import GROUPS, MEMBERS, regroup, world_with
 from tests.simulation.stated import DEVIATION, Deviations, count, held, mean, share

@@ -8,8 +8,8 @@ import msgspec
 import numpy as np
 
 from simulation.objects import DOMAIN_BITS, Catalogue
+from simulation.population_config import Links, Tags
 from simulation.sampling import DAY_MS, HOUR_MS
-from simulation.settings import Links, Tags
 from tests.simulation.stated import Deviations, count, held, mean, share
 
 MEMBERS = np.array([600, 300, 100])

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from simulation import population
 from simulation.population import Graph, People, build, choose, closest_first, draw, knit
-from simulation.settings import Activity, Kinds, PopulationConfig, TieSettings
+from simulation.population_config import Activity, Kinds, PopulationConfig, TieSettings
 from tests.simulation.stated import DEVIATION, Deviations, held, mean, share, spread
 
 N = 40_000

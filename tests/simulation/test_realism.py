@@ -10,8 +10,8 @@ import pytest
 
 from detector.errors import UsageError
 from simulation import world as kinds
+from simulation.population_config import PopulationConfig
 from simulation.realism import Acts, BootstrapEstimate, Fact, Line, compare, estimate, hill, like, mean, measure, read
-from simulation.settings import PopulationConfig
 from streaming.cli import invoke
 
 MINUTE = 60_000

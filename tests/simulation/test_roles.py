@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simulation.population import People, draw
+from simulation.population_config import Crude, LookAlike, LookAlikes, Operator, PopulationConfig, Tactics
 from simulation.roles import RoleAssignment, assign_roles, fitted, sizes
 from simulation.sampling import DAY_MS
-from simulation.settings import Crude, LookAlike, LookAlikes, Operator, PopulationConfig, Tactics
 from tests.simulation.populations import NOBODY
 from tests.simulation.stated import Deviations, held, mean
 

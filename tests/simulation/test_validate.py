@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from simulation.files import preset
-from simulation.settings import Crude, PopulationConfig
+from simulation.population_config import Crude, PopulationConfig
 from simulation.validate import FEATURES, MetadataReport, auroc, features, judge
 from simulation.world import Chunk, World
 from streaming.cli import invoke

@@ -1,6 +1,6 @@
 """What accounts share comes from themselves, from friends and from news; schedulers and look-alikes do as stated.
 
-And every parameter of `settings` is held by some test.
+And every parameter of `population_config` is held by some test.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import msgspec
 import numpy as np
 import pytest
 
-from simulation import settings
+from simulation import population_config
+from simulation.population_config import Kinds, Links, LookAlike, News, Part, PopulationConfig, Tags
 from simulation.sampling import DAY_MS
-from simulation.settings import Kinds, Links, LookAlike, News, Part, PopulationConfig, Tags
 from simulation.world import HEADLINE, QUARTER_MS, Chunk, World
 from tests.simulation.populations import NOBODY, QUIET
 from tests.simulation.stated import Deviations, count, held, mean, share
@@ -53,7 +53,7 @@ NOT_DISTRIBUTIONS = {
 
 def test_every_parameter_is_named_by_a_test_that_moves_it() -> None:
     sources = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.rglob("test_*.py"))
-    parts = [part for part in vars(settings).values() if isinstance(part, type) and issubclass(part, Part)]
+    parts = [part for part in vars(population_config).values() if isinstance(part, type) and issubclass(part, Part)]
     assert len(parts) > 12
     for part in parts:
         for field in msgspec.structs.fields(part):

@@ -16,7 +16,7 @@ from sklearn.model_selection import cross_val_predict
 from graph.links import SageModel, SageNet, own_columns
 from graph.permutation import permute_accounts
 from graph.traces import HOUR_MS, KINDS, Trace
-from simulation.settings import PopulationConfig
+from simulation.population_config import PopulationConfig
 from simulation.validate import CONTROLS, judge
 from simulation.world import World
 from tests.training.twins import CAMPAIGNS, SIZE, example, traces_of

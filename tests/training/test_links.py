@@ -13,7 +13,7 @@ import numpy as np
 
 from detector.models import SavedWeights
 from graph.links import SageModel
-from simulation.settings import PopulationConfig
+from simulation.population_config import PopulationConfig
 from tests.training.twins import example, traces_of
 from training import train_cli
 from training.links import Judgements, TrainingPlan, ablation, calibration, increments, rising

@@ -13,9 +13,9 @@ import pytest
 
 from detector.errors import UsageError
 from simulation.content.given import Given, GivenPost, Placed, planted, read_given
-from simulation.content.models import writer_of
+from simulation.content.language_models import writer_of
 from simulation.output import Renderer, truth
-from simulation.settings import Activity, GivenPosts, LookAlike, LookAlikes, Operator, PopulationConfig
+from simulation.population_config import Activity, GivenPosts, LookAlike, LookAlikes, Operator, PopulationConfig
 from simulation.world import GIVEN, Chunk, World
 
 NOBODY = LookAlikes(**{name: LookAlike(share=0.0) for name in LookAlikes.__struct_fields__})

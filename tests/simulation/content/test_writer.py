@@ -11,7 +11,7 @@ import numpy as np
 from simulation import world as kinds
 from simulation.content.base import Request, Text
 from simulation.content.writer import Personas, TextWriter, says_again, vary
-from simulation.settings import LookAlike, Operator, PopulationConfig, Tactics, Wording
+from simulation.population_config import LookAlike, Operator, PopulationConfig, Tactics, Wording
 from simulation.world import Chunk, World
 from tests.simulation.populations import NOBODY, QUIET
 

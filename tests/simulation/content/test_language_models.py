@@ -16,7 +16,7 @@ import pytest
 
 from detector.errors import SwarmlightError, UsageError
 from simulation.content.base import Request
-from simulation.content.models import ChatEndpoint, LocalModel, tidy
+from simulation.content.language_models import ChatEndpoint, LocalModel, tidy
 from simulation.content.writer import Personas
 
 KEY = "sk-not-to-be-seen"

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from detector.account.features import EXPERTS as EXPERT_FEATURES
 from detector.account.features import AccountFeatures
-from detector.account.state import AccountStatistics
+from detector.account.statistics import AccountStatistics
 from detector.errors import UsageError
 from detector.models import Models
 from detector.reasons import GraphAbstain

@@ -21,7 +21,7 @@ from detector.account.features import (
     language_tag,
 )
 from detector.account.model import AccountModel
-from detector.account.state import AccountStatistics
+from detector.account.statistics import AccountStatistics
 from detector.errors import UsageError
 from detector.models import SHIPPED
 from detector.text.features import TEXT_FEATURES, TextAbstain, TextFeatures
