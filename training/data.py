@@ -60,7 +60,8 @@ _sentence_end = re.compile(r"[.!?][\"')]?\s")
 _families = re.compile(r"-(?:train|test|val(?:idation)?)$")
 
 
-def _shorten(text: str) -> str:
+def shorten(text: str) -> str:
+    """At most `CUT` characters of a text, to the end of a sentence where there is one."""
     if len(text) <= CUT:
         return text
     ends = [match.end() for match in _sentence_end.finditer(text[: CUT + 2])]
@@ -136,7 +137,7 @@ def _load_set(path: Path, spec: TextSet) -> pd.DataFrame:
     )
     table = pd.DataFrame(
         {
-            "text": [normalise(_shorten(text)) for text in column("text")],
+            "text": [normalise(shorten(text)) for text in column("text")],
             "label": raw["label"].astype(int),
             "set": spec.name,
             "cluster": spec.cluster if spec.cluster else source,

@@ -32,6 +32,7 @@ from simulation.files import written
 from simulation.redteam.measure import record
 from streaming.sources.files import Inputs
 from training.account_data import read_truth
+from training.drawn_evidence import drawn_llr
 from training.system import run_system
 from training.text import ProgressCallback
 
@@ -193,24 +194,6 @@ def at_ms(at: int | str) -> int:
     return time
 
 
-UNSEEN: Final = 0.3
-"""Share of campaigns whose generator the text models do not know: their texts look much like people's."""
-
-UNSEEN_SHIFT: Final = (0.0, 0.5, 1.0, 1.5)
-"""Standard deviations by which texts of an unknown generator look less like people's than people's do, each as often.
-The ten weakest sources left out of the account model's training lie 0.6 to 2.3 above (AUROC 0.66 to 0.95,
-`account.card.md`); taken lower, to be careful. It does not depend on the society's `STRENGTH`: in one whose text models
-are weak, an unknown generator can stand out more than a known one."""
-
-STRENGTH: Final = (0.6, 2.0)
-"""Standard deviations between people's and known machines' text evidence, by society: AUROC 0.66 to 0.92."""
-
-ICC: Final = 0.2
-"""Share of the variance of own evidence that members of an organic crowd have in common; a campaign's lack it."""
-
-SILENT: Final = 0.2
-"""Share of accounts without text evidence where texts are read at all."""
-
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
@@ -307,13 +290,7 @@ def _numbers(names: Sequence[str | None]) -> Ints:
 
 
 def drawn_evidence(example: Example, rng: np.random.Generator, *, speaks: bool) -> Own:
-    """Text and behaviour evidence as a calibrated model would give it; societies have no texts of their own.
-
-    People's evidence is normal with mean -d^2/2 and standard deviation d, known machines' with mean +d^2/2, which is an
-    exact LLR. A share u = `UNSEEN` of campaigns writes like people but for a shift of s standard deviations, of which
-    the likelihood ratio is r(x), the mean of exp(s z - s^2 / 2) over `UNSEEN_SHIFT`, z being x standardised by people:
-    the LLR of all is log((1 - u) e^x + u r(x)). Members of an organic crowd share a part of their error; those of a
-    campaign lack that part, and are a little less spread than the ratio assumes.
+    """Text and behaviour evidence of the nodes as a calibrated model would give it (`training.drawn_evidence`).
 
     Args:
         example: whose nodes.
@@ -323,21 +300,7 @@ def drawn_evidence(example: Example, rng: np.random.Generator, *, speaks: bool) 
     n = len(example.label)
     if not speaks:
         return Own(np.zeros(n), np.zeros(n, np.bool_), _coordination(example, np.zeros(n)))
-    d = rng.uniform(*STRENGTH)
-    campaigns, crowds = int(example.campaign.max(initial=-1)) + 2, int(example.crowd.max(initial=-1)) + 2
-    common = np.where(
-        example.crowd >= 0,
-        rng.normal(size=crowds)[example.crowd],
-        np.where(example.campaign >= 0, 0, rng.normal(size=n)),
-    )
-    driven = (example.label == 1) & (example.campaign >= 0)
-    known = rng.random(campaigns) > UNSEEN
-    shift = np.where(known, d, rng.choice(UNSEEN_SHIFT, campaigns))
-    z = np.where(driven, shift[example.campaign], 0.0) + ICC**0.5 * common + (1 - ICC) ** 0.5 * rng.normal(size=n)
-    like_people = np.mean([np.exp(s * z - s * s / 2) for s in UNSEEN_SHIFT], axis=0)
-    llr = np.log((1 - UNSEEN) * np.exp(d * z - d * d / 2) + UNSEEN * like_people)
-    talks = rng.random(n) > SILENT
-    llr = np.where(talks, llr, 0.0)
+    llr, talks = drawn_llr(example.label, example.campaign, example.crowd, rng)
     return Own(llr, talks, _coordination(example, llr))
 
 
