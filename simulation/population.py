@@ -1,6 +1,6 @@
 """Draws the people and whom they follow: for every account how much it does, when, what, and its ties.
 
-Stated distributions (`settings.Activity`, `Kinds`): events a day lognormal; branching Beta; mean gap lognormal; peak
+Stated distributions (`Activity`, `Kinds`): events a day lognormal; branching Beta; mean gap lognormal; peak
 hour normal; zone of a community uniform over `zones`, of an account its community's with probability `at_home`; kinds
 Dirichlet; shares of links and hashtags Beta; days since the account was made lognormal.
 

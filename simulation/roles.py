@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from detector.times import format_time, parse_time
-from simulation.actors import CoordinatedGroup
+from simulation.coordinated_groups import CoordinatedGroup
 from simulation.population import People
 from simulation.population_config import LookAlike, Operator, PopulationConfig, Tactics
 from simulation.sampling import DAY_MS, Flags, Ints, Json, stream

@@ -1,6 +1,6 @@
 """The simulation itself: acts out, step by step, everything that the accounts of a population do.
 
-In: a configuration (`settings.PopulationConfig`) and a seed. Out: `Chunk`s, events as columns in order of time, and the
+In: a configuration (`PopulationConfig`) and a seed. Out: `Chunk`s, events as columns in order of time, and the
 roles of the accounts. In one step (`World.step`) shared objects come up and fade; tasks and news call people; sessions
 begin and bring about events; each event gets its kind, whom it reacts to and what it shares; members of coordinated
 groups put their task in the place of what they would choose; given posts appear at their times. State is of the size of
@@ -16,8 +16,9 @@ from typing import Final
 import numpy as np
 
 from detector.times import parse_time
-from simulation.actors import CADENCES, GOALS, HORIZON, CoordinatedGroups, Feed, Reader, Sessions, Tasks, clusters
+from simulation.actors import HORIZON, Feed, Reader, Sessions, clusters
 from simulation.content.given import Given, Placed, read_given
+from simulation.coordinated_groups import CADENCES, GOALS, CoordinatedGroups, Tasks
 from simulation.objects import Catalogue
 from simulation.population import build, draw, knit, pareto
 from simulation.population_config import PopulationConfig

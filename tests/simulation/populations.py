@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
-from simulation.actors import CoordinatedGroup, CoordinatedGroups, Sessions
+from simulation.actors import Sessions
+from simulation.coordinated_groups import CoordinatedGroup, CoordinatedGroups
 from simulation.population_config import Activity, LookAlike, LookAlikes, News, PopulationConfig, Tactics, TieSettings
 from simulation.world import World
 

@@ -1,4 +1,4 @@
-"""People are drawn from the distributions that `settings.Activity` and `settings.Kinds` state.
+"""People are drawn from the distributions that `population_config.Activity` and `Kinds` state.
 
 The follower graph is what `settings.TieSettings` states, and circles are knit without changing anybody's numbers.
 """
