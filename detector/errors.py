@@ -11,6 +11,7 @@ SwarmlightError
 ├── FeedError            what somebody asked of the moderators' feed, and did not get
 ├── BrokerError          the message broker is away, or refuses what was asked of it
 └── LogError             the observation log contradicts the state, or a snapshot cannot be used
+    ├── StartError       no snapshot, and not enough of the log, to start from
     └── FencedError      another process has taken over; this one must stop
 """
 
@@ -93,6 +94,10 @@ class FeedError(SwarmlightError):
 
 class LogError(SwarmlightError):
     """The observation log and the state or a snapshot do not fit together."""
+
+
+class StartError(LogError):
+    """There is no snapshot, and not enough of the observation log, for `assess` to start from."""
 
 
 class FencedError(LogError):

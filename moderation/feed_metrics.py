@@ -6,9 +6,13 @@ of a fixed set of words.
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+
+RecordOutcome = Literal["stale", "unreadable"]
+LoginResult = Literal["good", "wrong", "limited", "link"]
+Loop = Literal["ingest", "feedback", "live"]
 
 NAMESPACE: Final = "swarmlight_feed"
 
@@ -35,6 +39,13 @@ class FeedMetrics:
         self._unsent = self._gauge("unsent_decisions", "Decisions not yet in topic feedback")
         self._waiting = self._gauge("waiting_alerts", "Alerts waiting for a decision")
         self._listeners = self._gauge("live_listeners", "Browsers connected to live updates")
+        # What is born at 1 has not risen for Prometheus, and its rule stays silent.
+        for outcome in get_args(RecordOutcome):
+            self._records.labels(outcome)
+        for result in get_args(LoginResult):
+            self._logins.labels(result)
+        for loop in get_args(Loop):
+            self._failures.labels(loop)
 
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count an answered request.
@@ -57,7 +68,7 @@ class FeedMetrics:
         """
         self._alerts.labels(kind, status).inc(count)
 
-    def record(self, outcome: Literal["stale", "unreadable"], count: int) -> None:
+    def record(self, outcome: RecordOutcome, count: int) -> None:
         """Count records that changed nothing (`stale`) or could not be read."""
         self._records.labels(outcome).inc(count)
 
@@ -65,7 +76,7 @@ class FeedMetrics:
         """Count a decision."""
         self._decisions.labels(verdict).inc()
 
-    def login(self, result: Literal["good", "wrong", "limited", "link"]) -> None:
+    def login(self, result: LoginResult) -> None:
         """Count an attempt to log in."""
         self._logins.labels(result).inc()
 
@@ -73,7 +84,7 @@ class FeedMetrics:
         """Count a refused request by the code of its error."""
         self._refused.labels(code).inc()
 
-    def failure(self, loop: Literal["ingest", "feedback", "live"]) -> None:
+    def failure(self, loop: Loop) -> None:
         """Count a failed iteration of a background loop."""
         self._failures.labels(loop).inc()
 

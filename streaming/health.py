@@ -71,6 +71,11 @@ class Health:
         self._stopping = False
         self._replay: tuple[int, int] | None = None
         self._role = STARTING
+        self._blocked: str | None = None
+
+    def blocked(self, why: str | None) -> None:
+        """This process could not do its work if it had to now, in words of our own; None: it could."""
+        self._blocked = why
 
     def role(self, role: str) -> None:
         """What this process does now: `score`, `active`, `standby` or several of them, in words of our own."""
@@ -124,6 +129,8 @@ class Health:
             waiting.append(f"the broker has not answered for {now - self._heard:.0f} s")
         if self._commit_due is not None and now - self._commit_due > self._limits.commit_s:
             waiting.append(f"nothing could be committed for {now - self._commit_due:.0f} s")
+        if self._blocked is not None:
+            waiting.append(self._blocked)
         if self._replay is not None:
             waiting.append("replaying the log: {} of {}".format(*self._replay))
         return HealthReport(not dead, not dead and not waiting, (*dead, *waiting), self._role)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
@@ -19,6 +19,9 @@ Outcome = Literal["accepted", "duplicate", "late", "dead"]
 TextStage = Literal["cheap", "expert"]
 Stage = Literal["score", "assess"]
 Step = Literal["poll", "parse", "read_text", "send", "feed", "tick", "expert", "commit", "snapshot", "restore"]
+
+Alarm = Literal["gap", "hole", "clock_jump", "send_failed", "snapshot_failed"]
+AlertKind = Literal["account", "campaign", "coordination"]
 
 NAMESPACE: Final = "swarmlight"
 
@@ -63,6 +66,7 @@ class Metrics:
         self._texts = self._counter(
             "texts_scored", "Texts read, by the first-stage (cheap) or second-stage (expert) model", "stage"
         )
+        self._read = self._counter("records_read", "Records of posts that score has read")
         self._lag = self._gauge("lag_records", "Records that wait, by partition of the input", "stage", "partition")
         self._lag_s = self._gauge("lag_seconds", "Seconds since the newest handled record was written", "stage")
         self._watermark = self._gauge("watermark_age_seconds", "Wall clock minus the smallest watermark")
@@ -82,9 +86,16 @@ class Metrics:
             registry=self.registry,
         )
         self._transactions = self._counter("transactions", "Transactions by how they ended", "result")
+        self._committed_at = self._gauge(
+            "last_commit_timestamp_seconds", "When assess last committed, or took over; seconds since 1970, 0: never"
+        )
+        self._snapshot_at = self._gauge(
+            "last_snapshot_timestamp_seconds", "When assess last wrote a snapshot, or took over; 0: never"
+        )
         self._restores = self._counter("restores", "Starts of assess by where its state came from", "source")
         self._snapshots = self._counter("snapshots", "Snapshots written")
         self._alerts = self._counter("alerts", "Revisions of alerts written", "kind", "status")
+        self._alerts_opened = self._counter("alerts_opened", "Alerts that were not there before", "kind")
         self._abstained = self._counter(
             "abstentions", "Times an evidence component abstained, by its reason", "part", "reason"
         )
@@ -94,14 +105,35 @@ class Metrics:
         self._shed = self._counter(
             "expert_texts_shed", "Texts that the budget of the second-stage model had no room for"
         )
+        self._budget = self._gauge(
+            "expert_budget_texts_per_second", "Texts per second of event time that the second-stage model may read"
+        )
         self._active = self._gauge("assess_active", "1 where this process decides, 0 where it stands by")
         self._size = self._gauge("state_size", "Entries in the state of assess, by kind", "what")
         self._partitions = self._gauge("partitions_owned", "Partitions of posts that this process scores")
         self._broker = self._gauge("broker_up", "1 where the broker answers")
+        self._begin()
+
+    def _begin(self) -> None:
+        """Let every series be there at 0: what is born at 1 has not risen for Prometheus, and its rule stays silent."""
+        for outcome in get_args(Outcome):
+            self._records.labels(outcome)
+        for kind in get_args(Alarm):
+            self._alarms.labels(self._word("alarms", kind))
+        for kind in get_args(AlertKind):
+            self._alerts_opened.labels(kind)
+        for result in ("committed", "aborted", "fenced"):
+            self._transactions.labels(result)
+        for stage in get_args(TextStage):
+            self._texts.labels(stage)
 
     def records(self, outcome: Outcome, count: int = 1) -> None:
         """Records of `posts` that came to this end."""
         self._records.labels(outcome).inc(count)
+
+    def records_read(self, count: int) -> None:
+        """Records of `posts` that `score` has read, whatever becomes of them."""
+        self._read.inc(count)
 
     def texts(self, stage: TextStage, count: int = 1) -> None:
         """Texts that a model of this stage has read."""
@@ -152,13 +184,23 @@ class Metrics:
         """`assess` started, from a snapshot or from the beginning of the log."""
         self._restores.labels(source).inc()
 
-    def snapshot(self) -> None:
-        """A snapshot was written."""
+    def committed(self, now_s: float) -> None:
+        """`assess` committed something, or took over what is committed, at `now_s` (since 1970)."""
+        self._committed_at.set(now_s)
+
+    def snapshot(self, now_s: float) -> None:
+        """A snapshot was written at `now_s` (since 1970)."""
         self._snapshots.inc()
+        self._snapshot_at.set(now_s)
+
+    def took_over(self, now_s: float) -> None:
+        """This process decides from `now_s` (since 1970) on: nothing of it is old yet."""
+        self._committed_at.set(now_s)
+        self._snapshot_at.set(now_s)
 
     def alert(
         self,
-        kind: Literal["account", "campaign", "coordination"],
+        kind: AlertKind,
         status: Literal["open", "withdrawn", "merged"],
         count: int = 1,
     ) -> None:
@@ -170,6 +212,10 @@ class Metrics:
             count: how many.
         """
         self._alerts.labels(kind, status).inc(count)
+
+    def alert_opened(self, kind: AlertKind) -> None:
+        """The first revision of an alert was committed."""
+        self._alerts_opened.labels(kind).inc()
 
     def abstention(self, component: Component | Literal["flag"], reason: str, count: int = 1) -> None:
         """A component of the evidence could not judge.
@@ -191,21 +237,28 @@ class Metrics:
         """Retention removed records before they were read."""
         self._offset_gaps.inc(records)
 
-    def alarm(self, kind: str) -> None:
-        """Something happened that should not, and was survived; `kind` is a code."""
+    def alarm(self, kind: Alarm) -> None:
+        """Something happened that should not, and was survived."""
         self._alarms.labels(self._word("alarms", kind)).inc()
 
     def shed(self, texts: int) -> None:
         """Texts were left out because the budget of the second stage had no room."""
         self._shed.inc(texts)
 
+    def budget(self, texts_per_s: float) -> None:
+        """What the second-stage model may read, texts per second of event time."""
+        self._budget.set(texts_per_s)
+
     def active(self, active: bool) -> None:
-        """Whether this process decides, or stands by."""
+        """Whether this process decides, or stands by. One that stands by says nothing of the state's present."""
         self._active.set(active)
+        if not active:
+            self.lag("assess", {}, 0.0)
+            self._watermark.set(0.0)
 
     def size(
         self,
-        what: Literal["accounts", "waiting", "unconfirmed", "objects", "edges", "groups", "alerts"],
+        what: Literal["accounts", "flagged", "groups", "held_back", "waiting", "unconfirmed"],
         count: int,
     ) -> None:
         """How many of these the state of `assess` holds now."""

@@ -24,13 +24,13 @@ from numpy.typing import NDArray
 
 from detector.errors import BrokerError, FencedError, LogError
 from streaming.assess.ordering import NO_END, Counts, Ordering
-from streaming.assess.outputs import Reranker, RerankRequest, TickOutput
+from streaming.assess.outputs import NOT_READ, Reranker, RerankRequest, TickOutput
 from streaming.config import Config
 from streaming.health import Health
 from streaming.kafka.client import Clients, Topics
 from streaming.kafka.journal import Outbox
-from streaming.kafka.leader import Core, Lease, Replica, Standby
-from streaming.kafka.snapshots import SnapshotManifest, SnapshotStore
+from streaming.kafka.leader import Lease, Replica, Standby
+from streaming.kafka.snapshots import Core, PeriodicSnapshots, SnapshotManifest, SnapshotStore
 from streaming.schema.observation import NO_TIME
 from streaming.worker_metrics import Metrics, Outcome
 
@@ -42,6 +42,10 @@ _NO_WORD: Final = re.compile(r"[^a-z0-9]+")
 
 POLL_MS: Final = 200
 """Longest wait for entries of the log, and longest delay of a request to stop."""
+
+TURN_S: Final = 1.0
+"""How long one turn of the loop goes on with a backlog before it looks at everything else: a request to stop, the
+lease, snapshots. One tick is never cut short, so a turn may take that much longer."""
 
 MEASURE_EVERY_S: Final = 1.0
 """How often metrics of the present state are set."""
@@ -78,8 +82,13 @@ class AssessMeter:
                 metrics.abstention("text", _NO_WORD.sub("_", reason.lower()).strip("_"), count)
             for alert in output.alerts:
                 metrics.alert(cast(Any, alert.kind), cast(Any, alert.status))
+                if alert.revision == 1:
+                    metrics.alert_opened(cast(Any, alert.kind))
+            metrics.shed(int((output.rerank_answer == NOT_READ).sum()))
             metrics.size("accounts", output.stats.accounts)
+            metrics.size("flagged", output.stats.flagged)
             metrics.size("groups", output.stats.groups)
+            metrics.size("held_back", output.stats.held_back)
 
     def now(self, ordering: Ordering, now_s: float) -> None:
         """The present, in seconds since 1970: how old the smallest watermark is, and how many events wait."""
@@ -188,6 +197,8 @@ class CommitTracker:
             self._took_over_at = None
         self.tick_ms = tick_ms
         self._metrics.transaction("committed")
+        self._metrics.committed(time.time())
+        self._metrics.broker(True)
         self._health.committed(self._clock())
         if self._replica.core is not None:
             self._meter.committed(self._replica.core.ordering, outputs)
@@ -235,16 +246,16 @@ class AssessStage:
         self._metrics, self._health, self._clock = metrics, health, clock
         self._meter, self._role = AssessMeter(metrics), role
         role("standby")
-        self._snapshot_every_s = config.state.snapshot_every_s
-        self._snapshots = SnapshotStore(Path(config.state.dir), topics.prefix)
+        store = SnapshotStore(Path(config.state.dir), topics.prefix)
+        self._snapshots = PeriodicSnapshots(store, config.state.snapshot_every_s, metrics, clock)
         self._topics = topics
         self._lease = Lease(clients, topics)
-        self._replica = Replica(clients, topics, partitions, self._snapshots, make, settings)
-        self._standby = Standby(self._replica, health, clock, warm=config.kafka.standby == "warm", prepare=prepare)
+        self._replica = Replica(clients, topics, partitions, store, make, settings)
+        warm = config.kafka.standby == "warm"
+        self._standby = Standby(self._replica, self._snapshots, health, clock, warm=warm, prepare=prepare)
         self._outbox = Outbox(clients, topics, self._replica.log.consumer, settings)
         self._commits = CommitTracker(self._outbox, self._replica, self._meter, metrics, health, clock)
-        self._snapshot_tick: int | None = None
-        self._heard_at = self._snapshot_at = self._measured_at = clock()
+        self._heard_at = self._measured_at = clock()
         self._replay: tuple[int, int] | None = None
         self._gap_since: float | None = None
         self._clocks_suspect = False
@@ -267,8 +278,11 @@ class AssessStage:
                 self._work()
             elif held:
                 self._take_over()
-            elif self._standby.turn():
-                self._log_is_closed()
+            else:
+                closed = self._standby.turn()
+                self._metrics.broker(True)
+                if closed:
+                    self._log_is_closed()
         except FencedError as error:
             log.warning("no longer active, standing by: %s", error)
             self._metrics.transaction("fenced")
@@ -295,13 +309,15 @@ class AssessStage:
             self._log_is_closed()
             return
         self._outbox.run = uuid.uuid4().hex if journal.last is None else journal.last.run
-        self._snapshot_tick = None if replica.manifest is None else replica.manifest.tick_ms
-        self._snapshot_at = self._clock()
+        if not warm:
+            self._snapshots.begin(None if replica.manifest is None else replica.manifest.tick_ms)
+        self._health.blocked(None)
         _, ends = replica.log.bounds()
         self._replay = (sum(replica.log.positions), sum(ends))
         self._commits.begin(journal.tick_ms, journal.last_offset)
         self.active = True
         self._metrics.active(True)
+        self._metrics.took_over(time.time())
         self._role("active")
         how = "warm" if warm else "cold"
         seconds = self._clock() - started
@@ -330,16 +346,16 @@ class AssessStage:
         replica, core = self._replica, self._replica.core
         assert core is not None
         self._commits.resolve_uncertain()
-        entries = 0
-        self._run_ticks(core)
-        for entry in replica.log.poll(POLL_MS if self._outbox.empty else 1):
-            entries += 1
-            core.feed(entry)
-            self._run_ticks(core)
-            self._check_lease()
+        entries, until = 0, self._clock() + TURN_S
+        if self._run_ticks(core, until):
+            for entry in replica.log.poll(POLL_MS if self._outbox.empty else 1):
+                entries += 1
+                core.feed(entry)
+                if not self._run_ticks(core, until) or self._clock() >= until:
+                    break
+                self._check_lease()
         if entries:
-            self._health.heard(self._clock())
-            self._heard_at = self._clock()
+            self._heard()
         elif self._clock() - self._heard_at >= PROBE_EVERY_S:
             self._probe()
         self._report_replay_progress()
@@ -349,9 +365,10 @@ class AssessStage:
         if core.ended():
             self._finish(core)
             return
-        if not self._outbox.empty and (not entries or self._outbox.due(self._clock())):
+        snapshot_due = self._snapshots.due
+        if not self._outbox.empty and (not entries or snapshot_due or self._outbox.due(self._clock())):
             self._commits.write(ended=False)
-        if self._clock() - self._snapshot_at >= self._snapshot_every_s:
+        if snapshot_due:
             self._snapshot(core)
 
     def _watch_gaps(self, core: Core) -> None:
@@ -399,17 +416,28 @@ class AssessStage:
             BrokerError: it is away.
         """
         self._replica.log.bounds()
+        self._heard()
+
+    def _heard(self) -> None:
+        """The broker has answered."""
         self._heard_at = self._clock()
         self._health.heard(self._heard_at)
         self._metrics.broker(True)
 
-    def _run_ticks(self, core: Core) -> None:
-        """Run what is due, mute what is committed, and let the rest wait for a transaction."""
+    def _run_ticks(self, core: Core, until: float) -> bool:
+        """Run what is due, mute what is committed, and let the rest wait for a transaction.
+
+        Args:
+            until: when to stop (of the clock); at least one tick is run.
+
+        Returns:
+            Whether nothing is due any more.
+        """
         while core.next_tick() is not None:
             started = self._clock()
             output = core.advance(self._answer)
             if output is None:
-                return
+                return True
             self._replica.tick = output.tick_ms
             self._metrics.step("assess", "tick", self._clock() - started)
             if self._commits.has(output.tick_ms):
@@ -419,6 +447,9 @@ class AssessStage:
                 self._outbox.add(output, self._clock())
             if self._outbox.due(self._clock()):
                 self._commits.write(ended=False)
+            if self._clock() >= until:
+                return core.next_tick() is None
+        return True
 
     def _answer(self, request: RerankRequest) -> NDArray[np.int16]:
         if self._commits.has(request.tick_ms):
@@ -453,29 +484,12 @@ class AssessStage:
             self._replay = None
 
     def _snapshot(self, core: Core) -> None:
-        """Write the state, where the tick it holds is committed and newer than the last one's.
-
-        Where the disk does not take it, outputs go on all the same: the last snapshot and the log are still there.
-        """
-        tick, log_reader = self._replica.tick, self._replica.log
-        if core.ordering.open_gaps:
-            log.warning("no snapshot while the observation log has a gap: its positions would be beyond the state")
-            self._snapshot_at = self._clock()
+        """Write the state, where the tick it holds is committed."""
+        tick = self._replica.tick
+        if tick is None or tick != self._commits.tick_ms or not self._outbox.empty:
             return
-        if tick is None or tick != self._commits.tick_ms or tick == self._snapshot_tick or not self._outbox.empty:
-            return
-        started = self._clock()
-        manifest = SnapshotManifest(self._outbox.run, tick, list(log_reader.positions), self._commits.journal_offset)
-        self._snapshot_at = started
-        try:
-            self._snapshots.write(manifest, core.snapshot)
-        except LogError as error:
-            log.error("no snapshot of tick %d: %s", tick, error)
-            self._metrics.alarm("snapshot_failed")
-            return
-        self._snapshot_tick = tick
-        self._metrics.snapshot()
-        self._metrics.step("assess", "snapshot", self._clock() - started)
+        positions, journal_offset = list(self._replica.log.positions), self._commits.journal_offset
+        self._snapshots.write(SnapshotManifest(self._outbox.run, tick, positions, journal_offset), core)
 
     def _finish(self, core: Core) -> None:
         """Every partition has ended and the last tick has run."""

@@ -21,13 +21,13 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import NoOffsetForPartitionError, OffsetOutOfRangeError
 
-from detector.errors import BrokerError, LogError
+from detector.errors import BrokerError, LogError, StartError
 from detector.models import Models
 from streaming.assess.engine import Assess
 from streaming.assess.ordering import Ordering
@@ -40,6 +40,8 @@ from streaming.kafka.consumer import GroupAssignment
 from streaming.kafka.journal import JournalReader
 from streaming.kafka.log import LogReader
 from streaming.kafka.snapshots import (
+    Core,
+    PeriodicSnapshots,
     RecoveryState,
     Snapshot,
     SnapshotManifest,
@@ -63,8 +65,14 @@ PAUSE_S: Final = 0.5
 STUCK_S: Final = MAX_POLL_MS / 1000
 """Seconds without a call of `holds` after which the process counts as stuck: what Kafka itself gives a member."""
 
+RETRY_S: Final = 60.0
+"""How often a standby without anything to start from looks again."""
+
 LOOK_EVERY_S: Final = 1.0
 """How often a cold standby asks whether the log has ended."""
+
+FOLLOW_S: Final = 1.0
+"""How long a warm standby goes on with a backlog before it looks at its lease and at requests to stop."""
 
 READ_MS: Final = 200
 """Longest wait for entries of the log, and the pause of a warm standby that has caught up with what is committed."""
@@ -116,27 +124,6 @@ def make_core(settings: AssessSettings, models: Models, partitions: int, folder:
     if folder is not None:
         restore(folder / STATE, assess)
     return AssessCore(assess)
-
-
-class Core(Protocol):
-    """The state machine, as far as these shells know it. The real one is `AssessCore`; tests have a smaller one."""
-
-    @property
-    def ordering(self) -> Ordering:
-        """Its events in order, with the counts and watermarks that metrics show."""
-        ...
-
-    def feed(self, entry: Entry) -> None: ...
-
-    def next_tick(self) -> int | None:
-        """Time of the tick that `advance` would run, ms; None where none is due."""
-        ...
-
-    def advance(self, reranker: Reranker) -> TickOutput | None: ...
-
-    def ended(self) -> bool: ...
-
-    def snapshot(self, folder: Path) -> None: ...
 
 
 class _Metadata(msgspec.Struct):
@@ -260,17 +247,27 @@ class Replica:
         journal = self.journal.journal
         if journal.other_settings(self.tick, self._settings):
             return False
-        if self._run_committed(core):
+        until = time.monotonic() + FOLLOW_S
+        if self._run_committed(core, until):
             return True
         for entry in self.log.poll(timeout_ms):
             core.feed(entry)
-            self._run_committed(core)
+            self._run_committed(core, until)
+            if time.monotonic() >= until:
+                break
         return True
 
-    def _run_committed(self, core: Core) -> bool:
-        """Run committed ticks that are due; whether the one after them is held back."""
+    def committed(self) -> SnapshotManifest | None:
+        """What a snapshot of the core would be of; None where its last tick is not the last committed one."""
+        journal = self.journal.journal
+        if journal.last is None or self.core is None or self.tick is None or self.tick != journal.tick_ms:
+            return None
+        return SnapshotManifest(journal.last.run, self.tick, list(self.log.positions), journal.last_offset)
+
+    def _run_committed(self, core: Core, until: float) -> bool:
+        """Run committed ticks that are due, until this time; whether the one after them has to wait."""
         while core.next_tick() is not None:
-            if self.held_back:
+            if self.held_back or time.monotonic() >= until:
                 return True
             output = core.advance(self.journal.journal.answer)
             if output is not None:
@@ -385,9 +382,13 @@ class Lease:
 class Standby:
     """Waits for the lease. Cold: keeps nothing. Warm: keeps the replica at the committed tick, and models in memory.
 
+    A warm one writes snapshots of its own: where every process has a disk of its own, the one that takes over must not
+    depend on what the others have on theirs, nor on how much of the log is left.
+
     Args:
         replica: read along when warm.
-        health: told when the broker answers.
+        snapshots: written when warm.
+        health: told when the broker answers, and when there is nothing to start from.
         clock: seconds, monotonic.
         warm: whether to read along.
         prepare: loads what is otherwise loaded when the second-stage model is first asked, seconds after a takeover.
@@ -396,14 +397,17 @@ class Standby:
     def __init__(
         self,
         replica: Replica,
+        snapshots: PeriodicSnapshots,
         health: Health,
         clock: Callable[[], float],
         *,
         warm: bool,
         prepare: Callable[[], None],
     ) -> None:
-        self._replica, self._health, self._clock, self._prepare = replica, health, clock, prepare
+        self._replica, self._snapshots = replica, snapshots
+        self._health, self._clock, self._prepare = health, clock, prepare
         self._looked_at = float("-inf")
+        self._retry_at = float("-inf")
         self._began = False
         self.warm = warm
 
@@ -434,9 +438,29 @@ class Standby:
         return False
 
     def _follow(self) -> None:
+        if self._clock() < self._retry_at:
+            time.sleep(READ_MS / 1000)
+            return
         if self._replica.held_back:
             time.sleep(READ_MS / 1000)
-        if not self._replica.follow(READ_MS):
+        begins = self._replica.core is None
+        try:
+            follows = self._replica.follow(READ_MS)
+        except StartError as error:
+            # No reason to end: the active process goes on, and a snapshot of it may appear in a folder that is shared.
+            log.error("standing by with nothing to start from: %s", error)
+            self._health.blocked("there is no snapshot to start from; the log says more")
+            self._retry_at = self._clock() + RETRY_S
+            return
+        self._health.blocked(None)
+        if not follows:
             log.warning("the active process has another configuration or other models: standing by cold")
             self._replica.drop()
             self.warm = False
+            return
+        if begins:
+            manifest = self._replica.manifest
+            self._snapshots.begin(None if manifest is None else manifest.tick_ms)
+        core = self._replica.core
+        if core is not None and self._snapshots.due and (committed := self._replica.committed()) is not None:
+            self._snapshots.write(committed, core)

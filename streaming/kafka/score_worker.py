@@ -142,6 +142,7 @@ class ScoreStage:
             for memory in (self._acknowledged, self._clocks, self._safe_clocks, self._uncommitted):
                 memory.pop(tp, None)
             self._ended.discard(tp)
+        self._metrics.partitions(sum(tp.topic == self._topics.posts for tp in self._acknowledged))
         self._idle.keep(owned)
         if not new:
             return
@@ -203,6 +204,7 @@ class ScoreStage:
             self._metrics.offset_gap(taken.gap)
             self._metrics.alarm("hole")
         if tp.topic == self._topics.posts:
+            self._metrics.records_read(len(records))
             entries, letters = self._observe(taken, records, now_ms)
         else:
             entries, letters = self._decisions(tp, records, now_ms)

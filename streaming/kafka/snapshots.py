@@ -14,23 +14,52 @@ import logging
 import os
 import shutil
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
-from detector.errors import LogError
+from detector.errors import LogError, StartError
+from streaming.assess.ordering import Ordering
+from streaming.assess.outputs import Reranker, TickOutput
 from streaming.kafka.journal import Journal
+from streaming.schema.observation import Entry
+from streaming.worker_metrics import Metrics
 
 log = logging.getLogger(__name__)
 
 KEPT: Final = 2
 """Snapshots that are kept: the newest, and one more in case it turns out to be damaged."""
 
+PRIVATE: Final = 0o700
+"""Mode of the folders: a snapshot holds what strangers have written and what is thought of them."""
+
 ABANDONED_S: Final = 86_400.0
 """An unfinished folder this old belongs to no living process, on whatever machine."""
+
+
+class Core(Protocol):
+    """The state machine, as far as these shells know it. The real one is `AssessCore`; tests have a smaller one."""
+
+    @property
+    def ordering(self) -> Ordering:
+        """Its events in order, with the counts and watermarks that metrics show."""
+        ...
+
+    def feed(self, entry: Entry) -> None: ...
+
+    def next_tick(self) -> int | None:
+        """Time of the tick that `advance` would run, ms; None where none is due."""
+        ...
+
+    def advance(self, reranker: Reranker) -> TickOutput | None: ...
+
+    def ended(self) -> bool: ...
+
+    def snapshot(self, folder: Path) -> None: ...
 
 
 class SnapshotManifest(msgspec.Struct, frozen=True):
@@ -91,21 +120,22 @@ class SnapshotStore:
             LogError: the disk does not take it.
         """
         name = f"snapshot-{manifest.tick_ms:015d}"
-        unfinished = self._folder / f"unfinished-{os.getpid()}-{name}"
+        # Processes on several machines may share the folder, and in containers all have the same process id.
+        unfinished = self._folder / f"unfinished-{uuid.uuid4().hex}-{name}"
+        final = self._folder / name
+        replaces = final.exists()
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            shutil.rmtree(unfinished, ignore_errors=True)
-            unfinished.mkdir()
+            self._folder.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
+            unfinished.mkdir(mode=PRIVATE)
             save(unfinished / "state")
             with (unfinished / "place.json").open("wb") as file:
                 file.write(msgspec.json.encode(manifest))
                 file.flush()
                 os.fsync(file.fileno())
-            final = self._folder / name
-            if final.exists():
+            if replaces:
                 # Of another run, or damaged; the newest one before it stays until this one has its name.
-                shutil.rmtree(final)
-            unfinished.rename(final)
+                shutil.rmtree(final, ignore_errors=True)
+            _name(unfinished, final)
             _sync(self._folder)
         except OSError as error:
             shutil.rmtree(unfinished, ignore_errors=True)
@@ -125,6 +155,70 @@ class SnapshotStore:
                     shutil.rmtree(folder, ignore_errors=True)
             except OSError:
                 continue
+
+
+def _name(unfinished: Path, final: Path) -> None:
+    """Give a finished snapshot its name, unless another process has just written the same one.
+
+    Raises:
+        OSError: the disk does not take it.
+    """
+    try:
+        unfinished.rename(final)
+    except OSError:
+        if not (final / "place.json").exists():
+            raise
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+class PeriodicSnapshots:
+    """Writes a snapshot every so often, where the state has moved on since the last one.
+
+    Args:
+        store: where to.
+        every_s: seconds between them.
+        metrics: told of each, and of those that failed.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(self, store: SnapshotStore, every_s: float, metrics: Metrics, clock: Callable[[], float]) -> None:
+        self._store, self._every_s, self._metrics, self._clock = store, every_s, metrics, clock
+        self._tick: int | None = None
+        self._at = clock()
+
+    def begin(self, tick_ms: int | None) -> None:
+        """Count from here on; the state comes from a snapshot of this tick, or from none."""
+        self._tick, self._at = tick_ms, self._clock()
+
+    @property
+    def due(self) -> bool:
+        """Whether the last one is old enough."""
+        return self._clock() - self._at >= self._every_s
+
+    def write(self, manifest: SnapshotManifest, core: Core) -> None:
+        """Write the state of `core`, if it has moved on.
+
+        Where the disk does not take it, outputs go on all the same: the last snapshot and the log are still there.
+
+        Args:
+            manifest: what it is a snapshot of; its tick is committed.
+            core: what is written.
+        """
+        if manifest.tick_ms == self._tick:
+            return
+        self._at = started = self._clock()
+        if core.ordering.open_gaps:
+            log.warning("no snapshot while the observation log has a gap: its positions would be beyond the state")
+            return
+        try:
+            self._store.write(manifest, core.snapshot)
+        except LogError as error:
+            log.error("no snapshot of tick %d: %s", manifest.tick_ms, error)
+            self._metrics.alarm("snapshot_failed")
+            return
+        self._tick = manifest.tick_ms
+        self._metrics.snapshot(time.time())
+        self._metrics.step("assess", "snapshot", self._clock() - started)
 
 
 def _sync(folder: Path) -> None:
@@ -205,7 +299,7 @@ def starting_points(found: RecoveryState, reasons: list[str]) -> Iterator[Snapsh
             for the next.
 
     Raises:
-        LogError: when nothing (more) is left.
+        StartError: when nothing (more) is left.
     """
     last = found.journal.last
     if last is not None:
@@ -227,7 +321,7 @@ def starting_points(found: RecoveryState, reasons: list[str]) -> Iterator[Snapsh
     else:
         yield None
         return
-    raise LogError(
+    raise StartError(
         "assess cannot start without repeating revisions: "
         + "; ".join(reasons)
         + ". Put back a snapshot from a copy of [state] dir, or the configuration it ran with, or start over under "

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import signal
 import threading
 import time
@@ -29,8 +30,9 @@ from streaming.health import Health, open_endpoint
 from streaming.kafka import client
 from streaming.kafka.assess_worker import AssessStage
 from streaming.kafka.client import Clients, Topics, ensure_topics
-from streaming.kafka.leader import Core, make_core
+from streaming.kafka.leader import make_core
 from streaming.kafka.score_worker import ScoreStage
+from streaming.kafka.snapshots import Core
 from streaming.pipeline import configured_models, live_reranker
 from streaming.score import Scorer
 from streaming.worker_metrics import Metrics
@@ -84,8 +86,11 @@ class StageThreads:
         self._stop.set()
         self._changed.set()
 
-    def run(self) -> None:
+    def run(self) -> bool:
         """Start all loops and return when all have ended; at most about `CLOSE_S` after being asked to.
+
+        Returns:
+            Whether all have ended.
 
         Raises:
             BaseException: the first error that ended a loop.
@@ -101,8 +106,10 @@ class StageThreads:
             thread.join(max(0.0, deadline - time.monotonic()))
         if self._errors:
             raise self._errors[0]
-        if any(thread.is_alive() for thread in self._threads):
+        ended = not any(thread.is_alive() for thread in self._threads)
+        if not ended:
             log.warning("not everything could be finished within %.0f s; the next start goes on from there", CLOSE_S)
+        return ended
 
     def _loop(self, name: str, make: Callable[[], Stage]) -> None:
         try:
@@ -190,6 +197,7 @@ def run_worker(config: Config, stage: StageName, exit_s: float | None, cores: Co
     _warn_of_short_retention(config)
     metrics, health = Metrics(), Health(time.monotonic())
     metrics.models(cores.models)
+    metrics.budget(config.expert_texts_per_s)
     if stage == "score":
         health.role("score")
     stages: dict[str, Callable[[], Stage]] = {}
@@ -231,17 +239,30 @@ def run_worker(config: Config, stage: StageName, exit_s: float | None, cores: Co
     endpoint = open_endpoint(config, metrics, health, time.monotonic)
     log.info("worker begins", extra={"stage": stage, "topic": topics.posts, "partitions": partitions})
     try:
-        threads.run()
+        ended = threads.run()
     finally:
         if endpoint is not None:
             endpoint.close()
     log.info("worker ends")
+    if not ended:
+        # A loop is still busy, perhaps inside a matrix product: tearing the interpreter down around it would abort.
+        logging.shutdown()
+        os._exit(0)
+
+
+SPECIMEN: Final = (
+    "We walked along the river this morning and it was so cold that the dog would not go into the water at all, "
+    "which has never happened before."
+)
+"""Long enough for any second-stage model to read it: one that abstains loads nothing."""
 
 
 def _prepare(models: Models) -> None:
-    """Have the second-stage model read something: an encoder takes seconds to load."""
-    if models.second_stage is not None:
-        models.second_stage.score(["good morning"], ["en"], np.zeros(1, np.int16))
+    """Have the second-stage model read something in each of its languages: an encoder takes seconds to load."""
+    model = models.second_stage
+    if model is not None:
+        languages = sorted(getattr(model, "languages", ())) or ["en"]
+        model.score([SPECIMEN] * len(languages), languages, np.zeros(len(languages), np.int16))
 
 
 def _warn_of_short_retention(config: Config) -> None:

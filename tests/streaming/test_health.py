@@ -169,3 +169,12 @@ def test_a_process_that_ends_takes_no_more_work() -> None:
     health.stopping()
     assert not health.report(0.0).ready
     assert health.report(0.0).live
+
+
+def test_a_process_that_could_not_take_over_lives_and_is_not_ready() -> None:
+    health = running()
+    health.blocked("there is no snapshot")
+    report = health.report(0.0)
+    assert (report.live, report.ready, report.problems) == (True, False, ("there is no snapshot",))
+    health.blocked(None)
+    assert health.report(0.0).ready

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from streaming.worker_metrics import MOST_WORDS, OTHER, Metrics
+from streaming.worker_metrics import MOST_WORDS, OTHER, Alarm, Metrics
 
 
 def samples(metrics: Metrics, name: str) -> dict[tuple[str, ...], float]:
@@ -24,7 +26,7 @@ def test_records_add_up_by_outcome() -> None:
     metrics.records("accepted", 3)
     metrics.records("dead")
     metrics.records("accepted")
-    assert samples(metrics, "records_total") == {("accepted",): 4, ("dead",): 1}
+    assert samples(metrics, "records_total") == {("accepted",): 4, ("duplicate",): 0, ("late",): 0, ("dead",): 1}
 
 
 def test_the_lag_of_a_partition_given_away_disappears() -> None:
@@ -63,7 +65,11 @@ def test_everything_else_is_counted() -> None:
     metrics.texts("expert", 2)
     metrics.transaction("committed")
     metrics.restore("snapshot")
-    metrics.snapshot()
+    metrics.snapshot(5.0)
+    metrics.records_read(11)
+    metrics.budget(20.0)
+    metrics.committed(6.0)
+    metrics.alert_opened("campaign")
     metrics.alert("campaign", "open")
     metrics.offset_gap(9)
     metrics.shed(4)
@@ -72,12 +78,17 @@ def test_everything_else_is_counted() -> None:
     metrics.partitions(3)
     metrics.broker(False)
     metrics.watermark_age(61)
-    assert samples(metrics, "texts_scored_total") == {("expert",): 2}
-    assert samples(metrics, "transactions_total") == {("committed",): 1}
+    assert samples(metrics, "texts_scored_total") == {("cheap",): 0, ("expert",): 2}
+    assert samples(metrics, "transactions_total") == {("aborted",): 0, ("committed",): 1, ("fenced",): 0}
     assert samples(metrics, "restores_total") == {("snapshot",): 1}
     assert samples(metrics, "alerts_total") == {("campaign", "open"): 1}
+    assert samples(metrics, "alerts_opened_total") == {("account",): 0, ("campaign",): 1, ("coordination",): 0}
     for name, value in {
         "snapshots_total": 1,
+        "last_snapshot_timestamp_seconds": 5,
+        "last_commit_timestamp_seconds": 6,
+        "records_read_total": 11,
+        "expert_budget_texts_per_second": 20,
         "hole_records_total": 9,
         "expert_texts_shed_total": 4,
         "assess_active": 1,
@@ -102,5 +113,24 @@ def test_no_strange_word_and_no_flood_of_words_becomes_a_label(words: list[str])
 def test_two_processes_in_one_do_not_share_a_registry() -> None:
     first, second = Metrics(), Metrics()
     first.alarm("gap")
-    assert samples(first, "alarms_total") == {("gap",): 1}
-    assert samples(second, "alarms_total") == {}
+    assert samples(first, "alarms_total")[("gap",)] == 1
+    assert samples(second, "alarms_total")[("gap",)] == 0
+
+
+def test_every_alarm_is_there_before_it_is_raised() -> None:
+    """Prometheus sees no increase in a series that is born at 1: the first alarm of a kind would be told to nobody."""
+    assert samples(Metrics(), "alarms_total") == {(kind,): 0.0 for kind in get_args(Alarm)}
+    assert samples(Metrics(), "hole_records_total") == {(): 0.0}
+
+
+def test_a_process_that_stands_by_says_nothing_of_the_present() -> None:
+    """Its numbers are of the time when it last decided, and rules that look for the largest would page for ever."""
+    metrics = Metrics()
+    metrics.active(True)
+    metrics.lag("assess", {0: 5}, 900.0)
+    metrics.lag("score", {0: 2}, 3.0)
+    metrics.watermark_age(9000.0)
+    metrics.active(False)
+    assert samples(metrics, "lag_seconds") == {("assess",): 0.0, ("score",): 3.0}
+    assert samples(metrics, "lag_records") == {("0", "score"): 2}
+    assert samples(metrics, "watermark_age_seconds") == {(): 0.0}

@@ -6,7 +6,7 @@ import numpy as np
 from prometheus_client import generate_latest
 
 from streaming.assess.ordering import Ordering, OrderingState
-from streaming.assess.outputs import AlertRevision, TickOutput, TickStats
+from streaming.assess.outputs import NOT_READ, AlertRevision, TickOutput, TickStats
 from streaming.kafka.assess_worker import AssessMeter
 from streaming.worker_metrics import Metrics
 
@@ -38,7 +38,8 @@ def test_records_are_counted_by_difference() -> None:
     shown = page(metrics)
     assert 'swarmlight_records_total{outcome="accepted"} 9.0' in shown
     assert 'swarmlight_records_total{outcome="dead"} 1.0' in shown
-    assert 'swarmlight_alarms_total{kind="gap"}' not in shown
+    assert 'swarmlight_alarms_total{kind="gap"} 0.0' in shown
+    assert 'swarmlight_alerts_opened_total{kind="campaign"} 1.0' in shown
     assert 'swarmlight_abstentions_total{part="text",reason="texts_too_short"} 3.0' in shown
     assert 'swarmlight_alerts_total{kind="campaign",status="open"} 1.0' in shown
     assert 'swarmlight_state_size{what="accounts"} 7.0' in shown
@@ -60,3 +61,16 @@ def test_the_age_of_the_watermark_is_known_once_there_is_one() -> None:
     meter.now(ordering(), 1000.0)
     assert "swarmlight_watermark_age_seconds 0.0" in page(metrics)
     assert 'swarmlight_state_size{what="waiting"} 0.0' in page(metrics)
+
+
+def test_only_the_first_revision_of_an_alert_opens_it_and_texts_left_out_are_shed() -> None:
+    metrics = Metrics()
+    again = AlertRevision("1", 2, "account", "open", b"{}")
+    answer = np.array([NOT_READ, 5, NOT_READ], np.int16)
+    stats = TickStats(flagged=3, held_back=4)
+    AssessMeter(metrics).committed(ordering(), [TickOutput(0, [again], [], [], [], answer, stats)])
+    shown = page(metrics)
+    assert 'swarmlight_alerts_opened_total{kind="account"} 0.0' in shown
+    assert "swarmlight_expert_texts_shed_total 2.0" in shown
+    assert 'swarmlight_state_size{what="flagged"} 3.0' in shown
+    assert 'swarmlight_state_size{what="held_back"} 4.0' in shown

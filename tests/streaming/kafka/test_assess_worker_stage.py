@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from prometheus_client import generate_latest
 from detector.errors import BrokerError, LogError
 from streaming.config import Config, StateConfig
 from streaming.health import Health
-from streaming.kafka import assess_worker, journal
+from streaming.kafka import assess_worker, journal, leader
 from streaming.kafka.assess_worker import AssessStage
 from streaming.kafka.client import Clients, ensure_topics
 from streaming.kafka.log import LogReader
@@ -23,6 +24,7 @@ from streaming.kafka.snapshots import SnapshotStore
 from streaming.schema.observation import NO_TIME, Batch, End, Entry, Observation, encode
 from streaming.worker_metrics import Metrics
 from tests.streaming.kafka.bench import Deployment, last_revisions
+from tests.streaming.kafka.brokers import Broker
 from tests.streaming.kafka.streams import START_MS
 from tests.streaming.kafka.tiny import STEP, TinyCore, tiny
 
@@ -62,10 +64,18 @@ class Bench:
             if records:
                 self.deployment.write_raw(self.deployment.topics.observations, partition, *records)
 
-    def stage(self, *, settings: str = "tiny", standby: str = "cold", closing: bool = True) -> AssessStage:
+    def stage(
+        self,
+        *,
+        settings: str = "tiny",
+        standby: str = "cold",
+        closing: bool = True,
+        folder: str = "state",
+        snapshot_every_s: float = 3600,
+    ) -> AssessStage:
         config = Config(
             kafka=self.deployment.kafka(session_timeout_s=6, standby=standby),
-            state=StateConfig(dir=str(self.deployment.folder / "state"), snapshot_every_s=3600),
+            state=StateConfig(dir=str(self.deployment.folder / folder), snapshot_every_s=snapshot_every_s),
         )
         judgement = tiny()
         stage = AssessStage(
@@ -79,7 +89,7 @@ class Bench:
             prepare=judgement.prepare,
             closing=closing,
             metrics=Metrics(),
-            health=Health(0.0),
+            health=Health(time.monotonic()),
         )
         self.stages.append(stage)
         return stage
@@ -249,6 +259,71 @@ def test_a_missing_snapshot_fails_where_the_log_no_longer_begins_at_0(bench: Ben
     again = bench.stage()
     with pytest.raises(LogError, match="retention removed the beginning of partition"):
         bench.turn_until(again, lambda: False)
+
+
+def test_one_turn_is_bounded_whatever_the_backlog(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request to stop, the lease and snapshots are looked at between turns."""
+    monkeypatch.setattr(assess_worker, "TURN_S", 0.0)
+    stage = began(bench)
+    bench.log(*(batch(start, 10) for start in range(40, 440, 10)))
+    reader = stage._replica.log
+    bench.turn_until(stage, lambda: reader.positions[0] > 1)
+    steps = []
+    while reader.positions[0] < 41:
+        before = reader.positions[0]
+        stage.turn()
+        steps.append(reader.positions[0] - before)
+    assert max(steps) == 1
+    stage._snapshots._every_s = 0.0
+    stage.turn()
+    assert snapshots(bench), "snapshots are written in the middle of a backlog"
+    bench.log(End(0, 1, 440))
+    bench.turn_until(stage, lambda: stage.done)
+    (last,) = last_revisions(bench.deployment.alerts()).values()
+    assert last["revision"] == 440 // STEP
+
+
+def test_a_warm_standby_has_snapshots_of_its_own_to_start_from(apache: Broker, bench: Bench) -> None:
+    """Each process has a disk of its own, the active one's is lost, and retention has removed the log's beginning."""
+    active = began(bench)
+    standby = bench.stage(standby="warm", folder="other", snapshot_every_s=1.0)
+    bench.log(batch(40, 40))
+
+    def written() -> list[Path]:
+        active.turn()
+        return sorted((bench.deployment.folder / "other").glob("*/snapshot-*"))
+
+    bench.turn_until(standby, lambda: bool(written()) and standby._replica.tick == active._commits.tick_ms)
+    assert "swarmlight_broker_up 1.0" in generate_latest(standby._metrics.registry).decode()
+    before = bench.revisions()
+    for stage in (standby, active):
+        bench.close(stage)
+    bench.deployment.delete_before(bench.deployment.topics.observations, 0, 1)
+    bench.log(batch(80, 40))
+    again = bench.stage(standby="warm", folder="other")
+    bench.turn_until(again, lambda: bench.revisions() > before)
+    assert again._replica.manifest is not None
+    last_revisions(bench.deployment.alerts())
+
+
+def test_a_standby_without_anything_to_start_from_stands_by_and_says_so(
+    apache: Broker, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    active = began(bench)
+    bench.deployment.delete_before(bench.deployment.topics.observations, 0, 1)
+    monkeypatch.setattr(leader, "RETRY_S", 0.1)
+    standby = bench.stage(standby="warm", folder="shared")
+    deadline = time.monotonic() + 20
+    while not any("no snapshot" in problem for problem in standby._health.report(time.monotonic()).problems):
+        assert time.monotonic() < deadline
+        active.turn()
+        standby.turn()
+    active._snapshots._every_s = 0.0
+    active.turn()
+    (snapshot,) = snapshots(bench)
+    shutil.copytree(snapshot.parent, bench.deployment.folder / "shared" / snapshot.parent.name)
+    bench.turn_until(standby, lambda: standby._replica.manifest is not None)
+    assert not any("no snapshot" in problem for problem in standby._health.report(time.monotonic()).problems)
 
 
 def test_expired_positions_of_the_group_heal_from_the_journal(bench: Bench) -> None:

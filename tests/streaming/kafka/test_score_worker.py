@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +11,7 @@ import msgspec
 import pytest
 from kafka import KafkaProducer, TopicPartition
 from kafka.errors import KafkaTimeoutError
+from prometheus_client import generate_latest
 
 from detector.errors import LogError
 from streaming.config import Config
@@ -289,3 +291,24 @@ def test_observations_say_whether_the_broker_stamped_the_record(
     seen = [each for entry in bench.entries() if isinstance(entry, Batch) for each in entry.observations]
     assert seen
     assert [each.broker_stamp for each in seen] == [broker_stamp] * len(seen)
+
+
+def test_partitions_taken_away_are_no_longer_counted(apache: Broker, deployment: Deployment, begin: Any) -> None:
+    deployment.create(deployment.topics.posts, 2)
+    first = begin()
+
+    def owned(bench: Bench) -> str:
+        shown = generate_latest(bench.metrics.registry).decode()
+        return str(re.findall(r"swarmlight_partitions_owned ([0-9.]+)", shown)[0])
+
+    first.turn_until(lambda: owned(first) == "2.0")
+    second = begin()
+    deadline = time.monotonic() + 30
+    while [owned(first), owned(second)] != ["1.0", "1.0"]:
+        assert time.monotonic() < deadline
+        for bench in (first, second):
+            bench.stage.turn()
+    deployment.write(stream(40), partitions=2)
+    first.turn_until(
+        lambda: "swarmlight_records_read_total 0.0" not in generate_latest(first.metrics.registry).decode()
+    )

@@ -196,3 +196,22 @@ def test_what_a_dead_process_left_unfinished_goes_after_a_day(tmp_path: Path) ->
     SnapshotStore(tmp_path, "").write(manifest(60), save)
     assert not old.exists()
     assert new.exists()
+
+
+def test_nobody_else_may_look_into_a_snapshot(tmp_path: Path) -> None:
+    SnapshotStore(tmp_path, "").write(manifest(60), save)
+    (folder,) = (tmp_path / "assess").iterdir()
+    assert folder.stat().st_mode & 0o077 == 0
+
+
+def test_two_processes_that_share_the_folder_may_write_the_same_tick_at_once(tmp_path: Path) -> None:
+    ours, theirs = SnapshotStore(tmp_path, ""), SnapshotStore(tmp_path, "")
+
+    def meanwhile(folder: Path) -> None:
+        theirs.write(manifest(60), save)
+        save(folder)
+
+    ours.write(manifest(60), meanwhile)
+    (kept,) = ours.all()
+    assert (kept.state / "state").read_text() == "state"
+    assert [each.name for each in (tmp_path / "assess").iterdir()] == ["snapshot-000000000000060"]

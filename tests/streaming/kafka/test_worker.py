@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
+from pathlib import Path
 
+import numpy as np
 import pytest
 from kafka.errors import TopicAuthorizationFailedError
+from numpy.typing import NDArray
 
 from detector.errors import BrokerError, LogError
+from detector.models import load_models
+from detector.text import second_stage
 from streaming.health import Health, HealthLimits
 from streaming.kafka import worker as worker_module
 from streaming.kafka.worker import Stage, StageThreads
@@ -120,6 +125,40 @@ def test_a_loop_that_hangs_makes_the_worker_unhealthy_whatever_the_other_does() 
     threads.stop()
     thread.join()
     assert not live
+
+
+def test_a_loop_that_does_not_end_in_time_is_left_and_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_module, "CLOSE_S", 0.1)
+    release = threading.Event()
+
+    def busy() -> None:
+        release.wait(10)
+
+    threads = make(assess=Scripted(busy))
+    threading.Timer(0.1, threads.stop).start()
+    assert threads.run() is False
+    release.set()
+    assert make(assess=Scripted()).run() is True
+
+
+def test_a_standbys_second_stage_is_loaded_by_what_prepares_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A text that is too short to be read loads nothing, and the first text after a takeover then waits for it."""
+    loaded: list[int] = []
+
+    class Spy(second_stage.Encoder):
+        def __init__(self, path: Path | None = None) -> None:
+            loaded.append(1)
+
+        def embed(self, texts: Iterable[str]) -> NDArray[np.float32]:
+            return np.zeros((len(list(texts)), len(second_stage.LAYERS) * second_stage.DIM), np.float32)
+
+    monkeypatch.setattr(second_stage, "Encoder", Spy)
+    models = load_models()
+    worker_module._prepare(models)
+    assert loaded == [1]
+    assert models.second_stage is not None
+    models.second_stage.score([worker_module.SPECIMEN], ["en"], np.zeros(1, np.int16))
+    assert loaded == [1]
 
 
 pytestmark = pytest.mark.kafka
