@@ -23,14 +23,9 @@ from moderation.api.schemas import Refusal
 from moderation.auth import FeedServices, services_of
 from moderation.middleware import Guard
 from moderation.services import Services
+from moderation.web.rendering import STATUS
 
 log = logging.getLogger(__name__)
-
-STATUS: Final = {
-    "invalid": 400, "login": 401, "forbidden": 403, "not_found": 404, "conflict": 409, "too_large": 413,
-    "limited": 429,
-}  # fmt: skip
-"""HTTP status of each code of `FeedError`."""
 
 STATIC: Final = Path(__file__).parent / "web" / "static"
 

@@ -19,7 +19,6 @@ from moderation.db import AlertRow, Member, Page, User
 from moderation.odds import certainty
 from moderation.permissions import Actor
 from moderation.records import milliseconds, read_alert, read_page, storable
-from streaming.assess.alert_store import account_alert_id
 from streaming.schema.alert import AlertRecord, PageRecord
 
 MAX_ANCESTORS: Final = 1000
@@ -130,13 +129,6 @@ def alerts_of_account(connection: Connection, actor: Actor, account: str) -> lis
         .limit(MAX_ALERTS_OF_ACCOUNT)
     )
     return list(connection.execute(query))
-
-
-def members_with_alerts(connection: Connection, record: AlertRecord) -> set[str]:
-    """Those members of an alert that have an open alert of their own: their evidence passed its threshold."""
-    own = {account_alert_id(member.account): member.account for member in record.members}
-    found = connection.scalars(select(AlertRow.id).where(AlertRow.id.in_(own), AlertRow.status == "open"))
-    return {own[each] for each in found}
 
 
 def _pages(connection: Connection, alert_id: str) -> list[PageRecord]:

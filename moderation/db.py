@@ -148,6 +148,8 @@ class DecisionRow(Base):
     reason: Mapped[str]
     note: Mapped[str]
     revision: Mapped[int] = mapped_column(Integer)
+    part_of: Mapped[str | None] = mapped_column(String(64), index=True)
+    """The decision on a campaign that this one, on a member's own alert, was made with."""
 
 
 class Outgoing(Base):

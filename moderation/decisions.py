@@ -20,7 +20,7 @@ from typing import Any, Final, Literal
 from sqlalchemy import Connection, insert, or_, select, update
 
 from detector.errors import FeedError
-from moderation import audit, outbox, queue
+from moderation import audit, outbox, queue, related
 from moderation.audit import pseudonym, pseudonym_key
 from moderation.db import AlertRow, DecisionRow, Member, User
 from moderation.permissions import Actor
@@ -33,6 +33,8 @@ Verdict = Literal["llm_campaign", "human_coordination", "permitted_automation", 
 VERDICTS: Final[tuple[Verdict, ...]] = (
     "llm_campaign", "human_coordination", "permitted_automation", "not_a_campaign", "needs_more"
 )  # fmt: skip
+
+VERDICT_NAMES: Final[dict[str, str]] = {verdict: verdict.replace("_", " ") for verdict in VERDICTS}
 
 CLOSING_VERDICTS: Final = frozenset(VERDICTS) - {"needs_more"}
 """Verdicts that take an alert out of the queue for good; `needs_more` does so until its next revision."""
@@ -51,6 +53,8 @@ class DecisionRequest:
         note: for colleagues; stays in this database.
         revision: the revision that was looked at; None for the latest.
         id: a UUID chosen by the caller, so that asking twice decides once; None for a new one.
+        covers: members whose own alerts get the same decision; for the alert as a whole only.
+        despite: whether it is made although it contradicts decisions in force elsewhere (`related.contradictions`).
     """
 
     alert_id: str
@@ -61,10 +65,14 @@ class DecisionRequest:
     note: str = ""
     revision: int | None = None
     id: str | None = None
+    covers: tuple[str, ...] = ()
+    despite: bool = False
 
 
 def decide(connection: Connection, actor: Actor, request: DecisionRequest, now: int) -> str:
-    """Decide on an alert or on one of its members. An alert that somebody else has claimed is theirs to decide on.
+    """Decide on an alert, and on the alerts of members that it covers, or on one of its members.
+
+    An alert that somebody else has claimed is theirs to decide on.
 
     Args:
         connection: in a write transaction.
@@ -76,7 +84,7 @@ def decide(connection: Connection, actor: Actor, request: DecisionRequest, now: 
         The decision's id.
 
     Raises:
-        FeedError: `forbidden`, `not_found`, `conflict`, `invalid`.
+        FeedError: `forbidden`, `not_found`, `conflict`, `invalid`; `contradicts`: what it would contradict.
     """
     actor.require("work")
     if request.verdict not in VERDICTS:
@@ -85,6 +93,10 @@ def decide(connection: Connection, actor: Actor, request: DecisionRequest, now: 
     if again is not None:
         return again
     number = request.id or str(uuid.uuid4())
+    if request.covers and request.account is not None:
+        raise FeedError("invalid", "a decision on one member covers no others: decide on the alert as a whole")
+    if not request.despite:
+        _check_contradictions(connection, request)
     if request.account is not None:
         _check_member(connection, actor, request, now)
     else:
@@ -97,7 +109,47 @@ def decide(connection: Connection, actor: Actor, request: DecisionRequest, now: 
         user_id=actor.user_id, policy=request.policy, reason=request.reason, note=request.note, revision=revision,
     )  # fmt: skip
     _record(connection, actor, decision)
+    for account in sorted(set(request.covers)):
+        _cover(connection, actor, request, account, number, now)
     return number
+
+
+def _check_contradictions(connection: Connection, request: DecisionRequest) -> None:
+    found = related.contradictions(connection, request.alert_id, request.account, request.verdict)
+    # What is covered is decided anew, and contradicts nothing then.
+    found = [
+        each for each in found if each.account not in request.covers or each.alert_id != account_alert_id(each.account)
+    ]
+    if found:
+        raise FeedError(
+            "contradicts",
+            f"this contradicts a decision in force: {related.in_words(found, VERDICT_NAMES)}; undo that one, choose "
+            "another decision, or say that this one is meant nevertheless",
+        )
+
+
+def _cover(
+    connection: Connection, actor: Actor, request: DecisionRequest, account: str, case_id: str, now: int
+) -> None:
+    """Decide on a member's own alert as on the alert it is a member of."""
+    member = select(Member.account).where(Member.alert_id == request.alert_id, Member.account == account)
+    if connection.scalar(member) is None:
+        raise FeedError("not_found", "an account to cover is no member of this alert: choose from its members")
+    own = DecisionRequest(
+        account_alert_id(account), request.verdict, policy=request.policy, reason=request.reason, note=request.note
+    )
+    number = str(uuid.uuid4())
+    try:
+        _close_alert(connection, actor, own, number, now)
+    except FeedError as error:
+        raise FeedError(error.code, f"the alert of {account!a} cannot be covered: {error}") from None
+    revision = connection.scalar(select(AlertRow.revision).where(AlertRow.id == own.alert_id)) or 0
+    decision = DecisionRow(
+        id=number, alert_id=own.alert_id, account=None, verdict=own.verdict, undoes=None, at=now,
+        user_id=actor.user_id, policy=own.policy, reason=own.reason, note=own.note, revision=revision,
+        part_of=case_id,
+    )  # fmt: skip
+    _record(connection, actor, decision)
 
 
 def report_missed(connection: Connection, actor: Actor, account: str, reason: str, note: str, now: int) -> str:
@@ -129,7 +181,7 @@ def report_missed(connection: Connection, actor: Actor, account: str, reason: st
 
 
 def undo(connection: Connection, actor: Actor, decision_id: str, reason: str, now: int) -> str:
-    """Undo a decision, one's own or, as a lead, anybody's.
+    """Undo a decision, one's own or, as a lead, anybody's, and with it those on other alerts that it covered.
 
     Current is then the latest decision on the alert that was not undone; where there is none, the alert waits again.
 
@@ -169,6 +221,9 @@ def undo(connection: Connection, actor: Actor, decision_id: str, reason: str, no
         user_id=actor.user_id, policy="", reason=reason, note="", revision=found.revision,
     )  # fmt: skip
     _record(connection, actor, decision)
+    covered = select(DecisionRow.id).where(DecisionRow.part_of == decision_id, DecisionRow.undone_by.is_(None))
+    for each in sorted(connection.scalars(covered)):
+        undo(connection, actor, each, reason, now)
     return number
 
 

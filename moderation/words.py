@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
-from detector.reasons import Reason, Sentence, explain
+from detector.reasons import BEYOND_CHANCE, COORDINATION, GROUP_EVIDENCE, TEXT, Reason, Sentence, explain
 from graph.traces import KIND_TABLE, KIND_WORDS
 from moderation.records import milliseconds
 from streaming.schema.alert import AlertRecord
@@ -84,6 +86,34 @@ NAMED: Final = 3
 """Members named in a sentence."""
 
 
+MILLION_NATS: Final = math.log(1e6)
+"""Beyond odds of a million to one, digits are no longer worth reading."""
+
+
+def factor(nats: float) -> str:
+    """How many times likelier evidence of so many nats makes it, to three digits: `13.6`, `1.07`, `12,300`.
+
+    Three digits and no fewer, so that the factors of the components multiply to the total as it is shown.
+    """
+    if nats > MILLION_NATS:
+        return "over a million"
+    value = math.exp(nats)
+    return f"{value:.3g}" if value < 999.5 else f"{float(f'{value:.3g}'):,.0f}"
+
+
+def direction(nats: float, machine: str = "a machine-driven account") -> str:
+    """Which way evidence points, and how far: `13.6 times likelier for a machine-driven account`.
+
+    Args:
+        nats: log-likelihood ratio; above 0 it speaks for a machine.
+        machine: what the other of a person is called.
+    """
+    shown = factor(abs(nats))
+    if shown == "1":
+        return "as likely for a person as for a machine"
+    return f"{shown} times likelier for {machine if nats > 0 else 'a person'}"
+
+
 def when(at_ms: int) -> str:
     """`14 Mar 2024, 09:05`, UTC."""
     return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%-d %b %Y, %H:%M")
@@ -141,4 +171,37 @@ def sentences(record: AlertRecord) -> list[tuple[Reason | None, Sentence]]:
         return [(None, Sentence("", text)) for text in record.why]
     at = milliseconds(record.at) or 0
     first, last = milliseconds(record.first_post_at) or at, milliseconds(record.last_post_at) or at
-    return list(zip(record.reasons, explain(record.reasons, first, last, KIND_WORDS), strict=True))
+    said = explain(record.reasons, first, last, KIND_WORDS)
+    return [
+        (reason, Sentence(each.label, _RETOLD[reason.code](reason, len(record.members))))
+        if reason.code in _RETOLD
+        else (reason, each)
+        for reason, each in zip(record.reasons, said, strict=True)
+    ]
+
+
+def _text(reason: Reason, _: int) -> str:
+    share = "" if reason.observed is None else f"; {reason.observed:.0%} of its texts look machine-written singly"
+    return f"how it writes is {direction(reason.nats or 0.0)}{share}."
+
+
+def _group(reason: Reason, _: int) -> str:
+    others = counted(round(reason.observed or 0), "other account")
+    return f"it acts together with {others}, and what they write is {direction(reason.nats or 0.0)}."
+
+
+def _beyond_chance(reason: Reason, _: int) -> str:
+    return f"at most {reason.expected or 0.0:.0%} of the groups listed are expected to act together by chance."
+
+
+def _own_evidence(reason: Reason, members: int) -> str:
+    return (
+        f"the members' own texts and habits are {direction(reason.nats or 0.0)} as a group; "
+        f"{reason.observed or 0:.0f} of {members} are flagged by their own total."
+    )
+
+
+_RETOLD: Final[Mapping[str, Callable[[Reason, int], str]]] = {
+    TEXT: _text, COORDINATION: _group, BEYOND_CHANCE: _beyond_chance, GROUP_EVIDENCE: _own_evidence
+}  # fmt: skip
+"""Sentences with numbers, by code: on a page of bars and tables they have to agree to the last digit shown."""

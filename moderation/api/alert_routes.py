@@ -10,7 +10,7 @@ import msgspec
 from fastapi import APIRouter, Path, Query
 
 from detector.errors import FeedError
-from moderation import cases, decisions, queue
+from moderation import cases, decisions, queue, related
 from moderation.api.schemas import (
     DEFAULT_LIMIT,
     AccountHistory,
@@ -93,12 +93,17 @@ def show_alert(context: Reader, alert_id: AlertId) -> AlertWithHistory:
         alert = cases.load_alert(connection, context.actor, alert_id, details=False)
         history = decisions.history(connection, alert_ids=cases.merged_ancestors(connection, alert_id))
         on_accounts = decisions.current_on_accounts(connection, alert_id)
+        accounts = [member.account for member in alert.record.members]
+        own = related.member_alerts(connection, context.actor, accounts, context.now)
+        others = related.also_in(connection, accounts, alert_id)
     record: dict[str, Any] = msgspec.to_builtins(alert.record)
     return AlertWithHistory(
         alert=alert_item(alert.row, context.now),
         record=record,
         decisions=[decision_item(row) for row in history],
         on_accounts={account: row.verdict for account, row in on_accounts.items()},
+        member_alerts={account: each.id for account, each in own.items() if each.id != alert_id},
+        also_in={account: [each.id for each in found] for account, found in others.items()},
     )
 
 
@@ -223,7 +228,7 @@ def decide(context: Worker, alert_id: AlertId, body: NewDecision) -> Done:
     """
     request = decisions.DecisionRequest(
         alert_id, body.decision, account=body.account, policy=body.policy, reason=body.reason, note=body.note,
-        revision=body.revision, id=body.id,
+        revision=body.revision, id=body.id, covers=tuple(body.covers), despite=body.despite,
     )  # fmt: skip
     made = context.write(lambda connection: decisions.decide(connection, context.actor, request, context.now))
     context.services.decision_made(body.decision)

@@ -114,6 +114,8 @@ class DecisionItem(BaseModel):
     reason: str
     note: str
     revision: int
+    part_of: str | None
+    """The decision on a campaign that it was made with."""
 
 
 class DecisionList(BaseModel):
@@ -131,6 +133,10 @@ class AlertWithHistory(BaseModel):
     decisions: list[DecisionItem]
     on_accounts: dict[str, str]
     """Account -> the current decision on it alone."""
+    member_alerts: dict[str, str]
+    """Member -> id of the open alert that it has of its own."""
+    also_in: dict[str, list[str]]
+    """Member -> ids of other alerts that name it."""
 
 
 class AlertDetails(BaseModel):
@@ -167,6 +173,10 @@ class NewDecision(RequestBody):
     note: Note = ""
     revision: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
     id: Uuid | None = None
+    covers: Annotated[list[Account], Field(max_length=1000)] = []
+    """Members whose own alerts get the same decision."""
+    despite: bool = False
+    """Whether it is meant although it contradicts decisions in force elsewhere; without it that is refused."""
 
 
 class UndoReason(RequestBody):
@@ -402,5 +412,5 @@ def decision_item(row: Any) -> DecisionItem:
     return DecisionItem(
         id=row.id, alert=row.alert_id, account=row.account, decision=row.verdict, undoes=row.undoes,
         undone=row.undone_by is not None, at=rfc3339(row.at), by=row.by_name or row.by or "", policy=row.policy,
-        reason=row.reason, note=row.note, revision=row.revision,
+        reason=row.reason, note=row.note, revision=row.revision, part_of=row.part_of,
     )  # fmt: skip

@@ -11,13 +11,15 @@ from starlette.datastructures import FormData
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from detector.errors import FeedError
-from moderation import cases, decisions, queue, users, words
-from moderation.auth import Form, SignedIn
+from moderation import cases, decisions, queue, related, users, words
+from moderation.auth import Form, RequestContext, SignedIn
 from moderation.permissions import Actor
 from moderation.records import LARGEST_ACCOUNT, milliseconds, read_alert
+from moderation.web.case_views import Links, case_view, neighbour_ties
 from moderation.web.evidence_views import graph_json, past_decision
 from moderation.web.rendering import (
     MAX_NOTE_CHARACTERS,
+    STATUS,
     AlertId,
     existing_alerts,
     number_field,
@@ -25,6 +27,7 @@ from moderation.web.rendering import (
     text_field,
     verdict_field,
 )
+from moderation.web.typed import NOTHING, Typed
 from moderation.web.untrusted_text import visible
 from moderation.web.view_models import alert_view, queue_row
 from streaming.schema.alert import PostRecord
@@ -38,6 +41,21 @@ MAX_CHOSEN_ACCOUNTS: Final = 200
 @router.get("/alerts/{alert_id}")
 def show_alert(context: SignedIn, alert_id: AlertId) -> Response:
     """An alert's page."""
+    return alert_page(context, alert_id)
+
+
+def alert_page(
+    context: RequestContext, alert_id: str, status: int = 200, typed: Typed = NOTHING, refusal: FeedError | None = None
+) -> Response:
+    """An alert's page, with what was typed and could not be done.
+
+    Args:
+        context: of the request.
+        alert_id: which alert.
+        status: HTTP status.
+        typed: what its form holds.
+        refusal: why nothing was done; None where nothing was asked for.
+    """
     actor = context.actor
     with context.read() as connection:
         alert = cases.load_alert(connection, actor, alert_id)
@@ -45,9 +63,27 @@ def show_alert(context: SignedIn, alert_id: AlertId) -> Response:
         on_accounts = decisions.current_on_accounts(connection, alert_id)
         known = existing_alerts(connection, {row.alert_id for row in history})
         people = users.list_users(connection, actor) if actor.may("lead") else []
-        flagged = cases.members_with_alerts(connection, alert.record)
-    view = alert_view(alert, actor, history, on_accounts, known, context.now, flagged)
-    return page(context, "alert.html", view=view, people=people)
+        links = _links(connection, actor, alert, context.now)
+    view = alert_view(alert, actor, history, on_accounts, known, context.now, set(links.own))
+    return page(
+        context, "alert.html", status, view=view, people=people, typed=typed,
+        case=case_view(alert, links, view.rights, actor, context.now),
+        problem="" if refusal is None else str(refusal),
+        contradicts=refusal is not None and refusal.code == "contradicts",
+    )  # fmt: skip
+
+
+def _links(connection: Connection, actor: Actor, alert: cases.AlertWithDetails, now: int) -> Links:
+    """What the database has about the accounts of an alert."""
+    accounts = [member.account for member in alert.record.members]
+    near = list(neighbour_ties(alert))
+    own = related.member_alerts(connection, actor, [*accounts, *near], now)
+    return Links(
+        own={account: own[account] for account in accounts if account in own},
+        others=related.also_in(connection, accounts, alert.row.id),
+        elsewhere=related.contradictions(connection, alert.row.id, None),
+        near={account: own.get(account) for account in near},
+    )
 
 
 @router.get("/alerts/{alert_id}/graph.json")
@@ -56,7 +92,8 @@ def show_graph(context: SignedIn, alert_id: AlertId) -> Response:
     with context.read() as connection:
         alert = cases.load_alert(connection, context.actor, alert_id)
         on_accounts = decisions.current_on_accounts(connection, alert_id)
-        flagged = cases.members_with_alerts(connection, alert.record)
+        members = [member.account for member in alert.record.members]
+        flagged = set(related.member_alerts(connection, context.actor, members, context.now))
     return JSONResponse(graph_json(alert, on_accounts, flagged))
 
 
@@ -73,7 +110,14 @@ def change_alert(context: SignedIn, alert_id: AlertId, action: str, form: Form) 
     work = _ACTIONS.get(action)
     if work is None:
         raise FeedError("not_found", "there is nothing at this address: go back to the alert")
-    done = context.write(lambda connection: work(connection, context.actor, alert_id, form, context.now))
+    try:
+        done = context.write(lambda connection: work(connection, context.actor, alert_id, form, context.now))
+    except FeedError as refusal:
+        if refusal.code not in ("conflict", "contradicts", "invalid"):
+            raise
+        # The page as it is now, with what was typed and why it was not done: nothing has to be written twice.
+        context.services.metrics.refusal(refusal.code)
+        return alert_page(context, alert_id, STATUS[refusal.code], Typed.of(form), refusal)
     if action == "decide":
         context.services.decision_made(str(form.get("decision", "")))
     return RedirectResponse(f"/alerts/{alert_id}?done={done}", 303)
@@ -136,11 +180,13 @@ def _hand_back(connection: Connection, actor: Actor, alert_id: str, form: FormDa
 
 
 def _decide(connection: Connection, actor: Actor, alert_id: str, form: FormData, now: int) -> str:
+    covers = tuple(dict.fromkeys(str(each) for each in form.getlist("cover") if each))
     for account in _chosen_accounts(form):
         request = decisions.DecisionRequest(
             alert_id, verdict_field(form), account=account, policy=text_field(form, "policy"),
             reason=text_field(form, "reason"), note=text_field(form, "note", MAX_NOTE_CHARACTERS),
             revision=number_field(form, "revision", 2**31 - 1) or None if form.get("revision") else None,
+            covers=covers if account is None else (), despite=bool(form.get("despite")),
         )  # fmt: skip
         decisions.decide(connection, actor, request, now)
     return "decided"

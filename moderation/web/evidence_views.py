@@ -22,7 +22,6 @@ from detector.reasons import (
     MACHINE_GROUP,
     NOT_USED,
     Sentence,
-    direction,
     is_shared,
     limit_sentences,
     shared_words,
@@ -59,6 +58,11 @@ class Bar:
     words: str
     short_words: str
     abstained: str
+
+    @property
+    def factor(self) -> str:
+        """How many times likelier it makes a machine; under 1 for a person."""
+        return words.factor(self.nats)
 
 
 @dataclass(frozen=True)
@@ -101,13 +105,14 @@ def bar(component: str, label: str, meaning: str, nats: float, abstained: str) -
     """
     toward = "neither" if abs(nats) < SPEAKS_NATS else "machine" if nats > 0 else "person"
     width = even(100 * abs(nats) / FULL_BAR_NATS)
-    return Bar(component, label, meaning, nats, width, toward, direction(nats), direction(nats, "machine"), abstained)
+    said = words.direction(nats)
+    return Bar(component, label, meaning, nats, width, toward, said, words.direction(nats, "a machine"), abstained)
 
 
 def seen_together(record: AlertRecord) -> list[Together]:
     """How often members met in what they share, beside what chance would give; the most frequent first."""
     found = [
-        (round(each.observed or 0), visible(shared_words(each, KIND_WORDS)), round(each.expected or 0.0, 1))
+        (round(each.observed or 0), visible(shared_words(each, KIND_WORDS)), each.expected or 0.0)
         for each in record.reasons
         if is_shared(each)
     ]
@@ -115,11 +120,23 @@ def seen_together(record: AlertRecord) -> list[Together]:
     most = max((max(seen, expected) for seen, _, expected in found), default=0) or 1
     return [
         Together(
-            name, seen, even(100 * seen / most), f"{expected:g}", even(100 * expected / most),
-            f"{seen / expected:,.0f} times" if expected >= 0.05 and seen / expected >= 1.5 else "",
+            name, seen, even(100 * seen / most), _by_chance(expected), even(100 * expected / most),
+            _times_as_often(seen, expected),
         )
         for seen, name, expected in found
     ]  # fmt: skip
+
+
+def _times_as_often(seen: int, expected: float) -> str:
+    """`7.7 times`, `53 times`; "" where it is no more often, or chance is too rare to divide by."""
+    if expected < 0.05 or seen < 1.5 * expected:
+        return ""
+    return f"{seen / expected:.1f} times" if seen < 9.95 * expected else f"{seen / expected:,.0f} times"
+
+
+def _by_chance(expected: float) -> str:
+    """How often chance would have it: `15.8`, `under 0.1`."""
+    return f"{expected:.1f}" if expected >= 0.05 or expected == 0 else "under 0.1"
 
 
 def in_detail(record: AlertRecord) -> list[Sentence]:

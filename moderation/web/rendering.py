@@ -51,6 +51,12 @@ NOTICES: Final = {
 }
 """What a page says of what was just done, by the value of `done` in its address."""
 
+STATUS: Final = {
+    "invalid": 400, "login": 401, "forbidden": 403, "not_found": 404, "conflict": 409, "contradicts": 409,
+    "too_large": 413, "limited": 429,
+}  # fmt: skip
+"""HTTP status of each code of `FeedError`."""
+
 ERROR_TITLES: Final = {
     400: "That cannot be done", 401: "Log in first", 403: "Not yours to do", 404: "Nothing here",
     405: "That cannot be done", 409: "Somebody or something was faster", 413: "Too large", 422: "That cannot be read",

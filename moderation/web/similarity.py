@@ -1,7 +1,8 @@
 """Similar wording among the posts of an alert, for the page that marks it.
 
 Two posts of different accounts are similar where they share a run of `RUN` words, compared without case and
-punctuation. Single common words prove nothing; a run survives a changed name or link around it. Pure functions.
+punctuation. Single common words prove nothing; a run survives a changed name or link around it. Links, mentions and
+hashtags are no wording: sharing those is another tie, and is counted as such. Pure functions.
 """
 
 from __future__ import annotations
@@ -15,6 +16,13 @@ RUN: Final = 3
 """Words: two are common phrases, four are broken by one changed word."""
 
 _word: Final = re.compile(r"\w+(?:['’]\w+)*")
+
+URL: Final = re.compile(r"(?:https?://|www\.)\S+", re.IGNORECASE)
+
+_NO_WORDING: Final = re.compile(rf"{URL.pattern}|[@#]\w[\w.-]*", re.IGNORECASE)
+
+_GAP: Final = "\0"
+"""Stands for each character that is no wording, so that places in the text stay what they are."""
 
 
 class Segment(NamedTuple):
@@ -30,19 +38,19 @@ def segments(posts: Sequence[tuple[str, str]]) -> list[list[Segment]]:
 
     The segments of a post put together are its text.
     """
-    words = [[(found.group().casefold(), found.start(), found.end()) for found in _word.finditer(text)]
-             for _, text in posts]  # fmt: skip
+    texts = [_wording(text) for _, text in posts]
+    words = [_words(text) for text in texts]
     who: dict[tuple[str, ...], set[str]] = defaultdict(set)
-    for (account, _), found in zip(posts, words, strict=True):
-        for place in range(len(found) - RUN + 1):
+    for (account, _), text, found in zip(posts, texts, words, strict=True):
+        for place in _places(text, found):
             who[_run(found, place)].add(account)
     out = []
-    for (_, text), found in zip(posts, words, strict=True):
+    for (_, whole), text, found in zip(posts, texts, words, strict=True):
         marked = [False] * len(found)
-        for place in range(len(found) - RUN + 1):
+        for place in _places(text, found):
             if len(who[_run(found, place)]) > 1:
                 marked[place : place + RUN] = [True] * RUN
-        out.append(_cut(text, found, marked))
+        out.append(_cut(whole, found, marked))
     return out
 
 
@@ -60,9 +68,10 @@ def similar_groups(posts: Sequence[tuple[str, str]]) -> list[list[int]]:
         return place
 
     first: dict[tuple[str, ...], list[int]] = defaultdict(list)
-    for place, (_, text) in enumerate(posts):
-        found = [(match.group().casefold(), 0, 0) for match in _word.finditer(text)]
-        for run in {_run(found, start) for start in range(len(found) - RUN + 1)}:
+    for place, (_, whole) in enumerate(posts):
+        text = _wording(whole)
+        found = _words(text)
+        for run in {_run(found, start) for start in _places(text, found)}:
             first[run].append(place)
     for places in first.values():
         if len({posts[place][0] for place in places}) > 1:
@@ -80,6 +89,22 @@ def shared_fraction(parts: Sequence[Segment]) -> float:
     return sum(len(part.text) for part in parts if part.shared) / total if total else 0.0
 
 
+def _wording(text: str) -> str:
+    """The text with a gap for every character that is no wording."""
+    return _NO_WORDING.sub(lambda match: _GAP * len(match.group()), text.replace(_GAP, " "))
+
+
+def _words(text: str) -> list[tuple[str, int, int]]:
+    return [(found.group().casefold(), found.start(), found.end()) for found in _word.finditer(text)]
+
+
+def _places(text: str, found: list[tuple[str, int, int]]) -> list[int]:
+    """Where runs begin: such as no gap interrupts."""
+    return [
+        place for place in range(len(found) - RUN + 1) if _GAP not in text[found[place][1] : found[place + RUN - 1][2]]
+    ]
+
+
 def _run(found: list[tuple[str, int, int]], place: int) -> tuple[str, ...]:
     return tuple(word for word, _, _ in found[place : place + RUN])
 
@@ -90,7 +115,11 @@ def _cut(text: str, found: list[tuple[str, int, int]], marked: list[bool]) -> li
     place = 0
     while place < len(found):
         last = place
-        while last + 1 < len(found) and marked[last + 1] == marked[place]:
+        while (
+            last + 1 < len(found)
+            and marked[last + 1] == marked[place]
+            and not (marked[place] and URL.search(text[found[last][1] : found[last + 1][2]]))
+        ):
             last += 1
         if marked[place]:
             start, stop = found[place][1], found[last][2]

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from detector.reasons import MACHINE_ACCOUNT, Sentence, direction, factor, likelier
+from detector.reasons import Sentence
 from graph.traces import KIND_TABLE
 from moderation import words
 from moderation.cases import AlertWithDetails
@@ -220,10 +220,8 @@ class AlertView:
 
     row: QueueRow
     headline: str
-    what: str
     who: list[str]
     others: int
-    since: str
     because: str
     example: str
     shared: list[SharedObject]
@@ -282,7 +280,6 @@ def alert_view(
     listed = queue_row(row, actor, now)
     names = [member.account for member in record.members]
     headline = _headline(record, row)
-    said = next((each for each in record.reasons if each.code == MACHINE_ACCOUNT), None)
     posts = _posts(record)
     shown = [past_decision(each, actor, known, now) for each in decisions]
     grouped = _grouped(record, posts)
@@ -290,15 +287,13 @@ def alert_view(
     components = bars(record)
     together = seen_together(record)
     return AlertView(
-        row=listed, headline=headline, what="" if said is None else f"{likelier(said.nats or 0.0)}.",
+        row=listed, headline=headline,
         watch=bool(row.watch), posts_known=row.posts,
         escalated=_handover(row.escalated_name, row.escalated_at, row.escalated_reason, 0, now)
         if row.escalated else None,
         snoozed=_handover(row.snoozed_name, row.snoozed_at, row.snoozed_reason, row.snoozed_until, now)
         if row.snoozed_until > now else None,
         who=names[: words.NAMED], others=max(0, row.members - len(names[: words.NAMED])),
-        since=f"{words.when(row.first_post_at)} to {words.when(row.last_post_at)} UTC, "
-              f"over {words.span(row.first_post_at, row.last_post_at)}.",
         because=_because(record, together), example=_example(grouped),
         shared=[each for each in objects if each.readable and each.percent >= LEAST_SHARED][:MOST_SHARED],
         reasons=in_detail(record),
@@ -360,21 +355,26 @@ def _because(record: AlertRecord, together: Sequence[Together]) -> str:
         first = together[0]
         met = f"they met {first.seen:,} times in {first.words}, where chance would give about {first.expected_words}"
     if record.kind == "coordination":
-        return f"{met or 'they do the same things more often than chance would have it'}.".capitalize()
+        return _capital(f"{met or 'they do the same things more often than chance would have it'}.")
     if record.kind == "account":
         speaking = sorted((each for each in bars(record) if each.toward == "machine"), key=lambda each: -each.nats)
         if not speaking:
             return ""
         most, *others = speaking[:MOST_BECAUSE]
         reasons = [f"{most.meaning} is {most.words}", *(f"{each.meaning} {_times(each)}" for each in others)]
-        return f"{', and '.join(reasons)}.".capitalize()
-    said = f"What was seen is {direction(record.evidence.total)}"
-    return f"{said}, and {met}." if met else f"{said}."
+        return _capital(f"{', and '.join(reasons)}.")
+    said = f"what is seen of the mean member is {words.direction(record.evidence.total)}"
+    return _capital(f"{said}, and {met}." if met else f"{said}.")
+
+
+def _capital(sentence: str) -> str:
+    """The sentence with a large letter at its beginning, and no other changed."""
+    return sentence[:1].upper() + sentence[1:]
 
 
 def _times(bar: Bar) -> str:
     """`2.1 times`, or that it says nothing."""
-    return direction(bar.nats) if bar.toward == "neither" else factor(abs(bar.nats))
+    return words.direction(bar.nats) if bar.toward == "neither" else f"{words.factor(abs(bar.nats))} times"
 
 
 def _in_short(bar: Bar) -> str:
@@ -388,7 +388,7 @@ def _posts(record: AlertRecord) -> list[Post]:
     return [
         Post(
             account=visible(post.account), at=words.when(milliseconds(post.at) or 0), segments=parts,
-            shared_percent=round(100 * shared_fraction(parts)), words=direction(post.llr),
+            shared_percent=round(100 * shared_fraction(parts)), words=words.direction(post.llr),
         )
         for post, parts in zip(record.posts, cut, strict=True)
     ]  # fmt: skip

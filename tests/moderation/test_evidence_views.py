@@ -19,7 +19,7 @@ def test_how_often_they_met_is_read_from_the_alerts_reasons() -> None:
     record = read_alert(line(scenes.tunnel()[0]))
     met = seen_together(record)
     assert [(each.seen, each.expected_words, each.times) for each in met] == [
-        (121, "15.8", "8 times"), (73, "13.8", "5 times"), (48, "0.9", "53 times")
+        (121, "15.8", "7.7 times"), (73, "13.8", "5.3 times"), (48, "0.9", "53 times")
     ]  # fmt: skip
     assert met[0].seen_width == 100
     assert [label for label, _ in in_detail(record)] == ["Chance", "Machine"]

@@ -56,8 +56,12 @@ def test_an_alert_arrives_is_understood_decided_and_taken_back(served: Served, v
     )
     facts = page.locator(".facts").first.inner_text()
     assert "47 hours" in facts
-    assert "121 times in reposts of the same posts, where chance would give about 15.8" in facts
-    assert "+4.50" in page.locator("tr.sum").inner_text()
+    assert "the harbour tunnel will cost every household" in facts
+    why = page.locator(".because").inner_text()
+    assert "121 times in reposts of the same posts, where chance would give about 15.8" in why
+    page.get_by_text("How this is computed").click()
+    assert "+4.50" in page.locator(".nats").inner_text()
+    page.evaluate("scrollTo(0, 0)")
     assert "cannot be seen from posts" in page.locator(".limits").inner_text()
     page.get_by_role("button", name="Claim").click()
     page.locator(".panel .badge.mine").wait_for()
@@ -66,7 +70,7 @@ def test_an_alert_arrives_is_understood_decided_and_taken_back(served: Served, v
     page.wait_for_timeout(300)
     assert not page.locator("#revised").is_visible()
     page.get_by_text("LLM campaign", exact=True).last.click()
-    page.locator("input[name=reason]").fill("one operator, twelve names")
+    page.locator("#decide input[name=reason]").fill("one operator, twelve names")
     page.get_by_role("button", name="Decide", exact=True).click()
     page.get_by_text("Decided, and told to the system.").wait_for()
     assert "LLM campaign" in page.locator(".current-decision").inner_text()
