@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from simulation.settings import (
+from simulation.population_config import (
     Activity,
     Links,
     LookAlike,

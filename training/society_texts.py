@@ -325,7 +325,13 @@ def crowds_of(world: World) -> dict[str, Ints]:
 
 
 def lone_possible(world: World, account: int, leaders: set[int]) -> bool:
-    """Whether a machine may write for this account: it has no other part in the society."""
+    """Whether a machine may write for this account: it has no other part in the society.
+
+    Args:
+        world: the society.
+        account: row of the account.
+        leaders: people whom groups copy, frame or amplify.
+    """
     return world.roles.slice[account] == ORDINARY and account not in leaders
 
 
