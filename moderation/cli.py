@@ -413,6 +413,7 @@ def _settings(config: Config) -> Settings:
         secure=secure,
         proxied=bool(config.feed.public_url),
         watch_below=config.feed.watch_below_posts,
+        public_url=config.feed.public_url,
     )
 
 

@@ -7,6 +7,8 @@ moving window would be exact, but keeps a list for every key it ever saw, and lo
 
 from __future__ import annotations
 
+import threading
+from collections import Counter
 from typing import Final
 
 from limits import RateLimitItemPerSecond
@@ -33,8 +35,50 @@ class RateLimit:
     def admit(self, key: str) -> bool:
         """Count a request of `key`; False, counting nothing, where its limit is reached."""
         admitted = self._limiter.hit(self._item, key)
+        self._forget_oldest()
+        return admitted
+
+    def _forget_oldest(self) -> None:
         while len(self._storage.storage) > MAX_KEYS:
             oldest = next(iter(self._storage.storage), None)
             if oldest is not None:
                 self._storage.clear(oldest)
-        return admitted
+
+
+class FailureLimit(RateLimit):
+    """At most `requests` failures of one key within `seconds`; what succeeds counts nothing.
+
+    Attempts that have begun and not ended count as if they had failed, so that many at once get no further than one
+    after the other.
+    """
+
+    def __init__(self, requests: int, seconds: int) -> None:
+        super().__init__(requests, seconds)
+        self._begun: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def used_up(self, key: str) -> bool:
+        """Whether no more failures of `key` are admitted now."""
+        return not self._limiter.test(self._item, key)
+
+    def begin(self, key: str) -> bool:
+        """Begin an attempt of `key`, to be settled; False where its limit is reached."""
+        with self._lock:
+            if self._limiter.get_window_stats(self._item, key).remaining <= self._begun[key]:
+                return False
+            self._begun[key] += 1
+            return True
+
+    def settle(self, key: str, *, failed: bool) -> None:
+        """End an attempt of `key` that was begun."""
+        with self._lock:
+            self._begun[key] -= 1
+            if self._begun[key] <= 0:
+                del self._begun[key]
+            if failed:
+                self.fail(key)
+
+    def fail(self, key: str) -> None:
+        """Count a failure of `key`."""
+        self._limiter.hit(self._item, key)
+        self._forget_oldest()

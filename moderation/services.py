@@ -15,19 +15,14 @@ from moderation.db import Database, now_ms
 from moderation.feed_metrics import FeedMetrics
 from moderation.ingest import IngestLoop
 from moderation.live import Hub
+from moderation.login_limits import LoginLimits
 from moderation.odds import WATCH_BELOW_POSTS
 from moderation.outbox import FeedbackLoop
-from moderation.rate_limits import RateLimit
+from moderation.rate_limits import FailureLimit, RateLimit
 
-LOGIN_REQUESTS: Final = 5
-LOGIN_WINDOW_S: Final = 150
-"""Attempts to log in of one address: five, then one in half a minute. A person notices nothing, a list of passwords
-gets nowhere."""
-
-NAME_REQUESTS: Final = 30
-NAME_WINDOW_S: Final = 600
-"""Attempts to log in under one name from all addresses: many enough that a stranger elsewhere does not lock its owner
-out."""
+SECRET_REQUESTS: Final = 5
+SECRET_WINDOW_S: Final = 150
+"""Wrong login links of one address, and wrong old passwords of one user: as many as wrong passwords."""
 
 USER_REQUESTS: Final = 200
 USER_WINDOW_S: Final = 4
@@ -52,12 +47,14 @@ class Settings:
         secure: whether it is reached by https only: cookies are marked so, and browsers told to stay with https.
         proxied: whether the last address in `X-Forwarded-For` is the client's, written by a trusted proxy.
         watch_below: posts under which an alert is watched and not decided.
+        public_url: address that browsers use, as configured; "" where requests say it.
     """
 
     hosts: tuple[str, ...] = ("localhost", "127.0.0.1", "[::1]")
     secure: bool = False
     proxied: bool = False
     watch_below: int = WATCH_BELOW_POSTS
+    public_url: str = ""
 
 
 @dataclass
@@ -73,8 +70,8 @@ class Services:
         clock: a monotonic clock, seconds.
         ingest: the loop that stores alerts; None without a source.
         feedback: the loop that sends decisions; None without a destination.
-        login_limit: attempts to log in, by address.
-        name_limit: attempts to log in, by name.
+        logins: wrong attempts to log in.
+        secret_limit: wrong login links, by address, and wrong old passwords, by user.
         user_limit: requests, by user.
         address_limit: requests, by address.
     """
@@ -87,8 +84,8 @@ class Services:
     clock: Callable[[], float] = time.monotonic
     ingest: IngestLoop | None = None
     feedback: FeedbackLoop | None = None
-    login_limit: RateLimit = field(default_factory=lambda: RateLimit(LOGIN_REQUESTS, LOGIN_WINDOW_S))
-    name_limit: RateLimit = field(default_factory=lambda: RateLimit(NAME_REQUESTS, NAME_WINDOW_S))
+    logins: LoginLimits = field(default_factory=LoginLimits)
+    secret_limit: FailureLimit = field(default_factory=lambda: FailureLimit(SECRET_REQUESTS, SECRET_WINDOW_S))
     user_limit: RateLimit = field(default_factory=lambda: RateLimit(USER_REQUESTS, USER_WINDOW_S))
     address_limit: RateLimit = field(default_factory=lambda: RateLimit(ADDRESS_REQUESTS, ADDRESS_WINDOW_S))
     _waiting: tuple[float, int] = (0.0, 0)

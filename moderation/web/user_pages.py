@@ -22,6 +22,7 @@ from moderation.auth import (
     read_form,
     set_cookie,
 )
+from moderation.login_limits import network_of
 from moderation.middleware import client_address, same_site
 from moderation.services import Services
 from moderation.web.rendering import local_path, number_field, page, render, text_field
@@ -71,12 +72,15 @@ def log_in(request: Request, services: FeedServices, form: Annotated[FormData, D
     name, password = str(form.get("name", "")).strip()[:64], str(form.get("password", ""))
     onward = str(form.get("next", ""))
     address = client_address(request.scope, request.headers, services)
-    # The address comes first: names that one address tries beyond its own limit use up nobody's, and no memory.
-    if not (services.login_limit.admit(address) and services.name_limit.admit(name.lower())):
+    if not services.logins.admit(address, name):
         services.metrics.login("limited")
         return _login_form(request, services, 429, TOO_MANY_ATTEMPTS, name=name, next=onward)
-    with services.database.read() as connection:
-        user_id = None if "\0" in name else users.check_password(connection, name, password)
+    user_id = None
+    try:
+        with services.database.read() as connection:
+            user_id = None if "\0" in name else users.check_password(connection, name, password)
+    finally:
+        services.logins.settle(address, name, failed=user_id is None)
     if user_id is None:
         services.metrics.login("wrong")
         problem = "This name and password do not belong together."
@@ -89,8 +93,8 @@ def log_in(request: Request, services: FeedServices, form: Annotated[FormData, D
 
 
 @router.get("/enter")
-def log_in_by_link(request: Request, services: FeedServices, token: str = "", next: str = "") -> Response:
-    """Log in by a link that works once.
+def show_link(request: Request, services: FeedServices, token: str = "", next: str = "") -> Response:
+    """The page a login link leads to. It changes nothing: programs that preview links follow them, too.
 
     Args:
         request: of the browser.
@@ -98,17 +102,36 @@ def log_in_by_link(request: Request, services: FeedServices, token: str = "", ne
         token: the link's secret.
         next: where to go on to.
     """
-    address = client_address(request.scope, request.headers, services)
-    if not services.login_limit.admit(f"link:{address}"):
+    return render(request, services, "enter.html", None, token=token[:200], next=local_path(next or "/queue"))
+
+
+@router.post("/enter")
+def log_in_by_link(request: Request, services: FeedServices, form: Annotated[FormData, Depends(read_form)]) -> Response:
+    """Log in by a link that works once.
+
+    Args:
+        request: of the browser.
+        services: the parts of the running feed.
+        form: with `token`, the link's secret, and `next`, where to go on to.
+    """
+    if not same_site(request.headers):
+        raise FeedError("forbidden", "the form does not come from a page of this feed: follow the link again")
+    token, next = str(form.get("token", "")), str(form.get("next", ""))
+    key = f"link:{network_of(client_address(request.scope, request.headers, services))}"
+    if not services.secret_limit.begin(key):
         raise FeedError("limited", "too many attempts: wait three minutes and try again")
+    good = False
     try:
         login = services.database.transact(lambda connection: users.use_link(connection, token, services.now()))
+        good = True
     except FeedError:
         if find_actor(request, services) is not None:
             return RedirectResponse(local_path(next or "/queue"), 303)
         services.metrics.login("wrong")
         problem = "This login link was used already or is too old. Ask for a new one, or log in here."
         return _login_form(request, services, 401, problem, next=next)
+    finally:
+        services.secret_limit.settle(key, failed=not good)
     services.metrics.login("link")
     return _logged_in(services, login, next)
 
@@ -128,10 +151,16 @@ def log_out(context: SignedIn, form: Form) -> Response:
 def change_password(context: SignedIn, form: Form) -> Response:
     """Change one's own password."""
     services, actor = context.services, context.actor
-    if not services.login_limit.admit(f"name:{actor.name.lower()}"):
+    key = f"password:{actor.user_id}"
+    if not services.secret_limit.begin(key):
         raise FeedError("limited", "too many attempts: wait three minutes and try again")
-    old, new = str(form.get("old", "")), str(form.get("new", ""))
-    context.write(lambda connection: users.change_password(connection, actor, old, new, context.now))
+    good = False
+    try:
+        old, new = str(form.get("old", "")), str(form.get("new", ""))
+        context.write(lambda connection: users.change_password(connection, actor, old, new, context.now))
+        good = True
+    finally:
+        services.secret_limit.settle(key, failed=not good)
     response = RedirectResponse("/login?done=password", 303)
     drop_cookie(response, services)
     return response
@@ -172,8 +201,7 @@ def make_link(context: SignedIn, user_id: str, form: Form) -> Response:
     secret, name = context.write(work)
     with context.read() as connection:
         people = users.list_users(connection, context.actor)
-    request = context.request
-    link = f"{request.url.scheme}://{request.headers.get('host', '')}/enter?token={secret}"
+    link = f"{_public_url(context.request, context.services)}/enter?token={secret}"
     return page(context, "people.html", people=people, link=link, name=name)
 
 
@@ -230,6 +258,12 @@ def revoke_token(context: SignedIn, token_id: str, form: Form) -> Response:
     """
     context.write(lambda connection: users.revoke_token(connection, context.actor, token_id, context.now))
     return RedirectResponse("/me?done=removed", 303)
+
+
+def _public_url(request: Request, services: Services) -> str:
+    """Where browsers find the feed: as configured. A proxy's own way to the feed is not theirs."""
+    here = f"{'https' if services.settings.secure else request.url.scheme}://{request.headers.get('host', '')}"
+    return services.settings.public_url.rstrip("/") or here
 
 
 def _login_form(

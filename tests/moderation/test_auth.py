@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from sqlalchemy import select
 
 from moderation import users
 from moderation.db import Session, User
+from moderation.login_limits import LOGIN_FAILURES, NAME_FAILURES, network_of
 from moderation.permissions import RIGHTS, ROLES, SCOPES
 from tests.moderation.builders import alert
 from tests.moderation.conftest import Site
@@ -210,11 +212,84 @@ def test_a_login_link_works_once_and_soon(site: Site) -> None:
     with site.feed.database.write() as connection:
         link, late = (users.make_link(connection, user, site.feed.clock()) for _ in range(2))
     client = site.client()
-    answer = client.get(f"/enter?token={link}&next=/alerts/c1")
+    for _ in range(9):
+        # Whoever previews the link in a chat does not use it up.
+        shown = site.client().get(f"/enter?token={link}&next=/alerts/c1")
+        assert (shown.status_code, shown.headers.get("set-cookie")) == (200, None)
+    answer = client.post("/enter", data={"token": link, "next": "/alerts/c1"})
     assert (answer.status_code, answer.headers["location"]) == (303, "/alerts/c1")
-    assert site.client().get(f"/enter?token={link}").status_code == 401
+    assert site.client().post("/enter", data={"token": link}).status_code == 401
     site.feed.clock.at += users.LINK_MS
-    assert site.client().get(f"/enter?token={late}").status_code == 401
+    assert site.client().post("/enter", data={"token": late}).status_code == 401
+
+
+def test_a_login_link_is_not_taken_from_another_site(site: Site) -> None:
+    with site.feed.database.write() as connection:
+        link = users.make_link(connection, site.feed.actors["moderator"].user_id, site.feed.clock())
+    headers = {"origin": "https://evil.example"}
+    assert site.client().post("/enter", data={"token": link}, headers=headers).status_code == 403
+    assert site.client().post("/enter", data={"token": link}).status_code == 303
+
+
+@pytest.mark.parametrize(
+    ("settings", "begins"),
+    [
+        ({"secure": True, "proxied": True, "public_url": "https://feed.example/"}, "https://feed.example/enter?token="),
+        ({}, "http://localhost/enter?token="),
+    ],
+)
+def test_login_links_lead_to_the_public_address(site: Site, settings: dict[str, Any], begins: str) -> None:
+    browser = site.browser("admin")
+    cookie = browser.client.cookies["swarmlight"]
+    site.services.settings = replace(site.services.settings, **settings)
+    browser.client.headers["cookie"] = f"__Host-swarmlight={cookie}; swarmlight={cookie}"
+    page = browser.post(f"/people/{site.feed.actors['viewer'].user_id}/link").text
+    assert f">{begins}" in page
+
+
+def attempt(site: Site, name: str, password: str, address: str) -> int:
+    """Status of an attempt to log in from an address behind the proxy."""
+    answer = site.client().post(
+        "/login", data={"name": name, "password": password}, headers={"x-forwarded-for": address}
+    )
+    return answer.status_code
+
+
+def test_logging_in_rightly_counts_against_nobody(site: Site) -> None:
+    codes = [
+        site.client().post("/login", data={"name": name, "password": f"password of {name}"}).status_code
+        for _ in range(LOGIN_FAILURES)
+        for name in ("lead", "moderator", "colleague")
+    ]
+    assert codes == [303] * (3 * LOGIN_FAILURES)
+
+
+def test_a_colleague_who_mistypes_locks_nobody_else_out_of_the_office(site: Site) -> None:
+    wrong = [site.client().post("/login", data={"name": "lead", "password": "mistyped"}).status_code for _ in range(6)]
+    assert wrong == [401] * LOGIN_FAILURES + [429]
+    right = site.client().post("/login", data={"name": "moderator", "password": "password of moderator"})
+    assert right.status_code == 303
+
+
+def test_guesses_elsewhere_lock_nobody_out_and_get_one_try_an_address(site: Site) -> None:
+    site.services.settings = replace(site.services.settings, proxied=True)
+    guesses = [attempt(site, "lead", "a wrong password", f"192.0.2.{n}") for n in range(NAME_FAILURES)]
+    assert guesses == [401] * NAME_FAILURES
+    # Under attack, an address has one try at the name: 192.0.2.1 had it, 198.51.100.1 has it once.
+    assert attempt(site, "lead", "a wrong password", "192.0.2.1") == 429
+    assert [attempt(site, "lead", "another guess", "198.51.100.1") for _ in range(3)] == [401, 429, 429]
+    assert attempt(site, "lead", "password of lead", "203.0.113.7") == 303
+    assert attempt(site, "LEAD", "password of lead", "203.0.113.8") == 401
+    assert attempt(site, "admin", "password of admin", "192.0.2.1") == 303
+
+
+def test_one_networks_addresses_are_one(site: Site) -> None:
+    site.services.settings = replace(site.services.settings, proxied=True)
+    codes = [attempt(site, "lead", "guess", f"2001:db8:1:2::{n:x}") for n in range(LOGIN_FAILURES + 1)]
+    assert codes == [401] * LOGIN_FAILURES + [429]
+    assert attempt(site, "lead", "guess", "2001:db8:1:3::1") == 401
+    assert network_of("::ffff:192.0.2.9") == "192.0.2.9"
+    assert network_of("unknown") == "unknown"
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,9 @@ class Session:
         """Follow the link that the very first start prints."""
         assert self.process.stdout is not None
         link = [self.process.stdout.readline() for _ in range(2)][-1]
-        self.browser.open(link.strip(), timeout=20)
+        page = self.browser.open(link.strip(), timeout=20).read().decode()
+        fields = dict(re.findall(r'name="(token|next)" value="([^"]*)"', page))
+        self.browser.open(f"{self.base}/enter", urllib.parse.urlencode(fields).encode(), timeout=20)
 
     def page(self, path: str, words: str) -> str:
         """A page, once it has these words."""

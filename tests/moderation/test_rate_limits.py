@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from moderation import rate_limits
-from moderation.rate_limits import RateLimit
+from moderation.rate_limits import FailureLimit, RateLimit
 
 WINDOW_S = 150
 
@@ -69,3 +69,18 @@ def test_invented_keys_fill_no_memory(time: Time, monkeypatch: pytest.MonkeyPatc
     assert all(limit.admit(f"invented {number}") for number in range(500))
     assert len(limit._storage.storage) <= 100
     assert not limit.admit("invented 499")
+
+
+def test_only_failures_count_and_attempts_at_once_get_no_further(time: Time) -> None:
+    limit = FailureLimit(2, WINDOW_S)
+    for _ in range(9):
+        assert limit.begin("ada")
+        limit.settle("ada", failed=False)
+    assert [limit.begin("ada") for _ in range(3)] == [True, True, False]
+    limit.settle("ada", failed=True)
+    assert not limit.begin("ada")
+    limit.settle("ada", failed=False)
+    assert limit.begin("ada")
+    limit.settle("ada", failed=True)
+    assert limit.used_up("ada")
+    assert limit._begun == {}
