@@ -18,6 +18,7 @@ from detector.errors import ModelError
 from detector.plugins import TEXT_MODELS, installed, load
 from detector.text.first_stage import FirstStageModel
 from detector.text.huggingface import HuggingFaceClassifier
+from detector.text.meaning import MeaningEncoder
 from detector.text.second_stage import FILE, MiniLMSecondStage, SecondStageModel
 from detector.thresholds import Thresholds
 from detector.weights_io import Arrays, load_weights
@@ -119,7 +120,10 @@ class SavedWeights:
 
 @dataclass(frozen=True)
 class Models:
-    """Everything learned that a run uses; `versions` (model -> name@version) is what the log and alerts name."""
+    """Everything learned that a run uses; `versions` (model -> name@version) is what the log and alerts name.
+
+    A bundle without a second-stage model has no encoder of meaning either: it is to do without a network.
+    """
 
     text: FirstStageModel
     second_stage: SecondStageModel | None
@@ -127,6 +131,7 @@ class Models:
     thresholds: Thresholds
     versions: dict[str, str]
     graph: SavedWeights | None = None
+    meaning: MeaningEncoder | None = None
 
 
 def load_readers(
@@ -168,4 +173,7 @@ def load_models(directory: Path | None = None, second_stage: str = "") -> Models
     graph = SavedWeights.load(place / GRAPH) if (place / f"{GRAPH}.json").exists() else None
     if graph is not None:
         versions["graph"] = f"{graph.name}@{graph.version}"
-    return Models(text, reader, account, thresholds, versions, graph)
+    meaning = None if reader is None else MeaningEncoder()
+    if meaning is not None:
+        versions["meaning"] = f"{meaning.name}@{meaning.version}"
+    return Models(text, reader, account, thresholds, versions, graph, meaning)

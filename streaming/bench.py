@@ -23,14 +23,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-import numpy as np
 import typer
-from numpy.typing import NDArray
 
 from detector.errors import UsageError
 from detector.models import Models
 from detector.text.features import TextAbstain, TextFeatures
-from streaming.assess import Assess, AssessSettings, Reranker, RerankRequest
+from streaming.assess import Answer, Assess, AssessSettings, Reranker, RerankRequest
 from streaming.assess.outputs import NOT_READ
 from streaming.cli import run_function
 from streaming.config import load_config
@@ -80,6 +78,9 @@ class Seen:
     score_s: float = 0.0
     """All of the stage `score`: parsing, language, the first-stage model, observations."""
     second_stage_s: float = 0.0
+    meanings: int = 0
+    """Texts read for their meaning."""
+    meaning_s: float = 0.0
 
 
 class MeasuredText:
@@ -116,14 +117,18 @@ class MeasuredScorer(Scorer):
 
 
 def measured_reranker(reranker: Reranker, seen: Seen) -> Reranker:
-    """A second stage that counts."""
+    """What reads texts for `assess`, counting those of the second stage and of meanings apart."""
 
-    def read(request: RerankRequest) -> NDArray[np.int16]:
+    def read(request: RerankRequest) -> Answer:
         start = time.process_time()
-        answers = reranker(request)
-        seen.second_stage_s += time.process_time() - start
-        seen.second_stage += int((answers != NOT_READ).sum())
-        return answers
+        llrs = reranker(request._replace(meanings=[])).llrs
+        between = time.process_time()
+        vectors = reranker(request._replace(texts=[], langs=[], first_stage=request.first_stage[:0])).vectors
+        seen.second_stage_s += between - start
+        seen.meaning_s += time.process_time() - between
+        seen.second_stage += int((llrs != NOT_READ).sum())
+        seen.meanings += int(vectors.any(axis=1).sum())
+        return Answer(llrs, vectors)
 
     return read
 
@@ -203,13 +208,15 @@ def report(samples: Sequence[Sample], seen: Seen, assess: Assess) -> dict[str, A
             "score": round(seen.score_s, 2),
             "of_it_text_model": round(seen.first_stage_s, 2),
             "expert": round(seen.second_stage_s, 2),
-            "assess": round(last.cpu_s - seen.score_s - seen.second_stage_s, 2),
+            "meaning": round(seen.meaning_s, 2),
+            "assess": round(last.cpu_s - seen.score_s - seen.second_stage_s - seen.meaning_s, 2),
         },
         "posts_with_text": seen.posts,
         "share_of_posts_seen": {
             "cheap": round(seen.first_stage / posts, 5),
             "cheap_gave_evidence": round(seen.with_evidence / posts, 5),
             "expert": round(seen.second_stage / posts, 5),
+            "meaning": round(seen.meanings / posts, 5),
         },
         "outcomes": {
             "accepted": counts.accepted,
@@ -245,12 +252,14 @@ def lines(figures: dict[str, Any]) -> Iterator[str]:
     yield f"{figures['events']:,} events in {figures['wall_s']:,} s: {figures['events_per_s']:,} events/s"
     yield (
         f"one core: {figures['events_per_core_s']:,} events/s; seconds: score {cores['score']} "
-        f"(text model {cores['of_it_text_model']}), second stage {cores['expert']}, assess {cores['assess']}"
+        f"(text model {cores['of_it_text_model']}), second stage {cores['expert']}, meaning {cores['meaning']}, "
+        f"assess {cores['assess']}"
     )
     shares = figures["share_of_posts_seen"]
     yield (
         f"{figures['posts_with_text']:,} posts with text: the first stage saw {shares['cheap']:.2%} (and gave evidence "
-        f"on {shares['cheap_gave_evidence']:.2%}), the second stage {shares['expert']:.3%}"
+        f"on {shares['cheap_gave_evidence']:.2%}), the second stage {shares['expert']:.3%}; "
+        f"read for their meaning {shares['meaning']:.3%}"
     )
     yield "outcomes: " + ", ".join(f"{name} {count:,}" for name, count in figures["outcomes"].items())
     yield f"peak memory {figures['peak_mib']:,} MiB at {figures['accounts']:,} accounts"

@@ -335,6 +335,14 @@ class Config(BaseSettings):
             description="texts of reranking candidates the second-stage model may read per second of event time",
         ),
     ] = 20.0
+    meaning_texts_per_s: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1_000_000,
+            description="texts of suspects and of a panel that may be read for what they say, per second of event time",
+        ),
+    ] = 10.0
     alert_step_nats: Annotated[
         float, Field(ge=0, le=1000, description="nats by which evidence has to change before an alert is revised")
     ] = 1.0

@@ -19,14 +19,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Final, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
 from detector.errors import StoppedError, UnusableError, UsageError
 from detector.models import Models, load_models
 from streaming.assess import (
-    NOT_READ,
     AlertRevision,
+    Answer,
     Assess,
     AssessSettings,
     Reranker,
@@ -333,12 +330,15 @@ def _now_ms() -> int:
 
 
 def live_reranker(models: Models) -> Reranker:
-    """Has texts read by the second-stage model of the bundle."""
+    """Has texts read by the second-stage model and the encoder of meaning of the bundle, as far as it has them."""
 
-    def read(request: RerankRequest) -> NDArray[np.int16]:
-        if models.second_stage is None:
-            return np.full(len(request.texts), NOT_READ, np.int16)
-        return models.second_stage.score(request.texts, request.langs, request.first_stage)
+    def read(request: RerankRequest) -> Answer:
+        llrs, vectors = Answer.unread(len(request.texts), len(request.meanings))
+        if models.second_stage is not None and request.texts:
+            llrs = models.second_stage.score(request.texts, request.langs, request.first_stage)
+        if models.meaning is not None:
+            vectors = models.meaning.vectors(request.meanings)
+        return Answer(llrs, vectors)
 
     return read
 

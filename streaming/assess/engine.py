@@ -22,6 +22,7 @@ from streaming.assess.graph_evidence import GraphEvidence, GraphWatch, load_grap
 from streaming.assess.group_alerts import GroupAlerts
 from streaming.assess.groups import Groups
 from streaming.assess.intake import Intake
+from streaming.assess.meaning import MeaningReading
 from streaming.assess.ordering import Counts, Ordering
 from streaming.assess.outputs import Reranker, TickOutput
 from streaming.assess.reranking import Reranking
@@ -71,6 +72,7 @@ class Assess:
             settings, state.accounts, evidence, state.groups, state.alerts, has_graph=self._graph_model is not None
         )
         reads = models.second_stage is not None and "text" not in settings.without
+        compares = models.meaning is not None and "coordination" not in settings.without
         overrides = Overrides(state.accounts, evidence, state.alerts, state.decisions)
         context = AlertContext(
             settings, models, state.accounts, evidence, state.texts, state.recent_events, self._scores, state.alerts
@@ -81,6 +83,14 @@ class Assess:
             intake=Intake(settings, state, self._groups, overrides),
             evidence=evidence,
             reranking=Reranking(settings.expert_texts_per_s if reads else 0.0, evidence.threshold, state.rerank_budget),
+            meaning=MeaningReading(
+                settings.meaning_texts_per_s if compares else 0.0,
+                settings.seed,
+                state.accounts,
+                state.texts,
+                state.narratives,
+                state.meaning_budget,
+            ),
             groups=self._groups,
             graph=graph,
             overrides=overrides,

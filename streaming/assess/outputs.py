@@ -1,17 +1,18 @@
 """What goes into and comes out of the state machine of `assess` at a tick.
 
-Texts to be read go out as a `RerankRequest` and their scores come back; everything a tick says is a `TickOutput`.
+Texts to be read go out as a `RerankRequest` and an `Answer` comes back; everything a tick says is a `TickOutput`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from detector.text.meaning import MEANING_DIM
 from streaming.schema.score import ScoreRecord
 
 NOT_READ: Final = -32_768
@@ -19,26 +20,54 @@ NOT_READ: Final = -32_768
 
 
 class RerankRequest(NamedTuple):
-    """Texts that the second-stage model is to read at a tick; lists are of one length.
+    """Texts that are to be read at a tick: n by the second-stage model, m for their meaning.
 
-    The answer is (n,) int16, LLRs in millinats in the same order, `NOT_READ` where a text was left out. It is journaled
-    by the shell, so that a replay gives the same answer without the model.
+    The `Answer` is journaled by the shell, so that a replay gives the same one without the models.
 
     Args:
         tick_ms: the tick.
-        texts: as they are kept, cut at 500 characters.
-        langs: their languages, "" where unknown.
-        first_stage: (n,) LLRs of the first-stage model, millinats.
+        texts: n texts for the second-stage model, as they are kept, cut at 500 characters.
+        langs: their n languages, "" where unknown.
+        first_stage: (n,) their LLRs of the first-stage model, millinats.
+        meanings: m texts whose vectors are asked for, as they are kept; there may be some where `texts` is empty.
     """
 
     tick_ms: int
     texts: list[str]
     langs: list[str]
     first_stage: NDArray[np.int16]
+    meanings: list[str]
 
 
-Reranker = Callable[[RerankRequest], NDArray[np.int16]]
-"""How the shell has texts read: by the second-stage model, or from the journal."""
+class Answer(NamedTuple):
+    """What was read in the texts of a `RerankRequest`, in their order.
+
+    Args:
+        llrs: (n,) int16, the second-stage model's LLRs in millinats, `NOT_READ` where a text was left out.
+        vectors: (m, `MEANING_DIM`) int8, vectors of meaning; zeros where a text was left out.
+    """
+
+    llrs: NDArray[np.int16]
+    vectors: NDArray[np.int8]
+
+    @classmethod
+    def unread(cls, texts: int = 0, meanings: int = 0) -> Self:
+        """The answer that leaves out every text.
+
+        Args:
+            texts: n, for the second-stage model.
+            meanings: m, for their meaning.
+        """
+        return cls(np.full(texts, NOT_READ, np.int16), np.zeros((meanings, MEANING_DIM), np.int8))
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing was asked."""
+        return not len(self.llrs) and not len(self.vectors)
+
+
+Reranker = Callable[[RerankRequest], Answer]
+"""How the shell has texts read: by the models, or from the journal."""
 
 
 class AlertRevision(NamedTuple):
@@ -67,6 +96,8 @@ class TickStats:
     texts: int = 0
     reranked: int = 0
     """Texts that the second stage was asked about."""
+    meanings: int = 0
+    """Texts whose vectors of meaning were asked for."""
     accounts: int = 0
     """Live accounts after the tick."""
     flagged: int = 0
@@ -91,6 +122,6 @@ class TickOutput:
     accounts: list[tuple[str, bytes | None]]
     """(account, JSON of its score), None where an account is gone."""
     gone: list[Gone]
-    rerank_answer: NDArray[np.int16]
-    """(n,) what the second stage answered, to be journaled; empty where nothing was asked."""
+    rerank_answer: Answer
+    """What was read in texts, to be journaled; empty where nothing was asked."""
     stats: TickStats

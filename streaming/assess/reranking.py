@@ -34,8 +34,8 @@ _MICRO: Final = 1_000_000
 """Parts of a text in which the budget is counted, so that it is a whole number at every tick."""
 
 
-class RerankBudget(msgspec.Struct):
-    """What may be read at present.
+class TextBudget(msgspec.Struct):
+    """How many texts one kind of reading may read at present: so many per second of event time.
 
     Args:
         millionths: of a text.
@@ -44,6 +44,29 @@ class RerankBudget(msgspec.Struct):
 
     millionths: int = 0
     since_ms: int | None = None
+
+    def earn(self, texts_per_s: float, tick_ms: int) -> int:
+        """What was earned up to a tick is added, `CARRY_S` seconds of it at most; at the first tick all of those.
+
+        Args:
+            texts_per_s: of event time.
+            tick_ms: the tick, not before the last.
+
+        Returns:
+            Texts that may be read now.
+        """
+        rate = round(texts_per_s * _MICRO)
+        most = rate * CARRY_S
+        if self.since_ms is None:
+            self.millionths = most
+        else:
+            self.millionths = min(self.millionths + rate * (tick_ms - self.since_ms) // 1000, most)
+        self.since_ms = tick_ms
+        return self.millionths // _MICRO
+
+    def spend(self, texts: int) -> None:
+        """Pay for texts that are read."""
+        self.millionths -= texts * _MICRO
 
 
 class Candidates(NamedTuple):
@@ -62,8 +85,8 @@ class Reranking:
         budget: the part of the state that this class changes.
     """
 
-    def __init__(self, texts_per_s: float, threshold: float, budget: RerankBudget) -> None:
-        self._rate = round(texts_per_s * _MICRO)
+    def __init__(self, texts_per_s: float, threshold: float, budget: TextBudget) -> None:
+        self._texts_per_s = texts_per_s
         self.low = threshold - BELOW_NATS
         """Evidence (nats) from which an account is a candidate."""
         self._high = threshold + ABOVE_NATS
@@ -81,9 +104,8 @@ class Reranking:
             accounts: whose second-stage counters are moved on.
             texts: whose chosen ones are marked as read.
         """
-        self._earn(tick_ms)
+        limit = self._budget.earn(self._texts_per_s, tick_ms)
         chosen = Candidates([], [])
-        limit = self._budget.millionths // _MICRO
         if not limit or not len(rows):
             return chosen
         evidence = accounts.rerank_evidence[rows]
@@ -105,25 +127,24 @@ class Reranking:
             text.reranked = True
             chosen.rows.append(row)
             chosen.texts.append(text)
-        self._budget.millionths -= len(chosen.rows) * _MICRO
+        self._budget.spend(len(chosen.rows))
         return chosen
 
-    def _earn(self, tick_ms: int) -> None:
-        budget, most = self._budget, self._rate * CARRY_S
-        if budget.since_ms is None:
-            budget.millionths = most
-        else:
-            budget.millionths = min(budget.millionths + self._rate * (tick_ms - budget.since_ms) // 1000, most)
-        budget.since_ms = tick_ms
 
+def rerank_request(chosen: Candidates, meanings: Candidates, tick_ms: int) -> RerankRequest:
+    """What the shell is asked at a tick.
 
-def rerank_request(chosen: Candidates, tick_ms: int) -> RerankRequest:
-    """What the shell is asked at a tick."""
+    Args:
+        chosen: for the second-stage model.
+        meanings: for their meaning.
+        tick_ms: the tick.
+    """
     return RerankRequest(
         tick_ms,
         [text.text for text in chosen.texts],
         [text.lang for text in chosen.texts],
         np.array([text.first_stage for text in chosen.texts], np.int16),
+        [text.text for text in meanings.texts],
     )
 
 

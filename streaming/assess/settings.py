@@ -46,6 +46,7 @@ class AssessSettings:
         tick_s: seconds of event time between decisions about accounts.
         campaign_tick_s: the same about groups.
         expert_texts_per_s: texts the second-stage model may read per second of event time.
+        meaning_texts_per_s: texts that may be read for their meaning per second of event time.
         alert_step_nats: change of evidence that makes a new revision of an alert.
         max_alerts_per_day: account and campaign alerts opened per day of event time; 0 is no limit.
         account_ttl_days: days after which a silent account leaves.
@@ -63,6 +64,7 @@ class AssessSettings:
     tick_s: int = 60
     campaign_tick_s: int = 600
     expert_texts_per_s: float = 1.0
+    meaning_texts_per_s: float = 10.0
     alert_step_nats: float = 1.0
     max_alerts_per_day: int = 1000
     account_ttl_days: int = ACCOUNT_TTL_DAYS
@@ -93,6 +95,7 @@ class AssessSettings:
             tick_s=config.tick_s,
             campaign_tick_s=config.campaign_tick_s,
             expert_texts_per_s=config.expert_texts_per_s,
+            meaning_texts_per_s=config.meaning_texts_per_s,
             alert_step_nats=config.alert_step_nats,
             max_alerts_per_day=config.max_alerts_per_day,
             without=frozenset(components),

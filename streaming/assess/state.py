@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from detector.account.statistics import AccountStatistics
+from graph.narratives import Narratives
 from streaming.assess.alert_store import AlertStore
 from streaming.assess.duplicates import SeenBefore
 from streaming.assess.feedback import Decisions
 from streaming.assess.groups import GroupState
 from streaming.assess.ordering import OrderingState
-from streaming.assess.reranking import RerankBudget
+from streaming.assess.reranking import TextBudget
 from streaming.assess.settings import AssessSettings
 from streaming.assess.store import NEVER, AccountTable, KeptTexts, RecentEvents
 
@@ -38,6 +39,8 @@ class State:
         texts: the few texts kept of each account.
         recent_events: times and kinds of the accounts' last events.
         rerank_budget: what the second stage may read.
+        narratives: vectors of meaning of texts of suspects and of a panel.
+        meaning_budget: what may be read for its meaning.
         alerts: every alert ever raised.
         decisions: of moderators.
         tick_ms: the last tick, `NOT_BEGUN` before the first.
@@ -53,7 +56,9 @@ class State:
     statistics: AccountStatistics = field(default_factory=AccountStatistics)
     texts: KeptTexts = field(default_factory=KeptTexts)
     recent_events: RecentEvents = field(default_factory=RecentEvents)
-    rerank_budget: RerankBudget = field(default_factory=RerankBudget)
+    rerank_budget: TextBudget = field(default_factory=TextBudget)
+    narratives: Narratives = field(default_factory=Narratives)
+    meaning_budget: TextBudget = field(default_factory=TextBudget)
     alerts: AlertStore = field(default_factory=AlertStore)
     decisions: Decisions = field(default_factory=Decisions)
     tick_ms: int = NOT_BEGUN

@@ -1,6 +1,6 @@
 """What happens at a tick, in this order.
 
-Events take effect in rounds; deleted accounts go; the second stage reads and its results enter; at a campaign tick
+Events take effect in rounds; deleted accounts go; texts are read and the results enter; at a campaign tick
 groups are tested and every member's coordination component is renewed, and every six hours the graph component;
 decisions of moderators take effect; alerts follow; accounts that were silent for long leave; summaries of those whose
 total moved are published.
@@ -22,8 +22,9 @@ from streaming.assess.graph_evidence import GraphEvidence
 from streaming.assess.group_alerts import GroupAlerts
 from streaming.assess.groups import Groups
 from streaming.assess.intake import Intake, Taken
-from streaming.assess.outputs import Gone, Reranker, TickOutput, TickStats
-from streaming.assess.reranking import Reranking, rerank_request, rerank_rounds
+from streaming.assess.meaning import MeaningReading
+from streaming.assess.outputs import Answer, Gone, Reranker, TickOutput, TickStats
+from streaming.assess.reranking import Candidates, Reranking, rerank_request, rerank_rounds
 from streaming.assess.scores import Scores
 from streaming.assess.settings import DAY_MS, AssessSettings
 from streaming.assess.state import State
@@ -35,8 +36,6 @@ PUBLISH_NATS: Final = 0.1
 
 _ROUNDING_NATS: Final = 1e-9
 """Difference that comes from adding in another order: a step of exactly `PUBLISH_NATS` counts."""
-
-_NO_ANSWER: Final = np.zeros(0, np.int16)
 
 Rows = NDArray[np.int64]
 
@@ -66,6 +65,7 @@ class TickRunner:
         intake: takes the events.
         evidence: lets them take effect.
         reranking: chooses what the second stage reads.
+        meaning: chooses what is read for its meaning, and keeps it.
         groups: coordination.
         graph: the graph component.
         overrides: moderators' decisions.
@@ -82,6 +82,7 @@ class TickRunner:
         intake: Intake,
         evidence: Evidence,
         reranking: Reranking,
+        meaning: MeaningReading,
         groups: Groups,
         graph: GraphEvidence,
         overrides: Overrides,
@@ -94,6 +95,7 @@ class TickRunner:
         self._intake = intake
         self._evidence = evidence
         self._reranking = reranking
+        self._meaning = meaning
         self._groups = groups
         self._graph = graph
         self._overrides = overrides
@@ -115,8 +117,9 @@ class TickRunner:
         forced_groups = self._groups_showing(taken)
         forgotten = self._account_alerts.forget(taken.forgotten, taken.forgotten_names, tick_ms)
         updated = self._forget(taken, observed)
+        meanings = self._meaning.choose(updated, tick_ms)  # while all texts of this tick are there
         self._settle_texts(taken)
-        answer, flagged = self._rerank(updated, tick_ms, reranker)
+        answer, flagged = self._rerank(updated, meanings, tick_ms, reranker)
         flagged += observed.flagged
         changed = [updated]
         is_campaign = given.last or tick_ms % self._settings.campaign_tick_ms == 0
@@ -150,11 +153,13 @@ class TickRunner:
             [*((each.account, None) for each in gone), *summaries],
             gone,
             answer,
-            self._stats(taken, observed, len(given.events), len(answer), is_campaign=is_campaign),
+            self._stats(taken, observed, len(given.events), answer, is_campaign=is_campaign),
         )
 
     def _forget(self, taken: Taken, observed: Observed) -> Rows:
-        """Let deleted accounts go; of the accounts that were updated, those that are still there."""
+        """Let deleted events and accounts go; of the accounts that were updated, those that are still there."""
+        for row, key in taken.deleted:
+            self._state.narratives.forget_event(row, key)
         self._free(list(taken.forgotten))
         self._state.decisions.forget(taken.forgotten_names)
         if not taken.forgotten:
@@ -169,14 +174,25 @@ class TickRunner:
             suspect = evidence[row] >= self._reranking.low or row in of_row
             self._state.texts.settle(row, suspect=bool(suspect))
 
-    def _rerank(self, rows: Rows, tick_ms: int, reranker: Reranker) -> tuple[NDArray[np.int16], list[int]]:
-        """Have texts of reranking candidates read, and let the results enter: the answer, and who was flagged."""
+    def _rerank(self, rows: Rows, meanings: Candidates, tick_ms: int, reranker: Reranker) -> tuple[Answer, list[int]]:
+        """Have texts read, and let the results enter.
+
+        Args:
+            rows: accounts active in this tick, of which the reranking candidates' texts are read.
+            meanings: texts to be read for their meaning.
+            tick_ms: the tick.
+            reranker: reads.
+
+        Returns:
+            The answer, and who was flagged.
+        """
         chosen = self._reranking.choose(rows, tick_ms, self._state.accounts, self._state.texts)
-        if not chosen.rows:
-            return _NO_ANSWER, []
-        answer = reranker(rerank_request(chosen, tick_ms))
+        if not chosen.rows and not meanings.rows:
+            return Answer.unread(), []
+        answer = reranker(rerank_request(chosen, meanings, tick_ms))
+        self._meaning.keep(meanings, answer.vectors)
         flagged: list[int] = []
-        for one_each in rerank_rounds(chosen, answer):
+        for one_each in rerank_rounds(chosen, answer.llrs):
             flagged += self._evidence.observe_reranked(one_each, tick_ms)
         return answer, flagged
 
@@ -228,6 +244,7 @@ class TickRunner:
         self._groups.forget(rows)
         state.alerts.forget_campaigns(rows)
         state.texts.forget(rows)
+        state.narratives.drop(rows)
         state.recent_events.forget(rows)
         self._evidence.forget(np.array(rows, np.int64))
         state.accounts.free(rows)
@@ -239,6 +256,7 @@ class TickRunner:
             return []
         state.retention_day = day
         state.texts.expire(tick_ms - settings.text_ttl_days * DAY_MS)
+        state.narratives.expire(tick_ms - settings.text_ttl_days * DAY_MS)
         accounts = state.accounts
         live = accounts.live()
         rows = live[accounts.last_at[live] < tick_ms - settings.account_ttl_days * DAY_MS]
@@ -248,6 +266,7 @@ class TickRunner:
             state.alerts.forget_row(row)
             accounts.give_up(each.account)
         self._free(rows.tolist())
+        self._meaning.sweep()
         return gone
 
     def _publish(self, rows: Rows) -> list[tuple[str, bytes | None]]:
@@ -260,13 +279,14 @@ class TickRunner:
         rows = np.array(sorted(rows.tolist(), key=accounts.name), np.int64)
         return [(score.account, encode_score(score)) for score in self._scores.of(rows)]
 
-    def _stats(self, taken: Taken, observed: Observed, events: int, reranked: int, *, is_campaign: bool) -> TickStats:
+    def _stats(self, taken: Taken, observed: Observed, events: int, answer: Answer, *, is_campaign: bool) -> TickStats:
         state = self._state
         return TickStats(
             events=events,
             duplicates=taken.duplicates,
             texts=taken.texts,
-            reranked=reranked,
+            reranked=len(answer.llrs),
+            meanings=len(answer.vectors),
             accounts=len(state.accounts),
             flagged=int(state.accounts.flagged.sum()),
             groups=len(self._groups.accepted),

@@ -19,12 +19,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final, cast, get_args
 
-import numpy as np
-from numpy.typing import NDArray
-
 from detector.errors import BrokerError, FencedError, LogError
 from streaming.assess.ordering import NO_END, Counts, Ordering
-from streaming.assess.outputs import NOT_READ, Reranker, RerankRequest, TickOutput
+from streaming.assess.outputs import NOT_READ, Answer, Reranker, RerankRequest, TickOutput
 from streaming.config import Config
 from streaming.health import Health
 from streaming.kafka.client import Clients, Topics
@@ -84,7 +81,7 @@ class AssessMeter:
                 metrics.alert(cast(Any, alert.kind), cast(Any, alert.status))
                 if alert.revision == 1:
                     metrics.alert_opened(cast(Any, alert.kind))
-            metrics.shed(int((output.rerank_answer == NOT_READ).sum()))
+            metrics.shed(int((output.rerank_answer.llrs == NOT_READ).sum()))
             metrics.size("accounts", output.stats.accounts)
             metrics.size("flagged", output.stats.flagged)
             metrics.size("groups", output.stats.groups)
@@ -451,13 +448,14 @@ class AssessStage:
                 return core.next_tick() is None
         return True
 
-    def _answer(self, request: RerankRequest) -> NDArray[np.int16]:
+    def _answer(self, request: RerankRequest) -> Answer:
         if self._commits.has(request.tick_ms):
             return self._replica.journal.journal.answer(request)
         started = self._clock()
         answer = self._reranker(request)
         self._metrics.step("assess", "expert", self._clock() - started)
         self._metrics.texts("expert", len(request.texts))
+        self._metrics.texts("meaning", len(request.meanings))
         return answer
 
     def _check_lease(self) -> None:

@@ -1,9 +1,10 @@
 """The journal of `assess`, and the transactions that write it together with the outputs.
 
-A `JournalEntry` holds what a replay could compute differently (answers of the second-stage model, the digest of the
-settings) and how far outputs are committed. Every transaction writes one, so the newest entry that a `read_committed`
-reader sees is the committed state (`JournalReader`, `Journal`). The offsets of the consumer group, written in the same
-transactions, say the same to Kafka's own tools; they expire a week after the last one, the journal does not.
+A `JournalEntry` holds what a replay could compute differently (what was read in texts, the digest of the settings) and
+how far outputs are committed. Every transaction writes one (or several alike, where one record cannot hold its
+answers), so the newest entry that a `read_committed` reader sees is the committed state (`JournalReader`, `Journal`).
+The offsets of the consumer group, written in the same transactions, say the same to Kafka's own tools; they expire a
+week after the last one, the journal does not.
 
 `Outbox` writes outputs, journal entry, positions and tick together or not at all. Several ticks share a transaction,
 since one costs a wait of the client whatever is in it. After any error inside a transaction nobody knows whether it was
@@ -15,19 +16,19 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Self
 
 import msgspec
 import numpy as np
 from kafka import KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
 from kafka.errors import IllegalStateError, KafkaError, KafkaTimeoutError
 from kafka.producer.future import FutureRecordMetadata
-from numpy.typing import NDArray
 
 from detector.errors import FencedError, LogError
-from streaming.assess.outputs import RerankRequest, TickOutput
+from detector.text.meaning import MEANING_DIM
+from streaming.assess.outputs import Answer, RerankRequest, TickOutput
 from streaming.kafka import client
 from streaming.kafka.client import CALL_MS, Clients, Topics, close
 
@@ -50,15 +51,37 @@ WAIT_S: Final = 0.2
 """Longest time an output waits for others to share its transaction, which costs 12 ms: so its share stays below a
 tenth."""
 
+_LLR_BYTES: Final = 2
+
 CALL_S: Final = 70.0
 """A transactional call has no time limit of its own; by now the broker has aborted the transaction itself (60 s)."""
 
 
+VERSION: Final = 2
+"""Of a journal entry."""
+
+FULL_RECORD_BYTES: Final = 512 << 10
+"""Answers in one record of the journal: half of what a broker takes as it is installed. The rest go into further
+records of the same transaction; one tick's alone are below 420 kB with the default budgets."""
+
+
 class RerankResults(msgspec.Struct, array_like=True, frozen=True):
-    """What the second-stage model answered at one tick: little-endian int16, millinats."""
+    """What was read in texts at one tick.
+
+    Args:
+        tick_ms: the tick.
+        llr: of the second-stage model, little-endian int16, millinats.
+        vectors: of meaning, `MEANING_DIM` bytes each.
+    """
 
     tick_ms: int
     llr: bytes
+    vectors: bytes
+
+    @classmethod
+    def of(cls, tick_ms: int, answer: Answer) -> Self:
+        """An answer as the journal keeps it."""
+        return cls(tick_ms, answer.llrs.astype("<i2").tobytes(), answer.vectors.tobytes())
 
 
 class JournalEntry(msgspec.Struct, frozen=True):
@@ -70,7 +93,8 @@ class JournalEntry(msgspec.Struct, frozen=True):
         positions: next offset of every partition of the observation log when this was written.
         settings: digest of configuration and models with which the ticks ran.
         ended: every partition has ended and the last tick has run.
-        reranked: results of those ticks at which the second-stage model was asked.
+        reranked: results of those ticks at which texts were read.
+        v: of this record: 2 has vectors of meaning.
     """
 
     run: str
@@ -79,7 +103,7 @@ class JournalEntry(msgspec.Struct, frozen=True):
     settings: str
     ended: bool
     reranked: list[RerankResults] = msgspec.field(name="experts")
-    v: int = 1
+    v: int = VERSION
 
 
 _encoder: Final = msgspec.msgpack.Encoder()
@@ -104,14 +128,26 @@ def decode(record: bytes, place: str) -> JournalEntry:
             f"{place} is no journal entry of this version: another program writes to the topic, or it is of another "
             "release; choose another [kafka] topic_prefix"
         ) from error
-    if entry.v != 1:
-        raise LogError(f"{place} is a journal entry of version {entry.v}, and this release reads version 1")
+    if entry.v != VERSION:
+        raise LogError(
+            f"{place} is a journal entry of version {entry.v}, and this release reads version {VERSION}: go on with "
+            "the release that wrote it, or start this one under a [kafka] topic_prefix of its own"
+        )
     return entry
 
 
-def results(llr: NDArray[np.int16]) -> bytes:
-    """Answers of the second-stage model as the journal keeps them."""
-    return llr.astype("<i2").tobytes()
+def entries(whole: JournalEntry) -> Iterator[JournalEntry]:
+    """`whole` in entries of which each fits a record: all alike but for the results, which they share out in order."""
+    part: list[RerankResults] = []
+    held = 0
+    for each in whole.reranked:
+        size = len(each.llr) + len(each.vectors)
+        if part and held + size > FULL_RECORD_BYTES:
+            yield msgspec.structs.replace(whole, reranked=part)
+            part, held = [], 0
+        part.append(each)
+        held += size
+    yield msgspec.structs.replace(whole, reranked=part)
 
 
 @dataclass
@@ -122,15 +158,15 @@ class Journal:
     last_offset: int = -1
     first: int = 0
     """The topic's first offset: above 0 once retention has removed something."""
-    reranked: dict[int, bytes] = field(default_factory=dict)
-    """Answers of the second-stage model by tick, until they are used."""
+    reranked: dict[int, RerankResults] = field(default_factory=dict)
+    """What was read in texts, by tick, until it is used."""
     settings: list[tuple[int, str]] = field(default_factory=list)
     """(last tick, digest of the settings) wherever the settings change."""
 
     def add(self, entry: JournalEntry, offset: int) -> None:
         """Take note of the next entry."""
         self.last, self.last_offset = entry, offset
-        self.reranked.update((each.tick_ms, each.llr) for each in entry.reranked)
+        self.reranked.update((each.tick_ms, each) for each in entry.reranked)
         if self.settings and self.settings[-1][1] == entry.settings:
             self.settings.pop()
         self.settings.append((entry.tick_ms, entry.settings))
@@ -146,20 +182,25 @@ class Journal:
             digest != settings for tick, digest in self.settings if after_tick_ms is None or tick > after_tick_ms
         )
 
-    def answer(self, request: RerankRequest) -> NDArray[np.int16]:
-        """What the second-stage model answered at that tick the first time.
+    def answer(self, request: RerankRequest) -> Answer:
+        """What was answered at that tick the first time.
 
         Raises:
             LogError: the journal has no such answer.
         """
-        answer = np.frombuffer(self.reranked.get(request.tick_ms, b""), dtype="<i2").astype(np.int16)
-        if len(answer) != len(request.texts):
+        kept = self.reranked.get(request.tick_ms, RerankResults(request.tick_ms, b"", b""))
+        sizes = len(kept.llr) / _LLR_BYTES, len(kept.vectors) / MEANING_DIM
+        if sizes != (len(request.texts), len(request.meanings)):
             raise LogError(
-                f"the journal has {len(answer)} answers of the second-stage model for tick {request.tick_ms}, the "
-                f"replay asks for {len(request.texts)}: journal and observations do not belong together; start from a "
-                "newer snapshot, or over under another [kafka] topic_prefix"
+                f"the journal has {sizes[0]:g} answers of the second-stage model and {sizes[1]:g} vectors for tick "
+                f"{request.tick_ms}, the replay asks for {len(request.texts)} and {len(request.meanings)}: journal and "
+                "observations do not belong together; start from a newer snapshot, or over under another [kafka] "
+                "topic_prefix"
             )
-        return answer
+        return Answer(
+            np.frombuffer(kept.llr, "<i2").astype(np.int16),
+            np.frombuffer(kept.vectors, np.int8).reshape(-1, MEANING_DIM),
+        )
 
     def forget(self, up_to_tick_ms: int) -> None:
         """Drop results that no replay from here on needs."""
@@ -278,6 +319,7 @@ class Outbox:
         self._bytes += sum(len(alert.body) for alert in output.alerts)
         self._bytes += sum(len(page or b"") for _, page in output.details)
         self._bytes += sum(len(row or b"") for _, row in output.accounts)
+        self._bytes += output.rerank_answer.llrs.nbytes + output.rerank_answer.vectors.nbytes
         if self._since is None:
             self._since = now
 
@@ -346,7 +388,7 @@ class Outbox:
                 sent.append(producer.send(self._topics.details, body, key=page.encode()))
             for account, body in output.accounts:
                 sent.append(producer.send(self._topics.accounts, body, key=account.encode()))
-        journal = producer.send(self._topics.journal, encode(entry), key=b"journal")
+        journal = [producer.send(self._topics.journal, encode(each), key=b"journal") for each in entries(entry)]
         offsets = {
             TopicPartition(self._topics.observations, number): OffsetAndMetadata(
                 position, f'{{"tick": {entry.tick_ms}, "run": "{entry.run}"}}', -1
@@ -355,16 +397,14 @@ class Outbox:
         }
         _bounded(lambda: producer.send_offsets_to_transaction(offsets, self._group.group_metadata()))
         producer.flush(CALL_S)
-        for future in [*sent, journal]:
+        for future in [*sent, *journal]:
             future.get(timeout=CALL_S)
         _bounded(producer.commit_transaction)
-        return int(journal.value.offset)
+        return int(journal[-1].value.offset)
 
     def _rerank_results(self) -> list[RerankResults]:
         return [
-            RerankResults(each.tick_ms, results(each.rerank_answer))
-            for each in self._waiting
-            if len(each.rerank_answer)
+            RerankResults.of(each.tick_ms, each.rerank_answer) for each in self._waiting if not each.rerank_answer.empty
         ]
 
     def drop(self) -> None:

@@ -258,11 +258,13 @@ SPECIMEN: Final = (
 
 
 def _prepare(models: Models) -> None:
-    """Have the second-stage model read something in each of its languages: an encoder takes seconds to load."""
+    """Have the models read something, the second stage in each of its languages: an encoder takes seconds to load."""
     model = models.second_stage
     if model is not None:
         languages = sorted(getattr(model, "languages", ())) or ["en"]
         model.score([SPECIMEN] * len(languages), languages, np.zeros(len(languages), np.int16))
+    if models.meaning is not None:
+        models.meaning.vectors([SPECIMEN])
 
 
 def _warn_of_short_retention(config: Config) -> None:

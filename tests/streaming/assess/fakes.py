@@ -15,6 +15,7 @@ from detector.account.model import AccountEvidence, AccountModel, BehaviourAbsta
 from detector.models import Models
 from detector.text.features import MINHASH_DIM, TEXT_FEATURES, TextAbstain, TextFeatures
 from detector.text.first_stage import FirstStageModel
+from detector.text.meaning import MEANING_DIM
 from detector.thresholds import Thresholds
 from graph.coordination import Edge
 from graph.groups import Campaigns, CampaignTick, Ended, Group
@@ -77,12 +78,34 @@ class EchoSecondStage:
         return (first_stage + 1000).astype(np.int16)
 
 
-def models(second_stage: Any = None, languages: frozenset[str] = frozenset({"en"})) -> Models:
+def meanings(texts: Sequence[str]) -> NDArray[np.int8]:
+    """Vectors that differ where texts do, (n, MEANING_DIM)."""
+    made = [np.random.default_rng(zlib.crc32(text.encode())).integers(-127, 128, MEANING_DIM) for text in texts]
+    return np.array(made, np.int8).reshape(-1, MEANING_DIM)
+
+
+class CrcMeaning:
+    """An encoder of meaning that makes a vector of a text's checksum, and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def vectors(self, texts: Sequence[str]) -> NDArray[np.int8]:
+        self.asked += texts
+        return meanings(texts)
+
+
+def models(second_stage: Any = None, languages: frozenset[str] = frozenset({"en"}), *, meaning: Any = None) -> Models:
     """A bundle of fakes."""
     thresholds = Thresholds.of({"people": PEOPLE}, 100, languages, "1")
     versions = {"text": "fake@1", "account": "fake@1", "thresholds": "thresholds@1"}
     return Models(
-        cast(FirstStageModel, WordCounter()), second_stage, cast(AccountModel, MeanModel()), thresholds, versions
+        cast(FirstStageModel, WordCounter()),
+        second_stage,
+        cast(AccountModel, MeanModel()),
+        thresholds,
+        versions,
+        meaning=meaning,
     )
 
 

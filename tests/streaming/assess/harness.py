@@ -10,11 +10,10 @@ from typing import Any, cast
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from detector.models import Models
 from graph.coordination import Coordination
-from streaming.assess import Assess, AssessSettings, Gone, RerankRequest, TickOutput
+from streaming.assess import Answer, Assess, AssessSettings, Gone, RerankRequest, TickOutput
 from streaming.assess.ordering import event_order
 from streaming.assess.snapshot import members, read, write
 from streaming.schema.alert import AlertRecord, read_alert
@@ -24,10 +23,10 @@ from streaming.schema.score import ScoreRecord
 from streaming.score import Scorer
 from streaming.sources.base import SourceRecord
 from tests.streaming import builders
-from tests.streaming.assess.fakes import ScriptedCoordination
+from tests.streaming.assess.fakes import ScriptedCoordination, meanings
 from tests.streaming.assess.fakes import models as fake_models
 
-SETTINGS = AssessSettings(tick_s=60, campaign_tick_s=600, expert_texts_per_s=0.05)
+SETTINGS = AssessSettings(tick_s=60, campaign_tick_s=600, expert_texts_per_s=0.05, meaning_texts_per_s=0.05)
 
 
 MILD = "robot said the old man here"
@@ -136,15 +135,15 @@ class Played:
     def said(self) -> list[Any]:
         """All outputs of ticks that said anything."""
         return [
-            (o.tick_ms, o.alerts, o.details, o.accounts, o.gone, o.rerank_answer.tolist())
+            (o.tick_ms, o.alerts, o.details, o.accounts, o.gone, *(part.tolist() for part in o.rerank_answer))
             for o in self.outputs
-            if o.alerts or o.details or o.accounts or o.gone or len(o.rerank_answer)
+            if o.alerts or o.details or o.accounts or o.gone or not o.rerank_answer.empty
         ]
 
 
-def echo(request: RerankRequest) -> NDArray[np.int16]:
-    """A second stage that finds every text half a nat more machine-like."""
-    return (request.first_stage + 500).astype(np.int16)
+def echo(request: RerankRequest) -> Answer:
+    """A second stage that finds every text half a nat more machine-like, and vectors that differ where texts do."""
+    return Answer((request.first_stage + 500).astype(np.int16), meanings(request.meanings))
 
 
 def drain(assess: Assess) -> list[TickOutput]:
@@ -157,7 +156,7 @@ def drain(assess: Assess) -> list[TickOutput]:
 
 def begin(settings: AssessSettings = SETTINGS, partitions: int = 1, bundle: Models | None = None) -> Assess:
     """A fresh state machine with fake models."""
-    return Assess(settings, bundle or fake_models(second_stage=object()), partitions)
+    return Assess(settings, bundle or fake_models(second_stage=object(), meaning=object()), partitions)
 
 
 def play(

@@ -23,7 +23,7 @@ def test_the_stream_of_these_tests_has_everything_in_it() -> None:
     assert "account" in kinds
     assert counts.duplicate > 0
     assert counts.accepted + counts.duplicate == len(OBSERVED)
-    assert any(len(output.rerank_answer) for output in PLAIN.outputs)
+    assert any(len(output.rerank_answer.llrs) and len(output.rerank_answer.vectors) for output in PLAIN.outputs)
     assert any(each.score is None for each in PLAIN.gone())
 
 

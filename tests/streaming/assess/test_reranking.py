@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from detector.errors import LogError
-from streaming.assess import NOT_READ, Assess, AssessSettings, RerankRequest
+from streaming.assess import NOT_READ, Answer, Assess, AssessSettings, RerankRequest
 from streaming.assess.reranking import CARRY_S, TEXTS_PER_DAY
 from tests.streaming.assess import harness
 from tests.streaming.assess.fakes import models
@@ -19,19 +18,17 @@ from tests.streaming.builders import batch, end
 
 def asked(items: list[dict[str, Any]], settings: AssessSettings, answer: int = 0) -> tuple[list[RerankRequest], Assess]:
     """Everything the second stage was asked, which answers each text with its first-stage LLR plus `answer`."""
-    assess = harness.begin(settings)
+    assess = harness.begin(settings, bundle=models(second_stage=object()))
     observed = harness.score(items)
     assess.feed(batch(observed))
     assess.feed(end(len(observed)))
     requests: list[RerankRequest] = []
 
-    def second_stage(request: RerankRequest) -> NDArray[np.int16]:
+    def second_stage(request: RerankRequest) -> Answer:
         requests.append(request)
-        return (
-            np.full(len(request.texts), NOT_READ, np.int16)
-            if answer == NOT_READ
-            else request.first_stage + np.int16(answer)
-        )
+        if answer == NOT_READ:
+            return Answer.unread(len(request.texts))
+        return Answer.unread()._replace(llrs=request.first_stage + np.int16(answer))
 
     while assess.advance(second_stage) is not None:
         pass
@@ -75,12 +72,12 @@ def test_nothing_is_asked_without_a_second_stage_or_without_text() -> None:
         observed = harness.score(posts("mild", 5))
         played = harness.play([batch(observed), end(5)], settings, bundle=bundle)
         assert len(played.outputs) > 0
-        assert not any(len(output.rerank_answer) for output in played.outputs)
+        assert not any(len(output.rerank_answer.llrs) for output in played.outputs)
 
 
 def test_an_answer_of_another_length_is_refused() -> None:
-    assess = harness.begin()
+    assess = harness.begin(bundle=models(second_stage=object()))
     assess.feed(batch(harness.score(posts("mild", 2))))
     assess.feed(end(2))
     with pytest.raises(LogError, match="second-stage model was asked"):
-        assess.advance(lambda request: np.zeros(7, np.int16))
+        assess.advance(lambda request: Answer.unread(7))

@@ -55,6 +55,7 @@ def test_a_restored_state_is_the_same_and_writes_the_same_bytes(rich: Assess, mo
     assert rich.ordering.waiting > 0
     assert rich.state.alerts.of_accounts
     assert rich.state.texts.of_row
+    assert len(rich.state.narratives) > 0
     fresh = harness.through_disk(rich)
     assert harness.picture(fresh) == harness.picture(rich)
     assert fresh.state.alerts == rich.state.alerts
@@ -117,7 +118,7 @@ def test_a_missing_snapshot_and_one_of_other_models_or_partitions_are_refused(tm
     with pytest.raises(LogError, match="no-such"):
         restore(tmp_path / "no-such", harness.begin())
     snapshot(tmp_path / "state", short())
-    other = models(second_stage=object())
+    other = models(second_stage=object(), meaning=object())
     other.versions["account"] = "fake@2"
     with pytest.raises(LogError, match="fake@2"):
         restore(tmp_path / "state", harness.begin(bundle=other))

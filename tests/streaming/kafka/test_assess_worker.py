@@ -6,7 +6,7 @@ import numpy as np
 from prometheus_client import generate_latest
 
 from streaming.assess.ordering import Ordering, OrderingState
-from streaming.assess.outputs import NOT_READ, AlertRevision, TickOutput, TickStats
+from streaming.assess.outputs import NOT_READ, AlertRevision, Answer, TickOutput, TickStats
 from streaming.kafka.assess_worker import AssessMeter
 from streaming.worker_metrics import Metrics
 
@@ -25,7 +25,7 @@ def ordering(**counts: int) -> Ordering:
 def output(**abstained: int) -> TickOutput:
     alert = AlertRevision("1", 1, "campaign", "open", b"{}")
     stats = TickStats(accounts=7, groups=2, abstained={name.replace("_", " "): n for name, n in abstained.items()})
-    return TickOutput(0, [alert], [], [], [], np.zeros(0, np.int16), stats)
+    return TickOutput(0, [alert], [], [], [], Answer.unread(), stats)
 
 
 def test_records_are_counted_by_difference() -> None:
@@ -66,7 +66,7 @@ def test_the_age_of_the_watermark_is_known_once_there_is_one() -> None:
 def test_only_the_first_revision_of_an_alert_opens_it_and_texts_left_out_are_shed() -> None:
     metrics = Metrics()
     again = AlertRevision("1", 2, "account", "open", b"{}")
-    answer = np.array([NOT_READ, 5, NOT_READ], np.int16)
+    answer = Answer.unread()._replace(llrs=np.array([NOT_READ, 5, NOT_READ], np.int16))
     stats = TickStats(flagged=3, held_back=4)
     AssessMeter(metrics).committed(ordering(), [TickOutput(0, [again], [], [], [], answer, stats)])
     shown = page(metrics)

@@ -16,7 +16,7 @@ import numpy as np
 
 from detector.errors import LogError
 from streaming.assess.ordering import NO_END, Ordering, OrderingState
-from streaming.assess.outputs import AlertRevision, Reranker, RerankRequest, TickOutput, TickStats
+from streaming.assess.outputs import AlertRevision, Answer, Reranker, RerankRequest, TickOutput, TickStats
 from streaming.config import load_config
 from streaming.kafka.worker import Cores, run_worker
 from streaming.schema.observation import NO_TIME, Entry
@@ -59,9 +59,9 @@ class TinyCore:
         decisions = self.ordering.take_decisions(tick_ms)
         self.closed = self.ordering.over and self.ordering.last_tick() is None
         busy = sorted({seen.account for seen in events if sum(x.account == seen.account for x in events) >= ASK_FROM})
-        request = RerankRequest(tick_ms, busy, [""] * len(busy), np.zeros(len(busy), np.int16))
-        answer = reranker(request) if busy else np.zeros(0, np.int16)
-        self.said += int(answer.sum())
+        request = RerankRequest(tick_ms, busy, [""] * len(busy), np.zeros(len(busy), np.int16), busy[:1])
+        answer = reranker(request) if busy else Answer.unread()
+        self.said += int(answer.llrs.sum()) + int(answer.vectors.astype(int).sum())
         alerts = []
         for decision in decisions:
             self.digest = hashlib.sha256(self.digest + decision).digest()
@@ -105,14 +105,19 @@ class TinyCore:
         return core
 
 
-def no_two_alike(request: RerankRequest) -> np.ndarray[Any, np.dtype[np.int16]]:
-    """A second stage that answers differently every time it is asked: only the journal makes a replay repeat it."""
-    return np.random.default_rng().integers(-1000, 1000, len(request.texts)).astype(np.int16)
+def no_two_alike(request: RerankRequest) -> Answer:
+    """Models that answer differently every time they are asked: only the journal makes a replay repeat it."""
+    rng, blank = np.random.default_rng(), Answer.unread(len(request.texts), len(request.meanings))
+    return Answer(
+        rng.integers(-1000, 1000, blank.llrs.shape).astype(np.int16),
+        rng.integers(-127, 128, blank.vectors.shape).astype(np.int8),
+    )
 
 
-def steady(request: RerankRequest) -> np.ndarray[Any, np.dtype[np.int16]]:
-    """A second stage that answers the same every time."""
-    return np.array([len(text) for text in request.texts], np.int16)
+def steady(request: RerankRequest) -> Answer:
+    """Models that answer the same every time."""
+    blank = Answer.unread(len(request.texts), len(request.meanings))
+    return Answer(np.array([len(text) for text in request.texts], np.int16), blank.vectors + np.int8(1))
 
 
 def tiny(reranker: str = "steady", settings: str = "tiny") -> Cores:

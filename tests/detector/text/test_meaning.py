@@ -1,0 +1,63 @@
+"""Vectors of meaning: what they hold, that texts do not feel their neighbours, and that the model is there once."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from detector.text.meaning import LARGEST, MEANING_DIM, MEANING_LAYERS, MeaningEncoder, quantised
+from detector.text.second_stage import Encoder
+from tests.detector.text.test_second_stage import TEXTS
+
+
+@pytest.fixture(scope="module")
+def encoder() -> MeaningEncoder:
+    return MeaningEncoder()
+
+
+def test_a_vector_is_384_bytes_and_texts_that_say_the_same_are_nearest(encoder: MeaningEncoder) -> None:
+    vectors = encoder.vectors(
+        [
+            "The new port will bring thousands of jobs to our town.",
+            "Our town gets so much work once that harbour is built!",
+            "My cat knocked the flowers off the shelf again last night.",
+        ]
+    )
+    assert vectors.dtype == np.int8
+    assert vectors.shape == (3, MEANING_DIM)
+    assert (np.abs(vectors.astype(int)).max(axis=1) == LARGEST).all()
+    wide = vectors.astype(np.float64)
+    cosines = wide @ wide.T / np.outer(np.linalg.norm(wide, axis=1), np.linalg.norm(wide, axis=1))
+    assert cosines[0, 1] > max(cosines[0, 2], cosines[1, 2]) + 0.3
+
+
+def test_a_vector_does_not_depend_on_neighbours_or_order(encoder: MeaningEncoder) -> None:
+    texts = [*TEXTS, " ".join(TEXTS), "word " * 200, "", *TEXTS[::-1]]
+    alone = np.concatenate([encoder.vectors([text]) for text in texts])
+    assert (encoder.vectors(texts) == alone).all()
+    assert (encoder.vectors(texts[::-1]) == alone[::-1]).all()
+    assert (encoder.vectors(texts * 8) == np.concatenate([alone] * 8)).all()  # enough for several threads
+
+
+def test_a_vector_is_the_last_layer_of_the_library(encoder: MeaningEncoder) -> None:
+    inner = encoder._encoder
+    pieces = inner._tokenizer(TEXTS[0], return_tensors="pt")
+    last = inner._model(**pieces).last_hidden_state[0].detach().float().mean(dim=0).numpy()
+    ours = inner.embed(TEXTS[:1])[0]
+    np.testing.assert_allclose(ours, last / np.linalg.norm(last), atol=3e-3)
+
+
+def test_encoders_of_other_layers_share_the_model(encoder: MeaningEncoder) -> None:
+    lower, inner = Encoder(), encoder._encoder
+    assert inner._whole is lower._whole
+    assert len(lower._model.encoder.layer) == 3
+    assert len(inner._model.encoder.layer) == max(MEANING_LAYERS)
+    word = "embeddings.word_embeddings.weight"
+    pointers = {model.get_parameter(word).data_ptr() for model in (lower._model, inner._model, inner._whole)}
+    assert len(pointers) == 1
+
+
+def test_no_text_gives_no_vector_and_zeros_stay_zeros(encoder: MeaningEncoder) -> None:
+    assert encoder.vectors([]).shape == (0, MEANING_DIM)
+    assert not quantised(np.zeros((1, 4), np.float32)).any()
+    assert quantised(np.array([[-0.5, 0.25, 0.001]], np.float32)).tolist() == [[-127, 64, 0]]
