@@ -10,7 +10,7 @@ READY := $(VENV)/.ready
 PROCESSES ?= 3
 CODE := $(wildcard detector graph streaming training moderation simulation tests)
 
-.PHONY: help setup demo docs test lint typecheck format evaluate ablation red-team bench bench-feed bench-simulate bench-graph audit-graph chaos screenshots coordinate train clean
+.PHONY: help setup demo docs test lint typecheck format evaluate ablation red-team bench bench-feed bench-simulate bench-graph audit-graph chaos fuzz screenshots coordinate train clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */  make \1\t/' | expand -t 24
@@ -31,6 +31,9 @@ test: $(READY)  ## the default suite, in three processes (ARGS="-k name", PROCES
 
 chaos: $(READY)  ## the slow tests: kills and takeovers on a broker, long runs (KAFKA_HOME=folder)
 	$(BIN)/python -m pytest -m slow --timeout 3600 $(ARGS)
+
+fuzz: $(READY)  ## 100,000 damaged records of every input format
+	$(BIN)/python -m pytest -m slow --timeout 3600 tests/streaming/sources/test_formats.py $(ARGS)
 
 screenshots: $(READY)  ## docs/screenshots: each page of the console, light, dark and on a phone (needs chromium)
 	SWARMLIGHT_SCREENSHOTS=docs/screenshots $(BIN)/python -m pytest -m slow tests/moderation/browser/test_screenshots.py

@@ -47,6 +47,7 @@ SUMMARIES: Final[dict[str, Summary]] = {
     for heading, lines in {
         "Detect": {
             "run": "score a recording of events to its end",
+            "ingest": "convert a recording of any platform to events",
             "worker": "score the events of a Kafka topic, for as long as it lives",
             "demo": "play planted campaigns into a broker and watch them being caught",
             "coordinate": "find coordinated groups in a table of traces",

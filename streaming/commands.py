@@ -27,7 +27,7 @@ from streaming.config import Config, load_config, render
 from streaming.logs import shown
 from streaming.pipeline import RunEnd, RunProgress, run_recording
 from streaming.schema.dead_letter import DeadLetter, Tally, letters
-from streaming.sources.files import EVENTS, Inputs
+from streaming.sources.files import EVENTS, Inputs, counted
 
 if TYPE_CHECKING:
     from streaming.kafka.admin import RecordReplay
@@ -77,7 +77,11 @@ def run_command(
     ] = None,
     format_name: Annotated[
         str,
-        typer.Option("--format", metavar="NAME", help="input format: an installed one, or auto to recognise it"),
+        typer.Option(
+            "--format",
+            metavar="NAME",
+            help="input format, as bluesky or table:account=COLUMN,at=COLUMN (docs/how-to/read.md); auto recognises it",
+        ),
     ] = EVENTS,
     config: Annotated[
         Path | None,
@@ -156,6 +160,7 @@ def summary_line(end: RunEnd) -> str:
     """What became of a run, on one line: what was read, what came of it, and where it is."""
     told = end.summary
     records = f"read {told.read:,}: {told.accepted:,} accepted, {told.duplicate:,} duplicate, {told.late:,} late"
+    skipped = f", {sum(told.skipped.values()):,} skipped ({counted(told.skipped)})" if told.skipped else ""
     cut = f", {told.texts_cut:,} texts cut" if told.texts_cut else ""
     found = f"{told.accounts:,} accounts, {told.flagged:,} flagged, {told.campaigns:,} campaigns"
     if not end.complete:
@@ -164,7 +169,7 @@ def summary_line(end: RunEnd) -> str:
         where = ", ".join(f"{name} in {shown(path)}" for name, path in end.files.items())
     else:
         where = "nothing was kept (--scores FILE and --alerts FILE keep it)"
-    return f"{records}, {told.dead:,} dead{cut}; {found}; {where}"
+    return f"{records}, {told.dead:,} dead{skipped}{cut}; {found}; {where}"
 
 
 class ProgressLine:

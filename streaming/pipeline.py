@@ -45,6 +45,9 @@ from streaming.sources.files import EVENTS, Inputs
 from streaming.sources.guess import check_times, looks_like
 from streaming.watermark import Watermark
 
+TIMING: Final = ("behaviour", "coordination", "graph")
+"""Evidence components that rest on when things happened."""
+
 CHUNK: Final = 2_000
 """Records scored at once: enough for the text model's arrays, little enough for progress and memory."""
 
@@ -221,6 +224,7 @@ def run_recording(
             peak_rss_mib=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT / _BYTES_A_MIB, 1),
             models=bundle.versions,
             texts_cut=scorer.texts_cut,
+            skipped=dict(read.skipped.most_common()),
         )
         outputs.write_summary(told)
         stopped = interrupts.received is not None and not assess.ended()
@@ -294,7 +298,9 @@ def _incomplete(inputs: Inputs, summary: RunSummary, problems: Tally, partial: S
         reasons = problems.by_problem.most_common(REASONS_TOLD)
         commonest = "; ".join(f"{count:,} times {field}: {reason}" for (field, reason), count in reasons)
         said.append(f"{usable:,} of {summary.read:,} records are usable: {commonest}")
-        said += [guess for name, head in inputs.heads if (guess := looks_like(name, head)) is not None]
+        said += [
+            guess for name, head in inputs.heads if (guess := looks_like(name, head, inputs.format_name)) is not None
+        ]
     message = ". ".join(said) + _partial(partial)
     return UsageError(message) if inputs.failures else UnusableError(message)
 
@@ -389,4 +395,5 @@ def _due(assess: Assess, reranker: Reranker) -> Iterator[TickOutput]:
 
 def scorer_of(models: Models, settings: AssessSettings) -> Scorer:
     """The stage `score` for these settings: without text evidence it reads no text at all."""
-    return Scorer(None if "text" in settings.without else models.text)
+    timing = not set(TIMING) <= set(settings.without)
+    return Scorer(None if "text" in settings.without else models.text, timing=timing)

@@ -27,8 +27,18 @@ WRITTEN: Final = frozenset({Kind.POST, Kind.REPLY, Kind.QUOTE})
 """Kinds whose text the account wrote itself. The text that comes with a repost or a like is somebody else's and no
 evidence about this account: its features abstain with `TextAbstain.NO_TEXT`."""
 
+TIMING_S: Final = 60
+"""How roughly the time of an event may be known, in seconds, if it is to be evidence of timing: a minute, as tables of
+research have it, and the shortest window in which acts count as together."""
+
 DIGEST_BYTES: Final = 16
 """Bytes of the SHA-256 of a record that order duplicates: enough that two different records never tie."""
+
+
+_ROUGH: Final = (
+    f"is more than {TIMING_S}: the time is no evidence of timing; leave that out, "
+    "as `run --without behaviour coordination graph` does"
+)
 
 
 class TextReader(Protocol):
@@ -48,11 +58,15 @@ class Scorer:
     Args:
         text: the first-stage model; None leaves text evidence out everywhere (`--without text`).
         detect: language of a text that does not say its own; "" when not sure.
+        timing: whether times are evidence; events whose time is known too roughly for that (`TIMING_S`) are dead then.
     """
 
-    def __init__(self, text: TextReader | None, *, detect: Callable[[str], str] = detect_language) -> None:
+    def __init__(
+        self, text: TextReader | None, *, detect: Callable[[str], str] = detect_language, timing: bool = True
+    ) -> None:
         self._text = text
         self._detect = detect
+        self._timing = timing
         self.texts_cut = 0
         """Events so far whose text was too long to be read whole (`streaming.schema.event.TEXT_BYTES`)."""
 
@@ -73,7 +87,9 @@ class Scorer:
         letters: list[DeadLetter] = []
         for record in records:
             try:
-                event = _event(record, now_ms)
+                event = event_of(record, now_ms)
+                if self._timing and event.at_precision_s > TIMING_S:
+                    raise EventError("at_precision_s", _ROUGH)
             except EventError as error:
                 events.append(None)
                 letters.append(dead_letter(record, error, now_ms))
@@ -187,9 +203,16 @@ _OTHERS_TEXT: Final = _abstaining(TextAbstain.NO_TEXT)
 _SWITCHED_OFF: Final = _abstaining(TextAbstain.SWITCHED_OFF)
 
 
-def _event(record: SourceRecord, now_ms: int) -> Event:
+def event_of(record: SourceRecord, now_ms: int) -> Event:
+    """The event in a record.
+
+    Raises:
+        EventError: it is dead: its field and the reason.
+    """
     if record.oversize is not None:
         raise EventError("", "is longer than any event can be")
+    if record.problem is not None:
+        raise EventError(record.problem.field, record.problem.reason)
     return parse(record.value, now_ms=now_ms if record.stamp < 0 else record.stamp)
 
 

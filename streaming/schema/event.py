@@ -67,6 +67,7 @@ class Event(msgspec.Struct, frozen=True):
     `lang` is a primary subtag in lower case or "". `mentions`, `urls` and `hashtags` are distinct, canonical
     (`streaming.schema.entities`), in order, at most `entities.LIST_KEPT`, taken from the text where the record has no
     such list; a text that was cut (`text_cut`) gives those before its last word, which may be cut itself.
+    `at_precision_s`: within how many seconds `at` is known, 0 where exactly.
     """
 
     id: str
@@ -82,6 +83,7 @@ class Event(msgspec.Struct, frozen=True):
     hashtags: tuple[str, ...] = ()
     profile: Profile | None = None
     text_cut: bool = False
+    at_precision_s: int = 0
 
 
 class ProfileRecord(msgspec.Struct):
@@ -115,6 +117,7 @@ class EventRecord(msgspec.Struct):
     urls: list[str] | None = None
     hashtags: list[str] | None = None
     profile: ProfileRecord | None = None
+    at_precision_s: int | None = None
     v: int | None = None
 
 
@@ -147,7 +150,9 @@ def parse(record: bytes, *, now_ms: int) -> Event:
     if not name or not account:
         empty = "id" if not name else "account"
         raise EventError(empty, "is missing" if getattr(raw, empty) is None else "is empty")
-    at = _at(raw.at, now_ms)
+    at, precision = _at(raw.at, now_ms), raw.at_precision_s or 0
+    if not 0 <= precision <= _INT_MAX:
+        raise EventError("at_precision_s", "is no number of seconds")
     text, text_cut = cut_to_bytes(raw.text or "", TEXT_BYTES)
     if text and _blank(text):
         text = ""
@@ -166,6 +171,7 @@ def parse(record: bytes, *, now_ms: int) -> Event:
         hashtags=_list(raw.hashtags, entities.canonical_hashtag, whole_words, entities.hashtags_of),
         profile=None if raw.profile is None else _profile(raw.profile),
         text_cut=text_cut,
+        at_precision_s=precision,
     )
 
 

@@ -1,6 +1,7 @@
 """What an input format is, and what every record of `posts` is before anything is known about it.
 
-A further format is one module with the two functions of `SourceFormat`, and one line in a package's entry points:
+A further format is one module with the two functions of `SourceFormat`, or more (`RecordFormat`, `ConfigurableFormat`),
+and one line in a package's entry points:
 
     [project.entry-points."swarmlight.sources"]
     csv = "my_package.csv_posts"
@@ -25,6 +26,16 @@ class Oversize(msgspec.Struct, frozen=True):
     sha256: str
 
 
+class Problem(msgspec.Struct, frozen=True, array_like=True):
+    """Why a record can be made no post event: the path of the field at fault ("" for the record) and the reason.
+
+    The reason never repeats what the record says.
+    """
+
+    field: str
+    reason: str
+
+
 class SourceRecord(msgspec.Struct, frozen=True, gc=False):
     """One record as it was read.
 
@@ -36,6 +47,7 @@ class SourceRecord(msgspec.Struct, frozen=True, gc=False):
         position: line in its file, from 1; -1 where `offset` is the position.
         oversize: set where `value` is only the beginning of a record too long to be read; such a record is dead.
         broker_stamp: whether the broker set `stamp` when it took the record, not whoever sent it.
+        problem: set where the format found that the record can be made no post event; such a record is dead.
     """
 
     offset: int
@@ -45,6 +57,7 @@ class SourceRecord(msgspec.Struct, frozen=True, gc=False):
     position: int = -1
     oversize: Oversize | None = None
     broker_stamp: bool = False
+    problem: Problem | None = None
 
     @property
     def source(self) -> str:
@@ -64,11 +77,16 @@ class FileRecord(NamedTuple):
         value: a post event as JSON (docs/reference/events.md). Where the record can be made none of, its own bytes:
             they are no post event, so it is counted as dead, and its dead letter keeps them.
         oversize: set where `value` is only the beginning of a record too long to be read.
+        problem: why the record is dead, where the format knows better than its bytes say.
+        skipped: why the record, which is in order, is no post event, in a few words that do not repeat it ("a block");
+            it is counted under them and goes no further.
     """
 
     position: int
     value: bytes
     oversize: Oversize | None = None
+    problem: Problem | None = None
+    skipped: str = ""
 
 
 @runtime_checkable
@@ -88,5 +106,27 @@ class SourceFormat(Protocol):
 
         Raises:
             ValueError: the file as a whole is not of this format; the run ends with the message and exit status 2.
+        """
+        ...
+
+
+@runtime_checkable
+class RecordFormat(SourceFormat, Protocol):
+    """A format whose single records can be converted, as those of a Kafka topic are."""
+
+    def convert(self, record: bytes) -> FileRecord:
+        """What one record becomes; the same for the same bytes. `position` means nothing."""
+        ...
+
+
+@runtime_checkable
+class ConfigurableFormat(SourceFormat, Protocol):
+    """A format that takes options: `--format NAME:OPTIONS`."""
+
+    def configured(self, options: str) -> SourceFormat:
+        """The format with these options.
+
+        Raises:
+            ValueError: they cannot be used.
         """
         ...

@@ -49,7 +49,12 @@ _STRING_REST: Final = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
 
 def recognises(head: bytes) -> bool:
     """Whether one of the first whole lines, or elements of an array, is an object with what every post event has."""
-    return any(map(_is_event, islice(_first(head), 20)))
+    return any(map(is_event, first_records(head, 20)))
+
+
+def first_records(head: bytes, most: int) -> Iterator[bytes]:
+    """The first lines, or elements of an array, of a file that begins with `head`; the last of them may be cut."""
+    return islice(_first(head), most)
 
 
 def _first(head: bytes) -> Iterator[bytes]:
@@ -63,7 +68,8 @@ def _first(head: bytes) -> Iterator[bytes]:
         return
 
 
-def _is_event(value: bytes) -> bool:
+def is_event(value: bytes) -> bool:
+    """Whether a record is an object with what every post event has."""
     try:
         _head.decode(value)
     except (msgspec.MsgspecError, ValueError, RecursionError):
@@ -81,9 +87,17 @@ def read(file: BufferedIOBase) -> Iterator[FileRecord]:
     while not head.strip(_WHITE + b"[") and (piece := file.read1(_CHUNK)):
         head += piece
     chunks = chain([head], iter(lambda: file.read1(_CHUNK), b""))
-    records = _elements(chunks) if _ARRAY.match(head) else _lines(chunks)
-    for number, (value, oversize) in enumerate(records, 1):
+    for number, (value, oversize) in enumerate(records_of(chunks, head), 1):
         yield FileRecord(number, value, oversize)
+
+
+def records_of(chunks: Iterable[bytes], head: bytes) -> Iterator[tuple[bytes, Oversize | None]]:
+    """The lines or elements in chunks that begin with `head`; of what is too long the beginning, with its size.
+
+    Raises:
+        EOFError: an array that is not closed, after its last whole element.
+    """
+    return _elements(chunks) if _ARRAY.match(head) else lines(chunks)
 
 
 def _elements(chunks: Iterable[bytes]) -> Iterator[tuple[bytes, Oversize | None]]:
@@ -126,8 +140,8 @@ def _elements(chunks: Iterable[bytes]) -> Iterator[tuple[bytes, Oversize | None]
                     yield _element(piece.strip(_WHITE))
                 head, size, whole, begun = b"", 0, hashlib.sha256(), place
             if depth == 0:
-                lines = _lines(chain([data[place:]], chunks))
-                yield from ((line, oversize) for line, oversize in lines if line.strip(_WHITE))
+                after = lines(chain([data[place:]], chunks))
+                yield from ((line, oversize) for line, oversize in after if line.strip(_WHITE))
                 return
         if place - begun > RECORD_BYTES:
             head = head if size else data[begun : begun + KEPT_BYTES]
@@ -140,10 +154,15 @@ def _elements(chunks: Iterable[bytes]) -> Iterator[tuple[bytes, Oversize | None]
 def _element(value: bytes) -> tuple[bytes, Oversize | None]:
     if len(value) <= RECORD_BYTES:
         return value, None
-    return value[:KEPT_BYTES], Oversize(len(value), hashlib.sha256(value).hexdigest())
+    return value[:KEPT_BYTES], too_long(value)
 
 
-def _lines(chunks: Iterable[bytes]) -> Iterator[tuple[bytes, Oversize | None]]:
+def too_long(value: bytes) -> Oversize:
+    """Size and hash of a record that is too long to be read."""
+    return Oversize(len(value), hashlib.sha256(value).hexdigest())
+
+
+def lines(chunks: Iterable[bytes]) -> Iterator[tuple[bytes, Oversize | None]]:
     """Lines without their ends; of one longer than `RECORD_BYTES` the beginning, with size and hash of the whole."""
     held: list[bytes] = []
     size = 0

@@ -12,20 +12,23 @@ import gzip
 import os
 import sys
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from io import BufferedReader
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, cast
 
+import msgspec
 import zstandard
 
 from detector.errors import UsageError
 from detector.plugins import SOURCES, installed, load
 from streaming.logs import shown
-from streaming.sources.base import SourceFormat, SourceRecord
+from streaming.sources.base import ConfigurableFormat, SourceFormat, SourceRecord
 from streaming.sources.content import HEAD_BYTES, content
+from streaming.sources.parents import with_parents
 from streaming.sources.sorting import Sorter, TimeRange
 
 STDIN: Final = "-"
@@ -35,6 +38,9 @@ EVENTS: Final = "events"
 
 AUTO: Final = "auto"
 """In place of a format's name: recognise the format of each file."""
+
+GENERIC: Final = "table"
+"""The format that takes any table: a file is recognised as one only where no other format recognises it."""
 
 HEADS_KEPT: Final = 8
 """Files of which the beginning is kept, for a guess at what they are where they turn out to be no events."""
@@ -52,7 +58,8 @@ class Inputs:
     Args:
         paths: what is compressed by gzip or zstd is decompressed whatever its name, `-` is standard input.
         stdin: what `-` reads; the process's own unless given.
-        format_name: of the files: an installed input format, or `auto` to recognise each file by its beginning.
+        format_name: of the files: an installed input format, with its options behind a colon (`table:account=user`),
+            or `auto` to recognise each file by its beginning.
         keep_readable: what is done with a file that cannot be read to its end (a compressed file cut short, damaged, or
             not compressed as its name says): with it, what came before stays, the other files are read, and `failures`
             says so.
@@ -81,13 +88,16 @@ class Inputs:
         """Which files could not be read to their end, how far they were read, and why."""
         self.heads: list[tuple[str, bytes]] = []
         """The first files' names and beginnings, decompressed."""
+        self.skipped: Counter[str] = Counter()
+        """Records so far that are in order and no post events ("a block"), by what they are; they are not given."""
         self._stdin = stdin
-        self._format = format_name
+        self.format_name = format_name
         self._keep_readable = keep_readable
         self._sizes = {name: _size(name) for name in self._names if name != STDIN}
         self._done = 0
         self._file: BufferedReader | None = None
         self._sorter: Sorter | None = None
+        self._joins = False
 
     @property
     def size(self) -> int | None:
@@ -104,7 +114,7 @@ class Inputs:
         offset = 0
         for name in self._names:
             for record in self._records(name):
-                yield SourceRecord(offset, -1, record.value, record.origin, record.position, record.oversize)
+                yield msgspec.structs.replace(record, offset=offset)
                 offset += 1
 
     def by_time(
@@ -115,6 +125,9 @@ class Inputs:
         sorter: Sorter | None = None,
     ) -> Iterator[SourceRecord]:
         """The records by `at`, of equal times in the order of the inputs, numbered from 0 in that order.
+
+        Of formats that name the answered post and not its account (`streaming.sources.parents`), the account is looked
+        up among the posts before.
 
         All is read when this returns, and kept in temporary files where it is much, until the context is left.
 
@@ -134,7 +147,7 @@ class Inputs:
             on_read(sort.count)
         if check is not None:
             check(sort.times)
-        return sort.records()
+        return with_parents(sort.records()) if self._joins else sort.records()
 
     def __enter__(self) -> Self:
         return self
@@ -164,15 +177,19 @@ class Inputs:
         self._done += self._sizes.get(name, 0)
 
     def _read(self, name: str, file: BufferedReader) -> Iterator[SourceRecord]:
-        origin, position, form = f"{_shown(name)}:", 0, self._format
+        origin, position, form = f"{_shown(name)}:", 0, self.format_name
         try:
             opened = content(name, file)
             if len(self.heads) < HEADS_KEPT:
                 self.heads.append((_shown(name), bytes(opened.peek(HEAD_BYTES)[:HEAD_BYTES])))
             reader = format_named(form) if form != AUTO else recognised(opened.peek(HEAD_BYTES)[:HEAD_BYTES])
+            self._joins = self._joins or getattr(reader, "joins", False)
             for record in reader.read(opened):
                 position = record.position
-                yield SourceRecord(0, -1, record.value, origin, position, record.oversize)
+                if record.skipped:
+                    self.skipped[record.skipped] += 1
+                    continue
+                yield SourceRecord(0, -1, record.value, origin, position, record.oversize, problem=record.problem)
         except EOFError:
             reason = "the data ends too early; copy the file again"
         except (gzip.BadGzipFile, zlib.error, zstandard.ZstdError):
@@ -212,26 +229,57 @@ def _shown(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "replace")
 
 
+SKIPPED_TOLD: Final = 5
+"""Kinds of skipped records that are told; the summary has all."""
+
+
+def counted(skipped: Mapping[str, int]) -> str:
+    """What was skipped, the most frequent first: `1,200 a block, 7 a list and 3 of other kinds`."""
+    ordered = sorted(skipped.items(), key=lambda item: (-item[1], item[0]))
+    told = ", ".join(f"{count:,} {what}" for what, count in ordered[:SKIPPED_TOLD])
+    others = sum(count for _, count in ordered[SKIPPED_TOLD:])
+    return f"{told} and {others:,} of other kinds" if others else told
+
+
 def format_named(name: str) -> SourceFormat:
-    """The input format that is installed under `name`.
+    """The input format that is installed under `name`, which may be followed by a colon and its options.
 
     Raises:
-        UsageError: there is none, or it cannot read files.
+        UsageError: there is none, it cannot read files, or the options cannot be used.
     """
+    name, colon, options = name.partition(":")
     found = load(SOURCES, name)
     if not isinstance(found, SourceFormat):
         raise UsageError(f"--format {name!a}: what is installed under this name has no `recognises` and `read`")
-    return found
+    if not colon:
+        return found
+    if not isinstance(found, ConfigurableFormat):
+        raise UsageError(f"--format {name!a} takes no options: leave away the colon and what follows it")
+    try:
+        return found.configured(options)
+    except ValueError as error:
+        raise UsageError(f"--format {name!a}: {shown(str(error), 500)}") from None
+
+
+def recognising(head: bytes) -> str | None:
+    """The name of the format of a file that begins with `head`; None where no installed one recognises it.
+
+    Post events come first, any table last, and those in between by name.
+    """
+    for name in sorted(installed(SOURCES), key=lambda each: (each != EVENTS, each == GENERIC, each)):
+        if format_named(name).recognises(head):
+            return name
+    return None
 
 
 def recognised(head: bytes) -> SourceFormat:
-    """The format of a file that begins with `head`: of the installed ones, by name, the first that recognises it.
+    """The format of a file that begins with `head`.
 
     Raises:
-        UsageError: none does.
+        UsageError: none recognises it.
     """
-    names = list(installed(SOURCES))
-    for name in names:
-        if (found := format_named(name)).recognises(head):
-            return found
-    raise UsageError(f"--format {AUTO}: the file is of none of the formats {', '.join(names)}; name its format")
+    name = recognising(head)
+    if name is None:
+        names = ", ".join(installed(SOURCES))
+        raise UsageError(f"--format {AUTO}: the file is of none of the formats {names}; name its format")
+    return format_named(name)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import csv
-import json
 from typing import Final
 
 from detector.errors import UsageError
-from detector.plugins import SOURCES, installed
 from detector.times import rfc3339
 from streaming.logs import shown
 from streaming.schema.event import AHEAD_MS
-from streaming.sources.files import EVENTS, format_named
+from streaming.sources.files import EVENTS, recognising
 from streaming.sources.sorting import TimeRange
 
 EARLIEST_MS: Final = 946_684_800_000
@@ -21,18 +19,10 @@ _MAGIC: Final = {
     b"PK\x03\x04": "a zip archive: unpack it",
     b"BZh": "compressed by bzip2: decompress it, as in `bzcat FILE | swarmlight run -`",
     b"\xfd7zXZ": "compressed by xz: decompress it, as in `xzcat FILE | swarmlight run -`",
-    b"PAR1": "a Parquet file",
+    b"PAR1": "a Parquet file: read it with --format table:account=COLUMN,at=COLUMN",
     b"SQLite format 3": "an SQLite database: export its rows",
     b"<": "HTML or XML",
 }
-
-_FIELDS: Final = {
-    "a Bluesky Jetstream recording": ({"did", "time_us"}, {"did", "commit"}),
-    "a Mastodon export or API response": ({"account", "uri"}, {"account", "content", "created_at"}),
-    "X (Twitter) posts": ({"id_str", "user"}, {"author_id", "text", "created_at"}, {"full_text"}),
-    "a Reddit dump": ({"created_utc", "author"}, {"subreddit", "author"}),
-}
-"""Which fields together are those of whose records."""
 
 _UNITS: Final = (("seconds", 1_000, 1), ("microseconds", 1, 1_000), ("nanoseconds", 1, 1_000_000))
 """Name of a unit, and by what its numbers are multiplied and divided to be milliseconds."""
@@ -72,27 +62,28 @@ def _written(time: int) -> str:
     return f"{time} ({rfc3339(time)})" if 0 <= time < 253_402_300_800_000 else str(time)
 
 
-def looks_like(name: str, head: bytes) -> str | None:
+def looks_like(name: str, head: bytes, read_as: str = EVENTS) -> str | None:
     """A sentence that says what a file seems to be, and what to do.
 
     Args:
         name: of the file, as it is shown.
         head: its beginning, decompressed and without byte order mark.
+        read_as: the format that it was read in, and is not.
 
     Returns:
         None where nothing can be said.
     """
-    what = _kind(head)
+    what = _kind(head, read_as.partition(":")[0])
     return None if what is None else f"{shown(name)} looks like {what}"
 
 
-def _kind(head: bytes) -> str | None:
+def _kind(head: bytes, read_as: str) -> str | None:
     for magic, what in _MAGIC.items():
         if head.lstrip().startswith(magic):
             return what
-    for name in installed(SOURCES):
-        if name != EVENTS and _recognised(name, head):
-            return f"the format {name}: read it with --format {name}"
+    name = _recognised(head)
+    if name is not None and name not in (EVENTS, read_as):
+        return f"the format {name}: read it with --format {name}"
     if head[:200].count(0) > len(head[:200]) // 4:
         return "UTF-16 without a byte order mark: convert it, as in `iconv -f UTF-16LE -t UTF-8`"
     first = head.lstrip().partition(b"\n")[0].strip()
@@ -107,11 +98,11 @@ def _kind(head: bytes) -> str | None:
 _LATIN1: Final = "text in Latin-1 or Windows-1252: convert it, as in `iconv -f WINDOWS-1252 -t UTF-8`"
 
 
-def _recognised(name: str, head: bytes) -> bool:
+def _recognised(head: bytes) -> str | None:
     try:
-        return format_named(name).recognises(head)
+        return recognising(head)
     except UsageError:
-        return False
+        return None
 
 
 def _other_encoding(head: bytes) -> bool:
@@ -125,14 +116,7 @@ def _other_encoding(head: bytes) -> bool:
 def _json_kind(head: bytes, first: bytes) -> str | None:
     if first == b"{":
         return "a JSON object over many lines: write one object a line, as in `jq -c .`"
-    try:
-        fields = set(json.loads(first.strip(b"[, ")))
-    except (ValueError, TypeError, RecursionError):
-        return _LATIN1 if _other_encoding(head) else None
-    for what, signs in _FIELDS.items():
-        if any(sign <= fields for sign in signs):
-            return f"{what}: make post events of it (docs/reference/events.md), or name its --format"
-    return None
+    return _LATIN1 if _other_encoding(head) else None
 
 
 def _table(first: bytes) -> str | None:
@@ -145,4 +129,6 @@ def _table(first: bytes) -> str | None:
     if not all(0 < len(column.strip()) <= 64 for column in columns):
         return None
     named = "CSV" if separator == "," else "TSV" if separator == "\t" else "CSV with semicolons"
-    return f"{named}: make post events of it (docs/reference/events.md), or name its --format"
+    return (
+        f"{named}: say what its columns are, --format table:account=COLUMN,at=COLUMN,text=COLUMN (docs/how-to/read.md)"
+    )

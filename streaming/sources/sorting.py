@@ -19,7 +19,7 @@ import msgspec
 
 from detector.errors import UsageError
 from detector.times import AT_MAX, parse_time
-from streaming.sources.base import Oversize, SourceRecord
+from streaming.sources.base import Oversize, Problem, SourceRecord
 
 CHUNK_BYTES: Final = 128 * 1024 * 1024
 """Memory for records that are being sorted, by estimate: the models take several times as much."""
@@ -49,6 +49,7 @@ class _Row(msgspec.Struct, array_like=True, gc=False):
     position: int
     value: bytes
     oversize: Oversize | None
+    problem: Problem | None
 
 
 class _Run(NamedTuple):
@@ -125,13 +126,13 @@ class Sorter:
             if record.origin != origin:
                 origin, time = record.origin, -1
                 number = self._origins.setdefault(origin, len(self._origins))
-            at = self._time_of(record.value)
+            at = None if record.problem is not None else self._time_of(record.value)
             if at is not None:
                 time = at
             rows = self._rows
             if rows and time < rows[-1].time:
                 self._ordered = False
-            rows.append(_Row(time, number, record.position, record.value, record.oversize))
+            rows.append(_Row(time, number, record.position, record.value, record.oversize, record.problem))
             self.count += 1
             self._held += len(record.value) + _RECORD_BYTES
             if self._held > self._chunk_bytes:
@@ -164,7 +165,9 @@ class Sorter:
             rows = iter(self._sorted())
         names = list(self._origins)
         for offset, row in enumerate(rows):
-            yield SourceRecord(offset, -1, row.value, names[row.origin], row.position, row.oversize)
+            yield SourceRecord(
+                offset, -1, row.value, names[row.origin], row.position, row.oversize, problem=row.problem
+            )
 
     def _sorted(self) -> list[_Row]:
         rows, ordered = self._rows, self._ordered

@@ -23,6 +23,7 @@ from typing import Any, Final
 
 import pandas as pd
 import pytest
+import zstandard
 
 from detector.data_splits import split_of
 from detector.models import load_models
@@ -36,6 +37,8 @@ from tests.docs.commands import PAGES, ROOT, blocks, commands
 from tests.docs.invocations import lacking
 from tests.streaming.assess import societies
 from tests.streaming.builders import lines, write_lines
+from tests.streaming.sources import test_mastodon as mastodon
+from tests.streaming.sources.samples import SAMPLES
 from tests.streaming.test_extensions import SHOWN as OF_EXTENSIONS
 from tests.training import textsets
 
@@ -78,6 +81,7 @@ RUN: Final[dict[str, str]] = {
     "swarmlight run --sink NAME:TARGET": "--input events.jsonl.gz",
     "swarmlight run --format NAME": "--input events.jsonl.gz",
     "swarmlight dlq --input FILE": "",
+    "swarmlight ingest outbox.json posts.csv posts.jsonl.gz": "",
     "swarmlight coordinate --input records.csv --columns account,object,at --kind repost": "",
     "swarmlight coordinate --null-seeds": "2 --input records.csv",
     "swarmlight coordinate ... --min-shared 2 --window-s 60": "--input records.csv",
@@ -97,6 +101,9 @@ SMALL: Final = "--accounts 300 --days 0.5"
 """In place of a preset's own size: of an option given twice the last counts."""
 
 SLOW: Final[dict[str, str]] = {
+    "swarmlight run --format auto jetstream.jsonl.zst --scores scores.jsonl --alerts alerts.jsonl": "",
+    "swarmlight run --format table:account=user_id,at=created,text=body posts.csv --scores scores.jsonl": "",
+    "swarmlight run --format youtube comments.json --without behaviour coordination graph --scores scores.jsonl": "",
     "swarmlight coordinate ... --plant 5,10,20": "--input records.csv",
     "swarmlight calibrate --input people.jsonl --out models": "",
     "swarmlight evaluate STREAM --truth FILE": "--draws 20",
@@ -225,6 +232,11 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "file.jsonl").write_text(json.dumps(dead) + "\n")
     rows = [f"u{n},post-{k},{1_700_000_000_000 + 1000 * (100 * k + n)}" for k in range(6) for n in range(24)]
     (tmp_path / "records.csv").write_text("account,object,at\n" + "\n".join(rows) + "\n")
+    (tmp_path / "posts.csv").write_text("user_id,created,body\nann,2026-01-01T00:00:00Z,hello\n")
+    (tmp_path / "jetstream.jsonl.zst").write_bytes(zstandard.compress(SAMPLES["bluesky"]["jetstream"]))
+    (tmp_path / "comments.json").write_bytes(SAMPLES["youtube"]["lines"])
+    export = {"orderedItems": [mastodon.activity("Create", mastodon.note())]}
+    (tmp_path / "outbox.json").write_text(json.dumps(export))
     (tmp_path / "society.toml").write_text("accounts = 200\ndays = 1\nmachines = 0.0\n")
     (tmp_path / "data").mkdir()
     posts = pd.DataFrame({"text": ["we missed the bus again today"] * 40, "label": 0, "source": "x", "lang": "en"})

@@ -73,7 +73,7 @@ def test_cutting_into_chunks_loses_and_adds_nothing(chunks: list[bytes]) -> None
     expected = [line.removesuffix(b"\r") for line in whole.split(b"\n")]
     if not whole or whole.endswith(b"\n"):
         expected.pop()
-    assert [line for line, _ in events._lines(chunks)] == expected
+    assert [line for line, _ in events.lines(chunks)] == expected
 
 
 @settings(max_examples=100)
@@ -82,7 +82,7 @@ def test_a_line_too_long_is_kept_by_its_beginning_size_and_hash(chunks: list[byt
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(events, "RECORD_BYTES", 25)
         patch.setattr(events, "KEPT_BYTES", 10)
-        got = list(events._lines(chunks))
+        got = list(events.lines(chunks))
     whole = b"".join(chunks).split(b"\n")
     if not whole[-1]:
         whole.pop()
@@ -99,7 +99,7 @@ def test_a_line_too_long_is_kept_by_its_beginning_size_and_hash(chunks: list[byt
 def test_two_lines_too_long_in_one_chunk_have_their_own_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events, "RECORD_BYTES", 25)
     first, second = b"a" * 30, b"b" * 40
-    got = [oversize for _, oversize in events._lines([first + b"\n" + second + b"\nshort\n" + first])]
+    got = [oversize for _, oversize in events.lines([first + b"\n" + second + b"\nshort\n" + first])]
     assert [each and (each.size, each.sha256) for each in got] == [
         (30, hashlib.sha256(first).hexdigest()),
         (40, hashlib.sha256(second).hexdigest()),

@@ -54,10 +54,11 @@ def test_one_possible_time_is_enough(values: tuple[int, ...]) -> None:
         (b"id;user;text\n1;ann;hi\n", "CSV with semicolons"),
         (b"id\tuser\n1\tann\n", "TSV"),
         (b'{\n  "id": 1\n}\n', "over many lines"),
-        (json.dumps({"did": "d", "time_us": 1}).encode(), "Jetstream"),
-        (json.dumps({"account": {}, "content": "", "created_at": ""}).encode(), "Mastodon"),
-        (json.dumps({"id_str": "1", "user": {}}).encode(), "X "),
-        (json.dumps({"created_utc": 1, "author": "a"}).encode(), "Reddit"),
+        (json.dumps({"did": "d", "time_us": 1}).encode(), "--format bluesky"),
+        (json.dumps({"account": {}, "content": "", "created_at": ""}).encode(), "--format mastodon"),
+        (json.dumps({"id_str": "1", "user": {}, "text": ""}).encode(), "--format x"),
+        (json.dumps({"created_utc": 1, "author": "a", "id": "x", "body": ""}).encode(), "--format reddit"),
+        (b"user_id,created_at,body\n1,2,3\n", "--format table"),
         (b"PK\x03\x04 and so on", "zip"),
         (b"PAR1....", "Parquet"),
         (b"<!doctype html>", "HTML"),
@@ -75,3 +76,9 @@ def test_what_a_file_looks_like(head: bytes, said: str) -> None:
 @pytest.mark.parametrize("head", [b"", b"\n", b"x", b"[]", b"7", b"[" * 100_000, lines([event()])])
 def test_where_nothing_can_be_said_nothing_is(head: bytes) -> None:
     assert looks_like("posts", head) is None
+
+
+def test_the_format_that_a_file_was_read_in_is_not_proposed_again() -> None:
+    head = json.dumps({"did": "d", "time_us": 1}).encode()
+    assert looks_like("posts", head, "bluesky") is None
+    assert looks_like("posts", head, "reddit") is not None
