@@ -1,13 +1,12 @@
 """One alert with everything known of it, the alerts of one account, and the summary of an alert that lists show.
 
 Rows and pages come from the database; `summarise` is pure and makes the columns of an alert's row out of its record:
-how urgent it is, whom it names, what the search reads.
+how urgent it is, how sure, whom it names.
 """
 
 from __future__ import annotations
 
 import math
-from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -36,15 +35,6 @@ MAX_NATS: Final = 20.0
 
 TITLE_NAMES: Final = 3
 """Members named in a list."""
-
-DIGEST_CHARACTERS: Final = 1500
-"""Length of what the search reads of one alert: enough for names, shared objects and the first words of the posts, and
-short enough that reading 100,000 of them takes a fraction of a second."""
-
-DIGEST_NAMES: Final = 30
-DIGEST_POST: Final = 120
-DIGEST_OBJECTS: Final = 20
-"""Of that: names of members, characters of each post, shared objects."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +134,6 @@ class AlertSummary(NamedTuple):
 
     urgency: float
     title: str
-    digest: str
     odds: float | None
     posts: int
     first_post_at: int
@@ -162,18 +151,10 @@ def summarise(record: AlertRecord) -> AlertSummary:
     evidence = min(max(record.evidence.total, 0.0), MAX_NATS)
     size = max(len(record.members), 1)
     names = [storable(member.account, 80) for member in record.members]
-    shared = Counter(storable(name, 120) for edge in record.edges for name in edge.objects)
-    digest = [
-        record.id,
-        *(name.lower() for name in names[:DIGEST_NAMES]),
-        *(name.lower() for name, _ in shared.most_common(DIGEST_OBJECTS)),
-        *(storable(post.text, DIGEST_POST).lower() for post in record.posts),
-    ]
     return AlertSummary(
         urgency=round(KIND_URGENCY[record.kind] + evidence + 3 * math.log(size), 6),
         # A name may hold a comma: with another space behind it, it still reads as one.
         title=", ".join(name.replace(", ", ",\u00a0") for name in names[:TITLE_NAMES]),
-        digest="\n".join(digest)[:DIGEST_CHARACTERS],
         odds=sure.odds,
         posts=sure.posts,
         first_post_at=milliseconds(record.first_post_at) or at,

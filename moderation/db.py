@@ -20,7 +20,20 @@ from typing import Any, ClassVar, Final, TypeVar
 
 from alembic import command
 from alembic.config import Config as AlembicConfig
-from sqlalchemy import BigInteger, Connection, Engine, Float, Index, Integer, String, Text, create_engine, event, text
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Engine,
+    Float,
+    Index,
+    Integer,
+    String,
+    Text,
+    UniqueConstraint,
+    create_engine,
+    event,
+    text,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
@@ -60,8 +73,6 @@ class AlertRow(Base):
     urgency: Mapped[float]
     title: Mapped[str]
     """Names of the first members, as shown in a list."""
-    digest: Mapped[str]
-    """Lower-case text that the search looks in."""
     body: Mapped[str]
     """The record of topic `alerts`, JSON."""
     arrived: Mapped[int]
@@ -119,6 +130,19 @@ class Page(Base):
     revision: Mapped[int] = mapped_column(Integer)
     pages: Mapped[int] = mapped_column(Integer)
     body: Mapped[str]
+
+
+class SearchPart(Base):
+    """A part of an alert in the search's index (`search`): its record, or a page of its details.
+
+    Its words are in the virtual table `search_words` on SQLite, in column `words` on PostgreSQL.
+    """
+
+    __tablename__ = "search_parts"
+    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True)
+    alert_id: Mapped[str] = mapped_column(String(128))
+    part: Mapped[int] = mapped_column(Integer)
+    __table_args__ = (UniqueConstraint("alert_id", "part", name="search_parts_of_alert"),)
 
 
 class Member(Base):

@@ -16,13 +16,14 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, case, delete, func, insert, or_, select, update
 
+from moderation import search
 from moderation.audit import pseudonym, pseudonym_key
 from moderation.background import BackgroundLoop
 from moderation.cases import summarise
 from moderation.db import AlertRow, Database, Forgotten, Member, Meta, Page, upsert
 from moderation.feed_metrics import FeedMetrics
 from moderation.odds import WATCH_BELOW_POSTS, rests_on_few
-from moderation.records import dump, milliseconds, named_in, page_without, read_alert, storable, without
+from moderation.records import dump, milliseconds, named_in, page_without, read_alert, read_page, storable, without
 from moderation.sources import AlertBatch, AlertSource
 from streaming.schema.alert import AlertRecord, PageRecord
 
@@ -32,8 +33,9 @@ MEMBER_ROWS: Final = 5000
 
 
 SUMMARY_KEY: Final = "summaries"
-SUMMARY_VERSION: Final = 2
-"""Of `cases.summarise`: a release that sums alerts up otherwise counts it up, and sums the stored ones up anew."""
+SUMMARY_VERSION: Final = 3
+"""Of `cases.summarise` and the search's words: a release that sums alerts up otherwise counts it up, and sums up the
+stored ones anew."""
 
 
 ESCALATION: Final = ("escalated", "escalated_by", "escalated_at", "escalated_reason")
@@ -209,6 +211,8 @@ def store_pages(connection: Connection, records: Iterable[PageRecord], counts: I
             connection.execute(
                 delete(Page).where(Page.alert_id == page.id, Page.revision < page.revision, Page.page > page.pages)
             )
+            search.drop_pages(connection, page.id, page.pages + 1)
+            search.index_page(connection, kept)
         else:
             counts.stale += 1
 
@@ -222,6 +226,7 @@ def delete_page(connection: Connection, alert_id: str, page: int) -> None:
         page: its number, from 1.
     """
     connection.execute(delete(Page).where(Page.alert_id == alert_id, Page.page == page))
+    search.drop_pages(connection, alert_id, page, page)
 
 
 def forgotten_accounts(connection: Connection, alerts: Sequence[AlertRecord], pages: Sequence[PageRecord]) -> set[str]:
@@ -260,6 +265,9 @@ def _write(connection: Connection, changes: Sequence[_NewRevisions], now: int, w
         for start in range(0, len(chosen), ALERT_ROWS):
             batch = chosen[start : start + ALERT_ROWS]
             written |= _upsert_alerts(connection, batch, now, watch_below, reopened=reopened)
+    for each in changes:
+        if each.latest.id in written:
+            search.index_alert(connection, each.latest)
     if not written:
         return written
     connection.execute(delete(Member).where(Member.alert_id.in_(written)))
@@ -328,8 +336,12 @@ def refresh_summaries(database: Database, watch_below: int) -> int:
             query = select(AlertRow.id, AlertRow.body).where(AlertRow.id > after).order_by(AlertRow.id)
             rows = connection.execute(query.limit(ALERT_ROWS)).all()
             for row in rows:
-                values = _summary(read_alert(row.body), watch_below)
+                record = read_alert(row.body)
+                values = _summary(record, watch_below)
                 connection.execute(update(AlertRow).where(AlertRow.id == row.id).values(**values))
+                search.index_alert(connection, record)
+                for body in connection.scalars(select(Page.body).where(Page.alert_id == row.id)):
+                    search.index_page(connection, read_page(body))
             if rows:
                 return rows[-1].id, len(rows)
             statement = upsert(connection, Meta).values(key=SUMMARY_KEY, value=made_by)

@@ -13,7 +13,7 @@ from urllib.parse import quote_plus
 import msgspec
 from sqlalchemy import Connection, delete, or_, select, update
 
-from moderation import audit
+from moderation import audit, search
 from moderation.audit import pseudonym, pseudonym_key
 from moderation.cases import summarise
 from moderation.db import AlertRow, DecisionRow, Forgotten, Member, Outgoing, Page, SavedView, upsert
@@ -68,7 +68,9 @@ def forget(connection: Connection, actor: Actor, account: str, now: int) -> Forg
         connection.execute(
             update(Page).where(Page.alert_id == row.alert_id, Page.page == row.page).values(body=dump(page))
         )
+        search.index_page(connection, page)
         pages += 1
+    search.forget_words(connection)
     about = or_(DecisionRow.account == account, DecisionRow.alert_id == own)
     unsent = connection.execute(
         delete(Outgoing).where(Outgoing.sent == 0, Outgoing.decision_id.in_(select(DecisionRow.id).where(about)))
@@ -96,11 +98,10 @@ def _rewrite_alerts(connection: Connection, names: Iterable[str], account: str, 
         connection.execute(
             update(AlertRow)
             .where(AlertRow.id == name)
-            .values(
-                body=dump(record), title=summary.title, digest=summary.digest, members=len(record.members), changed=now
-            )
+            .values(body=dump(record), title=summary.title, members=len(record.members), changed=now)
         )
         connection.execute(delete(Member).where(Member.alert_id == name, Member.account == storable(account)))
+        search.index_alert(connection, record)
         done += 1
     return done
 

@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl, urlencode
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, literal_column, or_, select, true, update
 
 from detector.errors import FeedError
-from moderation import audit
+from moderation import audit, search
 from moderation.db import AlertRow, Member, SavedView, User
 from moderation.permissions import RIGHTS, Actor
 
@@ -319,9 +319,6 @@ SORTS: Final[tuple[Sort, ...]] = get_args(Sort)
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
 MAX_SEARCH_CHARACTERS: Final = 200
-MAX_SEARCH_WORDS: Final = 6
-"""Each word is looked for in the digest of every alert: six take a fraction of a second on 100,000."""
-
 PAGE_SIZE: Final = 50
 MAX_PAGE_SIZE: Final = 200
 """Alerts on one page of a list."""
@@ -344,7 +341,7 @@ class Filters:
         state: "waiting" and so on, see `STATES`.
         kind: kind of alert; "any" for all.
         sort: order, see `SORTS`.
-        q: words that an alert's digest has to contain, or the exact name of a member; "" for all.
+        q: words that an alert's pages have to show, or the exact name of a member; "" for all.
         min_members: least number of accounts.
     """
 
@@ -438,9 +435,8 @@ def matching(actor: Actor, filters: Filters, now: int) -> ColumnElement[bool]:
         conditions.append(AlertRow.members >= filters.min_members)
     if filters.q:
         named = select(Member.alert_id).where(Member.account == filters.q)
-        words = filters.q.lower().split()[:MAX_SEARCH_WORDS]
-        conditions.append(or_(and_(*(AlertRow.digest.contains(word, autoescape=True) for word in words)),
-                              AlertRow.id.in_(named)))  # fmt: skip
+        shown = search.containing(filters.q)
+        conditions.append(AlertRow.id.in_(named) if shown is None else or_(shown, AlertRow.id.in_(named)))
     return and_(*conditions)
 
 

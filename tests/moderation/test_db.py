@@ -19,7 +19,10 @@ from streaming.config import load_config
 
 
 def comparable(_item: Any, name: str | None, kind: str, *_: Any) -> bool:
-    """Indexes with a direction are expressions to SQLite, and cannot be compared but by name."""
+    """Indexes with a direction are expressions to SQLite, and cannot be compared but by name; the search's virtual
+    table is SQLite's alone."""
+    if kind == "table" and name is not None and name.startswith("search_words"):
+        return False
     return kind != "index" or name not in SORTS
 
 

@@ -15,7 +15,17 @@ from detector.errors import UsageError
 from moderation import audit, users
 from moderation.db import Database
 from moderation.permissions import ROLES, SYSTEM
-from tests.moderation import postgres, test_decisions, test_ingest, test_outbox, test_privacy, test_queue, test_web
+from tests.moderation import (
+    postgres,
+    test_decisions,
+    test_ingest,
+    test_outbox,
+    test_privacy,
+    test_queue,
+    test_related,
+    test_search,
+    test_web,
+)
 from tests.moderation.conftest import NOW, Clock, Feed
 
 pytestmark = pytest.mark.skipif(postgres.program("initdb") is None, reason="no PostgreSQL server on this machine")
@@ -71,6 +81,16 @@ test_bulk = test_decisions.test_bulk_does_what_its_preview_showed_and_nothing_el
 class TestTheRest:
     """In a class, so that the mark is not set on the tests themselves, which are others' too."""
 
+    test_searched = staticmethod(test_search.test_whole_posts_links_names_and_objects_are_found)
+    test_search_forgets = staticmethod(test_search.test_nothing_that_was_forgotten_is_in_the_index)
+    test_search_after_start = staticmethod(test_search.test_alerts_of_an_earlier_release_are_found_after_the_start)
+    test_operators = staticmethod(test_search.test_no_operator_of_a_database_is_one_here)
+    test_scripts = staticmethod(test_search.test_every_script_is_found)
+    test_covers = staticmethod(
+        test_related.test_one_decision_covers_the_chosen_alerts_of_members_and_is_taken_back_as_one
+    )
+    test_contradicts = staticmethod(test_related.test_a_contradiction_is_refused_until_it_is_meant)
+    test_escalated = staticmethod(test_queue.test_what_was_escalated_is_the_leads_alone_in_every_way)
     test_forgotten = staticmethod(test_privacy.test_nothing_of_it_is_left)
     test_used = staticmethod(test_web.test_claim_decide_and_take_back)
     test_order = staticmethod(test_ingest.test_order_repetition_and_batches_change_nothing)

@@ -23,7 +23,8 @@ def dump_of_all_tables(feed: Feed) -> str:
     """All that the database says, whatever the table."""
     with feed.database.read() as connection:
         return "\n".join(
-            str(row)
+            # Not `str(row)`, which leaves out the middle of long values.
+            "|".join(str(value) for value in row)
             for table in Base.metadata.sorted_tables
             for row in connection.execute(text(f"SELECT * FROM {table}"))
         )

@@ -1,0 +1,167 @@
+"""What the search reads: every word that the pages of an alert show, in an index of the database's own.
+
+An alert has one part for its record (names, whole posts, links, objects, talking points) and one for each page of its
+details. Words are made the same way for texts and for what somebody looks for, so that both databases find the same:
+runs of letters and digits without regard to case, of scripts without spaces every pair of neighbouring letters,
+and symbols such as emoji one by one. What is looked for has to begin a word; all words have to be in the alert, in
+any part.
+
+SQLite has the words in an FTS5 table, PostgreSQL in a `tsvector` with a GIN index.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Boolean, ColumnElement, Connection, and_, bindparam, delete, select, text
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+
+from moderation.db import AlertRow, SearchPart, upsert
+from streaming.schema.alert import AlertRecord, PageRecord
+
+RECORD_PART: Final = 0
+"""The part of an alert's own record; pages of details are numbered from 1."""
+
+MAX_WORDS: Final = 20_000
+"""Words kept of one part: a thousand members, twenty posts and what they share have a quarter of that."""
+
+MAX_WORD_CHARACTERS: Final = 80
+"""A longer run of letters is cut, in texts and in what is looked for alike."""
+
+MAX_SEARCH_WORDS: Final = 16
+"""Words looked for at once: a long link has ten."""
+
+NOT_READ: Final = frozenset({"kind", "status", "v", "at", "first_post_at", "last_post_at", "threshold_kind", "code",
+                             "component", "detail", "models", "limits", "limitations", "why"})  # fmt: skip
+"""Fields of a record whose words are the system's own, and would be found in every alert."""
+
+_word: Final = re.compile(r"[^\W_]+")
+_symbol: Final = re.compile(r"[^\w\s\x00-\x7f]")
+_no_spaces: Final = re.compile(r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff]{2,}")
+
+
+def words_of(value: str) -> list[str]:
+    """The words of a text, in order: `["harbour", "watch", "77"]` of `Harbour_watch_77`."""
+    folded = unicodedata.normalize("NFKC", value).casefold()
+    found: list[str] = []
+    for match in _word.finditer(folded):
+        word = match.group()[:MAX_WORD_CHARACTERS]
+        pairs = [run[at : at + 2] for run in _no_spaces.findall(word) for at in range(len(run) - 1)]
+        rest = _no_spaces.sub(" ", word).split() if pairs else [word]
+        found += [*pairs, *rest]
+    return found + [each for each in _symbol.findall(folded) if unicodedata.category(each) == "So"]
+
+
+def words_of_record(record: msgspec.Struct) -> list[str]:
+    """Every word that a record shows, once each; whatever fields a later release gives it are read, too."""
+    found: dict[str, None] = {}
+    for value in _texts(msgspec.to_builtins(record)):
+        for word in words_of(value):
+            found[word] = None
+        if len(found) >= MAX_WORDS:
+            break
+    return list(found)[:MAX_WORDS]
+
+
+def index_alert(connection: Connection, record: AlertRecord) -> None:
+    """Let an alert be found by what its latest record shows, within the connection's transaction."""
+    _index(connection, record.id, RECORD_PART, words_of_record(record))
+
+
+def index_page(connection: Connection, page: PageRecord) -> None:
+    """Let an alert be found by what a page of its details shows, within the connection's transaction."""
+    _index(connection, page.id, page.page, words_of_record(page))
+
+
+def drop_pages(connection: Connection, alert_id: str, first: int, last: int = 2**31 - 1) -> None:
+    """Let an alert no longer be found by pages of its details.
+
+    Args:
+        connection: in a write transaction.
+        alert_id: which alert.
+        first: number of the first page.
+        last: number of the last one.
+    """
+    which = and_(SearchPart.alert_id == alert_id, SearchPart.part >= first, SearchPart.part <= last)
+    numbers = list(connection.scalars(select(SearchPart.id).where(which)))
+    if connection.dialect.name == "sqlite":
+        for number in numbers:
+            connection.execute(text("DELETE FROM search_words WHERE rowid = :number"), {"number": number})
+    connection.execute(delete(SearchPart).where(SearchPart.id.in_(numbers)))
+
+
+def forget_words(connection: Connection) -> None:
+    """Have the index hold nothing of what was taken out of it: SQLite only marks it, until segments are merged."""
+    if connection.dialect.name == "sqlite":
+        connection.execute(text("INSERT INTO search_words (search_words) VALUES ('optimize')"))
+
+
+def containing(query: str) -> ColumnElement[bool] | None:
+    """Condition: the alert shows every word that is looked for; None where that is none, but only punctuation."""
+    wanted = list(dict.fromkeys(words_of(query)))[:MAX_SEARCH_WORDS]
+    if not wanted:
+        return None
+    return and_(*(AlertRow.id.in_(select(SearchPart.alert_id).where(_Shows(word))) for word in wanted))
+
+
+class _Shows(ColumnElement[bool]):
+    """Condition on a row of `search_parts`: one of its words begins so."""
+
+    inherit_cache = False
+    type = Boolean()
+
+    def __init__(self, word: str) -> None:
+        # A single letter begins too many words to be looked for like that; a single sign of a script without spaces
+        # begins pairs.
+        begins = len(word) > 1 or not word.isascii()
+        self.sqlite = bindparam(None, f'"{word}"' + (" *" if begins else ""), unique=True)
+        self.postgresql = bindparam(None, f"'{word}'" + (":*" if begins else ""), unique=True)
+
+
+@compiles(_Shows, "sqlite")
+def _shows_on_sqlite(element: _Shows, compiler: SQLCompiler, **options: Any) -> str:
+    matched = compiler.process(element.sqlite, **options)
+    # What is put in is the name of a parameter.
+    return f"search_parts.id IN (SELECT rowid FROM search_words WHERE search_words MATCH {matched})"  # noqa: S608
+
+
+@compiles(_Shows, "postgresql")
+def _shows_on_postgresql(element: _Shows, compiler: SQLCompiler, **options: Any) -> str:
+    return f"search_parts.words @@ CAST({compiler.process(element.postgresql, **options)} AS tsquery)"
+
+
+def _index(connection: Connection, alert_id: str, part: int, words: list[str]) -> None:
+    statement = upsert(connection, SearchPart).values(alert_id=alert_id, part=part)
+    # An update that changes nothing: what is wanted is the row's number, whether it was there or not.
+    statement = statement.on_conflict_do_update(index_elements=["alert_id", "part"], set_={"part": part})
+    number = connection.execute(statement.returning(SearchPart.id)).scalar_one()
+    if connection.dialect.name == "sqlite":
+        connection.execute(text("DELETE FROM search_words WHERE rowid = :number"), {"number": number})
+        connection.execute(
+            text("INSERT INTO search_words (rowid, words) VALUES (:number, :words)"),
+            {"number": number, "words": " ".join(words)},
+        )
+    else:
+        connection.execute(
+            text("UPDATE search_parts SET words = array_to_tsvector(CAST(:words AS text[])) WHERE id = :number"),
+            {"number": number, "words": words},
+        )
+
+
+def _texts(value: Any, name: str = "") -> Iterable[str]:
+    """All texts within plain values, without those of `NOT_READ`."""
+    if name in NOT_READ:
+        return
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, each in value.items():
+            yield from _texts(each, str(key))
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _texts(each, name)
