@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
@@ -32,6 +33,8 @@ from simulation.sampling import Json
 from simulation.validate import BOOSTED, CONTROLS, SINGLE, MetadataReport, judge
 from simulation.world import Chunk, World
 from streaming.config import load_config
+from streaming.ingest import as_events
+from streaming.sources.files import EVENTS
 
 
 def summary(rows: list[Json], events: int) -> Table:
@@ -119,6 +122,9 @@ def simulate_command(
             "what, when) and say what misses",
         ),
     ] = None,
+    format_name: Annotated[
+        str, typer.Option("--format", metavar="NAME", help="input format of the real stream, as in run")
+    ] = EVENTS,
     report_out: Annotated[
         Path | None, typer.Option(metavar="OUT.md", help="write that comparison into this page too")
     ] = None,
@@ -156,6 +162,7 @@ def simulate_command(
         rate: events a second, 0 for as many as the broker takes.
         settings: Swarmlight's configuration.
         real, report_out: a stream to compare with, and a page that takes the comparison.
+        format_name: of that stream.
         rounds, out, work, models: of the adaptive operator's game: its length, its file, its folder, and the models
             that it is played against.
         gate: check what metadata tell.
@@ -192,7 +199,8 @@ def simulate_command(
     if out is not None or work is not None or models is not None:
         raise UsageError("--out, --work and --models go with --adaptive")
     if real is not None:
-        report(population, seed, real, Console(), report_out)
+        with tempfile.TemporaryDirectory() as scratch:
+            report(population, seed, as_events(real, format_name, Path(scratch)), Console(), report_out)
     if gate:
         console.print("simulating, then training on metadata alone ...")
         world = World(population, seed)

@@ -26,7 +26,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from detector.errors import EventError, UsageError
+from detector.errors import EventError, UnusableError, UsageError
 from detector.times import AT_MAX, parse_time
 from simulation import world as kinds
 from simulation.files import lines_of, table_of
@@ -93,10 +93,13 @@ def _from_events(path: Path) -> Acts:
     events: dict[str, int] = {}
     links: dict[str, int] = {}
     rows = []
+    read = dead = 0
     for line in lines_of(path):
+        read += 1
         try:
             event = parse(line, now_ms=AT_MAX)
         except EventError:
+            dead += 1
             continue
         if int(event.kind) >= len(KINDS):
             continue
@@ -106,6 +109,8 @@ def _from_events(path: Path) -> Acts:
             names.setdefault(event.target_account, len(names)) if event.target_account else -1,
             links.setdefault(event.urls[0], len(links)) if event.urls else -1,
         ))  # fmt: skip
+    if dead * 2 > read:
+        raise UnusableError(f"{path}: {dead:,} of {read:,} lines are no post events; name its --format")
     return _columns(rows)
 
 

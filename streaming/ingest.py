@@ -23,7 +23,7 @@ from streaming.logs import shown
 from streaming.schema.dead_letter import Tally, dead_letter, encode
 from streaming.score import event_of
 from streaming.sinks.result_file import ResultFile
-from streaming.sources.files import AUTO, Inputs, counted
+from streaming.sources.files import AUTO, EVENTS, Inputs, counted
 from streaming.sources.guess import check_times, looks_like
 
 REASONS_TOLD = 3
@@ -95,6 +95,25 @@ def ingest(
             file.abandon()
         raise
     return told
+
+
+def as_events(recording: Path, format_name: str, folder: Path) -> Path:
+    """A recording as a file of post events: itself where it is one, else converted.
+
+    Args:
+        recording: of the format.
+        format_name: an installed one, or `auto`.
+        folder: takes what is converted, under the recording's own name.
+
+    Raises:
+        UsageError: as `ingest`.
+    """
+    if format_name == EVENTS:
+        return recording
+    folder.mkdir(parents=True, exist_ok=True)
+    made = folder / f"{recording.name}.jsonl"
+    ingest([recording], made, format_name=format_name)
+    return made
 
 
 def _on_one_line(value: bytes) -> bytes:

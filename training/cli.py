@@ -24,11 +24,13 @@ from detector.evidence import COMPONENTS, Component
 from detector.models import SHIPPED, load_models
 from detector.thresholds import NAME
 from streaming.cli import among
+from streaming.ingest import as_events
+from streaming.sources.files import EVENTS
 from training.account_data import read_stream, read_truth
 from training.baseline import metadata_scores
 from training.calibrate import calibrate
 from training.cards import thresholds_card
-from training.evaluate import CrossValidation, EvaluationTable, evaluation_table, folds_of, held_out, once, pooled
+from training.evaluate import CrossValidation, EvaluationTable, folds_of, held_out, measured, once, pooled
 from training.evaluate import flags as flag_figures
 from training.progress import progress_bar
 from training.report import BAG, STRONG_NATS, audit, groups, print_report, stream_report
@@ -164,6 +166,9 @@ def evaluate_command(
     work: Annotated[
         Path | None, typer.Option(metavar="DIR", help="keep fold models and runs here, and use them again")
     ] = None,
+    format_name: Annotated[
+        str, typer.Option("--format", metavar="NAME", help="input format of the streams, as in run")
+    ] = EVENTS,
     draws: Annotated[int, typer.Option(metavar="N", help="bootstrap draws")] = 200,
     seed: Annotated[int, typer.Option(metavar="N", help="of folds of the baseline and of the bootstrap")] = 0,
     report: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="write all figures")] = None,
@@ -173,6 +178,8 @@ def evaluate_command(
     Runs the stream through `swarmlight run`, whole and with components left out, and prints ranking, flags, groups and
     the metadata-only baseline with 95% intervals. With --cross-validate, models and thresholds are fitted anew for
     every fold without its accounts, and every account is measured by the fold that does not know it.
+
+    It fails where no account of the truth is in the stream.
 
     Args:
         streams: recordings of events.
@@ -189,6 +196,11 @@ def evaluate_command(
     with progress_bar(console, "evaluating") as say, tempfile.TemporaryDirectory() as scratch:
         place = work or Path(scratch)
         place.mkdir(parents=True, exist_ok=True)
+        recordings = [
+            as_events(stream, format_name, Path(scratch) / f"recording{number}")
+            for number, stream in enumerate(streams)
+        ]
+        given = given._replace(streams=recordings)
         reports = _cross_validated(given, place, say) if given.folds else _as_shipped(given, place, say)
     out = Console(width=140)
     for each in reports:
@@ -212,7 +224,7 @@ def _as_shipped(given: _Given, work: Path, say: Any) -> list[dict[str, Any]]:
                 continue
             scores = work / f"{stream.name}.{number}.{step}.scores"
             run_system([stream], given.models, scores=scores, without=without)
-            found[name] = evaluation_table(truth, read_lines(scores))
+            found[name] = measured(stream.name, truth, read_lines(scores))
         main = next(iter(found.values()))
         ablation: dict[str, tuple[EvaluationTable, Sequence[str]]] = {}
         if given.without:

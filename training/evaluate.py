@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.data_splits import split_of
+from detector.errors import UsageError
 from detector.evidence import COMPONENTS
 from detector.models import GRAPH, load_readers
 from detector.text import first_stage, second_stage
@@ -96,6 +97,25 @@ def evaluation_table(truth: Mapping[str, Score], scores: Sequence[Score]) -> Eva
         found_campaign=np.array([(row and row.get("campaign")) or "" for row in found]),
         found_group=np.array([(row and row.get("group")) or "" for row in found]),
     )
+
+
+def measured(stream: str, truth: Mapping[str, Score], scores: Sequence[Score]) -> EvaluationTable:
+    """The evaluation table of a stream.
+
+    Args:
+        stream: its name, for the message.
+        truth: account -> its record.
+        scores: rows of the stream.
+
+    Raises:
+        UsageError: no account of the truth has a row, so that nothing would be measured.
+    """
+    if not any(row["account"] in truth for row in scores):
+        raise UsageError(
+            f"{stream}: none of the {len(truth):,} accounts of the truth is among the {len(scores):,} of the stream: "
+            "write `account` in the truth as the events have it"
+        )
+    return evaluation_table(truth, scores)
 
 
 def _posts_at_flag(row: Score | None) -> float:
@@ -321,7 +341,7 @@ class CrossValidation:
             bundle = self.bundle(fold)
             self._say(f"fold {fold}: {stream.name}", (fold + 0.6) / self.folds)
             run_system([stream], bundle, scores=scores, without=without)
-            results.append(evaluation_table(truth, read_lines(scores)))
+            results.append(measured(stream.name, truth, read_lines(scores)))
         return results
 
 

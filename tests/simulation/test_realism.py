@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from detector.errors import UsageError
+from detector.errors import UnusableError, UsageError
 from simulation import world as kinds
 from simulation.population_config import PopulationConfig
 from simulation.realism import Acts, BootstrapEstimate, Fact, Line, compare, estimate, hill, like, mean, measure, read
@@ -149,7 +149,7 @@ def test_the_command_prints_and_rewrites_its_part_of_a_page(tmp_path: Path, caps
         {
             "id": f"{a}-{i}",
             "account": f"a{a}",
-            "at": int(t),
+            "at": 1_760_000_000_000 + int(t),
             "kind": "post",
             "urls": [f"https://a.test/{rng.integers(50)}"],
         }
@@ -160,10 +160,23 @@ def test_the_command_prints_and_rewrites_its_part_of_a_page(tmp_path: Path, caps
     page = tmp_path / "page.md"
     page.write_text("# Before\n", encoding="utf-8")
     arguments = ["--preset", "null", "--accounts", "400", "--report", str(real), "--report-out", str(page)]
-    for _ in range(2):
-        assert invoke(["simulate", *arguments]) == 0
+    for form in ("events", "auto"):
+        assert invoke(["simulate", *arguments, "--format", form]) == 0
     text = page.read_text(encoding="utf-8")
     assert text.count("<!-- realism real.jsonl -->") == 1
+    first, second = (
+        text[text.index(mark) :].splitlines()[:30] for mark in ("realism real.jsonl -->", "real.jsonl.jsonl -->")
+    )
+    assert [line for line in first if line.startswith("| acts")] == [
+        line for line in second if line.startswith("| acts")
+    ]
     assert text.startswith("# Before")
     assert "| acts per account |" in text
     assert "facts miss" in capsys.readouterr().out.replace("\n", " ")
+
+
+def test_a_stream_of_which_most_is_no_event_is_refused_and_not_half_read(tmp_path: Path) -> None:
+    real = tmp_path / "real.jsonl"
+    real.write_text('{"id": "1", "account": "a", "at": 5, "kind": "post"}\n' + '{"did": "x"}\n' * 2)
+    with pytest.raises(UnusableError, match="2 of 3 lines are no post events; name its --format"):
+        read(real)

@@ -78,6 +78,31 @@ def test_a_stream_is_measured_against_its_truth(models: Path, town: Path, tmp_pa
     assert 0 <= found["metadata_only"]["auroc"] <= 1
 
 
+def test_a_stream_of_another_format_is_measured_as_its_events_are(models: Path, town: Path, tmp_path: Path) -> None:
+    table, truth = tmp_path / "town.csv", tmp_path / "truth.jsonl"
+    events = [json.loads(line) for line in town.read_text().splitlines()]
+    table.write_text("post_id,user_id,created_at,body,lang\n" + "".join(
+        f"{item['id']},{item['account']},{item['at']},{item['text']},en\n" for item in events
+    ))  # fmt: skip
+    truth.write_text("\n".join(json.dumps({"account": f"person {i}", "label": int(i < 9)}) for i in range(PEOPLE)))
+    found = []
+    for stream, form in ((town, "events"), (table, "table")):
+        report = tmp_path / f"{form}.json"
+        given = [str(stream), "--truth", str(truth), "--models", str(models), "--format", form]
+        without = ["--without", "behaviour", "coordination", "graph", "--draws", "20", "--json", str(report)]
+        assert invoke(["evaluate", *given, *without]) == 0
+        found.append(json.loads(report.read_text())[0]["ranking"])
+    assert found[0] == found[1]
+
+
+def test_a_truth_that_matches_nothing_is_an_error(models: Path, town: Path, tmp_path: Path) -> None:
+    truth = tmp_path / "truth.jsonl"
+    truth.write_text(json.dumps({"account": "Person 0", "label": 1}) + "\n")
+    given = ["--truth", str(truth), "--models", str(models), "--without", "coordination", "graph"]
+    with pytest.raises(UsageError, match=f"none of the 1 accounts of the truth is among the {PEOPLE} of the stream"):
+        invoke(["evaluate", str(town), *given])
+
+
 def test_streams_and_truths_come_in_pairs(town: Path) -> None:
     with pytest.raises(UsageError, match="one for each"):
         invoke(["evaluate", str(town), str(town), "--truth", "t"])

@@ -157,7 +157,7 @@ def _read_all(name: str, data: bytes) -> int:
 
 @pytest.mark.parametrize("name", SAMPLES)
 def test_damaged_files_crash_nothing(name: str) -> None:
-    fuzz(name, 300)
+    fuzz(name, 60)
 
 
 @pytest.mark.slow
