@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import ColumnElement, Connection, insert, select, update
 
 from moderation.db import AuditEntry, AuditHead, Meta
 from moderation.permissions import Actor
@@ -136,18 +136,52 @@ def _entry_problem(row: Any, before: str, expected: int) -> str | None:
     return None
 
 
-def recent(connection: Connection, before_seq: int | None, limit: int) -> Iterable[Mapping[str, Any]]:
+@dataclass(frozen=True)
+class AuditFilters:
+    """Which entries a list shows.
+
+    Args:
+        actor: pseudonym of who did it; "" for everybody.
+        action: what was done; "" for all.
+        subject: to what; "" for all.
+        since: at this time or later, ms since 1970; 0 for all.
+        until: before this time; 0 for all.
+    """
+
+    actor: str = ""
+    action: str = ""
+    subject: str = ""
+    since: int = 0
+    until: int = 0
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """As conditions on an entry."""
+        equal = ((AuditEntry.actor, self.actor), (AuditEntry.action, self.action), (AuditEntry.subject, self.subject))
+        found = [column == value for column, value in equal if value]
+        if self.since:
+            found.append(AuditEntry.at >= self.since)
+        if self.until:
+            found.append(AuditEntry.at < self.until)
+        return found
+
+
+def recent(
+    connection: Connection, before_seq: int | None, limit: int, filters: AuditFilters | None = None
+) -> Iterable[Mapping[str, Any]]:
     """Entries, the newest first.
 
     Args:
         connection: to read with.
         before_seq: number to go on before; None to begin with the newest.
         limit: how many at most.
+        filters: only those that they let through.
 
     Returns:
         Mappings of the table's columns.
     """
     query = select(AuditEntry).order_by(AuditEntry.seq.desc()).limit(limit)
+    if filters is not None:
+        query = query.where(*filters.conditions())
     if before_seq is not None:
         query = query.where(AuditEntry.seq < before_seq)
     return connection.execute(query).mappings().all()  # type: ignore[return-value]

@@ -164,7 +164,7 @@ class DecisionRow(Base):
     alert_id: Mapped[str] = mapped_column(String(128), index=True)
     account: Mapped[str | None] = mapped_column(index=True)
     verdict: Mapped[str] = mapped_column(String(32))
-    undoes: Mapped[str | None] = mapped_column(String(64))
+    undoes: Mapped[str | None] = mapped_column(String(64), index=True)
     undone_by: Mapped[str | None] = mapped_column(String(64))
     at: Mapped[int] = mapped_column(index=True)
     user_id: Mapped[str] = mapped_column(String(32), index=True)
@@ -174,6 +174,8 @@ class DecisionRow(Base):
     revision: Mapped[int] = mapped_column(Integer)
     part_of: Mapped[str | None] = mapped_column(String(64), index=True)
     """The decision on a campaign that this one, on a member's own alert, was made with."""
+    batch: Mapped[str | None] = mapped_column(String(64), index=True)
+    """The bulk action that made it."""
 
 
 class Outgoing(Base):

@@ -17,10 +17,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from sqlalchemy import Connection, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, insert, or_, select, update
+from sqlalchemy.orm import aliased
 
 from detector.errors import FeedError
-from moderation import audit, outbox, queue, related
+from moderation import audit, outbox, queue, related, search
 from moderation.audit import pseudonym, pseudonym_key
 from moderation.db import AlertRow, DecisionRow, Member, User
 from moderation.permissions import Actor
@@ -55,6 +56,7 @@ class DecisionRequest:
         id: a UUID chosen by the caller, so that asking twice decides once; None for a new one.
         covers: members whose own alerts get the same decision; for the alert as a whole only.
         despite: whether it is made although it contradicts decisions in force elsewhere (`related.contradictions`).
+        batch: the bulk action that makes it; None for none.
     """
 
     alert_id: str
@@ -67,6 +69,7 @@ class DecisionRequest:
     id: str | None = None
     covers: tuple[str, ...] = ()
     despite: bool = False
+    batch: str | None = None
 
 
 def decide(connection: Connection, actor: Actor, request: DecisionRequest, now: int) -> str:
@@ -107,6 +110,7 @@ def decide(connection: Connection, actor: Actor, request: DecisionRequest, now: 
     decision = DecisionRow(
         id=number, alert_id=request.alert_id, account=request.account, verdict=request.verdict, undoes=None, at=now,
         user_id=actor.user_id, policy=request.policy, reason=request.reason, note=request.note, revision=revision,
+        batch=request.batch,
     )  # fmt: skip
     _record(connection, actor, decision)
     for account in sorted(set(request.covers)):
@@ -227,6 +231,88 @@ def undo(connection: Connection, actor: Actor, decision_id: str, reason: str, no
     return number
 
 
+MAX_BATCH: Final = 1000
+"""Decisions undone at once: five bulk actions of the largest size."""
+
+
+def undo_batch(connection: Connection, actor: Actor, batch: str, reason: str, now: int) -> int:
+    """Undo what a bulk action decided, as far as it is in force and the actor may.
+
+    Args:
+        connection: in a write transaction.
+        actor: needs the right "work"; "lead" for other people's decisions.
+        batch: `DecisionRow.batch`.
+        reason: a sentence that goes to topic `feedback`; names nobody.
+        now: ms since 1970.
+
+    Returns:
+        How many decisions were undone.
+
+    Raises:
+        FeedError: `forbidden`; `conflict`: there is nothing of it to undo.
+    """
+    actor.require("work")
+    query = select(DecisionRow.id, DecisionRow.user_id).where(
+        DecisionRow.batch == batch, DecisionRow.undone_by.is_(None), DecisionRow.part_of.is_(None)
+    )
+    found = connection.execute(query.order_by(DecisionRow.alert_id).limit(MAX_BATCH)).all()
+    if any(row.user_id != actor.user_id for row in found):
+        actor.require("lead")
+    if not found:
+        raise FeedError("conflict", "all of this was taken back already: load the page again")
+    for row in found:
+        undo(connection, actor, row.id, reason, now)
+    return len(found)
+
+
+@dataclass(frozen=True)
+class DecisionFilters:
+    """Which decisions a list shows.
+
+    Args:
+        by: name of who decided; "" for everybody.
+        verdict: one of `VERDICTS`, or "missed"; "" for all.
+        kind: kind of the alert; "" for all.
+        q: words that the alert's pages show, or the name of the account; "" for all.
+        since: made at this time or later, ms since 1970; 0 for all.
+        until: made before this time; 0 for all.
+        in_force: only those that were not taken back.
+        batch: only those of this bulk action; "" for all.
+    """
+
+    by: str = ""
+    verdict: str = ""
+    kind: str = ""
+    q: str = ""
+    since: int = 0
+    until: int = 0
+    in_force: bool = False
+    batch: str = ""
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """As conditions on a decision and its alert."""
+        found: list[ColumnElement[bool]] = []
+        if self.by:
+            found.append(User.name == self.by)
+        if self.verdict:
+            found.append(DecisionRow.verdict == self.verdict)
+        if self.kind:
+            found.append(AlertRow.kind == self.kind)
+        if self.q:
+            shown = search.containing(self.q)
+            named = DecisionRow.account == self.q
+            found.append(named if shown is None else or_(named, shown))
+        if self.since:
+            found.append(DecisionRow.at >= self.since)
+        if self.until:
+            found.append(DecisionRow.at < self.until)
+        if self.in_force:
+            found.append(DecisionRow.undone_by.is_(None))
+        if self.batch:
+            found.append(DecisionRow.batch == self.batch)
+        return found
+
+
 def history(
     connection: Connection,
     *,
@@ -235,6 +321,8 @@ def history(
     user_id: str | None = None,
     before: tuple[int, str] | None = None,
     limit: int = 100,
+    filters: DecisionFilters | None = None,
+    undos: bool = True,
 ) -> list[Any]:
     """Decisions, the newest first.
 
@@ -245,12 +333,29 @@ def history(
         user_id: only those of this user.
         before: (time in ms, id) of the last decision of the page before.
         limit: how many at most.
+        filters: only those that they let through.
+        undos: False leaves out the decisions that record an undoing: each decision says itself whether it was undone.
 
     Returns:
-        Rows of table `decisions` with `by_name` and `by`, name and pseudonym of who decided.
+        Rows of table `decisions` with `by_name` and `by`, name and pseudonym of who decided; `title` and `kind` of the
+        alert, None where it is not there; `undone_at`, `undone_name` and `undone_reason`, None where it was not undone.
     """
-    query = select(DecisionRow.__table__, User.name.label("by_name"), User.pseudonym.label("by")).join(
-        User, User.id == DecisionRow.user_id, isouter=True
+    undoing, undoer = aliased(DecisionRow), aliased(User)
+    query = (
+        select(
+            DecisionRow.__table__,
+            User.name.label("by_name"),
+            User.pseudonym.label("by"),
+            AlertRow.title,
+            AlertRow.kind,
+            undoing.at.label("undone_at"),
+            undoing.reason.label("undone_reason"),
+            undoer.name.label("undone_name"),
+        )
+        .join(User, User.id == DecisionRow.user_id, isouter=True)
+        .join(AlertRow, AlertRow.id == DecisionRow.alert_id, isouter=True)
+        .join(undoing, undoing.id == DecisionRow.undone_by, isouter=True)
+        .join(undoer, undoer.id == undoing.user_id, isouter=True)
     )
     if alert_ids is not None:
         query = query.where(DecisionRow.alert_id.in_(alert_ids))
@@ -258,6 +363,10 @@ def history(
         query = query.where(DecisionRow.account == account)
     if user_id is not None:
         query = query.where(DecisionRow.user_id == user_id)
+    if filters is not None:
+        query = query.where(*filters.conditions())
+    if not undos:
+        query = query.where(DecisionRow.verdict != "undo")
     if before is not None:
         at, number = before
         query = query.where(or_(DecisionRow.at < at, (DecisionRow.at == at) & (DecisionRow.id > number)))
@@ -277,7 +386,15 @@ class DecisionPage:
     cursor: str | None
 
 
-def history_page(connection: Connection, *, user_id: str | None, cursor: str | None, limit: int) -> DecisionPage:
+def history_page(
+    connection: Connection,
+    *,
+    user_id: str | None,
+    cursor: str | None,
+    limit: int,
+    filters: DecisionFilters | None = None,
+    undos: bool = True,
+) -> DecisionPage:
     """One page of decisions, the newest first.
 
     Args:
@@ -285,6 +402,8 @@ def history_page(connection: Connection, *, user_id: str | None, cursor: str | N
         user_id: only those of this user; None for all.
         cursor: `DecisionPage.cursor` of the page before; None for the first.
         limit: decisions on the page.
+        filters: only those that they let through.
+        undos: False leaves out the decisions that record an undoing.
 
     Raises:
         FeedError: `invalid`: a cursor that is none.
@@ -295,7 +414,7 @@ def history_page(connection: Connection, *, user_id: str | None, cursor: str | N
         if not at.isascii() or not at.isdecimal() or len(at) > 15 or len(number) != 36 or not number.isascii():
             raise FeedError("invalid", "the cursor is none of the list of decisions: start again without one")
         before = int(at), number
-    rows = history(connection, user_id=user_id, before=before, limit=limit + 1)
+    rows = history(connection, user_id=user_id, before=before, limit=limit + 1, filters=filters, undos=undos)
     shown = rows[:limit]
     return DecisionPage(shown, f"{shown[-1].at}.{shown[-1].id}" if len(rows) > limit else None)
 
@@ -466,7 +585,7 @@ class Preview:
     Args:
         outcomes: to each alert.
         made: when the preview was made, ms since 1970.
-        proof: its signature, 64 hexadecimal digits; `apply` wants it back.
+        proof: its signature, 64 hexadecimal digits; `apply` wants it back, and `undo_batch` undoes what it named.
     """
 
     outcomes: list[AlertOutcome]
@@ -523,7 +642,7 @@ def apply(
     good = hmac.compare_digest(proof.encode(), _signature(connection, actor, bulk, revisions, made).encode())
     if not good or not made <= now <= made + PREVIEW_VALID_MS:
         raise FeedError("conflict", "this is not what the preview showed, or it is too old: look at a new preview")
-    return _try_each(connection, actor, bulk, revisions, now)
+    return _try_each(connection, actor, bulk, revisions, now, proof)
 
 
 def _check_bulk(actor: Actor, bulk: BulkRequest) -> None:
@@ -535,7 +654,12 @@ def _check_bulk(actor: Actor, bulk: BulkRequest) -> None:
 
 
 def _try_each(
-    connection: Connection, actor: Actor, bulk: BulkRequest, revisions: dict[str, int] | None, now: int
+    connection: Connection,
+    actor: Actor,
+    bulk: BulkRequest,
+    revisions: dict[str, int] | None,
+    now: int,
+    batch: str | None = None,
 ) -> list[AlertOutcome]:
     # All rows are locked first, in the order of ids, so that two bulk actions cannot deadlock.
     rows = {
@@ -559,17 +683,17 @@ def _try_each(
         else:
             try:
                 with connection.begin_nested():
-                    _apply_to(connection, actor, bulk, name, now)
+                    _apply_to(connection, actor, bulk, name, now, batch)
             except FeedError as error:
                 problem = str(error)
         outcomes.append(AlertOutcome(name, row.title, row.kind, row.members, row.revision, problem))
     return outcomes
 
 
-def _apply_to(connection: Connection, actor: Actor, bulk: BulkRequest, name: str, now: int) -> None:
+def _apply_to(connection: Connection, actor: Actor, bulk: BulkRequest, name: str, now: int, batch: str | None) -> None:
     if bulk.action == "decide":
         verdict = next(each for each in VERDICTS if each == bulk.verdict)
-        request = DecisionRequest(name, verdict, policy=bulk.policy, reason=bulk.reason, note=bulk.note)
+        request = DecisionRequest(name, verdict, policy=bulk.policy, reason=bulk.reason, note=bulk.note, batch=batch)
         decide(connection, actor, request, now)
     elif bulk.action == "snooze":
         queue.snooze(connection, actor, name, bulk.until, now, bulk.reason)

@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Boolean, ColumnElement, Connection, and_, bindparam, delete, select, text
+from sqlalchemy import BindParameter, Boolean, ColumnElement, Connection, and_, bindparam, delete, select, text
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 
@@ -119,8 +119,8 @@ class _Shows(ColumnElement[bool]):
         # A single letter begins too many words to be looked for like that; a single sign of a script without spaces
         # begins pairs.
         begins = len(word) > 1 or not word.isascii()
-        self.sqlite = bindparam(None, f'"{word}"' + (" *" if begins else ""), unique=True)
-        self.postgresql = bindparam(None, f"'{word}'" + (":*" if begins else ""), unique=True)
+        self.sqlite: BindParameter[str] = bindparam(None, f'"{word}"' + (" *" if begins else ""), unique=True)
+        self.postgresql: BindParameter[str] = bindparam(None, f"'{word}'" + (":*" if begins else ""), unique=True)
 
 
 @compiles(_Shows, "sqlite")
@@ -139,7 +139,7 @@ def _index(connection: Connection, alert_id: str, part: int, words: list[str]) -
     statement = upsert(connection, SearchPart).values(alert_id=alert_id, part=part)
     # An update that changes nothing: what is wanted is the row's number, whether it was there or not.
     statement = statement.on_conflict_do_update(index_elements=["alert_id", "part"], set_={"part": part})
-    number = connection.execute(statement.returning(SearchPart.id)).scalar_one()
+    number = int(connection.execute(statement.returning(SearchPart.id)).scalar_one())
     if connection.dialect.name == "sqlite":
         connection.execute(text("DELETE FROM search_words WHERE rowid = :number"), {"number": number})
         connection.execute(

@@ -71,6 +71,15 @@ VERDICT_EFFECTS_ALONE: Final = VERDICT_EFFECTS | {
 }
 """The same, of an alert on a single account."""
 
+AUDIT_ACTIONS: Final = {
+    "login": "logged in", "claim": "claimed", "release": "released", "assign": "assigned", "snooze": "put off",
+    "wake": "brought back", "escalate": "escalated", "hand_back": "handed back", "decide": "decided",
+    "undo": "took back", "comment": "commented", "skip": "skipped", "forget": "forgot an account",
+    "user_add": "added a person", "user_change": "changed a person", "password": "changed their password",
+    "token_add": "made a token", "token_revoke": "revoked a token",
+}  # fmt: skip
+"""What the audit log says was done."""
+
 EDGE_KINDS: Final = {kind.name: kind.title for kind in KIND_TABLE}
 
 STATES: Final = {

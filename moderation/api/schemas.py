@@ -116,6 +116,8 @@ class DecisionItem(BaseModel):
     revision: int
     part_of: str | None
     """The decision on a campaign that it was made with."""
+    batch: str | None
+    """The bulk action that made it."""
 
 
 class DecisionList(BaseModel):
@@ -413,4 +415,5 @@ def decision_item(row: Any) -> DecisionItem:
         id=row.id, alert=row.alert_id, account=row.account, decision=row.verdict, undoes=row.undoes,
         undone=row.undone_by is not None, at=rfc3339(row.at), by=row.by_name or row.by or "", policy=row.policy,
         reason=row.reason, note=row.note, revision=row.revision, part_of=row.part_of,
+        batch=row.batch,
     )  # fmt: skip

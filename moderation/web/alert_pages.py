@@ -59,7 +59,7 @@ def alert_page(
     actor = context.actor
     with context.read() as connection:
         alert = cases.load_alert(connection, actor, alert_id)
-        history = decisions.history(connection, alert_ids=cases.merged_ancestors(connection, alert_id))
+        history = decisions.history(connection, alert_ids=cases.merged_ancestors(connection, alert_id), undos=False)
         on_accounts = decisions.current_on_accounts(connection, alert_id)
         known = existing_alerts(connection, {row.alert_id for row in history})
         people = users.list_users(connection, actor) if actor.may("lead") else []
@@ -131,7 +131,7 @@ def show_account(context: SignedIn, name: str = "") -> Response:
     actor, now = context.actor, context.now
     with context.read() as connection:
         rows = cases.alerts_of_account(connection, actor, name)
-        history = decisions.history(connection, account=name)
+        history = decisions.history(connection, account=name, undos=False)
         known = existing_alerts(connection, {row.alert_id for row in history})
     posts: dict[str, PostRecord] = {}
     members = []

@@ -120,7 +120,7 @@ def neighbour_ties(whole: AlertWithDetails) -> dict[str, int]:
     if whole.record.kind == "account":
         return {}
     tied: dict[str, set[str]] = {}
-    for edge in (edge for part in (whole.record, *whole.details) for edge in part.edges):
+    for edge in [*whole.record.edges, *(edge for page in whole.details for edge in page.edges)]:
         for one, other in ((edge.a, edge.b), (edge.b, edge.a)):
             if one not in members and other in members:
                 tied.setdefault(one, set()).add(other)
@@ -161,7 +161,8 @@ def case_view(whole: AlertWithDetails, links: Links, rights: Rights, actor: Acto
 
 def first_activity(whole: AlertWithDetails) -> tuple[int, int]:
     """Times of the first and last thing that an alert shows, ms: of its own record, quoted posts and time line."""
-    shown = [milliseconds(post.at) for part in (whole.record, *whole.details) for post in part.posts]
+    moments = [moment.at for page in whole.details for moment in page.posts]
+    shown = [milliseconds(at) for at in [*(post.at for post in whole.record.posts), *moments]]
     times = [at for at in shown if at is not None]
     return min([whole.row.first_post_at, *times]), max([whole.row.last_post_at, *times])
 

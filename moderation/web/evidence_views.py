@@ -209,7 +209,11 @@ class PastDecision:
     reason: str
     note: str
     undone: bool
+    undone_words: str
     undoable: bool
+    alert_words: str
+    batch: str
+    part_of: str
 
 
 @dataclass(frozen=True)
@@ -248,7 +252,26 @@ def past_decision(row: Any, actor: Actor, known: set[str], now: int) -> PastDeci
         verdict_words=words.VERDICTS.get(row.verdict, row.verdict), by=row.by_name or row.by or "somebody",
         at=words.when(row.at), ago=words.ago(row.at, now), policy=visible(row.policy), reason=visible(row.reason),
         note=visible(row.note), undone=row.undone_by is not None, undoable=undoable,
+        undone_words=_undone(row, now), alert_words=_alert_words(row), batch=row.batch or "", part_of=row.part_of or "",
     )  # fmt: skip
+
+
+def _undone(row: Any, now: int) -> str:
+    """Who took a decision back, when and why; "" where nobody did."""
+    if row.undone_by is None:
+        return ""
+    said = f"taken back by {row.undone_name or 'somebody'}"
+    if row.undone_at:
+        said += f", {words.ago(row.undone_at, now)}"
+    return said + (f": {visible(row.undone_reason)}" if row.undone_reason else "")
+
+
+def _alert_words(row: Any) -> str:
+    """The alert that a decision is on: whom it names."""
+    if row.title is None:
+        return "an alert that is not here"
+    names = [visible(name) for name in row.title.split(", ")] if row.title else []
+    return f"{words.KINDS.get(row.kind, row.kind)}: {', '.join(names) or 'nobody named any more'}"
 
 
 def rights_of(row: Any, actor: Actor, now: int) -> Rights:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import Final, get_args
+from urllib.parse import parse_qsl
 
 from fastapi import APIRouter
 from starlette.datastructures import FormData
@@ -49,7 +50,9 @@ def claim_next(context: SignedIn, form: Form) -> Response:
     filters = Filters.read({name: str(value) for name, value in form.items()})
     actor, now = context.actor, context.now
     claimed = context.write(
-        lambda connection: queue.claim_next(connection, actor, queue.claimable(actor, filters, now), now)
+        lambda connection: queue.claim_next(
+            connection, actor, queue.claimable(actor, replace(filters, state="waiting"), now), now
+        )
     )
     return RedirectResponse(
         f"/alerts/{claimed}?done=claimed" if claimed else f"/queue?{filters.query}&done=nothing", 303
@@ -61,7 +64,9 @@ def save_view(context: SignedIn, form: Form) -> Response:
     """Save the filters of the page under a name."""
     query, name, shared = str(form.get("query", "")), str(form.get("name", "")), bool(form.get("shared"))
     context.write(lambda connection: queue.save_view(connection, context.actor, name, query, shared=shared))
-    return RedirectResponse("/queue?done=saved", 303)
+    # The page goes on showing what was saved.
+    kept = Filters.read(dict(parse_qsl(query))).query
+    return RedirectResponse(f"/queue?{kept}&done=saved" if kept else "/queue?done=saved", 303)
 
 
 @router.post("/views/{view_id}/delete")
@@ -74,7 +79,8 @@ def delete_view(context: SignedIn, view_id: str, form: Form) -> Response:
         form: with the session's secret.
     """
     context.write(lambda connection: queue.delete_view(connection, context.actor, view_id))
-    return RedirectResponse("/queue?done=removed", 303)
+    kept = Filters.read(dict(parse_qsl(str(form.get("query", ""))))).query
+    return RedirectResponse(f"/queue?{kept}&done=removed" if kept else "/queue?done=removed", 303)
 
 
 @router.post("/bulk/preview")
@@ -84,7 +90,14 @@ def preview_bulk(context: SignedIn, form: Form) -> Response:
     bulk = _bulk_request(form, context.now + minutes * 60_000)
     shown = context.write(lambda connection: decisions.preview(connection, context.actor, bulk, context.now))
     return page(
-        context, "bulk.html", bulk=bulk, outcomes=shown.outcomes, made=shown.made, proof=shown.proof, applied=False
+        context,
+        "bulk.html",
+        bulk=bulk,
+        outcomes=shown.outcomes,
+        made=shown.made,
+        proof=shown.proof,
+        applied=False,
+        batch="",
     )
 
 
@@ -106,7 +119,7 @@ def apply_bulk(context: SignedIn, form: Form) -> Response:
     for outcome in outcomes:
         if bulk.action == "decide" and outcome.problem is None:
             context.services.decision_made(bulk.verdict)
-    return page(context, "bulk.html", bulk=bulk, outcomes=outcomes, made=0, proof="", applied=True)
+    return page(context, "bulk.html", bulk=bulk, outcomes=outcomes, made=0, proof="", applied=True, batch=proof)
 
 
 def _bulk_request(form: FormData, until: int) -> decisions.BulkRequest:

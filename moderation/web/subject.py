@@ -71,7 +71,7 @@ def subject(whole: AlertWithDetails) -> Subject:
     record = whole.record
     members = {member.account for member in record.members}
     shared: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for edge in (edge for part in (record, *whole.details) for edge in part.edges):
+    for edge in [*record.edges, *(edge for page in whole.details for edge in page.edges)]:
         for name in edge.objects:
             shared[edge.kind, name].update((edge.a, edge.b))
     for each in (each for page in whole.details for each in page.objects):
@@ -135,10 +135,10 @@ def _phrases(posts: Sequence[tuple[str, str]]) -> list[Mentioned]:
         key=lambda each: (-each[1] * min(each[2], 12), each[3]),
     )
     chosen: list[tuple[str, int, str]] = []
-    for text, who, _, key in ranked:
+    for text, count, _, key in ranked:
         if not any(key in other or other in key for _, _, other in chosen):
-            chosen.append((text, who, key))
-    return [Mentioned(visible(text), who) for text, who, _ in chosen[:MOST]]
+            chosen.append((text, count, key))
+    return [Mentioned(visible(text), count) for text, count, _ in chosen[:MOST]]
 
 
 def _contains(words: Sequence[str], run: Sequence[str]) -> bool:

@@ -12,6 +12,10 @@ MAX_KEPT_CHARACTERS: Final = 4000
 """Of a field that is shown again: twice the longest note, so that one that was too long can be shortened."""
 
 
+FIELDS: Final = ("decision", "reason", "policy", "note")
+"""Fields of one value, in the order of `Typed`."""
+
+
 @dataclass(frozen=True)
 class Typed:
     """Fields of the form of an alert's page; empty where nothing was typed."""
@@ -26,14 +30,15 @@ class Typed:
     @classmethod
     def of(cls, form: FormData) -> Typed:
         """What a form holds."""
-        text = {name: kept(str(form.get(name, ""))) for name in ("decision", "reason", "policy", "note")}
-        several = {name: tuple(str(each) for each in form.getlist(name)) for name in ("account", "cover")}
-        return cls(**text, **several)
+        decision, reason, policy, note = (kept(str(form.get(name, ""))) for name in FIELDS)
+        account, cover = (tuple(str(each) for each in form.getlist(name)) for name in ("account", "cover"))
+        return cls(decision, reason, policy, note, account, cover)
 
     @classmethod
     def of_draft(cls, fields: Mapping[str, str]) -> Typed:
         """What a draft holds."""
-        return cls(**{name: kept(fields.get(name, "")) for name in ("decision", "reason", "policy", "note")})
+        decision, reason, policy, note = (kept(fields.get(name, "")) for name in FIELDS)
+        return cls(decision, reason, policy, note)
 
 
 NOTHING: Final = Typed()

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from sqlalchemy import update
 
 from detector.reasons import ACTIVE_ACCOUNT, Reason
 from moderation import ingest
@@ -98,7 +99,7 @@ def test_how_few_posts_are_watched_is_the_operators_and_holds_for_what_is_stored
 def test_alerts_stored_before_odds_were_kept_get_theirs(feed: Feed) -> None:
     feed.put(lone("old", 0.77, 9))
     with feed.database.write() as connection:
-        connection.execute(AlertRow.__table__.update().values(odds=None, posts=0))
+        connection.execute(update(AlertRow).values(odds=None, posts=0))
     ingest.refresh_summaries(feed.database, 3)
     row = feed.see(load_alert, feed.actors["viewer"], "old").row
     assert (row.odds, row.posts) == (0.77, 9)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -105,7 +106,7 @@ def test_what_was_escalated_is_the_leads_alone_in_every_way(feed: Feed) -> None:
     feed.put(alert("c1"), alert("c2"))
     feed.do(queue.claim, "moderator", "c1")
     feed.do(queue.escalate, "moderator", "c1", reason="their lawyer wrote to us")
-    refused = (
+    refused: tuple[Callable[[], object], ...] = (
         lambda: feed.do(queue.claim, "colleague", "c1"),
         lambda: feed.do(queue.snooze, "colleague", "c1", feed.clock() + 60_000),
         lambda: feed.do(queue.snooze, "moderator", "c1", 0),
