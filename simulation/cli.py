@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+import time
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
@@ -22,6 +23,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from detector.errors import UsageError
+from detector.times import format_time, parse_time
 from simulation.content.language_models import writer_of
 from simulation.files import PRESETS, explained, load, preset, written
 from simulation.output import KafkaSink, Pace, Renderer, truth
@@ -29,7 +31,7 @@ from simulation.plots import Plot, require_matplotlib
 from simulation.population_config import PopulationConfig
 from simulation.realism import report
 from simulation.redteam.adaptive import GameOptions, adaptive
-from simulation.sampling import Json
+from simulation.sampling import DAY_MS, Json
 from simulation.validate import BOOSTED, CONTROLS, SINGLE, MetadataReport, judge
 from simulation.world import Chunk, World
 from streaming.config import load_config
@@ -91,6 +93,13 @@ def simulate_command(
     seed: Annotated[int, typer.Option(metavar="N", help="equal seeds give equal bytes")] = 0,
     accounts: Annotated[int | None, typer.Option(metavar="N", help="in place of the population's own number")] = None,
     days: Annotated[float | None, typer.Option(metavar="D", help="in place of the population's own")] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME|now",
+            help="when its events begin, in place of the population's own (2024); now: so that they end now",
+        ),
+    ] = None,
     people_texts: Annotated[
         str | None, typer.Option(metavar="SOURCE", help="none, demo or corpus:FILE (people's posts by author)")
     ] = None,
@@ -156,7 +165,7 @@ def simulate_command(
         preset_name, config: a population that comes with Swarmlight, or a file of one's own; one of the two.
         events, truth, plot: files to write; None for none.
         seed: of the population, at least 0.
-        accounts, days: in place of the population's own.
+        accounts, days, start: in place of the population's own.
         people_texts, machine_texts: sources of texts in place of its own.
         to_kafka: send the events: to this broker, or where empty to that of `settings`.
         rate: events a second, 0 for as many as the broker takes.
@@ -190,6 +199,8 @@ def simulate_command(
         {"accounts": accounts, "days": days},
         {"people": people_texts, "machines": machine_texts},
     )
+    if start is not None:
+        population = _moved(population, start, time.time_ns() // 1_000_000)
     console = Console(file=sys.stderr)
     if rounds is not None:
         if asked - {"adaptive", "plot"}:
@@ -211,6 +222,26 @@ def simulate_command(
     if asked - {"report", "gate"}:
         _simulate(World(population, seed), wanted, console)
     return 0
+
+
+def _moved(population: PopulationConfig, start: str, now_ms: int) -> PopulationConfig:
+    """The same population at another time.
+
+    Args:
+        population: what is moved.
+        start: when its events begin, or "now" where they are to end then.
+        now_ms: the present, ms since 1970.
+
+    Raises:
+        UsageError: `start` is neither.
+    """
+    if start == "now":
+        # A whole minute, which every step of the simulation divides or is divided by.
+        begin_ms = (now_ms - round(population.days * DAY_MS)) // 60_000 * 60_000
+        start = format_time(begin_ms)
+    elif parse_time(start) is None:
+        raise UsageError("--start: write a time with offset, such as 2026-03-04T00:00:00Z, or now")
+    return msgspec.structs.replace(population, start=start)
 
 
 def _changed(

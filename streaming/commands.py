@@ -7,6 +7,7 @@ configuration.
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import signal
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, TextIO
 
 import typer
 
-from detector.errors import UsageError
+from detector.errors import SwarmlightError, UsageError
 from detector.evidence import COMPONENTS
 from streaming import logs
 from streaming.cli import among
@@ -38,6 +39,8 @@ _LARGEST_SEED: Final = 2**32 - 1
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", metavar="FILE", help="TOML file; environment variables win over it")
 ]
+
+log = logging.getLogger(__name__)
 
 
 def _out(name: str, what: str) -> typer.models.OptionInfo:
@@ -169,7 +172,8 @@ def summary_line(end: RunEnd) -> str:
         where = ", ".join(f"{name} in {shown(path)}" for name, path in end.files.items())
     else:
         where = "nothing was kept (--scores FILE and --alerts FILE keep it)"
-    return f"{records}, {told.dead:,} dead{skipped}{cut}; {found}; {where}"
+    alike = f" ({told.letters_left_out:,} of them like others and in no letter)" if told.letters_left_out else ""
+    return f"{records}, {told.dead:,} dead{alike}{skipped}{cut}; {found}; {where}"
 
 
 class ProgressLine:
@@ -248,7 +252,15 @@ def worker_command(
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     loaded = load_config(config, os.environ)
     logs.configure(loaded.log)
-    run_worker(loaded, stage, exit_when_idle, build_cores(loaded))
+    try:
+        run_worker(loaded, stage, exit_when_idle, build_cores(loaded))
+    except Exception as error:
+        if loaded.log.format != "json":
+            raise
+        # Whoever collects the log reads one object a line, the last one above all.
+        known = isinstance(error, SwarmlightError)
+        log.critical("%s" if known else "unexpected error: %s", error, exc_info=None if known else error)
+        return error.exit_status if isinstance(error, SwarmlightError) else 1
     return 0
 
 

@@ -22,7 +22,7 @@ import msgspec
 from prometheus_client import CollectorRegistry, make_wsgi_app
 
 from detector.errors import ConfigError
-from streaming.config import Config
+from streaming.config import Config, MetricsConfig
 from streaming.worker_metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -237,7 +237,11 @@ def open_endpoint(
         endpoint = HealthEndpoint(host, port, metrics, health, clock)
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        if config.given & {"metrics.port", "metrics.host"}:
+        # The printed configuration names every key: the default is no choice, wherever it stands.
+        if (host, port) != (MetricsConfig().host, MetricsConfig().port) and config.given & {
+            "metrics.port",
+            "metrics.host",
+        }:
             raise ConfigError(
                 f"[metrics] {host}:{port} cannot be listened on: {reason}; choose another port, or 0 for none"
             ) from None

@@ -9,7 +9,9 @@ name) is escaped here, so that no line can break out of itself, and cut.
 from __future__ import annotations
 
 import logging
+import re
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -32,6 +34,15 @@ ERROR_CHARACTERS: Final = 500
 FRAMES: Final = 3
 """Of a traceback, the innermost: enough to find the line in our own code."""
 
+CLIENT_LINES: Final = 3
+"""Lines of the Kafka client that differ only in numbers, and are written in `CLIENT_S`."""
+
+CLIENT_S: Final = 60.0
+"""Seconds: while a broker is away, the client says so several times a second."""
+
+CLIENT_KINDS: Final = 200
+"""Different lines that are counted; beyond, counting begins anew."""
+
 FOREIGN: Final = frozenset({"asctime", "color_message", "message"})
 """What formatters of libraries leave on a record beside the message, and no field of ours."""
 
@@ -49,12 +60,47 @@ def configure(config: LogConfig, stream: TextIO | None = None) -> None:
     """
     handler = logging.StreamHandler(stream if stream is not None else sys.stderr)
     handler.setFormatter(formatter(config.format))
+    handler.addFilter(ClientRepeats())
     root = logging.getLogger()
     for old in list(root.handlers):
         root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(config.level)
     logging.getLogger("kafka").setLevel(max(logging.WARNING, root.level))
+
+
+class ClientRepeats(logging.Filter):
+    """Lets through the first of the Kafka client's lines that say the same, and with the next ones how many there were.
+
+    Args:
+        clock: seconds, monotonic.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._seen: dict[tuple[str, int, str], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the line is written."""
+        if record.name.partition(".")[0] != "kafka":
+            return True
+        message = record.getMessage()
+        kind = (record.name, record.levelno, _NUMBERS.sub("#", message))
+        now = self._clock()
+        since, count = self._seen.get(kind, (now, 0))
+        if now - since >= CLIENT_S:
+            if count > CLIENT_LINES:
+                left_out = f"{count - CLIENT_LINES} more like it in {now - since:.0f} s"
+                record.msg, record.args = f"{message} ({left_out})", ()
+            since, count = now, 0
+        if len(self._seen) >= CLIENT_KINDS and kind not in self._seen:
+            self._seen.clear()
+        self._seen[kind] = since, count + 1
+        return count < CLIENT_LINES
+
+
+_NUMBERS: Final = re.compile(r"0x[0-9a-f]+|[0-9]+(?:[.:][0-9]+)*")
 
 
 def formatter(kind: Literal["json", "text"]) -> logging.Formatter:

@@ -225,6 +225,7 @@ def run_recording(
             models=bundle.versions,
             texts_cut=scorer.texts_cut,
             skipped=dict(read.skipped.most_common()),
+            letters_left_out=outputs.letters_left_out,
         )
         outputs.write_summary(told)
         stopped = interrupts.received is not None and not assess.ended()

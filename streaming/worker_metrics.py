@@ -20,7 +20,7 @@ TextStage = Literal["cheap", "expert", "meaning"]
 Stage = Literal["score", "assess"]
 Step = Literal["poll", "parse", "read_text", "send", "feed", "tick", "expert", "commit", "snapshot", "restore"]
 
-Alarm = Literal["gap", "hole", "clock_jump", "send_failed", "snapshot_failed"]
+Alarm = Literal["gap", "hole", "clock_jump", "send_failed", "snapshot_failed", "partitions"]
 AlertKind = Literal["account", "campaign", "coordination"]
 
 NAMESPACE: Final = "swarmlight"
@@ -28,8 +28,9 @@ NAMESPACE: Final = "swarmlight"
 SECONDS_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 """One transaction costs 5 to 100 ms, a batch 10 to 500 ms, a snapshot or a restore seconds: all show a shape."""
 
-DELAY_BUCKETS: Final = (1, 5, 15, 30, 60, 90, 120, 180, 300, 600, 1200, 3600, 14_400, 86_400)
-"""Seconds. By design a decision comes after the allowed lateness and a tick, two minutes as configured by default."""
+DELAY_BUCKETS: Final = (0.5, 1, 2, 3, 5, 10, 15, 30, 60, 90, 120, 180, 300, 600, 1200, 3600, 14_400, 86_400)
+"""Seconds. By design a decision comes after the allowed lateness and a tick, two minutes as configured by default; with
+both small, two seconds are promised."""
 
 MOST_WORDS: Final = 64
 """Different free words a label may take; there are about twenty reasons to abstain."""
@@ -113,6 +114,9 @@ class Metrics:
         self._active = self._gauge("assess_active", "1 where this process decides, 0 where it stands by")
         self._size = self._gauge("state_size", "Entries in the state of assess, by kind", "what")
         self._partitions = self._gauge("partitions_owned", "Partitions of posts that this process scores")
+        self._unread = self._gauge(
+            "partitions_unread", "Partitions of posts assigned to this process that have no partition of observations"
+        )
         self._broker = self._gauge("broker_up", "1 where the broker answers")
         self._begin()
 
@@ -269,6 +273,10 @@ class Metrics:
     def partitions(self, count: int) -> None:
         """Partitions of `posts` that this process scores now."""
         self._partitions.set(count)
+
+    def partitions_unread(self, count: int) -> None:
+        """Partitions of `posts` that came after the observations were begun, and that nobody reads."""
+        self._unread.set(count)
 
     def broker(self, up: bool) -> None:
         """Whether the broker answered when it was last asked."""

@@ -90,6 +90,7 @@ def healthy() -> Shape:
             f"swarmlight_assess_active {here}": always(is_active),
             f"swarmlight_broker_up {here}": always(1),
             f"swarmlight_partitions_owned {here}": always(2),
+            f"swarmlight_partitions_unread {here}": always(0),
             f"swarmlight_watermark_age_seconds {here}": always(90 * is_active),
             f"swarmlight_lag_seconds stage=score {here}": always(1),
             f"swarmlight_lag_seconds stage=assess {here}": always(2 * is_active),
@@ -245,6 +246,10 @@ FAULTS: Final[dict[str, tuple[Shape, set[str]]]] = {
     "no flags any more": (
         {f"swarmlight_alerts_opened_total kind=account {A}": rising(1, FAULT_S - 86_400)},
         {"SwarmlightNoFlags"},
+    ),
+    "partitions are added to posts": (
+        {f"swarmlight_partitions_unread {B}": then(0, 2), f"swarmlight_alarms_total kind=partitions {B}": then(0, 2)},
+        {"SwarmlightPartitionsUnread", "SwarmlightAlarm"},
     ),
     "a roll-out that stopped": (
         {f"swarmlight_model_info model=text name_version=cheap@2 {B}": then(None, 1)},

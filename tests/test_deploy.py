@@ -124,3 +124,35 @@ def test_pods_run_commands_that_exist() -> None:
     started = {container["args"][0] for pod in pods for container in pod["containers"]}
     assert started
     assert started <= set(commands())
+
+
+def manifests() -> list[dict[str, Any]]:
+    text = (DEPLOY / "kubernetes" / "swarmlight.yaml").read_text(encoding="utf-8")
+    return [each for each in yaml.safe_load_all(text) if each]
+
+
+def test_what_must_not_stop_survives_a_drained_or_dead_node() -> None:
+    """Budgets and network policies choose pods that exist, and no two processes of assess share a node."""
+    documents = manifests()
+    pods = [each["spec"]["template"] for each in documents if each["kind"] in ("Deployment", "StatefulSet")]
+    labels = [pod["metadata"]["labels"].items() for pod in pods]
+    guards = [each for each in documents if each["kind"] in ("PodDisruptionBudget", "NetworkPolicy")]
+    assert {each["kind"] for each in guards} == {"PodDisruptionBudget", "NetworkPolicy"}
+    for guard in guards:
+        wanted = (guard["spec"].get("selector") or guard["spec"]["podSelector"])["matchLabels"].items()
+        assert any(wanted <= each for each in labels), guard["metadata"]["name"]
+    (assess,) = [pod for pod in pods if pod["metadata"]["labels"].get("stage") == "assess"]
+    (apart,) = assess["spec"]["affinity"]["podAntiAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    assert apart["labelSelector"]["matchLabels"].items() <= assess["metadata"]["labels"].items()
+    policies = [each["spec"] for each in guards if each["kind"] == "NetworkPolicy"]
+    reached = {each["podSelector"]["matchLabels"]["app"]: each["ingress"][0]["ports"][0]["port"] for each in policies}
+    assert reached == {"swarmlight": 9464, "swarmlight-feed": 8080}
+
+
+def test_the_image_names_one_release_of_its_base_and_says_whether_it_is_well() -> None:
+    text = (DEPLOY / "Containerfile").read_text(encoding="utf-8")
+    bases = re.findall(r"^FROM (\S+)", text, re.MULTILINE)
+    assert bases
+    assert all(re.search(r":3\.11\.\d+-slim-\w+$", base) for base in bases)
+    assert "HEALTHCHECK" in text
+    assert "/healthz" in text

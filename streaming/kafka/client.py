@@ -101,6 +101,10 @@ SEGMENT_MS: Final = "3600000"
 DECISIONS_MS: Final = str(90 * 86_400_000)
 """Of `feedback`: as long as an account without posts is remembered. Decisions name accounts, so not for ever."""
 
+DEAD_LETTERS_BYTES: Final = 1 << 30
+"""Of `dead-letters`: a producer that writes nothing but rubbish must not fill the broker's disk with letters about it,
+which are longer than a short record. The newest stay."""
+
 VISIBLE_S: Final = 10.0
 """Longest wait until topics that were just made, perhaps by another worker, show in the metadata."""
 
@@ -410,7 +414,10 @@ class Topics:
             self.alerts: (1, compacted),
             self.details: (1, compacted),
             self.accounts: (1, compacted),
-            self.dead_letters: (1, {"retention.ms": str(kafka.retention_s * 1000)}),
+            self.dead_letters: (
+                1,
+                {"retention.ms": str(kafka.retention_s * 1000), "retention.bytes": str(DEAD_LETTERS_BYTES)},
+            ),
             self.lease: (1, {}),
         }
 
@@ -421,7 +428,10 @@ def log_retention(kafka: KafkaConfig, *, snapshots: bool) -> dict[str, str]:
 
 
 def ensure_topics(clients: Clients, topics: Topics, kafka: KafkaConfig, *, snapshots: bool) -> int:
-    """Create the topics that are missing, check those that are there, and return the partitions of `posts`.
+    """Create the topics that are missing, check those that are there, and return the partitions of `posts` to read.
+
+    Where `posts` got more partitions after its observations were begun, the first ones are counted, as many as the
+    observations have: the others are not read (`streaming.kafka.score_worker`).
 
     Args:
         clients: for an admin client.
@@ -449,7 +459,7 @@ def ensure_topics(clients: Clients, topics: Topics, kafka: KafkaConfig, *, snaps
         while not wanted.keys() <= (found := _partitions(admin, topics)).keys() and time.monotonic() < deadline:
             time.sleep(0.1)
     _check(found, {name: partitions for name, (partitions, _) in wanted.items()}, topics)
-    return posts
+    return min(posts, found[topics.observations])
 
 
 def _partitions(admin: KafkaAdminClient, topics: Topics) -> dict[str, int]:
@@ -478,7 +488,7 @@ def _check(found: Mapping[str, int], wanted: Mapping[str, int], topics: Topics) 
     for name, partitions in wanted.items():
         if name not in found:
             raise UsageError(f"topic {name} is missing: create it with {partitions} partition(s) (docs: kafka.md)")
-        if name == topics.observations and found[name] != partitions:
+        if name == topics.observations and found[name] > partitions:
             raise LogError(
                 f"topic {topics.posts} has {partitions} partitions and {name} has {found[name]}: partition p of one "
                 "belongs to partition p of the other; start over under another [kafka] topic_prefix, or recreate both"

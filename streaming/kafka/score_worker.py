@@ -99,6 +99,7 @@ class ScoreStage:
         self._uncommitted: dict[TopicPartition, int] = {}
         self._safe_clocks: dict[TopicPartition, object] = {}
         self._ended: set[TopicPartition] = set()
+        self._unread: set[TopicPartition] = set()
         self._committed_at = self._looked_at = clock()
         self.done = False
         """Nothing is left to do: the logs are closed and everything is committed."""
@@ -136,7 +137,8 @@ class ScoreStage:
         """Begin with partitions that were assigned, forget those that were taken away."""
         if not self._source.settled:
             return
-        owned = self._source.next
+        owned = {tp: offset for tp, offset in self._source.next.items() if self._has_a_log(tp)}
+        self._metrics.partitions_unread(len(self._source.next) - len(owned))
         new = [tp for tp in owned if tp not in self._acknowledged]
         for tp in [tp for tp in self._acknowledged if tp not in owned]:
             for memory in (self._acknowledged, self._clocks, self._safe_clocks, self._uncommitted):
@@ -151,11 +153,6 @@ class ScoreStage:
             self._acknowledged[tp] = owned[tp]
             if tp.topic != self._topics.posts:
                 continue
-            if tp.partition >= self._partitions:
-                raise LogError(
-                    f"{tp.topic} has got more partitions than the {self._partitions} its observations were begun "
-                    "with: start over under another [kafka] topic_prefix"
-                )
             tail = tails[tp.partition]
             before = self._source.committed[tp]
             if before > 0 and tail.next == 0:
@@ -169,6 +166,26 @@ class ScoreStage:
             if tail.ended is not None:
                 self._check_closed(tp, tail.ended)
         self._metrics.partitions(len(self._clocks))
+
+    def _has_a_log(self, tp: TopicPartition) -> bool:
+        """Whether there is a partition of observations for it; said once where there is none."""
+        if tp.topic != self._topics.posts or tp.partition < self._partitions:
+            return True
+        if tp not in self._unread:
+            self._unread.add(tp)
+            self._metrics.alarm("partitions")
+            log.error(
+                "%s-%d came after the observations of %s were begun with %d partitions: it is not read, and nothing of "
+                "it is lost while its records are kept. Let producers write to partitions 0 to %d only and write what "
+                "is in the others there again; or let them write to the topic of another [kafka] topic_prefix, which "
+                "may have as many as it likes, and end the workers of this one once they have nothing left",
+                tp.topic,
+                tp.partition,
+                tp.topic,
+                self._partitions,
+                self._partitions - 1,
+            )
+        return False
 
     def _check_closed(self, tp: TopicPartition, offset: int) -> None:
         """A partition has its end mark. Records after it are written all the same, and late, until all have theirs."""
@@ -291,7 +308,7 @@ class ScoreStage:
             self._ended.add(tp)
 
     def _all_done(self) -> bool:
-        ours = [tp for tp in self._source.next if tp.topic == self._topics.posts]
+        ours = [tp for tp in self._source.next if tp.topic == self._topics.posts and self._has_a_log(tp)]
         if any(tp not in self._ended for tp in ours) or (not self._source.settled):
             return False
         self._commit()

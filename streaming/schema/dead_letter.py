@@ -111,6 +111,33 @@ def letters(records: Iterable[tuple[str, bytes]]) -> Iterator[DeadLetter]:
             raise UsageError(f"{shown(where)}: this is no dead letter: {shown(str(error))}") from None
 
 
+ALIKE_KEPT: Final = 1_000
+"""Letters about records with the same bytes that a file takes: enough to see how it came, and no more for a file of
+nothing but line ends, which compresses to a thousandth and has a letter of 200 bytes for each of them."""
+
+DIFFERENT_COUNTED: Final = 10_000
+"""Different dead records whose letters are counted; further ones are always kept."""
+
+
+class RepeatedLetters:
+    """Which letters of a run are worth keeping: of records with the same bytes only the first `ALIKE_KEPT`."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, int] = {}
+        self.left_out = 0
+        """Letters that were not kept."""
+
+    def keeps(self, letter: DeadLetter) -> bool:
+        """Take note of the next letter; whether it is to be kept."""
+        count = self._seen.get(letter.sha256, 0) + 1
+        if count > 1 or len(self._seen) < DIFFERENT_COUNTED:
+            self._seen[letter.sha256] = count
+        if count <= ALIKE_KEPT:
+            return True
+        self.left_out += 1
+        return False
+
+
 class Tally:
     """Counts dead letters by field and reason."""
 

@@ -23,6 +23,7 @@ class RunSummary(msgspec.Struct, frozen=True, omit_defaults=True):
         texts_cut: events whose text was longer than 64 KiB and was cut; left out where there is none.
         skipped: records of the input's format that are no post events and not counted in `read` ("a block"), by what
             they are; left out where there is none.
+        letters_left_out: dead records without a letter, since more than a thousand others had the same bytes.
     """
 
     read: int
@@ -38,3 +39,4 @@ class RunSummary(msgspec.Struct, frozen=True, omit_defaults=True):
     models: dict[str, str]
     texts_cut: int = 0
     skipped: dict[str, int] = {}
+    letters_left_out: int = 0

@@ -23,7 +23,7 @@ from detector.weights_io import save_weights
 from graph.traces import HOUR_MS
 from streaming.assess.graph_evidence import GraphTick
 from streaming.config import Config
-from streaming.schema.dead_letter import encode
+from streaming.schema.dead_letter import RepeatedLetters, encode
 from streaming.schema.run_summary import RunSummary
 from streaming.schema.score import ScoreRecord, encode_score, read_score
 from streaming.sinks.base import Abandonable, AlertSink, Step, open_sink
@@ -86,6 +86,7 @@ class Outputs:
         self._details, self._scores = self._files.get("details"), self._files.get("scores")
         self._letters, self._summary = self._files.get("dead-letters"), self._files.get("summary")
         self._trajectories = self._files.get("trajectories")
+        self._repeated = RepeatedLetters()
         self.places = {name: path for name, path in named.items() if path is not None}
         """The files that are written, by their options' names."""
 
@@ -96,7 +97,8 @@ class Outputs:
         """Write what a chunk of records led to."""
         if self._letters is not None:
             for letter in step.letters:
-                self._letters.write(encode(letter) + b"\n")
+                if self._repeated.keeps(letter):
+                    self._letters.write(encode(letter) + b"\n")
         for output in step.outputs:
             for sink in self._sinks:
                 for alert in output.alerts:
@@ -106,6 +108,11 @@ class Outputs:
                     self._pages.put(_by_number(key), page)
             for each in output.gone:
                 self._rows.put(each.account, None if each.score is None else encode_score(each.score))
+
+    @property
+    def letters_left_out(self) -> int:
+        """Dead letters that were not written, since their records repeat the bytes of many others."""
+        return self._repeated.left_out
 
     def finish(self, live: Iterable[ScoreRecord], kept: list[ScoreRecord] | None = None) -> tuple[int, int]:
         """Write the last revisions' pages, and the scores: of live accounts, and the last ones of accounts that left.

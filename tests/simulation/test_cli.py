@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -170,3 +171,21 @@ def test_profiles_come_with_the_first_event_of_an_account_only() -> None:
             seen.add(event["account"])
     assert len(seen) > 50
     assert np.all(world.graph.followers >= 0)
+
+
+def test_a_population_may_be_moved_to_now(population: Path, tmp_path: Path) -> None:
+    before = time.time() * 1000
+    events, _ = simulate(population, tmp_path, "--start", "now")
+    times = [parse_event(line, now_ms=2**50).at for line in events.splitlines()]
+    assert before - 0.5 * 86_400_000 - 120_000 <= min(times)
+    assert max(times) <= time.time() * 1000
+    assert max(times) > before - 3_600_000
+
+
+def test_a_population_may_be_moved_to_any_time_and_to_no_other_word(
+    population: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    events, _ = simulate(population, tmp_path, "--start", "2026-03-04T00:00:00Z")
+    assert 0 <= rows(events)[0]["at"] - 1_772_582_400_000 < 3_600_000
+    assert main(["simulate", "--config", str(population), "--events", str(tmp_path / "no"), "--start", "soon"]) == 2
+    assert "--start" in capsys.readouterr().err

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import http.client
 import json
 import logging
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from detector.errors import ConfigError
-from streaming.config import Config, MetricsConfig, load_config
+from streaming.config import Config, MetricsConfig, load_config, render
 from streaming.health import Health, HealthEndpoint, HealthLimits, open_endpoint
 from streaming.worker_metrics import Metrics
 
@@ -98,6 +100,20 @@ def test_a_taken_default_port_is_survived_and_a_taken_chosen_one_is_an_error(
         with pytest.raises(ConfigError, match="another port"):
             open_endpoint(chosen, Metrics(), health, lambda: 0.0)
     assert open_endpoint(Config(metrics=MetricsConfig(port=0)), Metrics(), health, lambda: 0.0) is None
+
+
+def test_the_default_port_is_survived_where_the_printed_configuration_names_it(health: Health, tmp_path: Path) -> None:
+    """`swarmlight config > swarmlight.toml`, and a second worker on the same machine."""
+    path = tmp_path / "swarmlight.toml"
+    path.write_text(render(Config()), encoding="utf-8")
+    config = load_config(path, {})
+    assert "metrics.port" in config.given
+    with socket.socket() as taken:
+        with contextlib.suppress(OSError):
+            # Where this fails, somebody else has it.
+            taken.bind((config.metrics.host, config.metrics.port))
+            taken.listen()
+        assert open_endpoint(config, Metrics(), health, lambda: 0.0) is None
 
 
 LIMITS = HealthLimits(turn_s=10, heard_s=5, commit_s=3)

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streaming.config import LogConfig
-from streaming.logs import configure, formatter, shown
+from streaming.logs import CLIENT_LINES, CLIENT_S, ClientRepeats, configure, formatter, shown
 
 FORMATS: Final[tuple[Literal["json", "text"], ...]] = ("json", "text")
 
@@ -75,3 +75,31 @@ def test_configure_replaces_handlers_and_keeps_the_client_quiet(root_restored: N
 def test_names_are_cut() -> None:
     assert shown("a\x00b") == "a\\x00b"
     assert len(shown("x" * 1000)) == 100
+
+
+def test_an_outage_is_some_lines_of_the_client_and_their_number() -> None:
+    now = [0.0]
+    repeats = ClientRepeats(lambda: now[0])
+    handler = logging.Handler()
+    handler.addFilter(repeats)
+    written = []
+    for attempt in range(5000):
+        now[0] = attempt * 0.05
+        line = record("<Connection node_id=%d host=127.0.0.1:%d> refused", attempt % 3, 9092 + attempt)
+        line.name = "kafka.conn"
+        if handler.filter(line):
+            written.append(line.getMessage())
+    minutes = 5000 * 0.05 / CLIENT_S
+    assert len(written) <= CLIENT_LINES * (minutes + 1)
+    assert any("1197 more like it in 60 s" in line for line in written)
+
+
+def test_other_lines_of_the_client_and_all_of_our_own_are_written() -> None:
+    repeats = ClientRepeats(lambda: 0.0)
+    ours = [repeats.filter(record("stage %s waits", "score")) for _ in range(50)]
+    theirs = []
+    for word in ("refused", "reset", "timed out"):
+        line = record(word)
+        line.name = "kafka.conn"
+        theirs.append(repeats.filter(line))
+    assert all([*ours, *theirs])

@@ -78,7 +78,7 @@ def test_everything_else_is_counted() -> None:
     metrics.partitions(3)
     metrics.broker(False)
     metrics.watermark_age(61)
-    assert samples(metrics, "texts_scored_total") == {("cheap",): 0, ("expert",): 2, ("meaning",): 0}
+    assert {key: value for key, value in samples(metrics, "texts_scored_total").items() if value} == {("expert",): 2}
     assert samples(metrics, "transactions_total") == {("aborted",): 0, ("committed",): 1, ("fenced",): 0}
     assert samples(metrics, "restores_total") == {("snapshot",): 1}
     assert samples(metrics, "alerts_total") == {("campaign", "open"): 1}

@@ -47,11 +47,17 @@ def test_observations_follow_the_partitions_that_posts_already_has(deployment: D
     assert start(deployment, partitions=7) == 2
 
 
-def test_another_number_of_partitions_is_refused(deployment: Deployment) -> None:
-    deployment.create(deployment.topics.posts, 2)
-    deployment.create(deployment.topics.observations, 1)
-    with pytest.raises(LogError, match=r"has 2 partitions and .*observations has 1"):
+def test_observations_with_more_partitions_than_posts_are_refused(deployment: Deployment) -> None:
+    deployment.create(deployment.topics.posts, 1)
+    deployment.create(deployment.topics.observations, 2)
+    with pytest.raises(LogError, match=r"has 1 partitions and .*observations has 2"):
         start(deployment)
+
+
+def test_partitions_that_posts_got_later_are_not_counted(deployment: Deployment) -> None:
+    deployment.create(deployment.topics.posts, 3)
+    deployment.create(deployment.topics.observations, 2)
+    assert start(deployment) == 2
 
 
 @pytest.mark.parametrize("name", ["lease", "journal"])

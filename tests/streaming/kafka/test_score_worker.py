@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from kafka import KafkaProducer, TopicPartition
+from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 from kafka.errors import KafkaTimeoutError
 from prometheus_client import generate_latest
 
@@ -308,3 +308,26 @@ def test_partitions_taken_away_are_no_longer_counted(apache: Broker, deployment:
         for bench in (first, second):
             bench.stage.turn()
     assert [owned(first), owned(second)] == ["1.0", "1.0"]
+
+
+def test_partitions_added_to_posts_are_told_and_the_first_ones_go_on(
+    apache: Broker, deployment: Deployment, begin: Any
+) -> None:
+    deployment.create(deployment.topics.posts, 1)
+    first = begin()
+    deployment.write(stream(10), partitions=1)
+    first.turn_until(lambda: first.covered() >= 10)
+    first.stage.close()
+    admin = KafkaAdminClient(bootstrap_servers=deployment.address)
+    admin.create_partitions({deployment.topics.posts: 2})
+    admin.close()
+    second = begin(exit_s=1.0)
+    assert second.partitions == 1
+    deployment.write_raw(deployment.topics.posts, 0, *(msgspec.json.encode(each) for each in stream(5, seed=1)))
+    deployment.write_raw(deployment.topics.posts, 1, *(msgspec.json.encode(each) for each in stream(5, seed=2)))
+    second.turn_until(lambda: bool(second.stage.done))
+    shown = generate_latest(second.metrics.registry).decode()
+    assert "swarmlight_partitions_unread 1.0" in shown
+    assert 'swarmlight_alarms_total{kind="partitions"} 1.0' in shown
+    assert second.covered() >= 15
+    assert {each.partition for each in second.entries()} == {0}

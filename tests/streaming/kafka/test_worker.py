@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import logging
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +20,7 @@ from numpy.typing import NDArray
 from detector.errors import BrokerError, LogError
 from detector.models import load_models
 from detector.text import second_stage
+from streaming.cli import main
 from streaming.health import Health, HealthLimits
 from streaming.kafka import worker as worker_module
 from streaming.kafka.worker import Stage, StageThreads
@@ -153,12 +158,37 @@ def test_a_standbys_second_stage_is_loaded_by_what_prepares_it(monkeypatch: pyte
             return np.zeros((len(list(texts)), len(second_stage.LAYERS) * second_stage.DIM), np.float32)
 
     monkeypatch.setattr(second_stage, "Encoder", Spy)
-    models = load_models()
+    models = replace(load_models(), meaning=None)
     worker_module._prepare(models)
     assert loaded == [1]
     assert models.second_stage is not None
     models.second_stage.score([worker_module.SPECIMEN], ["en"], np.zeros(1, np.int16))
     assert loaded == [1]
+
+
+@pytest.mark.parametrize("error", [LogError("the log is closed"), ValueError("a mistake of ours")])
+def test_the_last_line_of_a_worker_that_fails_is_one_of_its_log(
+    error: Exception, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(worker_module, "build_cores", lambda config: None)
+    monkeypatch.setattr(worker_module, "run_worker", run)
+    handlers, level = list(logging.getLogger().handlers), logging.getLogger().level
+    before = signal.getsignal(signal.SIGTERM)
+    path = tmp_path / "swarmlight.toml"
+    path.write_text('[log]\nformat = "json"\n', encoding="utf-8")
+    try:
+        assert main(["worker", "--config", str(path)]) == 1
+    finally:
+        logging.getLogger().handlers[:] = handlers
+        logging.getLogger().setLevel(level)
+        signal.signal(signal.SIGTERM, before)
+    (line,) = capsys.readouterr().err.splitlines()
+    told = json.loads(line)
+    assert told["level"] == "CRITICAL"
+    assert str(error) in told["message"]
 
 
 pytestmark = pytest.mark.kafka

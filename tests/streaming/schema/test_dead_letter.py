@@ -76,3 +76,15 @@ def test_many_different_problems_are_cut() -> None:
     lines = list(tally.lines(most=5))
     assert len(lines) == 7
     assert lines[-1].endswith("and 25 other problems")
+
+
+def test_of_letters_about_the_same_bytes_a_thousand_are_kept_and_all_about_others() -> None:
+    repeated = dead_letter.RepeatedLetters()
+
+    def letter(value: bytes) -> dead_letter.DeadLetter:
+        return dead_letter.dead_letter(SourceRecord(0, -1, value, "f:", 1), EventError("", "is empty"), 0)
+
+    empty = letter(b"")
+    assert sum(repeated.keeps(empty) for _ in range(5000)) == dead_letter.ALIKE_KEPT
+    assert repeated.left_out == 5000 - dead_letter.ALIKE_KEPT
+    assert all(repeated.keeps(letter(b"%d" % number)) for number in range(2000))
