@@ -233,6 +233,10 @@ def worker_command(
             help="the topic is bounded: once all was read and nothing more came for SECONDS, close it and exit 0",
         ),
     ] = None,
+    format_name: Annotated[
+        str | None,
+        typer.Option("--format", metavar="NAME", help="format of the posts' records; over the configuration's"),
+    ] = None,
 ) -> int:
     """Read events from Kafka and write alerts to Kafka, until told to stop.
 
@@ -240,6 +244,7 @@ def worker_command(
 
     Args:
         exit_when_idle: seconds, finite and at least 0.
+        format_name: an input format that converts single records.
 
     Raises:
         UsageError: unusable arguments.
@@ -251,6 +256,9 @@ def worker_command(
     # Until the loops run there is nothing to finish; they install handlers of their own.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     loaded = load_config(config, os.environ)
+    if format_name is not None:
+        kafka = loaded.kafka.model_copy(update={"posts_format": format_name})
+        loaded = loaded.model_copy(update={"kafka": kafka})
     logs.configure(loaded.log)
     try:
         run_worker(loaded, stage, exit_when_idle, build_cores(loaded))

@@ -84,6 +84,20 @@ class KafkaConfig(Section):
             description="put before every topic and group name, so that deployments can share a broker",
         ),
     ] = ""
+    posts_topic: Annotated[
+        str,
+        Field(
+            pattern=r"^[A-Za-z0-9._-]{0,249}$",
+            description="topic that posts are read from, where it is not `posts` behind the prefix, as one of your own",
+        ),
+    ] = ""
+    posts_format: Annotated[
+        str,
+        Field(
+            min_length=1,
+            description="input format of its records: events, or what swarmlight reads besides (docs/how-to/read.md)",
+        ),
+    ] = "events"
     security_protocol: Annotated[
         Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"],
         Field(description="SASL_SSL wherever the broker is not on this machine"),

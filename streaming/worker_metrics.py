@@ -70,6 +70,9 @@ class Metrics:
             "stage",
         )
         self._read = self._counter("records_read", "Records of posts that score has read")
+        self._skipped = self._counter(
+            "records_skipped", "Records of posts that are in order in their format and no post events"
+        )
         self._lag = self._gauge("lag_records", "Records that wait, by partition of the input", "stage", "partition")
         self._lag_s = self._gauge("lag_seconds", "Seconds since the newest handled record was written", "stage")
         self._watermark = self._gauge("watermark_age_seconds", "Wall clock minus the smallest watermark")
@@ -140,6 +143,10 @@ class Metrics:
     def records_read(self, count: int) -> None:
         """Records of `posts` that `score` has read, whatever becomes of them."""
         self._read.inc(count)
+
+    def records_skipped(self, count: int) -> None:
+        """Records of `posts` that are in order in their format and no post events."""
+        self._skipped.inc(count)
 
     def texts(self, stage: TextStage, count: int = 1) -> None:
         """Texts that a model of this stage has read."""

@@ -116,7 +116,7 @@ def forget(config: Config, account: str) -> Iterator[str]:
     Raises:
         UsageError, BrokerError: as `request`.
     """
-    clients, topics = Clients(config.kafka), Topics(config.kafka.topic_prefix)
+    clients, topics = Clients(config.kafka), Topics.of(config.kafka)
     now_ms = time.time_ns() // 1_000_000
     name = request_deletion(clients, topics, account, now_ms)
     delay_s = config.allowed_lateness_s + config.tick_s
@@ -167,7 +167,7 @@ class RecordReplay:
 
     def __init__(self, kafka: KafkaConfig) -> None:
         self._clients = Clients(kafka)
-        self.topic = Topics(kafka.topic_prefix).posts
+        self.topic = Topics.of(kafka).posts
         self.sent = 0
         self.incomplete = 0
         self._waiting: list[FutureRecordMetadata] = []

@@ -378,11 +378,16 @@ def close(client: KafkaConsumer | KafkaProducer | KafkaAdminClient | None, timeo
 
 
 class Topics:
-    """All names under one `topic_prefix`."""
+    """All names under one `topic_prefix`.
 
-    def __init__(self, prefix: str) -> None:
+    Args:
+        prefix: stands before every name.
+        posts: the topic that posts are read from, where it has a name of its own; the prefix is not put before it.
+    """
+
+    def __init__(self, prefix: str, posts: str = "") -> None:
         self.prefix = prefix
-        self.posts = f"{prefix}posts"
+        self.posts = posts or f"{prefix}posts"
         self.feedback = f"{prefix}feedback"
         self.observations = f"{prefix}observations"
         self.journal = f"{prefix}journal"
@@ -395,6 +400,11 @@ class Topics:
         self.lease_group = f"{prefix}swarmlight-assess-lease"
         self.assess_group = f"{prefix}swarmlight-assess"
         self.transactional_id = f"{prefix}swarmlight-assess"
+
+    @classmethod
+    def of(cls, kafka: KafkaConfig) -> Topics:
+        """The names that a configuration gives."""
+        return cls(kafka.topic_prefix, kafka.posts_topic)
 
     def all(self) -> list[str]:
         """Every topic."""

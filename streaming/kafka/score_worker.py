@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+import msgspec
 from kafka import TopicPartition
 
 from detector.errors import BrokerError, EventError, LogError
@@ -24,7 +25,7 @@ from streaming.kafka.log import LogTail, LogWriter, SentRange
 from streaming.schema.dead_letter import DeadLetter, dead_letter
 from streaming.schema.observation import End, Entry, Feedback
 from streaming.score import Scorer, cut
-from streaming.sources.base import SourceRecord
+from streaming.sources.base import FileRecord, SourceRecord
 from streaming.watermark import Watermark
 from streaming.worker_metrics import Metrics
 
@@ -62,6 +63,7 @@ class ScoreStage:
         patient: stay until the logs of all partitions are closed, not only those that this process owns.
         metrics: told what happens.
         health: told that the loop works.
+        convert: makes post events of the records of `posts`; None where they are post events.
         clock: seconds, monotonic.
         wall_ms: milliseconds since 1970.
     """
@@ -78,12 +80,13 @@ class ScoreStage:
         patient: bool,
         metrics: Metrics,
         health: Health,
+        convert: Callable[[bytes], FileRecord] | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self._topics, self._scorer, self._partitions = topics, scorer, partitions
         self._exit_s, self._patient = exit_s, patient
-        self._metrics, self._health = metrics, health
+        self._metrics, self._health, self._convert = metrics, health, convert
         self._clock, self._wall_ms = clock, wall_ms
         self._lateness_ms = config.allowed_lateness_s * 1000
         self._source = InputConsumer(
@@ -221,6 +224,7 @@ class ScoreStage:
             self._metrics.offset_gap(taken.gap)
             self._metrics.alarm("hole")
         if tp.topic == self._topics.posts:
+            records = self._converted(records)
             self._metrics.records_read(len(records))
             entries, letters = self._observe(taken, records, now_ms)
         else:
@@ -229,6 +233,20 @@ class ScoreStage:
         self._writer.write(tp, taken.end, self._clocks.get(tp), entries, letters)
         if taken.records:
             self._health.heard(self._clock())
+
+    def _converted(self, records: list[SourceRecord]) -> list[SourceRecord]:
+        """The records as post events; what is in order and no post event is counted and goes no further."""
+        if self._convert is None:
+            return records
+        kept = []
+        for record in records:
+            made = self._convert(record.value)
+            if not made.skipped:
+                kept.append(
+                    msgspec.structs.replace(record, value=made.value, oversize=made.oversize, problem=made.problem)
+                )
+        self._metrics.records_skipped(len(records) - len(kept))
+        return kept
 
     def _observe(
         self, taken: SourceRange, records: list[SourceRecord], now_ms: int

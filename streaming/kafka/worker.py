@@ -21,7 +21,7 @@ from typing import Final, Literal, NamedTuple, Protocol
 import msgspec
 import numpy as np
 
-from detector.errors import BrokerError
+from detector.errors import BrokerError, UsageError
 from detector.models import Models
 from streaming.assess.outputs import Reranker
 from streaming.assess.settings import AssessSettings
@@ -35,6 +35,8 @@ from streaming.kafka.score_worker import ScoreStage
 from streaming.kafka.snapshots import Core
 from streaming.pipeline import configured_models, live_reranker
 from streaming.score import Scorer
+from streaming.sources.base import FileRecord, RecordFormat
+from streaming.sources.files import EVENTS, format_named
 from streaming.worker_metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -192,9 +194,10 @@ def run_worker(config: Config, stage: StageName, exit_s: float | None, cores: Co
     Raises:
         SwarmlightError: whatever only an operator can mend.
     """
-    clients, topics = Clients(config.kafka), Topics(config.kafka.topic_prefix)
+    clients, topics = Clients(config.kafka), Topics.of(config.kafka)
     partitions = ensure_topics(clients, topics, config.kafka, snapshots=True)
     _warn_of_short_retention(config)
+    convert = converter(config.kafka.posts_format)
     metrics, health = Metrics(), Health(time.monotonic())
     metrics.models(cores.models)
     metrics.budget(config.expert_texts_per_s)
@@ -212,6 +215,7 @@ def run_worker(config: Config, stage: StageName, exit_s: float | None, cores: Co
             patient=stage == "all",
             metrics=metrics,
             health=health,
+            convert=convert,
         )
     if stage in ("all", "assess"):
         stages["assess"] = lambda: AssessStage(
@@ -255,6 +259,20 @@ SPECIMEN: Final = (
     "which has never happened before."
 )
 """Long enough for any second-stage model to read it: one that abstains loads nothing."""
+
+
+def converter(format_name: str) -> Callable[[bytes], FileRecord] | None:
+    """What makes post events of the records of `posts`; None where they are post events.
+
+    Raises:
+        UsageError: there is no such format, or it has no single records, as tables have none.
+    """
+    if format_name == EVENTS:
+        return None
+    found = format_named(format_name)
+    if not isinstance(found, RecordFormat):
+        raise UsageError(f"[kafka] posts_format = {format_name!a}: this format is of files, not of single records")
+    return found.convert
 
 
 def _prepare(models: Models) -> None:

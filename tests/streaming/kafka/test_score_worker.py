@@ -13,18 +13,23 @@ from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 from kafka.errors import KafkaTimeoutError
 from prometheus_client import generate_latest
 
-from detector.errors import LogError
+from detector.errors import LogError, UsageError
 from streaming.config import Config
+from streaming.config_keys import KafkaConfig
 from streaming.health import Health
-from streaming.kafka.client import Clients, ensure_topics
+from streaming.kafka.client import Clients, Topics, ensure_topics
 from streaming.kafka.log import LogTail
 from streaming.kafka.score_worker import ScoreStage
+from streaming.kafka.worker import converter
 from streaming.schema.observation import Batch, End, Entry, Feedback, Idle, decode
 from streaming.worker_metrics import Metrics
+from tests.streaming.builders import event as post_event
+from tests.streaming.builders import lines
 from tests.streaming.kafka.bench import Deployment
 from tests.streaming.kafka.brokers import Broker
 from tests.streaming.kafka.streams import START_MS, stream
 from tests.streaming.kafka.tiny import tiny
+from tests.streaming.sources import test_bluesky as bluesky
 
 pytestmark = pytest.mark.kafka
 
@@ -32,7 +37,9 @@ pytestmark = pytest.mark.kafka
 class Bench:
     """One score stage on a deployment."""
 
-    def __init__(self, deployment: Deployment, exit_s: float | None = None, **top: Any) -> None:
+    def __init__(
+        self, deployment: Deployment, exit_s: float | None = None, posts_format: str = "events", **top: Any
+    ) -> None:
         self.deployment = deployment
         config = Config(kafka=deployment.kafka(session_timeout_s=6, poll_records=top.pop("poll_records", 2000)), **top)
         self.clients = Clients(config.kafka)
@@ -48,6 +55,7 @@ class Bench:
             patient=False,
             metrics=self.metrics,
             health=Health(0.0),
+            convert=converter(posts_format),
         )
 
     def entries(self) -> list[Entry]:
@@ -70,8 +78,8 @@ def begin(deployment: Deployment) -> Any:
     """Starts a score stage; all are closed at the end."""
     started: list[Bench] = []
 
-    def begin(exit_s: float | None = None, **top: Any) -> Bench:
-        started.append(Bench(deployment, exit_s, **top))
+    def begin(exit_s: float | None = None, posts_format: str = "events", **top: Any) -> Bench:
+        started.append(Bench(deployment, exit_s, posts_format, **top))
         return started[-1]
 
     yield begin
@@ -111,6 +119,48 @@ def test_offsets_without_records_are_covered(apache: Broker, deployment: Deploym
     (end,) = [each for each in entries if isinstance(each, End)]
     assert end.offset == batches[-1].end
     assert batches[0].start == 0
+
+
+def test_a_topic_of_a_platforms_own_records_is_read_as_post_events(deployment: Deployment, begin: Any) -> None:
+    """What is no post event is in no batch, though its offset is covered; post events among them stay as they are."""
+    deployment.create(deployment.topics.posts, 1)
+    records = [
+        lines([bluesky.jetstream(bluesky.post(text="Good morning"))]),
+        lines([bluesky.jetstream({"x": 1}, collection="app.bsky.graph.block")]),
+        b"junk",
+        lines([post_event("ann", at=0, text="as it is")]),
+        lines([bluesky.jetstream({"x": 1}, collection="app.bsky.graph.list")]),
+    ]
+    producer = KafkaProducer(bootstrap_servers=deployment.address)
+    for record in records:
+        producer.send(deployment.topics.posts, record)
+    producer.close()
+    bench = begin(exit_s=0.5, posts_format="bluesky")
+    bench.turn_until(lambda: bench.stage.done)
+    batches = [each for each in bench.entries() if isinstance(each, Batch)]
+    check_ranges(bench.entries())
+    seen = [(each.offset, each.dead, each.text) for batch in batches for each in batch.observations]
+    assert seen == [(0, False, "Good morning"), (2, True, ""), (3, False, "as it is")]
+    assert batches[-1].end == 5
+    said = generate_latest(bench.metrics.registry).decode()
+    assert "swarmlight_records_skipped_total 2.0" in said
+    assert "swarmlight_records_read_total 3.0" in said
+    (letter,) = deployment.read(deployment.topics.dead_letters)
+    assert msgspec.json.decode(letter.value)["reason"] == "is not JSON"
+
+
+def test_a_format_without_single_records_is_refused_and_so_is_one_that_is_not_there() -> None:
+    with pytest.raises(UsageError, match="this format is of files"):
+        converter("qut")
+    with pytest.raises(UsageError, match="did you mean bluesky"):
+        converter("blueskie")
+    assert converter("events") is None
+
+
+def test_a_topic_of_ones_own_has_no_prefix() -> None:
+    topics = Topics.of(KafkaConfig(topic_prefix="mine-", posts_topic="theirs"))
+    assert (topics.posts, topics.alerts) == ("theirs", "mine-alerts")
+    assert Topics.of(KafkaConfig(topic_prefix="mine-")).posts == "mine-posts"
 
 
 def test_records_that_retention_removed_are_an_offset_gap(apache: Broker, deployment: Deployment, begin: Any) -> None:
