@@ -28,6 +28,7 @@ from detector.errors import FeedError, UsageError
 from moderation import audit, privacy, users
 from moderation.app import create_app
 from moderation.db import Database, now_ms
+from moderation.http_protocol import PromptProtocol
 from moderation.ingest import IngestLoop, refresh_summaries
 from moderation.outbox import FeedbackFile, FeedbackLoop, FeedbackSink, FeedbackTopic
 from moderation.permissions import RIGHTS, ROLES, SCOPES, SYSTEM, Actor
@@ -358,6 +359,7 @@ def _serve(services: Services, listener: socket.socket) -> int:
     server = uvicorn.Server(
         uvicorn.Config(
             create_app(services),
+            http=PromptProtocol,
             # Addresses hold names of accounts and login links: there is no access log. Metrics count requests.
             access_log=False,
             log_config=None,
