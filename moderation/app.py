@@ -13,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from prometheus_client.exposition import choose_encoder
 from sqlalchemy.exc import SQLAlchemyError
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
@@ -86,7 +87,7 @@ def _add_health(app: FastAPI) -> None:
 def _add_error_handlers(app: FastAPI) -> None:
     """Answer errors with JSON under `/api/`, with a page elsewhere, with the login form to who is not known."""
 
-    def answer(request: Request, code: str, message: str, status: int) -> Response:
+    async def answer(request: Request, code: str, message: str, status: int) -> Response:
         services = services_of(request)
         services.metrics.refusal(code)
         if request.url.path.startswith("/api/"):
@@ -94,36 +95,39 @@ def _add_error_handlers(app: FastAPI) -> None:
             return JSONResponse({"error": {"code": code, "message": message}}, status, headers)
         if status == 401 and request.method == "GET":
             return RedirectResponse(web.login_address(request), 303)
-        return web.error_page(request, services, status, message)
+        unsent = await web.unsent_form(request)
+        if status == 401 and unsent is not None:
+            return await run_in_threadpool(web.login_for, request, services, unsent)
+        return await run_in_threadpool(web.error_page, request, services, status, code, message, unsent)
 
     @app.exception_handler(FeedError)
-    def refused(request: Request, error: FeedError) -> Response:
-        return answer(request, error.code, str(error), STATUS.get(error.code, 400))
+    async def refused(request: Request, error: FeedError) -> Response:
+        return await answer(request, error.code, str(error), STATUS.get(error.code, 400))
 
     @app.exception_handler(RequestValidationError)
-    def unusable(request: Request, error: RequestValidationError) -> Response:
+    async def unusable(request: Request, error: RequestValidationError) -> Response:
         # What was sent is not repeated: only which of the known fields is wrong, and why.
         problems = "; ".join(
             f"{'.'.join(str(part) for part in each['loc'])[:100]}: {each['msg'][:200]}" for each in error.errors()[:5]
         )
-        return answer(request, "invalid", problems.encode("ascii", "backslashreplace").decode(), 422)
+        return await answer(request, "invalid", problems.encode("ascii", "backslashreplace").decode(), 422)
 
     @app.exception_handler(HTTPException)
-    def refused_by_framework(request: Request, error: HTTPException) -> Response:
+    async def refused_by_framework(request: Request, error: HTTPException) -> Response:
         code = "not_found" if error.status_code == 404 else "invalid"
         messages = {
             404: "there is nothing at this address: check it, or go back to the queue",
             405: "this address does not take a request of this method",
         }
         message = messages.get(error.status_code, "the request cannot be read: check its body and its content type")
-        response = answer(request, code, message, error.status_code)
+        response = await answer(request, code, message, error.status_code)
         for name, value in (error.headers or {}).items():
             response.headers[name] = value
         return response
 
     @app.exception_handler(Exception)
-    def failed(request: Request, error: Exception) -> Response:
+    async def failed(request: Request, error: Exception) -> Response:
         log.error("a request to the feed failed; the error is in the code", exc_info=error)
-        return answer(
+        return await answer(
             request, "failure", "something went wrong in the feed: its log has the reason, try again later", 500
         )

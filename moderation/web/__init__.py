@@ -10,10 +10,11 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from moderation.web import alert_pages, history_pages, queue_pages, user_pages
-from moderation.web.rendering import error_page
-from moderation.web.user_pages import login_address
+from moderation.web.errors import error_page
+from moderation.web.resume import unsent_form
+from moderation.web.user_pages import login_address, login_for
 
-__all__ = ["error_page", "login_address", "router"]
+__all__ = ["error_page", "login_address", "login_for", "router", "unsent_form"]
 
 
 def router() -> APIRouter:

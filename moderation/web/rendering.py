@@ -14,11 +14,11 @@ from fastapi import Request
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from sqlalchemy import Connection, select
 from starlette.datastructures import FormData
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse
 
 from detector.errors import FeedError
 from moderation import decisions, words
-from moderation.auth import RequestContext, find_actor
+from moderation.auth import RequestContext
 from moderation.db import AlertRow
 from moderation.permissions import Actor
 from moderation.services import Services
@@ -56,13 +56,6 @@ STATUS: Final = {
     "too_large": 413, "limited": 429,
 }  # fmt: skip
 """HTTP status of each code of `FeedError`."""
-
-ERROR_TITLES: Final = {
-    400: "That cannot be done", 401: "Log in first", 403: "Not yours to do", 404: "Nothing here",
-    405: "That cannot be done", 409: "Somebody or something was faster", 413: "Too large", 422: "That cannot be read",
-    429: "Slow down a little", 500: "Something went wrong here",
-}  # fmt: skip
-"""Title of an error's page, by HTTP status."""
 
 
 def _environment() -> Environment:
@@ -111,25 +104,6 @@ def render(
         **values,
     )
     return HTMLResponse(rendered.encode("utf-8", "backslashreplace"), status)
-
-
-def error_page(request: Request, services: Services, status: int, message: str) -> Response:
-    """The page of an error.
-
-    Args:
-        request: that failed.
-        services: the parts of the running feed.
-        status: HTTP status.
-        message: what went wrong and what to do, without a full stop.
-    """
-    actor = None
-    if status < 500:
-        try:
-            actor = find_actor(request, services)
-        except FeedError:
-            actor = None
-    title = ERROR_TITLES.get(status, "That did not work")
-    return render(request, services, "error.html", actor, status, title=title, message=message, number=status)
 
 
 def local_path(target: str) -> str:

@@ -26,6 +26,7 @@ from moderation.login_limits import network_of
 from moderation.middleware import client_address, same_site
 from moderation.services import Services
 from moderation.web.rendering import local_path, number_field, page, render, text_field
+from moderation.web.resume import Unsent, back_address, carried
 
 router = APIRouter()
 
@@ -74,7 +75,7 @@ def log_in(request: Request, services: FeedServices, form: Annotated[FormData, D
     address = client_address(request.scope, request.headers, services)
     if not services.logins.admit(address, name):
         services.metrics.login("limited")
-        return _login_form(request, services, 429, TOO_MANY_ATTEMPTS, name=name, next=onward)
+        return _login_form(request, services, 429, TOO_MANY_ATTEMPTS, name=name, next=onward, unsent=carried(form))
     user_id = None
     try:
         with services.database.read() as connection:
@@ -84,12 +85,19 @@ def log_in(request: Request, services: FeedServices, form: Annotated[FormData, D
     if user_id is None:
         services.metrics.login("wrong")
         problem = "This name and password do not belong together."
-        return _login_form(request, services, 401, problem, name=name, next=onward)
+        return _login_form(request, services, 401, problem, name=name, next=onward, unsent=carried(form))
     login = services.database.transact(
         lambda connection: users.begin_session(connection, user_id, services.now(), "password")
     )
     services.metrics.login("good")
-    return _logged_in(services, login, onward)
+    unsent = carried(form)
+    if unsent is None:
+        return _logged_in(services, login, onward)
+    with services.database.read() as connection:
+        actor = users.find_session(connection, login.cookie, services.now())
+    response = render(request, services, "resume.html", actor, unsent=unsent, back=local_path(onward or unsent.page))
+    set_cookie(response, services, login)
+    return response
 
 
 @router.get("/enter")
@@ -212,10 +220,12 @@ def change_user(context: SignedIn, user_id: str, form: Form) -> Response:
     Args:
         context: of the request.
         user_id: which user.
-        form: with `role` or `active` ("1" or "0").
+        form: with `role` or `active` ("1", or "0" with `sure`).
     """
     role = str(form.get("role", "")) or None
     active = {"1": True, "0": False}.get(str(form.get("active", "")))
+    if active is False and not form.get("sure"):
+        raise FeedError("invalid", "locking somebody out ends their sessions, tokens and claims: say that you are sure")
     context.write(
         lambda connection: users.change_user(connection, context.actor, user_id, context.now, role=role, active=active)
     )
@@ -267,11 +277,30 @@ def _public_url(request: Request, services: Services) -> str:
 
 
 def _login_form(
-    request: Request, services: Services, status: int, problem: str, *, name: str = "", next: str = ""
+    request: Request,
+    services: Services,
+    status: int,
+    problem: str,
+    *,
+    name: str = "",
+    next: str = "",
+    unsent: Unsent | None = None,
 ) -> Response:
     return render(
-        request, services, "login.html", None, status, problem=problem, name=name, next=local_path(next or "/queue")
-    )
+        request, services, "login.html", None, status, problem=problem, name=name, next=local_path(next or "/queue"),
+        unsent=unsent,
+    )  # fmt: skip
+
+
+def login_for(request: Request, services: Services, unsent: Unsent) -> Response:
+    """The login form for somebody whose session ended while they worked; it carries what they sent.
+
+    Args:
+        request: that was sent without a session.
+        services: the parts of the running feed.
+        unsent: its form.
+    """
+    return _login_form(request, services, 401, "", next=back_address(request, unsent.page), unsent=unsent)
 
 
 def _logged_in(services: Services, login: users.Login, next: str) -> Response:
