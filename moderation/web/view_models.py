@@ -128,8 +128,14 @@ MOST_TIES: Final = 50
 """Ties named in the table beside the picture: those an alert itself carries."""
 
 
-TIES: Final = {kind.name: kind.look for kind in KIND_TABLE}
-"""Kinds of edges by what they are drawn like."""
+DRAWN: Final = frozenset(
+    ("near_duplicate", "link", "domain", "hashtags", "repost", "fast_repost", "reply_target", "quote", "mention",
+     "interaction")
+)  # fmt: skip
+"""Kinds of edges that the style sheet has a line of their own for."""
+
+TIES: Final = {kind.name: kind.name if kind.name in DRAWN else kind.look for kind in KIND_TABLE}
+"""Kinds of edges by what they are drawn like: a package's own kind as the built-in ones of its sort."""
 
 MOST_BECAUSE: Final = 2
 """Parts named in the sentence that says why."""

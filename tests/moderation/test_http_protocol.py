@@ -38,7 +38,7 @@ def address() -> Iterator[tuple[str, int]]:
     """A server as the feed's, with short limits."""
     listener = cli._listen(load_config(None, {"SWARMLIGHT_FEED__PORT": "0"}))
     quick = type("Quick", (PromptProtocol,), {"head_s": LIMIT_S, "body_s": LIMIT_S})
-    server = uvicorn.Server(uvicorn.Config(answer, http=quick, lifespan="off", log_level="error"))  # type: ignore[arg-type]
+    server = uvicorn.Server(uvicorn.Config(answer, http=quick, lifespan="off", log_level="error"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     yield listener.getsockname()
@@ -105,7 +105,7 @@ def test_a_reused_connection_waits_for_no_receipt(address: tuple[str, int]) -> N
 
 def test_the_feed_is_served_so(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[uvicorn.Config] = []
-    monkeypatch.setattr(cli.uvicorn.Server, "run", lambda server, sockets: made.append(server.config))
+    monkeypatch.setattr(uvicorn.Server, "run", lambda server, sockets: made.append(server.config))
     monkeypatch.setattr(cli, "create_app", lambda services: answer)
     cli._serve(None, None)  # type: ignore[arg-type]
     assert made[0].http is PromptProtocol

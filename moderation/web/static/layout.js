@@ -1,7 +1,10 @@
-// Where the accounts of a network are drawn: attraction along ties, repulsion between all, a pull to the middle.
+// Where the accounts of a network are drawn: attraction along ties, repulsion between all, a pull to the middle. What is
+// not tied to each other is laid out by itself and set side by side, so that strays push nobody together.
 // Fruchterman & Reingold (1991) with linear cooling. No chance in it and no clock: the same network is the same picture.
 
 const ROUNDS = 260;
+const GAP = 0.7; // Between parts, in units of the ideal distance.
+const WIDE = 1.5; // A shelf is wider than all is high, as frames are.
 const GOLDEN = Math.PI * (3 - Math.sqrt(5));
 
 /**
@@ -11,6 +14,65 @@ const GOLDEN = Math.PI * (3 - Math.sqrt(5));
  * @yields {{x: Float64Array, y: Float64Array}} the same two arrays each time, in units of the ideal distance
  */
 export function* layout(count, ties) {
+  const x = new Float64Array(count);
+  const y = new Float64Array(count);
+  const boxes = [];
+  for (const nodes of components(count, ties)) {
+    const at = new Map(nodes.map((node, n) => [node, n]));
+    const within = ties.filter((tie) => at.has(tie.a)).map(({ a, b, weight }) => ({ a: at.get(a), b: at.get(b), weight }));
+    let part = { x: new Float64Array(1), y: new Float64Array(1) };
+    if (nodes.length > 1) {
+      for (part of forces(nodes.length, within)) yield { x, y };
+    }
+    boxes.push({ nodes, ...part });
+  }
+  pack(boxes, x, y);
+  yield { x, y };
+}
+
+/** Nodes that are tied to each other, directly or not: lists of places, the largest first, those equal by their first. */
+export function components(count, ties) {
+  const root = Array.from({ length: count }, (_, n) => n);
+  const find = (n) => {
+    while (root[n] !== n) n = root[n] = root[root[n]];
+    return n;
+  };
+  for (const { a, b } of ties) {
+    const [one, other] = [find(a), find(b)];
+    root[Math.max(one, other)] = Math.min(one, other);
+  }
+  const parts = new Map();
+  for (let n = 0; n < count; n++) {
+    const at = find(n);
+    if (!parts.has(at)) parts.set(at, []);
+    parts.get(at).push(n);
+  }
+  return [...parts.values()].sort((p, q) => q.length - p.length || p[0] - q[0]);
+}
+
+/** Set parts side by side, the largest first, in shelves about as wide as the largest; writes into x and y. */
+function pack(boxes, x, y) {
+  const sizes = boxes.map((box) => {
+    const [left, top] = [Math.min(...box.x), Math.min(...box.y)];
+    return { left, top, wide: Math.max(...box.x) - left + GAP, tall: Math.max(...box.y) - top + GAP };
+  });
+  const area = sizes.reduce((sum, { wide, tall }) => sum + wide * tall, 0);
+  const shelf = Math.max(sizes[0]?.wide ?? 0, WIDE * Math.sqrt(area));
+  let [across, down, tallest] = [0, 0, 0];
+  boxes.forEach((box, place) => {
+    const { left, top, wide, tall } = sizes[place];
+    if (across > 0 && across + wide > shelf) [across, down, tallest] = [0, down + tallest, 0];
+    box.nodes.forEach((node, n) => {
+      x[node] = across + box.x[n] - left;
+      y[node] = down + box.y[n] - top;
+    });
+    across += wide;
+    tallest = Math.max(tallest, tall);
+  });
+}
+
+/** Places of nodes that are all tied to each other, in steps. */
+function* forces(count, ties) {
   const x = new Float64Array(count);
   const y = new Float64Array(count);
   const fx = new Float64Array(count);

@@ -1,10 +1,11 @@
 // The picture of who is tied to whom: point, drag, zoom, filter by kind; arrows go from account to account.
-import { counted, h, s, tooltip } from "./dom.js";
+import { counted, h, s } from "./dom.js";
 import { layout, sliced } from "./layout.js";
 
 const MOST_NODES = 1200;
-const MOST_LABELS = 40;
+const MOST_LABELS = 80;
 const MOST_BOLD = 600; // Ties; of more, each is drawn fainter.
+const LETTER_PX = 6.2; // Width of a letter of a name, about.
 const MARGIN_PX = 48;
 const MOST_DRAWN_OUT = 1.8; // Times as far apart in one direction as in the other.
 
@@ -86,11 +87,16 @@ class Picture {
     this.dots = this.nodes.map((_, n) => {
       return s("circle", { class: this.node(n).look, "data-n": n });
     });
-    this.labels = this.nodes.length <= MOST_LABELS ? this.nodes.map((_, n) => s("text", {}, short(this.node(n).id))) : [];
+    // Names of the most tied: which of them there is room for is seen when they are placed.
+    const degree = new Array(this.nodes.length).fill(0);
+    for (const { a, b } of this.ties) for (const n of [a, b]) degree[n] += 1;
+    this.ranked = this.nodes.map((_, n) => n).sort((m, n) => degree[n] - degree[m] || m - n).slice(0, MOST_LABELS);
+    this.labels = [];
+    for (const n of this.ranked) this.labels[n] = s("text", {}, short(this.node(n).id));
     this.dense = this.lines.length > MOST_BOLD;
     this.over = s("g", { class: "over" });
     this.svg.classList.toggle("dense", this.dense);
-    this.svg.append(s("g", {}, ...this.lines), this.over, s("g", {}, ...this.dots), s("g", {}, ...this.labels));
+    this.svg.append(s("g", {}, ...this.lines), this.over, s("g", {}, ...this.dots), s("g", {}, ...this.ranked.map((n) => this.labels[n])));
     frame.tabIndex = 0;
     frame.setAttribute("role", "group");
     frame.setAttribute("aria-label", `Network of ${counted(this.nodes.length, "account")} and ${counted(this.ties.length, "tied pair")}. Arrow keys go from account to account.`);
@@ -100,9 +106,10 @@ class Picture {
       button.addEventListener("click", () => this.zoom(by));
       return button;
     });
-    frame.append(this.svg, h("div", { class: "zoom" }, ...zoom), this.voice);
-    this.tip = tooltip(frame);
-    const keys = [["machine", "passes the threshold of an alert"], ["none", "does not pass it"], ["person", "speaks for a person"]];
+    // Beside the picture and not in it: nothing covers an account.
+    this.told = h("div", { class: "told quiet" }, "Point at an account or a tie.");
+    frame.append(h("div", { class: "zoom" }, ...zoom), this.svg, this.told, this.voice);
+    const keys = [["machine", "passes the threshold of an alert, or even odds"], ["none", "does not pass it"], ["person", "speaks for a person"]];
     frame.after(h("ul", { class: "key-list quiet" }, ...keys.map(([name, text]) => h("li", { class: `dot-${name}` }, text)),
       ...(data.nodes.length > this.nodes.length ? [h("li", {}, `${counted(data.nodes.length - this.nodes.length, "account")} with fewer ties not drawn`)] : [])));
   }
@@ -119,12 +126,34 @@ class Picture {
     const { clientWidth, clientHeight } = this.svg;
     const [across, down] = this.scale();
     this.svg.setAttribute("viewBox", `0 0 ${Math.max(clientWidth, 1)} ${Math.max(clientHeight, 1)}`);
-    this.svg.classList.toggle("unnamed", clientWidth < 60 * Math.sqrt(10 * this.nodes.length));
     this.px = this.nodes.map((_, n) => clientWidth / 2 + (this.x[n] - this.view.x) * across);
     this.py = this.nodes.map((_, n) => clientHeight / 2 + (this.y[n] - this.view.y) * down);
     this.over.replaceChildren();
     this.ties.forEach((_, place) => this.drawTie(place));
     this.nodes.forEach((_, n) => this.drawNode(n));
+    this.name();
+  }
+
+  /** Put names where there is room, those of the most tied first: beside, above or below their dot, over nothing. */
+  name() {
+    const { clientWidth, clientHeight } = this.svg;
+    const taken = this.nodes.map((_, n) => [this.px[n] - this.radius, this.py[n] - this.radius, this.px[n] + this.radius, this.py[n] + this.radius]);
+    const free = (box) => box[0] >= 0 && box[1] >= 0 && box[2] <= clientWidth && box[3] <= clientHeight &&
+      !taken.some((other) => box[0] < other[2] && box[2] > other[0] && box[1] < other[3] && box[3] > other[1]);
+    for (const n of this.ranked) {
+      const label = this.labels[n];
+      const wide = LETTER_PX * label.textContent.length;
+      const [x, y, far] = [this.px[n], this.py[n], this.radius + 4];
+      const places = [[x + far, y - 7, "start"], [x - far - wide, y - 7, "end"], [x - wide / 2, y - far - 13, "middle"], [x - wide / 2, y + far - 1, "middle"]];
+      const found = places.map(([left, top, anchor]) => ({ box: [left, top, left + wide, top + 14], anchor })).find(({ box }) => free(box));
+      label.toggleAttribute("hidden", !found);
+      label.classList.toggle("nowhere", !found);
+      const { box, anchor } = found ?? { box: [x + far, y - 7, x + far + wide, y + 7], anchor: "start" };
+      if (found) taken.push(box);
+      label.setAttribute("x", (anchor === "start" ? box[0] : anchor === "end" ? box[2] : (box[0] + box[2]) / 2).toFixed(1));
+      label.setAttribute("y", (box[1] + 11).toFixed(1));
+      label.setAttribute("text-anchor", anchor);
+    }
   }
 
   /** Put one account elsewhere, and its ties with it: nothing else moves. */
@@ -136,6 +165,7 @@ class Picture {
     this.px[n] += dx;
     this.py[n] += dy;
     this.drawNode(n);
+    this.name();
     this.ties.forEach((tie, place) => {
       if (tie.a === n || tie.b === n) this.drawTie(place);
     });
@@ -150,15 +180,10 @@ class Picture {
   }
 
   drawNode(n) {
-    const [dot, label] = [this.dots[n], this.labels[n]];
+    const dot = this.dots[n];
     dot.setAttribute("cx", this.px[n].toFixed(1));
     dot.setAttribute("cy", this.py[n].toFixed(1));
     dot.setAttribute("r", this.radius);
-    if (!label) return;
-    const right = this.px[n] > this.svg.clientWidth - 130;
-    label.setAttribute("x", (this.px[n] + (right ? -1 : 1) * (this.radius + 4)).toFixed(1));
-    label.setAttribute("y", (this.py[n] + 4).toFixed(1));
-    label.setAttribute("text-anchor", right ? "end" : "start");
   }
 
   filter() {
@@ -220,8 +245,8 @@ class Picture {
     if (this.dense) this.over.replaceChildren(...[...this.marked].filter((each) => this.lines.includes(each)).map((each) => each.cloneNode()));
   }
 
-  say(x, y, [first, ...rest]) {
-    this.tip.show(x, y, h("strong", {}, h("bdi", {}, first)), ...rest.map((line) => h("div", {}, line)));
+  say([first, ...rest]) {
+    this.told.replaceChildren(h("strong", {}, h("bdi", {}, first)), ...rest.map((line) => h("span", {}, line)));
   }
 
   zoom(by, x = null, y = null) {
@@ -244,8 +269,8 @@ class Picture {
   listen() {
     const { svg, frame } = this;
     const where = (event) => {
-      const box = frame.getBoundingClientRect();
-      return [event.clientX - box.left - frame.clientLeft, event.clientY - box.top - frame.clientTop];
+      const box = svg.getBoundingClientRect();
+      return [event.clientX - box.left, event.clientY - box.top];
     };
     let held = null;
     svg.addEventListener("pointerdown", (event) => {
@@ -260,7 +285,6 @@ class Picture {
         const [dx, dy] = [event.clientX - held.x, event.clientY - held.y];
         held.x = event.clientX;
         held.y = event.clientY;
-        this.tip.hide();
         if (held.n >= 0) {
           this.move(held.n, dx, dy);
         } else {
@@ -274,13 +298,12 @@ class Picture {
       const n = this.nearest(x, y);
       if (n >= 0) {
         if (n !== this.at) this.point(n);
-        this.say(x, y, this.facts(n));
+        this.say(this.facts(n));
         return;
       }
       if (this.at >= 0) this.point(-1);
       const place = this.lines.indexOf(event.target);
-      if (place >= 0) this.say(x, y, this.told(this.ties[place]));
-      else this.tip.hide();
+      if (place >= 0) this.say(this.told(this.ties[place]));
     });
     for (const name of ["pointerup", "pointercancel"]) {
       svg.addEventListener(name, (event) => {
@@ -290,14 +313,13 @@ class Picture {
         const n = this.nearest(x, y);
         if (n >= 0) {
           this.point(n);
-          this.say(x, y, this.facts(n));
+          this.say(this.facts(n));
         }
       });
     }
     svg.addEventListener("pointerleave", () => {
       if (held || frame.matches(":focus-visible")) return;
       this.point(-1);
-      this.tip.hide();
     });
     svg.addEventListener("wheel", (event) => {
       if (!event.ctrlKey && document.activeElement !== frame) return; // Otherwise the page scrolls.
@@ -311,7 +333,7 @@ class Picture {
         const n = (this.at + by + this.nodes.length) % this.nodes.length;
         this.point(this.at < 0 ? 0 : n);
         const lines = this.facts(this.at);
-        this.say(this.px[this.at], this.py[this.at], lines);
+        this.say(lines);
         this.voice.textContent = lines.join(". ");
       } else if (event.key === "+" || event.key === "-") {
         this.zoom(event.key === "+" ? 0.75 : 1 / 0.75);
@@ -319,7 +341,6 @@ class Picture {
         this.zoom(0);
       } else if (event.key === "Escape") {
         this.point(-1);
-        this.tip.hide();
       } else {
         return;
       }
@@ -327,7 +348,6 @@ class Picture {
     });
     frame.addEventListener("blur", () => {
       this.point(-1);
-      this.tip.hide();
     });
     for (const box of this.boxes) box.addEventListener("change", () => this.filter());
     new ResizeObserver(() => this.place()).observe(svg);

@@ -196,6 +196,26 @@ def crowd(size: int = 1000) -> list[AlertRecord | PageRecord]:
     return [record, replace(found[0], edges=ties), *found[1:]]
 
 
+def strays(name: str, count: int = 40) -> list[AlertRecord | PageRecord]:
+    """A campaign of twelve, and many members that only a pair of ties, or none, connects with anybody."""
+    names = [*TUNNEL, *(f"stray_{number}" for number in range(count))]
+    record, page = tunnel(name, names)
+    ties = [*edges(TUNNEL), EdgeRecord("stray_0", "stray_1", "link", 3, 0.5, 2.0)]
+    return [replace(record, edges=ties[:50]), replace(page, edges=ties)]
+
+
+EVERY_KIND = ("near_duplicate", "link", "domain", "hashtags", "repost", "fast_repost", "reply_target", "quote",
+              "mention", "interaction")  # fmt: skip
+
+
+def every_tie(name: str) -> list[AlertRecord | PageRecord]:
+    """A campaign in which each pair in a chain is tied by another kind."""
+    names = [f"link_{number:02}" for number in range(len(EVERY_KIND) + 1)]
+    record, page = tunnel(name, names)
+    ties = [EdgeRecord(names[place], names[place + 1], kind, 3, 0.5, 2.0) for place, kind in enumerate(EVERY_KIND)]
+    return [replace(record, edges=ties), replace(page, edges=ties)]
+
+
 def everything() -> list[AlertRecord | PageRecord]:
     """A morning's queue."""
     return [

@@ -187,7 +187,7 @@ def test_the_network_answers_to_the_mouse(served: Served, visit: Visits) -> None
     dot = page.locator("#network circle").first
     dot.scroll_into_view_if_needed()
     dot.hover(force=True)
-    tip = page.locator("#network .tip")
+    tip = page.locator("#network .told")
     assert "harbour_watch_77" in tip.inner_text()
     assert "tied to" in tip.inner_text()
     before = dot.bounding_box()
@@ -218,7 +218,7 @@ def test_what_strangers_write_is_only_text(served: Served, visit: Visits) -> Non
     drawn(page, "/alerts/untrusted")
     page.locator("#network").focus()
     page.keyboard.press("ArrowRight")
-    assert "<script>document.title='owned'</script>" in page.locator("#network .tip").inner_text()
+    assert "<script>document.title='owned'</script>" in page.locator("#network .told").inner_text()
     assert "49" not in page.locator(".posts .text").first.inner_text()
 
 
@@ -262,6 +262,58 @@ def test_the_looks_are_kept_in_this_browser(served: Served, visit: Visits) -> No
     assert light != dark
     page.goto("/decisions")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == dark
+
+
+PLACES = """() => {
+  const svg = document.querySelector('#network svg').getBoundingClientRect();
+  const dots = [...document.querySelectorAll('#network circle')].map((dot) => dot.getBoundingClientRect());
+  const names = [...document.querySelectorAll('#network text')].filter((text) => !text.hasAttribute('hidden'))
+    .map((text) => text.getBoundingClientRect());
+  const over = (a, b) => a.left < b.right - 1 && a.right > b.left + 1 && a.top < b.bottom - 1 && a.bottom > b.top + 1;
+  const others = [...document.querySelectorAll('#network .zoom, #network .told')]
+    .map((box) => box.getBoundingClientRect());
+  return {
+    names: names.length,
+    covered: dots.filter((dot) => others.some((box) => over(dot, box))).length,
+    crossed: names.filter((name, n) => names.some((other, m) => m > n && over(name, other))).length,
+    wide: Math.max(...dots.map((dot) => dot.right)) - Math.min(...dots.map((dot) => dot.left)),
+    tied: dots.slice(0, 12).map((dot) => [dot.left + dot.width / 2, dot.top + dot.height / 2]),
+    frame: [svg.width, svg.height],
+  };
+}"""
+
+
+@pytest.mark.parametrize("width", [1366, 390])
+def test_names_are_shown_without_pointing_and_nothing_covers_an_account(
+    served: Served, visit: Visits, width: int
+) -> None:
+    served.put(*scenes.strays(f"strays{width}"))
+    page = visit("viewer", viewport={"width": width, "height": 780}).page
+    drawn(page, f"/alerts/strays{width}")
+    page.locator("#network circle").first.scroll_into_view_if_needed()
+    page.locator("#network circle").first.hover(force=True)
+    found = page.evaluate(PLACES)
+    assert found["names"] >= (12 if width > 1000 else 4)
+    assert (found["covered"], found["crossed"]) == (0, 0)
+    # The twelve that are tied have room of their own, however many strays there are.
+    across = max(x for x, _ in found["tied"]) - min(x for x, _ in found["tied"])
+    assert across > 0.3 * found["frame"][0]
+
+
+def test_each_kind_of_tie_has_a_line_of_its_own_and_none_a_dots_colour(served: Served, visit: Visits) -> None:
+    served.put(*scenes.every_tie("everytie"))
+    for look in ("light", "dark"):
+        page = visit("viewer", color_scheme=look).page
+        drawn(page, "/alerts/everytie")
+        lines = page.evaluate(
+            "[...document.querySelectorAll('#network line')].map((line) => getComputedStyle(line))"
+            ".map((style) => `${style.stroke} ${style.strokeDasharray}`)"
+        )
+        dots = page.evaluate(
+            "[...document.querySelectorAll('#network circle')].map((dot) => getComputedStyle(dot).fill)"
+        )
+        assert len(set(lines)) == len(scenes.EVERY_KIND) == 10
+        assert not {line.partition(")")[0] for line in lines} & {dot.partition(")")[0] for dot in dots}
 
 
 def test_a_thousand_accounts_are_drawn_the_same_twice(served: Served, visit: Visits) -> None:
