@@ -162,7 +162,8 @@ PROGRESS_S: Final = 0.2
 def summary_line(end: RunEnd) -> str:
     """What became of a run, on one line: what was read, what came of it, and where it is."""
     told = end.summary
-    records = f"read {told.read:,}: {told.accepted:,} accepted, {told.duplicate:,} duplicate, {told.late:,} late"
+    edits = f" ({told.revised:,} of them edits)" if told.revised else ""
+    records = f"read {told.read:,}: {told.accepted:,} accepted{edits}, {told.duplicate:,} duplicate, {told.late:,} late"
     skipped = f", {sum(told.skipped.values()):,} skipped ({counted(told.skipped)})" if told.skipped else ""
     cut = f", {told.texts_cut:,} texts cut" if told.texts_cut else ""
     found = f"{told.accounts:,} accounts, {told.flagged:,} flagged, {told.campaigns:,} campaigns"

@@ -224,6 +224,7 @@ def run_recording(
             peak_rss_mib=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT / _BYTES_A_MIB, 1),
             models=bundle.versions,
             texts_cut=scorer.texts_cut,
+            revised=counts.revised,
             skipped=dict(read.skipped.most_common()),
             letters_left_out=outputs.letters_left_out,
         )

@@ -6,6 +6,7 @@ Everything here remembers for a window of event time in two generations, so that
 from __future__ import annotations
 
 import hashlib
+import zlib
 from typing import Final
 
 import msgspec
@@ -27,13 +28,23 @@ def event_key(account: str, event: str) -> bytes:
     ).digest()
 
 
+MARKS: Final = 1 << 15
+"""How many marks there are: with a time of 48 bits one fits 63 bits, so that marks cost no memory. Two different texts
+have the same one in 1 of 32,767 edits, which then counts as a duplicate."""
+
+
+def text_mark(text: str) -> int:
+    """A mark for a text: 0 for none."""
+    return 1 + zlib.crc32(text.encode("utf-8", "surrogatepass")) % (MARKS - 1) if text else 0
+
+
 class DeduplicationSet(msgspec.Struct):
-    """Key -> time, forgotten `window_ms` of event time later. Times put must not decrease.
+    """Key -> time and a mark, forgotten `window_ms` of event time later. Times put must not decrease.
 
     Args:
         window_ms: how long a key is remembered (inclusive).
         generation: number of the present generation.
-        current: keys put in the present generation.
+        current: keys put in the present generation, with time * `MARKS` + mark.
         previous: keys put in the one before.
     """
 
@@ -47,19 +58,33 @@ class DeduplicationSet(msgspec.Struct):
 
     def get(self, key: bytes, at_ms: int) -> int | None:
         """The time under which `key` was put, if that is at most the window before `at_ms`."""
+        put = self._put(key) // MARKS
+        return put if at_ms - put <= self.window_ms else None
+
+    def mark(self, key: bytes) -> int:
+        """The mark under which `key` was put; 0 where it was not."""
+        return max(self._put(key), 0) % MARKS
+
+    def _put(self, key: bytes) -> int:
         put = self.current.get(key)
         if put is None:
             put = self.previous.get(key)
-        return put if put is not None and at_ms - put <= self.window_ms else None
+        return NO_GENERATION * MARKS if put is None else put
 
-    def put(self, key: bytes, at_ms: int) -> None:
-        """Remember `key`; an older time of it is replaced."""
+    def put(self, key: bytes, at_ms: int, mark: int = 0) -> None:
+        """Remember `key`; an older time and mark of it are replaced.
+
+        Args:
+            key: of an event.
+            at_ms: its time.
+            mark: of its text, below `MARKS`.
+        """
         generation = at_ms // max(self.window_ms, 1)
         if generation != self.generation:
             self.previous = self.current if generation == self.generation + 1 else {}
             self.current = {}
             self.generation = generation
-        self.current[key] = at_ms
+        self.current[key] = at_ms * MARKS + mark
 
 
 NEAR_DUPLICATE_WORDS: Final = 6

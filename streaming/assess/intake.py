@@ -12,7 +12,7 @@ import numpy as np
 from detector.account.features import language_code
 from detector.text.features import TextAbstain
 from graph.traces import Trace
-from streaming.assess.duplicates import event_key, text_feature_offset
+from streaming.assess.duplicates import event_key, text_feature_offset, text_mark
 from streaming.assess.event_columns import TickEvents
 from streaming.assess.event_traces import observed_traces
 from streaming.assess.feedback import Overrides
@@ -28,6 +28,7 @@ _ABSTAIN_AT: Final = text_feature_offset("abstain")
 # Plain integers: looking up an enum's member costs half a microsecond, per event and member.
 _DELETE: Final = int(Kind.DELETE)
 _DELETE_ACCOUNT: Final = int(Kind.DELETE_ACCOUNT)
+_WRITTEN: Final = frozenset(map(int, (Kind.POST, Kind.REPLY, Kind.QUOTE)))
 _NO_TEXT: Final = int(TextAbstain.NO_TEXT)
 _GIVES: Final = int(TextAbstain.NONE)
 
@@ -92,17 +93,28 @@ class Intake:
         counts, seen = self._counts, self._seen.events
         for event in events:
             key = event_key(event.account, event.id)
-            if seen.get(key, event.at) is not None:
+            mark = text_mark(event.text) if event.kind in _WRITTEN else 0
+            repeated = seen.get(key, event.at) is not None
+            if repeated and seen.mark(key) == mark:
                 counts.duplicate += 1
                 taken.duplicates += 1
                 continue
-            seen.put(key, event.at)
+            seen.put(key, event.at, mark)
             counts.accepted += 1
-            if event.kind == _DELETE_ACCOUNT:
+            if repeated:
+                counts.revised += 1
+                self._revise(event, key)
+            elif event.kind == _DELETE_ACCOUNT:
                 self._delete_account(event, taken)
             else:
                 self._take_event(event, key, taken)
         return taken
+
+    def _revise(self, event: Observation, key: bytes) -> None:
+        """Let an edit's text take the place of the one that is kept; it is no further post of the account."""
+        row = self._accounts.find(event.account)
+        if row is not None and not self._is_deleted(event, key):
+            self._texts.revise(row, event.id, event.text, event.lang)
 
     def _take_event(self, event: Observation, key: bytes, taken: Taken) -> None:
         accounts = self._accounts

@@ -32,6 +32,7 @@ class Counts(msgspec.Struct):
         offset_gaps: how often that happened.
         gaps: batches ignored because they begin beyond the next offset without saying that retention removed it.
         repeated: batches that said nothing new.
+        revised: of the accepted records those that are edits of an earlier one.
     """
 
     accepted: int = 0
@@ -42,6 +43,7 @@ class Counts(msgspec.Struct):
     offset_gaps: int = msgspec.field(default=0, name="holes")
     gaps: int = 0
     repeated: int = 0
+    revised: int = 0
 
     @property
     def settled(self) -> int:

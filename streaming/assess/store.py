@@ -361,6 +361,23 @@ class KeptTexts(msgspec.Struct):
             chosen = {id(text) for text in strongest}
             self.of_row[row] = [text for text in older if id(text) in chosen] + newest
 
+    def revise(self, row: int, event: str, text: str, lang: str) -> None:
+        """Let another text stand for an event: shown, and read by the second stage where that has not read the first.
+
+        What the first-stage model gave stays what the account's statistics hold of this event.
+
+        Args:
+            row: of the account.
+            event: its id.
+            text: cut at 500 characters; "" drops the one that is kept.
+            lang: its language, "" where unknown.
+        """
+        if not text:
+            self.forget_event(row, event)
+        for kept in self.of(row):
+            if kept.id == event:
+                kept.text, kept.lang = text, lang
+
     def forget_event(self, row: int, event: str) -> None:
         """Drop the text of one event."""
         kept = self.of_row.get(row)

@@ -21,6 +21,8 @@ class RunSummary(msgspec.Struct, frozen=True, omit_defaults=True):
         peak_rss_mib: largest resident memory of the process so far, MiB.
         models: name@version by model of the bundle.
         texts_cut: events whose text was longer than 64 KiB and was cut; left out where there is none.
+        revised: of the accepted events those that are edits: the same account and id with another text; left out where
+            there is none.
         skipped: records of the input's format that are no post events and not counted in `read` ("a block"), by what
             they are; left out where there is none.
         letters_left_out: dead records without a letter, since more than a thousand others had the same bytes.
@@ -38,5 +40,6 @@ class RunSummary(msgspec.Struct, frozen=True, omit_defaults=True):
     peak_rss_mib: float
     models: dict[str, str]
     texts_cut: int = 0
+    revised: int = 0
     skipped: dict[str, int] = {}
     letters_left_out: int = 0

@@ -115,13 +115,24 @@ def test_the_four_outcomes_are_those_of_the_contract_and_add_up(items: list[byte
 
 
 def test_of_two_copies_the_hash_decides_where_the_times_are_equal() -> None:
-    copies = [record(event("ann", at=0, id="x", text=f"copy number {i} of it", lang="en")) for i in range(5)]
+    tags = ("en", "fi", "de", "fr", "it")
+    copies = [record(event("ann", at=0, id="x", text="one and the same text", lang=lang)) for lang in tags]
     first = min(copies, key=lambda line: hashlib.sha256(line).digest())
     for order in (copies, copies[::-1]):
         assess, _, _ = run(order)
         assert outcomes(assess) == {"dead": 0, "late": 0, "duplicate": 4, "accepted": 1}
         (kept,) = assess.state.texts.of(0)
-        assert kept.text == json.loads(first)["text"]
+        assert kept.lang == json.loads(first)["lang"]
+
+
+def test_of_two_texts_of_one_time_the_hash_decides_which_is_the_edit() -> None:
+    texts = [record(event("ann", at=0, id="x", text=f"text number {i} of it", lang="en")) for i in range(5)]
+    last = max(texts, key=lambda line: hashlib.sha256(line).digest())
+    for order in (texts, texts[::-1]):
+        assess, _, _ = run(order)
+        assert outcomes(assess) == {"dead": 0, "late": 0, "duplicate": 0, "accepted": 5}
+        (kept,) = assess.state.texts.of(0)
+        assert (assess.counts.revised, kept.text) == (4, json.loads(last)["text"])
 
 
 def test_ten_thousand_malformed_records_are_accounted_for_and_change_no_alert() -> None:

@@ -31,11 +31,49 @@ def kept_texts(played: Played, account: str) -> list[str]:
 
 
 def test_the_earliest_copy_wins_whichever_was_read_first() -> None:
-    early, late = event(at=0, id="x", text="human human human here"), event(at=1000, id="x", text=ROBOT)
+    early, late = (event(at=at, id="x", text=ROBOT, lang=lang) for at, lang in ((0, "en"), (1000, "fi")))
     for items in ((early, late), (late, early)):
         played = run(*items)
         assert played.assess.counts.accepted == played.assess.counts.duplicate == 1
-        assert played.scores()["ann"].llr.text < 0
+        assert [text.lang for text in played.assess.state.texts.of(0)] == ["en"]
+
+
+HUMAN = "human human human here and there and here"
+
+
+def test_an_edit_is_accepted_and_no_further_post() -> None:
+    first, soon = event(at=0, id="x", text=HUMAN), event(at=1000, id="x", text=ROBOT)
+    alone = run(first).scores()["ann"]
+    for items in ((first, soon), (soon, first), (first, soon | {"at": soon["at"] + 5 * MINUTE})):
+        played = run(*items)
+        counts, row = played.assess.counts, played.scores()["ann"]
+        assert (counts.accepted, counts.revised, counts.duplicate) == (2, 1, 0)
+        assert (row.posts, row.llr.text) == (1, alone.llr.text)
+        assert [text.text for text in played.assess.state.texts.of(0)] == [ROBOT]
+
+
+def test_each_edit_of_many_is_one_and_the_same_text_again_is_a_duplicate() -> None:
+    texts = [HUMAN, ROBOT, ROBOT, HUMAN, HUMAN, ""]
+    played = run(*(event(at=i * MINUTE, id="x", text=text) for i, text in enumerate(texts)))
+    counts = played.assess.counts
+    assert (counts.accepted, counts.revised, counts.duplicate) == (4, 3, 2)
+    assert kept_texts(played, "ann") == []
+    assert played.scores()["ann"].posts == 1
+
+
+def test_an_edit_of_what_was_deleted_brings_nothing_back() -> None:
+    played = run(
+        event(at=0, id="x", text=HUMAN),
+        event(at=MINUTE, id="d", kind="delete", target="x"),
+        event(at=2 * MINUTE, id="x", text=ROBOT),
+    )
+    assert played.assess.counts.revised == 1
+    assert kept_texts(played, "ann") == []
+
+
+def test_a_repeated_like_or_repost_is_a_duplicate_whatever_comes_with_it() -> None:
+    played = run(*(event(at=i, id="x", kind="repost", target="t", text=text) for i, text in enumerate((HUMAN, ROBOT))))
+    assert (played.assess.counts.accepted, played.assess.counts.duplicate) == (1, 1)
 
 
 def test_copies_beyond_the_window_are_events_of_their_own() -> None:

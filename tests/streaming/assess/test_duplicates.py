@@ -6,7 +6,14 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streaming.assess.duplicates import NEAR_DUPLICATE_MS, DeduplicationSet, NearDuplicates, event_key
+from streaming.assess.duplicates import (
+    MARKS,
+    NEAR_DUPLICATE_MS,
+    DeduplicationSet,
+    NearDuplicates,
+    event_key,
+    text_mark,
+)
 from tests.streaming.assess.fakes import WordCounter
 
 FOX = "the quick brown fox jumps over the lazy dog by the river at dawn"
@@ -25,10 +32,17 @@ def test_keys_are_remembered_exactly_for_the_window(steps: list[tuple[int, int]]
         key = event_key("a", str(name))
         expected = truth.get(key)
         assert memory.get(key, now) == (expected if expected is not None and now - expected <= window else None)
-        memory.put(key, now)
+        memory.put(key, now, pause)
         truth[key] = now
+        assert memory.mark(key) == pause
         memory = msgspec.msgpack.decode(msgspec.msgpack.encode(memory), type=DeduplicationSet)
     assert len(memory) <= 8
+
+
+@given(st.text(max_size=20))
+def test_a_mark_fits_and_nothing_has_the_mark_of_nothing(text: str) -> None:
+    assert 0 <= text_mark(text) < MARKS
+    assert (text_mark(text) == 0) == (text == "")
 
 
 def features(text: str) -> bytes:
