@@ -90,6 +90,11 @@ class TailedFile:
         """`INODE:OFFSET`, so that another file of the same name is read from its beginning."""
         return f"{self._inode}:{self._offset}"
 
+    @property
+    def missing(self) -> bool:
+        """Whether there has been no such file so far."""
+        return self._file is None
+
     def start(self, position: str | None) -> None:
         """Open the file, and go on from a position if it is one in this file."""
         inode, _, offset = (position or "").partition(":")
@@ -176,7 +181,11 @@ class AlertFiles:
             tailed.start(positions.get(_file_key(tailed)))
 
     def read(self) -> AlertBatch:
-        """New lines of both files; details first, so that they are there when their alert is."""
+        """New lines of both files; details first, so that they are there when their alert is.
+
+        Raises:
+            UsageError: the file of alerts does not exist yet, so that a feed which waits for it is not ready.
+        """
         batch = AlertBatch()
         if self._details is not None:
             for line in self._details.lines():
@@ -184,7 +193,13 @@ class AlertFiles:
                     batch.pages.append(read_page(line))
                 except FeedError:
                     batch.unreadable += bool(line.strip())
-        for line in self._alerts.lines():
+        lines = self._alerts.lines()
+        if self._alerts.missing:
+            raise UsageError(
+                f"the file of alerts {str(self._alerts.path)!a} does not exist yet: it is read once it is there; "
+                "is its name right?"
+            )
+        for line in lines:
             try:
                 batch.alerts.append(read_alert(line))
             except FeedError:

@@ -90,6 +90,20 @@ def test_unusable_files_are_said_at_once(tmp_path: Path) -> None:
         AlertFiles(tmp_path, None)
 
 
+def test_a_feed_whose_alerts_are_not_there_is_not_ready_and_reads_them_once_they_are(
+    feed: Feed, tmp_path: Path
+) -> None:
+    loop = ingest(feed, AlertFiles(tmp_path / "alert.jsonl", None, lambda _: None))
+    with pytest.raises(UsageError, match=r"alert\.jsonl' does not exist yet: it is read once it is there"):
+        loop.step()
+    loop.after_failure()
+    (tmp_path / "alert.jsonl").write_bytes(line(alert()))
+    loop.step()
+    with feed.database.read() as connection:
+        assert set(connection.scalars(select(AlertRow.id))) == {"c1"}
+    loop.finish()
+
+
 @pytest.mark.kafka
 def test_kafka_gives_each_record_once_and_goes_on_where_it_was(feed: Feed, tmp_path: Path) -> None:
     from moderation import decisions, outbox

@@ -38,7 +38,7 @@ SAMPLES: Final[dict[str, dict[str, bytes]]] = {
         "flat": _lines([x.new(referenced_tweets=[{"type": "retweeted", "id": "1"}])]),
     },
     "information-operations": {
-        "hashed": tables.csv_of(tables.HASHED, tables.hashed(hashtags="['a']"), tables.hashed()).encode(),
+        "hashed": tables.csv_of(tables.HASHED, *[tables.hashed(hashtags="['a']"), tables.hashed()] * 4).encode(),
         "fivethirtyeight": tables.csv_of(tables.FIVE, tables.five(), tables.five()).encode(),
     },
     "reddit": {
@@ -53,17 +53,18 @@ SAMPLES: Final[dict[str, dict[str, bytes]]] = {
         "lines": _lines([{"cid": "1", "text": "x", "channel": "c", "time": "1 day ago", "time_parsed": 1.6e9}]),
     },
     "coortweet": {
-        "csv": b"object_id,account_id,content_id,timestamp_share\n" + b"https://a.example/,ann,1,1767225600\n" * 2,
+        "csv": b"object_id,account_id,content_id,timestamp_share\n" + b"https://a.example/,ann,1,1767225600\n" * 12,
     },
     "qut": {
         "csv": b"message_id,user_id,username,repost_id,reply_id,message,timestamp,urls\n"
-        b"1,ann,Ann,,,hello,1767225600,\n",
+        + b"1,ann,Ann,,,hello,1767225600,\n" * 12,
     },
     "table": {
         "csv": tables.csv_of(
-            ("user_id", "created_at", "body"), {"user_id": "ann", "created_at": "2026-01-01", "body": "hello, you"}
+            ("user_id", "created_at", "body"),
+            *[{"user_id": "ann", "created_at": "2026-01-01", "body": "hello, you"}] * 12,
         ).encode(),
-        "json": _lines([{"author": "ann", "timestamp": 1767225600, "message": "hello", "tags": ["a"]}]),
+        "json": _lines([{"author": "ann", "timestamp": 1767225600, "message": "hello", "tags": ["a"]}] * 4),
     },
 }
 """Format -> variant -> a file of it."""
