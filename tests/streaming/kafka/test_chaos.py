@@ -35,6 +35,9 @@ SESSION_S: Final = 6
 
 PARTITIONS: Final = 4
 
+STOP_S: Final = 30.0
+"""What supervisors grant between SIGTERM and SIGKILL."""
+
 AWAY_S: Final = 45.0
 """How long the broker stays away: longer than a transaction's calls wait for an answer."""
 
@@ -148,6 +151,38 @@ def test_twenty_kills_change_nothing(apache: Broker, deployment: Deployment, say
     say(f"of these, {SESSION_S} s are the session timeout")
     revisions = deployment.alerts()
     say(f"{len(events)} events, {sum(slot.deaths for slot in slots.values())} kills, {len(revisions)} alerts")
+    check_equal(deployment, wanted)
+
+
+@pytest.mark.parametrize(("events_within", "texts_per_s"), [(EVENTS, 0.001), (min(EVENTS, 12_000), 20.0)])
+def test_asked_to_stop_within_a_backlog_it_ends_in_seconds_and_goes_on_from_there(
+    apache: Broker, deployment: Deployment, say: Callable[[str], None], events_within: int, texts_per_s: float
+) -> None:
+    """Texts of the second stage are read inside ticks, and one tick is what a request to stop has to wait for."""
+    top = TOP | {"expert_texts_per_s": texts_per_s}
+    events = society(events_within, seed=SEED, people=200, crew=8)
+    wanted = run(deployment, events, top)
+    assert wanted
+    deployment.create(deployment.topics.posts, PARTITIONS)
+    deployment.write(events, partitions=PARTITIONS, keyed=False)
+    common: dict[str, Any] = {"top": top, "state": {"dir": str(deployment.folder / "state"), "snapshot_every_s": 300}}
+    score = deployment.worker("score", 5.0, **common)
+    assert score.wait(300) == 0, score.said()
+    for turn in range(3):
+        assess = deployment.worker("assess", 5.0, **common)
+        assess.wait_for("took over", 90)
+        time.sleep(0.4 * (turn + 1))
+        if "the log has ended" in assess.wrote():
+            break
+        asked_at = time.monotonic()
+        status = assess.end(60)
+        took_s = time.monotonic() - asked_at
+        say(f"SIGTERM in a backlog of {len(events)} events, {texts_per_s} texts/s: ended after {took_s:.1f} s")
+        assert status == 0, assess.said()
+        assert took_s < STOP_S
+    last = deployment.worker("assess", 5.0, **common)
+    assert last.wait(300) == 0, last.said()
+    assert deployment.alerts()
     check_equal(deployment, wanted)
 
 
