@@ -33,6 +33,7 @@ from kafka.errors import (
 
 from detector.errors import BrokerError, LogError, UsageError
 from streaming.config import KafkaConfig
+from streaming.kafka.decompression import bound_batches
 
 log = logging.getLogger(__name__)
 
@@ -219,6 +220,7 @@ class Clients:
 
     def __init__(self, kafka: KafkaConfig) -> None:
         capture_client_log()
+        bound_batches()
         self.servers = kafka.bootstrap_servers
         self.session_ms = round(kafka.session_timeout_s * 1000)
         self._connection: dict[str, Any] = {

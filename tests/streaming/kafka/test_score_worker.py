@@ -17,6 +17,7 @@ from detector.errors import LogError, UsageError
 from streaming.config import Config
 from streaming.config_keys import KafkaConfig
 from streaming.health import Health
+from streaming.kafka import decompression
 from streaming.kafka.client import Clients, Topics, ensure_topics
 from streaming.kafka.log import LogTail
 from streaming.kafka.score_worker import ScoreStage
@@ -381,3 +382,23 @@ def test_partitions_added_to_posts_are_told_and_the_first_ones_go_on(
     assert 'swarmlight_alarms_total{kind="partitions"} 1.0' in shown
     assert second.covered() >= 15
     assert {each.partition for each in second.entries()} == {0}
+
+
+def test_score_goes_on_behind_a_batch_that_expands_too_far(
+    deployment: Deployment, begin: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decompression, "LARGEST_BATCH_BYTES", 1 << 20)
+    deployment.create(deployment.topics.posts, 1)
+    bench = begin()
+    producer = KafkaProducer(
+        bootstrap_servers=deployment.address, compression_type="gzip", max_request_size=1 << 26, batch_size=1 << 26
+    )
+    producer.send(deployment.topics.posts, b"0" * (4 << 20), partition=0).get(20)
+    producer.close(5)
+    deployment.write(stream(5), partitions=1)
+    bench.turn_until(lambda: bench.covered() >= 6)
+    seen = [each for entry in bench.entries() if isinstance(entry, Batch) for each in entry.observations]
+    assert [each.dead for each in seen] == [True] + [False] * 5
+    bench.stage.turn()
+    (letter,) = [msgspec.json.decode(record.value) for record in deployment.read(deployment.topics.dead_letters)]
+    assert letter["source"].endswith("posts-0@0")
