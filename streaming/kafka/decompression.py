@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import lz4.frame
+from kafka.errors import CorruptRecordError
 from kafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 
 log = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ def _lz4(packed: memoryview, most: int) -> bytes:
     reader = lz4.frame.LZ4FrameDecompressor()
     plain: bytes = reader.decompress(bytes(packed), max_length=most)
     if len(plain) < most and not reader.eof:
-        raise RuntimeError("an LZ4 frame ends too early")
+        raise CorruptRecordError("an LZ4 frame ends too early")
     return plain
 
 
