@@ -48,6 +48,7 @@ SUMMARIES: Final[dict[str, Summary]] = {
         "Detect": {
             "run": "score a recording of events to its end",
             "ingest": "convert a recording of any platform to events",
+            "report": "show what a run found on one page",
             "worker": "score the events of a Kafka topic, for as long as it lives",
             "demo": "play planted campaigns into a broker and watch them being caught",
             "coordinate": "find coordinated groups in a table of traces",

@@ -1,0 +1,185 @@
+"""`swarmlight report`: one page that shows what a run found, whatever strangers wrote, and loads nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from detector.errors import UsageError
+from streaming.cli import invoke
+from streaming.report import ACCOUNTS_SHOWN, page, results_of
+from streaming.schema.alert import AlertRecord, EdgeRecord, MemberRecord, MomentRecord, ObjectRecord, PageRecord
+from streaming.schema.alert import PostRecord as Post
+from streaming.schema.run_summary import RunSummary
+from streaming.schema.score import LlrRecord, ScoreRecord
+
+AT = "2026-01-01T08:00:00Z"
+HOSTILE = "\"><script>alert(1)</script><img src=https://x.example/>\u202e'&\x00"
+
+
+def alert(**more: Any) -> AlertRecord:
+    names = ("ann", "bob", "zoe")
+    given: dict[str, Any] = {
+        "v": 2, "id": "c1", "kind": "campaign", "revision": 2, "status": "open", "at": AT, "first_post_at": AT,
+        "last_post_at": "2026-01-01T09:30:00Z", "members": [MemberRecord(name, 0.9, strength=0.5) for name in names],
+        "threshold_kind": "e_value", "posts": [Post("1", "ann", AT, "Round one has begun", 1.0)],
+        "edges": [EdgeRecord("ann", "bob", "link", 5, 0.1, 9.0, ["https://push.example/1"])],
+        "why": ["3 accounts act together"], "limits": ["who pays them"],
+    }  # fmt: skip
+    return AlertRecord(**(given | more))
+
+
+def score(name: str, total: float, *, flagged: bool = False, abstained: dict[str, str] | None = None) -> ScoreRecord:
+    return ScoreRecord(
+        account=name, posterior=0.5, llr=LlrRecord(total, 0.0, 0.0, 0.0, total), abstained=abstained or {}, posts=7,
+        flagged=flagged,
+    )  # fmt: skip
+
+
+def details() -> PageRecord:
+    moments = [MomentRecord("ann", AT), MomentRecord("bob", "2026-01-01T09:00:00Z")]
+    objects = [
+        ObjectRecord("link", "https://push.example/2", ["ann", "bob"]),
+        ObjectRecord("near_duplicate", "ffff", ["a"]),
+    ]
+    return PageRecord("c1", 2, 1, 1, [], moments, objects)
+
+
+def folder(place: Path, alerts: list[AlertRecord], scores: list[ScoreRecord], **summary: Any) -> Path:
+    counts = dict.fromkeys(("accepted", "duplicate", "late", "dead", "accounts", "flagged", "campaigns"), 0)
+    told = RunSummary(**({"read": 1234, "wall_s": 1.0, "peak_rss_mib": 1.0, "models": {}} | counts | summary))
+    encode = msgspec.json.encode
+    place.mkdir(exist_ok=True)
+    (place / "alerts.jsonl").write_bytes(b"".join(encode(each) + b"\n" for each in alerts))
+    (place / "details.jsonl").write_bytes(encode(details()) + b"\n")
+    (place / "scores.jsonl").write_bytes(b"".join(encode(each) + b"\n" for each in scores))
+    (place / "summary.json").write_bytes(encode(told) + b"\n")
+    letter = {
+        "at": AT,
+        "source": "x:1",
+        "field": "at",
+        "reason": "is missing",
+        "bytes": "",
+        "size": 0,
+        "sha256": "0" * 64,
+    }
+    (place / "dead.jsonl").write_text(json.dumps(letter) + "\n")
+    (place / "events.jsonl").write_text('{"id": "1", "account": "a", "at": 5, "kind": "post"}\n')
+    return place
+
+
+class Balanced(HTMLParser):
+    """Sees that every tag is closed, and notes tags and attributes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: set[str] = set()
+        self.attributes: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def text_of(html: str) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", html))
+
+
+def test_the_page_says_what_was_read_found_and_not_judged(tmp_path: Path) -> None:
+    scores = [score("ann", 4.2, flagged=True), score("bob", -1.0, abstained={"graph": "no ties"})]
+    place = folder(
+        tmp_path / "run", [alert(revision=1, why=["outdated"]), alert()], scores, skipped={"a block": 9}, dead=1
+    )
+    assert invoke(["report", str(place), "--out", str(tmp_path / "page.html")]) == 0
+    said = text_of((tmp_path / "page.html").read_text(encoding="utf-8"))
+    for words in ("1,234 records read", "a block 9", "at: is missing 1",
+                  "3 accounts act together and look machine-driven",
+                  "Round one has begun", "https://push.example/2 link 2", "who pays them", "ann flagged", "no ties 1",
+                  "2 accounts by total evidence, 1 of them flagged"):  # fmt: skip
+        assert words in said, words
+    assert "outdated" not in said
+    assert "ffff" not in said
+
+
+def test_what_strangers_wrote_is_text_and_the_page_loads_nothing(tmp_path: Path) -> None:
+    group = alert(members=[MemberRecord(HOSTILE)], posts=[Post("1", HOSTILE, AT, HOSTILE)], why=[HOSTILE],
+                  edges=[EdgeRecord(HOSTILE, HOSTILE, "link", 1, 0.0, 0.0, [HOSTILE])])  # fmt: skip
+    place = folder(tmp_path / "run", [group], [score(HOSTILE, 1.0, abstained={"text": HOSTILE})])
+    html = page(results_of([place]), HOSTILE)
+    seen = Balanced()
+    seen.feed(html)
+    assert seen.open == []
+    assert not seen.tags & {"script", "img", "a", "link", "iframe", "object", "form"}
+    assert not seen.attributes & {"src", "href", "onclick", "onload", "srcset"}
+    assert "\u202e" not in html
+    assert "\x00" not in html
+    assert "default-src 'none'" in html
+
+
+def test_of_many_accounts_those_with_the_most_evidence_are_listed(tmp_path: Path) -> None:
+    scores = [score(f"a{i}", i / 100) for i in range(ACCOUNTS_SHOWN + 50)]
+    found = results_of([folder(tmp_path / "run", [], scores)])
+    assert [each.account for each in found.top[:2]] == [f"a{ACCOUNTS_SHOWN + 49}", f"a{ACCOUNTS_SHOWN + 48}"]
+    assert (len(found.top), found.accounts) == (ACCOUNTS_SHOWN, ACCOUNTS_SHOWN + 50)
+    assert "No group of accounts was found" in page(found, "x")
+
+
+def test_some_of_the_files_are_enough_and_none_are_said(tmp_path: Path) -> None:
+    place = folder(tmp_path / "run", [alert()], [score("ann", 1.0)])
+    assert "No scores were given" in page(results_of([place / "alerts.jsonl"]), "x")
+    with pytest.raises(UsageError, match=r"events\.jsonl is no file that `swarmlight run` writes"):
+        results_of([place / "events.jsonl"])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match="no results of a run"):
+        results_of([tmp_path / "empty"])
+    (place / "scores.jsonl").write_bytes((place / "scores.jsonl").read_bytes() + b'{"account": 5}\n')
+    with pytest.raises(UsageError, match=r"scores\.jsonl cannot be read"):
+        results_of([place])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("width", "scheme"), [(1200, "light"), (1200, "dark"), (390, "light")])
+def test_a_browser_shows_it_light_dark_and_on_a_phone(tmp_path: Path, width: int, scheme: Any) -> None:
+    from playwright.sync_api import sync_playwright
+
+    path = os.environ.get("SWARMLIGHT_CHROMIUM") or shutil.which("chromium")
+    if path is None:
+        pytest.skip("no Chromium: install Debian's package chromium, or name one in SWARMLIGHT_CHROMIUM")
+    place = folder(
+        tmp_path / "run", [alert(posts=[Post("1", "ann", AT, "x" * 500)])], [score("a" * 200, 4.2, flagged=True)]
+    )
+    html = tmp_path / "page.html"
+    html.write_text(page(results_of([place]), "What was found"), encoding="utf-8")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
+        view = context.new_page()
+        asked: list[str] = []
+        said: list[str] = []
+        view.on("request", lambda request: asked.append(request.url))
+        view.on("console", lambda message: said.append(message.text))
+        view.goto(html.as_uri())
+        assert view.evaluate("document.documentElement.scrollWidth") <= width
+        paper = view.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert (paper == "rgb(255, 255, 255)") == (scheme == "light")
+        assert view.locator("svg").count() == 3
+        browser.close()
+    assert (asked, said) == ([html.as_uri()], [])
