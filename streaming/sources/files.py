@@ -155,7 +155,7 @@ class Inputs:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._file is not None and self._file is not self._standard():
+        if self._file is not None and not (STDIN in self._names and self._file is self._standard()):
             self._file.close()
         if self._sorter is not None:
             self._sorter.close()

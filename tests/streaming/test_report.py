@@ -55,7 +55,8 @@ def details() -> PageRecord:
 
 def folder(place: Path, alerts: list[AlertRecord], scores: list[ScoreRecord], **summary: Any) -> Path:
     counts = dict.fromkeys(("accepted", "duplicate", "late", "dead", "accounts", "flagged", "campaigns"), 0)
-    told = RunSummary(**({"read": 1234, "wall_s": 1.0, "peak_rss_mib": 1.0, "models": {}} | counts | summary))
+    fields: dict[str, Any] = {"read": 1234, "wall_s": 1.0, "peak_rss_mib": 1.0, "models": {}}
+    told = RunSummary(**(fields | counts | summary))
     encode = msgspec.json.encode
     place.mkdir(exist_ok=True)
     (place / "alerts.jsonl").write_bytes(b"".join(encode(each) + b"\n" for each in alerts))
