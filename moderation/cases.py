@@ -18,6 +18,7 @@ from moderation.db import AlertRow, Member, Page, User
 from moderation.odds import certainty
 from moderation.permissions import Actor
 from moderation.records import milliseconds, read_alert, read_page, storable
+from moderation.scripts import scripts
 from streaming.schema.alert import AlertRecord, PageRecord
 
 MAX_ANCESTORS: Final = 1000
@@ -136,6 +137,7 @@ class AlertSummary(NamedTuple):
     title: str
     odds: float | None
     posts: int
+    script: str
     first_post_at: int
     last_post_at: int
 
@@ -157,6 +159,7 @@ def summarise(record: AlertRecord) -> AlertSummary:
         title=", ".join(name.replace(", ", ",\u00a0") for name in names[:TITLE_NAMES]),
         odds=sure.odds,
         posts=sure.posts,
+        script=next(iter(scripts(post.text for post in record.posts)), ""),
         first_post_at=milliseconds(record.first_post_at) or at,
         last_post_at=milliseconds(record.last_post_at) or at,
     )

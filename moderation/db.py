@@ -98,6 +98,8 @@ class AlertRow(Base):
     snoozed_by: Mapped[str | None] = mapped_column(String(32))
     snoozed_at: Mapped[int] = mapped_column(server_default="0")
     snoozed_reason: Mapped[str] = mapped_column(server_default="")
+    script: Mapped[str] = mapped_column(String(40), server_default="")
+    """Script that most letters of its quoted posts are of, such as `Latin`; "" where none is quoted."""
 
     __table_args__ = (
         # Waiting alerts in the queue's order, with every column of that condition: decided alerts are never read.
@@ -238,7 +240,11 @@ class Token(Base):
 
 
 class SavedView(Base):
-    """Filters of the queue that a user saved under a name; `query` is in the form of `queue.Filters.query`."""
+    """Filters of the queue that a user saved under a name; `query` is in the form of `queue.Filters.query`.
+
+    A shared one may be a queue (`queue` 1): alerts that fit it are its own unless an earlier one has them, and are to
+    be decided within `due_minutes` of their arrival (0: no such time).
+    """
 
     __tablename__ = "views"
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
@@ -246,6 +252,40 @@ class SavedView(Base):
     name: Mapped[str] = mapped_column(String(64))
     query: Mapped[str]
     shared: Mapped[int] = mapped_column(Integer, server_default="0")
+    queue: Mapped[int] = mapped_column(Integer, server_default="0")
+    due_minutes: Mapped[int] = mapped_column(Integer, server_default="0")
+
+
+class CaseEntry(Base):
+    """A line of a case's history (`case_log`); decisions are in a table of their own."""
+
+    __tablename__ = "case_log"
+    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True)
+    alert_id: Mapped[str] = mapped_column(String(128))
+    at: Mapped[int]
+    user_id: Mapped[str | None] = mapped_column(String(32))
+    action: Mapped[str] = mapped_column(String(32))
+    words: Mapped[str]
+    __table_args__ = (Index("case_log_by_alert", "alert_id", "at"),)
+
+
+class Skip(Base):
+    """An alert that a user passed over: it is not given to them again until a time."""
+
+    __tablename__ = "skips"
+    user_id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    alert_id: Mapped[str] = mapped_column(String(128), primary_key=True)
+    until: Mapped[int]
+
+
+class Draft(Base):
+    """What a user typed into an alert's form and did not send."""
+
+    __tablename__ = "drafts"
+    user_id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    alert_id: Mapped[str] = mapped_column(String(128), primary_key=True)
+    at: Mapped[int]
+    body: Mapped[str]
 
 
 class AuditEntry(Base):

@@ -16,13 +16,13 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, case, delete, func, insert, or_, select, update
 
-from moderation import search
+from moderation import case_log, search
 from moderation.audit import pseudonym, pseudonym_key
 from moderation.background import BackgroundLoop
 from moderation.cases import summarise
 from moderation.db import AlertRow, Database, Forgotten, Member, Meta, Page, upsert
 from moderation.feed_metrics import FeedMetrics
-from moderation.odds import WATCH_BELOW_POSTS, rests_on_few
+from moderation.odds import WATCH_BELOW_POSTS, Certainty, certainty, percent, rests_on_few
 from moderation.records import dump, milliseconds, named_in, page_without, read_alert, read_page, storable, without
 from moderation.sources import AlertBatch, AlertSource
 from streaming.schema.alert import AlertRecord, PageRecord
@@ -33,7 +33,7 @@ MEMBER_ROWS: Final = 5000
 
 
 SUMMARY_KEY: Final = "summaries"
-SUMMARY_VERSION: Final = 3
+SUMMARY_VERSION: Final = 4
 """Of `cases.summarise` and the search's words: a release that sums alerts up otherwise counts it up, and sums up the
 stored ones anew."""
 
@@ -149,7 +149,9 @@ def store_alerts(
     known = {
         row.id: row
         for row in connection.execute(
-            select(AlertRow.id, AlertRow.revision, AlertRow.status, AlertRow.decision).where(AlertRow.id.in_(by_id))
+            select(AlertRow.id, AlertRow.revision, AlertRow.status, AlertRow.members, AlertRow.odds).where(
+                AlertRow.id.in_(by_id)
+            )
         )
     }
     changes: list[_NewRevisions] = []
@@ -165,7 +167,7 @@ def store_alerts(
         if newer:
             statuses = [stored.status if stored is not None else "open", *(each.status for each in newer)]
             reopened = [a != "open" and b == "open" for a, b in pairwise(statuses)]
-            changes.append(_NewRevisions(newer, reopened=stored is not None and any(reopened)))
+            changes.append(_NewRevisions(newer, reopened=stored is not None and any(reopened), before=stored))
     written = _write(connection, changes, now, watch_below)
     for each in changes:
         if each.latest.id not in written:
@@ -174,6 +176,9 @@ def store_alerts(
             continue
         for record in each.records:
             counts.revisions[record.kind, record.status] += 1
+        what = _what_changed(each)
+        if what is not None:
+            case_log.note(connection, each.latest.id, now, None, *what)
         if each.latest.status == "merged" and each.latest.merged_into:
             _move_claim(connection, each.latest.id, each.latest.merged_into, now)
 
@@ -251,10 +256,30 @@ class _NewRevisions:
 
     records: list[AlertRecord]
     reopened: bool
+    before: Any = None
+    """The row as it is stored, with `status`, `members` and `odds`; None where the alert is new."""
 
     @property
     def latest(self) -> AlertRecord:
         return self.records[-1]
+
+
+def _what_changed(new: _NewRevisions) -> tuple[str, str] | None:
+    """The line that a case's history gets of new revisions: action and words; None where nothing worth one changed."""
+    before, latest = new.before, new.latest
+    if before is None:
+        return None
+    if latest.status != before.status or new.reopened:
+        if latest.status == "merged":
+            return "merged", f"into {latest.merged_into}"
+        return ("withdrawn", "") if latest.status == "withdrawn" else ("reopened", "")
+    old, now = Certainty(before.odds, None, 0), certainty(latest)
+    words = []
+    if len(latest.members) != before.members:
+        words.append(f"{before.members} to {len(latest.members)} accounts")
+    if old.steps != now.steps and old.odds is not None and now.odds is not None:
+        words.append(f"odds {percent(old.odds)} to {percent(now.odds)}")
+    return ("revised", ", ".join(words)) if words else None
 
 
 def _write(connection: Connection, changes: Sequence[_NewRevisions], now: int, watch_below: int) -> set[str]:

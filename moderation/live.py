@@ -16,14 +16,14 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Final
 
 import anyio
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 from sqlalchemy.exc import SQLAlchemyError
 from sse_starlette import ServerSentEvent
 
 from detector.errors import FeedError
 from moderation.db import AlertRow, Database
 from moderation.feed_metrics import FeedMetrics
-from moderation.queue import waiting
+from moderation.queue import count_waiting
 
 log = logging.getLogger(__name__)
 
@@ -162,9 +162,9 @@ class Hub:
         return self._change_event(rows, max(since, rows[0].changed)) if rows else None
 
     def _count(self, connection: Connection, now: int) -> None:
-        count = connection.scalar(select(func.count()).select_from(AlertRow).where(waiting(now))) or 0
-        self._metrics.waiting(int(count))
-        self._counts = {"waiting": int(count)}
+        count = count_waiting(connection, now)
+        self._metrics.waiting(count)
+        self._counts = {"waiting": count}
 
     def _change_event(self, rows: Sequence[Any], upto: int) -> ServerSentEvent:
         named = rows[:MAX_IDS]

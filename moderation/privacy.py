@@ -6,6 +6,7 @@ back. Decisions stay too, without the account's name and without the words writt
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import quote_plus
@@ -16,9 +17,9 @@ from sqlalchemy import Connection, delete, or_, select, update
 from moderation import audit, search
 from moderation.audit import pseudonym, pseudonym_key
 from moderation.cases import summarise
-from moderation.db import AlertRow, DecisionRow, Forgotten, Member, Outgoing, Page, SavedView, upsert
+from moderation.db import AlertRow, CaseEntry, DecisionRow, Draft, Forgotten, Member, Outgoing, Page, SavedView, upsert
 from moderation.permissions import Actor
-from moderation.records import dump, json_text, names, page_without, read_alert, read_page, storable, without
+from moderation.records import GAP, dump, json_text, names, page_without, read_alert, read_page, storable, without
 from streaming.assess.alert_store import account_alert_id
 from streaming.schema.feedback import encode_feedback, read_feedback
 
@@ -79,6 +80,15 @@ def forget(connection: Connection, actor: Actor, account: str, now: int) -> Forg
         update(DecisionRow).where(about).values(account=None, policy="", reason="", note="")
     ).rowcount
     redacted += _redact_words(connection, account)
+    for row in connection.execute(
+        select(CaseEntry.id, CaseEntry.words).where(CaseEntry.words.contains(account, autoescape=True))
+    ).all():
+        if names(row.words, account):
+            connection.execute(update(CaseEntry).where(CaseEntry.id == row.id).values(words=GAP))
+    for column, by in ((AlertRow.escalated_reason, "escalated_reason"), (AlertRow.snoozed_reason, "snoozed_reason")):
+        connection.execute(update(AlertRow).where(column.contains(account, autoescape=True)).values({by: GAP}))
+    # Drafts are few and short-lived, and names stand in them as JSON has them.
+    connection.execute(delete(Draft).where(Draft.body.contains(json.dumps(account)[1:-1], autoescape=True)))
     connection.execute(delete(SavedView).where(SavedView.query.contains(quote_plus(account), autoescape=True)))
     audit.append(connection, now, actor, "forget", mark, {"alerts": alerts, "decisions": redacted})
     return ForgetCounts(alerts, pages, redacted, unsent)

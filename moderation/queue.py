@@ -19,8 +19,8 @@ from urllib.parse import parse_qsl, urlencode
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, literal_column, or_, select, true, update
 
 from detector.errors import FeedError
-from moderation import audit, search
-from moderation.db import AlertRow, Member, SavedView, User
+from moderation import audit, case_log, search
+from moderation.db import AlertRow, Member, SavedView, Skip, User, upsert
 from moderation.permissions import RIGHTS, Actor
 
 LEASE_MS: Final = 15 * 60_000
@@ -90,7 +90,8 @@ def claim(connection: Connection, actor: Actor, alert_id: str, now: int, lease_m
     )
     if not done.rowcount:
         raise why_unchanged(connection, actor, alert_id)
-    audit.append(connection, now, actor, "claim", alert_id)
+    connection.execute(delete(Skip).where(Skip.user_id == actor.user_id, Skip.alert_id == alert_id))
+    _log(connection, actor, alert_id, "claim", now)
     return now + lease_ms
 
 
@@ -113,7 +114,7 @@ def claim_next(
         FeedError: `forbidden`.
     """
     actor.require("work")
-    free = and_(waiting(now), unclaimed(now), among, entitled(actor))
+    free = and_(waiting(now), unclaimed(now), among, entitled(actor), not_skipped(actor, now))
     pick = (
         select(AlertRow.id)
         .where(free)
@@ -131,7 +132,7 @@ def claim_next(
     )
     if not done.rowcount:
         return None
-    audit.append(connection, now, actor, "claim", found)
+    _log(connection, actor, str(found), "claim", now)
     return str(found)
 
 
@@ -157,7 +158,7 @@ def release(connection: Connection, actor: Actor, alert_id: str, now: int) -> No
         raise FeedError(
             "conflict", "this alert is not yours to release: your claim on it has ended, claim it again to work on it"
         )
-    audit.append(connection, now, actor, "release", alert_id)
+    _log(connection, actor, alert_id, "release", now)
 
 
 def assign(connection: Connection, actor: Actor, alert_id: str, user_id: str, now: int) -> None:
@@ -191,7 +192,7 @@ def assign(connection: Connection, actor: Actor, alert_id: str, user_id: str, no
     )
     if not done.rowcount:
         raise why_unchanged(connection, actor, alert_id, "hand it back to the moderators before one gets it")
-    audit.append(connection, now, actor, "assign", alert_id, {"to": user.pseudonym})
+    _log(connection, actor, alert_id, "assign", now, f"to {user.name}", {"to": user.pseudonym})
 
 
 def snooze(connection: Connection, actor: Actor, alert_id: str, until: int, now: int, reason: str = "") -> None:
@@ -216,7 +217,7 @@ def snooze(connection: Connection, actor: Actor, alert_id: str, until: int, now:
     values = {"snoozed_until": until, "claimed_by": None, "claimed_until": 0, **(who if until else NOT_SNOOZED)}
     if not _change(connection, actor, alert_id, now, values):
         raise why_unchanged(connection, actor, alert_id)
-    audit.append(connection, now, actor, "snooze" if until else "wake", alert_id, {"until": until})
+    _log(connection, actor, alert_id, "snooze" if until else "wake", now, reason, {"until": until})
 
 
 NOT_SNOOZED: Final[dict[str, Any]] = {"snoozed_until": 0, "snoozed_by": None, "snoozed_at": 0, "snoozed_reason": ""}
@@ -250,7 +251,58 @@ def escalate(
     # Who escalated it first, and why, is not written over.
     if not _change(connection, actor, alert_id, now, values, AlertRow.escalated == int(not up)):
         raise why_unchanged(connection, actor, alert_id, "it was escalated already" if up else "it is not escalated")
-    audit.append(connection, now, actor, "escalate" if up else "hand_back", alert_id)
+    _log(connection, actor, alert_id, "escalate" if up else "hand_back", now, reason)
+
+
+SKIP_MS: Final = 12 * 3_600_000
+"""What somebody passed over is not given to them again in the same shift."""
+
+
+def skip(connection: Connection, actor: Actor, alert_id: str, now: int) -> None:
+    """Pass over an alert: it stays in the queue for others, and one's own claim on it ends.
+
+    Args:
+        connection: in a write transaction.
+        actor: needs the right "work".
+        alert_id: which alert.
+        now: ms since 1970.
+
+    Raises:
+        FeedError: `forbidden`, `not_found`.
+    """
+    actor.require("work")
+    _existing(connection, alert_id)
+    connection.execute(
+        update(AlertRow)
+        .where(AlertRow.id == alert_id, claimed_by_actor(actor, now))
+        .values(claimed_by=None, claimed_until=0, changed=now)
+    )
+    connection.execute(delete(Skip).where(Skip.until <= now))
+    statement = upsert(connection, Skip).values(user_id=actor.user_id, alert_id=alert_id, until=now + SKIP_MS)
+    connection.execute(
+        statement.on_conflict_do_update(index_elements=["user_id", "alert_id"], set_={"until": now + SKIP_MS})
+    )
+    _log(connection, actor, alert_id, "skip", now)
+
+
+def not_skipped(actor: Actor, now: int) -> ColumnElement[bool]:
+    """Condition: the actor did not pass the alert over."""
+    mine = select(Skip.alert_id).where(Skip.user_id == actor.user_id, Skip.until > now)
+    return AlertRow.id.not_in(mine)
+
+
+def _log(
+    connection: Connection,
+    actor: Actor,
+    alert_id: str,
+    action: str,
+    now: int,
+    words: str = "",
+    facts: Mapping[str, audit.Fact] | None = None,
+) -> None:
+    """Add an act to the case's history, with its words, and to the audit log, without."""
+    case_log.note(connection, alert_id, now, actor.user_id, action, words)
+    audit.append(connection, now, actor, action, alert_id, facts)
 
 
 def _change(
@@ -429,6 +481,9 @@ def matching(actor: Actor, filters: Filters, now: int) -> ColumnElement[bool]:
         now: ms since 1970.
     """
     conditions = [_state(actor, filters.state, now)]
+    if filters.state == "waiting":
+        # What colleagues work on, and what one passed over, is out of one's way; state "claimed" and "all" show it.
+        conditions += [or_(unclaimed(now), AlertRow.claimed_by == actor.user_id), not_skipped(actor, now)]
     if filters.kind != "any":
         conditions.append(AlertRow.kind == filters.kind)
     if filters.min_members:
@@ -459,8 +514,8 @@ def counts(connection: Connection, actor: Actor, now: int, waiting_now: int | No
 
 
 def count_waiting(connection: Connection, now: int) -> int:
-    """How many alerts wait in the queue."""
-    return _count(connection, waiting(now))
+    """How many alerts wait in the queue and are claimed by nobody."""
+    return _count(connection, and_(waiting(now), unclaimed(now)))
 
 
 def _count(connection: Connection, condition: ColumnElement[bool]) -> int:

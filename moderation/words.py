@@ -71,6 +71,13 @@ VERDICT_EFFECTS_ALONE: Final = VERDICT_EFFECTS | {
 }
 """The same, of an alert on a single account."""
 
+CASE_ACTIONS: Final = {
+    "claim": "claimed it", "release": "released it", "assign": "assigned it", "snooze": "put it off",
+    "wake": "brought it back", "escalate": "escalated it", "hand_back": "handed it back", "skip": "passed it over",
+    "comment": "said", "revised": "revised", "reopened": "opened again", "withdrawn": "withdrawn", "merged": "merged",
+}  # fmt: skip
+"""What the history of a case says was done; without a name before it where the system did."""
+
 AUDIT_ACTIONS: Final = {
     "login": "logged in", "claim": "claimed", "release": "released", "assign": "assigned", "snooze": "put off",
     "wake": "brought back", "escalate": "escalated", "hand_back": "handed back", "decide": "decided",

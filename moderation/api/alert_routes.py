@@ -10,7 +10,7 @@ import msgspec
 from fastapi import APIRouter, Path, Query
 
 from detector.errors import FeedError
-from moderation import cases, decisions, queue, related
+from moderation import case_log, cases, decisions, queue, related
 from moderation.api.schemas import (
     DEFAULT_LIMIT,
     AccountHistory,
@@ -24,6 +24,7 @@ from moderation.api.schemas import (
     BulkOrder,
     BulkOutcome,
     BulkPreview,
+    CaseItem,
     Claimed,
     Cursor,
     DecisionList,
@@ -31,6 +32,7 @@ from moderation.api.schemas import (
     Escalation,
     Limit,
     MissedAccount,
+    NewComment,
     NewDecision,
     Snooze,
     UndoReason,
@@ -96,11 +98,13 @@ def show_alert(context: Reader, alert_id: AlertId) -> AlertWithHistory:
         accounts = [member.account for member in alert.record.members]
         own = related.member_alerts(connection, context.actor, accounts, context.now)
         others = related.also_in(connection, accounts, alert_id)
+        log = case_log.entries(connection, cases.merged_ancestors(connection, alert_id))
     record: dict[str, Any] = msgspec.to_builtins(alert.record)
     return AlertWithHistory(
         alert=alert_item(alert.row, context.now),
         record=record,
         decisions=[decision_item(row) for row in history],
+        log=[CaseItem(at=rfc3339(row.at), by=row.by_name or "", action=row.action, words=row.words) for row in log],
         on_accounts={account: row.verdict for account, row in on_accounts.items()},
         member_alerts={account: each.id for account, each in own.items() if each.id != alert_id},
         also_in={account: [each.id for each in found] for account, found in others.items()},
@@ -213,6 +217,27 @@ def escalate(context: Worker, alert_id: AlertId, body: Escalation | None = None)
 def hand_back(context: Lead, alert_id: AlertId) -> Done:
     """Hand an escalated alert back to the moderators."""
     context.write(lambda connection: queue.escalate(connection, context.actor, alert_id, context.now, up=False))
+    return Done(id=alert_id)
+
+
+@work_router.post("/alerts/{alert_id}/skip")
+def skip(context: Worker, alert_id: AlertId) -> Done:
+    """Pass over an alert: it is not given to oneself again in this shift."""
+    context.write(lambda connection: queue.skip(connection, context.actor, alert_id, context.now))
+    return Done(id=alert_id)
+
+
+@work_router.post("/alerts/{alert_id}/comments", status_code=201)
+def add_comment(context: Worker, alert_id: AlertId, body: NewComment) -> Done:
+    """Say something about an alert to colleagues.
+
+    \f
+    Args:
+        context: of the request.
+        alert_id: which alert.
+        body: what is said.
+    """
+    context.write(lambda connection: case_log.comment(connection, context.actor, alert_id, body.text, context.now))
     return Done(id=alert_id)
 
 

@@ -127,6 +127,15 @@ class DecisionList(BaseModel):
     next: str | None
 
 
+class CaseItem(BaseModel):
+    """A line of a case's history besides decisions; `by` is "" where the system did it."""
+
+    at: str
+    by: str
+    action: str
+    words: str
+
+
 class AlertWithHistory(BaseModel):
     """An alert with its record (as in topic `alerts`) and the decisions on it."""
 
@@ -135,6 +144,8 @@ class AlertWithHistory(BaseModel):
     decisions: list[DecisionItem]
     on_accounts: dict[str, str]
     """Account -> the current decision on it alone."""
+    log: list[CaseItem]
+    """What else happened to it, the newest first."""
     member_alerts: dict[str, str]
     """Member -> id of the open alert that it has of its own."""
     also_in: dict[str, list[str]]
@@ -200,6 +211,12 @@ class Snooze(RequestBody):
 
     minutes: Annotated[int, Field(ge=0, le=30 * 24 * 60)]
     reason: Line = ""
+
+
+class NewComment(RequestBody):
+    """What is said about an alert to colleagues; it stays in this database."""
+
+    text: Annotated[str, Field(min_length=1, max_length=2000), AfterValidator(_clean)]
 
 
 class Escalation(RequestBody):

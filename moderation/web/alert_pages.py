@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
+from urllib.parse import parse_qsl, urlencode
 
 from fastapi import APIRouter
 from sqlalchemy import Connection
@@ -11,11 +13,13 @@ from starlette.datastructures import FormData
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from detector.errors import FeedError
-from moderation import cases, decisions, queue, related, users, words
+from moderation import case_log, cases, decisions, drafts, queue, related, users, words
 from moderation.auth import Form, RequestContext, SignedIn
 from moderation.permissions import Actor
+from moderation.queue import Filters
+from moderation.records import ID as ALERT_ID
 from moderation.records import LARGEST_ACCOUNT, milliseconds, read_alert
-from moderation.web.case_views import Links, case_view, neighbour_ties
+from moderation.web.case_views import Links, case_lines, case_view, neighbour_ties
 from moderation.web.evidence_views import graph_json, past_decision
 from moderation.web.rendering import (
     MAX_NOTE_CHARACTERS,
@@ -45,7 +49,12 @@ def show_alert(context: SignedIn, alert_id: AlertId) -> Response:
 
 
 def alert_page(
-    context: RequestContext, alert_id: str, status: int = 200, typed: Typed = NOTHING, refusal: FeedError | None = None
+    context: RequestContext,
+    alert_id: str,
+    status: int = 200,
+    typed: Typed = NOTHING,
+    refusal: FeedError | None = None,
+    onward: str = "",
 ) -> Response:
     """An alert's page, with what was typed and could not be done.
 
@@ -55,8 +64,10 @@ def alert_page(
         status: HTTP status.
         typed: what its form holds.
         refusal: why nothing was done; None where nothing was asked for.
+        onward: filters of the queue one works on; "" for those in the page's address.
     """
     actor = context.actor
+    was = context.request.query_params.get("was", "")
     with context.read() as connection:
         alert = cases.load_alert(connection, actor, alert_id)
         history = decisions.history(connection, alert_ids=cases.merged_ancestors(connection, alert_id), undos=False)
@@ -64,10 +75,15 @@ def alert_page(
         known = existing_alerts(connection, {row.alert_id for row in history})
         people = users.list_users(connection, actor) if actor.may("lead") else []
         links = _links(connection, actor, alert, context.now)
+        log = case_log.entries(connection, cases.merged_ancestors(connection, alert_id))
+        if typed is NOTHING:
+            typed = Typed.of_draft(drafts.find(connection, actor, alert_id))
     view = alert_view(alert, actor, history, on_accounts, known, context.now, set(links.own))
     return page(
         context, "alert.html", status, view=view, people=people, typed=typed,
         case=case_view(alert, links, view.rights, actor, context.now),
+        lines=case_lines(log, view.decisions, alert.row.arrived), was=was if ALERT_ID.fullmatch(was) else "",
+        onward=queue_query(onward or context.request.query_params.get("from", "")),
         problem="" if refusal is None else str(refusal),
         contradicts=refusal is not None and refusal.code == "contradicts",
     )  # fmt: skip
@@ -115,12 +131,61 @@ def change_alert(context: SignedIn, alert_id: AlertId, action: str, form: Form) 
     except FeedError as refusal:
         if refusal.code not in ("conflict", "contradicts", "invalid"):
             raise
+        fields = {name: str(form.get(name, "")) for name in drafts.KEPT}
+        if context.actor.may("work"):
+            context.write(lambda connection: drafts.keep(connection, context.actor, alert_id, fields, context.now))
         # The page as it is now, with what was typed and why it was not done: nothing has to be written twice.
         context.services.metrics.refusal(refusal.code)
-        return alert_page(context, alert_id, STATUS[refusal.code], Typed.of(form), refusal)
+        return alert_page(context, alert_id, STATUS[refusal.code], Typed.of(form), refusal, str(form.get("from", "")))
     if action == "decide":
         context.services.decision_made(str(form.get("decision", "")))
-    return RedirectResponse(f"/alerts/{alert_id}?done={done}", 303)
+    onward = queue_query(str(form.get("from", "")))
+    if action == "skip" or (action == "decide" and form.get("then") == "next"):
+        return next_alert(context, onward, "skipped" if action == "skip" else "next", alert_id)
+    return RedirectResponse(
+        f"/alerts/{alert_id}?{urlencode({'done': done} | ({'from': onward} if onward else {}))}", 303
+    )
+
+
+def queue_query(text: str) -> str:
+    """Filters of a queue out of an address or a form, as `Filters.query`; "" where they are none."""
+    try:
+        return Filters.read(dict(parse_qsl(text))).query
+    except FeedError:
+        return ""
+
+
+def next_alert(context: RequestContext, onward: str, done: str, after: str = "") -> Response:
+    """Claim the next alert of a queue and open it; the queue's page where there is none.
+
+    Args:
+        context: of the request.
+        onward: filters of the queue, as the query of its address (`queue_query`).
+        done: what to say was done before, a key of `NOTICES`.
+        after: the alert that was worked on before, so that its page is a link away.
+    """
+    filters = Filters.read(dict(parse_qsl(onward)))
+    actor, now = context.actor, context.now
+    claimed = context.write(
+        lambda connection: queue.claim_next(
+            connection, actor, queue.claimable(actor, replace(filters, state="waiting"), now), now
+        )
+    )
+    kept = {"from": filters.query} if filters.query else {}
+    if claimed is None:
+        said = "last" if after else "nothing"
+        return RedirectResponse(f"/queue?{filters.query}&done={said}" if filters.query else f"/queue?done={said}", 303)
+    return RedirectResponse(
+        f"/alerts/{claimed}?{urlencode({'done': done} | ({'was': after} if after else {}) | kept)}", 303
+    )
+
+
+@router.post("/drafts/{alert_id}")
+def keep_draft(context: SignedIn, alert_id: AlertId, form: Form) -> Response:
+    """Keep what was typed into an alert's form; asked by its page's script while one types."""
+    fields = {name: str(form.get(name, "")) for name in drafts.KEPT}
+    context.write(lambda connection: drafts.keep(connection, context.actor, alert_id, fields, context.now))
+    return Response(status_code=204)
 
 
 @router.get("/account")
@@ -189,7 +254,18 @@ def _decide(connection: Connection, actor: Actor, alert_id: str, form: FormData,
             covers=covers if account is None else (), despite=bool(form.get("despite")),
         )  # fmt: skip
         decisions.decide(connection, actor, request, now)
+    drafts.drop(connection, actor, alert_id)
     return "decided"
+
+
+def _skip(connection: Connection, actor: Actor, alert_id: str, form: FormData, now: int) -> str:
+    queue.skip(connection, actor, alert_id, now)
+    return "skipped"
+
+
+def _comment(connection: Connection, actor: Actor, alert_id: str, form: FormData, now: int) -> str:
+    case_log.comment(connection, actor, alert_id, text_field(form, "comment", MAX_NOTE_CHARACTERS), now)
+    return "commented"
 
 
 def _chosen_accounts(form: FormData) -> list[str | None]:
@@ -217,5 +293,7 @@ _ACTIONS: Final[dict[str, Callable[[Connection, Actor, str, FormData, int], str]
     "escalate": _escalate,
     "hand-back": _hand_back,
     "decide": _decide,
+    "skip": _skip,
+    "comment": _comment,
 }
 """What a form on the alert's page can do, by the last part of its address; each returns a key of `NOTICES`."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from moderation import words
 from moderation.cases import AlertWithDetails
@@ -16,7 +16,7 @@ from moderation.odds import EVEN_ODDS, certainty, percent
 from moderation.permissions import Actor
 from moderation.records import milliseconds
 from moderation.related import Contradiction, MemberAlert, OtherAlert
-from moderation.web.evidence_views import Rights
+from moderation.web.evidence_views import PastDecision, Rights
 from moderation.web.subject import Subject, subject
 from moderation.web.untrusted_text import short, visible
 from streaming.schema.alert import AlertRecord
@@ -82,6 +82,8 @@ class CaseView:
     """What the first card and the decision's form show of a case."""
 
     about: Subject
+    first: int
+    last: int
     since: str
     sure: list[str]
     to_do: str
@@ -112,6 +114,37 @@ class Links:
     others: Mapping[str, Sequence[OtherAlert]]
     elsewhere: Sequence[Contradiction]
     near: Mapping[str, MemberAlert | None]
+
+
+@dataclass(frozen=True)
+class CaseLine:
+    """A line of a case's history: an act with its words, or (`decision` given) a decision."""
+
+    at: int
+    by: str
+    said: str
+    words: str
+    decision: PastDecision | None
+
+
+def case_lines(log: Sequence[Any], decisions: Sequence[PastDecision], arrived: int) -> list[CaseLine]:
+    """The history of a case, the newest first: acts, revisions and decisions in one line of time.
+
+    Args:
+        log: rows of `case_log.entries`.
+        decisions: of the case.
+        arrived: when its alert came in, ms.
+    """
+    found = [
+        CaseLine(
+            row.at, (row.by_name or "somebody") if row.user_id else "", words.CASE_ACTIONS.get(row.action, row.action),
+            visible(row.words), None,
+        )
+        for row in log
+    ]  # fmt: skip
+    found += [CaseLine(each.at_ms, each.by, "decided", "", each) for each in decisions]
+    found.append(CaseLine(arrived, "", "came in", "", None))
+    return sorted(found, key=lambda each: -each.at)
 
 
 def neighbour_ties(whole: AlertWithDetails) -> dict[str, int]:
@@ -145,7 +178,9 @@ def case_view(whole: AlertWithDetails, links: Links, rights: Rights, actor: Acto
     """
     covers = {account: _covered(each) for account, each in links.own.items() if each.id != whole.row.id}
     ties = neighbour_ties(whole)
+    first, last = first_activity(whole)
     return CaseView(
+        first=first, last=last,
         about=subject(whole), since=since(whole, now), sure=sure(whole.record),
         to_do=to_do(whole, rights, actor, sum(each.coverable for each in covers.values())),
         covers=sorted(covers.values(), key=lambda each: (not each.coverable, each.account)),
@@ -168,11 +203,9 @@ def first_activity(whole: AlertWithDetails) -> tuple[int, int]:
 
 
 def since(whole: AlertWithDetails, now: int) -> str:
-    """Since when, until when, and how long it lasted; in UTC."""
+    """How long it lasted, and when it was last seen."""
     first, last = first_activity(whole)
-    return (
-        f"{words.when(first)} to {words.when(last)}, over {words.span(first, last)}; last seen {words.ago(last, now)}."
-    )
+    return f"over {words.span(first, last)}; last seen {words.ago(last, now)}."
 
 
 def sure(record: AlertRecord) -> list[str]:

@@ -204,6 +204,7 @@ class PastDecision:
     verdict_words: str
     by: str
     at: str
+    at_ms: int
     ago: str
     policy: str
     reason: str
@@ -250,7 +251,8 @@ def past_decision(row: Any, actor: Actor, known: set[str], now: int) -> PastDeci
         id=row.id, alert_id=row.alert_id, alert_known=row.alert_id in known,
         account=visible(row.account) if row.account else "", verdict=row.verdict,
         verdict_words=words.VERDICTS.get(row.verdict, row.verdict), by=row.by_name or row.by or "somebody",
-        at=words.when(row.at), ago=words.ago(row.at, now), policy=visible(row.policy), reason=visible(row.reason),
+        at=words.when(row.at), at_ms=row.at, ago=words.ago(row.at, now), policy=visible(row.policy),
+        reason=visible(row.reason),
         note=visible(row.note), undone=row.undone_by is not None, undoable=undoable,
         undone_words=_undone(row, now), alert_words=_alert_words(row), batch=row.batch or "", part_of=row.part_of or "",
     )  # fmt: skip

@@ -15,6 +15,7 @@ from moderation import decisions, queue, words
 from moderation.auth import Form, SignedIn
 from moderation.queue import Filters
 from moderation.records import ID
+from moderation.web.alert_pages import next_alert
 from moderation.web.rendering import MAX_NOTE_CHARACTERS, number_field, page, text_field, verdict_field
 from moderation.web.view_models import queue_row
 
@@ -48,15 +49,7 @@ def show_queue(context: SignedIn) -> Response:
 def claim_next(context: SignedIn, form: Form) -> Response:
     """Claim the most urgent alert nobody has, under the filters of the page, and open it."""
     filters = Filters.read({name: str(value) for name, value in form.items()})
-    actor, now = context.actor, context.now
-    claimed = context.write(
-        lambda connection: queue.claim_next(
-            connection, actor, queue.claimable(actor, replace(filters, state="waiting"), now), now
-        )
-    )
-    return RedirectResponse(
-        f"/alerts/{claimed}?done=claimed" if claimed else f"/queue?{filters.query}&done=nothing", 303
-    )
+    return next_alert(context, filters.query, "claimed")
 
 
 @router.post("/views")

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final
 from fastapi import Path as PathParameter
 from fastapi import Request
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 from sqlalchemy import Connection, select
 from starlette.datastructures import FormData
 from starlette.responses import HTMLResponse
@@ -21,6 +22,7 @@ from moderation import decisions, words
 from moderation.auth import RequestContext
 from moderation.db import AlertRow
 from moderation.permissions import Actor
+from moderation.records import rfc3339
 from moderation.services import Services
 from moderation.web.untrusted_text import short, visible
 
@@ -41,6 +43,11 @@ NOTICES: Final = {
     "escalated": "Handed to the leads.",
     "handed_back": "Handed back to the moderators.",
     "decided": "Decided, and told to the system. You can take it back below.",
+    "next": "Decided, and told to the system. This is the next one, and yours.",
+    "skipped": "Passed over: it is not given to you again in this shift. This is the next one, and yours.",
+    "last": "Done, and nothing more is waiting that nobody has.",
+    "commented": "Said.",
+    "queued": "Changed.",
     "undone": "Taken back.",
     "reported": "Thank you: the account is reported.",
     "saved": "View saved.",
@@ -58,12 +65,17 @@ STATUS: Final = {
 """HTTP status of each code of `FeedError`."""
 
 
+def time_element(at_ms: int) -> Markup:
+    """A time as an element: in UTC here, in the reader's own time where a script runs."""
+    return Markup('<time datetime="{}">{}</time>').format(rfc3339(at_ms), words.when(at_ms))
+
+
 def _environment() -> Environment:
     made = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    made.filters |= {"visible": visible, "short": short, "when": words.when, "span": words.span}
+    made.filters |= {"visible": visible, "short": short, "when": time_element, "span": words.span}
     made.globals |= {"words": words, "counted": words.counted}
     return made
 

@@ -7,14 +7,14 @@ objects that members share. Counts are of accounts, never of posts: one that rep
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from moderation.cases import AlertWithDetails
+from moderation.scripts import scripts
 from moderation.web.similarity import URL, segments
 from moderation.web.untrusted_text import visible
 
@@ -23,9 +23,6 @@ MOST: Final = 3
 
 LEAST_ACCOUNTS: Final = 2
 """Accounts that make something shared."""
-
-LETTERS_OF_A_SCRIPT: Final = 0.1
-"""Share of letters from which a script is named."""
 
 TARGET_KINDS: Final = frozenset({"repost", "fast_repost", "reply_target", "quote"})
 """Kinds of ties whose objects are posts, written `account/post`."""
@@ -101,7 +98,7 @@ def subject(whole: AlertWithDetails) -> Subject:
         tags=_ranked(tags),
         # Members who repost each other are the group, not what it is about.
         targets=_ranked({name: who - {name} for name, who in targets.items() if name not in members}),
-        scripts=_languages(record) or _scripts(post.text for post in record.posts),
+        scripts=_languages(record) or scripts(post.text for post in record.posts),
     )
 
 
@@ -161,16 +158,3 @@ def _points(record: Any) -> list[Mentioned]:
 def _languages(record: Any) -> list[str]:
     named = getattr(record, "languages", None) or ()
     return [visible(each)[:40] for each in named if isinstance(each, str)][:MOST]
-
-
-def _scripts(texts: Iterable[str]) -> list[str]:
-    """Scripts of the letters, the commonest first, by their names in Unicode."""
-    counts: dict[str, int] = defaultdict(int)
-    for text in texts:
-        for letter in text:
-            if letter.isalpha():
-                name = "Latin" if letter.isascii() else unicodedata.name(letter, "").partition(" ")[0].title()
-                counts["Han" if name == "Cjk" else name] += 1
-    total = sum(counts.values())
-    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return [name for name, count in ranked if name and count >= LETTERS_OF_A_SCRIPT * total][:MOST]

@@ -214,10 +214,10 @@ class Handover:
     """Who escalated an alert or put it off, when, why, and until when."""
 
     by: str
-    at: str
+    at: int
     ago: str
     reason: str
-    until: str
+    until: int
 
 
 @dataclass(frozen=True)
@@ -349,9 +349,7 @@ def _headline(record: AlertRecord, row: Any) -> str:
 
 
 def _handover(by: str | None, at: int, reason: str, until: int, now: int) -> Handover:
-    return Handover(
-        by or "somebody", words.when(at), words.ago(at, now), visible(reason), words.when(until) if until else ""
-    )
+    return Handover(by or "somebody", at, words.ago(at, now), visible(reason), until)
 
 
 def _because(record: AlertRecord, together: Sequence[Together]) -> str:

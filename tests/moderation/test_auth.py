@@ -30,6 +30,8 @@ NEEDED: dict[str, tuple[str, dict[str, Any] | None]] = {
     "POST /alerts/{alert_id}/snooze": ("work", {"minutes": 0}),
     "POST /alerts/{alert_id}/escalate": ("work", None),
     "POST /alerts/{alert_id}/hand-back": ("lead", None),
+    "POST /alerts/{alert_id}/skip": ("work", None),
+    "POST /alerts/{alert_id}/comments": ("work", {"text": "look at page 41"}),
     "POST /alerts/{alert_id}/decisions": ("work", {"decision": "needs_more", "account": "nobody here"}),
     "POST /decisions/{decision_id}/undo": ("work", {}),
     "POST /missed": ("work", {"account": "x"}),
@@ -58,7 +60,8 @@ NEEDED: dict[str, tuple[str, dict[str, Any] | None]] = {
 
 PAGES = {
     "/queue": "read", "/alerts/c1": "read", "/alerts/c1/graph.json": "read", "/account?name=ada": "read",
-    "/decisions": "read", "/missed": "work", "/audit": "lead", "/people": "admin", "/me": "read",
+    "/decisions": "read", "/decisions.csv": "read", "/audit.csv": "lead", "/missed": "work",
+    "/audit": "lead", "/people": "admin", "/me": "read",
 }  # fmt: skip
 
 FORMS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -69,6 +72,10 @@ FORMS: dict[str, tuple[str, dict[str, Any]]] = {
     "/alerts/c1/snooze": ("work", {"minutes": "0"}),
     "/alerts/c1/escalate": ("work", {}),
     "/alerts/c1/hand-back": ("lead", {}),
+    "/alerts/c1/skip": ("work", {}),
+    "/alerts/c1/comment": ("work", {"comment": "look at page 41"}),
+    "/drafts/c1": ("work", {"reason": "half a"}),
+    "/bulk/none/undo": ("work", {}),
     "/alerts/c1/decide": ("work", {"decision": "needs_more", "account": "nobody here"}),
     f"/decisions/{NO_DECISION}/undo": ("work", {}),
     "/missed": ("work", {"account": "x"}),
@@ -102,7 +109,7 @@ def test_each_role_reaches_exactly_what_it_may(site: Site, who: str) -> None:
     site.feed.put(alert())
     browser = site.browser(who) if who != "nobody" else None
     client = site.client()
-    assert (len(NEEDED), len(PAGES), len(FORMS)) == (30, 9, 15)
+    assert (len(NEEDED), len(PAGES), len(FORMS)) == (32, 11, 19)
     for route, (right, body) in NEEDED.items():
         if route == "GET /live" and who != "nobody":
             continue

@@ -22,7 +22,9 @@ def test_claim_decide_and_take_back(site: Site) -> None:
     page = text_of(browser.get("/alerts/c1?done=claimed").text)
     assert "It is yours" in page
     assert "3 accounts act together; more likely than not driven by a language model: 70%" in page
-    assert "moderator" in text_of(site.browser("colleague").get("/queue").text)
+    # What a colleague works on is out of one's way, and can be seen.
+    assert "/alerts/c1" not in site.browser("colleague").get("/queue").text
+    assert "moderator" in text_of(site.browser("colleague").get("/queue?state=claimed").text)
     assert "is working on this alert" in text_of(site.browser("colleague").get("/alerts/c1").text)
     done = browser.post("/alerts/c1/decide", {"decision": "llm_campaign", "reason": "one operator", "revision": "1"})
     assert done.headers["location"] == "/alerts/c1?done=decided"

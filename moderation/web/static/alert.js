@@ -78,6 +78,33 @@ if (search) {
   });
 }
 
+// Drafts: what is typed is kept while one types, and when one leaves
+const form = document.querySelector("#decide");
+const saidOfDraft = document.querySelector("#draft-said");
+let due = null;
+let sent = false;
+
+function keepDraft() {
+  clearTimeout(due);
+  due = null;
+  if (sent) return;
+  const body = new URLSearchParams();
+  for (const name of ["csrf", "decision", "reason", "policy", "note"]) body.set(name, new FormData(form).get(name) ?? "");
+  fetch(`/drafts/${encodeURIComponent(article.dataset.alert)}`, { method: "POST", body, keepalive: true })
+    .then((answer) => { saidOfDraft.textContent = answer.ok ? "Draft kept." : "The draft could not be kept: your session may have ended."; })
+    .catch(() => { saidOfDraft.textContent = "The draft could not be kept: no connection."; });
+}
+
+if (form) {
+  form.addEventListener("input", ({ target }) => {
+    if (!["reason", "policy", "note"].includes(target.name)) return;
+    clearTimeout(due);
+    due = setTimeout(keepDraft, 800);
+  });
+  form.addEventListener("submit", () => { sent = true; });
+  addEventListener("pagehide", () => { if (due !== null) keepDraft(); });
+}
+
 // Keys
 const claim = document.querySelector("#claim");
 const verdicts = [...document.querySelectorAll("input[name=decision]")];
@@ -90,7 +117,26 @@ if (verdicts.length) {
       radio.focus();
     });
   });
+  key("g", "decide and take the next one", () => {
+    if (verdicts.some((radio) => radio.checked)) document.querySelector("#decide-next")?.click();
+    else verdicts[0].focus();
+  });
   key("d", "go to the decision", () => (verdicts.find((radio) => radio.checked) ?? verdicts[0]).focus());
 }
+const skip = document.querySelector("#skip");
+if (skip) key("s", "pass it over, take the next one", () => skip.click());
+const passOn = document.querySelector("#pass-on");
+const why = passOn?.querySelector("form[action$='/escalate'] input[name=reason]");
+if (why) {
+  key("e", "escalate", () => {
+    passOn.open = true;
+    why.focus();
+  });
+}
+const undo = document.querySelector("#undo");
+if (undo) key("z", "take the decision back", () => undo.click());
+const was = document.querySelector("#was");
+if (was) key("b", "the alert before", () => was.click());
+if (document.querySelector("#comment")) key("o", "say something to colleagues", () => document.querySelector("#comment").focus());
 key("n", "go to the network", () => frame?.focus());
 key("m", "go to the members", () => (search ?? document.querySelector(".members-scroll"))?.focus());

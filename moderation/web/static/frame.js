@@ -37,6 +37,18 @@ if (document.body.dataset.csrf) {
   tools?.append(keys);
 }
 key("?", "this help", help);
+// Times in the reader's own: the page says them in UTC, which stays in the note on each.
+const own = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit" });
+function local(root) {
+  for (const time of root.querySelectorAll?.("time[datetime]:not([title])") ?? []) {
+    time.title = `${time.textContent} UTC`;
+    time.textContent = own.format(new Date(time.dateTime));
+  }
+}
+local(document);
+new MutationObserver((changes) => changes.forEach(({ addedNodes }) => addedNodes.forEach(local))).observe(document.body, { childList: true, subtree: true });
+const times = document.querySelector("#times");
+if (times) times.textContent = `Times are those of ${own.resolvedOptions().timeZone}; pictures are in UTC.`;
 // Where bars of links are wider than the window, the current one is in sight.
 for (const bar of document.querySelectorAll(".top nav, .states")) {
   const current = bar.querySelector("[aria-current]");

@@ -155,7 +155,7 @@ def test_the_keyboard_is_enough(served: Served, visit: Visits) -> None:
     press("Space")
     assert page.locator("#chosen").inner_text() == "1 chosen member"
     press("5")
-    page.locator(".decide > button").focus()
+    page.locator("#decide-stay").focus()
     press("Enter")
     page.get_by_text("Decided, and told to the system.").wait_for()
     assert "Needs more" in page.locator(".members tr", has_text="nadia_kettle").inner_text()
