@@ -43,12 +43,24 @@ def keep(connection: Connection, actor: Actor, alert_id: str, fields: Mapping[st
 
 
 def find(connection: Connection, actor: Actor, alert_id: str) -> dict[str, str]:
-    """The actor's draft on an alert; empty where there is none."""
+    """The actor's draft on an alert; empty where there is none.
+
+    Args:
+        connection: to read with.
+        actor: whose draft.
+        alert_id: of the form.
+    """
     query = select(Draft.body).where(Draft.user_id == actor.user_id, Draft.alert_id == alert_id)
     body = connection.scalar(query)
     return {name: str(value) for name, value in json.loads(body).items()} if body else {}
 
 
 def drop(connection: Connection, actor: Actor, alert_id: str) -> None:
-    """Drop the actor's draft on an alert."""
+    """Drop the actor's draft on an alert.
+
+    Args:
+        connection: in a write transaction.
+        actor: whose draft.
+        alert_id: of the form.
+    """
     connection.execute(delete(Draft).where(Draft.user_id == actor.user_id, Draft.alert_id == alert_id))

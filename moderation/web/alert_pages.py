@@ -182,7 +182,13 @@ def next_alert(context: RequestContext, onward: str, done: str, after: str = "")
 
 @router.post("/drafts/{alert_id}")
 def keep_draft(context: SignedIn, alert_id: AlertId, form: Form) -> Response:
-    """Keep what was typed into an alert's form; asked by its page's script while one types."""
+    """Keep what was typed into an alert's form; asked by its page's script while one types.
+
+    Args:
+        context: of the request.
+        alert_id: of the form.
+        form: what it holds.
+    """
     fields = {name: str(form.get(name, "")) for name in drafts.KEPT}
     context.write(lambda connection: drafts.keep(connection, context.actor, alert_id, fields, context.now))
     return Response(status_code=204)
