@@ -247,14 +247,14 @@ def _is_document(begun: bytes) -> bool:
     lines = begun.split(b"\n", _LINES_LOOKED_AT)
     if len(lines) == 1 and len(begun) > DOCUMENT_BYTES:
         return True
-    for line in lines[:_LINES_LOOKED_AT]:
-        if line.startswith(b"{") and line.rstrip().endswith(b"}"):
+    for line in map(bytes.strip, lines[:_LINES_LOOKED_AT]):  # no document has a whole object on a line of its own
+        if line.startswith(b"{") and line.endswith(b"}"):
             try:
                 if msgspec.json.decode(line):
                     return False
             except (msgspec.DecodeError, ValueError, RecursionError):
                 continue
-    return len(lines) > 1 and not lines[1].startswith(b"{")
+    return len(lines) > 1 and not lines[1].lstrip().startswith(b"{")
 
 
 def _documents(data: bytes) -> list[Json] | None:

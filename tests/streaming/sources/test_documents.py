@@ -87,6 +87,11 @@ def test_a_damaged_first_line_does_not_make_a_file_a_document() -> None:
     assert (first.problem and first.problem.reason, json.loads(second.value)) == ("is not JSON", {"n": 2})
 
 
+def test_lines_that_are_indented_are_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(documents, "DOCUMENT_BYTES", 2)
+    assert numbers(b' {"n": 1}\n  {"n": 2}\n') == [1, 2]
+
+
 def test_every_element_is_something() -> None:
     seen = found(json.dumps({"list": [{"n": 1}, {"skip": 1}, {}, 5, None, [1]]}).encode())
     assert [bool(record.problem) for record in seen] == [False, False, True, True, True, True]
