@@ -116,6 +116,7 @@ class AlertRow(Base):
             postgresql_where=UNDECIDED,
         ),
         Index("alerts_by_time", text("at DESC"), "id"),
+        Index("alerts_by_arrival", "arrived", "id"),
         Index("alerts_by_members", text("members DESC"), "id"),
         Index("alerts_by_change", "changed"),
         Index("alerts_by_holder", "claimed_by"),

@@ -80,11 +80,10 @@ def forget(connection: Connection, actor: Actor, account: str, now: int) -> Forg
         update(DecisionRow).where(about).values(account=None, policy="", reason="", note="")
     ).rowcount
     redacted += _redact_words(connection, account)
-    for row in connection.execute(
-        select(CaseEntry.id, CaseEntry.words).where(CaseEntry.words.contains(account, autoescape=True))
-    ).all():
-        if names(row.words, account):
-            connection.execute(update(CaseEntry).where(CaseEntry.id == row.id).values(words=GAP))
+    said = select(CaseEntry.id, CaseEntry.words).where(CaseEntry.words.contains(account, autoescape=True))
+    for number, said_words in connection.execute(said).tuples().all():
+        if names(said_words, account):
+            connection.execute(update(CaseEntry).where(CaseEntry.id == number).values(words=GAP))
     for column, by in ((AlertRow.escalated_reason, "escalated_reason"), (AlertRow.snoozed_reason, "snoozed_reason")):
         connection.execute(update(AlertRow).where(column.contains(account, autoescape=True)).values({by: GAP}))
     # Drafts are few and short-lived, and names stand in them as JSON has them.

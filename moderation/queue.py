@@ -10,13 +10,27 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 import secrets
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any, Final, Literal, get_args
 from urllib.parse import parse_qsl, urlencode
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, literal_column, or_, select, true, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    delete,
+    func,
+    insert,
+    literal_column,
+    not_,
+    or_,
+    select,
+    true,
+    update,
+)
 
 from detector.errors import FeedError
 from moderation import audit, case_log, search
@@ -363,7 +377,7 @@ def why_unchanged(connection: Connection, actor: Actor, alert_id: str, otherwise
 
 
 State = Literal["waiting", "mine", "claimed", "escalated", "snoozed", "watch", "decided", "closed", "all"]
-Sort = Literal["urgency", "newest", "largest"]
+Sort = Literal["urgency", "newest", "oldest", "largest"]
 Kind = Literal["any", "campaign", "account", "coordination"]
 
 STATES: Final[tuple[State, ...]] = get_args(State)
@@ -379,7 +393,8 @@ LIST_COLUMNS: Final = (
     AlertRow.id, AlertRow.kind, AlertRow.status, AlertRow.revision, AlertRow.merged_into, AlertRow.at,
     AlertRow.first_post_at, AlertRow.last_post_at, AlertRow.members, AlertRow.urgency, AlertRow.title,
     AlertRow.arrived, AlertRow.changed, AlertRow.decision, AlertRow.decided, AlertRow.snoozed_until,
-    AlertRow.odds, AlertRow.posts, AlertRow.watch, AlertRow.escalated, AlertRow.returned, AlertRow.claimed_by,
+    AlertRow.odds, AlertRow.script, AlertRow.posts, AlertRow.watch, AlertRow.escalated, AlertRow.returned,
+    AlertRow.claimed_by,
     AlertRow.claimed_until, AlertRow.waits_revision,
 )  # fmt: skip
 """Columns read for lists; the records (`body`) are read for one alert at a time."""
@@ -395,6 +410,11 @@ class Filters:
         sort: order, see `SORTS`.
         q: words that an alert's pages have to show, or the exact name of a member; "" for all.
         min_members: least number of accounts.
+        max_members: largest number of accounts; 0 for any.
+        min_odds: least odds in percent; 0 for any, and for alerts without odds.
+        max_odds: largest odds in percent; 0 for any.
+        script: script that most of the quoted letters are of, such as "Arabic"; "" for any.
+        queue: id of a queue (`TeamQueue`), whose alerts it shows; "" for those of all.
     """
 
     state: State = "waiting"
@@ -402,6 +422,11 @@ class Filters:
     sort: Sort = "urgency"
     q: str = ""
     min_members: int = 0
+    max_members: int = 0
+    min_odds: int = 0
+    max_odds: int = 0
+    script: str = ""
+    queue: str = ""
 
     @classmethod
     def read(cls, values: Mapping[str, str]) -> Filters:
@@ -412,11 +437,15 @@ class Filters:
         """
         state, kind, sort = values.get("state", "waiting"), values.get("kind", "any"), values.get("sort", "urgency")
         q = " ".join(values.get("q", "").split())
-        least = values.get("min_members", "") or "0"
+        script, chosen = values.get("script", "").strip(), values.get("queue", "")
+        numbers = [values.get(name, "") or "0" for name in ("min_members", "max_members", "min_odds", "max_odds")]
         good = state in STATES and kind in KINDS and sort in SORTS and len(q) <= MAX_SEARCH_CHARACTERS and "\0" not in q
-        if not good or not (least.isascii() and least.isdecimal() and len(least) < 7):
+        good = good and len(script) <= 40 and script.isprintable() and (not chosen or bool(QUEUE_ID.fullmatch(chosen)))
+        good = good and all(each.isascii() and each.isdecimal() and len(each) < 7 for each in numbers)
+        if not good or max(int(each) for each in numbers[2:]) > 100:
             raise FeedError("invalid", "the list cannot be filtered like that: go back to the queue and choose again")
-        return cls(state, kind, sort, q, int(least))  # type: ignore[arg-type]
+        fewest, most, least, highest = (int(each) for each in numbers)
+        return cls(state, kind, sort, q, fewest, most, least, highest, script, chosen)  # type: ignore[arg-type]
 
     @property
     def query(self) -> str:
@@ -424,6 +453,70 @@ class Filters:
         default = Filters()
         pairs = [(each.name, getattr(self, each.name)) for each in fields(self)]
         return urlencode([(name, value) for name, value in pairs if value != getattr(default, name)])
+
+
+QUEUE_ID: Final = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclass(frozen=True)
+class TeamQueue:
+    """A queue: the alerts that its rules let through and that no queue before it has.
+
+    Args:
+        id: of the view that holds it.
+        name: of the queue; queues are in the order of their names.
+        rules: kind, size, odds and script; the rest of the filters is not looked at.
+        due_ms: time to decide in, from an alert's arrival; 0 for none.
+    """
+
+    id: str
+    name: str
+    rules: Filters
+    due_ms: int
+
+    def takes(self, row: Any) -> bool:
+        """Whether the rules let an alert through; `row` has its columns."""
+        rules = self.rules
+        percent = None if row.odds is None else 100 * row.odds
+        return (
+            rules.kind in ("any", row.kind)
+            and row.members >= rules.min_members
+            and (not rules.max_members or row.members <= rules.max_members)
+            and (not rules.min_odds or (percent is not None and percent >= rules.min_odds))
+            and (not rules.max_odds or (percent is not None and percent <= rules.max_odds))
+            and rules.script in ("", row.script)
+        )
+
+
+def queue_of(row: Any, queues: Sequence[TeamQueue]) -> TeamQueue | None:
+    """The queue that an alert is in: the first that takes it."""
+    return next((each for each in queues if each.takes(row)), None)
+
+
+def list_queues(connection: Connection) -> list[TeamQueue]:
+    """All queues in their order."""
+    rows = connection.execute(select(SavedView).where(SavedView.queue == 1).order_by(SavedView.name, SavedView.id))
+    return [
+        TeamQueue(row.id, row.name, Filters.read(dict(parse_qsl(row.query))), 60_000 * row.due_minutes) for row in rows
+    ]
+
+
+def _rules(filters: Filters) -> list[ColumnElement[bool]]:
+    """Conditions on kind, size, odds and script: those of `TeamQueue.takes`."""
+    found: list[ColumnElement[bool]] = []
+    if filters.kind != "any":
+        found.append(AlertRow.kind == filters.kind)
+    if filters.min_members:
+        found.append(AlertRow.members >= filters.min_members)
+    if filters.max_members:
+        found.append(AlertRow.members <= filters.max_members)
+    if filters.min_odds:
+        found.append(func.coalesce(AlertRow.odds, -1.0) * 100 >= filters.min_odds)
+    if filters.max_odds:
+        found.append(func.coalesce(AlertRow.odds, 2.0) * 100 <= filters.max_odds)
+    if filters.script:
+        found.append(AlertRow.script == filters.script)
+    return found
 
 
 @dataclass(frozen=True)
@@ -461,7 +554,8 @@ def list_alerts(
     holder = select(User.name).where(User.id == AlertRow.claimed_by).scalar_subquery().label("holder")
     columns_shown: list[Any] = [*LIST_COLUMNS, holder]
     statement = select(*columns_shown)
-    statement = statement.where(matching(actor, filters, now))
+    queues = list_queues(connection) if filters.queue else []
+    statement = statement.where(matching(actor, filters, now, queues))
     if cursor is not None:
         statement = statement.where(_after(columns, descending, _decode_cursor(cursor, len(columns))))
     order = [column.desc() if down else column.asc() for column, down in zip(columns, descending, strict=True)]
@@ -472,22 +566,26 @@ def list_alerts(
     return AlertPage(shown, _encode_cursor(last) if last is not None else None)
 
 
-def matching(actor: Actor, filters: Filters, now: int) -> ColumnElement[bool]:
+def matching(actor: Actor, filters: Filters, now: int, queues: Sequence[TeamQueue] = ()) -> ColumnElement[bool]:
     """Condition: the alert fits the filters.
 
     Args:
         actor: state "mine" is about them.
         filters: which alerts.
         now: ms since 1970.
+        queues: as `list_queues` has them; looked at where the filters name one.
     """
     conditions = [_state(actor, filters.state, now)]
     if filters.state == "waiting":
         # What colleagues work on, and what one passed over, is out of one's way; state "claimed" and "all" show it.
         conditions += [or_(unclaimed(now), AlertRow.claimed_by == actor.user_id), not_skipped(actor, now)]
-    if filters.kind != "any":
-        conditions.append(AlertRow.kind == filters.kind)
-    if filters.min_members:
-        conditions.append(AlertRow.members >= filters.min_members)
+    conditions += _rules(filters)
+    for each in queues:
+        if each.id == filters.queue:
+            conditions += _rules(each.rules)
+            break
+        if filters.queue:
+            conditions.append(not_(and_(true(), *_rules(each.rules))))
     if filters.q:
         named = select(Member.alert_id).where(Member.account == filters.q)
         shown = search.containing(filters.q)
@@ -539,20 +637,23 @@ def _state(actor: Actor, state: State, now: int) -> ColumnElement[bool]:
     return conditions[state]
 
 
-def claimable(actor: Actor, filters: Filters, now: int) -> ColumnElement[bool]:
+def claimable(actor: Actor, filters: Filters, now: int, queues: Sequence[TeamQueue] = ()) -> ColumnElement[bool]:
     """Condition: the alert fits the filters and nobody has claimed it; for `claim_next`.
 
     Args:
         actor: state "mine" is about them.
         filters: which alerts.
         now: ms since 1970.
+        queues: as `list_queues` has them; looked at where the filters name one.
     """
-    return and_(matching(actor, filters, now), unclaimed(now))
+    return and_(matching(actor, filters, now, queues), unclaimed(now))
 
 
 def _order(sort: Sort) -> tuple[list[Any], list[bool]]:
     if sort == "urgency":
         return [AlertRow.escalated, AlertRow.urgency, AlertRow.id], [True, True, False]
+    if sort == "oldest":
+        return [AlertRow.arrived, AlertRow.id], [False, False]
     return [AlertRow.at if sort == "newest" else AlertRow.members, AlertRow.id], [True, False]
 
 
@@ -585,8 +686,10 @@ MAX_VIEWS: Final = 50
 """Saved views of one user: more would be a list nobody reads."""
 
 
-def save_view(connection: Connection, actor: Actor, name: str, query: str, *, shared: bool) -> str:
-    """Save filters under a name.
+def save_view(
+    connection: Connection, actor: Actor, name: str, query: str, *, shared: bool, due_minutes: int | None = None
+) -> str:
+    """Save filters under a name, or make a queue of them.
 
     Args:
         connection: in a write transaction.
@@ -594,6 +697,7 @@ def save_view(connection: Connection, actor: Actor, name: str, query: str, *, sh
         name: 1 to 64 printable characters.
         query: in the form of `Filters.query`.
         shared: whether everybody sees the view.
+        due_minutes: time to decide in of a queue, which everybody sees; 0 for none, None where it is no queue.
 
     Returns:
         The view's id.
@@ -601,16 +705,24 @@ def save_view(connection: Connection, actor: Actor, name: str, query: str, *, sh
     Raises:
         FeedError: `forbidden`, `invalid`, `conflict`.
     """
-    actor.require("lead" if shared else "read")
+    actor.require("lead" if shared or due_minutes is not None else "read")
     name = " ".join(name.split())
     if not 1 <= len(name) <= 64 or not name.isprintable():
         raise FeedError("invalid", "a view has a name of 1 to 64 printable characters")
     filters = Filters.read(dict(parse_qsl(query)))
+    if due_minutes is not None:
+        if filters.q or filters.queue or filters.state != "waiting":
+            raise FeedError(
+                "invalid", "a queue's rules are kind, size, odds and script of waiting alerts: leave out the words"
+            )
+        filters = replace(filters, sort="urgency")
     mine = select(func.count()).select_from(SavedView).where(SavedView.user_id == actor.user_id)
     if int(connection.scalar(mine) or 0) >= MAX_VIEWS:
         raise FeedError("conflict", f"you have {MAX_VIEWS} views already: delete one first")
     number = secrets.token_hex(16)
-    row = {"id": number, "user_id": actor.user_id, "name": name, "query": filters.query, "shared": int(shared)}
+    row = {"id": number, "user_id": actor.user_id, "name": name, "query": filters.query,
+           "shared": int(shared or due_minutes is not None), "queue": int(due_minutes is not None),
+           "due_minutes": due_minutes or 0}  # fmt: skip
     connection.execute(insert(SavedView).values(**row))
     return number
 

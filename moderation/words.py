@@ -94,7 +94,7 @@ STATES: Final = {
     "watch": "Watch", "decided": "Decided", "closed": "Closed", "all": "All",
 }  # fmt: skip
 
-SORTS: Final = {"urgency": "Most urgent", "newest": "Newest", "largest": "Largest"}
+SORTS: Final = {"urgency": "Most urgent", "newest": "Newest", "oldest": "Oldest, by arrival", "largest": "Largest"}
 
 KIND_FILTERS: Final = {"any": "All kinds"} | KINDS
 
@@ -145,6 +145,26 @@ def ago(at_ms: int, now_ms: int) -> str:
     if seconds < 2 * 86_400:
         return f"{seconds // 3600} h ago"
     return f"{seconds // 86_400} days ago"
+
+
+def minutes(count: int) -> str:
+    """A length of time in the largest unit that fits: `45 min`, `8 h`, `3 days`."""
+    if count % 1440 == 0:
+        return counted(count // 1440, "day")
+    return f"{count // 60} h" if count % 60 == 0 else f"{count} min"
+
+
+def due(at_ms: int, now_ms: int) -> str:
+    """How much time is left to decide: `due in 25 min`, `overdue by 3 h`."""
+    left = at_ms - now_ms
+    minutes = abs(left) // 60_000
+    if minutes < 120:
+        said = f"{minutes} min"
+    elif minutes < 48 * 60:
+        said = f"{minutes // 60} h"
+    else:
+        said = f"{minutes // 1440} days"
+    return f"due in {said}" if left > 0 else f"overdue by {said}"
 
 
 def span(first_ms: int, last_ms: int) -> str:

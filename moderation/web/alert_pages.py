@@ -75,10 +75,11 @@ def alert_page(
         known = existing_alerts(connection, {row.alert_id for row in history})
         people = users.list_users(connection, actor) if actor.may("lead") else []
         links = _links(connection, actor, alert, context.now)
+        queues = queue.list_queues(connection)
         log = case_log.entries(connection, cases.merged_ancestors(connection, alert_id))
         if typed is NOTHING:
             typed = Typed.of_draft(drafts.find(connection, actor, alert_id))
-    view = alert_view(alert, actor, history, on_accounts, known, context.now, set(links.own))
+    view = alert_view(alert, actor, history, on_accounts, known, context.now, set(links.own), queues)
     return page(
         context, "alert.html", status, view=view, people=people, typed=typed,
         case=case_view(alert, links, view.rights, actor, context.now),
@@ -166,11 +167,10 @@ def next_alert(context: RequestContext, onward: str, done: str, after: str = "")
     """
     filters = Filters.read(dict(parse_qsl(onward)))
     actor, now = context.actor, context.now
-    claimed = context.write(
-        lambda connection: queue.claim_next(
-            connection, actor, queue.claimable(actor, replace(filters, state="waiting"), now), now
-        )
-    )
+    with context.read() as connection:
+        queues = queue.list_queues(connection) if filters.queue else []
+    wanted = queue.claimable(actor, replace(filters, state="waiting"), now, queues)
+    claimed = context.write(lambda connection: queue.claim_next(connection, actor, wanted, now))
     kept = {"from": filters.query} if filters.query else {}
     if claimed is None:
         said = "last" if after else "nothing"

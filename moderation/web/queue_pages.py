@@ -23,6 +23,9 @@ router = APIRouter()
 
 MAX_SNOOZE_MINUTES: Final = queue.MAX_SNOOZE_MS // 60_000
 
+MAX_DUE_MINUTES: Final = 30 * 24 * 60
+"""Longest time to decide in: a month."""
+
 BULK_ACTIONS: Final[dict[str, decisions.Action]] = {action: action for action in get_args(decisions.Action)}
 
 
@@ -36,11 +39,13 @@ def show_queue(context: SignedIn) -> Response:
         found = queue.list_alerts(connection, actor, filters, now, fields.get("cursor") or None)
         counts = queue.counts(connection, actor, now, context.services.count_waiting(connection))
         views = queue.list_views(connection, actor)
+        queues = queue.list_queues(connection)
     next_query = f"{filters.query}&cursor={found.cursor}".lstrip("&") if found.cursor else ""
     states = [(key, words.STATES[key], replace(filters, state=key).query, counts.get(key)) for key in queue.STATES]
     return page(
         context, "queue_rows.html" if fields.get("rows") else "queue.html",
-        rows=[queue_row(row, actor, now) for row in found.rows], filters=filters, counts=counts, views=views,
+        rows=[queue_row(row, actor, now, queues) for row in found.rows], queues=queues,
+        filters=filters, counts=counts, views=views,
         states=states, next_query=next_query, first=not fields.get("cursor"),
     )  # fmt: skip
 
@@ -56,7 +61,10 @@ def claim_next(context: SignedIn, form: Form) -> Response:
 def save_view(context: SignedIn, form: Form) -> Response:
     """Save the filters of the page under a name."""
     query, name, shared = str(form.get("query", "")), str(form.get("name", "")), bool(form.get("shared"))
-    context.write(lambda connection: queue.save_view(connection, context.actor, name, query, shared=shared))
+    due = number_field(form, "due_minutes", MAX_DUE_MINUTES) if form.get("queue") else None
+    context.write(
+        lambda connection: queue.save_view(connection, context.actor, name, query, shared=shared, due_minutes=due)
+    )
     # The page goes on showing what was saved.
     kept = Filters.read(dict(parse_qsl(query))).query
     return RedirectResponse(f"/queue?{kept}&done=saved" if kept else "/queue?done=saved", 303)

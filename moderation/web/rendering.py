@@ -75,7 +75,13 @@ def _environment() -> Environment:
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    made.filters |= {"visible": visible, "short": short, "when": time_element, "span": words.span}
+    made.filters |= {
+        "visible": visible,
+        "short": short,
+        "when": time_element,
+        "minutes": words.minutes,
+        "span": words.span,
+    }
     made.globals |= {"words": words, "counted": words.counted}
     return made
 

@@ -16,6 +16,7 @@ from moderation.cases import AlertWithDetails
 from moderation.decisions import VERDICTS
 from moderation.odds import Certainty, account_threshold, claim, look, passes, percent
 from moderation.permissions import Actor
+from moderation.queue import TeamQueue, queue_of
 from moderation.records import milliseconds
 from moderation.web.evidence_views import (
     Bar,
@@ -64,18 +65,20 @@ class QueueRow:
     at: str
     ago: str
     badges: list[tuple[str, str]]
+    queue: str
     holder: str
     mine: bool
     decision: str
 
 
-def queue_row(row: Any, actor: Actor, now: int) -> QueueRow:
+def queue_row(row: Any, actor: Actor, now: int, queues: Sequence[TeamQueue] = ()) -> QueueRow:
     """One alert in a list.
 
     Args:
         row: with the columns of `queue.LIST_COLUMNS` and `holder`.
         actor: who looks.
         now: ms since 1970 UTC.
+        queues: of the team, in their order: its queue says until when it is to be decided.
     """
     held = row.claimed_by is not None and row.claimed_until > now
     badges = []
@@ -95,6 +98,10 @@ def queue_row(row: Any, actor: Actor, now: int) -> QueueRow:
         badges.append(("snoozed", f"put off until {words.when(row.snoozed_until)}"))
     if row.status == "open" and row.decision is None and row.waits_revision >= row.revision:
         badges.append(("needs-more", "waits for more"))
+    within = queue_of(row, queues)
+    if within is not None and within.due_ms and row.status == "open" and row.decision is None:
+        due = row.arrived + within.due_ms
+        badges.append(("overdue" if due <= now else "due", words.due(due, now)))
     names = [visible(name) for name in row.title.split(", ")] if row.title else []
     certain = Certainty(row.odds, None, row.posts)
     return QueueRow(
@@ -105,7 +112,8 @@ def queue_row(row: Any, actor: Actor, now: int) -> QueueRow:
         pips=certain.steps, sure=percent(row.odds) if row.odds is not None else "", members=row.members,
         since=words.when(row.first_post_at), last=words.when(row.last_post_at),
         lasted=words.span(row.first_post_at, row.last_post_at), at=words.when(row.at),
-        ago=words.ago(row.arrived, now), badges=badges, holder=(row.holder or "somebody") if held else "",
+        ago=words.ago(row.arrived, now), badges=badges, queue=within.name if within is not None else "",
+        holder=(row.holder or "somebody") if held else "",
         mine=held and row.claimed_by == actor.user_id,
         decision=words.VERDICTS.get(row.decision, "") if row.decision else "",
     )  # fmt: skip
@@ -270,6 +278,7 @@ def alert_view(
     known: set[str],
     now: int,
     flagged: Collection[str] = (),
+    queues: Sequence[TeamQueue] = (),
 ) -> AlertView:
     """An alert's page.
 
@@ -281,9 +290,10 @@ def alert_view(
         known: ids among the decisions' alerts that there are.
         now: ms since 1970 UTC.
         flagged: members that have an open alert of their own.
+        queues: of the team.
     """
     row, record = whole.row, whole.record
-    listed = queue_row(row, actor, now)
+    listed = queue_row(row, actor, now, queues)
     names = [member.account for member in record.members]
     headline = _headline(record, row)
     posts = _posts(record)

@@ -192,7 +192,7 @@ def test_closed_alerts_cannot_be_worked_on_and_say_why(feed: Feed) -> None:
 def test_pages_of_the_queue_show_every_alert_once_in_order(feed: Feed) -> None:
     feed.put(*(alert(f"a{n:02}", kind=("campaign", "account")[n % 2], accounts=[f"u{n}"] * 1) for n in range(23)))
     viewer = feed.actors["viewer"]
-    assert len(queue.SORTS) == 3
+    assert len(queue.SORTS) == 4
     for sort in queue.SORTS:
         filters = queue.Filters(sort=sort)
         seen: list[str] = []
