@@ -27,6 +27,7 @@ from streaming.cli import among
 from streaming.config import Config, load_config, render
 from streaming.logs import shown
 from streaming.pipeline import RunEnd, RunProgress, run_recording
+from streaming.report import RunReport
 from streaming.schema.dead_letter import DeadLetter, Tally, letters
 from streaming.sources.files import EVENTS, Inputs, counted
 
@@ -70,6 +71,7 @@ def run_command(
         Path | None, _out("summary", "one JSON object with counts, time, memory and model versions")
     ] = None,
     dead_letters: Annotated[Path | None, _out("dead-letters", "records that are no event, with the reason")] = None,
+    report: Annotated[Path | None, _out("report", "one page that shows all of it, as swarmlight report does")] = None,
     trajectories: Annotated[Path | None, typer.Option(hidden=True)] = None,
     account_graphs: Annotated[Path | None, typer.Option(hidden=True)] = None,
     sink: Annotated[
@@ -126,23 +128,30 @@ def run_command(
         ModelError: weights that cannot be used.
     """
     line = ProgressLine(sys.stderr, time.monotonic)
-    run_recording(
-        [*(recordings or ()), *(inputs or ())],
-        config=_run_config(config, seed),
-        without=without or (),
-        alerts=alerts,
-        details=details,
-        scores=scores,
-        summary=summary,
-        dead_letters=dead_letters,
-        trajectories=trajectories,
-        account_graphs=account_graphs,
-        sinks=sink or (),
-        format_name=format_name,
-        keep=False,
-        on_step=line.show,
-        on_end=line.close,
-    )
+    read = [*(recordings or ()), *(inputs or ())]
+    named = {"alerts": alerts, "details": details, "scores": scores, "summary": summary, "dead-letters": dead_letters}
+    with ExitStack() as stack:
+        shown_on = None if report is None else stack.enter_context(RunReport(report, named, read))
+        files = named if shown_on is None else shown_on.files
+        run_recording(
+            read,
+            config=_run_config(config, seed),
+            without=without or (),
+            alerts=files["alerts"],
+            details=files["details"],
+            scores=files["scores"],
+            summary=files["summary"],
+            dead_letters=files["dead-letters"],
+            trajectories=trajectories,
+            account_graphs=account_graphs,
+            sinks=sink or (),
+            format_name=format_name,
+            keep=False,
+            on_step=line.show,
+            on_end=line.close if shown_on is None else lambda end: line.close(shown_on.told(end)),
+        )
+        if shown_on is not None:
+            shown_on.publish()
     return 0
 
 

@@ -11,10 +11,13 @@ import heapq
 import html
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Final
+from tempfile import TemporaryDirectory
+from types import TracebackType
+from typing import Annotated, Final, Self
 
 import msgspec
 import typer
@@ -24,11 +27,12 @@ from detector.evidence import COMPONENTS
 from detector.reasons import direction
 from detector.times import parse_time, rfc3339
 from streaming.logs import shown
+from streaming.pipeline import RunEnd
 from streaming.schema.alert import AlertRecord, PageRecord, read_alert, read_page
 from streaming.schema.dead_letter import Tally, letters
 from streaming.schema.run_summary import RunSummary
 from streaming.schema.score import ScoreRecord, read_score
-from streaming.sinks.result_file import ResultFile
+from streaming.sinks.result_file import STDOUT, ResultFile
 from streaming.sources.files import Inputs
 
 ACCOUNTS_SHOWN: Final = 200
@@ -446,6 +450,60 @@ td:first-child{overflow-wrap:anywhere;min-width:9rem}.figures td:not(:first-chil
 """
 
 
+class RunReport:
+    """The page at the end of a run, `run --report`. Use it as a context around the run.
+
+    Args:
+        out: the page.
+        named: the run's files of results by their options; those that are not kept are written to a temporary folder.
+        inputs: of the run.
+
+    Raises:
+        UsageError: the page cannot be written, or is one of the run's other files.
+    """
+
+    def __init__(self, out: Path, named: Mapping[str, Path | None], inputs: Sequence[str]) -> None:
+        others = [*inputs, *(str(path) for path in named.values() if path is not None)]
+        if out.resolve() in {Path(name).resolve() for name in others if name != STDOUT}:
+            raise UsageError(f"--report {str(out)!a} is also another file of the run: name another")
+        for name, path in named.items():
+            if path is not None and (str(path) == STDOUT or (path.exists() and not path.is_file())):
+                raise UsageError(f"--{name} {str(path)!a}: with --report it has to be a file")
+        self._stack = ExitStack()
+        self._file = ResultFile(out, "--report")
+        scratch = Path(self._stack.enter_context(TemporaryDirectory()))
+        self._named = {name for name, path in named.items() if path is not None}
+        self.files: dict[str, Path | None] = {name: path or scratch / name for name, path in named.items()}
+        """What the run has to write, by the names of its options."""
+
+    def told(self, end: RunEnd) -> RunEnd:
+        """The end of the run with the files that were asked for."""
+        kept = {name: path for name, path in end.files.items() if name in self._named or name not in self.files}
+        return end._replace(files=kept | {"report": self._file.path})
+
+    def publish(self) -> None:
+        """Write the page.
+
+        Raises:
+            UsageError: it cannot be written.
+        """
+        found = results_of([path for path in self.files.values() if path is not None and path.stat().st_size])
+        self._file.write(page(found, TITLE).encode("utf-8", "replace"))
+        self._file.publish()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.abandon()
+        self._stack.close()
+
+
+TITLE: Final = "What Swarmlight found"
+
+
 def report_command(
     results: Annotated[
         list[Path], typer.Argument(metavar="RUN...", help="files that run wrote, or the folder in which they are")
@@ -453,7 +511,7 @@ def report_command(
     out: Annotated[Path, typer.Option(metavar="FILE.html", help="page to write; - is standard output")] = Path(
         "report.html"
     ),
-    title: Annotated[str, typer.Option(metavar="TEXT", help="its heading")] = "What Swarmlight found",
+    title: Annotated[str, typer.Option(metavar="TEXT", help="its heading")] = TITLE,
 ) -> int:
     """Show what a run found on one page: what was read and lost, campaigns, accounts, scores, and what is not known.
 

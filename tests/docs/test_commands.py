@@ -103,6 +103,7 @@ SMALL: Final = "--accounts 300 --days 0.5"
 """In place of a preset's own size: of an option given twice the last counts."""
 
 SLOW: Final[dict[str, str]] = {
+    "swarmlight run events.jsonl.gz --report report.html": "",
     "swarmlight run --format auto jetstream.jsonl.zst --scores scores.jsonl --alerts alerts.jsonl": "",
     "swarmlight run --format table:account=user_id,at=created,text=body posts.csv --scores scores.jsonl": "",
     "swarmlight run --format youtube comments.json --without behaviour coordination graph --scores scores.jsonl": "",

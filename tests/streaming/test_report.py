@@ -15,7 +15,8 @@ import pytest
 
 from detector.errors import UsageError
 from streaming.cli import invoke
-from streaming.report import ACCOUNTS_SHOWN, page, results_of
+from streaming.pipeline import RunEnd
+from streaming.report import ACCOUNTS_SHOWN, RunReport, page, results_of
 from streaming.schema.alert import AlertRecord, EdgeRecord, MemberRecord, MomentRecord, ObjectRecord, PageRecord
 from streaming.schema.alert import PostRecord as Post
 from streaming.schema.run_summary import RunSummary
@@ -154,6 +155,53 @@ def test_some_of_the_files_are_enough_and_none_are_said(tmp_path: Path) -> None:
     (place / "scores.jsonl").write_bytes((place / "scores.jsonl").read_bytes() + b'{"account": 5}\n')
     with pytest.raises(UsageError, match=r"scores\.jsonl cannot be read"):
         results_of([place])
+
+
+SUMMARY = RunSummary(
+    read=0, accepted=0, duplicate=0, late=0, dead=0, accounts=0, flagged=0, campaigns=0, wall_s=0.0, peak_rss_mib=0.0,
+    models={},
+)  # fmt: skip
+
+NOT_NAMED: dict[str, Path | None] = dict.fromkeys(("alerts", "details", "scores", "summary", "dead-letters"))
+
+
+def test_a_run_ends_with_the_page_and_keeps_only_what_was_asked_for(tmp_path: Path) -> None:
+    out, kept = tmp_path / "page.html", tmp_path / "scores.jsonl"
+    out.write_text("earlier")
+    with RunReport(out, NOT_NAMED | {"scores": kept}, ["events.jsonl"]) as report:
+        files = {name: path for name, path in report.files.items() if path is not None}
+        assert files["scores"] == kept
+        kept.write_bytes(msgspec.json.encode(score("ann", 1.0)) + b"\n")
+        files["alerts"].write_bytes(msgspec.json.encode(alert()) + b"\n")
+        for name in ("details", "summary", "dead-letters"):
+            files[name].touch()
+        told = report.told(RunEnd(SUMMARY, files, True))
+        assert told.files == {"scores": kept, "report": out}
+        assert out.read_text() == "earlier"
+        report.publish()
+    assert "3 accounts act together" in out.read_text()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["page.html", "scores.jsonl"]
+
+
+def test_a_run_that_fails_leaves_the_earlier_page(tmp_path: Path) -> None:
+    out = tmp_path / "page.html"
+    out.write_text("earlier")
+    with pytest.raises(UsageError, match="broken"), RunReport(out, NOT_NAMED, []):
+        raise UsageError("broken")
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["earlier"]
+
+
+@pytest.mark.parametrize(
+    ("named", "said"),
+    [({"alerts": Path("same.html")}, "also another file of the run"), ({"scores": Path("-")}, "has to be a file")],
+)
+def test_a_page_that_cannot_be_meant_is_refused_before_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: dict[str, Path | None], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=said):
+        RunReport(Path("same.html"), NOT_NAMED | named, [])
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow
