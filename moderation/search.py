@@ -21,7 +21,7 @@ from sqlalchemy import BindParameter, Boolean, ColumnElement, Connection, and_, 
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 
-from moderation.db import AlertRow, SearchPart, upsert
+from moderation.db import SearchPart, upsert
 from streaming.schema.alert import AlertRecord, PageRecord
 
 RECORD_PART: Final = 0
@@ -106,33 +106,46 @@ def containing(query: str) -> ColumnElement[bool] | None:
     wanted = list(dict.fromkeys(words_of(query)))[:MAX_SEARCH_WORDS]
     if not wanted:
         return None
-    return and_(*(AlertRow.id.in_(select(SearchPart.alert_id).where(_Shows(word))) for word in wanted))
+    return _Containing(wanted)
 
 
-class _Shows(ColumnElement[bool]):
-    """Condition on a row of `search_parts`: one of its words begins so."""
+class _Containing(ColumnElement[bool]):
+    """Condition on a row of `alerts`: each of some words begins one of its parts' words."""
 
     inherit_cache = False
     type = Boolean()
 
-    def __init__(self, word: str) -> None:
+    def __init__(self, wanted: list[str]) -> None:
         # A single letter begins too many words to be looked for like that; a single sign of a script without spaces
         # begins pairs.
-        begins = len(word) > 1 or not word.isascii()
-        self.sqlite: BindParameter[str] = bindparam(None, f'"{word}"' + (" *" if begins else ""), unique=True)
-        self.postgresql: BindParameter[str] = bindparam(None, f"'{word}'" + (":*" if begins else ""), unique=True)
+        begins = [len(word) > 1 or not word.isascii() for word in wanted]
+        self.sqlite: list[BindParameter[str]] = [
+            bindparam(None, f'"{word}"' + (" *" if open_ else ""), unique=True)
+            for word, open_ in zip(wanted, begins, strict=True)
+        ]
+        self.postgresql: list[BindParameter[str]] = [
+            bindparam(None, f"'{word}'" + (":*" if open_ else ""), unique=True)
+            for word, open_ in zip(wanted, begins, strict=True)
+        ]
 
 
-@compiles(_Shows, "sqlite")
-def _shows_on_sqlite(element: _Shows, compiler: SQLCompiler, **options: Any) -> str:
-    matched = compiler.process(element.sqlite, **options)
-    # What is put in is the name of a parameter.
-    return f"search_parts.id IN (SELECT rowid FROM search_words WHERE search_words MATCH {matched})"  # noqa: S608
+# What is put into the statements below are names of parameters.
 
 
-@compiles(_Shows, "postgresql")
-def _shows_on_postgresql(element: _Shows, compiler: SQLCompiler, **options: Any) -> str:
-    return f"search_parts.words @@ CAST({compiler.process(element.postgresql, **options)} AS tsquery)"
+@compiles(_Containing, "sqlite")
+def _on_sqlite(element: _Containing, compiler: SQLCompiler, **options: Any) -> str:
+    parts = "SELECT rowid FROM search_words WHERE search_words MATCH {}"
+    alert = "alerts.id IN (SELECT search_parts.alert_id FROM search_parts WHERE search_parts.id IN (" + parts + "))"  # noqa: S608
+    return "(" + " AND ".join(alert.format(compiler.process(each, **options)) for each in element.sqlite) + ")"
+
+
+@compiles(_Containing, "postgresql")
+def _on_postgresql(element: _Containing, compiler: SQLCompiler, **options: Any) -> str:
+    # An array, so that the index of words is asked first: the planner takes the beginning of a word for a common one,
+    # and would rather look at every alert in the queue's order.
+    part = "SELECT search_parts.alert_id FROM search_parts WHERE search_parts.words @@ CAST({} AS tsquery)"
+    found = " INTERSECT ".join(part.format(compiler.process(each, **options)) for each in element.postgresql)
+    return f"alerts.id = ANY (ARRAY({found}))"
 
 
 def _index(connection: Connection, alert_id: str, part: int, words: list[str]) -> None:
