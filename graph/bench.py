@@ -1,109 +1,180 @@
-"""`python -m graph.bench`: the graph network on a large random graph, beside torch_geometric's own `SAGEConv`.
+"""`python -m graph.bench`: what `swarmlight coordinate` costs.
 
-The rival has two `SAGEConv` layers of the same width over the same edges, with one relation and unit weights, in
-float64 as well. What the network costs beyond it is what typed, weighted edges, pairs and exact sums cost.
+    python -m graph.bench groups TABLE         the search with decoys, reading included
+    python -m graph.bench colink --rival BIN   pairs by definition, beside coordination-network-toolkit
+
+`colink` makes a table of co-link posts, has both find the pairs that share two links within a minute, compares every
+pair and its count, and prints the seconds of the processor that each took; ours includes writing the
+pairs. Seconds of the processor, of all processes together, are what a busy machine does not change.
 """
 
 from __future__ import annotations
 
-import argparse
+import csv
+import os
+import resource
+import sqlite3
+import subprocess
+import sys
+import tempfile
 import time
-from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
+from typing import Annotated, Final
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch_geometric.nn import SAGEConv
+import typer
 
 from detector.errors import UsageError
-from detector.models import SavedWeights
-from graph.account_graph import EDGE_FEATURES, RELATIONS, STRUCTURE, AccountGraph, on_grid
-from graph.links import GraphTensors, SageModel, SageNet, own_columns, weight_shapes
+from graph.co_sharing import co_sharing
+from graph.tables import read_tables
+from graph.traces import REPOST
+
+WINDOW_S: Final = 60
+
+MIN_SHARED: Final = 2
+
+START_S: Final = 1_700_000_000
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, help="What `swarmlight coordinate` costs.")
 
 
-def random_graph(nodes: int, edges: int, seed: int) -> AccountGraph:
-    """Edges between random accounts, of all relations, half of them soft.
+def write_posts(path: Path, posts: int, links: int, seed: int) -> None:
+    """Write co-link posts with the columns of coordination-network-toolkit.
+
+    Links have a birth, a heavy-tailed popularity and lags of hours; accounts are heavy-tailed too, and one in a hundred
+    is of a team whose members post the same links within a minute. An account posts a link once, so that counting
+    posts, as the toolkit does, and counting links is the same.
 
     Args:
-        nodes: accounts.
-        edges: directed edges.
+        path: where to.
+        posts: how many.
+        links: how many different ones they share.
         seed: of all that is drawn.
     """
     rng = np.random.default_rng(seed)
-    source, target = rng.integers(0, nodes, (2, edges))
-    relation = rng.integers(0, RELATIONS, edges)
-    order = np.lexsort((source, relation, target))
-    return AccountGraph(
-        np.arange(nodes), [f"u{i:07d}" for i in range(nodes)], on_grid(rng.random((nodes, STRUCTURE))),
-        np.ones(nodes, np.bool_), source[order], target[order], relation[order],
-        on_grid(rng.random((edges, EDGE_FEATURES))),
+    accounts = max(posts // 20, 2)
+    fame = rng.pareto(1.1, links) + 0.1
+    link = rng.choice(links, posts, p=fame / fame.sum())
+    busy = rng.lognormal(0, 1.2, accounts)
+    account = rng.choice(accounts, posts, p=busy / busy.sum())
+    birth = rng.uniform(0, 30 * 86_400, links)
+    at = birth[link] + rng.lognormal(np.log(3 * 3600), 1.2, posts)
+    teams = accounts // 1000
+    for team in range(teams):
+        members = accounts + 10 * team + np.arange(10)
+        places = rng.choice(posts, 200, replace=False).reshape(20, 10)
+        shared = rng.choice(links, 20, replace=links < 20)
+        link[places] = shared[:, None]
+        account[places] = members
+        at[places] = rng.uniform(0, 30 * 86_400, 20)[:, None] + rng.exponential(20, (20, 10))
+    _, once = np.unique(account.astype(np.int64) * links + link, return_index=True)
+    order = once[np.argsort(at[once], kind="stable")]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(
+            ("message_id", "user_id", "username", "repost_id", "reply_id", "message", "timestamp", "urls")
+        )  # fmt: skip
+        for number, place in enumerate(order.tolist()):
+            who, when = f"u{account[place]:07d}", START_S + int(at[place])
+            writer.writerow((number, who, who, "", "", "", when, f"https://site.example/{link[place]}"))
+
+
+def processor_seconds(command: list[str]) -> tuple[float, float, float]:
+    """Run a command; seconds of the processor, of the clock, and MiB of its largest process.
+
+    Raises:
+        UsageError: it fails.
+    """
+    before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - ours, or as asked for
+    if done.returncode:
+        raise UsageError(f"{command[0]} ended with {done.returncode}: {done.stderr[-500:]!a}")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return used, time.monotonic() - begun, after.ru_maxrss / 1024
+
+
+def _search_seconds(table: Path, posts: int) -> float:
+    """Seconds of the processor for the pairs, once the table is read."""
+    read = read_tables([table], kind=REPOST, now_ms=round(time.time() * 1000))
+    begun = time.process_time()
+    co_sharing(
+        read.at, read.account, read.object, window_ms=1000 * WINDOW_S, min_shared=MIN_SHARED, max_object=posts
     )  # fmt: skip
+    return time.process_time() - begun
 
 
-def random_model(width: int, bases: int, seed: int) -> SageModel:
-    """A model that knows nothing; its cost is that of any other.
+def edges(path: Path) -> dict[tuple[str, str], float]:
+    """Pairs and weights of a CSV of edges that we wrote, each pair in the order of the names."""
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return {(row["Source"], row["Target"]): float(row["Weight"]) for row in rows}
+
+
+def edges_found(store: Path) -> dict[tuple[str, str], float]:
+    """The same of the toolkit's database, where each pair stands twice, and accounts beside themselves."""
+    with closing(sqlite3.connect(store)) as database:
+        rows = database.execute("SELECT user_1, user_2, weight FROM co_link_network WHERE user_1 < user_2").fetchall()
+    return {(str(one), str(two)): float(weight) for one, two, weight in rows}
+
+
+@app.command()
+def groups(table: Annotated[Path, typer.Argument(metavar="TABLE", help="who shared what, when")]) -> int:
+    """Time the search among all accounts, on one core, reading and decoys included."""
+    command = [sys.executable, "-m", "streaming", "coordinate", str(table)]
+    os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    used, clock, memory = processor_seconds(command)
+    print(f"{table.name}: {used:.1f} s of one core ({clock:.1f} s by the clock), {memory:,.0f} MiB")
+    return 0
+
+
+@app.command()
+def colink(
+    rival: Annotated[Path, typer.Option(metavar="PYTHON", help="of an environment with coordination-network-toolkit")],
+    posts: Annotated[int, typer.Option(metavar="N", help="posts to make")] = 1_000_000,
+    links: Annotated[int, typer.Option(metavar="N", help="different links; a tenth of the posts where 0")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", help="of the posts")] = 0,
+) -> int:
+    """Time pairs that share links within a minute, beside coordination-network-toolkit on the same posts.
 
     Args:
-        width: of both layers.
-        bases: matrices that the relations share.
-        seed: of the weights.
+        rival: the Python of an environment in which the toolkit is installed.
+        posts: how many are made.
+        links: how many different ones they share; a tenth of the posts where 0.
+        seed: of the posts.
+
+    Raises:
+        UsageError: the two disagree, or one fails.
     """
-    rng = np.random.default_rng(seed)
-    shapes = weight_shapes(width, bases)
-    drawn = {name: rng.normal(size=shape) / np.sqrt(shape[0]) for name, shape in shapes.items()}
-    return SageModel("random", "0", SageNet.of(drawn), np.array([-9.0, 9.0]), np.array([-1.0, 1.0]), {})
-
-
-def plain_sage(inputs: int, width: int) -> Callable[[Tensor, Tensor], Tensor]:
-    """Two layers of SAGE with means (Hamilton et al. 2017), from (n, inputs) and (2, e) to (n, width)."""
-    first, second = SAGEConv(inputs, width).double(), SAGEConv(width, width).double()
-
-    def run(x: Tensor, ends: Tensor) -> Tensor:
-        with torch.inference_mode():
-            out: Tensor = second(first(x, ends).relu(), ends)
-            return out
-
-    return run
-
-
-def best_of(rounds: int, work: Callable[[], object]) -> float:
-    """CPU seconds of the fastest of some rounds."""
-    found = []
-    for _ in range(rounds):
-        begin = time.process_time()
-        work()
-        found.append(time.process_time() - begin)
-    return min(found)
-
-
-def main() -> None:
-    """Print seconds and the ratio."""
-    parser = argparse.ArgumentParser(
-        prog="python -m graph.bench",
-        description="Time the graph network on a large random graph, beside torch_geometric's SAGEConv.",
-    )
-    parser.add_argument("--nodes", type=int, default=100_000)
-    parser.add_argument("--edges", type=int, default=1_000_000)
-    parser.add_argument("--rounds", type=int, default=3, help="the fastest of so many counts")
-    parser.add_argument(
-        "--models", type=Path, metavar="DIR", help="folder of graph.safetensors; random weights without"
-    )
-    given = parser.parse_args()
-    model = SageModel.of(SavedWeights.load(given.models / "graph")) if given.models else random_model(32, 3, 0)
-    if model is None:
-        raise UsageError(f"the model in {given.models} abstains: there is nothing to time")
-    graph = random_graph(given.nodes, given.edges, 0)
-    own = own_columns(np.linspace(-1, 1, given.nodes), np.ones(given.nodes, np.bool_))
-    tensors = GraphTensors.of(graph, torch.float64)
-    rival = plain_sage(tensors.inputs.shape[1], model.net.width)
-    ours = best_of(given.rounds, lambda: model.run(graph, own))
-    plain = best_of(given.rounds, lambda: rival(tensors.inputs, tensors.ends))
-    print(
-        f"{given.nodes:,} nodes, {given.edges:,} edges, width {model.net.width}, CPU seconds, fastest of {given.rounds}"
-    )
-    print(f"graph network {ours:.2f} s, two SAGEConv layers {plain:.2f} s, ratio {ours / plain:.1f}")
+    with tempfile.TemporaryDirectory(prefix="swarmlight-") as folder:
+        place = Path(folder)
+        table, ours, store = (place / name for name in ("posts.csv", "ours.csv", "posts.sqlite"))
+        write_posts(table, posts, links or max(posts // 10, 1), seed)
+        command = [
+            sys.executable, "-m", "streaming", "coordinate", str(table), "--min-shared", str(MIN_SHARED),
+            "--window-s", str(WINDOW_S), "--max-object", str(posts), "--edges", str(ours),
+        ]  # fmt: skip
+        mine = processor_seconds(command)
+        tool = [str(rival), "-m", "coordination_network_toolkit", str(store)]
+        read = processor_seconds([*tool, "preprocess", str(table)])
+        window = ["--time_window", str(WINDOW_S), "--min_edge_weight", str(MIN_SHARED)]
+        found = processor_seconds([*tool, "compute", "co_link", *window])
+        search = _search_seconds(table, posts)
+        pairs, same = edges(ours), edges_found(store)
+    if pairs != same:
+        raise UsageError(f"the two disagree: {len(pairs):,} pairs here and {len(same):,} there")
+    print(f"{posts:,} posts, {len(pairs):,} pairs, the same with the same weights; seconds of the processor (clock)")
+    print(f"swarmlight coordinate           {mine[0]:8.1f} ({mine[1]:.1f}), {mine[2]:,.0f} MiB")
+    print(f"  of it the search              {search:8.1f}")
+    print(f"coordination-network-toolkit    {read[0] + found[0]:8.1f} ({read[1] + found[1]:.1f})")
+    print(f"  of it preprocess              {read[0]:8.1f} ({read[1]:.1f})")
+    print(f"  of it compute co_link         {found[0]:8.1f} ({found[1]:.1f})")
+    print(f"ratio {(read[0] + found[0]) / mine[0]:.1f}; of the search alone {found[0] / search:.1f}")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(app(standalone_mode=False))

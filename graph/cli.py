@@ -1,213 +1,452 @@
-"""The command `swarmlight coordinate`: find coordinated groups in a record of (account, object, time, kind).
+"""The command `swarmlight coordinate`: find coordinated groups in a table of who shared what, and when.
 
-Reads tables of who acted on what, and when (`graph.traces.read_records`); prints groups, or pairs, or what the null and
-power studies of `graph.permutation` found, and writes the same as JSON. Needs no texts, no models and no Kafka.
+Reads tables as toolkits and spreadsheets write them (`graph.tables`); finds groups among all accounts with an error
+rate by decoys (`graph.search`), or pairs by the definition of other tools (`graph.co_sharing`), or runs the null and
+power studies of `graph.permutation`. Prints what it found, and writes it as JSON, GraphML, tables and a picture. Needs
+no texts, no models and no Kafka.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 
+import numpy as np
 import typer
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import connected_components
 
 from detector.errors import UsageError
-from graph.coincidences import coordinated_pairs
-from graph.permutation import InjectionTrial, NullTrial, injection_trial, null_trial, run, upper_rate
-from graph.traces import GIVEN_NAMES, HOUR_MS, Columns, CoordinationSettings, Records, given_kind, read_records
+from detector.times import AT_MAX, rfc3339
+from graph.co_sharing import MAX_OBJECT, SharedPairs, co_sharing
+from graph.coincidences import Uses, shared_uses
+from graph.decoys import BLOCK_MS, MANY_DRAWS
+from graph.dense_groups import ties
+from graph.exports import Network, require_endings, write_edges, write_graphml, write_json, write_nodes
+from graph.groups import Proposal
+from graph.permutation import Injection, Traces, injection_table, injection_trial, null_table, null_trial
+from graph.picture import ENDINGS, draw, require_drawing
+from graph.search import among_uses
+from graph.table_layouts import given_or_refused
+from graph.tables import UNITS, TimeUnit, TraceTable, read_tables
+from graph.traces import HOUR_MS, KIND_TABLE
+
+PRINTED: Final = 20
+"""Groups or pairs printed; all are in the files."""
+
+NAMED: Final = 4
+"""Members of a group that are printed by name."""
+
+OBJECTS: Final = 20
+"""Shared objects of a group that are written."""
+
+NAME_CHARACTERS: Final = 32
+
+Ints = NDArray[np.int64]
 
 
-class _Trials(NamedTuple):
+class _Files(NamedTuple):
+    """What is written, and where."""
+
+    out: Path | None
+    graph: Path | None
+    nodes: Path | None
+    edges: Path | None
+    picture: Path | None
+
+    def check(self) -> None:
+        """Refuse what could not be written, before anything that takes long.
+
+        Raises:
+            UsageError: an ending, a folder that is not there, or matplotlib that is not.
+        """
+        tables = (".csv", ".parquet")
+        require_endings(
+            (
+                ("--out", self.out, (".json",)), ("--graph", self.graph, (".graphml",)),
+                ("--nodes", self.nodes, tables), ("--edges", self.edges, tables), ("--picture", self.picture, ENDINGS),
+            )
+        )  # fmt: skip
+        if self.picture is not None:
+            require_drawing()
+
+    def write(self, result: dict[str, Any], network: Network | None, title: str) -> None:
+        """Write all that was asked for.
+
+        Args:
+            result: as JSON.
+            network: of the groups; None where there is none to write.
+            title: of the picture.
+        """
+        if network is not None:
+            for path, write in ((self.graph, write_graphml), (self.nodes, write_nodes), (self.edges, write_edges)):
+                if path is not None:
+                    write(path, network)
+            if self.picture is not None:
+                draw(self.picture, network, title)
+        if self.out is not None:
+            write_json(self.out, result)
+        written = [str(path) for path in self if path is not None and (network is not None or path is self.out)]
+        if written:
+            print(f"written: {', '.join(written)}")
+
+
+class _Studies(NamedTuple):
     """What the null and power studies are asked to do."""
 
     null_seeds: int
     block_h: float
-    injected_sizes: str
+    sizes: str
     shared: str
-    injection_seeds: int
-    injection_days: float
-    injection_lag_s: float
-    seed: int
+    plant_seeds: int
+    days: float
+    lag_s: float
 
 
 def coordinate_command(
+    tables: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="TABLE...", help="CSV, TSV, JSON or Parquet, also .gz or .zst; - is standard input"),
+    ] = None,
     inputs: Annotated[
-        list[Path], typer.Option("--input", metavar="FILE...", help=".jsonl, .csv (also .gz) or .parquet")
-    ],
+        list[Path] | None, typer.Option("--input", metavar="FILE...", help="the same, as an option")
+    ] = None,
     columns: Annotated[
-        str, typer.Option(metavar="NAMES", help="names of the fields: account,object,at[,kind]")
-    ] = "account,object,at,kind",
+        str,
+        typer.Option(metavar="NAMES", help="columns of account,object,time[,kind], where they are not recognised"),
+    ] = "",
     kind: Annotated[
         str,
-        typer.Option(metavar="KIND", help="kind of records without one: link, repost, hashtags, reply_target, ..."),
+        typer.Option(metavar="KIND", help="kind of records without one: link, repost, hashtag, reply_target, ..."),
     ] = "repost",
-    seconds: Annotated[
-        bool, typer.Option("--seconds", help="numeric times are seconds since 1970, not milliseconds")
-    ] = False,
+    only: Annotated[
+        str, typer.Option(metavar="KINDS", help="look at these kinds of records alone, with commas between")
+    ] = "",
+    time_unit: Annotated[
+        str,
+        typer.Option(metavar="UNIT", help="of times that are numbers since 1970: s, ms, us, ns; auto recognises it"),
+    ] = "auto",
     target_fdr: Annotated[
         float, typer.Option(metavar="SHARE", help="share of the accepted groups that may be false")
     ] = 0.05,
     seed: Annotated[int, typer.Option(metavar="N", help="of every random choice")] = 0,
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="write the result as JSON")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE.json", help="write the whole result")] = None,
+    graph: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.graphml", help="write the network, for Gephi, Cytoscape, igraph, networkx"),
+    ] = None,
+    nodes: Annotated[Path | None, typer.Option(metavar="FILE", help="write its accounts as .csv or .parquet")] = None,
+    edges: Annotated[Path | None, typer.Option(metavar="FILE", help="write its ties as .csv or .parquet")] = None,
+    picture: Annotated[Path | None, typer.Option(metavar="FILE", help="draw it, as .png, .svg or .pdf")] = None,
+    truth: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="measure the groups: JSON lines of account and campaign (null: of none)"),
+    ] = None,
+    min_shared: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="instead list pairs that share N objects within --window-s, as other tools do"),
+    ] = None,
+    window_s: Annotated[
+        float, typer.Option(metavar="SECONDS", help="within which a pair shares an object, for --min-shared")
+    ] = 60.0,
+    max_object: Annotated[
+        int, typer.Option(metavar="N", help="leave out objects shared more often, for --min-shared")
+    ] = MAX_OBJECT,
     null_seeds: Annotated[
-        int, typer.Option(metavar="N", help="permute accounts within blocks, N times, and count")
+        int, typer.Option(metavar="N", help="exchange accounts within blocks, N times, and count what is accepted")
     ] = 0,
-    block_h: Annotated[float, typer.Option(metavar="HOURS", help="length of a block")] = 6.0,
+    block_h: Annotated[float, typer.Option(metavar="HOURS", help="length of a block")] = BLOCK_MS / HOUR_MS,
     injected_sizes: Annotated[
         str,
-        typer.Option("--plant", metavar="SIZES", help="inject groups of these sizes into permuted records: 5,10,20"),
+        typer.Option("--plant", metavar="SIZES", help="inject groups of these sizes into exchanged records: 5,10,20"),
     ] = "",
     shared: Annotated[
         str, typer.Option(metavar="NUMBERS", help="how many objects an injected group shares")
-    ] = "3,4,5,6,8,10",
+    ] = "3,6,12,24",
     injection_seeds: Annotated[
         int, typer.Option("--plant-seeds", metavar="N", help="injected groups per size and number")
-    ] = 10,
+    ] = 5,
     injection_days: Annotated[
         float, typer.Option("--plant-days", metavar="DAYS", help="days over which the shared objects are spread")
     ] = 4.0,
     injection_lag_s: Annotated[
         float, typer.Option("--plant-lag-s", metavar="SECONDS", help="mean lag of a member behind the first")
     ] = 600.0,
-    min_shared: Annotated[
-        int | None, typer.Option(metavar="N", help="instead list pairs that share N objects within --window-s")
-    ] = None,
-    window_s: Annotated[
-        float, typer.Option(metavar="SECONDS", help="within which a pair shares an object, for --min-shared")
-    ] = 60.0,
 ) -> int:
-    """Find groups of accounts that act together in a record of (account, object, time, kind).
+    """Find groups of accounts that act together in tables of who shared what, and when.
+
+    The columns of CooRTweet and of coordination-network-toolkit are recognised, and usual names of others.
 
     Args:
-        inputs: records, in any order.
+        tables: records, in any order.
 
     Raises:
         UsageError: unusable arguments or input.
     """
-    records = read_records(inputs, _columns(columns, kind, seconds=seconds))
-    if not records.traces:
-        raise UsageError("the input holds no record: give a file with at least one")
-    print(f"{len(records.traces):,} records of {len(records.names):,} accounts")
-    settings = CoordinationSettings(target_fdr=target_fdr)
+    files = _Files(out, graph, nodes, edges, picture)
+    files.check()
+    paths = [*(tables or []), *(inputs or [])]
+    if not paths:
+        raise UsageError("name a table to read: swarmlight coordinate TABLE")
+    if time_unit not in UNITS:
+        raise UsageError(f"--time-unit {time_unit!a}: is none of {', '.join(UNITS)}")
+    if not 0 < target_fdr < 1:
+        raise UsageError(f"--target-fdr {target_fdr:g}: must lie between 0 and 1, for instance 0.05")
+    if min_shared is not None and (min_shared < 1 or window_s < 0 or max_object < 2):
+        raise UsageError("--min-shared has to be at least 1, --window-s at least 0, --max-object at least 2")
+    studies = _Studies(
+        null_seeds, block_h, injected_sizes, shared, injection_seeds, injection_days, injection_lag_s
+    )  # fmt: skip
+    unit: TimeUnit = next(each for each in UNITS if each == time_unit)
+    table = read_tables(
+        paths, columns=columns, kind=given_or_refused("--kind", kind), unit=unit, now_ms=round(time.time() * 1000)
+    )  # fmt: skip
+    if only:
+        table = table.only([given_or_refused("--only", name.strip()) for name in only.split(",")])
+        if not len(table.at):
+            raise UsageError(f"--only {only!a}: the table has no record of that kind")
+    for note in table.reading.notes:
+        print(_shown(note, 300))
+    network: Network | None = None
     if min_shared is not None:
-        result = _pairs(records, min_shared, window_s)
+        result, network = _pairs(table, min_shared, window_s, max_object)
     elif null_seeds or injected_sizes:
-        trials = _Trials(
-            null_seeds, block_h, injected_sizes, shared, injection_seeds, injection_days, injection_lag_s, seed
-        )
-        result = _trials(records, settings, trials)
+        result = _studied(table, studies, target_fdr, seed)
     else:
-        result = _groups(records, settings, seed)
-    if out is not None:
-        out.write_text(json.dumps(result, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        result, network = _groups(table, target_fdr, seed)
+        if truth is not None:
+            result["truth"] = _measured(result["groups"], _campaigns(truth))
+    reading = table.reading
+    result["reading"] = {
+        "rows": reading.rows, "used": reading.used, "bare": reading.bare, "traces": reading.traces,
+        "skipped": {why: count for why, count in reading.skipped.items() if count},
+    }  # fmt: skip
+    files.write(result, network, f"{paths[0].name}: {len(table.accounts):,} accounts, {reading.traces:,} traces")
+    print(reading.sentence())
     return 0
 
 
-def _columns(columns: str, kind: str, *, seconds: bool) -> Columns:
-    names = columns.split(",")
-    if len(names) not in (3, 4) or not all(names):
-        raise UsageError(f"--columns {columns}: name three or four fields, as in account,object,at,kind")
-    number = given_kind(kind)
-    if number is None:
-        raise UsageError(f"--kind {kind}: known are {', '.join(GIVEN_NAMES)}")
-    column = names[3] if len(names) == 4 else ""
-    return Columns(names[0], names[1], names[2], column, number, seconds)
+def _shown(text: str, limit: int = NAME_CHARACTERS) -> str:
+    """A stranger's text as short printable ASCII."""
+    escaped = ascii(text)[1:-1]
+    return escaped if len(escaped) <= limit else escaped[: limit - 3] + "..."
 
 
-def _pairs(records: Records, min_shared: int, window_s: float) -> dict[str, Any]:
-    pairs = coordinated_pairs(records.traces, round(window_s * 1000), min_shared)
-    accounts = {account for pair in pairs for account in pair}
-    print(f"{len(pairs)} pairs of {len(accounts)} accounts share at least {min_shared} objects within {window_s:g} s")
-    named = [{"a": records.names[a], "b": records.names[b], "count": n} for (a, b), n in pairs.items()]
-    return {"pairs": named, "accounts": len(accounts)}
-
-
-def _groups(records: Records, settings: CoordinationSettings, seed: int) -> dict[str, Any]:
-    outcome = run(records.traces, records.names, settings, seed)
+def _pairs(table: TraceTable, min_shared: int, window_s: float, max_object: int) -> tuple[dict[str, Any], Network]:
+    """Pairs by definition, and the network of them; its groups are the connected parts, the largest first."""
+    found = co_sharing(
+        table.at, table.account, table.object, window_ms=round(window_s * 1000), min_shared=min_shared,
+        max_object=max_object,
+    )  # fmt: skip
+    network = _pair_network(table, found)
     print(
-        f"{outcome.hypotheses} groups tested, {outcome.coordination.discoveries} accepted at "
-        f"target_fdr {settings.target_fdr:g}; still standing at the end:"
+        f"{len(found.a):,} pairs of {len(network.names):,} accounts share at least {min_shared:,} objects within "
+        f"{window_s:g} s"
     )
-    accepted = sorted(outcome.accepted, key=lambda g: (-g.log_e, g.id))
-    print("id                        members  log e  hits  expected")
-    for group in accepted:
-        bets = group.bets
-        print(f"{group.id}  {len(group.members):7d}  {group.log_e:5.1f}  {bets.hits:4d}  {bets.expected:8.1f}")
+    if found.capped:
+        print(
+            f"left out: {found.capped:,} objects with {found.capped_traces:,} traces, each shared more than "
+            f"{max_object:,} times (--max-object)"
+        )
+    best = np.lexsort((found.b, found.a, -found.shared))
+    for place in best[:PRINTED].tolist():
+        one, two = (_shown(table.label(int(side[place]))) for side in (found.a, found.b))
+        print(f"{int(found.shared[place]):6,d}  {one}  {two}")
+    _say_more(len(best), "pairs")
+    named = [
+        {"a": table.accounts[a], "b": table.accounts[b], "count": count}
+        for a, b, count in zip(found.a.tolist(), found.b.tolist(), found.shared.tolist(), strict=True)
+    ]
+    left = {"objects": found.capped, "traces": found.capped_traces}
+    return {"pairs": named, "accounts": len(network.names), "left_out": left}, network
+
+
+def _pair_network(table: TraceTable, found: SharedPairs) -> Network:
+    who = np.unique(np.r_[found.a, found.b])
+    source, target = np.searchsorted(who, found.a), np.searchsorted(who, found.b)
+    n = len(who)
+    _, part = connected_components(csr_matrix((np.ones(len(source)), (source, target)), shape=(n, n)), directed=False)
+    size = np.bincount(part, minlength=1)
+    first = np.full(len(size), n)
+    np.minimum.at(first, part, np.arange(n))
+    rank = np.empty(len(size), np.int64)
+    rank[np.lexsort((first, -size))] = np.arange(1, len(size) + 1)
+    weight = found.shared.astype(np.float64)
+    strength = np.bincount(source, weight, n) + np.bincount(target, weight, n)
+    return Network(
+        [table.accounts[int(one)] for one in who], [table.label(int(one)) for one in who], rank[part],
+        strength / max(float(strength.max(initial=0.0)), 1.0), source, target, found.shared, weight,
+    )  # fmt: skip
+
+
+def _groups(table: TraceTable, target_fdr: float, seed: int) -> tuple[dict[str, Any], Network]:
+    """Groups among all accounts with their error rate, and the network of those that are accepted."""
+    uses = shared_uses(table.at, table.account.astype(np.int64), table.kind.astype(np.int64), table.object)
+    found = among_uses(uses, len(table.accounts), None, seed, draws=MANY_DRAWS, target_fdr=target_fdr)
+    order = sorted(range(len(found.groups)), key=lambda n: (found.q[n] > target_fdr, -found.groups[n].statistic))
+    groups, q = [found.groups[n] for n in order], [found.q[n] for n in order]
+    accepted = sum(value <= target_fdr for value in q)
+    print(
+        f"{len(groups):,} groups found, {accepted:,} accepted: beyond what {MANY_DRAWS} draws of exchanged accounts "
+        f"show (target_fdr {target_fdr:g})"
+    )
+    written = [
+        _group(table, uses, group, value, accepted=value <= target_fdr) for group, value in zip(groups, q, strict=True)
+    ]
+    if accepted:
+        print("number  members   lift  decoy q  objects  from        to          strongest members")
+    for number, (group, entry) in enumerate(zip(groups[: min(accepted, PRINTED)], written, strict=False), 1):
+        names = ", ".join(_shown(table.label(member)) for member in group.members[:NAMED])
+        more = len(group.members) - NAMED
+        print(
+            f"{number:6d}  {len(group.members):7,d}  {group.statistic:5.1f}  {entry['decoy_q']:7.3f}  "
+            f"{entry['shared_objects']:7,d}  {entry['from'][:10]}  {entry['to'][:10]}  {names}"
+            + (f" and {more:,} more" if more > 0 else "")
+        )
+    _say_more(accepted, "groups")
+    result = {"target_fdr": target_fdr, "groups": [{"number": n} | each for n, each in enumerate(written, 1)]}
+    return result, _group_network(table, uses, groups[:accepted])
+
+
+def _group(table: TraceTable, uses: Uses, group: Proposal, q: float, *, accepted: bool) -> dict[str, Any]:
+    """A group as it is written: who, what they share, and since when."""
+    inside = np.flatnonzero(np.isin(uses.account, group.members))
+    item, account, at = uses.item[inside], uses.account[inside], uses.at[inside]
+    span = int(account.max(initial=0)) + 1
+    once = np.unique(item * span + account) // span
+    objects, members = np.unique(once, return_counts=True)
+    several = members >= 2
+    objects, members = objects[several], members[several]
+    times = at[np.isin(item, objects)]
+    best = np.lexsort((objects, -members))[:OBJECTS]
+    shared = [
+        {
+            "kind": KIND_TABLE[table.object_kind[objects[place]]].name,
+            "object": table.objects[int(objects[place])],
+            "members": int(members[place]),
+        }
+        for place in best.tolist()
+    ]
+    strongest = max(group.strength[0], 1e-9)
+    who = [
+        {"account": table.accounts[member], "label": table.label(member), "strength": round(tie / strongest, 4)}
+        for member, tie in zip(group.members, group.strength, strict=True)
+    ]
     return {
-        "hypotheses": outcome.hypotheses,
-        "target_fdr": settings.target_fdr,
-        "groups": [
-            {
-                "id": g.id,
-                "members": [records.names[row] for row in sorted(g.members)],
-                "log_e": round(g.log_e, 3),
-                "accepted_at_ms": g.accepted_ms,
-                "hits": g.bets.hits,
-                "expected": round(g.bets.expected, 3),
-            }
-            for g in accepted
-        ],
+        "accepted": accepted,
+        "decoy_q": round(q, 4),
+        "lift": round(group.statistic, 3),
+        "members": who,
+        "shared_objects": len(objects),
+        "objects": shared,
+        "from": rfc3339(min(int(times.min(initial=AT_MAX)), AT_MAX)),
+        "to": rfc3339(max(int(times.max(initial=0)), 0)),
     }
 
 
-def _trials(records: Records, settings: CoordinationSettings, asked: _Trials) -> dict[str, Any]:
+def _group_network(table: TraceTable, uses: Uses, groups: Sequence[Proposal]) -> Network:
+    """Members of groups and the ties inside them."""
+    n = len(table.accounts)
+    number, strength = np.zeros(n, np.int64), np.zeros(n)
+    for place, group in enumerate(groups, 1):
+        number[group.members] = place
+        strength[group.members] = np.array(group.strength) / max(group.strength[0], 1e-9)
+    members = np.flatnonzero(number)
+    row = np.zeros(n, np.int64)
+    row[members] = np.arange(len(members))
+    every = ties(uses, n, None)
+    inside = np.flatnonzero((number[every.a] == number[every.b]) & (number[every.a] > 0))
+    return Network(
+        [table.accounts[int(one)] for one in members], [table.label(int(one)) for one in members], number[members],
+        strength[members], row[every.a[inside]], row[every.b[inside]], every.objects[inside], every.nats[inside],
+    )  # fmt: skip
+
+
+def _campaigns(path: Path) -> dict[str, str]:
+    """Campaign of each account, "" for those of none."""
+    out: dict[str, str] = {}
+    try:
+        with path.open(encoding="utf-8") as file:
+            for number, line in enumerate(file, 1):
+                row = json.loads(line)
+                if not isinstance(row, dict) or not isinstance(row.get("account"), str):
+                    raise UsageError(f"--truth {path}, line {number}: has no text `account`")
+                out[row["account"]] = str(row.get("campaign") or "")
+    except (OSError, ValueError) as error:
+        raise UsageError(f"--truth {path}: cannot be read ({error})") from None
+    return out
+
+
+def _measured(groups: Sequence[Mapping[str, Any]], campaigns: Mapping[str, str]) -> dict[str, Any]:
+    """How much of each campaign is in accepted groups, and how many of the pairs in them are of one campaign."""
+    members = [[each["account"] for each in group["members"]] for group in groups if group["accepted"]]
+    found = Counter(campaigns.get(name, "") for group in members for name in group)
+    right = sum(
+        count * (count - 1) // 2
+        for group in members
+        for campaign, count in Counter(campaigns.get(name, "") for name in group).items()
+        if campaign
+    )
+    pairs = sum(len(group) * (len(group) - 1) // 2 for group in members)
+    sizes = Counter(campaigns.values())
+    if not sizes.keys() - {""} or not any(name in campaigns for group in members for name in group):
+        print("the truth names no campaign, or none of the accounts in groups")
+    print("accounts  in accepted groups  campaign")
+    for campaign, size in sorted(sizes.items()):
+        print(f"{size:8,d}  {found[campaign]:18,d}  {_shown(campaign) or '(none)'}")
+    precision = right / pairs if pairs else None
+    print(
+        f"pairs in groups that are of one campaign: {right:,} of {pairs:,}" + (f" ({precision:.3f})" if pairs else "")
+    )
+    return {
+        "campaigns": [
+            {"campaign": name, "accounts": size, "found": found[name]} for name, size in sorted(sizes.items())
+        ],
+        "pair_precision": precision,
+    }
+
+
+def _say_more(count: int, what: str) -> None:
+    if count > PRINTED:
+        print(f"and {count - PRINTED:,} more {what}; --out, --nodes and --edges write them all")
+
+
+def _studied(table: TraceTable, asked: _Studies, target_fdr: float, seed: int) -> dict[str, Any]:
     block_ms = round(asked.block_h * HOUR_MS)
     if block_ms <= 0:
         raise UsageError(f"--block-h {asked.block_h}: must be positive")
-    result: dict[str, Any] = {}
+    sizes = _numbers("--plant", asked.sizes) if asked.sizes else []
+    shared = _numbers("--shared", asked.shared)
+    if sizes and (min(sizes) < 2 or asked.days <= 0 or asked.lag_s < 0):
+        raise UsageError("--plant: groups have two members or more, --plant-days above 0, --plant-lag-s at least 0")
+    traces = Traces(
+        table.at, table.account.astype(np.int64), table.kind.astype(np.int64), table.object, len(table.accounts)
+    )
+    result: dict[str, Any] = {"target_fdr": target_fdr}
     if asked.null_seeds:
         nulls = []
-        for seed in range(asked.seed, asked.seed + asked.null_seeds):
-            nulls.append(null_trial(records, block_ms, seed, settings))
-            _progress(f"permuted, seed {seed}: {nulls[-1].accepted} of {nulls[-1].hypotheses} groups accepted")
-        print(_null_table(nulls, settings))
-        result["null"] = [trial._asdict() for trial in nulls]
-    if asked.injected_sizes:
+        for trial in range(seed, seed + asked.null_seeds):
+            nulls.append(null_trial(traces, trial, target_fdr, block_ms))
+            _progress(f"exchanged, seed {trial}: {nulls[-1].accepted} of {nulls[-1].groups} groups accepted")
+        print(null_table(nulls, target_fdr))
+        result["null"] = [each._asdict() for each in nulls]
+    if sizes:
         injected = []
-        for size in _numbers("--plant", asked.injected_sizes):
-            for shared in _numbers("--shared", asked.shared):
-                for seed in range(asked.seed, asked.seed + asked.injection_seeds):
-                    trial = injection_trial(
-                        records, block_ms, size, shared, seed, settings,
-                        days=asked.injection_days, lag_ms=round(asked.injection_lag_s * 1000),
-                    )  # fmt: skip
-                    injected.append(trial)
-                    _progress(f"injected {size} sharing {shared}, seed {seed}: accepted {trial.accepted}")
-        print(_injection_table(injected))
-        result["planted"] = [trial._asdict() for trial in injected]
+        for size in sizes:
+            for objects in shared:
+                group = Injection(size, objects, asked.days, round(asked.lag_s * 1000))
+                for trial in range(seed, seed + asked.plant_seeds):
+                    injected.append(injection_trial(traces, group, trial, target_fdr, block_ms))
+                    _progress(f"injected {size} sharing {objects}, seed {trial}: accepted {injected[-1].accepted}")
+        print(injection_table(injected))
+        result["planted"] = [each._asdict() for each in injected]
     return result
-
-
-def _null_table(trials: list[NullTrial], settings: CoordinationSettings) -> str:
-    found = sum(t.accepted > 0 for t in trials)
-    hypotheses = sum(t.hypotheses for t in trials)
-    mean = sum(t.sum_e for t in trials) / max(hypotheses, 1)
-    rate = f"{found / len(trials):.3f}; at most {upper_rate(found, len(trials)):.3f} at 95%"
-    return (
-        f"permuted {len(trials)} times: groups found in {found} ({rate}; target {settings.target_fdr:g})\n"
-        f"{hypotheses} groups tested, mean e-value {mean:.3f}, largest {max(t.max_e for t in trials):.1f}"
-    )
-
-
-def _injection_table(trials: Iterable[InjectionTrial]) -> str:
-    cells: dict[tuple[int, int], list[InjectionTrial]] = {}
-    for trial in trials:
-        cells.setdefault((trial.size, trial.shared), []).append(trial)
-    lines = ["size  shared  accepted  members found  others in it  objects begun when accepted (median)  false groups"]
-    for (size, shared), group in sorted(cells.items()):
-        accepted = [t for t in group if t.accepted]
-        after = sorted(t.found_after for t in accepted if t.found_after is not None)
-        members = sum(t.members for t in accepted) / max(len(accepted), 1)
-        others = sum(t.others for t in accepted) / max(len(accepted), 1)
-        median = str(after[len(after) // 2]) if after else "-"
-        lines.append(
-            f"{size:4d}  {shared:6d}  {len(accepted):3d} of {len(group):2d}  {members:13.1f}  {others:12.1f}  "
-            f"{median:>38s}  {sum(t.false for t in group):12d}"
-        )
-    return "\n".join(lines)
 
 
 def _numbers(option: str, text: str) -> list[int]:

@@ -1,486 +1,339 @@
-"""Co-occurrences of accounts on shared objects, what was expected of them, and the soft edges that exceed it.
+"""Coincidences: pairs of accounts that used the same objects near each other in time, and how surprising that is.
 
-Co-occurrences are pairs of traces of one object near each other in time. For each kind, with weights w, degrees d_i =
-sum of w over i's co-occurrences and total T, a pair's expectation is d_i d_j / (2 T) times the ratio at which the
-accounts' coarse communities co-occur (a degree-corrected block model, Karrer & Newman 2011). Degrees are sums over the
-co-occurrences that were kept, so what the caps drop is dropped from the expectation too. The residual is
-z = (observed - expected) / sd, with one co-occurrence's variance added, so that two silent accounts that co-occur once
-score about one and not a hundred.
+Only an account's first use of an object counts, and an object counts once for a pair. Two uses coincide within the
+kind's window; each is held against at most `NEAREST` uses before it. With n other accounts that used the object in the
+window w before the later use, and a lag of t, the chance that somebody came so close is
 
-`build_view` makes a `View`, the window in name order with its co-occurrences; `exceed` gives its soft edges. Everything
-is computed on ranks (positions in name order), so rows and the order of arrival change nothing. `coordinated_pairs` is
-the definition of CooRTweet (Righetti & Balluff 2025), without expectation or error rate, to compare with.
+    1 - exp(-(n + 1/2) (t + t0) / w),
+
+the Poisson chance at the object's own rate with half a use as prior. That this one came so close is less likely, the
+less so the more it does of the kind: the exponent is multiplied by a / c, where a is the geometric mean of the two
+accounts' activity over that of the mean account, and c how many accounts an object is before the eyes of. Taken as
+everybody, c would make any meeting on a large platform a wonder, and as one it would leave none in a small group that
+pushes its own link; it is the square root of the accounts that did anything of the kind. The surprise is -ln of the
+chance in nats, at most `LARGEST_NATS`, and halves with every `HALF_LIFE_MS` of age.
+
+Three kinds are derived. *Copied*: two accounts both published nearly what a third one published, in whatever order;
+the third account is the object. *Contact*: one acted upon the other; its chance is that of as many dealings placed at
+random between accounts that act, and are acted upon, as often (a configuration model). *Minutes*: publishing in the
+same ten minutes, as the excess over what the hours of both explain, in standard deviations.
+
+Independence is the wrong null, people of one community coincide all the time: surprise only ranks pairs. How large it
+gets where nobody acts together is what decoys say (`graph.decoys`).
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from graph.trace_window import TraceWindow
+from graph.trace_memory import TraceView
 from graph.traces import (
-    EDGE_WINDOW_MS,
-    FAST_REPOST,
-    FAST_REPOST_MS,
-    INTERACTION,
-    KIND_WEIGHT,
+    CONTACT,
+    COPIED,
+    DAY_MS,
+    DIRECT_KINDS,
+    DOMAIN,
+    FOLLOW,
     KINDS,
+    LIKE,
+    MINUTE_MS,
+    MINUTES,
+    NEAR_DUPLICATE,
     REPOST,
-    SYNCHRONY_MS,
-    CoordinationSettings,
-    Trace,
+    WINDOW_MS,
 )
 
+NEAREST: Final = 25
+"""Uses of one object before it that a use is held against: bounds pairs, and what lies between is no coincidence."""
 
-def coordinated_pairs(traces: Sequence[Trace], window_ms: int, min_shared: int) -> dict[tuple[int, int], int]:
-    """Pairs (a < b) of accounts and how many objects they share within `window_ms`, at least `min_shared`.
+LARGEST_NATS: Final = 6.0
+"""Surprise of one object, at most: a single shared object proves nothing, however rare."""
 
-    An object counts once per pair, however often both acted on it; times exactly `window_ms` apart count.
+LEAST_NATS: Final = 0.05
+"""Surprise below which a coincidence is left out: everybody meets on what everybody uses."""
 
-    Args:
-        traces: in any order.
-        window_ms: longest lag.
-        min_shared: objects that a pair must share.
-    """
-    by_object: dict[tuple[int, str], list[tuple[int, int]]] = defaultdict(list)
-    for trace in traces:
-        by_object[trace.kind, trace.key].append((trace.at_ms, trace.account))
-    shared: dict[tuple[int, int], int] = defaultdict(int)
-    for shares in by_object.values():
-        shares.sort()
-        met: set[tuple[int, int]] = set()
-        for n, (at, account) in enumerate(shares):
-            for later, other in shares[n + 1 :]:
-                if later - at > window_ms:
-                    break
-                if other != account:
-                    met.add((min(account, other), max(account, other)))
-        for pair in met:
-            shared[pair] += 1
-    return {pair: count for pair, count in sorted(shared.items()) if count >= min_shared}
+LAG_MS: Final = MINUTE_MS
+"""t0 of the formula: many platforms give times in minutes, and the network takes seconds."""
+
+HALF_LIFE_MS: Final = 21 * DAY_MS
+"""Age at which a coincidence counts half: operators change their accounts' errands over weeks."""
+
+COPIES: Final = 8
+"""Accounts with nearly the same text that one text counts as copied from: more of them are a meme."""
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
 
 
-MIN_BLOCK: Final = 50
-"""Smallest community that may have a baseline rate of its own: in a smaller one a campaign would explain itself
-away."""
-
-MAX_BASELINE_RATE: Final = 20.0
-"""Largest factor that baseline rate may put on an expectation; estimates beyond it come from a handful of
-co-occurrences."""
-
-PRIOR_CO_OCCURRENCES: Final = 5.0
-"""Co-occurrences of prior weight at baseline rate 1, so that communities which hardly meet do not get an extreme
-one."""
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
-
-
-def distinct(values: IntArray) -> IntArray:
-    """The different values, ascending: `np.unique` by sorting, much faster than its hash table on short arrays."""
-    ordered = np.sort(values)
-    return ordered[np.r_[True, ordered[1:] != ordered[:-1]]] if len(ordered) else ordered
-
-
-class CoOccurrences(NamedTuple):
-    """Pairs of traces of one object, one row each: ranks a < b, kind, weight, shape (n,)."""
-
-    a: IntArray
-    b: IntArray
-    kind: IntArray
-    weight: FloatArray
-
-
-class SoftEdges(NamedTuple):
-    """Edges a < b with weight in millinats (summed over kinds, positive), shape (m,), sorted by (a, b)."""
-
-    a: IntArray
-    b: IntArray
-    weight: IntArray
-
-
-class Expectation(NamedTuple):
-    """What pairs are expected to weigh: degree-corrected, with a factor per pair of coarse communities.
+class Coincidences(NamedTuple):
+    """One row for each object that two accounts coincided on, shape (n,); places in the names of the view.
 
     Args:
-        degree: weight of each account's co-occurrences, shape (kinds, accounts).
-        total: sum of weights of co-occurrences, shape (kinds,).
-        unit: mean weight of a co-occurrence weighted by weight, shape (kinds,): variance per expected weight.
-        block: coarse community of each account, shape (accounts,).
-        baseline rate: observed over expected weight between communities, shape (kinds, blocks, blocks).
+        a: place of one account.
+        b: place of the other, a < b.
+        kind: of the object.
+        item: number of the object in the view, of `contact` too; of `copied` the place of an account.
+        at: time of the later use, ms.
+        nats: surprise.
     """
 
-    degree: FloatArray
-    total: FloatArray
-    unit: FloatArray
-    block: IntArray
-    baseline_rate: FloatArray
-
-    def of(self, kind: int, a: IntArray, b: IntArray) -> FloatArray:
-        """Expected weight between accounts a and b, which broadcast.
-
-        Args:
-            kind: number of the kind.
-            a: ranks.
-            b: ranks.
-        """
-        scale = 2.0 * max(float(self.total[kind]), 1e-12)
-        degree = self.degree[kind]
-        out: FloatArray = degree[a] * degree[b] / scale * self.baseline_rate[kind, self.block[a], self.block[b]]
-        return out
+    a: Ints
+    b: Ints
+    kind: Ints
+    item: Ints
+    at: Ints
+    nats: Floats
 
 
-def co_occurrences(
-    at: IntArray, rank: IntArray, slot: IntArray, kind_of_slot: IntArray, now_ms: int, settings: CoordinationSettings
-) -> CoOccurrences:
-    """All co-occurrences in a window.
+class PairSums(NamedTuple):
+    """Coincidences by pair.
 
     Args:
-        at, rank, slot: traces in event order, shape (n,); `rank` is the account's position in name order.
-        kind_of_slot: kind of each object, shape (slots,).
-        now_ms: weights decay with `settings.half_life_ms` before this.
+        a, b: places of the accounts, a < b, sorted, shape (m,).
+        nats: surprise by kind, shape (m, KINDS).
+        objects: different objects, shape (m,).
     """
-    parts: list[CoOccurrences] = []
-    kinds = kind_of_slot[slot]
-    for kind in range(KINDS):
-        mine = np.flatnonzero(kinds == kind)
-        if len(mine) >= 2:
-            parts.append(_of_kind(kind, at[mine], rank[mine], slot[mine], now_ms, settings))
-    return concatenate(parts)
+
+    a: Ints
+    b: Ints
+    nats: Floats
+    objects: Ints
 
 
-def _of_kind(
-    kind: int, at: IntArray, rank: IntArray, slot: IntArray, now_ms: int, settings: CoordinationSettings
-) -> CoOccurrences:
-    # Each account's first trace of an object, then traces of one object in (time, name) order.
-    n_ranks = int(rank.max()) + 1
-    _, first = np.unique(slot * n_ranks + rank, return_index=True)
-    first.sort()
-    at, rank, slot = at[first], rank[first], slot[first]
-    order = np.lexsort((rank, at, slot))
-    at, rank, slot = at[order], rank[order], slot[order]
-    accounts = len(np.unique(rank))
-    starts = np.flatnonzero(np.r_[True, slot[1:] != slot[:-1]])
-    sizes = np.diff(np.r_[starts, len(slot)])
-    size = np.repeat(sizes, sizes)
-    # Rarity: the information in an object, against the rarest there could be; 1 for an object of two among many.
-    rarity = np.log1p(accounts / size) / np.log1p(accounts / 2)
-    window = EDGE_WINDOW_MS[kind]
-    gaps = _gaps(size, settings)
-    # Not divided by the object's size (Newman 2001): the expectation already grows with popularity, and the division
-    # would leave next to nothing of the one link that all of a campaign share. A crowd at a single object is no group
-    # (`graph.proposals.MIN_OBJECTS`).
-    share = rarity
-    out: list[CoOccurrences] = []
-    for gap in range(1, gaps + 1):
-        left = np.flatnonzero((slot[gap:] == slot[:-gap]) & (at[gap:] - at[:-gap] <= window))
-        if not len(left):
+def coincidences(view: TraceView, now_ms: int | None, among: Ints | None = None) -> Coincidences:
+    """All coincidences in a view but those of `minutes`.
+
+    Args:
+        view: the traces.
+        now_ms: as of when they are weighed; where None, those of long ago count as those of today.
+        among: places of the accounts whose pairs are wanted; all where None. Everybody's traces tell the rates.
+    """
+    n = len(view.names)
+    wanted = np.ones(n, np.bool_)
+    if among is not None:
+        wanted = np.zeros(n, np.bool_)
+        wanted[among] = True
+    item, account, at, kind = _first_uses(view.item, view.account, view.at, view.kind)
+    parts = [_meetings(item, account, at, kind, wanted)]
+    parts.append(_copied(item, account, at, kind, wanted))
+    parts.append(_contacts(view, wanted))
+    a, b, kinds, items, times, nats = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    if now_ms is not None:
+        nats = nats * 0.5 ** ((now_ms - times) / HALF_LIFE_MS)
+    kept = np.flatnonzero(nats >= LEAST_NATS)
+    order = kept[np.lexsort((items[kept], kinds[kept], b[kept], a[kept]))]
+    return Coincidences(a[order], b[order], kinds[order], items[order], times[order], nats[order])
+
+
+def pair_sums(found: Coincidences, accounts: int) -> PairSums:
+    """Add coincidences up by pair and kind.
+
+    Args:
+        found: sorted by pair.
+        accounts: how many the view has.
+    """
+    code = found.a * accounts + found.b
+    pairs, which = np.unique(code, return_inverse=True)
+    nats = np.zeros((len(pairs), KINDS))
+    np.add.at(nats, (which, found.kind), found.nats)
+    # A domain says what its links say, more coarsely, and a copied account what its texts do.
+    counted = np.bincount(which, minlength=len(pairs)).astype(np.int64)
+    return PairSums(pairs // max(accounts, 1), pairs % max(accounts, 1), nats, counted)
+
+
+def _first_uses(item: Ints, account: Ints, at: Ints, kind: Ints) -> tuple[Ints, Ints, Ints, Ints]:
+    """The first use of each object by each account, sorted by object, time and account."""
+    order = np.lexsort((at, account, item))
+    item, account, at, kind = item[order], account[order], at[order], kind[order]
+    first = np.r_[True, (item[1:] != item[:-1]) | (account[1:] != account[:-1])] if len(item) else np.zeros(0, np.bool_)
+    item, account, at, kind = item[first], account[first], at[first], kind[first]
+    order = np.lexsort((account, at, item))
+    return item[order], account[order], at[order], kind[order]
+
+
+class Uses(NamedTuple):
+    """Uses of objects, sorted by object and time, n of them, all arrays of shape (n,).
+
+    Args:
+        item: number of the object.
+        account: place of the account.
+        at: time, ms.
+        kind: of the object.
+    """
+
+    item: Ints
+    account: Ints
+    at: Ints
+    kind: Ints
+
+
+def shared_uses(at: Ints, account: Ints, kind: Ints, item: Ints) -> Uses:
+    """The uses that somebody can coincide with: of objects used more than once.
+
+    Links to one site are left out, which say what the links say.
+
+    Args:
+        at: times, ms, shape (n,).
+        account: places of the accounts.
+        kind: of the objects.
+        item: numbers of the objects.
+    """
+    kept = np.flatnonzero((np.bincount(item)[item] > 1) & (kind != DOMAIN)) if len(item) else np.zeros(0, np.int64)
+    order = kept[np.lexsort((account[kept], at[kept], item[kept]))]
+    whole = (column[order].astype(np.int64) for column in (item, account, at, kind))
+    return Uses(*whole)
+
+
+def meetings(uses: Uses, accounts: int, now_ms: int | None) -> tuple[Ints, Ints, Floats]:
+    """Coincidences of accounts on objects, and on whose words they copied: (a, b, nats), a < b, in no order.
+
+    Args:
+        uses: of the objects.
+        accounts: how many there are.
+        now_ms: as of when they are weighed; where None, those of long ago count as those of today.
+    """
+    order = np.argsort(uses.item * accounts + uses.account, kind="stable")
+    item, account = uses.item[order], uses.account[order]
+    first = np.r_[True, (item[1:] != item[:-1]) | (account[1:] != account[:-1])] if len(item) else np.zeros(0, np.bool_)
+    places = np.sort(order[first])
+    once = Uses(*(column[places] for column in uses))
+    wanted = np.ones(accounts, np.bool_)
+    parts = [_meetings(*once, wanted), _copied(*once, wanted)]
+    a, b, _, _, times, nats = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    if now_ms is not None:
+        nats = nats * 0.5 ** ((now_ms - times) / HALF_LIFE_MS)
+    kept = np.flatnonzero(nats >= LEAST_NATS)
+    return a[kept], b[kept], nats[kept]
+
+
+_Part = tuple[Ints, Ints, Ints, Ints, Ints, Floats]
+
+_NOBODY: Final = np.zeros(0, np.int64)
+_NONE: Final[_Part] = (_NOBODY, _NOBODY, _NOBODY, _NOBODY, _NOBODY, np.zeros(0))
+
+
+def _meetings(item: Ints, account: Ints, at: Ints, kind: Ints, wanted: NDArray[np.bool_]) -> _Part:
+    """Coincidences of uses sorted by object, time and account; pairs of `wanted` accounts alone."""
+    if len(item) < 2:
+        return _NONE
+    windows = np.array(WINDOW_MS, np.int64)[kind]
+    activity = _activity(account, kind, len(wanted))
+    # Others' uses in the window before each, or at the same time, but for one, the other of a pair: searched for in one
+    # ascending sequence, as objects lie far apart in it.
+    first_at = int(at.min())
+    stride = int(at.max()) - first_at + int(windows.max()) + 2
+    line = item * stride + (at - first_at)
+    begin = np.searchsorted(line, np.maximum(line - windows, item * stride))
+    others = np.searchsorted(line, line, side="right") - begin - 2
+    # Pairs are looked for among wanted accounts' uses alone: strangers between two of them hide nothing.
+    mine = np.flatnonzero(wanted[account])
+    out: list[tuple[Ints, Ints]] = []
+    begun = np.arange(len(mine))  # those that a use as many steps before may still be near to
+    for step in range(1, NEAREST + 1):
+        begun = begun[begun + step < len(mine)]
+        earlier, later = mine[begun], mine[begun + step]
+        near = (item[later] == item[earlier]) & (at[later] - at[earlier] <= windows[later])
+        if not near.any():
             break
-        right = left + gap
-        lag = (at[right] - at[left]).astype(np.float64)
-        synchrony = 0.5 + 0.5 * np.exp(-lag / SYNCHRONY_MS)
-        decay = np.exp2((at[right] - now_ms) / float(settings.half_life_ms))
-        fast = (kind == REPOST) & (lag <= FAST_REPOST_MS)
-        out.append(
-            CoOccurrences(
-                np.minimum(rank[left], rank[right]),
-                np.maximum(rank[left], rank[right]),
-                np.asarray(np.where(fast, FAST_REPOST, kind), np.int64),
-                np.asarray(share[left] * synchrony * decay, np.float64),
-            )
-        )
-    return concatenate(out)
+        out.append((earlier[near], later[near]))
+        begun = begun[near]
+    if not out:
+        return _NONE
+    earlier, later = (np.concatenate(side) for side in zip(*out, strict=True))
+    rate = (others[later] + 0.5) / windows[later]
+    expected = rate * (at[later] - at[earlier] + LAG_MS) * np.sqrt(activity[earlier] * activity[later])
+    nats = np.clip(-np.log(-np.expm1(-expected)), 0.0, LARGEST_NATS)
+    one, two = account[earlier], account[later]
+    return np.minimum(one, two), np.maximum(one, two), kind[later], item[later], at[later], nats
 
 
-def concatenate(parts: list[CoOccurrences]) -> CoOccurrences:
-    """The co-occurrences of all parts, in their order."""
-    if not parts:
-        empty = np.zeros(0, np.int64)
-        return CoOccurrences(empty, empty, empty, np.zeros(0))
-    return CoOccurrences(*(np.concatenate(column) for column in zip(*parts, strict=True)))
-
-
-def _gaps(size: IntArray, settings: CoordinationSettings) -> int:
-    """How many neighbours in time each trace is paired with, so that the pairs stay within the budget."""
-    gaps = settings.neighbours
-    while gaps > 1 and int(np.minimum(size - 1, gaps).sum()) > settings.pair_budget:
-        gaps //= 2
-    return gaps
-
-
-def sum_pairs(met: CoOccurrences, accounts: int) -> CoOccurrences:
-    """Co-occurrences added up per (kind, a, b), in that order."""
-    key = (met.kind * accounts + met.a) * accounts + met.b
-    unique, inverse = np.unique(key, return_inverse=True)
-    weight: FloatArray = np.bincount(inverse, weights=met.weight, minlength=len(unique)).astype(np.float64)
-    pair = unique % (accounts * accounts)
-    return CoOccurrences(pair // accounts, pair % accounts, unique // (accounts * accounts), weight)
-
-
-def expectation(met: CoOccurrences, block: IntArray) -> Expectation:
-    """The expectation that `met` (not yet added up per pair) implies.
-
-    Args:
-        block: coarse community of each account by rank, 0 for none, shape (accounts,).
-    """
-    accounts, blocks = len(block), int(block.max(initial=0)) + 1
-    degree = np.zeros((KINDS, accounts))
-    total, unit = np.zeros(KINDS), np.ones(KINDS)
-    baseline_rate = np.ones((KINDS, blocks, blocks))
-    for kind in range(KINDS):
-        mine = met.kind == kind
-        if not mine.any():
-            continue
-        a, b, weight = met.a[mine], met.b[mine], met.weight[mine]
-        degree[kind] = np.bincount(a, weight, accounts) + np.bincount(b, weight, accounts)
-        total[kind] = weight.sum()
-        unit[kind] = np.square(weight).sum() / total[kind]
-        observed = np.bincount(block[a] * blocks + block[b], weight, blocks * blocks).reshape(blocks, blocks)
-        observed = observed + observed.T  # each co-occurrence seen from both ends
-        by_block = np.bincount(block, degree[kind], blocks)
-        chance = np.outer(by_block, by_block) / (2.0 * total[kind])
-        smooth = PRIOR_CO_OCCURRENCES * unit[kind]
-        baseline_rate[kind] = np.clip((observed + smooth) / (chance + smooth), 1 / MAX_BASELINE_RATE, MAX_BASELINE_RATE)
-    return Expectation(degree, total, unit, block, baseline_rate)
-
-
-def residuals(pairs: CoOccurrences, model: Expectation) -> tuple[FloatArray, FloatArray]:
-    """(z, expected) of each pair, shape (pairs,)."""
-    expected = np.zeros(len(pairs.a))
-    for kind in range(KINDS):
-        mine = np.flatnonzero(pairs.kind == kind)
-        expected[mine] = model.of(kind, pairs.a[mine], pairs.b[mine])
-    unit = model.unit[pairs.kind]
-    return (pairs.weight - expected) / np.sqrt(expected * unit + np.square(unit)), expected
-
-
-def absent(model: Expectation, ranks: IntArray) -> FloatArray:
-    """What not meeting at all weighs against each pair of `ranks`, in the units of soft edges, shape (n, n)."""
-    out = np.zeros((len(ranks), len(ranks)))
-    block = model.block[ranks]
-    one = bool((block == block[0]).all())
-    for kind in range(KINDS):
-        degree = model.degree[kind, ranks]
-        busy = np.flatnonzero(degree)
-        if not model.total[kind] or not len(busy):
-            continue
-        some = 4 * len(busy) < 3 * len(ranks)  # most accounts never do most kinds of things
-        degree, its = (degree[busy], block[busy]) if some else (degree, block)
-        scale = KIND_WEIGHT[kind] / (2.0 * float(model.total[kind]) * float(model.unit[kind]))
-        known = model.baseline_rate[kind]
-        weight = np.multiply.outer(degree * scale, degree)
-        weight *= known[its[0], its[0]] if one else known[its[:, None], its[None, :]]
-        if some:
-            out[busy[:, None], busy] += weight
-        else:
-            out += weight
+def _activity(account: Ints, kind: Ints, accounts: int) -> Floats:
+    """Objects that the account of each use used of that kind, over the mean and the circle of all that used any."""
+    cells = np.zeros((KINDS, accounts), np.int64)
+    np.add.at(cells, (kind, account), 1)
+    users = np.maximum((cells > 0).sum(axis=1), 1)
+    mean = cells.sum(axis=1) / users
+    out: Floats = cells[kind, account] / (mean * np.sqrt(users))[kind]
     return out
 
 
-def soft_edges(pairs: CoOccurrences, z: FloatArray, accounts: int, top: int) -> SoftEdges:
-    """Positive residuals added over kinds, each account's `top` largest kept (by either end); unfiltered.
-
-    Args:
-        pairs: co-occurrences added up per pair and kind.
-        z: their residuals.
-        accounts: how many there are.
-        top: edges kept of each account.
-    """
-    weight = np.maximum(z, 0.0) * np.array(KIND_WEIGHT)[pairs.kind]
-    unique, inverse = np.unique(pairs.a * accounts + pairs.b, return_inverse=True)
-    millinats = np.rint(np.bincount(inverse, weight, len(unique)) * 1000).astype(np.int64)
-    a, b = unique // accounts, unique % accounts
-    kept = np.flatnonzero(millinats > 0)
-    a, b, millinats = a[kept], b[kept], millinats[kept]
-    ends, others = np.r_[a, b], np.r_[b, a]
-    order = np.lexsort((others, -np.r_[millinats, millinats], ends))
-    ends = ends[order]
-    starts = np.flatnonzero(np.r_[True, ends[1:] != ends[:-1]]) if len(ends) else np.zeros(0, np.int64)
-    place = np.arange(len(ends)) - np.repeat(starts, np.diff(np.r_[starts, len(ends)]))
-    chosen = np.zeros(len(a), bool)
-    chosen[order[place < top] % max(len(a), 1)] = True
-    return SoftEdges(a[chosen], b[chosen], millinats[chosen])
+def _copied(item: Ints, account: Ints, at: Ints, kind: Ints, wanted: NDArray[np.bool_]) -> _Part:
+    """Accounts that published nearly what the same other accounts published."""
+    texts = np.flatnonzero(kind == NEAR_DUPLICATE)
+    who: list[Ints] = []
+    of: list[Ints] = []
+    when: list[Ints] = []
+    for step in range(1, COPIES + 1):
+        later, earlier = texts[step:], texts[:-step]
+        same = item[later] == item[earlier]
+        if not same.any():
+            break
+        who += [account[later[same]], account[earlier[same]]]
+        of += [account[earlier[same]], account[later[same]]]
+        when += [at[later[same]], at[later[same]]]
+    if not who:
+        return _NONE
+    copier, source, times = np.concatenate(who), np.concatenate(of), np.concatenate(when)
+    uses = _first_uses(source, copier, times, np.full(len(source), COPIED, np.int64))
+    return _meetings(*uses, wanted)
 
 
-NO_BLOCK: Final = 0
-"""The coarse community of accounts that belong to none."""
-
-DIRECT_WEIGHT: Final = 0.5
-"""Weight of one account acting upon another, against 1 for meeting on a rare object: people talk to those they know."""
-
-
-class Ties(NamedTuple):
-    """Who met whom, account by account: whom rank r met is at [start[r], start[r + 1]); as which pair; expectation."""
-
-    start: IntArray
-    other: IntArray
-    pair: IntArray
-    model: Expectation
-
-
-class View:
-    """A window in name order.
-
-    Args:
-        rows: row of each rank, shape (accounts,).
-        names: name of each rank.
-        at, rank, slot, kind: the traces in event order, shape (n,).
-        met: co-occurrences; pairs: the same added up per pair and kind.
-        span_ms: how much time the window covers.
-    """
-
-    def __init__(
-        self,
-        rows: IntArray,
-        names: list[str],
-        at: IntArray,
-        rank: IntArray,
-        slot: IntArray,
-        kind: IntArray,
-        met: CoOccurrences,
-        span_ms: int,
-    ) -> None:
-        self.rows, self.names = rows, names
-        self.at, self.rank, self.slot, self.kind = at, rank, slot, kind
-        self.met, self.pairs = met, sum_pairs(met, len(rows))
-        self.span_ms = span_ms
-        accounts = len(rows)
-        counts = np.bincount(rank * KINDS + kind, minlength=accounts * KINDS)
-        self.counts: IntArray = counts.reshape(accounts, KINDS)
-        self.rank_of = {row: rank for rank, row in enumerate(rows.tolist())}
-        self._cells: IntArray | None = None
-        self._ties: Ties | None = None
-        self._first_cell = 0
-        self._order = np.argsort(rank, kind="stable")
-        self._start = np.r_[0, np.cumsum(np.bincount(rank, minlength=accounts))]
-
-    def ranks(self, rows: Sequence[int]) -> list[int]:
-        """Ranks of those of `rows` that are in the view, ascending."""
-        return sorted(self.rank_of[row] for row in rows if row in self.rank_of)
-
-    def traces_of(self, ranks: Sequence[int]) -> IntArray:
-        """Places of the traces of `ranks`, account by account."""
-        parts = [self._order[self._start[r] : self._start[r + 1]] for r in ranks]
-        return np.concatenate(parts) if parts else np.zeros(0, np.int64)
-
-    def base_rates(self, ranks: Sequence[int]) -> list[float]:
-        """Traces per ms of `ranks` together, by kind, shape (KINDS,)."""
-        return [float(v) for v in self.counts[list(ranks)].sum(axis=0) / self.span_ms]
-
-    def shares(self, ranks: Sequence[int]) -> dict[int, float]:
-        """Row -> its share of the traces that `ranks` made."""
-        traces = self.counts[list(ranks)].sum(axis=1)
-        return dict(zip(self.rows[list(ranks)].tolist(), (traces / traces.sum()).tolist(), strict=True))
-
-    def co_occurrence_rates(self, members: Sequence[int], controls: Sequence[int]) -> tuple[FloatArray, FloatArray]:
-        """How often `members` met `control set`, and how often they were to, by kind of trace, shape (KINDS,) each."""
-        if self._ties is None:
-            ends = np.r_[self.pairs.a, self.pairs.b]
-            order = np.argsort(ends, kind="stable")
-            count = len(self.pairs.a)
-            start = np.r_[0, np.cumsum(np.bincount(ends, minlength=len(self.rows)))]
-            model = expectation(self.met, np.zeros(len(self.rows), np.int64))
-            self._ties = Ties(start, np.r_[self.pairs.b, self.pairs.a][order], order % max(count, 1), model)
-        ties = self._ties
-        inside = np.zeros(len(self.rows), bool)
-        inside[list(controls)] = True
-        mine = np.concatenate([np.arange(ties.start[r], ties.start[r + 1]) for r in members])
-        pair = ties.pair[mine[inside[ties.other[mine]]]]
-        unit = ties.model.unit
-        met = np.bincount(self.pairs.kind[pair], self.pairs.weight[pair], KINDS) / unit
-        ours, theirs = (ties.model.degree[:, list(side)].sum(axis=1) for side in (members, controls))
-        chance = ours * theirs / np.maximum(2.0 * ties.model.total, 1e-12) / unit
-        for values in (met, chance):
-            values[REPOST] += values[FAST_REPOST]
-        return met[:KINDS], chance[:KINDS]
-
-    def activity(self, ranks: Sequence[int], bin_ms: int) -> dict[int, int]:
-        """Traces that `ranks` made together by activity cell (see `graph.group_test.activity_cell`)."""
-        if self._cells is None:
-            cells = self.at // bin_ms * KINDS + self.kind
-            self._first_cell = int(cells.min())
-            self._cells = cells - self._first_cell
-        counts = np.bincount(self._cells[self.traces_of(ranks)])
-        found = np.flatnonzero(counts)
-        return dict(zip((found + self._first_cell).tolist(), counts[found].tolist(), strict=True))
-
-
-class Residuals(NamedTuple):
-    """Soft edges of a view and the expectation they exceed."""
-
-    edges: SoftEdges
-    model: Expectation
-
-
-def build_view(
-    window: TraceWindow, now_ms: int, names: Callable[[int], str], settings: CoordinationSettings
-) -> View | None:
-    """The window in name order with its co-occurrences; None where fewer than three accounts acted on anything.
-
-    Args:
-        window: the traces.
-        now_ms: weights decay with the time before it.
-        names: account name of a row.
-        settings: of coordination.
-    """
-    at, row, slot = window.view()
-    alive = row >= 0
-    at, row, slot = at[alive], row[alive], slot[alive]
-    active, inverse = np.unique(row, return_inverse=True)
-    if len(active) < 3:
-        return None
-    named = [names(int(r)) for r in active]
-    by_name = sorted(range(len(active)), key=named.__getitem__)
-    rank_of = np.empty(len(active), np.int64)
-    rank_of[by_name] = np.arange(len(active))
-    rank = rank_of[inverse]
-    rows = active[by_name].astype(np.int64)
-    objects: IntArray = slot.astype(np.int64)
-    kind = window.kind[objects].astype(np.int64)
-    met = co_occurrences(at, rank, objects, window.kind.astype(np.int64), now_ms, settings)
-    met = _with_direct(met, window, rows, now_ms, settings)
-    span = max(now_ms - int(at[0]), settings.activity_bin_ms)
-    ordered = [named[i] for i in by_name]
-    return View(rows, ordered, at, rank, objects, kind, met, span)
-
-
-def exceed(
-    view: View, blocks: Mapping[int, int], settings: CoordinationSettings, kinds: Collection[int] | None = None
-) -> Residuals:
-    """Soft edges against activity, popularity and the coarse communities of `blocks` (row -> community, from 1).
-
-    Args:
-        kinds: of co-occurrences that count; all where None.
-    """
-    block = np.array([blocks.get(r, NO_BLOCK) for r in view.rows.tolist()], np.int64)
-    met, pairs = view.met, view.pairs
-    if kinds is not None:
-        met, pairs = _of_kinds(met, kinds), _of_kinds(pairs, kinds)
-    model = expectation(met, block)
-    z, _ = residuals(pairs, model)
-    return Residuals(soft_edges(pairs, z, len(view.rows), settings.top_edges), model)
-
-
-def _of_kinds(met: CoOccurrences, kinds: Collection[int]) -> CoOccurrences:
-    mine = np.isin(met.kind, list(kinds))
-    return CoOccurrences(met.a[mine], met.b[mine], met.kind[mine], met.weight[mine])
-
-
-def _with_direct(
-    met: CoOccurrences, window: TraceWindow, rows: IntArray, now_ms: int, settings: CoordinationSettings
-) -> CoOccurrences:
-    """The co-occurrences, and direct interactions between accounts that are both in the window."""
-    direct = window.direct
+def _contacts(view: TraceView, wanted: NDArray[np.bool_]) -> _Part:
+    """Accounts that acted upon each other, one row for each thing acted upon."""
+    direct = np.flatnonzero(np.isin(view.kind, DIRECT_KINDS) & (view.other >= 0) & (view.other != view.account))
     if not len(direct):
-        return met
-    order = np.argsort(rows)
-    ends = [order[np.minimum(np.searchsorted(rows, column, sorter=order), len(rows) - 1)] for column in direct.T[1:]]
-    known = (rows[ends[0]] == direct[:, 1]) & (rows[ends[1]] == direct[:, 2])
-    a, b = np.minimum(*ends)[known], np.maximum(*ends)[known]
-    weight = DIRECT_WEIGHT * np.exp2(-(now_ms - direct[known, 0]) / settings.half_life_ms)
-    kind = np.full(len(a), INTERACTION, np.int64)
-    return CoOccurrences(np.r_[met.a, a], np.r_[met.b, b], np.r_[met.kind, kind], np.r_[met.weight, weight])
+        return _NONE
+    order = direct[np.lexsort((view.at[direct], view.item[direct], view.account[direct]))]
+    account, item = view.account[order], view.item[order]
+    order = order[np.r_[True, (account[1:] != account[:-1]) | (item[1:] != item[:-1])]]
+    actor, other = view.account[order], view.other[order]
+    n = len(view.names)
+    acts, received = np.bincount(actor, minlength=n), np.bincount(other, minlength=n)
+    both = np.flatnonzero(wanted[actor] & wanted[other])
+    expected = acts[actor[both]] * received[other[both]] / len(order)
+    nats = np.clip(-np.log(-np.expm1(-expected)), 0.0, LARGEST_NATS)
+    one, two = actor[both], other[both]
+    kind = np.full(len(both), CONTACT, np.int64)
+    return np.minimum(one, two), np.maximum(one, two), kind, view.item[order[both]], view.at[order[both]], nats
+
+
+BIN_MS: Final = 10 * MINUTE_MS
+"""Posts this near count as of the same minutes: scripted rounds take minutes, and people's chance meetings are few."""
+
+
+def same_minutes(view: TraceView, among: Ints) -> NDArray[np.float32]:
+    """How many more ten-minute bins two accounts both published in than their hours explain, shape (k, k).
+
+    In standard deviations of the number expected, with one bin's variance added; 0 on the diagonal and where negative.
+    Expected is n_a n_b times the sum over bins of the squared share of all accounts' bins.
+
+    Args:
+        view: the traces.
+        among: places of k accounts.
+    """
+    publishing = np.flatnonzero(~np.isin(view.kind, (LIKE, FOLLOW, REPOST)))
+    k = len(among)
+    if not len(publishing):
+        return np.zeros((k, k), np.float32)
+    bins = view.at[publishing] // BIN_MS
+    numbers, place = np.unique(bins, return_inverse=True)
+    cells = np.unique(view.account[publishing] * len(numbers) + place)
+    share = np.bincount(cells % len(numbers), minlength=len(numbers)) / len(cells)
+    row_of = np.full(len(view.names), -1, np.int64)
+    row_of[among] = np.arange(k)
+    rows = row_of[cells // len(numbers)]
+    shown = np.zeros((k, len(numbers)), np.float32)
+    shown[rows[rows >= 0], (cells % len(numbers))[rows >= 0]] = 1.0
+    both = (shown @ shown.T).astype(np.float64)  # whole numbers far below 2^24: exact in any order
+    often = shown.sum(axis=1, dtype=np.float64)
+    expected = np.outer(often, often) * float((share**2).sum())
+    out = np.maximum((both - expected) / np.sqrt(expected + 1.0), 0.0)
+    np.fill_diagonal(out, 0.0)
+    return out.astype(np.float32)
+
+
+MINUTES_KIND: Final = MINUTES
+"""Place of the kind that `same_minutes` is about."""

@@ -1,215 +1,186 @@
-"""Power studies of the whole test: what it finds where nothing is, and what it takes to be found.
+"""Null and power studies of the search among all accounts: what it finds where nothing is, and when it finds a group.
 
-Permuting accounts among the traces of a block of time keeps who was active when and what was popular when, and
-destroys every dependence between accounts finer than the block: whatever a test then finds is false. Groups of known
-size are injected into such records to see after how many shared objects they are accepted.
+Accounts are exchanged among the traces of a block of time, which keeps who was active when and what was popular when,
+and destroys every dependence between accounts finer than the block: whatever the search then accepts is false. Groups
+of known size are injected into such records to see with how many shared objects they are accepted.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from graph.coordination import Coordination
-from graph.groups import CampaignTick, Group
-from graph.traces import DAY_MS, CoordinationSettings, Records, Trace
+from graph.coincidences import shared_uses
+from graph.decoys import BLOCK_MS, MANY_DRAWS, cells, exchange
+from graph.search import among_uses
+from graph.traces import DAY_MS
 
-TICK_MS = 600_000
+Ints = NDArray[np.int64]
 
-
-class ReplayOutcome(NamedTuple):
-    """What one pass over a record found."""
-
-    groups: list[Group]  # under test at the end
-    accepted: list[Group]
-    e_values: list[float]  # log e of every hypothesis, at its end
-    hypotheses: int
-    coordination: Coordination
+_PERMUTED: Final = 1
+"""Beside the seed of an exchange, so that records are not exchanged as their decoys are."""
 
 
-def run(
-    traces: Sequence[Trace],
-    names: Sequence[str],
-    settings: CoordinationSettings | None = None,
-    seed: int = 0,
-    tick_ms: int = TICK_MS,
-) -> ReplayOutcome:
-    """Pass over `traces` (in event order) with a tick at every multiple of `tick_ms` that has traces before it.
+class Traces(NamedTuple):
+    """Traces in time order, all arrays of shape (n,).
 
     Args:
-        traces: in event order.
-        names: of each row.
-        settings: of coordination, the defaults where None.
-        seed: of coordination.
-        tick_ms: event time between ticks.
+        at: times, ms.
+        account: number of the account.
+        kind: of the object.
+        item: number of the object.
+        accounts: how many accounts there are.
     """
-    coordination = Coordination(settings, seed)
-    logs: list[float] = []
-    place, tick = 0, 0
-    while place < len(traces):
-        tick = (traces[place].at_ms // tick_ms + 1) * tick_ms
-        stop = place
-        while stop < len(traces) and traces[stop].at_ms < tick:
-            stop += 1
-        coordination.add(traces[place:stop])
-        place = stop
-        _note(coordination.tick(tick, names.__getitem__), logs)
-    if traces:
-        _note(coordination.tick(tick + tick_ms, names.__getitem__, end=True), logs)
-    groups = coordination.groups()
-    logs += [g.log_e for g in groups if g.hypothesis]
-    return ReplayOutcome(groups, [g for g in groups if g.accepted_among_all], logs, len(logs), coordination)
 
-
-def _note(tick: CampaignTick, logs: list[float]) -> None:
-    logs += [ended.log_e for ended in tick.ended if ended.hypothesis]
-
-
-def permute_accounts(traces: Sequence[Trace], block_ms: int, seed: int) -> list[Trace]:
-    """The traces with their accounts permuted within each block of `block_ms`, in event order of rows.
-
-    Args:
-        traces: in event order.
-        block_ms: length of a block of time.
-        seed: of the permutations.
-    """
-    rng = np.random.default_rng(seed)
-    at = np.array([t.at_ms for t in traces], np.int64)
-    account = np.array([t.account for t in traces], np.int64)
-    block = at // block_ms
-    for number in np.unique(block):
-        mine = np.flatnonzero(block == number)
-        account[mine] = rng.permutation(account[mine])
-    moved = [t._replace(account=a) for t, a in zip(traces, account.tolist(), strict=True)]
-    return sorted(moved, key=lambda t: (t.at_ms, t.account, t.kind, t.key))
-
-
-def inject(
-    traces: Sequence[Trace], members: Iterable[int], starts_ms: Sequence[int], lag_ms: int, kind: int, seed: int
-) -> list[Trace]:
-    """The traces with a group added that acts on one new object at each of `starts_ms`, each member after an
-    exponential lag of mean `lag_ms`.
-
-    Args:
-        traces: in event order.
-        members: rows of the group.
-        starts_ms: when the first member comes to each object.
-        lag_ms: mean lag of the others.
-        kind: of the traces.
-        seed: of the lags.
-    """
-    rng = np.random.default_rng(seed)
-    rows = list(members)
-    added = [
-        Trace(int(start + lag), row, kind, f"injected-{seed}-{n}")
-        for n, start in enumerate(starts_ms)
-        for row, lag in zip(rows, rng.exponential(lag_ms, len(rows)).tolist(), strict=True)
-    ]
-    return sorted([*traces, *added], key=lambda t: (t.at_ms, t.account, t.kind, t.key))
+    at: Ints
+    account: Ints
+    kind: Ints
+    item: Ints
+    accounts: int
 
 
 class NullTrial(NamedTuple):
-    """One pass over permuted records: hypotheses tested, groups accepted, mean and largest e-value."""
+    """What was found in permuted records.
+
+    Args:
+        seed: of the permutation.
+        groups: how many groups there were.
+        accepted: of them, beyond the decoys.
+        least_q: of all groups, 1.0 without any.
+    """
 
     seed: int
-    hypotheses: int
+    groups: int
     accepted: int
-    mean_e: float
-    max_e: float
-    sum_e: float
+    least_q: float
 
 
 class InjectionTrial(NamedTuple):
-    """One injected group: how many of its members the best matching group has, how many others, whether accepted."""
+    """What became of an injected group.
+
+    Args:
+        size: its members.
+        shared: objects that they share.
+        seed: of the trial.
+        accepted: whether an accepted group is it: at least half of both together are in both.
+        members: of that group, those of the injected one.
+        others: of that group, the others.
+        false: accepted groups with fewer than half of their members from the injected one.
+    """
 
     size: int
     shared: int
     seed: int
+    accepted: bool
     members: int
     others: int
-    accepted: bool
-    log_e: float
-    found_after: int | None  # injected objects begun when it was accepted
-    false: int  # accepted groups with fewer than half of their members from the injected one
+    false: int
 
 
-def null_trial(
-    records: Records, block_ms: int, seed: int, settings: CoordinationSettings, tick_ms: int = TICK_MS
-) -> NullTrial:
-    """Permute accounts within blocks and count what is found.
+def permuted(traces: Traces, seed: int, block_ms: int = BLOCK_MS) -> Traces:
+    """The traces with their accounts exchanged at random within each block of time and kind.
 
     Args:
-        records: with names.
-        block_ms: length of a block of time.
-        seed: of the permutation and of coordination.
-        settings: of coordination.
-        tick_ms: event time between ticks.
+        traces: in time order.
+        seed: of the exchange.
+        block_ms: length of a block.
     """
-    outcome = run(permute_accounts(records.traces, block_ms, seed), records.names, settings, seed, tick_ms)
-    e = np.exp(np.array(outcome.e_values or [0.0]))
-    accepted = outcome.coordination.discoveries
-    return NullTrial(seed, outcome.hypotheses, accepted, float(e.mean()), float(e.max()), float(e.sum()))
+    cell = cells(traces.at, traces.kind, None, block_ms)
+    return traces._replace(account=exchange(traces.account, cell, (_PERMUTED, seed)))
+
+
+def null_trial(traces: Traces, seed: int, target_fdr: float, block_ms: int = BLOCK_MS) -> NullTrial:
+    """Permute accounts within blocks and count what is accepted.
+
+    Args:
+        traces: in time order.
+        seed: of the permutation and the search.
+        target_fdr: q up to which a group is accepted.
+        block_ms: length of a block.
+    """
+    moved = permuted(traces, seed, block_ms)
+    uses = shared_uses(moved.at, moved.account, moved.kind, moved.item)
+    found = among_uses(uses, traces.accounts, None, seed, draws=MANY_DRAWS, target_fdr=target_fdr)
+    accepted = sum(q <= target_fdr for q in found.q)
+    return NullTrial(seed, len(found.groups), accepted, min(found.q, default=1.0))
+
+
+class Injection(NamedTuple):
+    """A group to inject.
+
+    Args:
+        size: its members.
+        shared: objects that they share.
+        days: over which the objects are spread.
+        lag_ms: mean lag of a member behind the first, exponential.
+    """
+
+    size: int
+    shared: int
+    days: float
+    lag_ms: int
+
+
+def injected(traces: Traces, group: Injection, seed: int) -> tuple[Traces, list[int]]:
+    """The traces with a group added, and its members.
+
+    The members are accounts active in those days, which go on doing what they did.
+
+    Args:
+        traces: in time order, two days longer than the group's at least.
+        group: what is added.
+        seed: of all that is drawn.
+    """
+    rng = np.random.default_rng((seed, group.size, group.shared))
+    # The days begin after one trace drawn at random, so that there is life in them, as campaigns choose to have it.
+    length = int(group.days * DAY_MS)
+    first, last = int(traces.at[0]) + DAY_MS, int(traces.at[-1]) - length - DAY_MS
+    begins = traces.at[(traces.at >= first) & (traces.at <= last)]
+    begin = int(rng.choice(begins)) if len(begins) else int(traces.at[0])
+    active = np.unique(traces.account[(traces.at >= begin) & (traces.at < begin + length)])
+    members = rng.choice(active, min(group.size, len(active)), replace=False)
+    starts = np.sort(rng.uniform(begin, begin + length, group.shared)).astype(np.int64)
+    lags = rng.exponential(group.lag_ms, (group.shared, len(members))).astype(np.int64)
+    at = np.r_[traces.at, (starts[:, None] + lags).ravel()]
+    account = np.r_[traces.account, np.tile(members, group.shared)]
+    fresh = int(traces.item.max()) + 1 + np.repeat(np.arange(group.shared), len(members))
+    kind = np.r_[traces.kind, np.full(len(fresh), traces.kind[0])]
+    order = np.lexsort((account, at))
+    item = np.r_[traces.item, fresh]
+    whole = Traces(at[order], account[order], kind[order], item[order], traces.accounts)
+    return whole, members.tolist()
 
 
 def injection_trial(
-    records: Records,
-    block_ms: int,
-    size: int,
-    shared: int,
-    seed: int,
-    settings: CoordinationSettings,
-    *,
-    days: float = 4.0,
-    lag_ms: int = 600_000,
-    tick_ms: int = TICK_MS,
+    traces: Traces, group: Injection, seed: int, target_fdr: float, block_ms: int = BLOCK_MS
 ) -> InjectionTrial:
-    """Inject a group of `size` accounts that share `shared` new objects, spread over `days`, into permuted records.
-
-    The members are accounts active in those days, which go on doing what the permutation gave them. The pass ends
-    a day after.
+    """Inject a group into permuted records and look for it.
 
     Args:
-        records: with names.
-        block_ms: length of a block of time.
-        size: members of the group.
-        shared: objects they share.
+        traces: in time order.
+        group: what is injected.
         seed: of all that is drawn.
-        settings: of coordination.
-        days: over which the objects are spread.
-        lag_ms: mean lag behind the first member.
-        tick_ms: event time between ticks.
+        target_fdr: q up to which a group is accepted.
+        block_ms: length of a block.
     """
-    people = permute_accounts(records.traces, block_ms, seed)
-    rng = np.random.default_rng((seed, size, shared))
-    # The days begin after one trace drawn at random, so that there is life in them, as campaigns choose to have it.
-    latest = people[-1].at_ms - int((days + 1) * DAY_MS)
-    begins = [t.at_ms for t in people if people[0].at_ms + DAY_MS <= t.at_ms <= latest]
-    begin = int(rng.choice(begins)) if begins else people[0].at_ms
-    end = begin + int(days * DAY_MS)
-    active = sorted({t.account for t in people if begin <= t.at_ms < end})
-    members = rng.choice(active, size, replace=False).tolist()
-    starts = np.sort(rng.uniform(begin, end, shared)).astype(np.int64).tolist()
-    kind = people[0].kind
-    traces = inject(people, members, starts, lag_ms, kind, seed)
-    traces = [t for t in traces if t.at_ms < end + DAY_MS]
-    outcome = run(traces, records.names, settings, seed, tick_ms)
-    injected = set(members)
-    best = max(outcome.groups, key=lambda g: (_jaccard(injected, g.members), -g.number), default=None)
-    false = sum(2 * len(injected & set(g.members)) < len(g.members) for g in outcome.accepted)
-    if best is None:
-        return InjectionTrial(size, shared, seed, 0, 0, False, 0.0, None, false)
-    hit = len(injected & set(best.members))
-    after = None if best.accepted_ms is None else sum(start < best.accepted_ms for start in starts)
-    return InjectionTrial(
-        size, shared, seed, hit, len(best.members) - hit, best.accepted_among_all, best.log_e, after, false
-    )
+    whole, members = injected(permuted(traces, seed, block_ms), group, seed)
+    uses = shared_uses(whole.at, whole.account, whole.kind, whole.item)
+    found = among_uses(uses, whole.accounts, None, seed, draws=MANY_DRAWS, target_fdr=target_fdr)
+    mine = set(members)
+    accepted = [set(one.members) for one, q in zip(found.groups, found.q, strict=True) if q <= target_fdr]
+    best = max(accepted, key=lambda other: _jaccard(mine, other), default=set[int]())
+    false = sum(2 * len(mine & other) < len(other) for other in accepted)
+    hit = _jaccard(mine, best) >= 0.5
+    inside = len(mine & best) if hit else 0
+    return InjectionTrial(group.size, group.shared, seed, hit, inside, len(best) - inside if hit else 0, false)
 
 
-def _jaccard(injected: set[int], members: Sequence[int]) -> float:
-    return len(injected & set(members)) / len(injected | set(members))
+def _jaccard(one: set[int], other: set[int]) -> float:
+    return len(one & other) / max(len(one | other), 1)
 
 
 def upper_rate(found: int, trials: int, level: float = 0.95) -> float:
@@ -227,3 +198,35 @@ def upper_rate(found: int, trials: int, level: float = 0.95) -> float:
     from scipy.stats import beta
 
     return float(beta.ppf(level, found + 1, trials - found))
+
+
+def null_table(trials: Sequence[NullTrial], target_fdr: float) -> str:
+    """What null trials found, in two lines.
+
+    Args:
+        trials: at least one.
+        target_fdr: the target.
+    """
+    found = sum(trial.accepted > 0 for trial in trials)
+    rate = f"{found / len(trials):.3f}; at most {upper_rate(found, len(trials)):.3f} at 95%"
+    return (
+        f"permuted {len(trials)} times: groups accepted in {found} ({rate}; target {target_fdr:g})\n"
+        f"{sum(trial.groups for trial in trials):,} groups looked at, least q {min(t.least_q for t in trials):.3f}"
+    )
+
+
+def injection_table(trials: Sequence[InjectionTrial]) -> str:
+    """What injection trials found, a line for each size and number of objects."""
+    groups: dict[tuple[int, int], list[InjectionTrial]] = {}
+    for trial in trials:
+        groups.setdefault((trial.size, trial.shared), []).append(trial)
+    lines = ["size  shared  accepted  members found  others in it  false groups"]
+    for (size, shared), each in sorted(groups.items()):
+        accepted = [trial for trial in each if trial.accepted]
+        members = sum(trial.members for trial in accepted) / max(len(accepted), 1)
+        others = sum(trial.others for trial in accepted) / max(len(accepted), 1)
+        lines.append(
+            f"{size:4d}  {shared:6d}  {len(accepted):3d} of {len(each):2d}  {members:13.1f}  {others:12.1f}  "
+            f"{sum(trial.false for trial in each):12d}"
+        )
+    return "\n".join(lines)

@@ -1,7 +1,7 @@
 """What a kind of trace is: one row of the table in `graph/traces.py`, and all that a package needs to add a row.
 
-A trace is what an account leaves when it uses a shared object: a link, a set of hashtags, a post that it reposts. A
-kind says which objects of an event those are and how much it means that two accounts share one. A further kind is one
+A trace is what an account leaves when it uses a shared object: a link, a hashtag, a post that it reposts. A kind says
+which objects of an event those are and how near in time two accounts must use one to coincide. A further kind is one
 `TraceKind` in a module of one's own and one line in that package's entry points:
 
     [project.entry-points."swarmlight.traces"]
@@ -15,11 +15,6 @@ from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 HOUR_MS: Final = 3_600_000
-
-PUBLISHED, ANSWERED, SHARED, LIKED = range(4)
-"""Classes of what an event did. An event with traces of several kinds is of the largest of their classes."""
-
-CLASSES: Final = 4
 
 Look: TypeAlias = Literal["text", "link", "repost", "talk", "other"]
 """Colours of ties in the console: `.tie-NAME` in `moderation/web/static/pages.css` has a light and a dark one."""
@@ -69,15 +64,8 @@ class TraceKind:
         singular: one shared object in a sentence, as in "they met in ...": "the same link".
         plural: several of them: "the same links".
         title: of a tie in the console.
-        take: the shared objects of an event; None for a kind that is derived from another.
-        bet_window_ms: how long after the first member's trace a further member's counts in a bet.
-        edge_window_ms: how long after each other two accounts may leave traces and still have co-occurred in a soft
-            edge. At least the window of bets, as a soft edge only proposes.
-        weight: of the kind's residual when residuals are added into one soft edge. Not fitted: a coarse order of how
-            much of a choice the trace is. The test of a group does not use it.
-        event_class: PUBLISHED, ANSWERED, SHARED or LIKED, which bets are staked by.
-        chosen: whether the account chose to publish it, so that groups are proposed from it alone too.
-        coarse: whether another kind says the same better; such an object has a tenth of the weight in a bet.
+        take: the shared objects of an event; None for a kind that is derived from others at a search.
+        window_ms: how long after each other two accounts may use an object and still coincide.
         direct: whether the object is the target of the event, so that the account acts upon the target's account.
         acted_upon: whose the object is.
         readable: whether the key of an object says something to a person; others are ids.
@@ -89,12 +77,7 @@ class TraceKind:
     plural: str
     title: str
     take: Take | None
-    bet_window_ms: int = 6 * HOUR_MS
-    edge_window_ms: int = 24 * HOUR_MS
-    weight: float = 0.5
-    event_class: int = PUBLISHED
-    chosen: bool = True
-    coarse: bool = False
+    window_ms: int = 24 * HOUR_MS
     direct: bool = False
     acted_upon: ActedUpon | None = None
     readable: bool = False

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from graph.coordination import Coordination
 from graph.traces import HOUR_MS, REPOST, Trace
 
 TICK_MS = 600_000
@@ -71,31 +70,3 @@ def with_group(people: Sequence[Trace], members: Iterable[int], objects: int, se
 def in_order(traces: Iterable[Trace]) -> list[Trace]:
     """Event order."""
     return sorted(traces, key=lambda t: (t.at_ms, name_of(t.account), t.kind, t.key))
-
-
-def feed(
-    coordination: Coordination,
-    traces: Sequence[Trace],
-    names: Callable[[int], str] = name_of,
-    *,
-    start: int = 0,
-    until: int | None = None,
-) -> Coordination:
-    """Run the traces of [start, until), both multiples of a tick, through campaign ticks.
-
-    All windows are closed at the end where `until` is None.
-    """
-    part = [t for t in traces if start <= t.at_ms and (until is None or t.at_ms < until)]
-    tick = (start or part[0].at_ms) // TICK_MS * TICK_MS
-    place = 0
-    while place < len(part) or (until is not None and tick < until):
-        tick += TICK_MS
-        stop = place
-        while stop < len(part) and part[stop].at_ms < tick:
-            stop += 1
-        coordination.add(part[place:stop])
-        place = stop
-        coordination.tick(tick, names)
-    if until is None:
-        coordination.tick(tick + TICK_MS, names, end=True)
-    return coordination

@@ -1,121 +1,170 @@
-"""`swarmlight coordinate` and its input."""
+"""`swarmlight coordinate`: from a table to groups, pairs, studies and files."""
 
 from __future__ import annotations
 
-import csv
-import gzip
 import json
-from collections import Counter
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from detector.errors import UsageError
-from graph.permutation import injection_trial, null_trial, permute_accounts, upper_rate
-from graph.traces import HOUR_MS, LINK, REPOST, Columns, CoordinationSettings, Records, Trace, read_records
+from detector.errors import UnusableError, UsageError
+from graph.permutation import Injection, injected
+from graph.traces import HOUR_MS
 from streaming.cli import invoke
-from tests.graph.society import name_of, society
+from tests.graph.test_dense_groups import people
+
+START_MS = 1_700_000_000_000
 
 
-def write(path: Path, rows: list[dict[str, object]]) -> Path:
-    text = "".join(json.dumps(row) + "\n" for row in rows)
-    if path.suffix == ".gz":
-        path.write_bytes(gzip.compress(text.encode()))
-    else:
-        path.write_text(text, encoding="utf-8")
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """People, and a group of six, the first of whom has a hostile name."""
+    traces, members = injected(people(3), Injection(6, 10, 3.0, 60_000), 1)
+    names = {member: f"member {n}" for n, member in enumerate(members)} | {members[0]: "=cmd|' /C calc'!A0\x1b[2J"}
+    rows = [
+        {"account": names.get(who, f"u{who}"), "object": f"o{item}", "at": START_MS + at}
+        for at, who, item in zip(traces.at.tolist(), traces.account.tolist(), traces.item.tolist(), strict=True)
+    ]
+    path = tmp_path_factory.mktemp("table") / "t.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return path
 
 
-ROWS: list[dict[str, object]] = [
-    {"account": "b", "object": "x", "at": "1970-01-01T00:00:01Z"},
-    {"account": "a", "object": "y", "at": 500, "kind": "link"},
-]
+def run(*arguments: object) -> int:
+    return invoke(["coordinate", *map(str, arguments)])
 
 
-def test_formats_agree(tmp_path: Path) -> None:
-    plain = read_records([write(tmp_path / "r.jsonl", ROWS)], Columns())
-    assert plain.names == ["a", "b"]
-    assert plain.traces == [Trace(500, 0, LINK, "y"), Trace(1000, 1, REPOST, "x")]
-    assert read_records([write(tmp_path / "r.jsonl.gz", ROWS)], Columns()) == plain
-    with (tmp_path / "r.csv").open("w", newline="", encoding="utf-8") as lines:
-        table = csv.DictWriter(lines, ["account", "object", "at", "kind"])
-        table.writeheader()
-        table.writerows(ROWS)
-    assert read_records([tmp_path / "r.csv"], Columns()) == plain
+def test_a_group_is_found_said_and_written(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = {name: tmp_path / name for name in ("r.json", "n.graphml", "n.csv", "e.csv")}
+    options = ("--out", "--graph", "--nodes", "--edges")
+    assert run(table, *(word for pair in zip(options, files.values(), strict=True) for word in pair)) == 0
+    result = json.loads(files["r.json"].read_text(encoding="utf-8"))
+    best = result["groups"][0]
+    assert best["accepted"]
+    assert best["decoy_q"] <= 0.05
+    assert sum(each["account"].startswith(("member", "=cmd")) for each in best["members"]) == 6
+    assert best["shared_objects"] >= 10
+    assert {"kind": "repost", "object": best["objects"][0]["object"], "members": 6} == best["objects"][0]
+    assert best["from"] < best["to"]
+    said = capsys.readouterr().out
+    assert "accepted: beyond what 39 draws of exchanged accounts show" in said
+    assert "member 1" in said
+    assert "\x1b" not in said
+    assert said.rstrip().splitlines()[-1].startswith(f"{result['reading']['rows']:,} rows: ")
+    assert files["n.graphml"].read_text(encoding="utf-8").count("<node ") == sum(
+        len(each["members"]) for each in result["groups"] if each["accepted"]
+    )
+    assert "'=cmd" in files["n.csv"].read_text(encoding="utf-8")
+    assert files["e.csv"].read_text(encoding="utf-8").count("\n") > 15
+
+
+def test_pairs_by_definition_are_listed_with_their_parts(
+    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, nodes = tmp_path / "p.json", tmp_path / "p.csv"
+    assert run(table, "--min-shared", 8, "--window-s", 300, "--out", out, "--nodes", nodes) == 0
+    pairs = json.loads(out.read_text(encoding="utf-8"))["pairs"]
+    assert len(pairs) == 15
+    assert all(pair["count"] >= 8 for pair in pairs)
+    assert "15 pairs of 6 accounts share at least 8 objects within 300 s" in capsys.readouterr().out
+    assert nodes.read_text(encoding="utf-8").count(",1,") == 6
+
+
+def test_groups_are_measured_against_a_truth(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    accounts = sorted({json.loads(line)["account"] for line in table.read_text(encoding="utf-8").splitlines()})
+    truth = [{"account": name, "campaign": "six" if name.startswith(("member", "=cmd")) else None} for name in accounts]
+    (tmp_path / "truth.jsonl").write_text("".join(json.dumps(row) + "\n" for row in truth), encoding="utf-8")
+    assert run(table, "--truth", tmp_path / "truth.jsonl") == 0
+    said = capsys.readouterr().out
+    assert re.search(r"^ +6 +6  six$", said, re.MULTILINE)
+    assert "pairs in groups that are of one campaign: 15 of 15 (1.000)" in said
+    (tmp_path / "truth.jsonl").write_text("{}\n")
+    with pytest.raises(UsageError, match="line 1: has no text `account`"):
+        run(table, "--truth", tmp_path / "truth.jsonl")
+
+
+def test_what_is_left_out_is_said(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(table, "--min-shared", 2, "--max-object", 5) == 0
+    assert "each shared more than 5 times (--max-object)" in capsys.readouterr().out
+
+
+def test_a_picture_is_drawn(table: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    assert run("--input", table, "--picture", tmp_path / "g.svg") == 0
+    assert "member 1" in (tmp_path / "g.svg").read_text(encoding="utf-8")
+
+
+def test_kinds_are_looked_at_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = [
+        f"{who},{kind[0]}{n},{START_MS + 60_000 * n},{kind}"
+        for who in "ab"
+        for n in range(3)
+        for kind in ("link", "quote")
+    ]
+    (tmp_path / "k.csv").write_text("account,object,at,kind\n" + "\n".join(lines), encoding="utf-8")
+    assert run(tmp_path / "k.csv", "--min-shared", 1) == 0
+    assert run(tmp_path / "k.csv", "--min-shared", 1, "--only", "link") == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines() if line.startswith("  ")] == ["6", "3"]
+    with pytest.raises(UsageError, match="no record of that kind"):
+        run(tmp_path / "k.csv", "--only", "hashtag")
+
+
+def test_studies_are_run_and_written(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "s.json"
+    study = ("--plant", "6", "--shared", "8", "--plant-seeds", 2, "--plant-days", 2)
+    assert run(table, "--null-seeds", 2, *study, "--out", out) == 0
+    result = json.loads(out.read_text(encoding="utf-8"))
+    assert [trial["accepted"] for trial in result["null"]] == [0, 0]
+    assert [trial["accepted"] for trial in result["planted"]] == [True, True]
+    said = capsys.readouterr().out
+    assert "permuted 2 times: groups accepted in 0" in said
+    assert re.search(r"^ +6 +8 +2 of +2 +6\.0 +0\.0 +0$", said, re.MULTILINE)
 
 
 @pytest.mark.parametrize(
-    "row",
+    ("extra", "said"),
     [
-        {"account": "", "object": "x", "at": 1},
-        {"account": "a", "at": 1},
-        {"account": "a", "object": "x", "at": "yesterday"},
-        {"account": "a", "object": "x", "at": "2024-01-01T00:00:00"},
-        {"account": "a", "object": "x", "at": True},
-        {"account": "a", "object": "x", "at": 1e300},
-        {"account": "a", "object": "x", "at": 1, "kind": "telepathy"},
+        (["--columns", "a,b"], "name three or four columns"),
+        (["--kind", "telepathy"], "--kind 'telepathy': known are link"),
+        (["--time-unit", "h"], "is none of auto, s, ms, us, ns"),
+        (["--plant", "x"], "give whole numbers"),
+        (["--null-seeds", "1", "--block-h", "0"], "must be positive"),
+        (["--target-fdr", "2"], "must lie between 0 and 1"),
+        (["--min-shared", "0"], "at least 1"),
+        (["--out", "x.xlsx"], "has to end in .json"),
+        (["--picture", "none/x.png"], "there is no folder"),
     ],
 )
-def test_a_bad_record_is_named(tmp_path: Path, row: dict[str, object]) -> None:
-    with pytest.raises(UsageError, match=r"r\.jsonl, record 2: field"):
-        read_records([write(tmp_path / "r.jsonl", [*ROWS[:1], row])], Columns())
+def test_unusable_arguments_are_refused(table: Path, extra: list[str], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        run(table, *extra)
 
 
-@pytest.mark.parametrize("name", ["missing.jsonl", "odd.txt"])
-def test_an_unreadable_file_is_named(tmp_path: Path, name: str) -> None:
-    (tmp_path / "odd.txt").write_text("x")
-    with pytest.raises(UsageError, match=name):
-        read_records([tmp_path / name], Columns())
+def test_no_table_and_an_unusable_one_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="name a table"):
+        run()
+    (tmp_path / "t.csv").write_text("account,object,at\na,,1\n")
+    with pytest.raises(UnusableError) as refused:
+        run(tmp_path / "t.csv")
+    assert refused.value.exit_status == 3
 
 
-def test_swapping_keeps_who_was_active_and_what_was_popular_in_every_block() -> None:
-    traces = society(1, [40], 0.0, hours=20)
-    moved = permute_accounts(traces, 6 * HOUR_MS, seed=1)
-    assert moved != traces
-
-    def margins(part: list[Trace]) -> list[Counter[tuple[int, object]]]:
-        blocks = [(t.at_ms // (6 * HOUR_MS), t) for t in part]
-        return [Counter((b, t.account) for b, t in blocks), Counter((t.at_ms, t.key) for _, t in blocks)]
-
-    assert margins(moved) == margins(traces)
+def test_a_table_of_seconds_an_hour_apart_is_no_pair_within_a_minute(tmp_path: Path) -> None:
+    hour_s = HOUR_MS // 1000
+    rows = [f"{who},x{n},{START_MS // 1000 + n + late}" for n in range(4) for who, late in (("a", 0), ("b", hour_s))]
+    (tmp_path / "t.csv").write_text("account,object,at\n" + "\n".join(rows))
+    assert run(tmp_path / "t.csv", "--min-shared", 1, "--out", tmp_path / "p.json") == 0
+    assert json.loads((tmp_path / "p.json").read_text())["pairs"] == []
 
 
-def test_trials_find_what_is_injected_and_nothing_else() -> None:
-    records = Records(society(3, [120], 0.0, per_day=5, hours=60), [name_of(row) for row in range(120)])
-    settings = CoordinationSettings()
-    null = null_trial(records, 6 * HOUR_MS, 0, settings)
-    assert null.accepted == 0
-    assert null.hypotheses > 5
-    assert null.mean_e <= 1.0
-    found = injection_trial(records, 6 * HOUR_MS, 8, 12, 0, settings, days=1.0)
-    assert found.accepted
-    assert found.members >= 6
-
-
-def test_upper_rate_is_exact() -> None:
-    assert upper_rate(0, 50) == pytest.approx(0.0582, abs=1e-4)
-    assert upper_rate(1, 50) == pytest.approx(0.0914, abs=1e-4)
-    assert upper_rate(3, 3) == 1.0
-
-
-def test_command_writes_groups_and_pairs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    rows: list[dict[str, object]] = [
-        {"account": name_of(t.account), "object": t.key, "at": t.at_ms} for t in society(4, [40], 0.0, hours=20)
-    ]
-    source, out = write(tmp_path / "r.jsonl", rows), tmp_path / "out.json"
-    assert invoke(["coordinate", "--input", str(source), "--out", str(out)]) == 0
-    assert json.loads(out.read_text())["groups"] == []
-    assert (
-        invoke(["coordinate", "--input", str(source), "--min-shared", "1", "--window-s", "60", "--out", str(out)]) == 0
-    )
-    assert json.loads(out.read_text())["pairs"]
-    assert "pairs of" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    "extra", [["--columns", "a,b"], ["--kind", "telepathy"], ["--plant", "x"], ["--null-seeds", "1", "--block-h", "0"]]
-)
-def test_unusable_arguments_are_refused(tmp_path: Path, extra: list[str]) -> None:
-    source = write(tmp_path / "r.jsonl", ROWS)
-    with pytest.raises(UsageError):
-        invoke(["coordinate", "--input", str(source), *extra])
+def test_the_whole_of_a_table_is_searched_whatever_its_length(tmp_path: Path) -> None:
+    days = np.arange(200)
+    begins = [(day, START_MS + day * 24 * HOUR_MS) for day in days.tolist()]
+    rows = [f"{who},d{day},{at + 1000 * n}" for day, at in begins[::20] for n, who in enumerate("abcde")]
+    rows += [f"p{day}{n},q{day}{n % 7},{at + 1000 * n}" for day, at in begins for n in range(20)]
+    (tmp_path / "t.csv").write_text("account,object,at\n" + "\n".join(rows))
+    assert run(tmp_path / "t.csv", "--out", tmp_path / "g.json") == 0
+    best = json.loads((tmp_path / "g.json").read_text())["groups"][0]
+    assert [each["account"] for each in best["members"]] == ["a", "b", "c", "d", "e"]

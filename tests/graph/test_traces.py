@@ -12,17 +12,29 @@ from pathlib import Path
 import pytest
 
 from detector.errors import ConfigError
-from graph.account_graph import INTERACTIONS
-from graph.trace_kind import TracedEvent, TraceKind, object_key
+from graph.trace_kind import HOUR_MS, TracedEvent, TraceKind, object_key
 from graph.traces import (
     BUILT_IN,
+    CONTACT,
+    COPIED,
+    DIRECT_KINDS,
+    DOMAIN,
+    FOLLOW,
     GIVEN_NAMES,
-    INTERACTION,
+    HASHTAG,
     KIND_NAMES,
     KIND_TABLE,
+    KIND_WORDS,
+    KINDS,
+    LIKE,
+    LINK,
     MENTION,
+    MINUTES,
     NEAR_DUPLICATE,
+    QUOTE,
+    REPLY_TARGET,
     REPOST,
+    WINDOW_MS,
     given_kind,
     kind_table,
     traces_of,
@@ -35,24 +47,27 @@ PAGE = ROOT / "docs" / "explanation" / "coordination.md"
 EMOJI = TraceKind("emoji", "the same emoji", "the same emojis", "same emoji", lambda event: ())
 
 
-def test_places_of_the_built_in_kinds_are_those_that_the_shipped_weights_know() -> None:
+def test_places_of_the_built_in_kinds_are_those_that_snapshots_and_weights_know() -> None:
     assert [kind.name for kind in BUILT_IN] == [
-        "link", "domain", "hashtags", "repost", "reply_target", "quote", "mention", "near_duplicate", "interaction",
-        "fast_repost",
+        "link", "domain", "hashtag", "repost", "reply_target", "quote", "mention", "near_duplicate", "like", "follow",
+        "copied", "contact", "minutes",
     ]  # fmt: skip
+    places = (
+        LINK, DOMAIN, HASHTAG, REPOST, REPLY_TARGET, QUOTE, MENTION, NEAR_DUPLICATE, LIKE, FOLLOW, COPIED, CONTACT,
+        MINUTES,
+    )  # fmt: skip
+    assert places == tuple(range(len(BUILT_IN)))
     assert KIND_TABLE[: len(BUILT_IN)] == BUILT_IN
-    assert (KIND_NAMES[REPOST], KIND_NAMES[MENTION], KIND_NAMES[NEAR_DUPLICATE]) == (
-        "repost",
-        "mention",
-        "near_duplicate",
-    )
+    assert KINDS == len(KIND_NAMES) == len(WINDOW_MS) == len(KIND_TABLE)
+    assert {KIND_NAMES[place] for place in DIRECT_KINDS} == {"repost", "reply_target", "quote", "like", "follow"}
 
 
 def test_names_of_kinds_are_read_in_any_case_and_derived_ones_are_not_given() -> None:
-    assert given_kind("Reply_Target") == KIND_NAMES.index("reply_target")
-    assert given_kind("fast_repost") is None
+    assert given_kind("Reply_Target") == REPLY_TARGET
     assert given_kind("telepathy") is None
-    assert "fast_repost" not in GIVEN_NAMES
+    derived = {"copied", "contact", "minutes"}
+    assert [given_kind(name) for name in derived] == [None] * 3
+    assert set(GIVEN_NAMES) == set(KIND_NAMES) - derived
 
 
 def test_further_kinds_come_after_the_built_in_ones_by_name() -> None:
@@ -62,8 +77,8 @@ def test_further_kinds_come_after_the_built_in_ones_by_name() -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"name": "link"}, {"name": "Emoji"}, {"name": ""}, {"take": None}, {"bet_window_ms": 0}, {"weight": 0.0},
-     {"bet_window_ms": 3_600_000, "edge_window_ms": 60_000}],
+    [{"name": "link"}, {"name": "minutes"}, {"name": "Emoji"}, {"name": ""}, {"name": "e" * 33}, {"name": "emoji\n"},
+     {"take": None}, {"window_ms": 0}, {"window_ms": -1}],
 )  # fmt: skip
 def test_a_kind_that_cannot_be_is_refused_with_its_name(changes: dict[str, object]) -> None:
     kind = replace(EMOJI, **changes)  # type: ignore[arg-type]
@@ -76,11 +91,19 @@ def test_two_kinds_of_one_name_are_refused() -> None:
         kind_table([EMOJI, EMOJI])
 
 
+def test_a_kind_has_a_window_of_a_day_where_it_says_nothing() -> None:
+    assert EMOJI.window_ms == 24 * HOUR_MS
+    assert not EMOJI.direct
+    assert kind_table([EMOJI])[-1] is EMOJI
+
+
 def test_every_kind_says_what_it_is() -> None:
+    css = (ROOT / "moderation" / "web" / "static" / "pages.css").read_text()
     assert KIND_TABLE
     for kind in KIND_TABLE:
         assert all((kind.singular, kind.plural, kind.title)), kind.name
-        css = (ROOT / "moderation" / "web" / "static" / "pages.css").read_text()
+        assert KIND_WORDS[kind.name] == (kind.singular, kind.plural)
+        assert kind.window_ms > 0
         assert f".tie-{kind.look} " in css
 
 
@@ -91,11 +114,12 @@ def test_an_event_leaves_a_trace_on_each_of_its_objects() -> None:
     )  # fmt: skip
     found = [(KIND_NAMES[t.kind], t.key, t.other) for t in traces_of(event, 5, 1, 2)]
     assert found == [
-        ("quote", "bob\n17", 2),
         ("link", "https://a.example/1", -1),
         ("link", "https://a.example/2", -1),
         ("domain", "a.example", -1),
-        ("hashtags", "air sea", -1),
+        ("hashtag", "sea", -1),
+        ("hashtag", "air", -1),
+        ("quote", "bob\n17", 2),
         ("mention", "bob", -1),
         ("near_duplicate", "c5", -1),
     ]
@@ -103,28 +127,41 @@ def test_an_event_leaves_a_trace_on_each_of_its_objects() -> None:
 
 @pytest.mark.parametrize(
     ("action", "target", "expected"),
-    [("repost", "17", [("repost", "bob\n17")]), ("reply", "17", [("reply_target", "bob\n17")]),
-     ("like", "17", [("interaction", "bob\n17")]), ("follow", "", [("interaction", "bob\n")]),
-     ("like", "", []), ("post", "17", [])],
+    [("repost", "17", [("repost", "bob\n17", 2)]), ("reply", "17", [("reply_target", "bob\n17", 2)]),
+     ("quote", "17", [("quote", "bob\n17", 2)]), ("like", "17", [("like", "bob\n17", 2)]),
+     ("follow", "", [("follow", "bob", 2)]), ("like", "", []), ("post", "17", [])],
 )  # fmt: skip
 def test_actions_on_others_are_traces_of_their_own_kinds(
-    action: str, target: str, expected: list[tuple[str, str]]
+    action: str, target: str, expected: list[tuple[str, str, int]]
 ) -> None:
     event = TracedEvent("ann", action, target, "bob")
-    assert [(KIND_NAMES[t.kind], t.key) for t in traces_of(event, 0, 1)] == expected
+    assert [(KIND_NAMES[t.kind], t.key, t.other) for t in traces_of(event, 0, 1, 2)] == expected
 
 
-def test_whom_an_object_belongs_to_is_an_interaction_that_the_account_graph_knows() -> None:
-    known = [kind.acted_upon for kind in KIND_TABLE if kind.acted_upon is not None]
-    assert len(known) >= 5
-    for read in known:
-        act = read(object_key("bob", "17"))
-        assert act is not None
-        assert act[0] in INTERACTIONS
-    like = KIND_TABLE[INTERACTION].acted_upon
-    assert like is not None
-    assert like(object_key("bob", "17")) == ("like", "bob")
-    assert like(object_key("bob", "")) == ("follow", "bob")
+def test_a_post_of_an_unknown_account_is_an_object_and_nobodys() -> None:
+    (trace,) = traces_of(TracedEvent("ann", "repost", "17"), 0, 1)
+    assert (trace.key, trace.other) == ("17", -1)
+    read = KIND_TABLE[REPOST].acted_upon
+    assert read is not None
+    assert read(trace.key) is None
+
+
+@pytest.mark.parametrize(
+    ("action", "acted"),
+    [("repost", ("repost", "bob")), ("reply", ("reply", "bob")), ("quote", ("quote", "bob")), ("like", ("like", "bob")),
+     ("follow", ("follow", "bob"))],
+)  # fmt: skip
+def test_the_key_of_a_trace_says_whose_the_object_is(action: str, acted: tuple[str, str]) -> None:
+    (trace,) = traces_of(TracedEvent("ann", action, "" if action == "follow" else "1\n7", "bob"), 0, 1, 2)
+    read = KIND_TABLE[trace.kind].acted_upon
+    assert read is not None
+    assert read(trace.key) == acted
+
+
+def test_only_built_in_kinds_on_somebodys_objects_say_whose_they_are() -> None:
+    known = {kind.name for kind in KIND_TABLE if kind.acted_upon is not None}
+    assert known == {"repost", "reply_target", "quote", "mention", "like", "follow"}
+    assert object_key("", "17") == "17"
 
 
 def test_actions_of_events_are_those_of_the_schema() -> None:
@@ -133,23 +170,35 @@ def test_actions_of_events_are_those_of_the_schema() -> None:
 
 
 PLAY = """
-from graph.traces import KIND_NAMES, traces_of
+import json, sys
+from graph.coincidences import coincidences
+from graph.search import among_all
+from graph.ties import edges_within
 from graph.trace_kind import TracedEvent
-from graph.coordination import Coordination
-from tests.graph.society import feed, in_order, with_group, society
+from graph.trace_memory import TraceMemory
+from graph.traces import HOUR_MS, KIND_NAMES, KIND_TABLE, Trace, traces_of
+import numpy as np
 
-kind = KIND_NAMES.index("emoji")
+emoji = KIND_NAMES.index("emoji")
 assert KIND_NAMES[-2:] == ("emoji", "zeta"), KIND_NAMES
 event = TracedEvent("ann", "post", text="so \\U0001f600 and \\U0001f680")
-assert [t.key for t in traces_of(event, 0, 1) if t.kind == kind] == ["\\U0001f600", "\\U0001f680"]
-rows = range(100, 108)
-traces = with_group(society(1, [150], 0.0, per_day=6), rows, 10, 2)
-found = feed(Coordination(), in_order(trace._replace(kind=kind) for trace in traces))
-accepted = [group for group in found.groups() if group.accepted_among_all]
-members = set(accepted[0].members)
-assert len(members & set(rows)) >= 6, members
-restored = Coordination.from_arrays(found.arrays())
-assert {edge.kind for edge in restored.edges_within(sorted(members))} == {"emoji"}
+assert [t.key for t in traces_of(event, 0, 1) if t.kind == emoji] == ["\\U0001f600", "\\U0001f680"]
+rng = np.random.default_rng(1)
+uses = [(int(at), int(row), f"e{int(rng.pareto(0.8) * 9)}") for at, row in
+        zip(rng.integers(0, 240 * HOUR_MS, 1500), rng.integers(0, 90, 1500))]
+uses += [(n * 24 * HOUR_MS + int(rng.integers(HOUR_MS)), row, f"own {n}") for n in range(9) for row in range(90, 98)]
+memory = TraceMemory()
+for at, row, key in sorted(uses):
+    memory.add([Trace(at, row, emoji, key)])
+now = 240 * HOUR_MS
+view = TraceMemory.from_arrays(memory.arrays()).view("n{:02d}".format, now)
+found = among_all(view, now, 1)
+assert found.q[0] <= 0.05, found
+members = np.zeros(len(view.names), bool)
+members[found.groups[0].members] = True
+assert set(range(90, 98)) <= set(view.rows[members].tolist()), found
+edges = edges_within(view, coincidences(view, now), members, 99)
+assert {edge.kind for edge in edges} == {"emoji"} and edges[0].objects[0].startswith("own"), edges
 print("found")
 """
 

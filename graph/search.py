@@ -1,0 +1,196 @@
+"""The two searches for groups, each with its decoys.
+
+*Among suspects*: accounts whose own posts already look like a machine's, with everything they have in common, wording
+included; decoys are matched accounts that are not suspicious. *Among all*: every account, with its coincidences alone;
+decoys are the same traces with accounts exchanged. The first finds campaigns, the second coordination of whomever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graph.coincidences import Coincidences, Uses, coincidences, pair_sums, same_minutes, shared_uses
+from graph.decoys import DRAWS, cells, exchange, matched_draws, q_values
+from graph.dense_groups import dense_groups, ties
+from graph.groups import Proposal, linked
+from graph.pair_model import PairFeatures, PairModel, kind_matrices
+from graph.trace_memory import TraceView
+from graph.wording import Wording
+
+LEAST_CONTROLS: Final = 30
+"""Controls below which nothing is accepted among suspects: too few to hold a community."""
+
+_SLACK: Final = 1e-12
+"""Of comparisons of sums of twentieths."""
+
+MAX_STAGES: Final = 20
+"""Times that the search among all accounts is repeated without those of accepted groups."""
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+class Found(NamedTuple):
+    """Groups of one search, best first.
+
+    Args:
+        groups: members are places in the names of what was searched.
+        q: of each group.
+        decoy_groups: mean number of groups that a draw of decoys showed.
+    """
+
+    groups: list[Proposal]
+    q: list[float]
+    decoy_groups: float
+
+
+class Accounts(NamedTuple):
+    """Suspects and controls, k accounts sorted by name; arrays of shape (k,).
+
+    Args:
+        places: in the view of their traces.
+        suspect: whether it is a suspect; else it is a control.
+        own: own evidence, nats.
+        posts: posts with text.
+        language: code of the main language.
+    """
+
+    places: Ints
+    suspect: NDArray[np.bool_]
+    own: Floats
+    posts: Ints
+    language: Ints
+
+
+def pair_features(
+    view: TraceView, accounts: Accounts, wording: Wording | None, now_ms: int
+) -> tuple[PairFeatures, Coincidences]:
+    """What every two accounts have in common, and the coincidences it was added up from.
+
+    Args:
+        view: traces on the accounts' objects.
+        accounts: k of them.
+        wording: of their posts, None where texts are not read.
+        now_ms: as of when.
+    """
+    k, n = len(accounts.places), len(view.names)
+    met = coincidences(view, now_ms, accounts.places)
+    minutes = same_minutes(view, accounts.places)
+    nats = kind_matrices(pair_sums(met, n), minutes, accounts.places, n)
+    said = Wording(np.zeros(0, np.int64), np.zeros((0, 1), np.int8), k) if wording is None else wording
+    return PairFeatures(nats, said.pairs()), met
+
+
+def among_suspects(features: PairFeatures, accounts: Accounts, model: PairModel, seed: int) -> Found:
+    """Groups among suspects; members are places in `accounts`.
+
+    Args:
+        features: of the accounts.
+        accounts: suspects and controls.
+        model: of pairs.
+        seed: of the draws of decoys.
+    """
+    suspects = np.flatnonzero(accounts.suspect)
+    controls = np.flatnonzero(~accounts.suspect)
+    found = linked(model.log_odds(features.of(suspects)), model.cut)
+    groups = [group._replace(members=suspects[group.members].tolist()) for group in found]
+    if len(controls) < LEAST_CONTROLS or not groups:
+        return Found(groups, [1.0] * len(groups), 0.0)
+    decoys: list[list[float]] = []
+    for draw in matched_draws(suspects, controls, accounts.posts, accounts.language, seed):
+        odds = model.log_odds(features.of(draw.decoys))
+        decoys.append([group.statistic for group in linked(odds, model.cut)])
+    # Fewer decoys than suspects show fewer groups: theirs count for more.
+    share = min(len(controls) / len(suspects), 1.0)
+    q = q_values([group.statistic for group in groups], decoys, share)
+    return Found(groups, q, sum(map(len, decoys)) / len(decoys) / share)
+
+
+def among_all(
+    view: TraceView,
+    now_ms: int | None,
+    seed: int,
+    strata: Ints | None = None,
+    draws: int = DRAWS,
+    target_fdr: float = 0.05,
+) -> Found:
+    """Groups among all accounts by their coincidences; members are places in the view.
+
+    Args:
+        view: everybody's traces.
+        now_ms: as of when; where None, meetings of long ago count as those of today.
+        seed: of the exchanges and the communities.
+        strata: within which accounts are exchanged for decoys, shape (n,); None for one.
+        draws: of decoys.
+        target_fdr: q up to which a group is accepted, and its accounts left out of the search for others.
+    """
+    uses = shared_uses(view.at, view.account, view.kind, view.item)
+    return among_uses(uses, len(view.names), now_ms, seed, strata=strata, draws=draws, target_fdr=target_fdr)
+
+
+def among_uses(
+    uses: Uses,
+    accounts: int,
+    now_ms: int | None,
+    seed: int,
+    *,
+    strata: Ints | None = None,
+    draws: int = DRAWS,
+    target_fdr: float = 0.05,
+) -> Found:
+    """Groups among all accounts, from their uses of objects; members are places of accounts.
+
+    The search is repeated without the accounts of the groups that it accepted, as long as it accepts any: what a strong
+    campaign leaves on its objects is part of the decoys too, and would hide the weaker ones. A stage ends as soon as no
+    further draw could get anything accepted.
+
+    Args:
+        uses: of objects that several used.
+        accounts: how many there are.
+        now_ms: as of when; where None, meetings of long ago count as those of today.
+        seed: of the exchanges and the communities.
+        strata: within which accounts are exchanged for decoys, shape (accounts,); None for one.
+        draws: of decoys.
+        target_fdr: q up to which a group is accepted, and its accounts left out of the search for others.
+    """
+    n = accounts
+    groups: list[Proposal] = []
+    q: list[float] = []
+    for stage in range(MAX_STAGES):
+        found = dense_groups(ties(uses, n, now_ms), seed)
+        statistics = [group.statistic for group in found]
+        decoys: list[list[float]] = []
+        cell = cells(uses.at, uses.kind, None if strata is None else strata[uses.account])
+        while len(decoys) < draws and _may_accept(statistics, decoys, draws, target_fdr):
+            drawn = exchange(uses.account, cell, (seed * MAX_STAGES + stage) * draws + len(decoys))
+            decoy = dense_groups(ties(uses._replace(account=drawn), n, now_ms), seed)
+            decoys.append([group.statistic for group in decoy])
+        stage_q = q_values(statistics, decoys) if decoys else [1.0] * len(found)
+        accepted = sum(value <= target_fdr for value in stage_q) if len(decoys) == draws else 0
+        last = not accepted or stage == MAX_STAGES - 1
+        groups += found if last else found[:accepted]
+        q += stage_q if last else stage_q[:accepted]
+        if last:
+            break
+        gone = np.zeros(n, np.bool_)
+        gone[[member for group in found[:accepted] for member in group.members]] = True
+        uses = Uses(*(column[~gone[uses.account]] for column in uses))
+    return Found(groups, q, sum(map(len, decoys)) / max(len(decoys), 1))
+
+
+def _may_accept(found: Sequence[float], decoys: Sequence[Sequence[float]], draws: int, target_fdr: float) -> bool:
+    """Whether a group can still be accepted if the draws that are left show nothing as good.
+
+    Args:
+        found: statistics of the groups, best first.
+        decoys: of the draws so far.
+        draws: how many there will be.
+        target_fdr: q up to which a group is accepted.
+    """
+    every = np.sort(np.array([value for draw in decoys for value in draw], np.float64))
+    as_good = len(every) - np.searchsorted(every, np.array(found, np.float64), side="left")
+    return bool(((1.0 + as_good) / draws <= target_fdr * np.arange(1, len(found) + 1) + _SLACK).any())

@@ -1,0 +1,582 @@
+"""Tables of who shared what, and when: read from CSV, JSON and Parquet files of any size into sorted arrays.
+
+`read_tables` takes the files that toolkits and spreadsheets write and gives a `TraceTable`: one row for each trace, in
+event order, accounts and objects as numbers with their names beside. DuckDB reads, joins and sorts, on disk where
+memory does not suffice; what the result itself takes is 21 bytes a trace and the bytes of the names.
+
+Nothing is lost in silence: every row is used or counted under a reason (`Reading`), and a table is refused with what to
+do where its numbers cannot be what they seem: ids that a spreadsheet rounded (`9.06E+17`), times in another unit.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, overload
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from detector.errors import UnusableError, UsageError
+from detector.times import AT_MAX, rfc3339
+from graph.table_files import TableFile, member_path, opened, source_of, unreadable
+from graph.table_layouts import ACTIONS, EVENTS, Form, Layout, layout_of
+from graph.traces import DAY_MS, KIND_TABLE
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+TimeUnit: TypeAlias = Literal["auto", "s", "ms", "us", "ns"]
+"""Of times that are numbers since 1970 UTC; `auto` takes the unit of most of a file's numbers, by their size."""
+
+UNITS: Final[tuple[TimeUnit, ...]] = ("auto", "s", "ms", "us", "ns")
+
+_PER_MS: Final[Mapping[TimeUnit, float]] = {"s": 1e-3, "ms": 1.0, "us": 1e3, "ns": 1e6}
+
+_UNIT_WORDS: Final = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
+
+_SMALLEST: Final[Mapping[TimeUnit, float]] = {"s": 0.0, "ms": 1e11, "us": 1e14, "ns": 1e17}
+"""A number from here on is of this unit: 1e11 is 1973 in milliseconds, and the year 5138 in seconds."""
+
+EARLIEST_MS: Final = 946_684_800_000
+"""2000-01-01: nothing that is studied for coordination is older, and numbers of another unit are."""
+
+AHEAD_MS: Final = DAY_MS
+"""How far beyond now a time may lie: clocks and zones are wrong by hours."""
+
+EMPTY: Final = ("", "NA", "N/A", "<NA>", "NaN", "nan", "null", "NULL", "None")
+"""What R, pandas and databases write where there is nothing; as an account it would be one that did everything."""
+
+_ROUNDED: Final = r"[+-]?\d(\.\d+)?[eE]\+?(1[1-9]|[2-9]\d|\d{3,})"
+"""A number as spreadsheets write it from twelve digits on: the last digits are gone, and different ids are equal."""
+
+_QUOTED: Final = r"""'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)"|([^\s,\[\]'"]+)"""
+"""An element of a list as Python writes it."""
+
+
+_X_DATE: Final = "%a %b %d %H:%M:%S %z %Y"
+"""How X (Twitter) 1.1 writes times: `Thu Jul 28 16:10:07 +0000 2022`."""
+
+MEMORY: Final = "3GB"
+"""What DuckDB may hold before it uses the disk; with the arrays of a hundred million traces and their names beside it,
+the process stays below 8 GB."""
+
+NAMES_AT_ONCE: Final = 100_000
+
+_WHY: Final = (
+    "account missing",
+    "object missing",
+    "time missing",
+    "time unreadable",
+    "time before 2000 or in the future",
+    "unknown kind",
+)
+"""Why a row is skipped; the first that holds counts. A place in it is the number in the column `why`."""
+
+UNREADABLE: Final = "row broken"
+"""Rows that have not as many fields as the header, or are no UTF-8 or no JSON."""
+
+Integers: TypeAlias = NDArray[np.int64]
+
+
+class Names(Sequence[str]):
+    """Names by number, ascending, as UTF-8 in one buffer: fifty million take their bytes and eight more each.
+
+    Args:
+        data: all names, one after the other.
+        ends: where each ends in `data`, shape (names,).
+    """
+
+    def __init__(self, data: bytes, ends: Integers) -> None:
+        self._data, self._ends = data, ends
+
+    @classmethod
+    def of(cls, names: Sequence[str]) -> Names:
+        """The same names, kept so."""
+        encoded = [name.encode("utf-8", "surrogatepass") for name in names]
+        return cls(b"".join(encoded), np.cumsum([len(name) for name in encoded], dtype=np.int64))
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        if isinstance(index, slice):
+            return [self[n] for n in range(*index.indices(len(self)))]
+        number = range(len(self))[index]
+        start = int(self._ends[number - 1]) if number else 0
+        return self._data[start : int(self._ends[number])].decode("utf-8", "surrogatepass")
+
+
+class Reading(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of the rows that were read.
+
+    Args:
+        rows: how many there were.
+        used: of them, those that gave at least one trace.
+        bare: of them, those in which nothing was shared, where that is ordinary.
+        skipped: number of the others, by reason.
+        traces: how many traces there are.
+        notes: what was taken for granted: columns, units, zones.
+    """
+
+    rows: int = 0
+    used: int = 0
+    bare: int = 0
+    skipped: Mapping[str, int] = msgspec.field(default_factory=dict)
+    traces: int = 0
+    notes: tuple[str, ...] = ()
+
+    def sentence(self) -> str:
+        """Where every row went, in a line."""
+        parts = [f"{self.used:,} used ({self.traces:,} traces)"]
+        if self.bare:
+            parts.append(f"{self.bare:,} that share nothing")
+        parts += [f"{count:,} skipped: {why}" for why, count in self.skipped.items() if count]
+        return f"{self.rows:,} rows: " + ", ".join(parts)
+
+
+class TraceTable(NamedTuple):
+    """Traces in event order: by time, then account, kind and object by name. n traces.
+
+    Args:
+        at: times, ms since 1970 UTC, shape (n,), int64.
+        account: number of each account in `accounts`, shape (n,), int32.
+        kind: place of each kind in `graph.traces.KIND_TABLE`, shape (n,), uint8.
+        object: number of each object in `objects`, shape (n,), int64.
+        accounts: their names, ascending.
+        objects: their names, ascending within each kind; two kinds may have an object of one name.
+        object_kind: kind of each object, ascending, shape (objects,), uint8.
+        labels: what to show beside the name of an account, "" where nothing; None where no table has such a column.
+        reading: what became of the rows.
+    """
+
+    at: Integers
+    account: NDArray[np.int32]
+    kind: NDArray[np.uint8]
+    object: Integers
+    accounts: Names
+    objects: Names
+    object_kind: NDArray[np.uint8]
+    labels: Names | None
+    reading: Reading
+
+    def only(self, kinds: Sequence[int]) -> TraceTable:
+        """The traces of these kinds alone."""
+        kept = np.isin(self.kind, kinds)
+        return self._replace(
+            at=self.at[kept], account=self.account[kept], kind=self.kind[kept], object=self.object[kept]
+        )
+
+    def label(self, account: int) -> str:
+        """What to show for an account: its label where it has one, else its name."""
+        return (self.labels[account] if self.labels else "") or self.accounts[account]
+
+
+def read_tables(
+    paths: Sequence[Path], *, columns: str = "", kind: int, unit: TimeUnit = "auto", now_ms: int
+) -> TraceTable:
+    """Read tables of traces.
+
+    Args:
+        paths: CSV with `,`, `;`, tabs or `|`, one JSON object a line or an array of them, or Parquet; compressed by
+            gzip or zstd or not; `-` is standard input. What a file is, is seen by its content.
+        columns: names of the columns of account, object, time and perhaps kind, with commas between; "" recognises
+            them (`graph.table_layouts`).
+        kind: number of the kind of rows that have none.
+        unit: of times that are numbers; one that is named is believed, whatever times it gives.
+        now_ms: the present, ms since 1970: what lies beyond it is no time of a trace.
+
+    Raises:
+        UsageError: a file that cannot be read, or whose columns, ids or times cannot be what they should be.
+        UnusableError: less than half of the rows could be used.
+    """
+    import duckdb
+
+    with tempfile.TemporaryDirectory(prefix="swarmlight-") as folder, _at_work(folder) as database:
+        _define(database)
+        reading = Reading()
+        labelled = False
+        for number, path in enumerate(paths):
+            try:
+                file = opened(path, Path(folder), number)
+                layout = layout_of(file.header, columns, file.shown)
+                if layout is EVENTS and file.kind not in ("lines", "array"):
+                    raise UsageError(f"{file.shown}: post events are read as JSON; name columns with --columns")
+                _load(database, file, layout)
+                reading = _take(database, file, layout, (kind, unit, now_ms), reading)
+            except duckdb.Error as error:
+                raise unreadable(path, error) from None
+            labelled = labelled or bool(layout.label)
+        _check(reading)
+        try:
+            return _numbered(database, reading, labelled=labelled)
+        except duckdb.Error as error:
+            raise unreadable(Path(folder), error) from None
+
+
+@contextmanager
+def _at_work(folder: str) -> Iterator[DuckDBPyConnection]:
+    """A database in `folder` that fetches nothing from outside."""
+    import duckdb
+
+    options: dict[str, str | bool | int | float | list[str]] = {
+        "memory_limit": MEMORY,
+        "temp_directory": folder,
+        "autoinstall_known_extensions": False,
+    }
+    database = duckdb.connect(":memory:", config=options)
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+def _define(database: DuckDBPyConnection) -> None:
+    """The words in which the statements below are written."""
+    database.execute("SET TimeZone = 'UTC'; SET preserve_insertion_order = false; SET enable_progress_bar = false")
+    empty = ", ".join(f"'{word}'" for word in EMPTY)
+    spaced = " OR ".join(f"{end}(x, chr({ord(sign)}))" for end in ("starts_with", "suffix") for sign in " \t\r\n")
+    database.execute(
+        f"""
+        CREATE MACRO tidy(x) AS CASE WHEN {spaced} THEN trim(x, E' \\t\\r\\n') ELSE x END;
+        CREATE MACRO filled(x) AS CASE WHEN x NOT IN ({empty}) THEN x END;
+        CREATE MACRO named(x) AS CASE WHEN x IN ({empty}) THEN NULL
+            WHEN suffix(x, '.0') THEN regexp_replace(x, '^(\\d+)\\.0$', '\\1') ELSE x END;
+        CREATE MACRO rounded(x) AS coalesce(regexp_full_match(x, '{_ROUNDED}'), false);
+        CREATE MACRO number(x) AS CASE WHEN isfinite(try_cast(x AS DOUBLE)) THEN try_cast(x AS DOUBLE) END;
+        CREATE MACRO moment(x) AS coalesce(
+            try_cast(x AS TIMESTAMPTZ), try_strptime(x, '{_X_DATE}')::TIMESTAMPTZ);
+        CREATE MACRO finite_ms(x) AS CASE WHEN isfinite(x) THEN epoch_ms(x) END;
+        CREATE MACRO zoned(x) AS regexp_matches(x, '([Zz]|UTC|GMT|[+-]\\d\\d(:?\\d\\d)?|[+-]\\d{{4}} \\d{{4}})$');
+        CREATE MACRO unquoted(x) AS CASE WHEN x[1] IN ('"', '''')
+            THEN regexp_replace(x[2:-2], '\\\\(.)', '\\1', 'g') ELSE x END;
+        CREATE MACRO elements(x) AS CASE
+            WHEN x[1] <> '[' OR x[-1] <> ']' THEN [x]
+            WHEN json_valid(x) THEN list_transform(from_json(x, '["JSON"]'), lambda e: e ->> '$')
+            ELSE list_transform(regexp_extract_all(x, '{_QUOTED.replace("'", "''")}', 0), lambda e: unquoted(e)) END;
+        CREATE MACRO wording(x) AS regexp_replace(regexp_replace(lower(x), '@\\w+', '', 'g'), '\\s+', ' ', 'g');
+        CREATE TABLE kinds (name VARCHAR, number UTINYINT);
+        CREATE TABLE traces (account VARCHAR, kind UTINYINT, object VARCHAR, ms BIGINT);
+        CREATE TABLE labels (account VARCHAR, label VARCHAR);
+        """
+    )
+    given = [(each.name, number) for number, each in enumerate(KIND_TABLE) if each.take is not None]
+    numbers = dict(given)
+    given += [(action, numbers[name]) for action, name in ACTIONS.items()]
+    database.executemany("INSERT INTO kinds VALUES (?, ?)", given)
+
+
+def _load(database: DuckDBPyConnection, file: TableFile, layout: Layout) -> None:
+    """Fill the table `raw` with the columns of `layout` as text: account, label, repost, kind, given
+    (the time), s0, s1, ..."""
+    parameters: list[str] = []
+
+    def column(name: str) -> str:
+        if not name:
+            return "NULL::VARCHAR"
+        if file.kind == "csv":
+            return f"c{file.header.index(name)}"
+        if file.kind == "parquet":
+            return _parquet_text(database, file, name)
+        outer, dot, inner = name.partition(".")
+        parameters.extend([member_path(name)] + ([member_path(outer) + member_path(inner)[1:]] if dot else []))
+        return "coalesce(json ->> ?, json ->> ?)" if dot else "(json ->> ?)"
+
+    wanted = [layout.account, layout.label, layout.repost, layout.kind, layout.at, *(s.column for s in layout.shared)]
+    texts = [column(name) for name in wanted]
+    places = range(len(layout.shared))
+    tidied = "".join(f", tidy({texts[5 + n]}) AS s{n}" for n in places)
+    shared = "".join(f", filled(s{n}) AS s{n}" for n in places)
+    source = source_of(file)
+    database.execute("DROP TABLE IF EXISTS raw; DROP TABLE IF EXISTS reject_errors; DROP TABLE IF EXISTS reject_scans")
+    database.execute(
+        f"""
+        CREATE TABLE raw AS
+        SELECT named(account) AS account, filled(label) AS label, filled(repost) AS repost, filled(kind) AS kind,
+            filled(given) AS given, number(given) AS number, broken{shared}
+        FROM (
+            SELECT tidy({texts[0]}) AS account, tidy({texts[1]}) AS label, tidy({texts[2]}) AS repost,
+                tidy({texts[3]}) AS kind, tidy({texts[4]}) AS given,
+                {"json IS NULL" if file.kind == "lines" else "false"} AS broken{tidied}
+            FROM {source}
+        )
+        """,  # noqa: S608 - columns by place or quoted, values as parameters
+        [*parameters, file.path],
+    )
+
+
+def _parquet_text(database: DuckDBPyConnection, file: TableFile, name: str) -> str:
+    """A column of a Parquet file as text: whole numbers without a point, lists as JSON."""
+    quoted = '"' + name.replace('"', '""') + '"'
+    found = database.execute(
+        f"SELECT typeof({quoted}) FROM read_parquet(?) LIMIT 1",  # noqa: S608 - quoted
+        [file.path],
+    ).fetchone()
+    kind = str(found[0]) if found else "VARCHAR"
+    if kind in ("DOUBLE", "FLOAT"):
+        exact = f"{quoted} = floor({quoted}) AND abs({quoted}) < {2**53}"
+        return f"CASE WHEN {exact} THEN {quoted}::BIGINT::VARCHAR ELSE {quoted}::VARCHAR END"
+    return f"to_json({quoted})::VARCHAR" if kind.endswith("]") else f"{quoted}::VARCHAR"
+
+
+def _take(
+    database: DuckDBPyConnection, file: TableFile, layout: Layout, how: tuple[int, TimeUnit, int], before: Reading
+) -> Reading:
+    """Add the traces of `raw` to `traces`, and its rows to `before`.
+
+    Args:
+        database: with `raw` filled.
+        file: what was read.
+        layout: of its columns.
+        how: the default kind, the unit of times, and the present.
+        before: what was read before.
+
+    Raises:
+        UsageError: ids or times that cannot be what they seem.
+    """
+    kind, unit, now_ms = how
+    _refuse_rounded(database, file, layout)
+    taken, scale = _unit(database, unit)
+    earliest, latest = (EARLIEST_MS, now_ms + AHEAD_MS) if unit == "auto" else (0, AT_MAX)
+    filled = [_filled(layout, n) for n in range(len(layout.shared))]
+    some = " OR ".join(filled)
+    kindless = " OR ".join(f for f, each in zip(filled, layout.shared, strict=True) if not each.kind) or "false"
+    database.execute("DROP TABLE IF EXISTS staged")
+    database.execute(
+        f"""
+        CREATE TABLE staged AS
+        WITH timed AS (
+            SELECT *, CASE WHEN number IS NOT NULL THEN round(number * {scale})
+                ELSE finite_ms(moment(given)) END AS ms, lower(raw.kind) AS asked
+            FROM raw WHERE NOT broken
+        )
+        SELECT timed.*, coalesce(kinds.number, $kind) AS kind_number, CASE
+            WHEN account IS NULL THEN 0
+            WHEN NOT ({some}) THEN {"255" if layout.sparse else "1"}
+            WHEN given IS NULL THEN 2
+            WHEN ms IS NULL THEN 3
+            WHEN ms < {earliest} OR ms > {latest} THEN 4
+            WHEN asked IS NOT NULL AND kinds.number IS NULL AND ({kindless}) THEN 5
+            END AS why
+        FROM timed LEFT JOIN kinds ON kinds.name = asked
+        """,  # noqa: S608 - numbers and columns by place
+        {"kind": kind},
+    )
+    counts = dict(database.execute("SELECT coalesce(why, 254), count(*) FROM staged GROUP BY 1").fetchall())
+    broken = _broken(database, file)
+    skipped = dict(before.skipped)
+    for number, why in enumerate(_WHY):
+        skipped[why] = skipped.get(why, 0) + counts.get(number, 0)
+    skipped[UNREADABLE] = skipped.get(UNREADABLE, 0) + broken
+    _refuse_times(database, file, counts, unit)
+    traces = _insert(database, layout)
+    notes = [f"{file.shown}: columns of {layout.source}"]
+    if taken:
+        notes.append(f"{file.shown}: times in {_UNIT_WORDS[taken]}")
+    if file.encoding != "utf-8":
+        notes.append(f"{file.shown}: read as {file.encoding.upper()}")
+    if _count(database, "SELECT count(*) FROM staged WHERE why IS NULL AND number IS NULL AND NOT zoned(given)"):
+        notes.append(f"{file.shown}: times without a zone were taken as UTC")
+    return Reading(
+        rows=before.rows + sum(counts.values()) + broken,
+        used=before.used + counts.get(254, 0),
+        bare=before.bare + counts.get(255, 0),
+        skipped=skipped,
+        traces=before.traces + traces,
+        notes=(*before.notes, *notes),
+    )
+
+
+def _filled(layout: Layout, number: int) -> str:
+    """Whether a row has a shared object in a column."""
+    shared = layout.shared[number]
+    test = f"s{number} IS NOT NULL AND s{number} <> '[]'"
+    return f"({test} AND repost IS NULL)" if shared.own and layout.repost else f"({test})"
+
+
+_ITEMS: Final[Mapping[Form, tuple[tuple[str, str], ...]]] = {
+    "one": (("{}", "NOT starts_with({}, '[')"), ("unnest(elements({}))", "starts_with({}, '[')")),
+    "words": (("unnest(string_split_regex({}, '\\s+'))", "true"),),
+    "text": (("tidy(wording({}))", "true"),),
+}
+"""By form of a column: its objects, and of which rows; lists apart, which cost more."""
+
+
+def _insert(database: DuckDBPyConnection, layout: Layout) -> int:
+    """Add a trace for every shared object of every row that is in order; how many."""
+    before = _count(database, "SELECT count(*) FROM traces")
+    for number, shared in enumerate(layout.shared):
+        kind = "kind_number" if not shared.kind else str([each.name for each in KIND_TABLE].index(shared.kind))
+        for items, which in _ITEMS[shared.form]:
+            database.execute(
+                f"""
+                INSERT INTO traces SELECT account, kind, named(item), ms FROM (
+                    SELECT account, {kind} AS kind, {items.format(f"s{number}")} AS item, ms::BIGINT AS ms
+                    FROM staged WHERE why IS NULL AND {_filled(layout, number)} AND {which.format(f"s{number}")}
+                ) WHERE named(item) IS NOT NULL
+                """  # noqa: S608 - columns by place
+            )
+    if layout.label:
+        database.execute(
+            "INSERT INTO labels SELECT account, arg_max(label, ms) FROM staged "
+            "WHERE label IS NOT NULL AND why IS NULL GROUP BY account"
+        )
+    return _count(database, "SELECT count(*) FROM traces") - before
+
+
+def _broken(database: DuckDBPyConnection, file: TableFile) -> int:
+    """Rows of the file that could not be read at all."""
+    if file.kind == "csv":
+        return _count(database, "SELECT count(DISTINCT line) FROM reject_errors")
+    return _count(database, "SELECT count(*) FROM raw WHERE broken")
+
+
+def _refuse_rounded(database: DuckDBPyConnection, file: TableFile, layout: Layout) -> None:
+    """Refuse a table whose ids or times have lost their last digits: they merge what is different.
+
+    Raises:
+        UsageError: there are such.
+    """
+    ids = [("account", layout.account), ("given", layout.at)]
+    ids += [(f"s{n}", each.column) for n, each in enumerate(layout.shared) if each.form == "one"]
+    for column, name in ids:
+        found = database.execute(
+            f"SELECT count(*), min({column}) FROM raw WHERE rounded({column})"  # noqa: S608 - columns by place
+        ).fetchone()
+        if found and found[0]:
+            raise UsageError(
+                f"{file.shown}: {found[0]:,} values of column {name!a} are rounded numbers such as {found[1]!a}: their "
+                "last digits are lost, and different ids look alike. Export the table again with this column as text "
+                "(in a spreadsheet: import it as text; in pandas: dtype=str), and do not save it from a spreadsheet"
+            )
+
+
+def _unit(database: DuckDBPyConnection, unit: TimeUnit) -> tuple[TimeUnit | None, float]:
+    """The unit of times that are numbers, None where there are none, and what they are multiplied with to get ms."""
+    if unit == "auto":
+        order = sorted(_SMALLEST, key=lambda each: -_SMALLEST[each])
+        cases = " ".join(f"WHEN abs(number) >= {_SMALLEST[each]} THEN '{each}'" for each in order)
+        found = database.execute(
+            f"SELECT CASE {cases} END AS unit, count(*) FROM raw WHERE number IS NOT NULL "  # noqa: S608 - numbers
+            "GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 1"
+        ).fetchone()
+        if found is None:
+            return None, 1.0
+        unit = found[0]
+    return unit, 1.0 / _PER_MS[unit]
+
+
+def _refuse_times(database: DuckDBPyConnection, file: TableFile, counts: Mapping[int, int], unit: TimeUnit) -> None:
+    """Refuse a file half of whose times, or more, are implausible: its unit is another one, or they are no times.
+
+    Raises:
+        UsageError: it is so.
+    """
+    if not counts.get(4) or counts[4] <= counts.get(254, 0):
+        return
+    found = database.execute("SELECT min(ms), max(ms), min(given) FROM staged WHERE why = 4").fetchone()
+    assert found is not None
+    first, last = (rfc3339(min(max(int(ms), 0), AT_MAX))[:10] for ms in found[:2])
+    hint = (
+        "name their unit with --time-unit s, ms, us or ns; times that count from some other beginning than 1970 are "
+        "taken as they are if it is named"
+        if unit == "auto"
+        else f"they are not in {_UNIT_WORDS[unit]} since 1970: leave --time-unit away, and it is recognised"
+    )
+    raise UsageError(
+        f"{file.shown}: {counts[4]:,} times, such as {str(found[2])!a}, would lie between {first} and {last}, before "
+        f"2000 or in the future; {hint}"
+    )
+
+
+def _check(reading: Reading) -> None:
+    """Refuse input of which less than half could be used.
+
+    Raises:
+        UnusableError: it is so.
+    """
+    if reading.traces and 2 * (reading.used + reading.bare) >= reading.rows:
+        return
+    reasons = sorted(((n, why) for why, n in reading.skipped.items() if n), reverse=True)
+    said = ", ".join(f"{n:,} {why}" for n, why in reasons) or "nobody shared anything"
+    raise UnusableError(
+        f"of {reading.rows:,} rows {reading.used:,} could be used ({said}); "
+        "name the columns with --columns ACCOUNT,OBJECT,TIME[,KIND] if they are others"
+        + (
+            f"; known kinds are {', '.join(k.name for k in KIND_TABLE if k.take)}"
+            if reading.skipped.get(_WHY[5])
+            else ""
+        )
+    )
+
+
+def _count(database: DuckDBPyConnection, query: str) -> int:
+    found = database.execute(query).fetchone()
+    assert found is not None
+    return int(found[0])
+
+
+def _numbered(database: DuckDBPyConnection, reading: Reading, *, labelled: bool) -> TraceTable:
+    """The table `traces` as arrays."""
+    database.execute(
+        """
+        DROP TABLE IF EXISTS raw; DROP TABLE IF EXISTS staged;
+        SET preserve_insertion_order = true;
+        CREATE TABLE accounts AS SELECT account, row_number() OVER (ORDER BY account) - 1 AS number
+            FROM (SELECT DISTINCT account FROM traces);
+        CREATE TABLE objects AS SELECT kind, object, row_number() OVER (ORDER BY kind, object) - 1 AS number
+            FROM (SELECT DISTINCT kind, object FROM traces);
+        CREATE TABLE coded AS SELECT ms, accounts.number::INTEGER AS account, traces.kind, objects.number AS object
+            FROM traces JOIN accounts USING (account) JOIN objects ON (objects.kind, objects.object) =
+                (traces.kind, traces.object)
+            ORDER BY 1, 2, 3, 4;
+        DROP TABLE traces;
+        """
+    )
+    arrays = _columns(database, "coded", ("ms", "account", "kind", "object"), reading.traces)
+    n_objects = _count(database, "SELECT count(*) FROM objects")
+    object_kind = _columns(database, "(SELECT kind, number FROM objects ORDER BY number)", ("kind",), n_objects)
+    labels = None
+    if labelled:
+        labels = _names(
+            database,
+            "SELECT coalesce(max(label), '') FROM accounts LEFT JOIN labels USING (account) "
+            "GROUP BY number ORDER BY number",
+        )
+    return TraceTable(
+        arrays["ms"],
+        arrays["account"],
+        arrays["kind"],
+        arrays["object"],
+        _names(database, "SELECT account FROM accounts ORDER BY number"),
+        _names(database, "SELECT object FROM objects ORDER BY number"),
+        object_kind["kind"],
+        labels,
+        reading,
+    )
+
+
+def _columns(database: DuckDBPyConnection, table: str, names: Sequence[str], rows: int) -> dict[str, Any]:
+    found = database.execute(f"SELECT {', '.join(names)} FROM {table}").fetchnumpy()  # noqa: S608 - our own names
+    assert all(len(found[name]) == rows for name in names)
+    return {name: np.asarray(found[name]) for name in names}
+
+
+def _names(database: DuckDBPyConnection, query: str) -> Names:
+    result = database.execute(query)
+    parts: list[bytes] = []
+    ends: list[Integers] = []
+    total = 0
+    while rows := result.fetchmany(NAMES_AT_ONCE):
+        encoded = [str(row[0]).encode() for row in rows]
+        parts.append(b"".join(encoded))
+        ends.append(total + np.cumsum([len(name) for name in encoded], dtype=np.int64))
+        total = int(ends[-1][-1])
+    return Names(b"".join(parts), np.concatenate(ends) if ends else np.zeros(0, np.int64))
