@@ -14,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from detector.thresholds import Thresholds
 from training.data import SETS
 from training.model_reports import AGES
+from training.pair_training import GroupScores
 
 
 def table_rows(header: list[str], lines: Iterable[list[str]]) -> str:
@@ -134,6 +135,105 @@ def account_card(meta: Mapping[str, Any]) -> str:
         weakest=[line[0] for line in machines[:5]],
         accused=[f"{line[0]} ({line[3]})" for line in people[:5]],
     )
+
+
+POOLS: Final[Mapping[str, str]] = {
+    "agents": "mixed academic releases", "chitchat": "MIT", "contest-dev": "no licence stated",
+    "frontier_campaigns": "made for this work", "frontier_posts": "made for this work",
+    "more_generators": "mixed academic releases", "oasis_harm_groups": "academic release without a stated licence",
+    "opinion_agents": "academic release without a stated licence", "people_authors": "mixed academic releases",
+    "synthpai": "academic release without a stated licence",
+}  # fmt: skip
+"""Licences of what societies are filled with beside the sets of `training.data`."""
+
+LEFT_OUT: Final[Mapping[str, str]] = {
+    "texts": "Sets of campaign texts left out", "families": "Tactics left out",
+    "generators": "Makers of generators left out", "societies": "Societies left out",
+}  # fmt: skip
+"""Tables of the report by name, with what they are called."""
+
+Rows = tuple[list[str], list[list[str]]]
+"""A table: its header, and its lines."""
+
+
+def left_out_tables(report: Mapping[str, Any]) -> dict[str, Rows]:
+    """The tables of both models of pairs on what was left out, by title: one line for each and each model."""
+    header = [
+        "left out", "model", "pair AUROC", "average precision", "half found", "pair precision", "recall", "F1",
+        "accepted", "campaigns", "people together", "wrong", "campaigns half in accepted",
+    ]  # fmt: skip
+    found: dict[str, Rows] = {}
+    for name, rows in report["tables"].items():
+        lines = []
+        for row in rows:
+            for model in ("regression", "network"):
+                one = row[model]
+                lines.append(
+                    [row["left_out"], model]
+                    + [_or_dash(one[key]) for key in ("auroc", "average_precision", *GroupScores._fields)]
+                    + [str(one[key]) for key in ("accepted", "right", "people", "wrong")]
+                    + [f"{one['accepted_half']} of {one['campaigns']}"]
+                )
+        found[LEFT_OUT[name]] = header, lines
+    return found
+
+
+def _or_dash(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def verdict(report: Mapping[str, Any]) -> str:
+    """Which of the two models ships, with the numbers it is decided by."""
+    gain = "{:+.3f} [{:+.3f}, {:+.3f}]".format(*report["ahead"]["all"])
+    if report["network_ahead"]:
+        return (
+            f"The network is ahead on the groups of campaigns left out (pair F1 {gain}): it should ship; what is "
+            "written is the regression, the only one that runs at work."
+        )
+    return f"The network is not ahead on the groups of campaigns left out (pair F1 {gain}): the regression ships."
+
+
+def graph_card(meta: Mapping[str, Any], coefficients: Mapping[str, float]) -> str:
+    """The card of the same-controller model.
+
+    Args:
+        meta: what `graph.json` holds.
+        coefficients: of the features, by name.
+    """
+    report = meta["report"]
+    licences = {spec.name: spec.licence for spec in SETS} | dict(POOLS)
+    sources = [
+        [line["set"], licences.get(line["set"], "not stated")]
+        + [str(line[part]) for part in ("campaign", "lone", "crowd", "people")]
+        for line in report["sources"]
+    ]
+    rows = [
+        (row["left_out"], row["regression"])
+        for name, of_table in report["tables"].items()
+        if name != "societies"
+        for row in of_table
+        if row["regression"]["f1"] is not None
+    ]
+    worst = [name for name, _ in sorted(rows, key=lambda row: float(row[1]["f1"]))[:WEAKEST_LEFT_OUT]]
+    return _templates.get_template("graph.md.j2").render(
+        meta=meta,
+        report=report,
+        sources=sources,
+        tables=left_out_tables(report),
+        gains=[
+            [LEFT_OUT.get(name, "all together"), "{:+.3f} [{:+.3f}, {:+.3f}]".format(*gain)]
+            for name, gain in report["ahead"].items()
+        ],
+        verdict=verdict(report),
+        worst=worst,
+        coefficients=[
+            [name, f"{value:.3f}"] for name, value in sorted(coefficients.items(), key=lambda pair: (-pair[1], pair[0]))
+        ],
+    )
+
+
+WEAKEST_LEFT_OUT: Final = 4
+"""Of what was left out, so many that the card names as what it does worst on."""
 
 
 TARGETS: Final = (0.1, 0.05, 0.02, 0.01, 0.005)

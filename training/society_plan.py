@@ -54,12 +54,13 @@ CAMPAIGN_SIZE: Final = (5, 30)
 MACHINES: Final = 0.25
 """Share of accounts in campaigns, at most. Their controls are as many again."""
 
-TASKS: Final = (6.0, 30.0)
+TASKS: Final = (8.0, 60.0)
 """Tasks of a campaign in the whole society: operations of weeks do as much, more slowly."""
 
 JOINT: Final = (0.2, 0.85)
 LAG_S: Final = (300.0, 7200.0)
 QUIET: Final = (0.0, 0.2)
+CLIQUE: Final = (0.0, 0.6)
 """Ranges of what is drawn: from operators whose accounts hardly meet to ones that do little else."""
 
 WORDINGS: Final[Mapping[Wording, float]] = {"independent": 0.8, "copied": 0.12, "verbatim": 0.08}
@@ -161,6 +162,7 @@ def _strong(rng: np.random.Generator, family: Tactics, days: float) -> Tactics:
     wordings: list[Wording] = list(WORDINGS)
     return msgspec.structs.replace(
         family, tasks_per_day=between(rng, TASKS) / days, joint=rng.uniform(*JOINT), lag_s=between(rng, LAG_S),
+        clique=family.clique or rng.uniform(*CLIQUE),
         wording=wordings[int(rng.choice(len(wordings), p=list(WORDINGS.values())))], awake=bool(rng.random() < 0.5),
     )  # fmt: skip
 

@@ -49,7 +49,6 @@ def run_system(
     *,
     scores: Path | None = None,
     trajectories: Path | None = None,
-    account_graphs: Path | None = None,
     without: Sequence[str] = (),
     settings: Mapping[str, str] | None = None,
 ) -> None:
@@ -62,7 +61,6 @@ def run_system(
         models: directory with text, account, thresholds and perhaps a second stage and a graph model.
         scores: file for one line per account.
         trajectories: file for every total that was held against the threshold.
-        account_graphs: folder for what the graph model sees.
         without: components to leave out.
         settings: configuration values under the names of their environment variables; the defaults otherwise.
 
@@ -77,7 +75,6 @@ def run_system(
         without=without,
         scores=scores,
         trajectories=trajectories,
-        account_graphs=account_graphs,
         keep=False,
     )
 

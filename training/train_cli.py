@@ -10,32 +10,30 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-import numpy as np
 import torch
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from detector.errors import UsageError
 from detector.models import GRAPH, SHIPPED, load_readers
 from detector.text import first_stage, second_stage
 from detector.weights_io import save_weights
-from graph.links import SageNet
+from graph.pair_model import FEATURES
+from streaming.cli import among
 from training.account import save_account, train_account
 from training.account_training_set import TextModels, gather
 from training.calibrate import shipped_thresholds
-from training.cards import first_stage_card, second_stage_card
-from training.links import DRAWS, PLANS, TrainingPlan, calibration, fit, judge, save_network
-from training.links_report import ablation_table, acting_together, family_table, graph_card, left_out, measured
+from training.cards import first_stage_card, graph_card, left_out_tables, second_stage_card, verdict
 from training.model_reports import first_stage_report, report_table, second_stage_report
+from training.pair_training import fit_regression, save_pair_model
+from training.pairs import OPERATION, examples
 from training.progress import progress_bar
+from training.same_controller import KEPT_TO_MEASURE, Gathered, gather_societies, report_of
 from training.second_stage import TrainedSecondStage, calibrate_named, train_second_stage
-from training.societies import FAMILIES, Example, Societies, gather_societies
 from training.text import (
     ProgressCallback,
     crossfit,
@@ -212,134 +210,86 @@ def train_fusion_command(
     return 0
 
 
-SELECTION_EPOCHS: Final = 18
-"""Epochs while plans are compared: half of what the shipped network gets."""
-
-LEFT_OUT_FOLDS: Final = 4
-"""Parts into which operator families are cut, each left out in turn."""
-
 FEWEST: Final = 4
-"""Societies, at least: two to learn from, one to calibrate, one to measure."""
+"""Societies, at least: two halves, each with two to choose the network's cut on."""
+
+WORK: Final = Path("build/societies")
 
 
-@app.command("graph", short_help="the graph model, from simulated societies")
+@app.command("graph", short_help="the same-controller model, from simulated societies with texts")
 def train_graph_command(
+    data: Annotated[Path, typer.Option(metavar="DIR", help="folder with text/ and streams/")],
     out: Annotated[Path, typer.Option(metavar="DIR", help="folder for graph.safetensors, graph.json and the card")],
-    societies: Annotated[int, typer.Option(metavar="N", help="societies to simulate")] = 16,
-    society: Annotated[
-        list[str] | None, typer.Option(metavar="EVENTS TRUTH", help="one of your own, besides; may be repeated")
-    ] = None,
-    models: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="bundle that runs over them (the shipped one)")
-    ] = None,
     work: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="keep societies and graphs here, and use them again")
+        Path, typer.Option(metavar="DIR", help="keeps societies and vectors of their texts, and uses them again")
+    ] = WORK,
+    societies: Annotated[int, typer.Option(metavar="N", help="societies to simulate")] = 20,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME...", help=f"text sets or pools to leave out; {OPERATION}: the real operation"),
+    ] = None,
+    measured: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--with", metavar="NAME...", help=f"use these all the same, kept to measure: {', '.join(KEPT_TO_MEASURE)}",
+            callback=among(KEPT_TO_MEASURE),
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(metavar="N", help="of societies, weights and draws")] = 0,
-) -> int:
-    """Train the graph model on randomised societies.
+    draws: Annotated[int, typer.Option(metavar="N", min=1, help="of own evidence, for each society")] = 2,
+) -> int:  # fmt: skip
+    """Train the model that says whether two accounts have the same controller.
 
-    They are simulated and run through the system; --society adds recordings with truth of your own. The first are
-    trained on, the next calibrate, the last measure. A plan is selected by how much it gains on operator families that
-    it has never seen. Where the calibrated model gains nothing on the last societies, it ships as abstaining.
+    Societies are simulated and filled with texts, and read as a run reads them; a real operation teaches what accounts
+    do together. The logistic regression and a graph neural network are measured on sets of texts, tactics, makers of
+    generators and societies left out in turn; the regression is written, and the card says how the two compare.
 
     Args:
-        society: recordings and truth files in turn.
+        data: text sets and labelled recordings.
 
     Raises:
-        UsageError: too few societies, or a recording that cannot be used.
+        UsageError: too few societies, or the data cannot be used.
+        ModelError: the encoder of meaning is not installed.
     """
     torch.set_num_threads(1)  # sums in another order would be another model
-    own = list(zip((society or [])[::2], (society or [])[1::2], strict=True))
-    if societies + len(own) < FEWEST:
-        raise UsageError(f"{societies + len(own)} societies are too few: at least {FEWEST}")
+    if societies < FEWEST:
+        raise UsageError(f"{societies} societies are too few: at least {FEWEST}")
+    left_away = sorted({*(without or ()), *KEPT_TO_MEASURE} - {*(measured or ())})
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console) as progress, tempfile.TemporaryDirectory() as scratch:
-        task = progress.add_task("graph", total=1.0)
-
-        def say(what: str, share: float) -> None:
-            progress.update(task, description=what, completed=share)
-
-        gathered = gather_societies(
-            work or Path(scratch), societies, own, models, seed, lambda what, share: say(what, 0.5 * share)
-        )
-        meta = train(gathered, out, seed, lambda what, share: say(what, 0.5 + 0.5 * share))
-    screen = Console(width=140)
-    for title, (header, lines) in (
-        ("held-out societies", ablation_table(meta["report"]["test"])),
-        ("operator families left out of training", family_table(meta["report"]["left_out"])),
-    ):
+    with progress_bar(console, "graph") as say:
+        given = gather_societies(data, work, societies, left_away, seed, lambda what, share: say(what, 0.5 * share))
+        meta = write_graph(given, out, left_away, draws, seed, lambda what, share: say(what, 0.5 + 0.5 * share))
+    screen = Console(width=WIDTH)
+    for title, (header, lines) in left_out_tables(meta["report"]).items():
         table = Table(title=title)
         for name in header:
             table.add_column(name)
         for line in lines:
             table.add_row(*line)
         screen.print(table)
-    console.print(f"wrote {meta['name']}@{meta['version']} to {out}; abstains: {meta['abstains'] or 'no'}")
+    screen.print(verdict(meta["report"]))
+    console.print(f"wrote {meta['name']}@{meta['version']} and its card to {out}")
     return 0
 
 
-def train(
-    societies: Societies, out: Path, seed: int, say: ProgressCallback, *, plans: Sequence[TrainingPlan] = PLANS
+def write_graph(
+    given: Gathered, out: Path, without: Sequence[str], draws: int, seed: int, say: ProgressCallback
 ) -> dict[str, Any]:
-    """Select, fit, calibrate, measure and write; the meta of what was written.
+    """Measure, fit and write the model and its card; what its JSON file says.
 
     Args:
-        societies: to train on, to calibrate with and to measure on.
+        given: what is learned from.
         out: folder for weights and card.
-        seed: of weights and draws.
+        without: what was left out, for the card.
+        draws: of evidence.
+        seed: of draws and weights.
         say: told what is done, and which share of it.
-        plans: among which the best on operator families left out is taken.
     """
-    present = sorted(
-        {part for one in societies.train for part in np.unique(one.part[one.label == 1]).tolist()} & {*FAMILIES}
-        or {part for one in societies.train for part in np.unique(one.part[one.label == 1]).tolist()}
-    )
-    folds = [present[k::LEFT_OUT_FOLDS] for k in range(LEFT_OUT_FOLDS) if present[k::LEFT_OUT_FOLDS]]
-    selection: dict[str, float] = {}
-    tables = {}
-    steps = len(plans) * len(folds) + 3
-    for p, plan in enumerate(plans):
-        nets: list[tuple[Sequence[str], SageNet]] = []
-        for k, families in enumerate(folds):
-            say(f"{plan}: without {', '.join(families)}", (p * len(folds) + k) / steps)
-            nets.append(
-                (
-                    families,
-                    fit(
-                        societies.train,
-                        replace(plan, epochs=min(SELECTION_EPOCHS, plan.epochs)),
-                        seed,
-                        without=families,
-                    ),
-                )
-            )
-        tables[plan] = left_out(nets, [_last(societies.calibrate, name) for name in _names(societies.calibrate)], seed)
-        gains = [found["gain in AUROC"][0] + found["without text"][0] - 0.5 for found in tables[plan].values()]
-        selection[str(plan)] = float(np.mean(gains)) if gains else 0.0
-    best = max(plans, key=lambda plan: selection[str(plan)])
-    say(f"the model itself: {best}", (steps - 3) / steps)
-    net = fit(societies.train, best, seed)
-    say("calibrating", (steps - 1) / steps)
-    knots, values = calibration(judge(net, societies.calibrate, seed, DRAWS), seed)
-    test = measured(net, knots, values, societies.test, societies.broken, seed)
-    tested = [_last(societies.calibrate, name) for name in _names(societies.calibrate)]
-    together = acting_together([*tested, *societies.test], seed)
-    no_gain = "no gain on held-out societies: the interval of its gain in nats holds 0"
-    report = {
-        "plan": str(best), "societies": societies.count, "selection": selection, "left_out": tables[best],
-        "knots": knots.tolist(), "values": values.tolist(), "test": test, "together": together,
-    }  # fmt: skip
-    abstains = "" if test["gain_nats"][1] > 0 else no_gain
-    meta = save_network(net, out, knots, values, seed, abstains=abstains, report=report)
-    (out / f"{GRAPH}.card.md").write_text(graph_card(meta), encoding="utf-8")
+    report = report_of(given, draws, seed, lambda what, share: say(what, 0.95 * share)) | {"without": list(without)}
+    say("the model itself", 0.95)
+    teachers = [*given.societies, *([given.operation] if given.operation else [])]
+    model = fit_regression(list(examples(teachers, draws, seed)))
+    meta = save_pair_model(model, out, seed, report)
+    coefficients = dict(zip(FEATURES, model.coefficients.tolist(), strict=True))
+    (out / f"{GRAPH}.card.md").write_text(graph_card(meta, coefficients), encoding="utf-8")
     return meta
-
-
-def _names(examples: Sequence[Example]) -> list[str]:
-    return sorted({one.society for one in examples})
-
-
-def _last(examples: Sequence[Example], society: str) -> Example:
-    return [one for one in examples if one.society == society][-1]

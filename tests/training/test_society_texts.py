@@ -9,20 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from detector.data_splits import split_of
 from detector.errors import UsageError
 from simulation.sampling import Ints
 from simulation.world import LIKE, POST, REPLY, Chunk
+from tests.training.society_data import SMALL, text_sets
 from training import society_plan, society_texts
 from training.drawn_evidence import drawn_llr
 from training.society_texts import SocietyFiles, make_societies, text_society, worth_keeping
 from training.text_pools import chat_pools, plain, read_pools
-
-SMALL = (70, 90)
-"""Accounts: enough for three small campaigns, their controls and some people."""
 
 
 @pytest.fixture(autouse=True)
@@ -32,46 +29,9 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(society_plan, "STEP_MINUTES", (60.0, 60.0))
 
 
-def rows(source: str, label: int, authors: int, texts: int, **more: Any) -> pd.DataFrame:
-    """Texts that name their source, author and number; `more` has further columns, functions of the text's number."""
-    made = [
-        {
-            "text": f"{source} {more.get('campaign', '')} author {author} says number {number} 🎉 @you #tag https://t.co/x",
-            "label": label,
-            "generator": "model-x" if label else "human",
-            "source": source,
-            "author_id": f"{source}-{more.get('campaign', '')}-{author}",
-            "lang": "en",
-            "parent_id": None,
-        }
-        | {name: value(number) if callable(value) else value for name, value in more.items()}
-        for author in range(authors)
-        for number in range(texts)
-    ]
-    return pd.DataFrame(made)
-
-
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("data")
-    (folder / "text").mkdir()
-    campaigns = [
-        rows(
-            "frontier_campaigns", 1, 8, 10, campaign=name,
-            talking_point=lambda number: [None, "price", "trust"][number % 3],
-        )
-        for name in ("C1", "C2", "C3")
-    ]  # fmt: skip
-    pd.concat(campaigns).to_parquet(folder / "text/frontier_campaigns.parquet")
-    people = [
-        rows("irc_ubuntu_threads", 0, 60, 12, created_at="2010-03-01T10:00:00"),
-        rows("cop26_climate_stream_2021", 0, 40, 1),
-    ]
-    pd.concat(people).to_parquet(folder / "text/people_authors.parquet")
-    tweets = rows("tweeteval/stance-climate-train", 0, 1, 200).drop(columns="author_id")
-    tweets.to_parquet(folder / "text/human_short_text.parquet")
-    rows("personas", 1, 20, 8).to_parquet(folder / "text/frontier_social.parquet")
-    return folder
+    return text_sets(tmp_path_factory.mktemp("data"))
 
 
 def made(

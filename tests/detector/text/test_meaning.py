@@ -61,3 +61,11 @@ def test_no_text_gives_no_vector_and_zeros_stay_zeros(encoder: MeaningEncoder) -
     assert encoder.vectors([]).shape == (0, MEANING_DIM)
     assert not quantised(np.zeros((1, 4), np.float32)).any()
     assert quantised(np.array([[-0.5, 0.25, 0.001]], np.float32)).tolist() == [[-127, 64, 0]]
+
+
+def test_vectors_for_training_are_the_same_but_for_rounding(encoder: MeaningEncoder) -> None:
+    texts = [*TEXTS, "word " * 200, *(f"{text} and {n}" for n, text in enumerate(TEXTS * 6))]
+    slow, fast = (found.astype(np.float64) for found in (encoder.vectors(texts), encoder.vectors_together(texts)))
+    cosines = (slow * fast).sum(axis=1) / np.linalg.norm(slow, axis=1) / np.linalg.norm(fast, axis=1)
+    assert cosines.min() > 0.995
+    assert encoder.vectors_together([]).shape == (0, MEANING_DIM)
