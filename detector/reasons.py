@@ -54,7 +54,7 @@ GRAPH_REASONS: Final[Mapping[int, str]] = {
 }
 """What `abstained.graph` says where there is a model."""
 
-NOT_IN_A_GROUP: Final = "in no tested group"
+NOT_IN_A_GROUP: Final = "in no group"
 
 MACHINE_ACCOUNT: Final = "account.machine_driven"
 ACTIVE_ACCOUNT: Final = "account.active"
@@ -68,7 +68,11 @@ COORDINATED_GROUP: Final = "group.coordinated"
 ACTIVE_GROUP: Final = "group.active"
 SHARED: Final = "coordination.shared_"
 """Beginning of the codes that say what members shared; `shared_code` has the whole code of a kind of edge."""
+BEYOND_DECOYS: Final = "coordination.beyond_decoys"
 BEYOND_CHANCE: Final = "coordination.beyond_chance"
+"""In alerts before version 3, which have e-values of groups."""
+
+TALKING_POINTS: Final = "coordination.talking_points"
 GROUP_EVIDENCE: Final = "group.own_evidence"
 WITHDRAWN_AUTOMATED: Final = "withdrawn.declares_automation"
 WITHDRAWN_DECIDED: Final = "withdrawn.decided"
@@ -93,6 +97,7 @@ NOT_FLAGGED: Final = "group.members_not_flagged"
 OPERATOR_UNSEEN: Final = "group.operator_unseen"
 AUTOMATION_LEFT_OUT: Final = "group.automation_left_out"
 DECIDED_PEOPLE: Final = "group.decided_people"
+NEAR_NO_MEMBERS: Final = "group.near_no_members"
 REMOVED: Final = "record.removed"
 FORGOTTEN: Final = "record.forgotten"
 
@@ -211,10 +216,13 @@ class GroupCase:
         members: accounts in the group.
         flagged: how many of them are flagged by their own evidence.
         machine_nats: the members' own evidence of automation as a group, nats.
-        log_e: natural logarithm of the group's e-value.
+        decoy_q: how often as much is found among decoys, for each time it is found.
+        decoy_groups: groups that the same search found among as many comparable accounts, on average.
         target_fdr: the false-discovery rate asked for.
         shared: kind of edge -> what members shared of it.
         is_campaign: whether the group is machine-driven besides.
+        points: for each talking point how many members say it, and ids of posts that do, the most typical first.
+        near: accounts that members copy or act upon, and that are no members.
         left_out: members that are declared or permitted automation.
         decided_people: whether a moderator decided that people coordinate here.
         quoted: ids of quoted posts that look machine-written, the weightiest first.
@@ -223,10 +231,13 @@ class GroupCase:
     members: int
     flagged: int
     machine_nats: float
-    log_e: float
+    decoy_q: float
     target_fdr: float
     shared: Mapping[str, SharedKind]
     is_campaign: bool
+    decoy_groups: float = 0.0
+    points: Sequence[tuple[int, Sequence[str]]] = ()
+    near: int = 0
     left_out: int = 0
     decided_people: bool = False
     quoted: Sequence[str] = ()
@@ -295,8 +306,11 @@ def group_reasons(case: GroupCase) -> list[Reason]:
             )
             for kind, found in ranked[:3]
         ),
-        Reason(BEYOND_CHANCE, "coordination", round(case.log_e, 6), expected=case.target_fdr),
     ]
+    for members, posts in case.points[:1]:
+        references = list(posts[:MOST_REFERENCES])
+        out.insert(2, Reason(TALKING_POINTS, "coordination", observed=members, posts=references))
+    out.append(Reason(BEYOND_DECOYS, "coordination", observed=case.decoy_q, expected=case.target_fdr))
     if case.is_campaign:
         posts = list(case.quoted[:MOST_REFERENCES])
         out.append(Reason(GROUP_EVIDENCE, nats=round(case.machine_nats, 6), observed=case.flagged, posts=posts))
@@ -311,6 +325,8 @@ def group_limitations(case: GroupCase) -> list[Limitation]:
     elif case.flagged < case.members:
         out.append(Limitation(NOT_FLAGGED, count=case.members - case.flagged))
     out.append(Limitation(OPERATOR_UNSEEN))
+    if case.near:
+        out.append(Limitation(NEAR_NO_MEMBERS, count=case.near))
     if case.left_out:
         out.append(Limitation(AUTOMATION_LEFT_OUT, count=case.left_out))
     if case.decided_people:
@@ -432,12 +448,22 @@ _WHY: Final[Mapping[str, tuple[str, Callable[[Reason, _Facts], str]]]] = {
         lambda _, facts: f"{counted(facts.members, 'account')} act together; nothing shows that a machine drives them.",
     ),
     ACTIVE_GROUP: ("Since", lambda _, facts: f"{when(facts.first_ms)}, last seen {when(facts.last_ms)}."),
+    TALKING_POINTS: (
+        "Says",
+        lambda reason, _: f"{counted(round(reason.observed or 0), 'member')} say the same in words of their own.",
+    ),
+    BEYOND_DECOYS: (
+        "Chance",
+        lambda reason, _: (
+            "the same search was run where nobody acts together; going by what it found there, "
+            f"{reason.observed or 0.0:.1%} of groups as strong as this one are chance, and at most "
+            f"{reason.expected or 0.0:.0%} may be for a group to be listed."
+        ),
+    ),
     BEYOND_CHANCE: (
         "Chance",
         lambda reason, _: (
-            "on what they shared after the group was first suspected, it is "
-            f"{factor(reason.nats or 0.0)} likelier that they act together than not; at most "
-            f"{reason.expected or 0.0:.0%} of the groups listed are expected to be chance."
+            f"at most {reason.expected or 0.0:.0%} of the groups listed are expected to act together by chance."
         ),
     ),
     GROUP_EVIDENCE: ("Machine", _own_evidence),
@@ -479,6 +505,10 @@ _LIMITS: Final[Mapping[str, Callable[[Limitation], str]]] = {
         f"{counted(each.count or 0, 'member')} not flagged singly: some may be people the group met."
     ),
     OPERATOR_UNSEEN: lambda each: "Who runs the accounts, and why, cannot be seen from posts.",
+    NEAR_NO_MEMBERS: lambda each: (
+        f"{counted(each.count or 0, 'account')} that members copied or acted upon stand near the group and are no "
+        "part of it."
+    ),
     AUTOMATION_LEFT_OUT: lambda each: f"Left out: {each.count} members that are declared or permitted automation.",
     DECIDED_PEOPLE: lambda each: "A moderator decided that people coordinate here.",
     REMOVED: lambda each: "Everything else about it was removed.",

@@ -18,7 +18,7 @@ from detector.errors import FeedError, RecordError
 from detector.reasons import FORGOTTEN, Limitation, Reason, limit_sentences
 from detector.times import parse_time
 from streaming.schema import alert as schema
-from streaming.schema.alert import AlertRecord, EdgeRecord, PageRecord
+from streaming.schema.alert import AlertRecord, EdgeRecord, PageRecord, TalkingPointRecord
 
 ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}")
 """Ids are hashes; these characters need no escape in an address, a log or a key."""
@@ -97,9 +97,10 @@ def named_in(alerts: Iterable[AlertRecord], pages: Iterable[PageRecord] = ()) ->
     found: set[str] = set()
     for alert in alerts:
         found.update(member.account for member in alert.members)
-        for post in alert.posts:
+        for post in (*alert.posts, *(post for point in alert.talking_points for post in point.posts)):
             found.add(post.account)
             found.update(_mention.findall(post.text))
+        found.update(each.account for each in alert.near)
         found.update(_of_edges(alert.edges))
         found.update(owner for reason in alert.reasons for name in reason.objects for owner in _owner(name))
     for page in pages:
@@ -115,12 +116,15 @@ def without(record: AlertRecord, accounts: Collection[str]) -> AlertRecord:
     """The alert without these accounts; that somebody is left out is said among its limits."""
     blank = _Blank(accounts)
     posts = [each for each in record.posts if each.account not in accounts]
-    hidden_posts = {each.id for each in record.posts} - {each.id for each in posts}
+    said = [*record.posts, *(post for point in record.talking_points for post in point.posts)]
+    hidden_posts = {each.id for each in said if each.account in accounts}
     cut = msgspec.structs.replace(
         record,
         members=[each for each in record.members if each.account not in accounts],
         posts=[msgspec.structs.replace(each, text=blank(each.text)) for each in posts],
         edges=_edges(record.edges, accounts, blank),
+        talking_points=[_point(each, accounts, blank) for each in record.talking_points],
+        near=[each for each in record.near if each.account not in accounts],
         reasons=[_reason(each, accounts, hidden_posts, blank) for each in record.reasons],
         why=[blank(text) for text in record.why],
         limits=[blank(text) for text in record.limits],
@@ -169,6 +173,15 @@ class _Blank:
 def _pattern(accounts: Collection[str]) -> re.Pattern[str]:
     longest_first = sorted(accounts, key=lambda name: (-len(name), name))
     return re.compile(r"(?<!\w)(?:" + "|".join(re.escape(name) for name in longest_first) + r")(?!\w)")
+
+
+def _point(point: TalkingPointRecord, accounts: Collection[str], blank: _Blank) -> TalkingPointRecord:
+    """The talking point without the words of hidden accounts."""
+    left = [each for each in point.posts if each.account not in accounts]
+    return TalkingPointRecord(
+        point.members - (len(point.posts) - len(left)),
+        [msgspec.structs.replace(each, text=blank(each.text)) for each in left],
+    )
 
 
 def _reason(reason: Reason, accounts: Collection[str], hidden_posts: Collection[str], blank: _Blank) -> Reason:

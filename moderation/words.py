@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
-from detector.reasons import BEYOND_CHANCE, COORDINATION, GROUP_EVIDENCE, TEXT, Reason, Sentence, explain
+from detector.reasons import BEYOND_DECOYS, COORDINATION, GROUP_EVIDENCE, TEXT, Reason, Sentence, explain
 from graph.traces import KIND_TABLE, KIND_WORDS
 from moderation.records import milliseconds
 from streaming.schema.alert import AlertRecord
@@ -39,10 +39,9 @@ LOOKED_AT: Final = {
     "text": "The wording of each post, read by models that have seen what people and language models write.",
     "behaviour": "When they post: how long the pauses are, how long a session lasts, which hours are never slept.",
     "coordination": "What they have in common beyond chance: the same links, reposts, texts, targets, at the same "
-    "time; and how those write who do so together.",
-    "graph": "The network around them: whom they answer, repost, like, mention and do the same things as, and how "
-    "machine-like those are. A model trained on simulated campaigns says what that adds to the three above; every six "
-    "hours, and only of accounts with strong ties.",
+    "time, and the same points in words of their own; and how those write who do so together.",
+    "graph": "Suspicious accounts outside their group that share so much with them, and say so much of the same, that "
+    "one controller is likelier than not; and how machine-like those are.",
 }
 """What a component rests on, for those who ask."""
 
@@ -97,6 +96,9 @@ STATES: Final = {
 SORTS: Final = {"urgency": "Most urgent", "newest": "Newest", "oldest": "Oldest, by arrival", "largest": "Largest"}
 
 KIND_FILTERS: Final = {"any": "All kinds"} | KINDS
+
+NEAR: Final = {"copied": "its words copied by", "acted_upon": "answered, reposted, liked or followed by"}
+"""How members deal with an account near their group."""
 
 NAMED: Final = 3
 """Members named in a sentence."""
@@ -226,8 +228,16 @@ def _group(reason: Reason, _: int) -> str:
     return f"it acts together with {others}, and what they write is {direction(reason.nats or 0.0)}."
 
 
-def _beyond_chance(reason: Reason, _: int) -> str:
-    return f"at most {reason.expected or 0.0:.0%} of the groups listed are expected to act together by chance."
+def _beyond_decoys(reason: Reason, _: int) -> str:
+    return (
+        f"{as_often(reason.observed or 0.0)}; at most {reason.expected or 0.0:.0%} of the groups listed are expected "
+        "to act together by chance."
+    )
+
+
+def as_often(decoy_q: float) -> str:
+    """How often as much as a group shows is found among decoys, for each time it is found."""
+    return f"as much is found {decoy_q:.1%} as often where nobody acts together"
 
 
 def _own_evidence(reason: Reason, members: int) -> str:
@@ -238,6 +248,6 @@ def _own_evidence(reason: Reason, members: int) -> str:
 
 
 _RETOLD: Final[Mapping[str, Callable[[Reason, int], str]]] = {
-    TEXT: _text, COORDINATION: _group, BEYOND_CHANCE: _beyond_chance, GROUP_EVIDENCE: _own_evidence
+    TEXT: _text, COORDINATION: _group, BEYOND_DECOYS: _beyond_decoys, GROUP_EVIDENCE: _own_evidence
 }  # fmt: skip
 """Sentences with numbers, by code: on a page of bars and tables they have to agree to the last digit shown."""

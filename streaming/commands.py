@@ -73,7 +73,6 @@ def run_command(
     dead_letters: Annotated[Path | None, _out("dead-letters", "records that are no event, with the reason")] = None,
     report: Annotated[Path | None, _out("report", "one page that shows all of it, as swarmlight report does")] = None,
     trajectories: Annotated[Path | None, typer.Option(hidden=True)] = None,
-    account_graphs: Annotated[Path | None, typer.Option(hidden=True)] = None,
     sink: Annotated[
         list[str] | None,
         typer.Option(
@@ -119,7 +118,6 @@ def run_command(
         recordings: what to read.
         inputs: more of it.
         trajectories: every total that was held against the threshold, which `swarmlight calibrate` reads.
-        account_graphs: what the graph model sees, twice a day, which `swarmlight train graph` reads.
 
     Raises:
         UsageError: unusable arguments, or input that cannot be read to its end.
@@ -143,7 +141,6 @@ def run_command(
             summary=files["summary"],
             dead_letters=files["dead-letters"],
             trajectories=trajectories,
-            account_graphs=account_graphs,
             sinks=sink or (),
             format_name=format_name,
             keep=False,

@@ -30,6 +30,7 @@ from streaming.assess import (
     RerankRequest,
     TickOutput,
 )
+from streaming.assess.groups import SearchWatch
 from streaming.config import Config, load_config
 from streaming.interrupts import Interrupts
 from streaming.logs import shown
@@ -39,7 +40,7 @@ from streaming.schema.run_summary import RunSummary
 from streaming.schema.score import ScoreRecord
 from streaming.score import Scorer, cut
 from streaming.sinks.base import Step
-from streaming.sinks.files import AccountGraphs, Outputs
+from streaming.sinks.files import Outputs
 from streaming.sources.base import SourceRecord
 from streaming.sources.files import EVENTS, Inputs
 from streaming.sources.guess import check_times, looks_like
@@ -117,7 +118,7 @@ def run_recording(
     summary: Path | None = None,
     dead_letters: Path | None = None,
     trajectories: Path | None = None,
-    account_graphs: Path | None = None,
+    on_search: SearchWatch | None = None,
     sinks: Sequence[str] = (),
     format_name: str = EVENTS,
     keep: bool = True,
@@ -145,7 +146,7 @@ def run_recording(
         summary: file for the summary.
         dead_letters: file for records that are no post event.
         trajectories: file for every total that was held against the threshold; `swarmlight calibrate` reads it.
-        account_graphs: folder for what the graph model sees, twice a day; `swarmlight train graph` reads it.
+        on_search: told every search among suspects; `swarmlight train graph` learns from it.
         sinks: further places for every revision of every alert, `NAME:TARGET` (`streaming.sinks.base`).
         format_name: input format of the recordings (`streaming.sources.base`), or `auto` to recognise it.
         keep: whether the result carries score rows and alerts. A recording of millions of accounts goes to files.
@@ -185,8 +186,8 @@ def run_recording(
         assess = Assess(settings, bundle, partitions=1)
         if trajectories is not None:
             assess.watch(outputs.write_trajectory)
-        if account_graphs is not None:
-            assess.watch_graphs(AccountGraphs(account_graphs).write)
+        if on_search is not None:
+            assess.watch_searches(on_search)
         interrupts = stack.enter_context(Interrupts())
         run = _RecordReader(read, assess, on_step)
         scorer = scorer_of(bundle, settings)

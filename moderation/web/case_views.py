@@ -70,11 +70,15 @@ class AlsoIn:
 
 @dataclass(frozen=True)
 class Neighbour:
-    """An account that is tied to members and is none; `alert_id` is its own alert, "" where it has none."""
+    """An account that is tied to members and is none; `alert_id` is its own alert, "" where it has none.
+
+    `how` is how members deal with it, where the alert says so.
+    """
 
     account: str
     ties: int
     alert_id: str
+    how: str = ""
 
 
 @dataclass(frozen=True)
@@ -158,10 +162,9 @@ def neighbour_ties(whole: AlertWithDetails) -> dict[str, int]:
             if one not in members and other in members:
                 tied.setdefault(one, set()).add(other)
     counts = {account: len(others) for account, others in tied.items()}
-    for each in getattr(whole.record, "near", None) or getattr(whole.record, "neighbours", None) or ():
-        account = each if isinstance(each, str) else getattr(each, "account", None)
-        if isinstance(account, str) and account not in members:
-            counts.setdefault(account, 0)
+    for each in whole.record.near:
+        if each.account not in members:
+            counts[each.account] = max(counts.get(each.account, 0), each.members)
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     return dict(ranked[:MOST_NEIGHBOURS])
 
@@ -178,6 +181,7 @@ def case_view(whole: AlertWithDetails, links: Links, rights: Rights, actor: Acto
     """
     covers = {account: _covered(each) for account, each in links.own.items() if each.id != whole.row.id}
     ties = neighbour_ties(whole)
+    how = {each.account: words.NEAR[each.how] for each in whole.record.near}
     first, last = first_activity(whole)
     return CaseView(
         first=first, last=last,
@@ -187,7 +191,9 @@ def case_view(whole: AlertWithDetails, links: Links, rights: Rights, actor: Acto
         elsewhere=[_elsewhere(each, now) for each in links.elsewhere],
         also_in={account: [_also_in(each) for each in found] for account, found in links.others.items()},
         neighbours=[
-            Neighbour(account, count, near.id if (near := links.near.get(account)) is not None else "")
+            Neighbour(
+                account, count, near.id if (near := links.near.get(account)) is not None else "", how.get(account, "")
+            )
             for account, count in ties.items()
         ],
         own_alerts=covers,

@@ -159,9 +159,12 @@ def statistic(record: AlertRecord) -> str:
     """The number that made it an alert, and the one it had to pass; it may have fallen below it since."""
     if record.statistic is None or record.threshold is None:
         return ""
+    rate = f", so that at most {record.target_fdr:.0%} of listed groups are chance" if record.target_fdr else ""
+    if record.threshold_kind == "decoy_q":
+        passed = "it was listed at" if record.statistic > record.threshold else "it is listed at"
+        return f"{words.as_often(record.statistic)}; {passed} {record.threshold:.1%} or less{rate}"
     fallen = record.statistic < record.threshold
-    if record.threshold_kind == "e_value":
-        rate = f", so that at most {record.target_fdr:.0%} of listed groups are chance" if record.target_fdr else ""
+    if record.threshold_kind == "e_value":  # before version 3
         passed = (
             f"it was listed when it passed {record.threshold:.3g}" if fallen else f"{record.threshold:.3g} is needed"
         )
@@ -324,8 +327,8 @@ def graph_json(
 
     Returns:
         `nodes`: `{"id", "look", "odds", "strength", "verdict"}`; `edges`: `{"a", "b", "kind", "count",
-        "expected", "z", "objects"}`, ends as places in nodes; `posts`: `{"n", "at", "kind"}`, place and ms; `kinds`:
-        the kinds' words; `first`, `last`: ms; `complete`: whether these are all.
+        "expected", "surprise", "objects"}`, ends as places in nodes; `posts`: `{"n", "at", "kind"}`, place and ms;
+        `kinds`: the kinds' words; `first`, `last`: ms; `complete`: whether these are all.
     """
     record = whole.record
     known = {member.account: member for member in record.members}
@@ -360,7 +363,8 @@ def graph_json(
         "edges": [
             {
                 "a": order[edge.a], "b": order[edge.b], "kind": edge.kind, "count": edge.count,
-                "expected": edge.expected, "z": edge.z, "objects": [visible(name)[:200] for name in edge.objects[:10]],
+                "expected": edge.expected, "surprise": edge.nats if edge.z is None else edge.z,
+                "objects": [visible(name)[:200] for name in edge.objects[:10]],
             }
             for edge in edges
         ],

@@ -17,6 +17,7 @@ from moderation.cases import AlertWithDetails
 from moderation.scripts import scripts
 from moderation.web.similarity import URL, segments
 from moderation.web.untrusted_text import visible
+from streaming.schema.alert import AlertRecord
 
 MOST: Final = 3
 """Of each sort: a first card is read in seconds."""
@@ -24,7 +25,7 @@ MOST: Final = 3
 LEAST_ACCOUNTS: Final = 2
 """Accounts that make something shared."""
 
-TARGET_KINDS: Final = frozenset({"repost", "fast_repost", "reply_target", "quote"})
+TARGET_KINDS: Final = frozenset({"repost", "reply_target", "quote"})
 """Kinds of ties whose objects are posts, written `account/post`."""
 
 _word: Final = re.compile(r"\w+(?:['’]\w+)*")
@@ -81,7 +82,7 @@ def subject(whole: AlertWithDetails) -> Subject:
             sites[_host(name)] |= who
         elif kind == "domain":
             sites[name.lower()] |= who
-        elif kind == "hashtags":
+        elif kind in {"hashtag", "hashtags"}:  # the latter before version 3
             tags[name] |= who
         elif kind in TARGET_KINDS:
             targets[name.partition("/")[0]] |= who
@@ -142,16 +143,9 @@ def _contains(words: Sequence[str], run: Sequence[str]) -> bool:
     return any(words[place : place + len(run)] == run for place in range(len(words) - len(run) + 1))
 
 
-def _points(record: Any) -> list[Mentioned]:
-    """Talking points, where the alert has them: each with some words of its own, and whose words they are."""
-    found = []
-    for each in getattr(record, "talking_points", None) or []:
-        text = next((value for name in ("point", "text", "words", "label", "summary")
-                     if isinstance(value := getattr(each, name, None), str) and value), "")  # fmt: skip
-        whose = next((value for name in ("members", "accounts", "posts", "said")
-                      if isinstance(value := getattr(each, name, None), list | tuple | dict)), ())  # fmt: skip
-        if text:
-            found.append(Mentioned(visible(text), len(whose)))
+def _points(record: AlertRecord) -> list[Mentioned]:
+    """Talking points, where the alert has them: the most typical words, and how many members say the same."""
+    found = [Mentioned(visible(each.posts[0].text), each.members) for each in record.talking_points if each.posts]
     return sorted(found, key=lambda each: -each.accounts)[:MOST]
 
 

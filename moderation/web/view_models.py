@@ -137,8 +137,7 @@ MOST_TIES: Final = 50
 
 
 DRAWN: Final = frozenset(
-    ("near_duplicate", "link", "domain", "hashtags", "repost", "fast_repost", "reply_target", "quote", "mention",
-     "interaction")
+    ("near_duplicate", "link", "domain", "hashtag", "repost", "reply_target", "quote", "mention", "like")
 )  # fmt: skip
 """Kinds of edges that the style sheet has a line of their own for."""
 
@@ -207,6 +206,23 @@ class Tie:
 
 
 @dataclass(frozen=True)
+class SaidPost:
+    """A member's words for a talking point."""
+
+    account: str
+    at: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Point:
+    """What `members` members say, each in words of its own."""
+
+    members: int
+    posts: list[SaidPost]
+
+
+@dataclass(frozen=True)
 class SharedObject:
     """Something that members shared; `percent` of them."""
 
@@ -246,6 +262,7 @@ class AlertView:
     together: list[Together]
     statistic_words: str
     odds_words: str
+    points: list[Point]
     posts: list[PostGroup]
     posts_total: int
     members: list[MemberRow]
@@ -316,7 +333,7 @@ def alert_view(
         limits=limits(record), bars=components,
         total=total_bar(record),
         together=together, statistic_words=statistic(record), odds_words=odds(record),
-        posts=grouped, posts_total=len(posts),
+        points=_points(record), posts=grouped, posts_total=len(posts),
         members=_members(record, on_accounts, flagged), members_total=row.members, objects=objects,
         edge_kinds=_edge_kinds(whole), ties=_ties(record), has_details=bool(whole.details),
         details_note=_details_note(whole), decisions=shown,
@@ -408,6 +425,21 @@ def _posts(record: AlertRecord) -> list[Post]:
     ]  # fmt: skip
 
 
+def _points(record: AlertRecord) -> list[Point]:
+    """The talking points that somebody's words are left of."""
+    return [
+        Point(
+            each.members,
+            [
+                SaidPost(visible(post.account), words.when(milliseconds(post.at) or 0), visible(post.text))
+                for post in each.posts
+            ],
+        )
+        for each in record.talking_points
+        if each.posts
+    ]
+
+
 def _grouped(record: AlertRecord, posts: list[Post]) -> list[PostGroup]:
     """The posts that share wording side by side, the largest group first, and then the others."""
     together = similar_groups([(post.account, visible(post.text)) for post in record.posts])
@@ -471,7 +503,7 @@ def _objects(whole: AlertWithDetails) -> list[SharedObject]:
 
 def _object(kind: str, name: str, accounts: int, size: int) -> SharedObject:
     share = min(100, round(100 * accounts / size))
-    how = "like of the same post" if kind == "interaction" else words.EDGE_KINDS.get(kind, visible(kind))
+    how = words.EDGE_KINDS.get(kind, visible(kind))
     return SharedObject(how, visible(name)[:300], accounts, share, kind in READABLE)
 
 

@@ -22,7 +22,7 @@ from detector.reasons import GraphAbstain
 from detector.text.features import TextAbstain
 from detector.thresholds import Fused, combine
 from streaming.assess.event_columns import EventColumns, TickEvents
-from streaming.assess.graph_evidence import GraphComponent
+from streaming.assess.groups import SearchEvidence
 from streaming.assess.reranking import RerankRound
 from streaming.assess.settings import AssessSettings
 from streaming.assess.store import NEVER, AccountTable
@@ -76,6 +76,7 @@ class Evidence:
         self._text = "text" not in settings.without
         self._behaviour = "behaviour" not in settings.without
         self._coordination = "coordination" not in settings.without
+        self._graph = "graph" not in settings.without
         self.target_fpr = settings.target_fpr
         try:
             self.threshold = models.thresholds.threshold(settings.target_fpr)
@@ -185,30 +186,21 @@ class Evidence:
         own: NDArray[np.float64] = accounts.text[rows] + accounts.behaviour[rows]
         return own + accounts.coordination[rows] + accounts.graph[rows]
 
-    def set_coordination(self, nats_of: dict[int, float]) -> Rows:
-        """Set the coordination component (nats) by row, and 0 for all other accounts; who changed, ascending."""
+    def set_groups(self, evidence: SearchEvidence) -> Rows:
+        """Set what a search says of accounts, and 0 for all others; who changed, ascending."""
         accounts = self._accounts
-        before = np.flatnonzero(accounts.coordination)
-        rows = np.array(sorted(nats_of), np.int64)
-        changed = np.union1d(before, rows)
-        old = accounts.coordination[changed].copy()
+        before = np.flatnonzero((accounts.coordination != 0.0) | (accounts.graph != 0.0))
+        changed = np.union1d(before, evidence.rows)
+        old = accounts.coordination[changed].copy(), accounts.graph[changed].copy()
         accounts.coordination[before] = 0.0
-        if self._coordination:
-            accounts.coordination[rows] = [nats_of[int(row)] for row in rows]
-        moved: Rows = changed[accounts.coordination[changed] != old]
-        self.fuse(moved)
-        return moved
-
-    def set_graph(self, component: GraphComponent) -> Rows:
-        """Set the graph component of the accounts judged, and 0 for all others; who changed, ascending."""
-        accounts = self._accounts
-        changed = np.union1d(np.flatnonzero(accounts.graph), component.rows)
-        old = accounts.graph[changed].copy()
-        accounts.graph[changed] = 0.0
-        accounts.graph[component.rows] = component.nats
+        accounts.graph[before] = 0.0
         accounts.graph_abstain[accounts.live()] = GraphAbstain.NO_TIES
-        accounts.graph_abstain[component.rows] = GraphAbstain.NONE
-        moved: Rows = changed[accounts.graph[changed] != old]
+        if self._coordination:
+            accounts.coordination[evidence.rows] = evidence.coordination
+        if self._graph:
+            accounts.graph[evidence.rows] = evidence.graph
+            accounts.graph_abstain[evidence.rows[evidence.graph > 0]] = GraphAbstain.NONE
+        moved: Rows = changed[(accounts.coordination[changed] != old[0]) | (accounts.graph[changed] != old[1])]
         self.fuse(moved)
         return moved
 

@@ -16,7 +16,7 @@ import numpy as np
 from detector.models import Models
 from detector.reasons import REMOVED, Limitation, Reason, explain, limit_sentences
 from detector.times import parse_time, rfc3339
-from graph.coordination import Edge
+from graph.ties import Edge
 from graph.traces import KIND_WORDS
 from streaming.assess.account_evidence import Evidence
 from streaming.assess.alert_store import AlertStore, StoredAlert
@@ -41,6 +41,7 @@ from streaming.schema.score import LlrRecord, ScoreRecord
 MOST_POSTS: Final = 20
 MOST_EDGES: Final = 50
 MOST_MEMBERS: Final = 1_000
+MOST_POINTS: Final = 5
 """What the contract lets one alert show."""
 
 POSTS_PER_MEMBER: Final = 3
@@ -110,7 +111,7 @@ class AlertContext:
                 last_post_at=at,
                 statistic=0.0,
                 threshold=round(self.evidence.threshold, 6) if is_account else 0.0,
-                threshold_kind="conformal_p" if is_account else "e_value",
+                threshold_kind="conformal_p" if is_account else "decoy_q",
                 target_fpr=self.evidence.target_fpr if is_account else None,
                 target_fdr=None if is_account else self.settings.target_fdr,
                 models=self.models.versions,
@@ -132,7 +133,7 @@ def fitted(record: AlertRecord) -> AlertRevision:
         why=[str(sentence) for sentence in explain(record.reasons, first, last, KIND_WORDS)],
         limits=limit_sentences(record.limitations),
     )
-    most = {"members": MOST_MEMBERS, "edges": MOST_EDGES, "posts": MOST_POSTS}
+    most = {"members": MOST_MEMBERS, "edges": MOST_EDGES, "posts": MOST_POSTS, "talking_points": MOST_POINTS}
     lists: dict[str, list[msgspec.Struct]] = {name: getattr(record, name)[:limit] for name, limit in most.items()}
     encoded = encode(msgspec.structs.replace(record, **lists))
     while len(encoded) > RECORD_BYTES:
@@ -212,13 +213,13 @@ def edge_record(edge: Edge, name_a: str, name_b: str) -> EdgeRecord:
     """An edge between two accounts, names in order and numbers rounded.
 
     Args:
-        edge: between two rows.
-        name_a: of the account in row `edge.a`.
-        name_b: of the account in row `edge.b`.
+        edge: between two members.
+        name_a: of the member `edge.a`.
+        name_b: of the member `edge.b`.
     """
     a, b = sorted((name_a, name_b))
     objects = [readable(key) for key in edge.objects]
-    return EdgeRecord(a, b, edge.kind, edge.count, round(edge.expected, 4), round(edge.z, 4), objects)
+    return EdgeRecord(a, b, edge.kind, edge.count, round(edge.expected, 4), None, objects, round(edge.nats, 3))
 
 
 def readable(key: str) -> str:

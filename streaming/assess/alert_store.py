@@ -19,8 +19,8 @@ AlertStatus = Literal["open", "withdrawn", "merged"]
 AlertKind = Literal["account", "campaign", "coordination"]
 
 REVISE_SHARE: Final = 0.2
-"""Share by which evidence must have changed besides: the e-value of a busy group grows by some nats at every tick, and
-a moderator who has read "over a million times likelier" learns nothing from each of them."""
+"""Share by which evidence must have changed besides: a busy group changes a little with every search, and a
+moderator learns nothing from each of them."""
 
 _LEAST_NATS: Final = 0.001
 """Change that counts where `alert_step_nats` is 0: evidence comes in thousandths of a nat."""
@@ -50,6 +50,7 @@ class StoredAlert(msgspec.Struct):
         evidence: values (nats) of the last revision that decide whether another one is due.
         pages: details pages that the last revision has.
         members: names shown by the last revision.
+        near: names shown by it of accounts that are no members.
         shown: event keys of the texts that the last revision quotes.
         suppression_threshold: evidence (nats) below which the current decision keeps the alert away.
         decision: the current decision of moderators on the alert.
@@ -65,6 +66,7 @@ class StoredAlert(msgspec.Struct):
     evidence: tuple[float, ...] = ()
     pages: int = 0
     members: list[str] = []
+    near: list[str] = []
     shown: list[bytes] = []
     suppression_threshold: float = NOT_SUPPRESSED
     decision: str | None = None
@@ -97,7 +99,7 @@ class StoredAlert(msgspec.Struct):
         if status != "merged":
             self.merged_into = None
         if status != "open":
-            self.members, self.shown = [], []
+            self.members, self.near, self.shown = [], [], []
 
 
 class AlertStore(msgspec.Struct):

@@ -18,9 +18,8 @@ from streaming.assess.account_alerts import AccountAlerts
 from streaming.assess.account_evidence import Evidence
 from streaming.assess.alert_records import AlertContext
 from streaming.assess.feedback import Overrides
-from streaming.assess.graph_evidence import GraphEvidence, GraphWatch, load_graph_model
 from streaming.assess.group_alerts import GroupAlerts
-from streaming.assess.groups import Groups
+from streaming.assess.groups import Groups, SearchWatch, load_pair_model
 from streaming.assess.intake import Intake
 from streaming.assess.meaning import MeaningReading
 from streaming.assess.ordering import Counts, Ordering
@@ -54,9 +53,9 @@ class Assess:
         self.settings = settings
         self.models = models
         self.partitions = partitions
-        self._graph_model = load_graph_model(settings, models.graph)
+        self._pair_model = load_pair_model(settings, models.graph)
         self._total_watch: TotalWatch | None = None
-        self._graph_watch: GraphWatch | None = None
+        self._search_watch: SearchWatch | None = None
         self.resume(State.begin(settings, partitions))
 
     def resume(self, state: State) -> None:
@@ -66,10 +65,11 @@ class Assess:
         self.ordering = Ordering(state.ordering, settings.tick_ms, settings.campaign_tick_ms)
         self._evidence = evidence = Evidence(settings, models, state.accounts, state.statistics)
         evidence.watch = None if self._total_watch is None else self._tell_totals
-        graph = GraphEvidence(settings, self._graph_model, state.accounts, state.groups, self._graph_watch)
-        self._groups = Groups(settings, state.groups, gathers="coordination" not in settings.without or graph.on)
+        self._groups = Groups(
+            settings, state.groups, state.accounts, state.narratives, self._pair_model, self._search_watch
+        )
         self._scores = Scores(
-            settings, state.accounts, evidence, state.groups, state.alerts, has_graph=self._graph_model is not None
+            settings, state.accounts, evidence, state.groups, state.alerts, has_graph=self._pair_model is not None
         )
         reads = models.second_stage is not None and "text" not in settings.without
         compares = models.meaning is not None and "coordination" not in settings.without
@@ -92,7 +92,6 @@ class Assess:
                 state.meaning_budget,
             ),
             groups=self._groups,
-            graph=graph,
             overrides=overrides,
             scores=self._scores,
             account_alerts=AccountAlerts(context),
@@ -120,9 +119,9 @@ class Assess:
         self._total_watch = watch
         self.resume(self.state)
 
-    def watch_graphs(self, watch: GraphWatch) -> None:
-        """Have `watch` told every account graph, also where there is no graph model."""
-        self._graph_watch = watch
+    def watch_searches(self, watch: SearchWatch) -> None:
+        """Have `watch` told every search among suspects, also where there is no same-controller model."""
+        self._search_watch = watch
         self.resume(self.state)
 
     def _tell_totals(self, rows: NDArray[np.int64]) -> None:

@@ -1,7 +1,7 @@
 """From an event to its traces: which shared objects the account left a trace on that another account could have too.
 
 What a trace of each kind is, is a row of `graph.traces.KIND_TABLE`; here an observation of the log becomes the event
-that those rows read, and the object of a trace names the account it belongs to.
+that those rows read.
 """
 
 from __future__ import annotations
@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from graph.account_graph import INTERACTIONS
 from graph.trace_kind import TracedEvent
-from graph.traces import KIND_TABLE, Trace, traces_of
+from graph.traces import Trace, traces_of
 from streaming.assess.store import AccountTable
 from streaming.schema.entities import domain_of
 from streaming.schema.observation import Kind, Observation
@@ -23,15 +22,6 @@ UNKNOWN: Final = -1
 """Row of an account that has none."""
 
 _ACTIONS: Final = tuple(kind.name.lower() for kind in Kind)
-_INTERACTIONS: Final = {name: place for place, name in enumerate(INTERACTIONS)}
-
-
-def acted_upon(kind: int, key: str) -> tuple[int, str] | None:
-    """(place in `INTERACTIONS`, name of the account) of an object that is somebody's, None of any other."""
-    read = KIND_TABLE[kind].acted_upon
-    act = None if read is None else read(key)
-    how = None if act is None else _INTERACTIONS.get(act[0])
-    return None if act is None or how is None else (how, act[1])
 
 
 def observed_traces(event: Observation, row: int, accounts: AccountTable, cluster: str | None) -> Iterator[Trace]:

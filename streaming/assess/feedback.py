@@ -16,7 +16,7 @@ import numpy as np
 from detector.errors import RecordError
 from streaming.assess.account_evidence import Evidence
 from streaming.assess.alert_store import NOT_SUPPRESSED, AlertStore, account_alert_id
-from streaming.assess.store import AccountTable
+from streaming.assess.store import PERMITTED, AccountTable
 from streaming.schema.feedback import DecisionKind, read_feedback
 
 EFFECTIVE: Final = frozenset({"human_coordination", "permitted_automation", "not_a_campaign", "llm_campaign"})
@@ -132,9 +132,6 @@ class Decisions(msgspec.Struct):
 REOPEN_NATS: Final = 2.0
 """Nats by which evidence must have grown since *not a campaign* before the alert comes back: odds seven times those
 that a person looked at and turned down."""
-
-PERMITTED: Final = float("inf")
-"""Suppression threshold of permitted automation: no evidence exceeds it."""
 
 
 def suppression_threshold(decision: str | None, evidence: float, before: float) -> float:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
 
+import msgspec
 import numpy as np
 
 from detector.reasons import (
@@ -20,8 +22,8 @@ from detector.reasons import (
 )
 from detector.text.features import TextAbstain
 from detector.times import rfc3339
-from graph.coordination import Edge
 from graph.groups import Group
+from graph.ties import edges_within, nearby
 from streaming.assess.alert_records import (
     MOST_POSTS,
     POSTS_PER_MEMBER,
@@ -39,10 +41,35 @@ from streaming.assess.alert_records import (
 )
 from streaming.assess.alert_store import StoredAlert
 from streaming.assess.duplicates import event_key
-from streaming.assess.feedback import PERMITTED, Decisions
-from streaming.assess.groups import Groups, e_value
+from streaming.assess.feedback import Decisions
+from streaming.assess.groups import Groups, Listed
 from streaming.assess.machine_groups import GroupEvidence, GroupJudge
-from streaming.schema.alert import ALERT_VERSION, AlertKind, AlertRecord, AlertStatus, ObjectRecord
+from streaming.assess.store import PERMITTED, KeptText
+from streaming.schema.alert import (
+    ALERT_VERSION,
+    AlertKind,
+    AlertRecord,
+    AlertStatus,
+    EdgeRecord,
+    NearRecord,
+    ObjectRecord,
+    TalkingPointRecord,
+)
+
+MOST_EDGES: Final = 20_000
+"""Edges of one group that its details show: those of two hundred members who all met, some ten pages."""
+
+MOST_NEAR: Final = 20
+"""Accounts near a group that its alert names."""
+
+MOST_VOICES: Final = 12
+"""Members whose words for one talking point an alert shows."""
+
+POINT_CHARS: Final = 280
+"""Characters of a member's words for a talking point: enough to see that it is the same point."""
+
+LEAST_Q: Final = 1e-3
+"""q below which it makes no difference to a reader."""
 
 
 class GroupAlerts:
@@ -75,13 +102,15 @@ class GroupAlerts:
             if alert is not None and alert.open:
                 alert.merged_into = into
                 self._close(alert, tick_ms, "merged", Reason(MERGED, objects=[into]), out)
-        due = [(group, self._members(group)) for group in self._groups.accepted if all_groups or group.id in forced]
-        cases = [(group, members, self._judge_members(members)) for group, members in due]
+        due = [
+            (each, self._members(each.group)) for each in self._groups.accepted if all_groups or each.group.id in forced
+        ]
+        cases = [(each, members, self._judge_members(members)) for each, members in due]
         if all_groups:
             self._context.store.held_back = 0
-        for group, members, judged in sorted(cases, key=lambda case: (-case[2].nats, case[0].number)):
-            self._group(group, members, judged, tick_ms, group.id in forced, out)
-        live = {group.id for group in self._groups.accepted}
+        for each, members, judged in sorted(cases, key=lambda case: (-case[2].nats, case[0].group.number)):
+            self._group(each, members, judged, tick_ms, each.group.id in forced, out)
+        live = {each.group.id for each in self._groups.accepted}
         for name in sorted(forced - live):
             alert = store.get(name)
             if alert is not None and alert.open and alert.kind != "account":
@@ -90,26 +119,11 @@ class GroupAlerts:
             self._read_campaigns()
         return out
 
-    def examine(self, tick_ms: int) -> None:
-        """Test the groups that are machine-driven as campaigns."""
-
-        accounts = self._context.accounts
-        counted = (accounts.automated != 1) & (accounts.suppression_threshold != PERMITTED)
-        speaking = counted & (accounts.text_abstain == TextAbstain.NONE)
-        own = self._context.evidence.own(np.arange(len(counted)))  # of everybody at once: groups are many
-
-        machine_driven: list[Group] = []
-        for group in self._groups.to_examine():
-            rows = np.array(group.members, np.int64)
-            if int(counted[rows].sum()) >= 2 and self._judge.judge(own[rows[speaking[rows]]]).machine:
-                machine_driven.append(group)
-        self._groups.examine(machine_driven, tick_ms)
-
     def _read_campaigns(self) -> None:
         """Find out who belongs to an alerted campaign."""
         accounts = self._context.accounts
         store = self._context.store
-        live = {group.id: group for group in self._groups.accepted}
+        live = {each.group.id: each.group for each in self._groups.accepted}
         store.campaign_of = {}
         for alert in store.of_groups.values():
             if alert.kind == "campaign" and alert.open:
@@ -134,13 +148,14 @@ class GroupAlerts:
 
     def _group(
         self,
-        group: Group,
+        listed: Listed,
         members: list[int],
         judged: GroupEvidence,
         tick_ms: int,
         forced: bool,
         out: Written,
     ) -> None:
+        group = listed.group
         store = self._context.store
         alert = store.get(group.id)
         decision = self._decisions.current(group.id)
@@ -148,15 +163,18 @@ class GroupAlerts:
             if alert is not None and alert.open:
                 self._close(alert, tick_ms, "withdrawn", Reason(WITHDRAWN_DECIDED), out)
             return
-        was = alert is not None and alert.open and alert.kind == "campaign"
-        machine = judged.still_machine if was else judged.machine
+        machine = judged.machine if group.machine_ms is None else judged.still_machine
+        if machine and group.machine_ms is None:
+            group.machine_ms = tick_ms
         people = decision == "human_coordination"
-        kind: AlertKind = "campaign" if machine and group.campaign_ms is not None and not people else "coordination"
-        if kind == "coordination" and not (group.accepted_among_all or people):
+        campaign = machine and group.among == "suspects" and not people
+        if not campaign and self._elsewhere(group, members):
+            # Another group's alert says it of the same accounts, or says more.
             if alert is not None and alert.open:
                 self._close(alert, tick_ms, "withdrawn", Reason(WITHDRAWN_WEAK), out)
             return
-        evidence = (round(group.log_e, 6), judged.nats)
+        kind: AlertKind = "campaign" if campaign else "coordination"
+        evidence = (round(-math.log(max(group.q, LEAST_Q)), 6), judged.nats, float(len(members)))
         if alert is not None and alert.open and alert.kind == kind:
             if not forced and not alert.moved(evidence, self._context.settings.alert_step_nats):
                 return
@@ -165,7 +183,14 @@ class GroupAlerts:
             return
         alert = store.open_group(group.id, kind)
         alert.revise("open", evidence)
-        self._write(alert, group, members, judged, tick_ms, decision, out)
+        self._write(alert, listed, members, judged, tick_ms, decision, out)
+
+    def _elsewhere(self, group: Group, members: list[int]) -> bool:
+        """Whether most of a group of the search among all are members of an accepted group of suspects."""
+        if group.among == "suspects":
+            return False
+        others = {row for each in self._groups.accepted if each.group.among == "suspects" for row in each.group.members}
+        return 2 * len(others.intersection(members)) > len(members)
 
     def _close(
         self,
@@ -183,19 +208,18 @@ class GroupAlerts:
     def _write(
         self,
         alert: StoredAlert,
-        group: Group,
+        listed: Listed,
         members: list[int],
         judged: GroupEvidence,
         tick_ms: int,
         decision: str | None,
         out: Written,
     ) -> None:
-        context = self._context
+        context, group = self._context, listed.group
         accounts = context.accounts
-        found = self._groups.edges_within(members)
-        edges = [edge_record(edge, accounts.name(edge.a), accounts.name(edge.b)) for edge in found]
-        objects = list(objects_of(edges))
-        strength = _strength(members, found)
+        ground = self._common_ground(members, tick_ms)
+        objects = list(objects_of(ground.edges))
+        strength = _strength(group)
         ranked = sorted(members, key=lambda row: (-strength[row], accounts.name(row)))
         shown = [
             member_record(score, strength[row])
@@ -207,16 +231,22 @@ class GroupAlerts:
             for text in strongest(context.texts.of(row))[:POSTS_PER_MEMBER]
         ]
         quoted = sorted(quoted, key=lambda pair: (-pair[1].llr, pair[1].at, pair[0], pair[1].id))[:MOST_POSTS]
+        points = self._points(listed, members)
         alert.members = sorted(accounts.name(row) for row in members)
+        alert.near = [each.account for each in ground.near]
         alert.shown = [event_key(name, text.id) for name, text in quoted]
+        alert.shown += [event_key(post.account, post.id) for each in points for post in each.posts]
         case = GroupCase(
             members=len(members),
             flagged=int(accounts.flagged[members].sum()),
             machine_nats=judged.nats,
-            log_e=group.log_e,
+            decoy_q=group.q,
+            decoy_groups=listed.decoy_groups,
             target_fdr=context.settings.target_fdr,
-            shared=_shared(found, objects),
+            shared=_shared(ground.edges, objects),
             is_campaign=alert.kind == "campaign",
+            points=[(each.members, [post.id for post in each.posts]) for each in points],
+            near=len(ground.near),
             left_out=len(group.members) - len(members),
             decided_people=decision == "human_coordination",
             quoted=[text.id for _, text in quoted if text.llr > 0],
@@ -231,37 +261,80 @@ class GroupAlerts:
                     status=alert.status,
                     merged_into=alert.merged_into,
                     at=rfc3339(tick_ms),
-                    first_post_at=rfc3339(group.since_ms),
+                    first_post_at=rfc3339(min(ground.first_ms, group.found_ms)),
                     last_post_at=rfc3339(int(accounts.last_at[members].max())),
                     members=shown,
-                    statistic=e_value(group.log_e),
-                    threshold=e_value(self._groups.threshold(group)),
-                    threshold_kind="e_value",
+                    statistic=group.q,
+                    threshold=context.settings.target_fdr,
+                    threshold_kind="decoy_q",
                     target_fdr=context.settings.target_fdr,
+                    decoy_q=group.q,
                     evidence=mean_llr(shown),
                     posts=[post_record(name, text) for name, text in quoted],
-                    edges=edges,
+                    edges=ground.edges,
+                    talking_points=points,
+                    near=ground.near,
                     models=context.models.versions,
                     reasons=group_reasons(case),
                     limitations=group_limitations(case),
                 )
             )
         )
-        out.pages.extend(details_pages(alert, edges, context.moments_of(members), objects))
+        out.pages.extend(details_pages(alert, ground.edges, context.moments_of(members), objects))
+
+    def _common_ground(self, members: Sequence[int], tick_ms: int) -> _Ground:
+        """What members share, and who is near them."""
+        view, met = self._groups.traces_of(members, tick_ms)
+        inside = np.isin(view.rows, members)
+        edges = edges_within(view, met, inside, MOST_EDGES)
+        within = inside[met.a] & inside[met.b]
+        return _Ground(
+            [edge_record(edge, view.names[edge.a], view.names[edge.b]) for edge in edges],
+            [
+                NearRecord(view.names[near.place], near.how, near.members)
+                for near in nearby(view, met, inside, MOST_NEAR)
+            ],
+            int(met.at[within].min()) if within.any() else tick_ms,
+        )
+
+    def _points(self, listed: Listed, members: Sequence[int]) -> list[TalkingPointRecord]:
+        """The talking points with the members' own words, as far as those are still kept."""
+        context = self._context
+        kept: dict[tuple[int, bytes], KeptText] = {}
+        for row in members:
+            name = context.accounts.name(row)
+            kept |= {(row, event_key(name, text.id)): text for text in context.texts.of(row)}
+        out: list[TalkingPointRecord] = []
+        for each in listed.points:
+            said = [(post.row, kept[post.row, post.key]) for post in each if (post.row, post.key) in kept]
+            voices = len({post.row for post in each if post.row in members})
+            if len(said) > 1:
+                posts = [post_record(context.accounts.name(row), text) for row, text in said[:MOST_VOICES]]
+                cut = [msgspec.structs.replace(post, text=post.text[:POINT_CHARS]) for post in posts]
+                out.append(TalkingPointRecord(voices, cut))
+        return out
 
 
-def _strength(members: list[int], edges: list[Edge]) -> dict[int, float]:
-    """How strongly each member is tied to the others: the sum of its edges' residuals, 1 for the strongest member."""
-    tied = dict.fromkeys(members, 0.0)
-    for edge in edges:
-        for row in (edge.a, edge.b):
-            tied[row] += max(edge.z, 0.0)
-    most = max(tied.values(), default=0.0)
-    return {row: round(value / most, 4) if most > 0 and math.isfinite(most) else 1.0 for row, value in tied.items()}
+class _Ground(NamedTuple):
+    """What members share, who is near them, and when two of them first met (ms)."""
+
+    edges: list[EdgeRecord]
+    near: list[NearRecord]
+    first_ms: int
 
 
-def _shared(edges: list[Edge], objects: list[ObjectRecord]) -> dict[str, SharedKind]:
-    """Kind -> co-occurrences and expected ones over all edges, and the objects shared by the most members."""
+def _strength(group: Group) -> dict[int, float]:
+    """How strongly each member is tied to the others, 1 for the strongest: chance of one controller, or nats shared."""
+    ties = np.array(group.strength)
+    if group.among == "suspects":
+        ties = 1.0 / (1.0 + np.exp(-ties))
+    most = float(ties.max(initial=0.0))
+    share = ties / most if most > 0 else np.ones(len(ties))
+    return {row: round(float(each), 4) for row, each in zip(group.members, share.tolist(), strict=True)}
+
+
+def _shared(edges: Sequence[EdgeRecord], objects: Sequence[ObjectRecord]) -> dict[str, SharedKind]:
+    """Kind -> coincidences and expected ones over all edges, and the objects shared by the most members."""
     met: dict[str, SharedKind] = {}
     for edge in edges:
         before = met.get(edge.kind, SharedKind(0.0, 0.0))

@@ -1,103 +1,249 @@
-"""The groups of `graph` as `assess` uses them: who belongs where, and what follows for each member."""
+"""The searches for groups as `assess` runs them: when, among whom, which group is which, and what members gain.
+
+Both searches of `graph.search` are functions of the state at a campaign tick: the memory of traces, the vectors of what
+suspects and controls wrote, and everybody's own evidence. They run when there is enough that is new, and at the end.
+What lies between two searches does not change, but for members that leave.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Sequence
+import hashlib
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from graph.coordination import Coordination, Edge, coordination_components
-from graph.group_test import log_threshold
-from graph.groups import CampaignTick, Group
-from graph.traces import CoordinationSettings, Trace
+from detector.models import SavedWeights
+from graph.coincidences import Coincidences, coincidences
+from graph.groups import Among, Group, Proposal, group_id, match
+from graph.narratives import Narratives
+from graph.pair_model import PairModel, worth_of_mates
+from graph.search import Accounts, Found, among_all, among_suspects, pair_features
+from graph.trace_memory import TraceMemory, TraceView
+from graph.traces import DAY_MS, HOUR_MS, Trace
+from graph.wording import Wording, talking_points
+from streaming.assess.meaning import SUSPECT_NATS
 from streaming.assess.settings import AssessSettings
-from streaming.assess.store import NEVER
+from streaming.assess.store import NEVER, PERMITTED, AccountTable
 
-MOST_EDGES: Final = 20_000
-"""Edges of one group that its details show: those of two hundred members who all met, some ten pages."""
+MOST_SUSPECTS: Final = 768
+"""Suspects looked at, those with the strongest evidence: a search compares all their posts, some five seconds."""
 
-LARGEST_LOG_E: Final = 690.0
-"""Logarithm at which e-values are cut when written: JSON numbers end at exp(709)."""
+MOST_CONTROLS: Final = 512
+"""Controls looked at beside them."""
+
+SEARCH_EVERY_MS: Final = 6 * HOUR_MS
+"""Event time after which suspects are searched again if anything is new."""
+
+GROWN: Final = 0.25
+"""Share by which traces and vectors must have grown for a search before that: campaigns that break out are found in the
+first hours, and a quiet platform is not searched for nothing."""
+
+SEARCH_ALL_EVERY_MS: Final = DAY_MS
+"""Event time between searches among all accounts, which cost more and inform rather than flag."""
+
+LEAST_NEW: Final = 50
+"""New traces and vectors below which nothing is searched before `SEARCH_EVERY_MS`."""
+
+NAMED_Q: Final = 0.25
+"""q up to which a group is named in `--scores`: three of four such groups are more than chance. An alert asks for
+`target_fdr`."""
+
+PATIENCE_MS: Final = 7 * DAY_MS
+"""How long a group that no search finds any more stays listed: it may come back."""
+
+PASSES: Final = 2
+"""Searches in a row that a group must pass to be accepted: searches are many, and one of them is passed by chance more
+often than `target_fdr` says. The last search of a recording accepts by itself, as no other can follow; among all
+accounts, where it informs alone, only if it is the only one."""
+
+POINTS: Final = 5
+"""Talking points kept of a group."""
+
+SAME_POINT: Final = 0.35
+"""Likeness from which two posts make one talking point: three of four pairs of posts of one talking point in the
+training campaigns are above, and one of a thousand of two people."""
 
 
-def e_value(log_e: float) -> float:
-    """An e-value as it is written: finite, eight digits."""
-    return float(f"{math.exp(min(log_e, LARGEST_LOG_E)):.8g}")
+class Post(msgspec.Struct, array_like=True, frozen=True):
+    """One member's words for a talking point: row of the member, key of the event."""
+
+    row: int
+    key: bytes
 
 
-def coordination_settings(settings: AssessSettings) -> CoordinationSettings:
-    """What `graph` is told of the settings of the run."""
-    return CoordinationSettings(target_fdr=settings.target_fdr)
+class Listed(msgspec.Struct):
+    """A group with what its alert shows.
+
+    Args:
+        group: members, strength, q, and since when.
+        points: posts of each talking point, the most typical first.
+        decoy_groups: mean number of groups that a draw of decoys showed in that search.
+    """
+
+    group: Group
+    points: list[list[Post]] = []
+    decoy_groups: float = 0.0
+
+
+class GroupBook(msgspec.Struct):
+    """Which groups there are, and when was searched for them.
+
+    Args:
+        listed: oldest first.
+        created: groups ever listed.
+        first_ms: time of the first trace.
+        last_trace_ms: time of the last.
+        searched_ms: tick of the last search among suspects.
+        searched_size: traces and vectors ever taken in by then.
+        searched_all_ms: tick of the last search among all.
+        searched_all_size: traces ever taken in by then.
+    """
+
+    listed: list[Listed] = []
+    created: int = 0
+    first_ms: int = NEVER
+    last_trace_ms: int = NEVER
+    searched_ms: int = NEVER
+    searched_size: int = 0
+    searched_all_ms: int = NEVER
+    searched_all_size: int = 0
 
 
 @dataclass(eq=False)
 class GroupState:
-    """What is remembered of groups.
+    """What is remembered of groups: the traces, and the groups found in them."""
 
-    Args:
-        coordination: the state machine of `graph`, with the window of traces and the groups under test.
-        thresholds: log e-value at which e-LOND accepted a group, by its id.
-        last_trace_ms: time of the last trace.
-        graph_tick_ms: tick at which the graph model last looked at the window.
-    """
-
-    coordination: Coordination
-    thresholds: dict[str, float] = field(default_factory=dict)
-    last_trace_ms: int = NEVER
-    graph_tick_ms: int = NEVER
-    accepted: list[Group] = field(init=False)
-    """Groups accepted by e-LOND, among all or among the machine-driven ones: those that have alerts."""
+    memory: TraceMemory = field(default_factory=TraceMemory)
+    book: GroupBook = field(default_factory=GroupBook)
     of_row: dict[int, Group] = field(init=False)
     """Row of an account -> the group it is named with in `--scores`."""
 
     def __post_init__(self) -> None:
         self.read()
 
-    @classmethod
-    def begin(cls, settings: AssessSettings) -> GroupState:
-        """No traces and no groups yet."""
-        return cls(Coordination(coordination_settings(settings), settings.seed))
-
     def read(self) -> None:
-        """Read `accepted` and `of_row` anew from the groups under test.
-
-        A group is named once its own e-value reaches 1 / target_fdr: by Ville's inequality a group that does not act
-        together gets there with probability target_fdr at most. An alert needs more, acceptance by e-LOND.
-        """
-        groups = self.coordination.groups()
-        self.accepted = [group for group in groups if group.accepted]
-        alone = -math.log(self.coordination.settings.target_fdr)
-        named = [group for group in groups if group.accepted or group.log_e >= alone]
+        """Read `of_row` anew from the groups listed: accepted ones before others, campaigns before coordination."""
+        named = [each.group for each in self.book.listed if each.group.accepted or each.group.q <= NAMED_Q]
         self.of_row = {}
-        for group in sorted(named, key=lambda group: (group.accepted, group.log_e, -group.number)):
+        for group in sorted(named, key=_weight):
             for row in group.members:
                 self.of_row[row] = group
 
 
+def _weight(group: Group) -> tuple[bool, bool, float, int]:
+    return group.accepted, group.among == "suspects", -group.q, -group.number
+
+
+class SearchEvidence(NamedTuple):
+    """What a search says of accounts: nats of each of `rows`, ascending; 0 for all others.
+
+    Args:
+        rows: accounts.
+        coordination: from the members of their own group.
+        graph: from others that are likely under the same controller.
+    """
+
+    rows: NDArray[np.int64]
+    coordination: NDArray[np.float64]
+    graph: NDArray[np.float64]
+
+
+class Ended(NamedTuple):
+    """A group that is listed no longer, and the group that it is now part of."""
+
+    id: str
+    merged_into: str | None
+
+
+class Searched(NamedTuple):
+    """What a campaign tick did.
+
+    Args:
+        evidence: of accounts, None where suspects were not searched.
+        ended: groups that are gone.
+    """
+
+    evidence: SearchEvidence | None
+    ended: list[Ended]
+
+
+class SuspectSearch(NamedTuple):
+    """What a search among suspects was run on: told to a watcher, such as training.
+
+    Args:
+        tick_ms: the tick.
+        names: of the k accounts, sorted.
+        accounts: suspects and controls.
+        wording: likeness of what they say, shape (k, k).
+        nats: surprise by kind, shape (kinds, k, k).
+    """
+
+    tick_ms: int
+    names: list[str]
+    accounts: Accounts
+    wording: NDArray[np.float32]
+    nats: NDArray[np.float32]
+
+
+SearchWatch = Callable[[SuspectSearch], None]
+"""Told every search among suspects."""
+
+
+def load_pair_model(settings: AssessSettings, saved: SavedWeights | None) -> PairModel | None:
+    """The same-controller model of a run; None without weights or where coordination is left out.
+
+    Args:
+        settings: of the run.
+        saved: the bundle's graph weights.
+
+    Raises:
+        ModelError: the weights are of another release.
+    """
+    return None if saved is None or "coordination" in settings.without else PairModel.of(saved)
+
+
 class Groups:
-    """Gives traces to `graph`, runs its campaign ticks, and reads its groups.
+    """Takes traces, searches, and keeps the list of groups.
 
     Args:
         settings: of the run.
         state: the part of the state that this class changes.
-        gathers: whether traces are wanted: by groups, or by the graph model alone.
+        accounts: the account table; only read.
+        narratives: vectors of what suspects and controls wrote; only read.
+        model: of pairs; without one only all accounts are searched.
+        watch: told every search among suspects, also where there is no model.
     """
 
-    def __init__(self, settings: AssessSettings, state: GroupState, *, gathers: bool) -> None:
-        self._settings = coordination_settings(settings)
-        self._every_ms = settings.campaign_tick_ms
+    def __init__(
+        self,
+        settings: AssessSettings,
+        state: GroupState,
+        accounts: AccountTable,
+        narratives: Narratives,
+        model: PairModel | None,
+        watch: SearchWatch | None = None,
+    ) -> None:
+        self._settings = settings
         self._state = state
+        self._accounts = accounts
+        self._narratives = narratives
+        self._model = model
+        self._watch = watch
         self.on = "coordination" not in settings.without
-        self.gathers = gathers
 
     @property
-    def accepted(self) -> list[Group]:
-        """Groups that have alerts."""
-        return self._state.accepted
+    def listed(self) -> list[Listed]:
+        """All groups, oldest first."""
+        return self._state.book.listed
+
+    @property
+    def accepted(self) -> list[Listed]:
+        """Groups that are or were beyond what decoys show."""
+        return [each for each in self._state.book.listed if each.group.accepted]
 
     @property
     def of_row(self) -> dict[int, Group]:
@@ -106,81 +252,309 @@ class Groups:
 
     def add(self, traces: Sequence[Trace]) -> None:
         """Take traces in event order."""
-        if self.gathers and traces:
-            self._state.coordination.add(traces)
-            self._state.last_trace_ms = traces[-1].at_ms
+        if self.on and traces:
+            self._state.memory.add(traces)
+            book = self._state.book
+            book.last_trace_ms = traces[-1].at_ms
+            if book.first_ms == NEVER:
+                book.first_ms = traces[0].at_ms
 
     def next_tick(self, after_ms: int) -> int | None:
         """The next campaign tick that can change anything without further events; None when all is settled."""
-        last = self._state.last_trace_ms
-        if last == NEVER:
+        book = self._state.book
+        every = self._settings.campaign_tick_ms
+        if not book.listed or book.last_trace_ms == NEVER:
             return None
-        settings = self._settings
-        tick = (after_ms // self._every_ms + 1) * self._every_ms
-        patience = max(settings.patience_ms, settings.accepted_patience_ms)
-        return tick if tick <= last + settings.window_ms + patience + self._every_ms else None
+        last = max(each.group.seen_ms for each in book.listed)
+        tick = (after_ms // every + 1) * every
+        return tick if tick <= last + PATIENCE_MS + every else None
 
-    def tick(
-        self, tick_ms: int, names: Callable[[int], str], languages: Callable[[int], str], *, end: bool
-    ) -> CampaignTick:
-        """Run a campaign tick and read the groups anew.
+    def tick(self, tick_ms: int, *, end: bool) -> Searched:
+        """Search where it is time to.
 
         Args:
-            tick_ms: the tick.
-            names: of the accounts, by row.
-            languages: of the accounts, by row; "" where unknown.
-            end: whether the input is over.
+            tick_ms: a campaign tick.
+            end: whether the input is over, when it is always time.
         """
-        state = self._state
-        done = state.coordination.tick(tick_ms, names, languages, end=end)
-        groups = {group.id: group for group in state.coordination.groups()}
-        earlier = state.coordination.discoveries - len(done.accepted)
-        for place, accepted in enumerate(done.accepted):
-            if accepted in groups:
-                state.thresholds[accepted] = self._threshold_today(groups[accepted], earlier + place)
-        state.read()
-        return done
-
-    def to_examine(self) -> list[Group]:
-        """Groups under test that were not yet tested as campaigns in this round."""
-        return [group for group in self._state.coordination.groups() if group.hypothesis and not group.chosen]
-
-    def examine(self, machine_driven: Iterable[Group], tick_ms: int) -> None:
-        """Test groups that are machine-driven as campaigns."""
-        self._state.coordination.examine({group.number for group in machine_driven}, tick_ms)
+        evidence = None
+        ended: list[Ended] = []
+        if self._due(end):
+            evidence, ended = self._search_suspects(tick_ms, end=end)
+        if self._due_all(tick_ms, end):
+            ended += self._search_all(tick_ms, end=end)
+        ended += self._drop_stale(tick_ms)
         self._state.read()
+        return Searched(evidence, ended)
 
-    def _threshold_today(self, group: Group, earlier: int) -> float:
-        return log_threshold(max(group.hypothesis, 1), earlier, self._settings.target_fdr)
+    # -- when --------------------------------------------------------------------------------------------------
 
-    def threshold(self, group: Group) -> float:
-        """Log e-value at which e-LOND accepted a group; of one that inherited its acceptance, the value of today."""
-        if group.campaign_ms is not None:
-            return group.campaign_threshold
-        state = self._state
-        return state.thresholds.setdefault(group.id, self._threshold_today(group, state.coordination.discoveries))
+    def _size(self) -> int:
+        return self._state.memory.added + len(self._narratives)
 
-    def coordination_components(self, own: NDArray[np.float64]) -> dict[int, float]:
-        """Coordination component (nats) of every member of a group under test, by row.
+    def _due(self, end: bool) -> bool:
+        book = self._state.book
+        new = self._size() - book.searched_size
+        if (self._model is None and self._watch is None) or new <= 0:
+            return False
+        if end or book.searched_ms == NEVER:
+            return end or new >= LEAST_NEW
+        held = len(self._state.memory) + len(self._narratives)
+        return new >= max(LEAST_NEW, GROWN * held) or book.last_trace_ms - book.searched_ms >= SEARCH_EVERY_MS
+
+    def _due_all(self, tick_ms: int, end: bool) -> bool:
+        book = self._state.book
+        if self._state.memory.added <= book.searched_all_size:
+            return False
+        since = book.first_ms if book.searched_all_ms == NEVER else book.searched_all_ms
+        return end or tick_ms - since >= SEARCH_ALL_EVERY_MS
+
+    # -- among suspects ----------------------------------------------------------------------------------------
+
+    def _search_suspects(self, tick_ms: int, *, end: bool) -> tuple[SearchEvidence, list[Ended]]:
+        book = self._state.book
+        book.searched_ms, book.searched_size = tick_ms, self._size()
+        rows, suspect = self._suspects_and_controls()
+        nothing = np.zeros(0)
+        if int(suspect.sum()) < 2:
+            return SearchEvidence(np.zeros(0, np.int64), nothing, nothing), self._list(
+                tick_ms, "suspects", [], rows, enough=end
+            )
+        table = self._accounts
+        view = self._state.memory.view(table.name, tick_ms, rows)
+        place_of = {int(row): n for n, row in enumerate(view.rows.tolist())}
+        accounts = Accounts(
+            np.array([place_of[row] for row in rows.tolist()], np.int64),
+            suspect,
+            table.text[rows] + table.behaviour[rows],
+            table.posts[rows],
+            table.language[rows].astype(np.int64),
+        )
+        gathered = self._narratives.gather(rows.tolist())
+        order_of = np.zeros(int(rows.max()) + 1, np.int64)
+        order_of[rows] = np.arange(len(rows))
+        wording = Wording(order_of[gathered.owner], gathered.matrix, len(rows)) if len(gathered.owner) else None
+        features, _ = pair_features(view, accounts, wording, tick_ms)
+        if self._watch is not None:
+            names = [table.name(row) for row in rows.tolist()]
+            self._watch(SuspectSearch(tick_ms, names, accounts, features.wording, features.nats))
+        if self._model is None:
+            return SearchEvidence(np.zeros(0, np.int64), nothing, nothing), []
+        found = among_suspects(features, accounts, self._model, self._settings.seed)
+        points = []
+        for group in found.groups:
+            said = [] if wording is None else talking_points(wording, np.array(group.members), SAME_POINT, POINTS)
+            points.append(
+                [[Post(int(gathered.owner[post]), gathered.keys[post]) for post in each.posts] for each in said]
+            )
+        ended = self._list(tick_ms, "suspects", _candidates(found, points), rows, enough=end)
+        return self._evidence(rows, suspect, self._model.log_odds(features), accounts.own), ended
+
+    def _suspects_and_controls(self) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Rows of suspects and controls in the order of their names, and which are suspects."""
+        table = self._accounts
+        live = table.live()
+        counted = (table.posts[live] > 0) & (table.automated[live] != 1)
+        counted &= table.suppression_threshold[live] != PERMITTED
+        live = live[counted]
+        own = table.text[live] + table.behaviour[live]
+        suspects = live[own > SUSPECT_NATS]
+        if len(suspects) > MOST_SUSPECTS:
+            strongest = sorted(
+                suspects.tolist(), key=lambda row: (-(table.text[row] + table.behaviour[row]), table.name(row))
+            )
+            suspects = np.array(strongest[:MOST_SUSPECTS], np.int64)
+        others = live[own <= SUSPECT_NATS]
+        read = others[np.isin(others, self._narratives.rows())]
+        controls = read if len(read) else others
+        if len(controls) > MOST_CONTROLS:
+            seed = self._settings.seed
+            drawn = sorted(controls.tolist(), key=lambda row: draw_of(table.name(row), seed))
+            controls = np.array(drawn[:MOST_CONTROLS], np.int64)
+        rows = np.array(sorted([*suspects.tolist(), *controls.tolist()], key=table.name), np.int64)
+        return rows, np.isin(rows, suspects)
+
+    def _evidence(
+        self,
+        rows: NDArray[np.int64],
+        suspect: NDArray[np.bool_],
+        log_odds: NDArray[np.float64],
+        own: NDArray[np.float64],
+    ) -> SearchEvidence:
+        """What accounts gain from suspects: from those of their own group, and beyond it.
+
+        Controls gain too: among them are the quiet members of campaigns.
 
         Args:
-            own: text and behaviour LLR of every row, nats, shape (capacity,).
+            rows: of suspects and controls.
+            suspect: which of them are suspects; the others speak for nobody.
+            log_odds: of every two.
+            own: their own evidence.
         """
-        groups = [(group.members, group.log_e) for group in self._state.coordination.groups()]
-        rows = np.unique(np.array([row for members, _ in groups for row in members], np.int64))
-        return coordination_components(groups, dict(zip(rows.tolist(), own[rows].tolist(), strict=True)))
+        own = np.where(suspect, own, 0.0)
+        model = self._model
+        assert model is not None
+        group, sure = np.full(len(rows), -1, np.int64), np.zeros(len(rows))
+        place = {row: n for n, row in enumerate(rows.tolist())}
+        for each in self._state.book.listed:
+            if each.group.among == "suspects":
+                members = [place[row] for row in each.group.members if row in place]
+                group[members], sure[members] = each.group.number, 1.0 - each.group.q
+        found = worth_of_mates(log_odds, own, group, sure, worth=model.worth, most=model.most)
+        order = np.argsort(rows)
+        return SearchEvidence(rows[order], found.mates[order], found.others[order])
 
-    def edges_within(self, members: Sequence[int]) -> list[Edge]:
-        """What the members had in common, strongest first."""
-        return self._state.coordination.edges_within(members, MOST_EDGES)
+    # -- among all ---------------------------------------------------------------------------------------------
+
+    def _search_all(self, tick_ms: int, *, end: bool) -> list[Ended]:
+        book = self._state.book
+        only = end and book.searched_all_ms == NEVER
+        book.searched_all_ms, book.searched_all_size = tick_ms, self._state.memory.added
+        table = self._accounts
+        view = self._state.memory.view(table.name, tick_ms)
+        strata = table.language[view.rows].astype(np.int64)
+        found = among_all(view, tick_ms, self._settings.seed, strata)
+        return self._list(tick_ms, "all", _candidates(found, [[] for _ in found.groups]), view.rows, enough=only)
+
+    # -- which group is which ----------------------------------------------------------------------------------
+
+    def _list(
+        self, tick_ms: int, among: Among, found: Sequence[Candidate], rows: NDArray[np.int64], *, enough: bool
+    ) -> list[Ended]:
+        """Enter what a search found: groups go on, merge, begin.
+
+        Args:
+            tick_ms: of the search.
+            among: which search it was.
+            found: its groups, best first.
+            rows: of the accounts that members are places in.
+            enough: whether a group that passes this search alone is accepted.
+        """
+        book, name = self._state.book, self._accounts.name
+        mine = [each for each in book.listed if each.group.among == among]
+        members = [rows[each.proposal.members].tolist() for each in found]
+        matching = match([set(each.group.members) for each in mine], [set(each) for each in members])
+        ended: list[Ended] = []
+        gone: set[int] = set()
+        into: dict[int, Listed] = {}
+        for place, candidate in enumerate(found):
+            going_on = matching.continued.get(place, [])
+            if going_on:
+                listed = mine[going_on[0]]
+                for other in going_on[1:]:
+                    _inherit(listed.group, mine[other].group)
+                    ended.append(Ended(mine[other].group.id, listed.group.id))
+                    gone.add(mine[other].group.number)
+            else:
+                called = group_id(among, tick_ms, [name(row) for row in members[place]])
+                listed = Listed(Group(called, book.created, among, tick_ms, tick_ms, [], [], 0.0, 1.0))
+                book.created += 1
+                book.listed.append(listed)
+            group = listed.group
+            group.seen_ms, group.members = tick_ms, members[place]
+            group.strength = [round(each, 3) for each in candidate.proposal.strength]
+            group.statistic, group.q = round(candidate.proposal.statistic, 3), round(candidate.q, 6)
+            listed.points, listed.decoy_groups = candidate.points, candidate.decoy_groups
+            group.passed = group.passed + 1 if group.q <= self._settings.target_fdr else 0
+            if group.accepted_ms is None and (group.passed >= PASSES or (enough and group.passed)):
+                group.accepted_ms = tick_ms
+            into[place] = listed
+        for index, place in matching.absorbed:
+            _inherit(into[place].group, mine[index].group)
+            ended.append(Ended(mine[index].group.id, into[place].group.id))
+            gone.add(mine[index].group.number)
+        for each in mine:
+            unseen = each.group.seen_ms != tick_ms and each.group.number not in gone
+            if unseen and not each.group.accepted:
+                ended.append(Ended(each.group.id, None))
+                gone.add(each.group.number)
+        book.listed = [each for each in book.listed if each.group.number not in gone]
+        return ended
+
+    def _drop_stale(self, tick_ms: int) -> list[Ended]:
+        book = self._state.book
+        stale = {each.group.number for each in book.listed if tick_ms - each.group.seen_ms > PATIENCE_MS}
+        ended = [Ended(each.group.id, None) for each in book.listed if each.group.number in stale]
+        book.listed = [each for each in book.listed if each.group.number not in stale]
+        return ended
+
+    # -- for alerts --------------------------------------------------------------------------------------------
+
+    def traces_of(self, members: Sequence[int], tick_ms: int) -> tuple[TraceView, Coincidences]:
+        """The traces on what members used, and all coincidences that a member takes part in."""
+        rows = np.array(sorted(members), np.int64)
+        view = self._state.memory.view(self._accounts.name, tick_ms, rows)
+        met = coincidences(view, tick_ms)
+        inside = np.isin(view.rows, rows)
+        mine = inside[met.a] | inside[met.b]
+        return view, Coincidences._make(column[mine] for column in met)
+
+    # -- leaving -----------------------------------------------------------------------------------------------
 
     def forget(self, rows: Iterable[int]) -> None:
         """Accounts left."""
-        for row in rows:
-            self._state.coordination.forget_account(row)
+        gone = set(rows)
+        for row in gone:
+            self._state.memory.forget(row)
+        for each in self._state.book.listed:
+            group = each.group
+            kept = [n for n, row in enumerate(group.members) if row not in gone]
+            group.members = [group.members[n] for n in kept]
+            group.strength = [group.strength[n] for n in kept]
+            each.points = _without(each.points, lambda post: post.row in gone)
         self._state.read()
 
-    def forget_events(self, events: Iterable[tuple[int, int]]) -> None:
-        """Events, as (row, time), were deleted."""
+    def forget_names(self, names: Collection[str]) -> None:
+        """Accounts were deleted: nothing that names them stays, whoever dealt with them."""
+        if names:
+            self._state.memory.forget_names(names)
+
+    def forget_events(self, events: Iterable[tuple[int, int]], keys: Iterable[tuple[int, bytes]] = ()) -> None:
+        """Events were deleted.
+
+        Args:
+            events: (row, time) of those that left traces.
+            keys: (row, key) of all.
+        """
         for row, at_ms in events:
-            self._state.coordination.forget_event(row, at_ms)
+            self._state.memory.forget(row, at_ms)
+        named = set(keys)
+        if named:
+            for each in self._state.book.listed:
+                each.points = _without(each.points, lambda post: (post.row, post.key) in named)
+
+
+class Candidate(NamedTuple):
+    """A group as a search found it, with its q, talking points and what decoys showed."""
+
+    proposal: Proposal
+    q: float
+    points: list[list[Post]]
+    decoy_groups: float
+
+
+def _candidates(found: Found, points: Sequence[list[list[Post]]]) -> list[Candidate]:
+    return [
+        Candidate(proposal, q, said, round(found.decoy_groups, 3))
+        for proposal, q, said in zip(found.groups, found.q, points, strict=True)
+    ]
+
+
+def _inherit(group: Group, other: Group) -> None:
+    """`other` is now part of `group`: what was accepted stays so."""
+    if other.accepted_ms is not None:
+        group.accepted_ms = min(group.accepted_ms or other.accepted_ms, other.accepted_ms)
+    if other.machine_ms is not None:
+        group.machine_ms = min(group.machine_ms or other.machine_ms, other.machine_ms)
+    group.found_ms = min(group.found_ms, other.found_ms)
+
+
+def _without(points: list[list[Post]], gone: Callable[[Post], bool]) -> list[list[Post]]:
+    """The talking points without some posts; one that a single member is left with is none."""
+    left = [[post for post in each if not gone(post)] for each in points]
+    return [each for each in left if len({post.row for post in each}) > 1]
+
+
+def draw_of(name: str, seed: int) -> bytes:
+    """What controls are chosen by: a hash of the account's name and the run's seed."""
+    salt = seed.to_bytes(8, "little", signed=True)
+    return hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8, key=salt).digest()

@@ -140,7 +140,7 @@ class Intake:
             cluster = self._seen.texts.key(event.text_features, event.at)
             if self._keep_text(row, event):
                 taken.with_texts.add(row)
-        if self._groups.gathers:
+        if self._groups.on:
             taken.traces.extend(observed_traces(event, row, accounts, cluster))
 
     def _is_deleted(self, event: Observation, key: bytes) -> bool:
@@ -197,8 +197,9 @@ class Intake:
         else:
             self._groups.add(taken.traces)
         if taken.deleted:
-            named = [(row, _short(key)) for row, key in taken.deleted if row not in gone]
-            self._groups.forget_events(self._recent.find(named))
+            deleted = [(row, key) for row, key in taken.deleted if row not in gone]
+            named = [(row, _short(key)) for row, key in deleted]
+            self._groups.forget_events(self._recent.find(named), deleted)
 
 
 def _short(key: bytes) -> int:

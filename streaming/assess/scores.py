@@ -13,7 +13,7 @@ from detector.thresholds import posterior
 from detector.times import rfc3339
 from streaming.assess.account_evidence import Evidence
 from streaming.assess.alert_store import AlertStore
-from streaming.assess.groups import GroupState, e_value
+from streaming.assess.groups import GroupState
 from streaming.assess.settings import AssessSettings
 from streaming.assess.store import AccountTable
 from streaming.schema.score import LlrRecord, ScoreRecord
@@ -25,10 +25,10 @@ _CHUNK: Final = 4096
 
 
 class GroupMembership(NamedTuple):
-    """The group an account belongs to with its e-value and size (members), and the alerted campaign."""
+    """The group an account belongs to with its q and size (members), and the alerted campaign."""
 
     group: str | None = None
-    group_e: float | None = None
+    group_q: float | None = None
     campaign: str | None = None
     size: int = 0
 
@@ -69,7 +69,7 @@ class Scores:
         campaign = self._alerts.campaign_of.get(row)
         if group is None:
             return GroupMembership(campaign=campaign)
-        return GroupMembership(group.id, e_value(group.log_e), campaign, len(group.members))
+        return GroupMembership(group.id, group.q, campaign, len(group.members))
 
     def of(self, rows: NDArray[np.int64]) -> Iterator[ScoreRecord]:
         """One score for each of `rows`, in their order."""
@@ -96,7 +96,7 @@ class Scores:
             posts_at_flag=int(accounts.posts_at_flag[row]) if flagged else None,
             campaign=member.campaign,
             group=member.group,
-            group_e=member.group_e,
+            group_q=member.group_q,
         )
 
     def abstained(self, row: int, member: GroupMembership) -> dict[str, str]:

@@ -22,7 +22,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.errors import LogError, UsageError
-from graph.coordination import Coordination
 from streaming.assess.engine import Assess
 from streaming.assess.state import State
 from streaming.assess.store import Table
@@ -228,9 +227,7 @@ def _filled(kind: Any, fresh: Any, name: str, archive: zipfile.ZipFile) -> Any:
 
 
 def _from_arrays(fresh: NamedArrays, arrays: dict[str, Any]) -> Any:
-    """The part that `arrays` describe. Coordination is told its settings anew, as they do not shape its state."""
-    if isinstance(fresh, Coordination):
-        return Coordination.from_arrays(arrays, fresh.settings, fresh.seed)
+    """The part that `arrays` describe."""
     return type(fresh).from_arrays(arrays)  # type: ignore[attr-defined]
 
 

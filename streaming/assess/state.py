@@ -33,7 +33,7 @@ class State:
     Args:
         ordering: what was read of every partition, and what waits for its tick.
         seen: what was seen before: events, deletions, texts.
-        groups: coordination, the groups under test and their thresholds.
+        groups: what accounts left traces on, and the groups found in them.
         accounts: the table of accounts.
         statistics: of the accounts' events, row by row as `accounts`.
         texts: the few texts kept of each account.
@@ -51,7 +51,7 @@ class State:
 
     ordering: OrderingState
     seen: SeenBefore
-    groups: GroupState
+    groups: GroupState = field(default_factory=GroupState)
     accounts: AccountTable = field(default_factory=AccountTable)
     statistics: AccountStatistics = field(default_factory=AccountStatistics)
     texts: KeptTexts = field(default_factory=KeptTexts)
@@ -77,5 +77,4 @@ class State:
         return cls(
             OrderingState.begin(partitions, settings.allowed_lateness_s * 1000),
             SeenBefore.begin(settings.duplicate_window_ms),
-            GroupState.begin(settings),
         )

@@ -28,6 +28,10 @@ UNSAID: Final = -1
 """`automated` of an account that has said nothing about itself."""
 
 
+PERMITTED: Final = float("inf")
+"""Suppression threshold of permitted automation: no evidence exceeds it."""
+
+
 def column(dtype: DTypeLike, blank: Any) -> Any:
     """The declaration of a column in a `Table`: its type, and what stands in rows that are not in use."""
     return field(default_factory=lambda: np.zeros(0, dtype), metadata={"blank": blank}, repr=False)

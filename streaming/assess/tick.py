@@ -1,7 +1,7 @@
 """What happens at a tick, in this order.
 
-Events take effect in rounds; deleted accounts go; texts are read and the results enter; at a campaign tick
-groups are tested and every member's coordination component is renewed, and every six hours the graph component;
+Events take effect in rounds; deleted accounts go; texts are read and the results enter; at a campaign tick groups are
+searched for where it is time to, and what accounts gain from each other is renewed;
 decisions of moderators take effect; alerts follow; accounts that were silent for long leave; summaries of those whose
 total moved are published.
 """
@@ -13,12 +13,10 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.account.features import language_tag
 from detector.reasons import TEXT_REASONS
 from streaming.assess.account_alerts import AccountAlerts
 from streaming.assess.account_evidence import Evidence, Observed
 from streaming.assess.feedback import Overrides
-from streaming.assess.graph_evidence import GraphEvidence
 from streaming.assess.group_alerts import GroupAlerts
 from streaming.assess.groups import Groups
 from streaming.assess.intake import Intake, Taken
@@ -67,7 +65,6 @@ class TickRunner:
         reranking: chooses what the second stage reads.
         meaning: chooses what is read for its meaning, and keeps it.
         groups: coordination.
-        graph: the graph component.
         overrides: moderators' decisions.
         scores: makes score records.
         account_alerts: alerts about accounts.
@@ -84,7 +81,6 @@ class TickRunner:
         reranking: Reranking,
         meaning: MeaningReading,
         groups: Groups,
-        graph: GraphEvidence,
         overrides: Overrides,
         scores: Scores,
         account_alerts: AccountAlerts,
@@ -97,7 +93,6 @@ class TickRunner:
         self._reranking = reranking
         self._meaning = meaning
         self._groups = groups
-        self._graph = graph
         self._overrides = overrides
         self._scores = scores
         self._account_alerts = account_alerts
@@ -125,14 +120,12 @@ class TickRunner:
         is_campaign = given.last or tick_ms % self._settings.campaign_tick_ms == 0
         merged: list[tuple[str, str]] = []
         if is_campaign and self._groups.on:
-            merged, moved = self._run_campaign_tick(given)
-            flagged += self._evidence.flag(moved, tick_ms)
-            self._group_alerts.examine(tick_ms)
-            changed.append(moved)
-        if is_campaign and (component := self._graph.component(tick_ms, last=given.last)) is not None:
-            moved = self._evidence.set_graph(component)
-            flagged += self._evidence.flag(moved, tick_ms)
-            changed.append(moved)
+            searched = self._groups.tick(tick_ms, end=given.last)
+            merged = [(ended.id, ended.merged_into) for ended in searched.ended if ended.merged_into is not None]
+            if searched.evidence is not None:
+                moved = self._evidence.set_groups(searched.evidence)
+                flagged += self._evidence.flag(moved, tick_ms)
+                changed.append(moved)
         applied = self._overrides.apply(given.decisions)
         decided = np.array(sorted(applied.rows), np.int64)
         if len(decided):
@@ -161,6 +154,7 @@ class TickRunner:
         for row, key in taken.deleted:
             self._state.narratives.forget_event(row, key)
         self._free(list(taken.forgotten))
+        self._groups.forget_names(taken.forgotten_names)
         self._state.decisions.forget(taken.forgotten_names)
         if not taken.forgotten:
             return observed.updated
@@ -196,24 +190,6 @@ class TickRunner:
             flagged += self._evidence.observe_reranked(one_each, tick_ms)
         return answer, flagged
 
-    def _run_campaign_tick(self, given: TickInput) -> tuple[list[tuple[str, str]], Rows]:
-        """Test and propose groups, and renew the coordination component.
-
-        Returns:
-            (id, id of the group it is now part of) of merged groups; accounts whose component changed.
-        """
-        accounts = self._state.accounts
-        languages = accounts.language
-        tags = {code: language_tag(code) for code in np.unique(languages).tolist()}
-
-        def language(row: int) -> str:
-            return tags[int(languages[row])]
-
-        done = self._groups.tick(given.tick_ms, accounts.name, language, end=given.last)
-        components = self._groups.coordination_components(accounts.text + accounts.behaviour)
-        moved = self._evidence.set_coordination(components)
-        return [(ended.id, ended.merged_into) for ended in done.ended if ended.merged_into is not None], moved
-
     def _groups_showing(self, taken: Taken) -> set[str]:
         """Ids of open group alerts that name a deleted account or quote a deleted event."""
         names, keys = taken.forgotten_names, {key for _, key in taken.deleted}
@@ -222,7 +198,8 @@ class TickRunner:
         return {
             alert.id
             for alert in self._state.alerts.of_groups.values()
-            if alert.open and not (names.isdisjoint(alert.members) and keys.isdisjoint(alert.shown))
+            if alert.open
+            and not (names.isdisjoint(alert.members) and names.isdisjoint(alert.near) and keys.isdisjoint(alert.shown))
         }
 
     def _accounts_showing(self, taken: Taken) -> set[int]:

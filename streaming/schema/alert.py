@@ -14,11 +14,12 @@ from detector.errors import RecordError
 from detector.reasons import Limitation, Reason
 from streaming.schema.score import LlrRecord
 
-ALERT_VERSION: Final = 2
+ALERT_VERSION: Final = 3
 """The version that is written."""
 
-READ_VERSIONS: Final = (1, 2)
-"""The versions that are read. One of version 1 has no reasons: what it says is in `why` and `limits` alone."""
+READ_VERSIONS: Final = (1, 2, 3)
+"""The versions that are read. One of version 1 has no reasons: what it says is in `why` and `limits` alone; one of
+version 2 has e-values of groups and no talking points."""
 
 AlertKind = Literal["account", "campaign", "coordination"]
 """`campaign`: coordinated and machine-driven; `coordination`: coordinated, not shown to be machine-driven."""
@@ -46,27 +47,47 @@ class PostRecord(msgspec.Struct, frozen=True):
 
 
 class EdgeRecord(msgspec.Struct, frozen=True):
-    """What two members shared of one kind, and how often chance would have it; `a` is before `b` in order."""
+    """What two members shared of one kind, and how often chance would have it; `a` is before `b` in order.
+
+    `nats` is how surprising the shared objects are together; alerts before version 3 have `z` in its place.
+    """
 
     a: str
     b: str
     kind: str
     count: float = 0
     expected: float = 0.0
-    z: float | None = 0.0
+    z: float | None = None
     objects: list[str] = []
+    nats: float = 0.0
+
+
+class TalkingPointRecord(msgspec.Struct, frozen=True):
+    """What several members say, each in words of its own: a post of each of them, the most typical first."""
+
+    members: int
+    posts: list[PostRecord] = []
+
+
+class NearRecord(msgspec.Struct, frozen=True):
+    """An account near a group that is no member: `members` of the group copied it, or acted upon it."""
+
+    account: str
+    how: Literal["copied", "acted_upon"]
+    members: int
 
 
 class AlertRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One revision of an alert. Revisions of an `id` count 1, 2, 3; the last one holds.
 
     `statistic` passed `threshold`, both as `threshold_kind` says: `conformal_p` is an account's total in nats,
-    `e_value` the e-value of a group. `evidence` is the account's, or the mean of the members'. `reasons` say what
-    speaks for the alert and `limitations` what is not known; `why` and `limits` are the same in words
-    (`detector.reasons`).
+    `decoy_q` how often as much as a group shows is found among decoys for each time it is found, which is to be at most
+    the threshold (`e_value`, in alerts before version 3, is to be at least that). `evidence` is the account's, or the
+    mean of the members'. `reasons` say what speaks for the alert and `limitations` what is not known; `why` and
+    `limits` are the same in words (`detector.reasons`).
     """
 
-    v: Literal[1, 2] = 1
+    v: Literal[1, 2, 3] = 1
     id: str
     kind: AlertKind
     revision: int
@@ -84,6 +105,9 @@ class AlertRecord(msgspec.Struct, frozen=True, kw_only=True):
     evidence: LlrRecord = LlrRecord()
     posts: list[PostRecord] = []
     edges: list[EdgeRecord] = []
+    talking_points: list[TalkingPointRecord] = []
+    near: list[NearRecord] = []
+    decoy_q: float | None = None
     models: dict[str, str] = {}
     reasons: list[Reason] = []
     why: list[str] = []

@@ -32,8 +32,9 @@ class ScoreRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     `posterior` is sigmoid(total + logit(prior)); `abstained` names the components that say nothing, and `flag` where
     the account cannot be flagged, each with its reason; `posts` counts accepted events with text. `flagged_at` and
-    `posts_at_flag` are set while `flagged`. `group` is the coordinated group the account belongs to and `group_e` the
-    group's e-value; `campaign` is set for members of an alerted campaign alone.
+    `posts_at_flag` are set while `flagged`. `group` is the coordinated group the account belongs to and `group_q` how
+    often as much is found among decoys, for each time it is found; `campaign` is set for members of an alerted campaign
+    alone.
     """
 
     account: str
@@ -46,7 +47,7 @@ class ScoreRecord(msgspec.Struct, frozen=True, kw_only=True):
     posts_at_flag: int | None = None
     campaign: str | None = None
     group: str | None = None
-    group_e: float | None = None
+    group_q: float | None = None
 
 
 _encoder: Final = msgspec.json.Encoder()

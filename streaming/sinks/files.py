@@ -13,15 +13,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Final, Self
+from typing import IO, Self
 
 import msgspec
-import numpy as np
 
 from detector.errors import UsageError
-from detector.weights_io import save_weights
-from graph.traces import HOUR_MS
-from streaming.assess.graph_evidence import GraphTick
 from streaming.config import Config
 from streaming.schema.dead_letter import RepeatedLetters, encode
 from streaming.schema.run_summary import RunSummary
@@ -245,38 +241,3 @@ def _check_distinct(named: Mapping[str, Path | None], inputs: Sequence[str]) -> 
             if place in used:
                 raise UsageError(f"--{name} {str(path)!a} is also {used[place]}: name another file")
             used[place] = f"--{name}"
-
-
-EVERY_MS: Final = 12 * HOUR_MS
-"""Event time between two graphs that are kept: those in between differ little."""
-
-
-class AccountGraphs:
-    """Writes graphs to `directory`/<tick>.safetensors and .json, those of multiples of `EVERY_MS`."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self._next = 0
-
-    def write(self, tick: GraphTick) -> None:
-        """Keep this graph where it is time."""
-        if tick.tick_ms < self._next:
-            return
-        self._next = (tick.tick_ms // EVERY_MS + 1) * EVERY_MS
-        graph = tick.graph
-        members = [place for places, _ in tick.groups for place in places]
-        arrays = {
-            "features": graph.features,
-            "candidate": graph.candidate,
-            "source": graph.source.astype(np.int32),
-            "target": graph.target.astype(np.int32),
-            "relation": graph.relation.astype(np.int8),
-            "edge": graph.edge,
-            "own": tick.own,
-            "speaks": tick.speaks,
-            "group_members": np.array(members, np.int32),
-            "group_sizes": np.array([len(places) for places, _ in tick.groups], np.int32),
-            "group_log_e": np.array([log_e for _, log_e in tick.groups], np.float64),
-        }
-        meta = {"name": "account-graph", "version": "1", "tick_ms": tick.tick_ms, "accounts": graph.names}
-        save_weights(self._directory / str(tick.tick_ms), arrays, meta)

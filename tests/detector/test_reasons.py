@@ -53,14 +53,14 @@ CASE = AccountCase(
     thresholds=PEOPLE,
     text_high=0.75,
     quoted=["p1", "p2"],
-    abstained={"graph": "no graph model", "coordination": "in no tested group"},
+    abstained={"graph": "no graph model", "coordination": "in no group"},
 )
 
 GROUP = GroupCase(
     members=16,
     flagged=12,
     machine_nats=9.0,
-    log_e=7.0,
+    decoy_q=0.01,
     target_fdr=0.05,
     shared={"link": SharedKind(9, 0.4, ["https://a.b/c"]), "repost": SharedKind(1, 0.9)},
     is_campaign=True,
@@ -136,6 +136,22 @@ def test_a_campaign_names_what_it_shares_most_beyond_chance_first() -> None:
     assert any("4 members not flagged" in line for line in limit_sentences(group_limitations(GROUP)))
     link = Reason("coordination.shared_links", "coordination", observed=9, expected=0.4, objects=["https://a.b/c"])
     assert reasons[2] == link
+
+
+def test_a_group_names_what_members_say_who_is_near_and_how_often_decoys_show_as_much() -> None:
+    group = replace(GROUP, points=[(5, ["t1", "t2"]), (3, ["t3"])], near=2)
+    reasons = group_reasons(group)
+    assert reasons[2] == Reason(module.TALKING_POINTS, "coordination", observed=5, posts=["t1", "t2"])
+    told = why(reasons)
+    assert told[2] == "Says: 5 members say the same in words of their own."
+    (chance,) = [line for line in told if line.startswith("Chance")]
+    assert "1.0% of groups as strong as this one are chance, and at most 5%" in chance
+    assert any(line.startswith("2 accounts that members copied") for line in limit_sentences(group_limitations(group)))
+
+
+def test_the_e_value_of_an_older_alert_is_still_said_in_words() -> None:
+    reason = Reason(module.BEYOND_CHANCE, "coordination", 7.0, expected=0.05)
+    assert why([reason]) == ["Chance: at most 5% of the groups listed are expected to act together by chance."]
 
 
 def test_a_coordinated_group_is_not_called_a_machine() -> None:

@@ -77,7 +77,7 @@ def said(record: AlertRecord, reasons: list[Reason], limitations: list[Limitatio
 def group_case(kind: str, members: int, **shared: tuple[float, float]) -> GroupCase:
     """The numbers behind a group's alert; `shared` is kind of edge -> (met, expected)."""
     met = {name: SharedKind(*pair) for name, pair in shared.items()}
-    return GroupCase(members, max(members - 1, 0), 20.0, 30.0, 0.05, met, is_campaign=kind == "campaign")
+    return GroupCase(members, max(members - 1, 0), 20.0, 0.01, 0.05, met, is_campaign=kind == "campaign")
 
 
 def alert(
@@ -109,9 +109,10 @@ def alert(
             MemberRecord(who, 0.7, llr(), round(1 - place / (count + 1), 4))
             for place, who in enumerate(accounts[:1000])
         ],
-        statistic=1e6,
-        threshold=264.0,
-        threshold_kind="e_value" if kind != "account" else "conformal_p",
+        statistic=0.01 if kind != "account" else 9.1,
+        threshold=0.05 if kind != "account" else 2.97,
+        threshold_kind="decoy_q" if kind != "account" else "conformal_p",
+        decoy_q=0.01 if kind != "account" else None,
         target_fdr=0.05,
         evidence=evidence or llr(),
         posts=[

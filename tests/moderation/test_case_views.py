@@ -14,10 +14,10 @@ from msgspec.structs import replace
 from moderation import words
 from moderation.cases import AlertWithDetails, load_alert
 from moderation.web.case_views import first_activity, sure
-from moderation.web.evidence_views import bar
+from moderation.web.evidence_views import bar, statistic
 from moderation.web.similarity import similar_groups
 from moderation.web.subject import subject
-from streaming.schema.alert import AlertRecord, MomentRecord, PageRecord
+from streaming.schema.alert import AlertRecord, MomentRecord, NearRecord, PageRecord, TalkingPointRecord
 from streaming.schema.score import LlrRecord
 from tests.moderation.browser import scenes
 from tests.moderation.builders import alert, stamp
@@ -33,7 +33,7 @@ def test_what_a_campaign_is_about_is_read_off_its_posts_and_objects() -> None:
     found = subject(whole(*scenes.tunnel()))
     assert found.phrases[0] == ("the harbour tunnel will cost every household 2,300 a year", 3)
     assert found.sites == [("tunnel.example", 9)]
-    assert found.tags == [("#voteno #harbour", 5)]
+    assert found.tags == [("#voteno", 5)]
     # Members that repost each other are the group, and no target of it.
     assert found.targets == []
     assert found.scripts == ["Latin"]
@@ -54,17 +54,35 @@ def test_one_account_that_repeats_itself_makes_no_subject() -> None:
 
 
 def test_talking_points_come_first_where_the_alert_has_them() -> None:
-    said = SimpleNamespace(point="The tunnel is a waste", members=["ada", "bob"])
-    record: Any = SimpleNamespace(
-        kind="campaign",
-        members=[],
-        posts=[],
-        edges=[],
-        talking_points=[said, SimpleNamespace(other=1)],
-        languages=["en"],
-    )
-    found = subject(whole(record))
-    assert (found.points, found.scripts) == ([("The tunnel is a waste", 2)], ["en"])
+    record = alert()
+    record = replace(record, talking_points=[TalkingPointRecord(2, record.posts[:2]), TalkingPointRecord(1)])
+    assert subject(whole(record)).points == [(record.posts[0].text, 2)]
+
+
+def test_talking_points_and_those_near_are_shown_with_each_members_words_and_escaped(site: Site) -> None:
+    record = alert("c1", texts=["<b>they</b> say \u202eit", "it is <said> so", "lovely morning"])
+    near = [NearRecord("<i>star", "copied", 3), NearRecord("zed", "acted_upon", 2)]
+    site.feed.put(replace(record, talking_points=[TalkingPointRecord(2, record.posts[:2])], near=near))
+    page = site.browser("moderator").get("/alerts/c1").text
+    part = page.split('id="points-title"')[1].split("</section>")[0]
+    assert "2 members make this point" in part
+    assert "&lt;b&gt;they&lt;/b&gt; say" in part
+    assert "it is &lt;said&gt; so" in part
+    assert "lovely morning" not in part
+    assert "\u202e" not in page
+    listed = page.split('id="near-title"')[1].split("</section>")[0]
+    assert "its words copied by 3 members" in listed
+    assert "answered, reposted, liked or followed by 2 members" in listed
+    assert "&lt;i&gt;star" in listed
+    assert "<i>star" not in page
+
+
+def test_a_group_s_number_is_said_in_words_whatever_version_the_alert_is_of() -> None:
+    record = alert()
+    said = "as much is found 1.0% as often where nobody acts together; it is listed at 5.0% or less"
+    assert statistic(record).startswith(said)
+    old = replace(record, v=2, threshold_kind="e_value", statistic=300.0, threshold=264.0)
+    assert statistic(old).startswith("e-value 300; 264 is needed")
 
 
 def test_links_and_mentions_are_no_wording() -> None:
@@ -118,7 +136,7 @@ def test_the_first_card_answers_all_five_questions_and_jargon_is_behind_how_this
         assert jargon not in text_of(shown).lower(), jargon
         assert jargon not in text_of(after).lower(), jargon
     assert "nats" in inside.lower()
-    assert "e-value" in inside
+    assert "as much is found 1.0% as often where nobody acts together" in inside
 
 
 def test_what_to_do_depends_on_what_is_known_and_on_who_looks(site: Site) -> None:

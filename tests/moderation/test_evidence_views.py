@@ -90,14 +90,16 @@ def test_a_statistic_that_has_fallen_since_is_not_said_to_pass() -> None:
     assert "2.60 nats; the threshold is 2.42" in statistic(read_alert(line(record)))
     fallen = statistic(msgspec.structs.replace(record, statistic=2.1))
     assert "total 2.10 nats; it was flagged when it passed 2.42" in fallen
-    group = msgspec.structs.replace(scenes.tunnel()[0], statistic=31.8, threshold=40.0)
-    assert "e-value 31.8; it was listed when it passed 40" in statistic(read_alert(line(group)))
+    group = msgspec.structs.replace(scenes.tunnel()[0], statistic=0.061)
+    assert "6.1% as often where nobody acts together; it was listed at 5.0% or less" in statistic(group)
+    old = msgspec.structs.replace(group, v=2, threshold_kind="e_value", statistic=31.8, threshold=40.0)
+    assert "e-value 31.8; it was listed when it passed 40" in statistic(read_alert(line(old)))
 
 
 def test_reasons_of_every_kind_of_edge_are_shown_in_its_own_words() -> None:
-    met = {kind: (1.0 + 20 * place, 0.4) for place, kind in enumerate(("interaction", "repost", "link"))}
+    met = {kind: (1.0 + 20 * place, 0.4) for place, kind in enumerate(("contact", "repost", "link"))}
     record = read_alert(line(said(alert(), group_reasons(group_case("campaign", 3, **met)), [])))
     shown = seen_together(record)
     assert [each.seen for each in shown] == [41, 21, 1]
-    assert shown[-1].words == "a like of the same post, or a dealing with each other"
+    assert shown[-1].words == "an answer, repost, like or follow of the other"
     assert [label for label, _ in in_detail(record)] == ["Chance", "Machine"]

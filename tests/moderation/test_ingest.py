@@ -103,7 +103,7 @@ def test_a_decided_alert_that_is_only_revised_stays_decided(feed: Feed) -> None:
     [
         b"", b"{", b"[]", b"\xff", b"[" * 100_000, altered(alert(), id="a/b"), altered(alert(), id="x" * 200),
         altered(alert(), revision=0), altered(alert(), status="new"), altered(alert(), at="yesterday"),
-        altered(alert(), v=3), altered(alert(), merged_into="<script>"),
+        altered(alert(), v=4), altered(alert(), merged_into="<script>"),
         altered(alert(), members=[{"account": 7}]),
     ],
     ids=range(13),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 from sqlalchemy import text
 
-from detector.reasons import FORGOTTEN, Reason, shared_code
+from detector.reasons import FORGOTTEN, TALKING_POINTS, Reason, shared_code
 from moderation import audit, cases, decisions, outbox, privacy, queue
 from moderation.db import Base
 from moderation.decisions import DecisionRequest
-from streaming.schema.alert import AlertRecord
+from streaming.schema.alert import AlertRecord, NearRecord, TalkingPointRecord
 from tests.moderation.builders import alert, pages, said
 from tests.moderation.conftest import Feed, ListSink
 
@@ -38,7 +39,14 @@ def forgotten(feed: Feed) -> bool:
 def told_of(record: AlertRecord) -> AlertRecord:
     """The alert with a reason that refers to a post and to objects of the account."""
     reason = Reason(shared_code("repost"), observed=2, expected=0.1, posts=["p1"], objects=[f"{NAME}/p1", "ada/p0"])
-    return said(record, [*record.reasons, reason], record.limitations)
+    same = [msgspec.structs.replace(each, id=f"t{each.id}") for each in record.posts]
+    record = msgspec.structs.replace(
+        record,
+        talking_points=[TalkingPointRecord(3, same)],
+        near=[NearRecord(NAME, "copied", 2), NearRecord("zed", "acted_upon", 2)],
+    )
+    points = Reason(TALKING_POINTS, "coordination", observed=3, posts=["tp0", "tp1"])
+    return said(record, [*record.reasons, reason, points], record.limitations)
 
 
 def fill(feed: Feed) -> None:
@@ -75,6 +83,12 @@ def test_reasons_refer_to_nothing_of_it(feed: Feed) -> None:
     (reason,) = [each for each in record.reasons if each.code == shared_code("repost")]
     assert (reason.posts, reason.objects) == ([], ["ada/p0"])
     assert record.limitations[-1].code == FORGOTTEN
+    (point,) = record.talking_points
+    assert (point.members, [post.account for post in point.posts]) == (2, ["ada", "bob"])
+    assert point.posts[0].text == "as @[forgotten] says"
+    assert [each.account for each in record.near] == ["zed"]
+    (points,) = [each for each in record.reasons if each.code == TALKING_POINTS]
+    assert points.posts == ["tp0"]
     assert record.limits[-1] == "Left out: what was forgotten here on request."
 
 

@@ -141,7 +141,9 @@ def test_a_named_format_is_read_and_another_file_refused(package: Package) -> No
 
 def test_a_kind_of_trace_is_one_of_coordination(package: Package) -> None:
     table = "account,object,at\n" + "".join(
-        f"{who},once upon a {i},{i * 60_000_000 + k * 1000}\n" for i in range(4) for k, who in enumerate(["ann", "bob"])
+        f"{who},once upon a {i},{1_700_000_000_000 + i * 60_000_000 + k * 1000}\n"
+        for i in range(4)
+        for k, who in enumerate(["ann", "bob"])
     )
     (package.work / "openings.csv").write_text(table, encoding="utf-8")
     told = package.run("coordinate", "--input", "openings.csv", "--kind", "opening", "--min-shared", "4")
@@ -187,7 +189,8 @@ def test_a_sink_that_cannot_be_opened_is_refused_before_anything_is_read(
 def test_a_command_line_of_the_pages_does_what_it_says(package: Package, line: str) -> None:
     for suffix in ("", ".gz"):
         write_bytes(package.work / f"posts.csv{suffix}", b"id,author,time,body\n1,ann,2026-01-05T10:00:00Z,hello\n")
-    (package.work / "openings.csv").write_text("account,object,at\nann,once upon a,0\nbob,once upon a,9\n")
+    rows = "account,object,at\nann,once upon a,1700000000\nbob,once upon a,1700000009\n"
+    (package.work / "openings.csv").write_text(rows)
     for name in ("events", "monday", "tuesday"):
         write_lines(package.work / f"{name}.jsonl", societies.campaign(0, people=3, hours=2, rounds=2))
     words = shlex.split(line)

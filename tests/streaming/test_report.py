@@ -29,9 +29,9 @@ HOSTILE = "\"><script>alert(1)</script><img src=https://x.example/>\u202e'&\x00"
 def alert(**more: Any) -> AlertRecord:
     names = ("ann", "bob", "zoe")
     given: dict[str, Any] = {
-        "v": 2, "id": "c1", "kind": "campaign", "revision": 2, "status": "open", "at": AT, "first_post_at": AT,
+        "v": 3, "id": "c1", "kind": "campaign", "revision": 2, "status": "open", "at": AT, "first_post_at": AT,
         "last_post_at": "2026-01-01T09:30:00Z", "members": [MemberRecord(name, 0.9, strength=0.5) for name in names],
-        "threshold_kind": "e_value", "posts": [Post("1", "ann", AT, "Round one has begun", 1.0)],
+        "threshold_kind": "decoy_q", "posts": [Post("1", "ann", AT, "Round one has begun", 1.0)],
         "edges": [EdgeRecord("ann", "bob", "link", 5, 0.1, 9.0, ["https://push.example/1"])],
         "why": ["3 accounts act together"], "limits": ["who pays them"],
     }  # fmt: skip

@@ -42,7 +42,7 @@ function tiesOf(data, nodes) {
     const name = a < b ? `${a} ${b}` : `${b} ${a}`;
     const tie = pairs.get(name) ?? { a: Math.min(a, b), b: Math.max(a, b), edges: [], strength: 0 };
     tie.edges.push(edge);
-    tie.strength += Math.max(edge.z ?? 1, 0.5);
+    tie.strength += Math.max(edge.surprise || 1, 0.5);
     pairs.set(name, tie);
   }
   const ties = [...pairs.values()];
@@ -79,7 +79,7 @@ class Picture {
     const looks = Object.fromEntries(this.boxes.map((box) => [box.value, box.dataset.look]));
     this.svg = s("svg", { "aria-hidden": "true", focusable: "false" });
     this.lines = this.ties.map((tie) => {
-      const first = tie.edges.reduce((best, edge) => ((edge.z ?? 0) > (best.z ?? 0) ? edge : best));
+      const first = tie.edges.reduce((best, edge) => ((edge.surprise > best.surprise) ? edge : best));
       const line = s("line", { class: `tie-${looks[first.kind] ?? "other"}`, "stroke-width": (0.8 + 2.6 * tie.weight).toFixed(2) });
       return line;
     });

@@ -109,13 +109,13 @@ def tunnel(name: str = "tunnel", accounts: Sequence[str] = TUNNEL) -> tuple[Aler
             for place, member in enumerate(record.members)
         ],
         evidence=llr(text=1.9, coordination=2.1, graph=0.7),
-        statistic=1.4e11,
-        threshold=57.3,
+        statistic=0.01,
+        threshold=0.05,
     )
     objects = [
         ObjectRecord("link", "https://tunnel.example/facts", list(accounts[:9])),
         ObjectRecord("repost", "harbour_watch_77/p12", list(accounts[:7])),
-        ObjectRecord("hashtags", "#voteno #harbour", list(accounts[2:7])),
+        ObjectRecord("hashtag", "#voteno", list(accounts[2:7])),
     ]
     return record, PageRecord(name, record.revision, 1, 1, edges(accounts), waves(accounts), objects)
 
@@ -155,7 +155,7 @@ def club() -> tuple[AlertRecord, PageRecord]:
     """People who coordinate, and no machine."""
     record = alert("club", kind="coordination", accounts=CLUB, texts=TEXTS[7:], minutes=2000)
     parts = LlrRecord(-1.7, -0.3, -0.9, -0.4, -3.3)
-    case = group_case("coordination", len(CLUB), interaction=(84, 12.8), repost=(22, 1.9))
+    case = group_case("coordination", len(CLUB), contact=(84, 12.8), repost=(22, 1.9))
     record = replace(
         said(record, group_reasons(case), group_limitations(case)),
         evidence=parts,
@@ -204,8 +204,8 @@ def strays(name: str, count: int = 40) -> list[AlertRecord | PageRecord]:
     return [replace(record, edges=ties[:50]), replace(page, edges=ties)]
 
 
-EVERY_KIND = ("near_duplicate", "link", "domain", "hashtags", "repost", "fast_repost", "reply_target", "quote",
-              "mention", "interaction")  # fmt: skip
+EVERY_KIND = ("near_duplicate", "link", "domain", "hashtag", "repost", "reply_target", "quote", "mention", "like",
+              "contact")  # fmt: skip
 
 
 def every_tie(name: str) -> list[AlertRecord | PageRecord]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -12,14 +12,15 @@ from numpy.typing import NDArray
 
 from detector.account.features import AccountFeatures
 from detector.account.model import AccountEvidence, AccountModel, BehaviourAbstain
-from detector.models import Models
+from detector.models import Models, SavedWeights
 from detector.text.features import MINHASH_DIM, TEXT_FEATURES, TextAbstain, TextFeatures
 from detector.text.first_stage import FirstStageModel
 from detector.text.meaning import MEANING_DIM
 from detector.thresholds import Thresholds
-from graph.coordination import Edge
-from graph.groups import Campaigns, CampaignTick, Ended, Group
-from graph.traces import CoordinationSettings, Trace
+from graph.groups import Group
+from graph.pair_model import FEATURES, WORDING, PairModel
+from streaming.assess import Assess
+from streaming.assess.groups import Ended, Listed, Searched
 
 PEOPLE = np.linspace(-3.0, 3.0, 199)
 """Running maxima of 199 people: a target_fpr of 0.01 puts the threshold at about 2.97 nats."""
@@ -78,10 +79,30 @@ class EchoSecondStage:
         return (first_stage + 1000).astype(np.int16)
 
 
+TOPIC = "about:"
+"""What a word that names the topic of a text begins with."""
+
+
 def meanings(texts: Sequence[str]) -> NDArray[np.int8]:
-    """Vectors that differ where texts do, (n, MEANING_DIM)."""
-    made = [np.random.default_rng(zlib.crc32(text.encode())).integers(-127, 128, MEANING_DIM) for text in texts]
+    """Vectors that differ where texts do, and only a little where they name the same topic, (n, MEANING_DIM)."""
+    made = []
+    for text in texts:
+        topic = next((word for word in text.split() if word.startswith(TOPIC)), text)
+        made.append(_drawn(topic, 100) + _drawn(text, 27))
     return np.array(made, np.int8).reshape(-1, MEANING_DIM)
+
+
+def _drawn(text: str, largest: int) -> NDArray[np.int64]:
+    return np.random.default_rng(zlib.crc32(text.encode())).integers(-largest, largest + 1, MEANING_DIM)
+
+
+def pair_weights() -> SavedWeights:
+    """A same-controller model made by hand: what two accounts say decides, and shared links help."""
+    coefficients = np.zeros(len(FEATURES))
+    coefficients[FEATURES.index(WORDING)] = 4.0
+    coefficients[FEATURES.index("link")] = 0.5
+    meta = PairModel(coefficients, -2.0, cut=0.0, worth=0.5, most=2.0).meta()
+    return SavedWeights("graph", "1", {"coefficients": coefficients}, meta, Path("graph"))
 
 
 class CrcMeaning:
@@ -95,7 +116,13 @@ class CrcMeaning:
         return meanings(texts)
 
 
-def models(second_stage: Any = None, languages: frozenset[str] = frozenset({"en"}), *, meaning: Any = None) -> Models:
+def models(
+    second_stage: Any = None,
+    languages: frozenset[str] = frozenset({"en"}),
+    *,
+    meaning: Any = None,
+    graph: SavedWeights | None = None,
+) -> Models:
     """A bundle of fakes."""
     thresholds = Thresholds.of({"people": PEOPLE}, 100, languages, "1")
     versions = {"text": "fake@1", "account": "fake@1", "thresholds": "thresholds@1"}
@@ -106,71 +133,45 @@ def models(second_stage: Any = None, languages: frozenset[str] = frozenset({"en"
         thresholds,
         versions,
         meaning=meaning,
+        graph=graph,
     )
 
 
-@dataclass
-class ScriptedGroup:
-    """A group as `graph` gives it."""
-
-    id: str
-    members: list[int]
-    number: int = 1
-    log_e: float = 20.0
-    hypothesis: int = 1
-    accepted_among_all: bool = True
-    since_ms: int = 0
-    chosen: int = 0
-    campaign_ms: int | None = None
-    campaign_threshold: float = 3.0
-    accepted: bool = True
-
-
-class ScriptedCoordination:
-    """Coordination that knows its groups: id -> names of the members, from a time on.
+class ScriptedGroups:
+    """A search that knows its groups: id -> names of the members, from a time on, accepted at once.
 
     `script` is [(ms since 1970, {id: names}, {id: the id it is merged into})], in order of time.
     """
 
     def __init__(self, script: list[tuple[int, dict[str, list[str]], dict[str, str]]]) -> None:
         self.script = script
-        self.settings = CoordinationSettings(target_fdr=0.05)
-        self._rows: set[int] = set()
-        self._groups: dict[str, ScriptedGroup] = {}
-        self._log_e = 20.0
-        self.discoveries = 0
 
-    def add(self, traces: Sequence[Trace]) -> None:
-        self._rows.update(trace.account for trace in traces)
+    def take_over(self, assess: Assess) -> None:
+        """Have campaign ticks of `assess` follow the script instead of searching."""
 
-    def tick(self, at_ms: int, names: Any, languages: Any, *, end: bool) -> CampaignTick:
-        rows = {names(row): row for row in self._rows}
-        accepted: list[str] = []
+        def tick(tick_ms: int, *, end: bool) -> Searched:
+            return self._tick(assess, tick_ms)
+
+        cast(Any, assess)._groups.tick = tick
+
+    def _tick(self, assess: Assess, tick_ms: int) -> Searched:
+        state = assess.state.groups
+        book, find = state.book, assess.state.accounts.find
         ended: list[Ended] = []
-        while self.script and self.script[0][0] <= at_ms:
-            since, groups, merged = self.script.pop(0)
-            accepted += [name for name in groups if name not in self._groups]
-            ended = [Ended(name, 20.0, 1, True, into) for name, into in merged.items()]
-            self._groups = {
-                name: ScriptedGroup(name, [rows[each] for each in members if each in rows], place, since_ms=since)
-                for place, (name, members) in enumerate(groups.items(), 1)
-            }
-        self.discoveries += len(accepted)
-        return CampaignTick(at_ms, 0, [], accepted, ended)
-
-    def examine(self, machine: Collection[int], at_ms: int) -> None:
-        Campaigns().examine(cast("list[Group]", self.groups()), machine, 0.05, at_ms)
-
-    def groups(self) -> list[ScriptedGroup]:
-        return list(self._groups.values())
-
-    def edges_within(self, members: Sequence[int], limit: int) -> list[Edge]:
-        return [Edge(members[0], other, "link", 3, 0.1, 9.0, ("https://a.example/1",)) for other in members[1:]]
-
-    def forget_account(self, row: int) -> None:
-        self._rows.discard(row)
-        for group in self._groups.values():
-            group.members = [member for member in group.members if member != row]
-
-    def forget_event(self, row: int, at_ms: int) -> None:
-        pass
+        while self.script and self.script[0][0] <= tick_ms:
+            _, groups, merged = self.script.pop(0)
+            ended += [Ended(name, into) for name, into in merged.items()]
+            before = {each.group.id: each for each in book.listed}
+            book.listed = []
+            for name, members in groups.items():
+                rows = [row for member in members if (row := find(member)) is not None]
+                if name not in before:
+                    found = Group(name, book.created, "suspects", tick_ms, tick_ms, [], [], 9.0, 0.01)
+                    found.passed, found.accepted_ms = 2, tick_ms
+                    before[name] = Listed(found)
+                    book.created += 1
+                group = before[name].group
+                group.members, group.strength = rows, [1.0 - place / 100 for place in range(len(rows))]
+                book.listed.append(before[name])
+        state.read()
+        return Searched(None, ended)

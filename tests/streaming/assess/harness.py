@@ -6,13 +6,12 @@ import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 import numpy as np
 
 from detector.models import Models
-from graph.coordination import Coordination
 from streaming.assess import Answer, Assess, AssessSettings, Gone, RerankRequest, TickOutput
 from streaming.assess.ordering import event_order
 from streaming.assess.snapshot import members, read, write
@@ -23,7 +22,7 @@ from streaming.schema.score import ScoreRecord
 from streaming.score import Scorer
 from streaming.sources.base import SourceRecord
 from tests.streaming import builders
-from tests.streaming.assess.fakes import ScriptedCoordination, meanings
+from tests.streaming.assess.fakes import ScriptedGroups, meanings
 from tests.streaming.assess.fakes import models as fake_models
 
 SETTINGS = AssessSettings(tick_s=60, campaign_tick_s=600, expert_texts_per_s=0.05, meaning_texts_per_s=0.05)
@@ -167,18 +166,18 @@ def play(
     *,
     snapshots: Iterable[int] = (),
     lazy: bool = False,
-    coordination: ScriptedCoordination | None = None,
+    groups: ScriptedGroups | None = None,
 ) -> Played:
     """Feed entries and run every due tick.
 
     Args:
         snapshots: numbers of entries after which the state is written, and a fresh machine goes on from it.
         lazy: run ticks only at the end.
-        coordination: instead of the real one.
+        groups: instead of those that are searched for.
     """
     played = Played(begin(settings, partitions, bundle))
-    if coordination is not None:
-        played.assess.state.groups.coordination = cast(Coordination, coordination)
+    if groups is not None:
+        groups.take_over(played.assess)
     places = set(snapshots)
     for number, entry in enumerate(entries):
         played.assess.feed(entry)
@@ -200,6 +199,13 @@ def through_disk(
     fresh = begin(settings, partitions, bundle)
     read(file, fresh, "a snapshot")
     return fresh
+
+
+def written(assess: Assess) -> bytes:
+    """The bytes of a snapshot."""
+    file = BytesIO()
+    write(file, assess)
+    return file.getvalue()
 
 
 def picture(assess: Assess, *, log: bool = True) -> dict[str, Any]:

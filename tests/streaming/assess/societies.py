@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from typing import Any
 
 from tests.streaming.builders import event
@@ -114,4 +115,58 @@ def campaign(
                 made.append(
                     event(f"m{machine}", at=at, id=f"m{turn}-{machine}", lang="en", text=text(chance, tilt), urls=urls)
                 )
+    return sorted(made, key=lambda item: int(item["at"]))
+
+
+PLANTED = 6
+"""Members of a planted campaign."""
+
+
+def planted(
+    seed: int,
+    *,
+    people: int = 36,
+    hours: float = 8.0,
+    posts: int = 6,
+    rounds: int = 12,
+    marks: Sequence[str] = ("robot robot",),
+) -> list[dict[str, Any]]:
+    """People who each talk about things of their own and like each other's posts, and a campaign of `m0` to `m5`.
+
+    In every round all members share one link, and three of them make one point about it; the others talk about
+    something else. `quiet` makes the same points in a person's words. `star`, from whom a link is, is answered by all
+    members.
+
+    Args:
+        seed: of the draws.
+        people: how many.
+        hours: from the first event to the last.
+        posts: of each person.
+        rounds: in which members post.
+        marks: what members' texts begin with, round by round: `robot` speaks for machines, `human` for people.
+    """
+    chance = random.Random(seed)
+    span = int(hours * HOUR)
+    members = [f"m{member}" for member in range(PLANTED)]
+
+    def post(account: str, at: int, number: str, said: str, **more: Any) -> dict[str, Any]:
+        return event(account, at=at, id=number, lang="en", text=f"{said} {text(chance, 0.0)}", **more)
+
+    made = [post("star", 1, "s", "human", urls=["https://push.example/0"])]
+    for who in range(people):
+        made += [post(f"p{who:02}", chance.randrange(span), f"{who}-{n}", "human human") for n in range(posts)]
+        liked = {"target": f"{(who + 1) % people}-0", "target_account": f"p{(who + 1) % people:02}"}
+        made.append(event(f"p{who:02}", at=chance.randrange(span), id=f"l{who}", kind="like", **liked))
+    for turn in range(rounds):
+        start = int((turn + 0.3) * span / rounds)
+        voices = chance.sample(members, 3)
+        for member in members:
+            topic = turn if member in voices else f"{turn}{member}"
+            more: dict[str, Any] = {"urls": [f"https://push.example/{turn}"]}
+            if turn == 1:
+                more |= {"kind": "reply", "target": "s", "target_account": "star"}
+            said = f"{marks[turn % len(marks)]} about:{topic}"
+            made.append(post(member, start + chance.randrange(4 * MINUTE), f"{member}-{turn}", said, **more))
+        if turn % 2:
+            made.append(post("quiet", start + 10 * MINUTE, f"q{turn}", f"human about:{turn}"))
     return sorted(made, key=lambda item: int(item["at"]))

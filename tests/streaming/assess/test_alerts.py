@@ -20,7 +20,7 @@ from streaming.schema.alert import (
 from streaming.schema.event import KINDS
 from streaming.schema.score import read_score
 from tests.streaming.assess import harness, societies
-from tests.streaming.assess.fakes import ScriptedCoordination
+from tests.streaming.assess.fakes import ScriptedGroups
 from tests.streaming.assess.harness import Played
 from tests.streaming.builders import T0, batch, end
 
@@ -29,8 +29,8 @@ def run(items: list[dict[str, Any]], settings: AssessSettings = harness.SETTINGS
     """Play the items; a group of the machines is accepted after two hours."""
     observed = harness.score(items)
     script = [(T0 + 2 * 3_600_000, {"g": [f"m{i}" for i in range(6)]}, dict[str, str]())]
-    coordination = ScriptedCoordination(script)
-    return harness.play([batch(observed), end(len(observed))], settings, coordination=coordination)
+    groups = ScriptedGroups(script)
+    return harness.play([batch(observed), end(len(observed))], settings, groups=groups)
 
 
 @pytest.fixture(scope="module")
@@ -52,10 +52,12 @@ def test_alerts_keep_to_the_contract_s_limits(machines: Played) -> None:
         assert len(alert.edges) <= 50
         assert len(alert.why) == len(alert.reasons) > 3
         assert len(alert.limits) == len(alert.limitations) > 1
-        assert {post for each in alert.reasons for post in each.posts} <= {post.id for post in alert.posts}
+        quoted = [*alert.posts, *(post for point in alert.talking_points for post in point.posts)]
+        assert {post for each in alert.reasons for post in each.posts} <= {post.id for post in quoted}
         assert alert.statistic is not None
         assert alert.threshold is not None
-        assert alert.statistic > alert.threshold
+        assert alert.statistic > alert.threshold or alert.threshold_kind == "decoy_q"
+        assert alert.statistic <= alert.threshold or alert.threshold_kind == "conformal_p"
 
 
 def test_revisions_count_without_gap_and_only_when_evidence_has_moved(machines: Played) -> None:
@@ -73,7 +75,8 @@ def test_revisions_count_without_gap_and_only_when_evidence_has_moved(machines: 
 def test_a_machine_driven_group_is_a_campaign_with_its_members_and_edges(machines: Played) -> None:
     alert = next(alert for alert in machines.alerts() if alert.kind == "campaign")
     assert sorted(member.account for member in alert.members) == [f"m{i}" for i in range(6)]
-    assert alert.threshold_kind == "e_value"
+    assert alert.threshold_kind == "decoy_q"
+    assert alert.statistic == alert.decoy_q == 0.01
     assert (alert.target_fpr, alert.target_fdr) == (None, 0.05)
     assert "link" in {edge.kind for edge in alert.edges}
     (shared,) = [reason for reason in alert.reasons if reason.code == "coordination.shared_links"]
@@ -85,7 +88,7 @@ def test_a_machine_driven_group_is_a_campaign_with_its_members_and_edges(machine
     scores = machines.scores()
     for name, row in scores.items():
         assert row.campaign == row.group == (alert.id if name.startswith("m") else None)
-        assert (row.group_e is not None) == name.startswith("m")
+        assert (row.group_q is not None) == name.startswith("m")
 
 
 def test_people_who_act_together_are_reported_for_information_and_nobody_is_flagged(fans: Played) -> None:
@@ -93,7 +96,7 @@ def test_people_who_act_together_are_reported_for_information_and_nobody_is_flag
     scores = fans.scores()
     assert not any(row.flagged or row.campaign for row in scores.values())
     assert all(scores[f"m{i}"].group is not None for i in range(6))
-    assert all(scores[f"m{i}"].llr.coordination < 0 for i in range(6))
+    assert all(scores[f"m{i}"].llr.coordination == 0 for i in range(6))
 
 
 def test_scores_add_up(machines: Played) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from graph.coincidences import coincidences
+from graph.traces import LINK
 from streaming.assess import AssessSettings
 from tests.streaming.assess import harness
 from tests.streaming.assess.harness import Played
-from tests.streaming.builders import batch, end, event
+from tests.streaming.builders import T0, batch, end, event
 
 ROBOT = "robot robot robot said the old robot"
 MINUTE = 60_000
@@ -180,7 +182,15 @@ def test_deleting_what_never_was_is_accepted() -> None:
 def test_traces_of_a_deleted_event_leave_the_window() -> None:
     shared: dict[str, Any] = {"urls": ["https://a.example/1"], "lang": "en", "text": "human here"}
     items = [event(name, at=i, id=name, **shared) for i, name in enumerate("abc")]
-    assert len(run(*items).assess.state.groups.coordination.edges_within([0, 1])) > 0
     played = run(*items, event("b", at=MINUTE * 20, id="d", kind="delete", target="b"))
-    assert played.assess.state.groups.coordination.edges_within([0, 1]) == []
-    assert played.assess.state.groups.coordination.edges_within([0, 2]) != []
+    assert shared_links(run(*items)) == {"ab", "ac", "bc"}
+    assert shared_links(played) == {"ac"}
+
+
+def shared_links(played: Played) -> set[str]:
+    """Pairs that met on a link, by their names."""
+    accounts = played.assess.state.accounts
+    view = played.assess.state.groups.memory.view(accounts.name, T0 + 60 * MINUTE)
+    met = coincidences(view, T0 + 60 * MINUTE)
+    pairs = zip(met.a.tolist(), met.b.tolist(), met.kind.tolist(), strict=True)
+    return {view.names[a] + view.names[b] for a, b, kind in pairs if kind == LINK}

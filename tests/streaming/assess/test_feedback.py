@@ -13,7 +13,7 @@ from streaming.schema.alert import AlertRecord
 from streaming.schema.feedback import DecisionKind
 from streaming.schema.observation import Feedback
 from tests.streaming.assess import harness, societies
-from tests.streaming.assess.fakes import ScriptedCoordination
+from tests.streaming.assess.fakes import ScriptedGroups
 from tests.streaming.assess.harness import Played, feedback
 from tests.streaming.builders import T0, batch, end, event
 
@@ -130,7 +130,7 @@ def campaign(*decisions: Any, tilt: float = 0.8, extra: dict[str, Any] | None = 
     script = script or [(T0 + 2 * HOUR, {"g": NAMES}, {})]
     return harness.play(
         [batch(observed[:place]), *decisions, batch(observed[place:]), end(len(observed))],
-        coordination=ScriptedCoordination(script),
+        groups=ScriptedGroups(script),
     )
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from detector.errors import LogError
 from streaming.assess import Assess, AssessSettings
-from streaming.assess.snapshot import VERSION, members, read, restore, snapshot, write
+from streaming.assess.snapshot import VERSION, members, read, restore, snapshot
 from streaming.assess.state import State
 from streaming.assess.store import AccountTable
 from tests.streaming.assess import harness, societies
@@ -28,12 +28,6 @@ def short() -> Assess:
     return harness.play([batch(harness.score(items)), end(3)]).assess
 
 
-def written(assess: Assess) -> bytes:
-    file = BytesIO()
-    write(file, assess)
-    return file.getvalue()
-
-
 @pytest.fixture(scope="module")
 def rich() -> Assess:
     """A state with everything in it, some of it still waiting."""
@@ -46,7 +40,7 @@ def test_a_snapshot_has_a_member_for_every_field_of_the_state(rich: Assess) -> N
     assert len(names) == len(set(names))
     assert {name.split("/")[0] for name in names} == {each.name for each in fields(State)}
     assert {f"accounts/{column}" for column in AccountTable.columns()} <= set(names)
-    with zipfile.ZipFile(BytesIO(written(rich))) as archive:
+    with zipfile.ZipFile(BytesIO(harness.written(rich))) as archive:
         kept = {name.removesuffix(".npy").removesuffix(".msgpack") for name in archive.namelist()}
     assert kept == {*names, "taken_with"}
 
@@ -63,9 +57,9 @@ def test_a_restored_state_is_the_same_and_writes_the_same_bytes(rich: Assess, mo
     assert fresh.state.seen == rich.state.seen
     assert fresh.state.accounts.rows == rich.state.accounts.rows
     assert fresh.state.groups.of_row.keys() == rich.state.groups.of_row.keys()
-    first = written(fresh)
+    first = harness.written(fresh)
     monkeypatch.setattr("time.time", lambda: 2_000_000_000.0)
-    assert first == written(harness.through_disk(fresh))
+    assert first == harness.written(harness.through_disk(fresh))
 
 
 def test_only_rows_in_use_are_written(rich: Assess) -> None:
@@ -87,7 +81,7 @@ def test_a_snapshot_file_is_replaced_whole(tmp_path: Path, rich: Assess) -> None
 
 @pytest.mark.parametrize("place", [3, 25, 60, 500, -1])
 def test_a_damaged_snapshot_is_refused(place: int) -> None:
-    broken = bytearray(written(short()))
+    broken = bytearray(harness.written(short()))
     broken[place] ^= 1
     with pytest.raises(LogError):
         read(BytesIO(bytes(broken)), harness.begin(), "a snapshot")
@@ -96,12 +90,12 @@ def test_a_damaged_snapshot_is_refused(place: int) -> None:
 @pytest.mark.parametrize("size", [0, 10, 100, 5000])
 def test_a_snapshot_cut_short_is_refused(size: int) -> None:
     with pytest.raises(LogError):
-        read(BytesIO(written(short())[:size]), harness.begin(), "a snapshot")
+        read(BytesIO(harness.written(short())[:size]), harness.begin(), "a snapshot")
 
 
 @pytest.mark.parametrize("version", [VERSION - 1, VERSION + 1])
 def test_a_snapshot_of_another_version_is_refused_with_what_to_do(version: int) -> None:
-    other = written(short()).replace(b"%06d" % VERSION, b"%06d" % version, 1)
+    other = harness.written(short()).replace(b"%06d" % VERSION, b"%06d" % version, 1)
     with pytest.raises(LogError, match=rf"version 0+{version}.*reads version {VERSION} only.*offset 0"):
         read(BytesIO(other), harness.begin(), "a snapshot")
 
@@ -110,7 +104,7 @@ def test_a_refused_snapshot_leaves_the_state_as_it_was() -> None:
     fresh = harness.begin()
     before = fresh.state
     with pytest.raises(LogError):
-        read(BytesIO(written(short())[:-1]), fresh, "a snapshot")
+        read(BytesIO(harness.written(short())[:-1]), fresh, "a snapshot")
     assert fresh.state is before
 
 

@@ -51,7 +51,7 @@ def test_accounts_without_text_are_never_flagged() -> None:
     assert (row.flagged, row.posts) == (False, 0)
     assert row.abstained == {
         "text": "no text",
-        "coordination": "in no tested group",
+        "coordination": "in no group",
         "graph": "no graph model",
         "flag": "no text: such accounts are never flagged",
     }

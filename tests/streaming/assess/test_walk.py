@@ -53,7 +53,7 @@ def test_a_post_takes_these_steps_in_this_order() -> None:
         if what == "call" and number is not None and number not in called:
             called.append(number)
 
-    models = fakes.models(second_stage=fakes.EchoSecondStage(), meaning=fakes.CrcMeaning())
+    models = fakes.models(second_stage=fakes.EchoSecondStage(), meaning=fakes.CrcMeaning(), graph=fakes.pair_weights())
     text = "robot robot robot said the old robot"
     lines = [record(event("ann", at=i, id=str(i), text=text, lang="en")) for i in range(3)]
     records = [SourceRecord(i, -1, line) for i, line in enumerate(lines)]

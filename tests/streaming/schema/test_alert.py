@@ -1,4 +1,4 @@
-"""Alerts are read in both versions, whatever else stands in them, and other versions are refused with what to do."""
+"""Alerts are read in all versions, whatever else stands in them, and other versions are refused with what to do."""
 
 from __future__ import annotations
 
@@ -24,6 +24,9 @@ ALERT = AlertRecord(
     why=["Text: ..."],
     limitations=[Limitation("component.not_used", "graph", "no graph model")],
 )
+NEW = {"talking_points", "near", "decoy_q"}
+"""Fields of version 3."""
+
 SCORE = ScoreRecord(
     account="ann", posterior=0.5, llr=LlrRecord(1.0, 0.5, 0.0, 0.0, 1.5), abstained={}, posts=3, flagged=False
 )
@@ -35,7 +38,7 @@ def changed(**fields: object) -> bytes:
 
 def test_an_alert_is_read_as_it_was_written() -> None:
     assert read_alert(encode(ALERT)) == ALERT
-    assert json.loads(encode(ALERT))["v"] == 2
+    assert json.loads(encode(ALERT))["v"] == 3
 
 
 def test_unknown_fields_are_ignored() -> None:
@@ -50,9 +53,19 @@ def test_an_alert_of_version_1_has_no_reasons() -> None:
     assert (old.v, old.reasons, old.limitations, old.why) == (1, [], [], ["Text: ..."])
 
 
-@pytest.mark.parametrize("version", [0, 3, "2", None, [2]])
+def test_an_alert_of_version_2_has_e_values_and_no_talking_points() -> None:
+    edge = {"a": "ann", "b": "bob", "kind": "link", "count": 3, "expected": 0.1, "z": 9.0, "objects": []}
+    fields = {name: value for name, value in msgspec.to_builtins(ALERT).items() if name not in NEW}
+    old = read_alert(json.dumps(fields | {"v": 2, "edges": [edge], "threshold_kind": "e_value"}))
+    assert (old.v, old.talking_points, old.near, old.decoy_q) == (2, [], [], None)
+    assert (old.edges[0].z, old.edges[0].nats) == (9.0, 0.0)
+
+
+@pytest.mark.parametrize("version", [0, 4, "3", None, [3]])
 def test_another_version_is_refused_with_what_to_do(version: object) -> None:
-    with pytest.raises(RecordError, match="this release reads 1 and 2: run the release that wrote it, or a later one"):
+    with pytest.raises(
+        RecordError, match="this release reads 1 and 2 and 3: run the release that wrote it, or a later one"
+    ):
         read_alert(changed(v=version))
 
 

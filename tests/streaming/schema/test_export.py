@@ -17,7 +17,7 @@ from streaming.pipeline import run_recording
 from streaming.schema.export import RECORDS, WRITTEN, rendered, schema
 from tests.moderation.builders import alert
 from tests.streaming.assess import harness, societies
-from tests.streaming.assess.fakes import ScriptedCoordination
+from tests.streaming.assess.fakes import ScriptedGroups
 from tests.streaming.builders import T0, batch, end, event, write_lines
 
 COMMITTED = Path(__file__).resolve().parents[3] / "docs" / "reference" / "schema"
@@ -76,7 +76,7 @@ def test_what_a_run_writes_is_what_the_schema_says(written: dict[str, list[Any]]
 def test_alerts_of_accounts_and_groups_and_their_pages_are_what_the_schema_says() -> None:
     observed = harness.score(societies.campaign(0, people=10))
     script = [(T0 + 2 * 3_600_000, {"g": [f"m{i}" for i in range(6)]}, dict[str, str]())]
-    played = harness.play([batch(observed), end(len(observed))], coordination=ScriptedCoordination(script))
+    played = harness.play([batch(observed), end(len(observed))], groups=ScriptedGroups(script))
     alerts = [json.loads(each.body) for output in played.outputs for each in output.alerts]
     pages = [json.loads(body) for output in played.outputs for _, body in output.details if body is not None]
     scores = [json.loads(body) for output in played.outputs for _, body in output.accounts if body is not None]
