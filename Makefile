@@ -10,7 +10,7 @@ READY := $(VENV)/.ready
 PROCESSES ?= 3
 CODE := $(wildcard detector graph streaming training moderation simulation tests)
 
-.PHONY: help setup demo docs test lint typecheck format evaluate ablation red-team bench bench-feed bench-simulate bench-graph audit-graph chaos fuzz screenshots coordinate train clean
+.PHONY: help setup demo docs test lint typecheck format evaluate ablation red-team bench bench-feed bench-simulate bench-graph bench-colink audit-graph chaos fuzz screenshots coordinate train clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */  make \1\t/' | expand -t 24
@@ -53,9 +53,9 @@ evaluate: $(READY)  ## measure a stream with known truth (STREAM=file TRUTH=file
 	@test -n "$(STREAM)" -a -n "$(TRUTH)" || { echo 'make evaluate STREAM=events.jsonl.gz TRUTH=truth.jsonl' >&2; exit 2; }
 	$(BIN)/swarmlight evaluate "$(STREAM)" --truth "$(TRUTH)" $(ARGS)
 
-ablation: $(READY)  ## docs/explanation/ablation.md: what each part adds, operators left out (DATA=folder)
+ablation: $(READY)  ## docs/explanation/ablation.md: what each component adds, on streams and societies (DATA=folder)
 	@test -n "$(DATA)" || { echo 'make ablation DATA=folder [ARGS="--work build/ablation"]' >&2; exit 2; }
-	OMP_NUM_THREADS=1 $(BIN)/python -m training.ablation $(foreach S,planted-dev contest-dev,\
+	OMP_NUM_THREADS=1 $(BIN)/python -m training.ablation --data "$(DATA)" $(foreach S,planted-dev campaigns-dev contest-dev,\
 		--stream "$(DATA)/streams/$(S).jsonl.gz" "$(DATA)/streams/$(S).truth.jsonl") $(ARGS)
 
 bench: $(READY)  ## events per second and memory on overlaid copies of a stream (STREAM=file)
@@ -68,17 +68,25 @@ red-team: $(READY)  ## docs/explanation/red-team.md: the detector against simula
 bench-simulate: $(READY)  ## events per second and memory of the simulator (ARGS="--accounts 100000")
 	$(BIN)/python -m simulation.bench $(ARGS)
 
-bench-graph: $(READY)  ## the graph network on 100,000 nodes and a million edges, beside SAGEConv
-	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m graph.bench $(ARGS)
+bench-graph: $(READY)  ## groups among 58,000 accounts on one core, on a simulated platform
+	@mkdir -p build
+	test -s build/platform.jsonl.gz || $(BIN)/swarmlight simulate --config graph/bench.toml --seed 1 \
+		--events build/platform.jsonl.gz
+	$(BIN)/python -m graph.bench groups build/platform.jsonl.gz
 
-audit-graph: $(READY)  ## what the graph model must not live on, at full size (docs/explanation/graph-model.md)
-	$(BIN)/python -m pytest tests/training/test_graph_audits.py --timeout 3600 $(ARGS)
+bench-colink: $(READY)  ## a million co-link posts, beside coordination-network-toolkit (ARGS="--posts 100000")
+	test -x build/rival/bin/python || $(PYTHON) -m venv build/rival
+	build/rival/bin/python -m pip install --quiet 'coordination-network-toolkit==1.5.2'
+	$(BIN)/python -m graph.bench colink --rival build/rival/bin/python $(ARGS)
+
+audit-graph: $(READY)  ## what the same-controller model must not live on (docs/explanation/graph-model.md)
+	$(BIN)/python -m pytest tests/training/test_pair_audits.py $(ARGS)
 
 bench-feed: $(READY)  ## the moderators' feed under load, with a kill (ARGS="--alerts 100000 --people 50")
 	$(BIN)/python -m tests.moderation.load $(ARGS)
 
-coordinate: $(READY)  ## coordinated groups in a table of touches (TABLE=file)
-	@test -n "$(TABLE)" || { echo 'make coordinate TABLE=touches.parquet' >&2; exit 2; }
+coordinate: $(READY)  ## coordinated groups in a table of who shared what, and when (TABLE=file)
+	@test -n "$(TABLE)" || { echo 'make coordinate TABLE=shares.parquet' >&2; exit 2; }
 	$(BIN)/swarmlight coordinate "$(TABLE)" $(ARGS)
 
 train: $(READY)  ## fit the shipped models again (DATA=folder, OUT=folder)

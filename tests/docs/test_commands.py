@@ -76,18 +76,20 @@ RUN: Final[dict[str, str]] = {
     "swarmlight run --input events.jsonl.gz --alerts alerts.jsonl --scores scores.jsonl --summary summary.json": "",
     "swarmlight run --input events.jsonl.gz --scores scores.jsonl --alerts alerts.jsonl --summary summary.json": "",
     "swarmlight run --input events.jsonl.gz --scores no-text.jsonl --without text": "",
-    "swarmlight run --without text --without graph --scores FILE": "--input events.jsonl.gz",
-    "swarmlight run --without text coordination": "--input events.jsonl.gz",
-    "swarmlight run --scores FILE": "--input events.jsonl.gz",
     "swarmlight run --sink NAME:TARGET": "--input events.jsonl.gz",
     "swarmlight run --format NAME": "--input events.jsonl.gz",
     "swarmlight dlq --input FILE": "",
     "swarmlight ingest outbox.json posts.csv posts.jsonl.gz": "",
     "swarmlight report results --out report.html": "",
-    "swarmlight coordinate --input records.csv --columns account,object,at --kind repost": "",
     "swarmlight coordinate --null-seeds": "2 --input records.csv",
-    "swarmlight coordinate ... --min-shared 2 --window-s 60": "--input records.csv",
-    "swarmlight coordinate ... --null-seeds 50 --block-h 6": "--input records.csv --null-seeds 2",
+    "swarmlight coordinate shares.csv": "",
+    "swarmlight coordinate shares.csv --out groups.json --graph net.graphml --nodes accounts.csv --edges ties.csv "
+    "--picture net.png": "",
+    "swarmlight coordinate shares.csv --min-shared 2 --window-s 60": "",
+    "swarmlight coordinate shares.csv --null-seeds 50": "--null-seeds 1",
+    "swarmlight coordinate shares.csv --plant 5,10,20 --shared 3,6,12,24 --plant-days 42": (
+        "--plant 3 --shared 3 --plant-seeds 1 --plant-days 1"
+    ),
     "swarmlight simulate --config society.toml --events - | head": "",
     "swarmlight feed user add NAME --role ROLE": DATABASE,
     "swarmlight feed user change NAME --role ROLE --password --active no": DATABASE,
@@ -107,7 +109,6 @@ SLOW: Final[dict[str, str]] = {
     "swarmlight run --format auto jetstream.jsonl.zst --scores scores.jsonl --alerts alerts.jsonl": "",
     "swarmlight run --format table:account=user_id,at=created,text=body posts.csv --scores scores.jsonl": "",
     "swarmlight run --format youtube comments.json --without behaviour coordination graph --scores scores.jsonl": "",
-    "swarmlight coordinate ... --plant 5,10,20": "--input records.csv",
     "swarmlight calibrate --input people.jsonl --out models": "",
     "swarmlight evaluate STREAM --truth FILE": "--draws 20",
     "swarmlight evaluate STREAM --truth TRUTH": "--draws 20",
@@ -115,7 +116,6 @@ SLOW: Final[dict[str, str]] = {
     "swarmlight simulate --preset NAME --gate": "--accounts 3000 --days 2",
     "swarmlight simulate --preset election --accounts 100000 --days 1": f"--events big.jsonl {SMALL}",
     "swarmlight simulate --preset election --events events.jsonl --truth truth.jsonl": SMALL,
-    "swarmlight simulate --preset null --accounts 1200 --days 2 --seed N": "--events null.jsonl",
     "swarmlight simulate --preset town --adaptive 20 --out curve.json --plot curve.svg": f"{SMALL} --adaptive 1",
     "swarmlight simulate --preset town --events town.jsonl.zst --truth town.truth.jsonl --seed 1 --plot town.svg": (
         SMALL
@@ -153,15 +153,18 @@ TESTED: Final[dict[str, tuple[str, ...]]] = {
         "tests/streaming/kafka/bench.py::Deployment.worker",
     ),
 }
-"""Command -> the test that runs it, on a broker or for longer; where a helper of another file has the command line, the
-helper too. `tests.docs.invocations` looks for command and options in their code."""
+"""Command -> the test that runs it, on a broker or for longer; where a helper of another file has the command line,
+the helper too. `tests.docs.invocations` looks for command and options in their code."""
 
 NOT_RUN: Final[dict[str, str]] = {
-    "swarmlight train graph --out models": "nine minutes; tests/training/test_links.py trains on two tiny societies",
-    "swarmlight train graph --out DIR": "as above",
+    "swarmlight train graph --data DATA --out models": "half an hour; tests/training/test_train_graph.py trains on "
+    "four tiny societies",
+    "swarmlight train graph --data DATA --out DIR": "as above",
     "make ablation DATA=folder": "hours, and streams that are not in the repository; its steps are tested in "
     "tests/training/test_ablation.py",
-    "make bench-graph": "a graph of a million edges, for minutes",
+    "make audit-graph": "it is the tests of tests/training/test_pair_audits.py themselves",
+    "make bench-colink": "a million posts, and a package that it installs; minutes",
+    "make bench-graph": "simulates 58,000 accounts first, for a minute or more",
     "make chaos": "it is the slow tests themselves",
     "make red-team": "hours; its steps are tested in tests/simulation/test_redteam.py",
     'make red-team ARGS="--people-texts corpus:FILE --machine-texts SOURCE"': "as above",
@@ -234,7 +237,8 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     dead = place | {"bytes": "e30=", "size": 2, "sha256": "0" * 64}
     (tmp_path / "file.jsonl").write_text(json.dumps(dead) + "\n")
     rows = [f"u{n},post-{k},{1_700_000_000_000 + 1000 * (100 * k + n)}" for k in range(6) for n in range(24)]
-    (tmp_path / "records.csv").write_text("account,object,at\n" + "\n".join(rows) + "\n")
+    for name in ("records.csv", "shares.csv"):
+        (tmp_path / name).write_text("account,object,at\n" + "\n".join(rows) + "\n")
     (tmp_path / "posts.csv").write_text("user_id,created,body\nann,2026-01-01T00:00:00Z,hello\n")
     (tmp_path / "jetstream.jsonl.zst").write_bytes(zstandard.compress(SAMPLES["bluesky"]["jetstream"]))
     (tmp_path / "comments.json").write_bytes(SAMPLES["youtube"]["lines"])
@@ -288,7 +292,7 @@ def test_the_pages_show_commands() -> None:
 
 
 def test_a_line_that_ends_within_a_command_is_read_on() -> None:
-    assert "swarmlight simulate --preset null --accounts 1200 --days 2 --seed N" in SWARMLIGHT
+    assert "swarmlight run --format NAME" in SWARMLIGHT
 
 
 def test_every_shown_command_is_run_somewhere_or_has_a_reason_why_not() -> None:
