@@ -29,6 +29,10 @@ WORDING_RANGE: Final = (-0.6, 1.0)
 CAP_NATS: Final = 3.0
 """Log-odds of a pair, at most, when groups are formed: one loud pair must not carry a group."""
 
+TIED_LIKE: Final = 0.25
+"""Share of a group's members that may be tied to the others less than an account that gains beside them: the loosest
+members are tied no more than bystanders are."""
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
@@ -146,24 +150,25 @@ class PairModel:
 
 
 class MateEvidence(NamedTuple):
-    """What others say about each of k accounts, nats, never below 0, each of shape (k,).
+    """What groups say about each of k accounts, nats, never below 0, each of shape (k,).
 
     Args:
         mates: from the other members of its group.
-        others: from accounts beyond it that are likelier than not under the same controller.
+        near: from a group that it is no member of, and is tied to as three of four members are, or likelier than not.
     """
 
     mates: Floats
-    others: Floats
+    near: Floats
 
 
 def worth_of_mates(
     log_odds: Floats, own: Floats, group: Ints, sure: Floats, *, worth: float, most: float
 ) -> MateEvidence:
-    """What accounts gain from others of their group, and from others that are tied to them alone.
+    """What accounts gain from the members of their group, or from those of a group that they are tied to all the same.
 
     Another account counts by the probability of one controller times its own evidence between 0 and 1 nat: a single
-    mate gives little, only many speak for a campaign. What an account says itself does not enter.
+    mate gives little, only many speak for a campaign. What an account says itself does not enter, so that quiet members
+    are found by their mates.
 
     Args:
         log_odds: of every two accounts, shape (k, k).
@@ -171,13 +176,21 @@ def worth_of_mates(
         group: number of each account's group, -1 for none, shape (k,).
         sure: chance that the account's group is one, 1 - q, shape (k,).
         worth: nats for each nat so weighed.
-        most: the largest amount of both together.
+        most: the largest amount.
     """
     together = 1.0 / (1.0 + np.exp(-log_odds))
     np.fill_diagonal(together, 0.0)
     weighed = together * np.clip(own, 0.0, 1.0)
-    same = (group[:, None] == group) & (group >= 0)
-    mates = np.minimum(worth * sure * np.where(same, weighed, 0.0).sum(axis=1), most)
-    tied = (log_odds > 0.0) & ~same
-    others = np.minimum(worth * np.where(tied, weighed, 0.0).sum(axis=1), most - mates)
-    return MateEvidence(np.round(mates, 3) + 0.0, np.round(others, 3) + 0.0)
+    mates, near = np.zeros(len(own)), np.zeros(len(own))
+    outside = group < 0
+    for number in np.unique(group[~outside]).tolist():
+        members = np.flatnonzero(group == number)
+        gain = sure[members[0]] * weighed[:, members].sum(axis=1)
+        mates[members] = gain[members]
+        if len(members) > 1:
+            inside = log_odds[np.ix_(members, members)].copy()
+            np.fill_diagonal(inside, 0.0)
+            least = np.quantile(inside.sum(axis=1) / (len(members) - 1), TIED_LIKE)
+            tied = outside & (log_odds[:, members].mean(axis=1) >= min(least, 0.0))
+            near[tied] = np.maximum(near[tied], gain[tied])
+    return MateEvidence(*(np.round(np.minimum(worth * each, most), 3) + 0.0 for each in (mates, near)))

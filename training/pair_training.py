@@ -266,7 +266,7 @@ def fit_worth(examples: Sequence[Example], model: PairModel) -> Worth:
         gain = worth_of_mates(model.log_odds(features), heard, group, sure, worth=1.0, most=np.inf)
         own.append(evidence)
         mates.append(gain.mates)
-        others.append(gain.others)
+        others.append(gain.near)
         label.append(society.label[speaking])
     o, m, b, y = (np.concatenate(part) for part in (own, mates, others, label))
     people, machines = y == 0, y == 1

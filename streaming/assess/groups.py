@@ -144,7 +144,7 @@ class SearchEvidence(NamedTuple):
     Args:
         rows: accounts.
         coordination: from the members of their own group.
-        graph: from others that are likely under the same controller.
+        graph: from a group that it is no member of, and is tied to as members are.
     """
 
     rows: NDArray[np.int64]
@@ -380,7 +380,7 @@ class Groups:
         log_odds: NDArray[np.float64],
         own: NDArray[np.float64],
     ) -> SearchEvidence:
-        """What accounts gain from suspects: from those of their own group, and beyond it.
+        """What accounts gain from suspects: from those of their own group, or of one they are tied to all the same.
 
         Controls gain too: among them are the quiet members of campaigns.
 
@@ -401,7 +401,7 @@ class Groups:
                 group[members], sure[members] = each.group.number, 1.0 - each.group.q
         found = worth_of_mates(log_odds, own, group, sure, worth=model.worth, most=model.most)
         order = np.argsort(rows)
-        return SearchEvidence(rows[order], found.mates[order], found.others[order])
+        return SearchEvidence(rows[order], found.mates[order], found.near[order])
 
     # -- among all ---------------------------------------------------------------------------------------------
 

@@ -122,7 +122,7 @@ def test_what_mates_are_worth_is_bounded_and_never_negative() -> None:
     together = np.full((40, 40), CAP_NATS)
     found = worth_of_mates(together, np.full(40, 5.0), ONE_GROUP, SURE, worth=0.5, most=2.0)
     assert found.mates.tolist() == [2.0] * 40
-    assert found.others.tolist() == [0.0] * 40
+    assert found.near.tolist() == [0.0] * 40
     people = worth_of_mates(odds(), np.full(9, -3.0), ONE_GROUP[:9], SURE[:9], worth=0.5, most=2.0)
     assert people.mates.tolist() == [0.0] * 9
     assert not np.signbit(people.mates).any()
@@ -131,17 +131,20 @@ def test_what_mates_are_worth_is_bounded_and_never_negative() -> None:
 def test_a_mate_counts_by_its_own_evidence_up_to_one_nat_the_odds_and_how_sure_the_group_is() -> None:
     together = np.array([[0.0, np.log(3.0), -np.inf], [np.log(3.0), 0.0, 0.0], [-np.inf, 0.0, 0.0]])
     own = np.array([7.0, 0.4, 2.0])
-    found = worth_of_mates(together, own, ONE_GROUP[:3], np.array([1.0, 0.5, 1.0]), worth=0.5, most=2.0)
-    assert found.mates.tolist() == [round(0.5 * 0.75 * 0.4, 3), round(0.25 * (0.75 + 0.5), 3), 0.5 * 0.5 * 0.4]
+    found = worth_of_mates(together, own, ONE_GROUP[:3], np.full(3, 0.5), worth=0.5, most=2.0)
+    assert found.mates.tolist() == [round(0.25 * 0.75 * 0.4, 3), round(0.25 * (0.75 + 0.5), 3), 0.25 * 0.5 * 0.4]
 
 
-def test_accounts_beyond_the_group_count_where_they_are_likelier_than_not_of_one_controller() -> None:
-    together = np.array([[0.0, 1.0, -1.0], [1.0, 0.0, 2.0], [-1.0, 2.0, 0.0]])
-    own, alone = np.ones(3), np.array([-1, 5, 5])
-    found = worth_of_mates(together, own, alone, np.ones(3), worth=1.0, most=1.2)
-    near, far = 1 / (1 + np.exp(-1.0)), 1 / (1 + np.exp(-2.0))
-    assert found.mates.tolist() == [0.0, round(far, 3), round(far, 3)]
-    assert found.others.tolist() == [round(near, 3), round(1.2 - far, 3), 0.0]
+def test_an_account_tied_to_a_group_like_its_members_gains_as_one() -> None:
+    together = np.full((5, 5), -1.0)
+    together[3, :] = together[:, 3] = -0.5  # tied more than the members are
+    together[4, :] = together[:, 4] = -1.5  # and less
+    np.fill_diagonal(together, 0.0)
+    group = np.array([7, 7, 7, -1, -1])
+    found = worth_of_mates(together, np.ones(5), group, np.full(5, 0.8), worth=0.5, most=2.0)
+    member, near = 1 / (1 + np.exp(1.0)), 1 / (1 + np.exp(0.5))
+    assert found.mates.tolist() == [round(0.5 * 0.8 * 2 * member, 3)] * 3 + [0.0, 0.0]
+    assert found.near.tolist() == [0.0] * 3 + [round(0.5 * 0.8 * 3 * near, 3), 0.0]
 
 
 def test_an_accounts_own_evidence_does_not_count_for_itself() -> None:

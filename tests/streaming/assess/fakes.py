@@ -99,7 +99,7 @@ def _drawn(text: str, largest: int) -> NDArray[np.int64]:
 def pair_weights() -> SavedWeights:
     """A same-controller model made by hand: what two accounts say decides, and shared links help."""
     coefficients = np.zeros(len(FEATURES))
-    coefficients[FEATURES.index(WORDING)] = 4.0
+    coefficients[FEATURES.index(WORDING)] = 8.0
     coefficients[FEATURES.index("link")] = 0.5
     meta = PairModel(coefficients, -2.0, cut=0.0, worth=0.5, most=2.0).meta()
     return SavedWeights("graph", "1", {"coefficients": coefficients}, meta, Path("graph"))
