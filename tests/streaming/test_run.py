@@ -263,7 +263,7 @@ def small(count: int = 6) -> list[dict[str, Any]]:
         (lines([*small(3), b"", b"", b"", b""]), 3, ["3 of 7 records", "4 times (record): is empty"]),
         (lines([item | {"at": item["at"] // 1000} for item in small()]), 2, ["look like seconds"]),
         (lines([item | {"at": "2076-01-01T00:00:00Z"} for item in small()]), 2, ["lie in the future"]),
-        (gzip.compress(lines(small(3000)))[:-300], 2, ["beyond line", "ends too early", "s.partial"]),
+        (gzip.compress(lines(small(3000)), mtime=0)[:-300], 2, ["beyond line", "ends too early", "s.partial"]),
     ],
 )
 def test_what_cannot_be_used_ends_with_its_reason_and_leaves_earlier_results(
