@@ -193,4 +193,10 @@ def worth_of_mates(
             least = np.quantile(inside.sum(axis=1) / (len(members) - 1), TIED_LIKE)
             tied = outside & (log_odds[:, members].mean(axis=1) >= min(least, 0.0))
             near[tied] = np.maximum(near[tied], gain[tied])
-    return MateEvidence(*(np.round(np.minimum(worth * each, most), 3) + 0.0 for each in (mates, near)))
+    return MateEvidence(_bounded(worth * mates, most), _bounded(worth * near, most))
+
+
+def _bounded(nats: Floats, most: float) -> Floats:
+    """Nats in whole thousandths, at most `most`."""
+    out: Floats = np.round(np.minimum(nats, most), 3) + 0.0
+    return out
