@@ -190,7 +190,7 @@ def worth_of_mates(
         if len(members) > 1:
             inside = log_odds[np.ix_(members, members)].copy()
             np.fill_diagonal(inside, 0.0)
-            least = np.quantile(inside.sum(axis=1) / (len(members) - 1), TIED_LIKE)
+            least = float(np.quantile(inside.sum(axis=1) / (len(members) - 1), TIED_LIKE))
             tied = outside & (log_odds[:, members].mean(axis=1) >= min(least, 0.0))
             near[tied] = np.maximum(near[tied], gain[tied])
     return MateEvidence(_bounded(worth * mates, most), _bounded(worth * near, most))
@@ -198,5 +198,4 @@ def worth_of_mates(
 
 def _bounded(nats: Floats, most: float) -> Floats:
     """Nats in whole thousandths, at most `most`."""
-    out: Floats = np.round(np.minimum(nats, most), 3) + 0.0
-    return out
+    return np.asarray(np.round(np.minimum(nats, most), 3) + 0.0, np.float64)
