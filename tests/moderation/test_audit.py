@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,8 @@ def test_an_unchanged_log_verifies_and_names_nobody(feed: Feed) -> None:
         rows = [str(dict(row)) for row in audit.recent(connection, None, 100)]
     written = "\n".join(rows)
     assert feed.actors["moderator"].pseudonym in written
-    assert not any(name in written for name in ("ada", "Ada", "'moderator'"))
+    # As words: three letters of a name come up within a digest by chance.
+    assert re.findall(r"\bada\b|\blovelace\b|'moderator'", written, flags=re.IGNORECASE) == []
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -56,8 +56,8 @@ def check(told: str) -> None:
 def test_the_demo_catches_a_campaign_and_tells_the_truth_about_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without the encoder, which reads for most of a minute what the demo plays in seconds."""
-    monkeypatch.setattr(run, "CONFIG", "expert_texts_per_s = 0\nmeaning_texts_per_s = 0\n" + run.CONFIG)
+    """Without the second stage, which reads for most of a minute what the demo plays in seconds."""
+    monkeypatch.setattr(run, "CONFIG", "expert_texts_per_s = 0\n" + run.CONFIG)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     said = io.StringIO()
     assert run.Show(6, 0, wait=False, environ=os.environ, console=Console(file=said, width=200), feed=False).run() == 0
