@@ -137,7 +137,7 @@ MOST_TIES: Final = 50
 
 
 DRAWN: Final = frozenset(
-    ("near_duplicate", "link", "domain", "hashtag", "repost", "reply_target", "quote", "mention", "like")
+    ("near_duplicate", "link", "domain", "hashtag", "repost", "reply_target", "quote", "mention", "like", "contact")
 )  # fmt: skip
 """Kinds of edges that the style sheet has a line of their own for."""
 
