@@ -21,7 +21,8 @@ from detector.errors import LogError
 from graph.traces import DAY_MS, KIND_NAMES, KIND_TABLE, KINDS, WINDOW_MS, Trace
 
 TRACES_PER_ACCOUNT: Final = 256
-"""Traces kept of each account: days of the busiest person, two months of the median one."""
+"""Traces kept of each account: with some three to an event, days of the busiest person and weeks of others. Half of it
+dropped many of what two days brought."""
 
 MAX_AGE_MS: Final = 60 * DAY_MS
 """Age at which a trace is dropped: campaigns of two months show whole."""

@@ -30,7 +30,8 @@ from streaming.assess.settings import AssessSettings
 from streaming.assess.store import NEVER, PERMITTED, AccountTable
 
 MOST_SUSPECTS: Final = 768
-"""Suspects looked at, those with the strongest evidence: a search compares all their posts, some five seconds."""
+"""Suspects looked at, those with the strongest evidence: a search compares all their posts with each other, so its time
+grows with the square of this."""
 
 MOST_CONTROLS: Final = 512
 """Controls looked at beside them."""
@@ -64,8 +65,7 @@ POINTS: Final = 5
 """Talking points kept of a group."""
 
 SAME_POINT: Final = 0.35
-"""Likeness from which two posts make one talking point: three of four pairs of posts of one talking point in the
-training campaigns are above, and one of a thousand of two people."""
+"""Likeness from which two posts make one talking point. Not fitted: it decides what an alert shows, and nothing else."""
 
 
 class Post(msgspec.Struct, array_like=True, frozen=True):
