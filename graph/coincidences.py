@@ -24,6 +24,7 @@ gets where nobody acts together is what decoys say (`graph.decoys`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -40,7 +41,6 @@ from graph.traces import (
     KINDS,
     LIKE,
     MINUTE_MS,
-    MINUTES,
     NEAR_DUPLICATE,
     REPOST,
     WINDOW_MS,
@@ -94,13 +94,11 @@ class PairSums(NamedTuple):
     Args:
         a, b: places of the accounts, a < b, sorted, shape (m,).
         nats: surprise by kind, shape (m, KINDS).
-        objects: different objects, shape (m,).
     """
 
     a: Ints
     b: Ints
     nats: Floats
-    objects: Ints
 
 
 def coincidences(view: TraceView, now_ms: int | None, among: Ints | None = None) -> Coincidences:
@@ -116,16 +114,10 @@ def coincidences(view: TraceView, now_ms: int | None, among: Ints | None = None)
     if among is not None:
         wanted = np.zeros(n, np.bool_)
         wanted[among] = True
-    item, account, at, kind = _first_uses(view.item, view.account, view.at, view.kind)
-    parts = [_meetings(item, account, at, kind, wanted)]
-    parts.append(_copied(item, account, at, kind, wanted))
-    parts.append(_contacts(view, wanted))
-    a, b, kinds, items, times, nats = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-    if now_ms is not None:
-        nats = nats * 0.5 ** ((now_ms - times) / HALF_LIFE_MS)
-    kept = np.flatnonzero(nats >= LEAST_NATS)
-    order = kept[np.lexsort((items[kept], kinds[kept], b[kept], a[kept]))]
-    return Coincidences(a[order], b[order], kinds[order], items[order], times[order], nats[order])
+    uses = _first_uses(_sorted(Uses(view.item, view.account, view.at, view.kind)), n)
+    found = _weighed([_meetings(uses, wanted), _copied(uses, wanted), _contacts(view, wanted)], now_ms)
+    order = np.lexsort((found.item, found.kind, found.b, found.a))
+    return Coincidences._make(column[order] for column in found)
 
 
 def pair_sums(found: Coincidences, accounts: int) -> PairSums:
@@ -139,19 +131,7 @@ def pair_sums(found: Coincidences, accounts: int) -> PairSums:
     pairs, which = np.unique(code, return_inverse=True)
     nats = np.zeros((len(pairs), KINDS))
     np.add.at(nats, (which, found.kind), found.nats)
-    # A domain says what its links say, more coarsely, and a copied account what its texts do.
-    counted = np.bincount(which, minlength=len(pairs)).astype(np.int64)
-    return PairSums(pairs // max(accounts, 1), pairs % max(accounts, 1), nats, counted)
-
-
-def _first_uses(item: Ints, account: Ints, at: Ints, kind: Ints) -> tuple[Ints, Ints, Ints, Ints]:
-    """The first use of each object by each account, sorted by object, time and account."""
-    order = np.lexsort((at, account, item))
-    item, account, at, kind = item[order], account[order], at[order], kind[order]
-    first = np.r_[True, (item[1:] != item[:-1]) | (account[1:] != account[:-1])] if len(item) else np.zeros(0, np.bool_)
-    item, account, at, kind = item[first], account[first], at[first], kind[first]
-    order = np.lexsort((account, at, item))
-    return item[order], account[order], at[order], kind[order]
+    return PairSums(pairs // max(accounts, 1), pairs % max(accounts, 1), nats)
 
 
 class Uses(NamedTuple):
@@ -195,28 +175,42 @@ def meetings(uses: Uses, accounts: int, now_ms: int | None) -> tuple[Ints, Ints,
         accounts: how many there are.
         now_ms: as of when they are weighed; where None, those of long ago count as those of today.
     """
+    once, everybody = _first_uses(uses, accounts), np.ones(accounts, np.bool_)
+    found = _weighed([_meetings(once, everybody), _copied(once, everybody)], now_ms)
+    return found.a, found.b, found.nats
+
+
+def _sorted(uses: Uses) -> Uses:
+    """By object, time and account."""
+    order = np.lexsort((uses.account, uses.at, uses.item))
+    return Uses(*(column[order] for column in uses))
+
+
+def _first_uses(uses: Uses, accounts: int) -> Uses:
+    """The first use of each object by each account, of uses sorted by object and time, in that order."""
     order = np.argsort(uses.item * accounts + uses.account, kind="stable")
     item, account = uses.item[order], uses.account[order]
     first = np.r_[True, (item[1:] != item[:-1]) | (account[1:] != account[:-1])] if len(item) else np.zeros(0, np.bool_)
     places = np.sort(order[first])
-    once = Uses(*(column[places] for column in uses))
-    wanted = np.ones(accounts, np.bool_)
-    parts = [_meetings(*once, wanted), _copied(*once, wanted)]
-    a, b, _, _, times, nats = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    return Uses(*(column[places] for column in uses))
+
+
+def _weighed(parts: Sequence[Coincidences], now_ms: int | None) -> Coincidences:
+    """All of them with their age taken off, without those that hardly surprise."""
+    a, b, kind, item, at, nats = (np.concatenate(columns) for columns in zip(*parts, strict=True))
     if now_ms is not None:
-        nats = nats * 0.5 ** ((now_ms - times) / HALF_LIFE_MS)
+        nats = nats * 0.5 ** ((now_ms - at) / HALF_LIFE_MS)
     kept = np.flatnonzero(nats >= LEAST_NATS)
-    return a[kept], b[kept], nats[kept]
+    return Coincidences(a[kept], b[kept], kind[kept], item[kept], at[kept], nats[kept])
 
-
-_Part = tuple[Ints, Ints, Ints, Ints, Ints, Floats]
 
 _NOBODY: Final = np.zeros(0, np.int64)
-_NONE: Final[_Part] = (_NOBODY, _NOBODY, _NOBODY, _NOBODY, _NOBODY, np.zeros(0))
+_NONE: Final = Coincidences(_NOBODY, _NOBODY, _NOBODY, _NOBODY, _NOBODY, np.zeros(0))
 
 
-def _meetings(item: Ints, account: Ints, at: Ints, kind: Ints, wanted: NDArray[np.bool_]) -> _Part:
+def _meetings(uses: Uses, wanted: NDArray[np.bool_]) -> Coincidences:
     """Coincidences of uses sorted by object, time and account; pairs of `wanted` accounts alone."""
+    item, account, at, kind = uses
     if len(item) < 2:
         return _NONE
     windows = np.array(WINDOW_MS, np.int64)[kind]
@@ -247,7 +241,7 @@ def _meetings(item: Ints, account: Ints, at: Ints, kind: Ints, wanted: NDArray[n
     expected = rate * (at[later] - at[earlier] + LAG_MS) * np.sqrt(activity[earlier] * activity[later])
     nats = np.clip(-np.log(-np.expm1(-expected)), 0.0, LARGEST_NATS)
     one, two = account[earlier], account[later]
-    return np.minimum(one, two), np.maximum(one, two), kind[later], item[later], at[later], nats
+    return Coincidences(np.minimum(one, two), np.maximum(one, two), kind[later], item[later], at[later], nats)
 
 
 def _activity(account: Ints, kind: Ints, accounts: int) -> Floats:
@@ -260,8 +254,9 @@ def _activity(account: Ints, kind: Ints, accounts: int) -> Floats:
     return out
 
 
-def _copied(item: Ints, account: Ints, at: Ints, kind: Ints, wanted: NDArray[np.bool_]) -> _Part:
+def _copied(uses: Uses, wanted: NDArray[np.bool_]) -> Coincidences:
     """Accounts that published nearly what the same other accounts published."""
+    item, account, at, kind = uses
     texts = np.flatnonzero(kind == NEAR_DUPLICATE)
     who: list[Ints] = []
     of: list[Ints] = []
@@ -277,11 +272,11 @@ def _copied(item: Ints, account: Ints, at: Ints, kind: Ints, wanted: NDArray[np.
     if not who:
         return _NONE
     copier, source, times = np.concatenate(who), np.concatenate(of), np.concatenate(when)
-    uses = _first_uses(source, copier, times, np.full(len(source), COPIED, np.int64))
-    return _meetings(*uses, wanted)
+    copies = _sorted(Uses(source, copier, times, np.full(len(source), COPIED, np.int64)))
+    return _meetings(_first_uses(copies, len(wanted)), wanted)
 
 
-def _contacts(view: TraceView, wanted: NDArray[np.bool_]) -> _Part:
+def _contacts(view: TraceView, wanted: NDArray[np.bool_]) -> Coincidences:
     """Accounts that acted upon each other, one row for each thing acted upon."""
     direct = np.flatnonzero(np.isin(view.kind, DIRECT_KINDS) & (view.other >= 0) & (view.other != view.account))
     if not len(direct):
@@ -297,7 +292,8 @@ def _contacts(view: TraceView, wanted: NDArray[np.bool_]) -> _Part:
     nats = np.clip(-np.log(-np.expm1(-expected)), 0.0, LARGEST_NATS)
     one, two = actor[both], other[both]
     kind = np.full(len(both), CONTACT, np.int64)
-    return np.minimum(one, two), np.maximum(one, two), kind, view.item[order[both]], view.at[order[both]], nats
+    item, at = view.item[order[both]], view.at[order[both]]
+    return Coincidences(np.minimum(one, two), np.maximum(one, two), kind, item, at, nats)
 
 
 BIN_MS: Final = 10 * MINUTE_MS
@@ -333,7 +329,3 @@ def same_minutes(view: TraceView, among: Ints) -> NDArray[np.float32]:
     out = np.maximum((both - expected) / np.sqrt(expected + 1.0), 0.0)
     np.fill_diagonal(out, 0.0)
     return out.astype(np.float32)
-
-
-MINUTES_KIND: Final = MINUTES
-"""Place of the kind that `same_minutes` is about."""

@@ -16,13 +16,19 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from graph.coincidences import LARGEST_NATS, Uses, meetings
-from graph.groups import MAX_SIZE, MILLINATS, MIN_NATS, MIN_OBJECTS, MIN_SIZE, Proposal, communities
+from graph.groups import MAX_SIZE, MILLINATS, MIN_SIZE, Proposal, communities
+
+MIN_OBJECTS: Final = 3
+"""Different objects that two accounts must coincide on to be tied, where all accounts are searched."""
+
+MIN_NATS: Final = 8.0
+"""Surprise (nats) of a tie there: three objects of six nats at most, met on by chance, hardly reach it."""
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]

@@ -27,12 +27,6 @@ MIN_SIZE: Final = 3
 MAX_SIZE: Final = 1000
 """Members of the largest group that is listed; the most strongly tied ones of a larger one."""
 
-MIN_OBJECTS: Final = 3
-"""Different objects that two accounts must coincide on to be tied, where all accounts are searched."""
-
-MIN_NATS: Final = 8.0
-"""Surprise (nats) of a tie there: three objects of six nats at most, met on by chance, hardly reach it."""
-
 RESOLUTION: Final = 1.0
 """Of modularity."""
 

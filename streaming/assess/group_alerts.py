@@ -42,7 +42,8 @@ from streaming.assess.alert_records import (
 from streaming.assess.alert_store import StoredAlert
 from streaming.assess.duplicates import event_key
 from streaming.assess.feedback import Decisions
-from streaming.assess.groups import Groups, Listed
+from streaming.assess.group_list import Listed
+from streaming.assess.groups import Groups
 from streaming.assess.machine_groups import GroupEvidence, GroupJudge
 from streaming.assess.store import PERMITTED, KeptText
 from streaming.schema.alert import (

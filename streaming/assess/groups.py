@@ -1,4 +1,4 @@
-"""The searches for groups as `assess` runs them: when, among whom, which group is which, and what members gain.
+"""The searches for groups as `assess` runs them: when, among whom, and what members gain.
 
 Both searches of `graph.search` are functions of the state at a campaign tick: the memory of traces, the vectors of what
 suspects and controls wrote, and everybody's own evidence. They run when there is enough that is new, and at the end.
@@ -7,25 +7,23 @@ What lies between two searches does not change, but for members that leave.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from detector.models import SavedWeights
 from graph.coincidences import Coincidences, coincidences
-from graph.groups import Among, Group, Proposal, group_id, match
+from graph.groups import Among, Group
 from graph.narratives import Narratives
 from graph.pair_model import PairModel, worth_of_mates
 from graph.search import Accounts, Found, among_all, among_suspects, pair_features
-from graph.trace_memory import TraceMemory, TraceView
+from graph.trace_memory import TraceView
 from graph.traces import DAY_MS, HOUR_MS, Trace
 from graph.wording import Wording, talking_points
-from streaming.assess.meaning import SUSPECT_NATS
+from streaming.assess.group_list import PATIENCE_MS, Candidate, Ended, GroupState, Listed, Post
+from streaming.assess.meaning import are_suspects, draw
 from streaming.assess.settings import AssessSettings
 from streaming.assess.store import NEVER, PERMITTED, AccountTable
 
@@ -49,93 +47,11 @@ SEARCH_ALL_EVERY_MS: Final = DAY_MS
 LEAST_NEW: Final = 50
 """New traces and vectors below which nothing is searched before `SEARCH_EVERY_MS`."""
 
-NAMED_Q: Final = 0.25
-"""q up to which a group is named in `--scores`: three of four such groups are more than chance. An alert asks for
-`target_fdr`."""
-
-PATIENCE_MS: Final = 7 * DAY_MS
-"""How long a group that no search finds any more stays listed: it may come back."""
-
-PASSES: Final = 2
-"""Searches in a row that a group must pass to be accepted: searches are many, and one of them is passed by chance more
-often than `target_fdr` says. The last search of a recording accepts by itself, as no other can follow; among all
-accounts, where it informs alone, only if it is the only one."""
-
 POINTS: Final = 5
 """Talking points kept of a group."""
 
 SAME_POINT: Final = 0.35
-"""Likeness from which two posts make one talking point. Not fitted: it decides what an alert shows, and nothing else."""
-
-
-class Post(msgspec.Struct, array_like=True, frozen=True):
-    """One member's words for a talking point: row of the member, key of the event."""
-
-    row: int
-    key: bytes
-
-
-class Listed(msgspec.Struct):
-    """A group with what its alert shows.
-
-    Args:
-        group: members, strength, q, and since when.
-        points: posts of each talking point, the most typical first.
-        decoy_groups: mean number of groups that a draw of decoys showed in that search.
-    """
-
-    group: Group
-    points: list[list[Post]] = []
-    decoy_groups: float = 0.0
-
-
-class GroupBook(msgspec.Struct):
-    """Which groups there are, and when was searched for them.
-
-    Args:
-        listed: oldest first.
-        created: groups ever listed.
-        first_ms: time of the first trace.
-        last_trace_ms: time of the last.
-        searched_ms: tick of the last search among suspects.
-        searched_size: traces and vectors ever taken in by then.
-        searched_all_ms: tick of the last search among all.
-        searched_all_size: traces ever taken in by then.
-    """
-
-    listed: list[Listed] = []
-    created: int = 0
-    first_ms: int = NEVER
-    last_trace_ms: int = NEVER
-    searched_ms: int = NEVER
-    searched_size: int = 0
-    searched_all_ms: int = NEVER
-    searched_all_size: int = 0
-
-
-@dataclass(eq=False)
-class GroupState:
-    """What is remembered of groups: the traces, and the groups found in them."""
-
-    memory: TraceMemory = field(default_factory=TraceMemory)
-    book: GroupBook = field(default_factory=GroupBook)
-    of_row: dict[int, Group] = field(init=False)
-    """Row of an account -> the group it is named with in `--scores`."""
-
-    def __post_init__(self) -> None:
-        self.read()
-
-    def read(self) -> None:
-        """Read `of_row` anew from the groups listed: accepted ones before others, campaigns before coordination."""
-        named = [each.group for each in self.book.listed if each.group.accepted or each.group.q <= NAMED_Q]
-        self.of_row = {}
-        for group in sorted(named, key=_weight):
-            for row in group.members:
-                self.of_row[row] = group
-
-
-def _weight(group: Group) -> tuple[bool, bool, float, int]:
-    return group.accepted, group.among == "suspects", -group.q, -group.number
+"""Likeness from which two posts make one talking point. Not fitted: it decides what an alert shows, no more."""
 
 
 class SearchEvidence(NamedTuple):
@@ -150,13 +66,6 @@ class SearchEvidence(NamedTuple):
     rows: NDArray[np.int64]
     coordination: NDArray[np.float64]
     graph: NDArray[np.float64]
-
-
-class Ended(NamedTuple):
-    """A group that is listed no longer, and the group that it is now part of."""
-
-    id: str
-    merged_into: str | None
 
 
 class Searched(NamedTuple):
@@ -282,7 +191,7 @@ class Groups:
             evidence, ended = self._search_suspects(tick_ms, end=end)
         if self._due_all(tick_ms, end):
             ended += self._search_all(tick_ms, end=end)
-        ended += self._drop_stale(tick_ms)
+        ended += self._state.drop_stale(tick_ms)
         self._state.read()
         return Searched(evidence, ended)
 
@@ -316,9 +225,8 @@ class Groups:
         rows, suspect = self._suspects_and_controls()
         nothing = np.zeros(0)
         if int(suspect.sum()) < 2:
-            return SearchEvidence(np.zeros(0, np.int64), nothing, nothing), self._list(
-                tick_ms, "suspects", [], rows, enough=end
-            )
+            ended = self._enter([], tick_ms, "suspects", enough=end)
+            return SearchEvidence(np.zeros(0, np.int64), nothing, nothing), ended
         table = self._accounts
         view = self._state.memory.view(table.name, tick_ms, rows)
         place_of = {int(row): n for n, row in enumerate(view.rows.tolist())}
@@ -346,7 +254,7 @@ class Groups:
             points.append(
                 [[Post(int(gathered.owner[post]), gathered.keys[post]) for post in each.posts] for each in said]
             )
-        ended = self._list(tick_ms, "suspects", _candidates(found, points), rows, enough=end)
+        ended = self._enter(_candidates(found, rows, points), tick_ms, "suspects", enough=end)
         return self._evidence(rows, suspect, self._model.log_odds(features), accounts.own), ended
 
     def _suspects_and_controls(self) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
@@ -356,19 +264,17 @@ class Groups:
         counted = (table.posts[live] > 0) & (table.automated[live] != 1)
         counted &= table.suppression_threshold[live] != PERMITTED
         live = live[counted]
-        own = table.text[live] + table.behaviour[live]
-        suspects = live[own > SUSPECT_NATS]
+        suspect = are_suspects(table, live)
+        suspects, others = live[suspect], live[~suspect]
         if len(suspects) > MOST_SUSPECTS:
-            strongest = sorted(
-                suspects.tolist(), key=lambda row: (-(table.text[row] + table.behaviour[row]), table.name(row))
-            )
+            evidence = dict(zip(suspects.tolist(), (table.text + table.behaviour)[suspects].tolist(), strict=True))
+            strongest = sorted(suspects.tolist(), key=lambda row: (-evidence[row], table.name(row)))
             suspects = np.array(strongest[:MOST_SUSPECTS], np.int64)
-        others = live[own <= SUSPECT_NATS]
         read = others[np.isin(others, self._narratives.rows())]
         controls = read if len(read) else others
         if len(controls) > MOST_CONTROLS:
             seed = self._settings.seed
-            drawn = sorted(controls.tolist(), key=lambda row: draw_of(table.name(row), seed))
+            drawn = sorted(controls.tolist(), key=lambda row: draw(table.name(row), seed))
             controls = np.array(drawn[:MOST_CONTROLS], np.int64)
         rows = np.array(sorted([*suspects.tolist(), *controls.tolist()], key=table.name), np.int64)
         return rows, np.isin(rows, suspects)
@@ -413,69 +319,11 @@ class Groups:
         view = self._state.memory.view(table.name, tick_ms)
         strata = table.language[view.rows].astype(np.int64)
         found = among_all(view, tick_ms, self._settings.seed, strata)
-        return self._list(tick_ms, "all", _candidates(found, [[] for _ in found.groups]), view.rows, enough=only)
+        return self._enter(_candidates(found, view.rows, [[] for _ in found.groups]), tick_ms, "all", enough=only)
 
-    # -- which group is which ----------------------------------------------------------------------------------
-
-    def _list(
-        self, tick_ms: int, among: Among, found: Sequence[Candidate], rows: NDArray[np.int64], *, enough: bool
-    ) -> list[Ended]:
-        """Enter what a search found: groups go on, merge, begin.
-
-        Args:
-            tick_ms: of the search.
-            among: which search it was.
-            found: its groups, best first.
-            rows: of the accounts that members are places in.
-            enough: whether a group that passes this search alone is accepted.
-        """
-        book, name = self._state.book, self._accounts.name
-        mine = [each for each in book.listed if each.group.among == among]
-        members = [rows[each.proposal.members].tolist() for each in found]
-        matching = match([set(each.group.members) for each in mine], [set(each) for each in members])
-        ended: list[Ended] = []
-        gone: set[int] = set()
-        into: dict[int, Listed] = {}
-        for place, candidate in enumerate(found):
-            going_on = matching.continued.get(place, [])
-            if going_on:
-                listed = mine[going_on[0]]
-                for other in going_on[1:]:
-                    _inherit(listed.group, mine[other].group)
-                    ended.append(Ended(mine[other].group.id, listed.group.id))
-                    gone.add(mine[other].group.number)
-            else:
-                called = group_id(among, tick_ms, [name(row) for row in members[place]])
-                listed = Listed(Group(called, book.created, among, tick_ms, tick_ms, [], [], 0.0, 1.0))
-                book.created += 1
-                book.listed.append(listed)
-            group = listed.group
-            group.seen_ms, group.members = tick_ms, members[place]
-            group.strength = [round(each, 3) for each in candidate.proposal.strength]
-            group.statistic, group.q = round(candidate.proposal.statistic, 3), round(candidate.q, 6)
-            listed.points, listed.decoy_groups = candidate.points, candidate.decoy_groups
-            group.passed = group.passed + 1 if group.q <= self._settings.target_fdr else 0
-            if group.accepted_ms is None and (group.passed >= PASSES or (enough and group.passed)):
-                group.accepted_ms = tick_ms
-            into[place] = listed
-        for index, place in matching.absorbed:
-            _inherit(into[place].group, mine[index].group)
-            ended.append(Ended(mine[index].group.id, into[place].group.id))
-            gone.add(mine[index].group.number)
-        for each in mine:
-            unseen = each.group.seen_ms != tick_ms and each.group.number not in gone
-            if unseen and not each.group.accepted:
-                ended.append(Ended(each.group.id, None))
-                gone.add(each.group.number)
-        book.listed = [each for each in book.listed if each.group.number not in gone]
-        return ended
-
-    def _drop_stale(self, tick_ms: int) -> list[Ended]:
-        book = self._state.book
-        stale = {each.group.number for each in book.listed if tick_ms - each.group.seen_ms > PATIENCE_MS}
-        ended = [Ended(each.group.id, None) for each in book.listed if each.group.number in stale]
-        book.listed = [each for each in book.listed if each.group.number not in stale]
-        return ended
+    def _enter(self, found: Sequence[Candidate], tick_ms: int, among: Among, *, enough: bool) -> list[Ended]:
+        name, target_fdr = self._accounts.name, self._settings.target_fdr
+        return self._state.enter(found, tick_ms, among=among, name=name, target_fdr=target_fdr, enough=enough)
 
     # -- for alerts --------------------------------------------------------------------------------------------
 
@@ -495,13 +343,7 @@ class Groups:
         gone = set(rows)
         for row in gone:
             self._state.memory.forget(row)
-        for each in self._state.book.listed:
-            group = each.group
-            kept = [n for n, row in enumerate(group.members) if row not in gone]
-            group.members = [group.members[n] for n in kept]
-            group.strength = [group.strength[n] for n in kept]
-            each.points = _without(each.points, lambda post: post.row in gone)
-        self._state.read()
+        self._state.forget_accounts(gone)
 
     def forget_names(self, names: Collection[str]) -> None:
         """Accounts were deleted: nothing that names them stays, whoever dealt with them."""
@@ -517,44 +359,11 @@ class Groups:
         """
         for row, at_ms in events:
             self._state.memory.forget(row, at_ms)
-        named = set(keys)
-        if named:
-            for each in self._state.book.listed:
-                each.points = _without(each.points, lambda post: (post.row, post.key) in named)
+        self._state.forget_posts(set(keys))
 
 
-class Candidate(NamedTuple):
-    """A group as a search found it, with its q, talking points and what decoys showed."""
-
-    proposal: Proposal
-    q: float
-    points: list[list[Post]]
-    decoy_groups: float
-
-
-def _candidates(found: Found, points: Sequence[list[list[Post]]]) -> list[Candidate]:
+def _candidates(found: Found, rows: NDArray[np.int64], points: Sequence[list[list[Post]]]) -> list[Candidate]:
     return [
-        Candidate(proposal, q, said, round(found.decoy_groups, 3))
+        Candidate(proposal._replace(members=rows[proposal.members].tolist()), q, said, round(found.decoy_groups, 3))
         for proposal, q, said in zip(found.groups, found.q, points, strict=True)
     ]
-
-
-def _inherit(group: Group, other: Group) -> None:
-    """`other` is now part of `group`: what was accepted stays so."""
-    if other.accepted_ms is not None:
-        group.accepted_ms = min(group.accepted_ms or other.accepted_ms, other.accepted_ms)
-    if other.machine_ms is not None:
-        group.machine_ms = min(group.machine_ms or other.machine_ms, other.machine_ms)
-    group.found_ms = min(group.found_ms, other.found_ms)
-
-
-def _without(points: list[list[Post]], gone: Callable[[Post], bool]) -> list[list[Post]]:
-    """The talking points without some posts; one that a single member is left with is none."""
-    left = [[post for post in each if not gone(post)] for each in points]
-    return [each for each in left if len({post.row for post in each}) > 1]
-
-
-def draw_of(name: str, seed: int) -> bytes:
-    """What controls are chosen by: a hash of the account's name and the run's seed."""
-    salt = seed.to_bytes(8, "little", signed=True)
-    return hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8, key=salt).digest()

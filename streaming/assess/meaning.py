@@ -52,6 +52,12 @@ def are_suspects(accounts: AccountTable, rows: Rows) -> NDArray[np.bool_]:
     return suspects
 
 
+def draw(account: str, seed: int) -> int:
+    """A number below `_HASHES` by account and seed of the run; the panel and controls are those with small ones."""
+    name, salt = account.encode("utf-8", "surrogatepass"), seed.to_bytes(8, "little", signed=True)
+    return int.from_bytes(hashlib.blake2b(name, digest_size=8, salt=salt).digest(), "little")
+
+
 class MeaningReading:
     """Chooses texts, pays for them and keeps their vectors.
 
@@ -74,7 +80,7 @@ class MeaningReading:
         budget: TextBudget,
     ) -> None:
         self._texts_per_s = texts_per_s
-        self._salt = seed.to_bytes(8, "little", signed=True)
+        self._seed = seed
         self._accounts = accounts
         self._texts = texts
         self._narratives = narratives
@@ -141,14 +147,9 @@ class MeaningReading:
         accounts = self._accounts
         posting = int((accounts.posts[: accounts.used] > 0).sum())
         limit = _HASHES if posting <= PANEL * DRAWN else int(_HASHES * (PANEL * DRAWN / posting))
-        drawn = [(row, self._draw(row)) for row in rows.tolist()]
+        drawn = [(row, draw(accounts.name(row), self._seed)) for row in rows.tolist()]
         suspect = are_suspects(accounts, rows).tolist()
         return [each for each, known in zip(drawn, suspect, strict=True) if known or each[1] < limit]
-
-    def _draw(self, row: int) -> int:
-        """A number below `_HASHES` by the account's name, the same as long as the run's seed is."""
-        name = self._accounts.name(row).encode("utf-8", "surrogatepass")
-        return int.from_bytes(hashlib.blake2b(name, digest_size=8, salt=self._salt).digest(), "little")
 
     def _unread(self, row: int) -> list[KeptText]:
         """Texts of an account that may be read, newest first."""

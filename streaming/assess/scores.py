@@ -13,7 +13,7 @@ from detector.thresholds import posterior
 from detector.times import rfc3339
 from streaming.assess.account_evidence import Evidence
 from streaming.assess.alert_store import AlertStore
-from streaming.assess.groups import GroupState
+from streaming.assess.group_list import GroupState
 from streaming.assess.settings import AssessSettings
 from streaming.assess.store import AccountTable
 from streaming.schema.score import LlrRecord, ScoreRecord

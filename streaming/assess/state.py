@@ -16,7 +16,7 @@ from graph.narratives import Narratives
 from streaming.assess.alert_store import AlertStore
 from streaming.assess.duplicates import SeenBefore
 from streaming.assess.feedback import Decisions
-from streaming.assess.groups import GroupState
+from streaming.assess.group_list import GroupState
 from streaming.assess.ordering import OrderingState
 from streaming.assess.reranking import TextBudget
 from streaming.assess.settings import AssessSettings

@@ -20,7 +20,8 @@ from detector.thresholds import Thresholds
 from graph.groups import Group
 from graph.pair_model import FEATURES, WORDING, PairModel
 from streaming.assess import Assess
-from streaming.assess.groups import Ended, Listed, Searched
+from streaming.assess.group_list import Ended, Listed
+from streaming.assess.groups import Searched
 
 PEOPLE = np.linspace(-3.0, 3.0, 199)
 """Running maxima of 199 people: a target_fpr of 0.01 puts the threshold at about 2.97 nats."""

@@ -10,7 +10,8 @@ import pytest
 
 from detector.models import Models
 from streaming.assess import Answer, AssessSettings, RerankRequest
-from streaming.assess.groups import PASSES, SuspectSearch
+from streaming.assess.group_list import PASSES
+from streaming.assess.groups import SuspectSearch
 from streaming.assess.store import NEVER
 from streaming.schema.alert import AlertRecord
 from tests.streaming.assess import fakes, harness, societies
