@@ -10,7 +10,7 @@ import msgspec
 from fastapi import APIRouter, Path, Query
 
 from detector.errors import FeedError
-from moderation import case_log, cases, decisions, queue, related
+from moderation import bulk_actions, case_log, cases, decisions, queue, related
 from moderation.api.schemas import (
     DEFAULT_LIMIT,
     AccountHistory,
@@ -318,7 +318,7 @@ def list_decisions(
 def preview(context: Worker, body: BulkOrder) -> BulkPreview:
     """What a bulk action would do to each alert, and the proof that it was shown."""
     bulk = _bulk_request(body, context.now + body.minutes * 60_000)
-    shown = context.write(lambda connection: decisions.preview(connection, context.actor, bulk, context.now))
+    shown = context.write(lambda connection: bulk_actions.preview(connection, context.actor, bulk, context.now))
     outcomes = [BulkOutcome(**asdict(outcome)) for outcome in shown.outcomes]
     return BulkPreview(outcomes=outcomes, until=bulk.until, made=shown.made, proof=shown.proof)
 
@@ -328,7 +328,7 @@ def apply(context: Worker, body: BulkApply) -> BulkDone:
     """Do what a preview showed, to those alerts that are still as it showed them."""
     bulk = _bulk_request(body.order, body.until)
     outcomes = context.write(
-        lambda connection: decisions.apply(
+        lambda connection: bulk_actions.apply(
             connection, context.actor, bulk, dict(body.revisions), body.made, body.proof, context.now
         )
     )
@@ -356,8 +356,8 @@ def show_account(
     )
 
 
-def _bulk_request(order: BulkOrder, until: int) -> decisions.BulkRequest:
-    return decisions.BulkRequest(
+def _bulk_request(order: BulkOrder, until: int) -> bulk_actions.BulkRequest:
+    return bulk_actions.BulkRequest(
         order.action, tuple(order.ids), order.decision or "", order.policy, order.reason, order.note,
         until if order.action == "snooze" else 0,
     )  # fmt: skip

@@ -11,7 +11,7 @@ from starlette.datastructures import FormData
 from starlette.responses import RedirectResponse, Response
 
 from detector.errors import FeedError
-from moderation import decisions, queue, words
+from moderation import bulk_actions, queue, words
 from moderation.auth import Form, SignedIn
 from moderation.queue import Filters
 from moderation.records import ID
@@ -26,7 +26,7 @@ MAX_SNOOZE_MINUTES: Final = queue.MAX_SNOOZE_MS // 60_000
 MAX_DUE_MINUTES: Final = 30 * 24 * 60
 """Longest time to decide in: a month."""
 
-BULK_ACTIONS: Final[dict[str, decisions.Action]] = {action: action for action in get_args(decisions.Action)}
+BULK_ACTIONS: Final[dict[str, bulk_actions.Action]] = {action: action for action in get_args(bulk_actions.Action)}
 
 
 @router.get("/queue")
@@ -89,7 +89,7 @@ def preview_bulk(context: SignedIn, form: Form) -> Response:
     """What a bulk action would do to each of the chosen alerts."""
     minutes = number_field(form, "minutes", MAX_SNOOZE_MINUTES) if form.get("minutes") else 0
     bulk = _bulk_request(form, context.now + minutes * 60_000)
-    shown = context.write(lambda connection: decisions.preview(connection, context.actor, bulk, context.now))
+    shown = context.write(lambda connection: bulk_actions.preview(connection, context.actor, bulk, context.now))
     return page(
         context,
         "bulk.html",
@@ -115,7 +115,7 @@ def apply_bulk(context: SignedIn, form: Form) -> Response:
     made = int(str(form.get("made", "0"))[:15]) if str(form.get("made", "")).isdecimal() else 0
     proof = str(form.get("proof", ""))
     outcomes = context.write(
-        lambda connection: decisions.apply(connection, context.actor, bulk, revisions, made, proof, context.now)
+        lambda connection: bulk_actions.apply(connection, context.actor, bulk, revisions, made, proof, context.now)
     )
     for outcome in outcomes:
         if bulk.action == "decide" and outcome.problem is None:
@@ -123,12 +123,12 @@ def apply_bulk(context: SignedIn, form: Form) -> Response:
     return page(context, "bulk.html", bulk=bulk, outcomes=outcomes, made=0, proof="", applied=True, batch=proof)
 
 
-def _bulk_request(form: FormData, until: int) -> decisions.BulkRequest:
+def _bulk_request(form: FormData, until: int) -> bulk_actions.BulkRequest:
     action = BULK_ACTIONS.get(str(form.get("action", "")))
     ids = tuple(str(each) for each in form.getlist("ids"))
     if action is None or not all(ID.fullmatch(each) for each in ids):
         raise FeedError("invalid", "the form names no alerts or no action: choose alerts and what to do with them")
-    return decisions.BulkRequest(
+    return bulk_actions.BulkRequest(
         action,
         ids,
         verdict_field(form) if action == "decide" else "",

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, delete, select
 
 from detector.errors import FeedError
-from moderation import cases, decisions, outbox, queue
+from moderation import bulk_actions, cases, decisions, outbox, queue
 from moderation.db import AlertRow, DecisionRow, Outgoing
 from moderation.decisions import CLOSING_VERDICTS, VERDICTS, DecisionRequest
 from moderation.permissions import Actor
@@ -159,27 +159,27 @@ def test_nothing_is_left_of_a_decision_whose_transaction_fails(feed: Feed) -> No
 def test_bulk_does_what_its_preview_showed_and_nothing_else(feed: Feed) -> None:
     feed.put(alert("a"), alert("b"), alert("c"))
     feed.do(queue.claim, "colleague", "b")
-    order = decisions.BulkRequest("decide", ("a", "b", "c", "none"), "not_a_campaign", reason="spring cleaning")
-    shown = feed.do(decisions.preview, "moderator", order)
+    order = bulk_actions.BulkRequest("decide", ("a", "b", "c", "none"), "not_a_campaign", reason="spring cleaning")
+    shown = feed.do(bulk_actions.preview, "moderator", order)
     assert [outcome.problem for outcome in shown.outcomes] == [
         None, "somebody else is working on this alert: wait until they release it, or ask a lead", None,
         "there is no such alert",
     ]  # fmt: skip
     assert (bodies(feed), len(waiting(feed))) == ([], 2)  # what a colleague works on is not shown to others
     revisions = {outcome.id: outcome.revision for outcome in shown.outcomes}
-    other = decisions.BulkRequest("decide", ("a", "b", "c", "none"), "llm_campaign", reason="spring cleaning")
+    other = bulk_actions.BulkRequest("decide", ("a", "b", "c", "none"), "llm_campaign", reason="spring cleaning")
     for forged, proof in ((other, shown.proof), (order, "0" * 64)):
         with pytest.raises(FeedError, match="not what the preview showed"):
-            feed.do(decisions.apply, "moderator", forged, revisions, shown.made, proof)
+            feed.do(bulk_actions.apply, "moderator", forged, revisions, shown.made, proof)
     with pytest.raises(FeedError, match="not what the preview showed"):
-        feed.do(decisions.apply, "colleague", order, revisions, shown.made, shown.proof)
+        feed.do(bulk_actions.apply, "colleague", order, revisions, shown.made, shown.proof)
     feed.put(alert("c", revision=2))
-    done = feed.do(decisions.apply, "moderator", order, revisions, shown.made, shown.proof)
+    done = feed.do(bulk_actions.apply, "moderator", order, revisions, shown.made, shown.proof)
     assert [outcome.problem is None for outcome in done] == [True, False, False, False]
     assert [body["alert"] for body in bodies(feed)] == ["a"]
-    feed.clock.at += decisions.PREVIEW_VALID_MS + 1
+    feed.clock.at += bulk_actions.PREVIEW_VALID_MS + 1
     with pytest.raises(FeedError, match="too old"):
-        feed.do(decisions.apply, "moderator", order, revisions, shown.made, shown.proof)
+        feed.do(bulk_actions.apply, "moderator", order, revisions, shown.made, shown.proof)
 
 
 def test_the_outbox_counts_what_waits(feed: Feed) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sqlalchemy import delete, true
 
 from detector.errors import FeedError
-from moderation import cases, decisions, queue
+from moderation import bulk_actions, cases, decisions, queue
 from moderation.db import AlertRow
 from moderation.decisions import DecisionRequest
 from tests.moderation.builders import alert
@@ -117,8 +117,8 @@ def test_what_was_escalated_is_the_leads_alone_in_every_way(feed: Feed) -> None:
     for attempt in refused:
         with pytest.raises(FeedError, match="escalated: a lead works on it"):
             attempt()
-    bulk = decisions.BulkRequest("snooze", ("c1", "c2"), until=feed.clock() + 60_000)
-    shown = feed.do(decisions.preview, "colleague", bulk)
+    bulk = bulk_actions.BulkRequest("snooze", ("c1", "c2"), until=feed.clock() + 60_000)
+    shown = feed.do(bulk_actions.preview, "colleague", bulk)
     assert [outcome.problem is None for outcome in shown.outcomes] == [False, True]
     row = feed.see(cases.load_alert, feed.actors["viewer"], "c1").row
     assert (row.escalated, row.escalated_name, row.escalated_at) == (1, "moderator", feed.clock())

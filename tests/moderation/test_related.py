@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from detector.errors import FeedError
-from moderation import cases, decisions, queue, related
+from moderation import bulk_actions, cases, decisions, queue, related
 from moderation.decisions import DecisionRequest
 from streaming.assess.alert_store import account_alert_id
 from streaming.schema.alert import AlertRecord, EdgeRecord
@@ -95,8 +95,8 @@ def test_a_decision_on_a_member_in_one_group_is_seen_from_the_other(feed: Feed) 
 def test_in_bulk_a_contradiction_leaves_the_alert_as_it_is(feed: Feed) -> None:
     feed.put(alert(), own("ada"), alert("other", accounts=("eve",)))
     feed.do(decisions.decide, "lead", DecisionRequest(ADA, "not_a_campaign"))
-    bulk = decisions.BulkRequest("decide", ("c1", "other"), "llm_campaign")
-    shown = feed.do(decisions.preview, "moderator", bulk)
+    bulk = bulk_actions.BulkRequest("decide", ("c1", "other"), "llm_campaign")
+    shown = feed.do(bulk_actions.preview, "moderator", bulk)
     assert ["contradicts" in (each.problem or "") for each in shown.outcomes] == [True, False]
 
 
