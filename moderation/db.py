@@ -241,7 +241,7 @@ class Token(Base):
 
 
 class SavedView(Base):
-    """Filters of the queue that a user saved under a name; `query` is in the form of `queue.Filters.query`.
+    """Filters of the queue that a user saved under a name; `query` is in the form of `alert_lists.Filters.query`.
 
     A shared one may be a queue (`queue` 1): alerts that fit it are its own unless an earlier one has them, and are to
     be decided within `due_minutes` of their arrival (0: no such time).

@@ -16,10 +16,11 @@ from sqlalchemy.orm import aliased
 
 from detector.errors import FeedError
 from moderation import audit, outbox, related, search
+from moderation.alert_lists import entitled, unclaimed
 from moderation.audit import pseudonym, pseudonym_key
 from moderation.db import AlertRow, DecisionRow, Member, User
 from moderation.permissions import Actor
-from moderation.queue import NOT_ESCALATED, NOT_SNOOZED, entitled, unclaimed, why_unchanged
+from moderation.queue import NOT_ESCALATED, NOT_SNOOZED, why_unchanged
 from moderation.records import LARGEST_ACCOUNT
 from streaming.assess.alert_store import account_alert_id
 

@@ -21,9 +21,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from sse_starlette import ServerSentEvent
 
 from detector.errors import FeedError
+from moderation.alert_lists import count_waiting
 from moderation.db import AlertRow, Database
 from moderation.feed_metrics import FeedMetrics
-from moderation.queue import count_waiting
 
 log = logging.getLogger(__name__)
 

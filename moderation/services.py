@@ -9,7 +9,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from moderation import queue
+from moderation import alert_lists
 from moderation.background import BackgroundLoop
 from moderation.db import Database, now_ms
 from moderation.feed_metrics import FeedMetrics
@@ -99,7 +99,7 @@ class Services:
         """How many alerts wait: counted now where they are few, else at most `COUNT_VALID_S` seconds ago."""
         at, count = self._waiting
         if count < EXACT_COUNT or self.clock() - at > COUNT_VALID_S:
-            count = queue.count_waiting(connection, self.now())
+            count = alert_lists.count_waiting(connection, self.now())
             self._waiting = (self.clock(), count)
         return count
 

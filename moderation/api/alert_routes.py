@@ -10,7 +10,8 @@ import msgspec
 from fastapi import APIRouter, Path, Query
 
 from detector.errors import FeedError
-from moderation import bulk_actions, case_log, cases, decisions, queue, related
+from moderation import alert_lists, bulk_actions, case_log, cases, decisions, queue, related
+from moderation.alert_lists import MAX_SEARCH_CHARACTERS, Filters, Kind, Sort, State
 from moderation.api.schemas import (
     DEFAULT_LIMIT,
     AccountHistory,
@@ -40,7 +41,6 @@ from moderation.api.schemas import (
     decision_item,
 )
 from moderation.auth import Lead, Reader, Worker
-from moderation.queue import MAX_SEARCH_CHARACTERS, Filters, Kind, Sort, State
 from moderation.records import LARGEST_ACCOUNT, rfc3339
 
 alerts_router = APIRouter(tags=["alerts"])
@@ -84,7 +84,7 @@ def list_alerts(
     """
     fields = {"state": state, "kind": kind, "sort": sort, "q": q, "min_members": str(min_members)}
     with context.read() as connection:
-        page = queue.list_alerts(connection, context.actor, Filters.read(fields), context.now, cursor, limit)
+        page = alert_lists.list_alerts(connection, context.actor, Filters.read(fields), context.now, cursor, limit)
     return AlertList(alerts=[alert_item(row, context.now) for row in page.rows], next=page.cursor)
 
 
@@ -150,7 +150,7 @@ def claim_next(
     actor, now = context.actor, context.now
     filters = Filters.read({"kind": kind, "q": q})
     claimed = context.write(
-        lambda connection: queue.claim_next(connection, actor, queue.claimable(actor, filters, now), now)
+        lambda connection: queue.claim_next(connection, actor, alert_lists.claimable(actor, filters, now), now)
     )
     return None if claimed is None else Claimed(id=claimed, until=rfc3339(now + queue.LEASE_MS))
 

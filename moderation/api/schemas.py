@@ -11,8 +11,8 @@ from typing import Annotated, Any, Final, Literal
 from fastapi import Path, Query
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from moderation.alert_lists import MAX_PAGE_SIZE, PAGE_SIZE
 from moderation.decisions import Verdict
-from moderation.queue import MAX_PAGE_SIZE, PAGE_SIZE
 from moderation.records import LARGEST_ACCOUNT, rfc3339
 
 

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Header, Query
 from sqlalchemy import Connection, select
 from sse_starlette import EventSourceResponse
 
-from moderation import audit, live, queue, users
+from moderation import alert_lists, audit, live, users
 from moderation.api.schemas import (
     DEFAULT_LIMIT,
     AuditCheck,
@@ -57,7 +57,7 @@ def me(context: Reader) -> Me:
     """Whoever asks, and how much waits for them."""
     actor = context.actor
     with context.read() as connection:
-        counts = queue.counts(connection, actor, context.now, context.services.count_waiting(connection))
+        counts = alert_lists.counts(connection, actor, context.now, context.services.count_waiting(connection))
     return Me(name=actor.name, pseudonym=actor.pseudonym, role=actor.role, rights=sorted(actor.rights), counts=counts)
 
 
@@ -111,7 +111,7 @@ def change_user(context: Admin, user_id: RowId, body: UserChange) -> Done:
 def list_views(context: Reader) -> ViewList:
     """One's own saved views and the shared ones."""
     with context.read() as connection:
-        rows = queue.list_views(connection, context.actor)
+        rows = alert_lists.list_views(connection, context.actor)
     mine = context.actor.user_id
     return ViewList(
         views=[
@@ -125,7 +125,7 @@ def list_views(context: Reader) -> ViewList:
 def add_view(context: Reader, body: NewView) -> Done:
     """Save a view; leads can share it with everybody."""
     made = context.write(
-        lambda connection: queue.save_view(connection, context.actor, body.name, body.query, shared=body.shared)
+        lambda connection: alert_lists.save_view(connection, context.actor, body.name, body.query, shared=body.shared)
     )
     return Done(id=made)
 
@@ -133,7 +133,7 @@ def add_view(context: Reader, body: NewView) -> Done:
 @views_router.delete("/views/{view_id}")
 def remove_view(context: Reader, view_id: RowId) -> Done:
     """Delete a saved view."""
-    context.write(lambda connection: queue.delete_view(connection, context.actor, view_id))
+    context.write(lambda connection: alert_lists.delete_view(connection, context.actor, view_id))
     return Done(id=view_id)
 
 

@@ -13,10 +13,10 @@ from starlette.datastructures import FormData
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from detector.errors import FeedError
-from moderation import case_log, cases, decisions, drafts, queue, related, users, words
+from moderation import alert_lists, case_log, cases, decisions, drafts, queue, related, users, words
+from moderation.alert_lists import Filters
 from moderation.auth import Form, RequestContext, SignedIn
 from moderation.permissions import Actor
-from moderation.queue import Filters
 from moderation.records import ID as ALERT_ID
 from moderation.records import LARGEST_ACCOUNT, milliseconds, read_alert
 from moderation.web.case_views import Links, case_lines, case_view, neighbour_ties
@@ -75,7 +75,7 @@ def alert_page(
         known = existing_alerts(connection, {row.alert_id for row in history})
         people = users.list_users(connection, actor) if actor.may("lead") else []
         links = _links(connection, actor, alert, context.now)
-        queues = queue.list_queues(connection)
+        queues = alert_lists.list_queues(connection)
         log = case_log.entries(connection, cases.merged_ancestors(connection, alert_id))
         if typed is NOTHING:
             typed = Typed.of_draft(drafts.find(connection, actor, alert_id))
@@ -168,8 +168,8 @@ def next_alert(context: RequestContext, onward: str, done: str, after: str = "")
     filters = Filters.read(dict(parse_qsl(onward)))
     actor, now = context.actor, context.now
     with context.read() as connection:
-        queues = queue.list_queues(connection) if filters.queue else []
-    wanted = queue.claimable(actor, replace(filters, state="waiting"), now, queues)
+        queues = alert_lists.list_queues(connection) if filters.queue else []
+    wanted = alert_lists.claimable(actor, replace(filters, state="waiting"), now, queues)
     claimed = context.write(lambda connection: queue.claim_next(connection, actor, wanted, now))
     kept = {"from": filters.query} if filters.query else {}
     if claimed is None:

@@ -20,11 +20,11 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 
 from detector.errors import FeedError
 from moderation import audit, decisions
+from moderation.alert_lists import KINDS, MAX_SEARCH_CHARACTERS
 from moderation.audit import AuditFilters
 from moderation.auth import Form, RequestContext, SignedIn
 from moderation.db import AlertRow, User
 from moderation.decisions import DecisionFilters
-from moderation.queue import KINDS, MAX_SEARCH_CHARACTERS
 from moderation.records import LARGEST_ACCOUNT, rfc3339
 from moderation.web.evidence_views import past_decision
 from moderation.web.rendering import MAX_NOTE_CHARACTERS, existing_alerts, local_path, page, text_field

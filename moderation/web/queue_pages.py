@@ -11,9 +11,9 @@ from starlette.datastructures import FormData
 from starlette.responses import RedirectResponse, Response
 
 from detector.errors import FeedError
-from moderation import bulk_actions, queue, words
+from moderation import alert_lists, bulk_actions, queue, words
+from moderation.alert_lists import Filters
 from moderation.auth import Form, SignedIn
-from moderation.queue import Filters
 from moderation.records import ID
 from moderation.web.alert_pages import next_alert
 from moderation.web.rendering import MAX_NOTE_CHARACTERS, number_field, page, text_field, verdict_field
@@ -36,12 +36,14 @@ def show_queue(context: SignedIn) -> Response:
     filters = Filters.read(fields)
     actor, now = context.actor, context.now
     with context.read() as connection:
-        found = queue.list_alerts(connection, actor, filters, now, fields.get("cursor") or None)
-        counts = queue.counts(connection, actor, now, context.services.count_waiting(connection))
-        views = queue.list_views(connection, actor)
-        queues = queue.list_queues(connection)
+        found = alert_lists.list_alerts(connection, actor, filters, now, fields.get("cursor") or None)
+        counts = alert_lists.counts(connection, actor, now, context.services.count_waiting(connection))
+        views = alert_lists.list_views(connection, actor)
+        queues = alert_lists.list_queues(connection)
     next_query = f"{filters.query}&cursor={found.cursor}".lstrip("&") if found.cursor else ""
-    states = [(key, words.STATES[key], replace(filters, state=key).query, counts.get(key)) for key in queue.STATES]
+    states = [
+        (key, words.STATES[key], replace(filters, state=key).query, counts.get(key)) for key in alert_lists.STATES
+    ]
     return page(
         context, "queue_rows.html" if fields.get("rows") else "queue.html",
         rows=[queue_row(row, actor, now, queues) for row in found.rows], queues=queues,
@@ -63,7 +65,7 @@ def save_view(context: SignedIn, form: Form) -> Response:
     query, name, shared = str(form.get("query", "")), str(form.get("name", "")), bool(form.get("shared"))
     due = number_field(form, "due_minutes", MAX_DUE_MINUTES) if form.get("queue") else None
     context.write(
-        lambda connection: queue.save_view(connection, context.actor, name, query, shared=shared, due_minutes=due)
+        lambda connection: alert_lists.save_view(connection, context.actor, name, query, shared=shared, due_minutes=due)
     )
     # The page goes on showing what was saved.
     kept = Filters.read(dict(parse_qsl(query))).query
@@ -79,7 +81,7 @@ def delete_view(context: SignedIn, view_id: str, form: Form) -> Response:
         view_id: which view.
         form: with the session's secret.
     """
-    context.write(lambda connection: queue.delete_view(connection, context.actor, view_id))
+    context.write(lambda connection: alert_lists.delete_view(connection, context.actor, view_id))
     kept = Filters.read(dict(parse_qsl(str(form.get("query", ""))))).query
     return RedirectResponse(f"/queue?{kept}&done=removed" if kept else "/queue?done=removed", 303)
 

@@ -12,11 +12,11 @@ from typing import Any, Final
 from detector.reasons import Sentence
 from graph.traces import KIND_TABLE
 from moderation import words
+from moderation.alert_lists import TeamQueue, queue_of
 from moderation.cases import AlertWithDetails
 from moderation.decisions import VERDICTS
 from moderation.odds import Certainty, account_threshold, claim, look, passes, percent
 from moderation.permissions import Actor
-from moderation.queue import TeamQueue, queue_of
 from moderation.records import milliseconds
 from moderation.web.evidence_views import (
     Bar,
@@ -75,7 +75,7 @@ def queue_row(row: Any, actor: Actor, now: int, queues: Sequence[TeamQueue] = ()
     """One alert in a list.
 
     Args:
-        row: with the columns of `queue.LIST_COLUMNS` and `holder`.
+        row: with the columns of `alert_lists.LIST_COLUMNS` and `holder`.
         actor: who looks.
         now: ms since 1970 UTC.
         queues: of the team, in their order: its queue says until when it is to be decided.

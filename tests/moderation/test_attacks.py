@@ -330,7 +330,7 @@ def test_no_text_of_a_stranger_reaches_the_log_or_a_metric(site: Site, monkeypat
     browser.get("/account", params={"name": forged})
     browser.get("/queue", params={"q": forged})
     browser.client.request("BREW", "/queue")
-    monkeypatch.setattr("moderation.queue.list_alerts", fail)
+    monkeypatch.setattr("moderation.alert_lists.list_alerts", fail)
     assert browser.get("/queue").status_code == 500
     monkeypatch.undo()
     lines = log.getvalue().splitlines()
@@ -347,7 +347,7 @@ def test_an_error_tells_nothing_of_the_inside(site: Site, monkeypatch: pytest.Mo
     def fail(*_: object, **__: object) -> None:
         raise ValueError("SELECT secret FROM inside")
 
-    monkeypatch.setattr("moderation.queue.list_alerts", fail)
+    monkeypatch.setattr("moderation.alert_lists.list_alerts", fail)
     browser = site.browser("moderator")
     page = browser.get("/queue")
     assert page.status_code == 500

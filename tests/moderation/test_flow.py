@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from sqlalchemy import func, select
 
 from detector.errors import FeedError
-from moderation import case_log, decisions, drafts, privacy, queue
+from moderation import alert_lists, case_log, decisions, drafts, privacy, queue
 from moderation.db import CaseEntry, Draft
 from moderation.decisions import DecisionRequest
 from tests.moderation.builders import alert
@@ -63,8 +63,8 @@ def test_what_one_passes_over_comes_to_others_and_not_again_to_oneself_this_shif
     assert other.post("/queue/next").headers["location"].startswith("/alerts/c3")
     site.feed.do(queue.release, "colleague", "c3")
     site.feed.clock.at += queue.SKIP_MS
-    assert site.feed.do(queue.claim_next, "moderator", queue.claimable(
-        site.feed.actors["moderator"], queue.Filters(kind="campaign"), site.feed.clock()
+    assert site.feed.do(queue.claim_next, "moderator", alert_lists.claimable(
+        site.feed.actors["moderator"], alert_lists.Filters(kind="campaign"), site.feed.clock()
     )) == "c3"  # fmt: skip
 
 
@@ -73,7 +73,7 @@ def test_claiming_what_one_passed_over_takes_the_skip_back(feed: Feed) -> None:
     feed.do(queue.skip, "moderator", "c1")
     feed.do(queue.claim, "moderator", "c1")
     feed.do(queue.release, "moderator", "c1")
-    rows = feed.see(queue.list_alerts, feed.actors["moderator"], queue.Filters(), feed.clock()).rows
+    rows = feed.see(alert_lists.list_alerts, feed.actors["moderator"], alert_lists.Filters(), feed.clock()).rows
     assert [row.id for row in rows] == ["c1"]
     with pytest.raises(FeedError, match="no such alert"):
         feed.do(queue.skip, "moderator", "none")

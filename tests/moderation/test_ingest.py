@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sqlalchemy import delete, select
 
 from detector.errors import FeedError
-from moderation import cases, decisions, queue
+from moderation import alert_lists, cases, decisions, queue
 from moderation.db import AlertRow, Member, Page
 from moderation.records import read_alert
 from streaming.schema.alert import AlertRecord, PageRecord
@@ -125,5 +125,5 @@ def test_untrusted_names_are_stored_as_they_are(feed: Feed) -> None:
 def waiting(feed: Feed) -> list[str]:
     """Ids in the queue of somebody who only looks."""
     actor = feed.actors["viewer"]
-    found = feed.see(queue.list_alerts, actor, queue.Filters(), feed.clock())
+    found = feed.see(alert_lists.list_alerts, actor, alert_lists.Filters(), feed.clock())
     return [row.id for row in found.rows]

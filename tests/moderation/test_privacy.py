@@ -8,7 +8,7 @@ import msgspec
 from sqlalchemy import text
 
 from detector.reasons import FORGOTTEN, TALKING_POINTS, Reason, shared_code
-from moderation import audit, cases, decisions, outbox, privacy, queue
+from moderation import alert_lists, audit, cases, decisions, outbox, privacy
 from moderation.db import Base
 from moderation.decisions import DecisionRequest
 from streaming.schema.alert import AlertRecord, NearRecord, TalkingPointRecord
@@ -59,7 +59,7 @@ def fill(feed: Feed) -> None:
     feed.do(decisions.decide, "moderator", DecisionRequest("c2", "not_a_campaign", reason="people"))
     feed.do(decisions.report_missed, "moderator", NAME, "", "")
     with feed.database.write() as connection:
-        queue.save_view(connection, feed.actors["moderator"], "v", f"q={NAME}", shared=False)
+        alert_lists.save_view(connection, feed.actors["moderator"], "v", f"q={NAME}", shared=False)
 
 
 def test_nothing_of_it_is_left(feed: Feed) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sqlalchemy import delete, true
 
 from detector.errors import FeedError
-from moderation import bulk_actions, cases, decisions, queue
+from moderation import alert_lists, bulk_actions, cases, decisions, queue
 from moderation.db import AlertRow
 from moderation.decisions import DecisionRequest
 from tests.moderation.builders import alert
@@ -192,19 +192,21 @@ def test_closed_alerts_cannot_be_worked_on_and_say_why(feed: Feed) -> None:
 def test_pages_of_the_queue_show_every_alert_once_in_order(feed: Feed) -> None:
     feed.put(*(alert(f"a{n:02}", kind=("campaign", "account")[n % 2], accounts=[f"u{n}"] * 1) for n in range(23)))
     viewer = feed.actors["viewer"]
-    assert len(queue.SORTS) == 4
-    for sort in queue.SORTS:
-        filters = queue.Filters(sort=sort)
+    assert len(alert_lists.SORTS) == 4
+    for sort in alert_lists.SORTS:
+        filters = alert_lists.Filters(sort=sort)
         seen: list[str] = []
         cursor = None
         while True:
-            found = feed.see(queue.list_alerts, viewer, filters, feed.clock(), cursor, 5)
+            found = feed.see(alert_lists.list_alerts, viewer, filters, feed.clock(), cursor, 5)
             seen += [row.id for row in found.rows]
             cursor = found.cursor
             if cursor is None:
                 break
         assert len(seen) == len(set(seen)) == 23
-        assert seen == [row.id for row in feed.see(queue.list_alerts, viewer, filters, feed.clock(), None, 50).rows]
+        assert seen == [
+            row.id for row in feed.see(alert_lists.list_alerts, viewer, filters, feed.clock(), None, 50).rows
+        ]
 
 
 def test_filters_find_by_kind_size_state_and_words(feed: Feed) -> None:
@@ -212,7 +214,7 @@ def test_filters_find_by_kind_size_state_and_words(feed: Feed) -> None:
     viewer = feed.actors["viewer"]
 
     def found(**fields: str) -> list[str]:
-        rows = feed.see(queue.list_alerts, viewer, queue.Filters.read(fields), feed.clock()).rows
+        rows = feed.see(alert_lists.list_alerts, viewer, alert_lists.Filters.read(fields), feed.clock()).rows
         return [row.id for row in rows]
 
     assert found() == ["c1", "a1", "k1"]
@@ -224,4 +226,4 @@ def test_filters_find_by_kind_size_state_and_words(feed: Feed) -> None:
     assert found(state="decided") == found(state="closed") == found(state="mine") == []
     for bad in ({"state": "x"}, {"min_members": "-1"}, {"min_members": "²"}, {"q": "x" * 300}, {"sort": "id; --"}):
         with pytest.raises(FeedError, match="cannot be filtered"):
-            queue.Filters.read(bad)
+            alert_lists.Filters.read(bad)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from sqlalchemy import text
 
-from moderation import ingest, privacy, queue
+from moderation import alert_lists, ingest, privacy
 from moderation.search import MAX_WORD_CHARACTERS, words_of, words_of_record
 from streaming.schema.alert import MomentRecord, ObjectRecord, PageRecord
 from tests.moderation.builders import alert, pages
@@ -19,8 +19,10 @@ LONG = "word " * 90 + "at the very end stands xylophone"
 
 
 def found(feed: Feed, q: str) -> list[str]:
-    filters = queue.Filters.read({"q": q, "state": "all"})
-    return sorted(row.id for row in feed.see(queue.list_alerts, feed.actors["viewer"], filters, feed.clock()).rows)
+    filters = alert_lists.Filters.read({"q": q, "state": "all"})
+    return sorted(
+        row.id for row in feed.see(alert_lists.list_alerts, feed.actors["viewer"], filters, feed.clock()).rows
+    )
 
 
 def test_whole_posts_links_names_and_objects_are_found(feed: Feed) -> None:

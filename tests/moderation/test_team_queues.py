@@ -8,8 +8,8 @@ import pytest
 from msgspec.structs import replace
 
 from detector.errors import FeedError
-from moderation import queue, words
-from moderation.queue import Filters
+from moderation import alert_lists, words
+from moderation.alert_lists import Filters
 from streaming.schema.alert import AlertRecord
 from tests.moderation.builders import alert
 from tests.moderation.conftest import Feed, Site
@@ -32,11 +32,11 @@ def fill(feed: Feed) -> None:
 
 def add(feed: Feed, name: str, query: str, due: int = 0) -> str:
     with feed.database.write() as connection:
-        return queue.save_view(connection, feed.actors["lead"], name, query, shared=False, due_minutes=due)
+        return alert_lists.save_view(connection, feed.actors["lead"], name, query, shared=False, due_minutes=due)
 
 
 def of_queue(feed: Feed, number: str) -> list[str]:
-    rows = feed.see(queue.list_alerts, feed.actors["viewer"], Filters(queue=number), feed.clock()).rows
+    rows = feed.see(alert_lists.list_alerts, feed.actors["viewer"], Filters(queue=number), feed.clock()).rows
     return sorted(row.id for row in rows)
 
 
@@ -47,9 +47,9 @@ def test_every_alert_is_in_the_first_queue_that_takes_it(feed: Feed) -> None:
     made = [add(feed, name, query) for name, query in names]
     assert [of_queue(feed, number) for number in made] == [["arabic"], ["large"], ["small"], ["info", "weak"]]
     # What the database selects is what a row by itself says.
-    queues = feed.see(queue.list_queues)
-    rows = feed.see(queue.list_alerts, feed.actors["viewer"], Filters(), feed.clock()).rows
-    assert {row.id: getattr(queue.queue_of(row, queues), "id", None) for row in rows} == {
+    queues = feed.see(alert_lists.list_queues)
+    rows = feed.see(alert_lists.list_alerts, feed.actors["viewer"], Filters(), feed.clock()).rows
+    assert {row.id: getattr(alert_lists.queue_of(row, queues), "id", None) for row in rows} == {
         "arabic": made[0], "large": made[1], "small": made[2], "info": made[3], "weak": made[3]
     }  # fmt: skip
 
@@ -81,7 +81,7 @@ def test_the_oldest_come_first_where_asked(feed: Feed) -> None:
     feed.put(alert("b"))
     feed.clock.pass_s(60)
     feed.put(alert("a"))
-    rows = feed.see(queue.list_alerts, feed.actors["viewer"], Filters(sort="oldest"), feed.clock()).rows
+    rows = feed.see(alert_lists.list_alerts, feed.actors["viewer"], Filters(sort="oldest"), feed.clock()).rows
     assert [row.id for row in rows] == ["b", "a"]
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 import pytest
 from PIL import Image
 
-from moderation import decisions, queue
+from moderation import alert_lists, decisions, queue
 from moderation.decisions import DecisionRequest
 from tests.moderation.browser import scenes
 from tests.moderation.browser.conftest import Served, Visit, violations
@@ -67,7 +67,7 @@ def busy(served: Served) -> Served:
             connection, lead, DecisionRequest("lone0", "permitted_automation", policy="guidelines 4.2"), now
         )
         decisions.undo(connection, lead, other, "the label is gone", now)
-        queue.save_view(connection, nadia, "Large campaigns", "kind=campaign&min_members=5", shared=False)
+        alert_lists.save_view(connection, nadia, "Large campaigns", "kind=campaign&min_members=5", shared=False)
     return served
 
 
