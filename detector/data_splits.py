@@ -24,6 +24,18 @@ def split_of(population: str, person: str) -> Split:
     return _TENTHS[int.from_bytes(digest[:8], "big") % 10]
 
 
+Role = Literal["train", "calibrate", "measure"]
+"""What a person of a population of text authors is for (`training.populations`)."""
+
+ROLES: Final[tuple[Role, ...]] = ("train", "calibrate", "measure")
+
+
+def role_of(population: str, person: str) -> Role:
+    """The one role of `person` of `population`: by the same hash as `split_of`, of which `demo` is to measure here."""
+    split = split_of(population, person)
+    return "measure" if split == "demo" else split
+
+
 def pseudonym(person: str) -> str:
     """A stable name for a person that does not show them: the first 12 hexadecimal digits of their SHA-256."""
     return hashlib.sha256(person.encode("utf-8", "surrogatepass")).hexdigest()[:12]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from detector.data_splits import pseudonym, split_of
+from detector.data_splits import pseudonym, role_of, split_of
 
 
 def test_roles_are_dealt_out_as_said_and_never_change() -> None:
@@ -13,6 +13,12 @@ def test_roles_are_dealt_out_as_said_and_never_change() -> None:
     assert 800 < roles["calibrate"] < 1200
     assert roles["demo"] > 300
     assert split_of("chitchat", "a") == split_of("chitchat", "a")
+
+
+def test_whom_the_demo_keeps_of_one_population_measures_of_another() -> None:
+    for number in range(50):
+        split, role = split_of("irc", f"person-{number}"), role_of("irc", f"person-{number}")
+        assert role == ("measure" if split == "demo" else split)
 
 
 def test_another_population_is_dealt_anew() -> None:
