@@ -10,6 +10,7 @@ SwarmlightError
 ├── RecordError          one record of another kind (alert, score, decision) that cannot be read
 ├── FeedError            what somebody asked of the moderators' feed, and did not get
 ├── BrokerError          the message broker is away, or refuses what was asked of it
+├── DeliveryError        a service outside did not take what was sent to it, or does not give what was asked of it
 └── LogError             the observation log contradicts the state, or a snapshot cannot be used
     ├── StartError       no snapshot, and not enough of the log, to start from
     └── FencedError      another process has taken over; this one must stop
@@ -77,6 +78,21 @@ class RecordError(SwarmlightError):
 
 class BrokerError(SwarmlightError):
     """The message broker cannot be reached, or refuses what was asked of it; the message gives its reason."""
+
+
+class DeliveryError(SwarmlightError):
+    """A service outside (a webhook's receiver, a platform's server) did not take a request; the message says why.
+
+    Args:
+        message: what was asked of whom, without secrets, what came back, and what to do.
+        lasting: whether the same request will be refused again until somebody changes something.
+        wait_s: seconds that the service asked to wait; None where it did not say.
+    """
+
+    def __init__(self, message: str, *, lasting: bool = False, wait_s: float | None = None) -> None:
+        super().__init__(message)
+        self.lasting = lasting
+        self.wait_s = wait_s
 
 
 class FeedError(SwarmlightError):

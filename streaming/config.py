@@ -24,6 +24,7 @@ from detector.errors import ConfigError
 from streaming.config_keys import (
     PASSWORD_VARIABLE,
     PREFIX,
+    SECRETS,
     SECTIONS,
     Config,
     FeedConfig,
@@ -32,6 +33,7 @@ from streaming.config_keys import (
     LogConfig,
     MetricsConfig,
     ModelsConfig,
+    SinksConfig,
     StateConfig,
     keys,
     shown_value,
@@ -48,6 +50,7 @@ __all__ = [
     "LogConfig",
     "MetricsConfig",
     "ModelsConfig",
+    "SinksConfig",
     "StateConfig",
     "keys",
     "load_config",
@@ -96,12 +99,12 @@ class _Environment(EnvSettingsSource):
 
 
 def _own_variables(environ: Mapping[str, str], known: Mapping[str, Key]) -> dict[str, str]:
-    """Those of `environ` that set a key or the password.
+    """Those of `environ` that set a key or a secret.
 
     Raises:
         ConfigError: a variable with the prefix that does neither.
     """
-    names = [*(variable(key) for key in known.values()), PASSWORD_VARIABLE]
+    names = [*(variable(key) for key in known.values()), *SECRETS.values()]
     for name in sorted(environ):
         if name.startswith(PREFIX) and name not in OTHER_VARIABLES and name not in names:
             close = difflib.get_close_matches(name, names, n=1, cutoff=0.0)
@@ -162,10 +165,10 @@ def _place_of_known(section: str, name: str, value: Any, *, text: str, path: Pat
     """
     key_path = f"{section}.{name}" if section else name
     where = _where(text, path, section, name)
-    if key_path == "kafka.sasl_password":
+    if key_path in SECRETS:
         raise ConfigError(
-            f"{where}: a password does not belong in the configuration; put it in a file of its own and set "
-            f"sasl_password_file, or set {PASSWORD_VARIABLE}"
+            f"{where}: a secret does not belong in the configuration; put it in a file of its own and set "
+            f"{name}_file, or set {SECRETS[key_path]}"
         )
     if key_path not in known:
         shown = f"[{name}]" if isinstance(value, dict) and not section else key_path

@@ -23,7 +23,13 @@ PREFIX: Final = "SWARMLIGHT_"
 """Every variable that begins with this is a key, or refused."""
 
 PASSWORD_VARIABLE: Final = "SWARMLIGHT_KAFKA__SASL_PASSWORD"  # noqa: S105 - the name, not the password
-"""The one secret there is. It has no key in the file, so that no file of settings becomes a file of secrets."""
+"""A secret. It has no key in the file, so that no file of settings becomes a file of secrets."""
+
+WEBHOOK_SECRET_VARIABLE: Final = "SWARMLIGHT_SINKS__WEBHOOK_SECRET"  # noqa: S105 - the name
+"""Another."""
+
+SECRETS: Final = {"kafka.sasl_password": PASSWORD_VARIABLE, "sinks.webhook_secret": WEBHOOK_SECRET_VARIABLE}
+"""What would be the key of each secret -> its variable. A file is named by the key with `_file` behind it."""
 
 SHOWN_CHARACTERS: Final = 80
 """Of a refused value in a message: enough to recognise it, on one line of a terminal."""
@@ -286,6 +292,44 @@ class FeedConfig(Section):
         return _first_line(self.database_password_file, "[feed] database_password_file")
 
 
+class SinksConfig(Section):
+    """`[sinks]`: places outside that alerts are sent to."""
+
+    webhook_secret_file: Annotated[
+        str,
+        Field(
+            description="file whose first line is the secret that webhooks are signed with; "
+            f"{WEBHOOK_SECRET_VARIABLE} may hold it instead"
+        ),
+    ] = ""
+    internal_addresses: Annotated[
+        Literal["refuse", "allow"],
+        Field(
+            description="whether alerts may go to addresses that are not of the public internet; refused, as whoever "
+            "can name a webhook could reach services that trust this network"
+        ),
+    ] = "refuse"
+    give_up_s: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=86_400,
+            description="seconds after which a run gives up a service that takes nothing; the worker never does",
+        ),
+    ] = 300.0
+    webhook_secret: SecretStr | None = None
+
+    def secret(self) -> SecretStr | None:
+        """What webhooks are signed with, from the environment or from `webhook_secret_file`; None where neither is set.
+
+        Raises:
+            ConfigError: the file cannot be read or is empty.
+        """
+        if self.webhook_secret is not None or not self.webhook_secret_file:
+            return self.webhook_secret
+        return _first_line(self.webhook_secret_file, "[sinks] webhook_secret_file")
+
+
 class Config(BaseSettings):
     """All keys. `given` names those that a file or variable set (`"kafka.topic_prefix"`), whatever their value.
 
@@ -369,6 +413,7 @@ class Config(BaseSettings):
     models: ModelsConfig = ModelsConfig()
     log: LogConfig = LogConfig()
     feed: FeedConfig = FeedConfig()
+    sinks: SinksConfig = SinksConfig()
     given: frozenset[str] = frozenset()
 
     @classmethod
@@ -400,6 +445,7 @@ SECTIONS: Final[dict[str, type[BaseModel]]] = {
     "models": ModelsConfig,
     "log": LogConfig,
     "feed": FeedConfig,
+    "sinks": SinksConfig,
 }
 """Tables of the file by name, `""` for the top level, in the order in which they are printed."""
 
