@@ -91,7 +91,8 @@ LIST_COLUMNS: Final = (
     AlertRow.id, AlertRow.kind, AlertRow.status, AlertRow.revision, AlertRow.merged_into, AlertRow.at,
     AlertRow.first_post_at, AlertRow.last_post_at, AlertRow.members, AlertRow.urgency, AlertRow.title,
     AlertRow.arrived, AlertRow.changed, AlertRow.decision, AlertRow.decided, AlertRow.snoozed_until,
-    AlertRow.odds, AlertRow.script, AlertRow.posts, AlertRow.watch, AlertRow.escalated, AlertRow.returned,
+    AlertRow.odds, AlertRow.script, AlertRow.language, AlertRow.policy, AlertRow.posts,
+    AlertRow.watch, AlertRow.escalated, AlertRow.returned,
     AlertRow.claimed_by,
     AlertRow.claimed_until, AlertRow.waits_revision,
 )  # fmt: skip
@@ -112,6 +113,8 @@ class Filters:
         min_odds: least odds in percent; 0 for any, and for alerts without odds.
         max_odds: largest odds in percent; 0 for any.
         script: script that most of the quoted letters are of, such as "Arabic"; "" for any.
+        language: language of the quoted posts, such as "pt"; "" for any.
+        policy: code of the policy that the alert is proposed to be decided under; "" for any.
         queue: id of a queue (`TeamQueue`), whose alerts it shows; "" for those of all.
     """
 
@@ -125,6 +128,8 @@ class Filters:
     max_odds: int = 0
     script: str = ""
     queue: str = ""
+    language: str = ""
+    policy: str = ""
 
     @classmethod
     def read(cls, values: Mapping[str, str]) -> Filters:
@@ -139,11 +144,13 @@ class Filters:
         numbers = [values.get(name, "") or "0" for name in ("min_members", "max_members", "min_odds", "max_odds")]
         good = state in STATES and kind in KINDS and sort in SORTS and len(q) <= MAX_SEARCH_CHARACTERS and "\0" not in q
         good = good and len(script) <= 40 and script.isprintable() and (not chosen or bool(QUEUE_ID.fullmatch(chosen)))
+        language, policy = values.get("language", "").strip().lower(), values.get("policy", "").strip()
+        good = good and all(not each or TAG.fullmatch(each) for each in (language, policy))
         good = good and all(each.isascii() and each.isdecimal() and len(each) < 7 for each in numbers)
         if not good or max(int(each) for each in numbers[2:]) > 100:
             raise FeedError("invalid", "the list cannot be filtered like that: go back to the queue and choose again")
         fewest, most, least, highest = (int(each) for each in numbers)
-        return cls(state, kind, sort, q, fewest, most, least, highest, script, chosen)  # type: ignore[arg-type]
+        return cls(state, kind, sort, q, fewest, most, least, highest, script, chosen, language, policy)  # type: ignore[arg-type]
 
     @property
     def query(self) -> str:
@@ -155,6 +162,9 @@ class Filters:
 
 QUEUE_ID: Final = re.compile(r"[0-9a-f]{32}")
 
+TAG: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}")
+"""A language's tag or a policy's code."""
+
 
 @dataclass(frozen=True)
 class TeamQueue:
@@ -163,7 +173,7 @@ class TeamQueue:
     Args:
         id: of the view that holds it.
         name: of the queue; queues are in the order of their names.
-        rules: kind, size, odds and script; the rest of the filters is not looked at.
+        rules: kind, size, odds, script, language and policy; the rest of the filters is not looked at.
         due_ms: time to decide in, from an alert's arrival; 0 for none.
     """
 
@@ -183,6 +193,8 @@ class TeamQueue:
             and (not rules.min_odds or (percent is not None and percent >= rules.min_odds))
             and (not rules.max_odds or (percent is not None and percent <= rules.max_odds))
             and rules.script in ("", row.script)
+            and rules.language in ("", row.language)
+            and rules.policy in ("", row.policy)
         )
 
 
@@ -200,7 +212,7 @@ def list_queues(connection: Connection) -> list[TeamQueue]:
 
 
 def _rules(filters: Filters) -> list[ColumnElement[bool]]:
-    """Conditions on kind, size, odds and script: those of `TeamQueue.takes`."""
+    """Conditions on kind, size, odds, script, language and policy: those of `TeamQueue.takes`."""
     found: list[ColumnElement[bool]] = []
     if filters.kind != "any":
         found.append(AlertRow.kind == filters.kind)
@@ -214,6 +226,10 @@ def _rules(filters: Filters) -> list[ColumnElement[bool]]:
         found.append(func.coalesce(AlertRow.odds, 2.0) * 100 <= filters.max_odds)
     if filters.script:
         found.append(AlertRow.script == filters.script)
+    if filters.language:
+        found.append(AlertRow.language == filters.language)
+    if filters.policy:
+        found.append(AlertRow.policy == filters.policy)
     return found
 
 
@@ -412,7 +428,8 @@ def save_view(
     if due_minutes is not None:
         if filters.q or filters.queue or filters.state != "waiting":
             raise FeedError(
-                "invalid", "a queue's rules are kind, size, odds and script of waiting alerts: leave out the words"
+                "invalid",
+                "a queue's rules are kind, size, odds, script, language and policy of waiting alerts: leave out words",
             )
         filters = replace(filters, sort="urgency")
     mine = select(func.count()).select_from(SavedView).where(SavedView.user_id == actor.user_id)

@@ -15,6 +15,7 @@ from sqlalchemy.orm import aliased
 
 from detector.errors import FeedError
 from moderation.db import AlertRow, Member, Page, User
+from moderation.languages import main_language
 from moderation.odds import certainty
 from moderation.permissions import Actor
 from moderation.records import milliseconds, read_alert, read_page, storable
@@ -138,6 +139,7 @@ class AlertSummary(NamedTuple):
     odds: float | None
     posts: int
     script: str
+    language: str
     first_post_at: int
     last_post_at: int
 
@@ -160,6 +162,7 @@ def summarise(record: AlertRecord) -> AlertSummary:
         odds=sure.odds,
         posts=sure.posts,
         script=next(iter(scripts(post.text for post in record.posts)), ""),
+        language=main_language(post.text for post in record.posts),
         first_post_at=milliseconds(record.first_post_at) or at,
         last_post_at=milliseconds(record.last_post_at) or at,
     )

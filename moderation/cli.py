@@ -25,7 +25,7 @@ import uvicorn
 from sqlalchemy import Connection
 
 from detector.errors import FeedError, UsageError
-from moderation import audit, privacy, users
+from moderation import audit, console_config, privacy, users
 from moderation.app import create_app
 from moderation.db import Database, now_ms
 from moderation.http_protocol import PromptProtocol
@@ -333,6 +333,8 @@ def serve(
         raise UsageError("--kafka reads and writes topics: leave out --alerts, --details and --feedback")
     if not kafka and alerts is None:
         raise UsageError("say where alerts come from: --alerts FILE or --kafka")
+    named = loaded.feed.console_file
+    console = console_config.load(Path(named)) if named else console_config.NOTHING
     source: AlertSource = AlertTopics(loaded.kafka) if alerts is None else AlertFiles(alerts, details)
     sink: FeedbackSink | None = FeedbackFile(feedback) if feedback is not None else None
     if kafka:
@@ -342,6 +344,7 @@ def serve(
     loaded = loaded.model_copy(update={"feed": loaded.feed.model_copy(update={"port": taken_port})})
     store = open_database(database, loaded)
     services = build_services(store, _settings(loaded))
+    store.transact(lambda connection: console_config.keep(connection, console))
     refresh_summaries(store, loaded.feed.watch_below_posts)
     services.ingest = IngestLoop(store, source, services.metrics, services.now, services.settings.watch_below)
     if sink is not None:

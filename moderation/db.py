@@ -100,6 +100,10 @@ class AlertRow(Base):
     snoozed_reason: Mapped[str] = mapped_column(server_default="")
     script: Mapped[str] = mapped_column(String(40), server_default="")
     """Script that most letters of its quoted posts are of, such as `Latin`; "" where none is quoted."""
+    policy: Mapped[str] = mapped_column(String(64), server_default="")
+    """Code of the policy that it is proposed to be decided under (`policies`); "" where there is none."""
+    language: Mapped[str] = mapped_column(String(16), server_default="")
+    """Primary tag of the language of its quoted posts, such as `pt`; "" where that is not clear."""
 
     __table_args__ = (
         # Waiting alerts in the queue's order, with every column of that condition: decided alerts are never read.

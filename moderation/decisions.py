@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, insert, or_, select, update
 from sqlalchemy.orm import aliased
 
 from detector.errors import FeedError
-from moderation import audit, outbox, related, search
+from moderation import audit, console_config, outbox, related, search
 from moderation.alert_lists import entitled, unclaimed
 from moderation.audit import pseudonym, pseudonym_key
 from moderation.db import AlertRow, DecisionRow, Member, User
@@ -44,7 +44,8 @@ class DecisionRequest:
         alert_id: on which alert.
         verdict: what is decided.
         account: a member, where the decision is on it alone; None for the alert as a whole.
-        policy: reference to a rule, such as "community guidelines 4.2"; stays in this database.
+        policy: code of a configured policy (`console_config`), or any reference to a rule where none are configured;
+            receivers of actions are told, topic `feedback` is not.
         reason: a sentence that goes to topic `feedback`; names nobody.
         note: for colleagues; stays in this database.
         revision: the revision that was looked at; None for the latest.
@@ -90,6 +91,7 @@ def decide(connection: Connection, actor: Actor, request: DecisionRequest, now: 
     again = _made_before(connection, actor, request)
     if again is not None:
         return again
+    console_config.check_decision(console_config.current(connection), request.verdict, request.policy, request.reason)
     number = request.id or str(uuid.uuid4())
     if request.covers and request.account is not None:
         raise FeedError("invalid", "a decision on one member covers no others: decide on the alert as a whole")
@@ -273,6 +275,7 @@ class DecisionFilters:
         until: made before this time; 0 for all.
         in_force: only those that were not taken back.
         batch: only those of this bulk action; "" for all.
+        policy: only those with this policy; "" for all.
     """
 
     by: str = ""
@@ -283,6 +286,7 @@ class DecisionFilters:
     until: int = 0
     in_force: bool = False
     batch: str = ""
+    policy: str = ""
 
     def conditions(self) -> list[ColumnElement[bool]]:
         """As conditions on a decision and its alert."""
@@ -305,6 +309,8 @@ class DecisionFilters:
             found.append(DecisionRow.undone_by.is_(None))
         if self.batch:
             found.append(DecisionRow.batch == self.batch)
+        if self.policy:
+            found.append(DecisionRow.policy == self.policy)
         return found
 
 

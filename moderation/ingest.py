@@ -8,6 +8,7 @@ gives, together with the position reached, in one transaction.
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -16,24 +17,26 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, case, delete, func, insert, or_, select, update
 
-from moderation import case_log, search
+from moderation import case_log, console_config, search
 from moderation.audit import pseudonym, pseudonym_key
 from moderation.background import BackgroundLoop
 from moderation.cases import summarise
+from moderation.console_config import ConsoleConfig
 from moderation.db import AlertRow, Database, Forgotten, Member, Meta, Page, upsert
 from moderation.feed_metrics import FeedMetrics
 from moderation.odds import WATCH_BELOW_POSTS, Certainty, certainty, percent, rests_on_few
+from moderation.policies import propose
 from moderation.records import dump, milliseconds, named_in, page_without, read_alert, read_page, storable, without
 from moderation.sources import AlertBatch, AlertSource
 from streaming.schema.alert import AlertRecord, PageRecord
 
 ALERT_ROWS: Final = 500
 MEMBER_ROWS: Final = 5000
-"""Rows in one statement: with 15 and 4 values a row they stay under the 32,766 values that a statement may have."""
+"""Rows in one statement: with 19 and 4 values a row they stay under the 32,766 values that a statement may have."""
 
 
 SUMMARY_KEY: Final = "summaries"
-SUMMARY_VERSION: Final = 4
+SUMMARY_VERSION: Final = 5
 """Of `cases.summarise` and the search's words: a release that sums alerts up otherwise counts it up, and sums up the
 stored ones anew."""
 
@@ -306,6 +309,7 @@ def _upsert_alerts(
     connection: Connection, records: Sequence[AlertRecord], now: int, watch_below: int, *, reopened: bool
 ) -> set[str]:
     rows = []
+    config = console_config.current(connection)
     for record in records:
         rows.append(
             {
@@ -315,7 +319,7 @@ def _upsert_alerts(
                 "revision": record.revision,
                 "merged_into": record.merged_into,
                 "at": milliseconds(record.at),
-                **_summary(record, watch_below),
+                **_summary(record, watch_below, config),
                 "members": len(record.members),
                 "body": dump(record),
                 "changed": now,
@@ -334,10 +338,14 @@ def _upsert_alerts(
     return set(connection.scalars(statement.returning(AlertRow.id)))
 
 
-def _summary(record: AlertRecord, watch_below: int) -> dict[str, Any]:
-    """Columns of an alert's row that follow from its record and from what the operator calls few posts."""
+def _summary(record: AlertRecord, watch_below: int, config: ConsoleConfig) -> dict[str, Any]:
+    """Columns of an alert's row that follow from its record and from what the operator configured."""
     summary = summarise(record)
-    return {**summary._asdict(), "watch": int(rests_on_few(record.kind, summary.posts, watch_below))}
+    return {
+        **summary._asdict(),
+        "watch": int(rests_on_few(record.kind, summary.posts, watch_below)),
+        "policy": propose(config, record),
+    }
 
 
 def refresh_summaries(database: Database, watch_below: int) -> int:
@@ -350,8 +358,9 @@ def refresh_summaries(database: Database, watch_below: int) -> int:
     Returns:
         How many alerts were summed up anew; 0 where they are as they should be.
     """
-    made_by = f"{SUMMARY_VERSION}/{watch_below}"
     with database.read() as connection:
+        config = console_config.current(connection)
+        made_by = f"{SUMMARY_VERSION}/{watch_below}/{_digest(config)}"
         if connection.scalar(select(Meta.value).where(Meta.key == SUMMARY_KEY)) == made_by:
             return 0
     done, last = 0, ""
@@ -362,7 +371,7 @@ def refresh_summaries(database: Database, watch_below: int) -> int:
             rows = connection.execute(query.limit(ALERT_ROWS)).all()
             for row in rows:
                 record = read_alert(row.body)
-                values = _summary(record, watch_below)
+                values = _summary(record, watch_below, config)
                 connection.execute(update(AlertRow).where(AlertRow.id == row.id).values(**values))
                 search.index_alert(connection, record)
                 for body in connection.scalars(select(Page.body).where(Page.alert_id == row.id)):
@@ -377,6 +386,12 @@ def refresh_summaries(database: Database, watch_below: int) -> int:
         if not count:
             return done
         done += count
+
+
+def _digest(config: ConsoleConfig) -> str:
+    """What proposals of policies depend on, in short."""
+    rules = [(each.code, each.words, each.kinds) for each in config.policies]
+    return hashlib.sha256(repr(rules).encode()).hexdigest()[:16] if rules else ""
 
 
 def _member_rows(record: AlertRecord) -> Iterable[dict[str, Any]]:

@@ -280,6 +280,10 @@ class FeedConfig(Section):
             description="an account's alert on fewer posts is watched and waits for more: one post decides nothing",
         ),
     ] = 3
+    console_file: Annotated[
+        str,
+        Field(description="TOML file of policies, links to the platform and receivers of actions (docs/how-to/act.md)"),
+    ] = ""
 
     def database_password(self) -> SecretStr | None:
         """The password in `database_password_file`; None where none is named.

@@ -85,6 +85,10 @@ class AlertItem(BaseModel):
     posts: int
     """On how many it rests; 0 where that is not known."""
     watch: bool
+    language: str
+    """Primary tag of the language of its quoted posts; "" where that is not clear."""
+    policy: str
+    """Code of the policy that it is proposed to be decided under; "" where there is none."""
     escalated: bool
     returned: bool
     snoozed_until: str | None
@@ -419,7 +423,7 @@ def alert_item(row: Any, now: int) -> AlertItem:
         id=row.id, kind=row.kind, status=row.status, revision=row.revision, merged_into=row.merged_into,
         at=rfc3339(row.at), first_post_at=rfc3339(row.first_post_at), last_post_at=rfc3339(row.last_post_at),
         members=row.members, urgency=row.urgency, title=row.title, decision=row.decision,
-        odds=row.odds, posts=row.posts, watch=bool(row.watch),
+        odds=row.odds, posts=row.posts, watch=bool(row.watch), language=row.language, policy=row.policy,
         escalated=bool(row.escalated), returned=bool(row.returned),
         snoozed_until=rfc3339(row.snoozed_until) if row.snoozed_until > now else None,
         claimed_by=row.holder if claimed else None, claimed_until=rfc3339(row.claimed_until) if claimed else None,

@@ -13,9 +13,10 @@ from starlette.datastructures import FormData
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from detector.errors import FeedError
-from moderation import alert_lists, case_log, cases, decisions, drafts, queue, related, users, words
+from moderation import alert_lists, case_log, cases, console_config, decisions, drafts, queue, related, users, words
 from moderation.alert_lists import Filters
 from moderation.auth import Form, RequestContext, SignedIn
+from moderation.console_config import ConsoleConfig
 from moderation.permissions import Actor
 from moderation.records import ID as ALERT_ID
 from moderation.records import LARGEST_ACCOUNT, milliseconds, read_alert
@@ -76,6 +77,7 @@ def alert_page(
         people = users.list_users(connection, actor) if actor.may("lead") else []
         links = _links(connection, actor, alert, context.now)
         queues = alert_lists.list_queues(connection)
+        config = console_config.current(connection)
         log = case_log.entries(connection, cases.merged_ancestors(connection, alert_id))
         if typed is NOTHING:
             typed = Typed.of_draft(drafts.find(connection, actor, alert_id))
@@ -87,7 +89,21 @@ def alert_page(
         onward=queue_query(onward or context.request.query_params.get("from", "")),
         problem="" if refusal is None else str(refusal),
         contradicts=refusal is not None and refusal.code == "contradicts",
+        policies=config.policies, rules=config.required, needs=needs(config), policy_texts=config.policy_texts,
     )  # fmt: skip
+
+
+def needs(config: ConsoleConfig) -> str:
+    """What the operator requires of decisions, in a sentence; "" where nothing."""
+    said = [
+        f"{what} with {words.listed(words.VERDICTS.get(each, each) for each in found)}"
+        for what, found in (("a policy", config.required.policy_for), ("a reason", config.required.reason_for))
+        if found
+    ]
+    by_policy = [each.code for each in config.policies if each.reason_required]
+    if by_policy:
+        said.append(f"a reason with {'policy' if len(by_policy) == 1 else 'policies'} {words.listed(by_policy)}")
+    return f"Required: {'; '.join(said)}." if said else ""
 
 
 def _links(connection: Connection, actor: Actor, alert: cases.AlertWithDetails, now: int) -> Links:

@@ -19,7 +19,7 @@ from sqlalchemy import Connection, select
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 
 from detector.errors import FeedError
-from moderation import audit, decisions
+from moderation import audit, console_config, decisions
 from moderation.alert_lists import KINDS, MAX_SEARCH_CHARACTERS
 from moderation.audit import AuditFilters
 from moderation.auth import Form, RequestContext, SignedIn
@@ -54,6 +54,7 @@ class ListFilters:
     until: str = ""
     in_force: str = ""
     mine: str = ""
+    policy: str = ""
 
     @classmethod
     def read(cls, context: RequestContext) -> ListFilters:
@@ -89,6 +90,7 @@ class ListFilters:
         return DecisionFilters(
             by=name if self.mine else self.who, verdict=self.what, kind=self.kind if self.kind in KINDS else "",
             q=self.q, since=since, until=until, in_force=bool(self.in_force),
+            policy=self.policy,
         )  # fmt: skip
 
     def of_audit(self, connection: Connection) -> AuditFilters:
@@ -116,8 +118,10 @@ def show_decisions(context: SignedIn, cursor: str = "") -> Response:
         )  # fmt: skip
         known = existing_alerts(connection, {row.alert_id for row in found.rows})
         people = list(connection.scalars(select(User.name).order_by(User.name)))
+        config = console_config.current(connection)
     return page(
         context, "decisions.html", filters=filters, people=people, next_cursor=found.cursor or "",
+        policies=config.policy, policy_texts=config.policy_texts,
         decisions=[past_decision(row, actor, known, context.now) for row in found.rows],
     )  # fmt: skip
 

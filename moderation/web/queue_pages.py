@@ -11,7 +11,7 @@ from starlette.datastructures import FormData
 from starlette.responses import RedirectResponse, Response
 
 from detector.errors import FeedError
-from moderation import alert_lists, bulk_actions, queue, words
+from moderation import alert_lists, bulk_actions, console_config, queue, words
 from moderation.alert_lists import Filters
 from moderation.auth import Form, SignedIn
 from moderation.records import ID
@@ -40,6 +40,7 @@ def show_queue(context: SignedIn) -> Response:
         counts = alert_lists.counts(connection, actor, now, context.services.count_waiting(connection))
         views = alert_lists.list_views(connection, actor)
         queues = alert_lists.list_queues(connection)
+        policies = console_config.current(connection).policies
     next_query = f"{filters.query}&cursor={found.cursor}".lstrip("&") if found.cursor else ""
     states = [
         (key, words.STATES[key], replace(filters, state=key).query, counts.get(key)) for key in alert_lists.STATES
@@ -47,7 +48,7 @@ def show_queue(context: SignedIn) -> Response:
     return page(
         context, "queue_rows.html" if fields.get("rows") else "queue.html",
         rows=[queue_row(row, actor, now, queues) for row in found.rows], queues=queues,
-        filters=filters, counts=counts, views=views,
+        filters=filters, counts=counts, views=views, policies=policies,
         states=states, next_query=next_query, first=not fields.get("cursor"),
     )  # fmt: skip
 

@@ -285,6 +285,7 @@ class AlertView:
     changed: int
     models: list[tuple[str, str]]
     lease_until: str
+    policy: str
 
 
 def alert_view(
@@ -341,7 +342,7 @@ def alert_view(
         rights=rights_of(row, actor, now), merged_into=row.merged_into or "", status=row.status,
         revision=row.revision, changed=row.changed,
         models=[(visible(name), visible(value)) for name, value in sorted(record.models.items())],
-        lease_until=_until(row.claimed_until, now) if listed.holder else "",
+        lease_until=_until(row.claimed_until, now) if listed.holder else "", policy=row.policy,
     )  # fmt: skip
 
 
