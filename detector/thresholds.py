@@ -30,6 +30,32 @@ HORIZON_PEOPLE: Final = 100
 """The horizon is the largest number of posts that this many calibration people reach."""
 
 
+QUANTILES: Final = tuple(step / 20 for step in range(21))
+"""Of the totals of calibration people that are kept: every 5%, which names nobody."""
+
+TOTALS: Final = "totals"
+"""Key of the card under which they are."""
+
+
+class PeopleTotals(NamedTuple):
+    """Totals of calibration people.
+
+    Args:
+        people: how many.
+        quantiles: at `QUANTILES`, nats.
+        highest: whether they are running maxima; else they are totals after the last post.
+    """
+
+    people: int
+    quantiles: list[float]
+    highest: bool
+
+
+def quantiles_of(totals: Sequence[float] | NDArray[np.float64]) -> list[float]:
+    """The quantiles of totals at `QUANTILES`, in whole thousandths of a nat."""
+    return [round(float(value), 3) for value in np.quantile(np.asarray(totals, np.float64), QUANTILES)]
+
+
 @dataclass(frozen=True)
 class Thresholds:
     """Running maxima of calibration people's `total`, by population, each looked at after every post.
@@ -103,6 +129,18 @@ class Thresholds:
                 f"the finest is {self.finest_fpr:.2g}; use that, or calibrate on more people (swarmlight calibrate)"
             )
         return best
+
+    def people_totals(self) -> PeopleTotals:
+        """Totals of the calibration people, to hold others' beside.
+
+        Of thresholds whose card has no totals after the last post, as of those made before they were kept, the running
+        maxima are given.
+        """
+        kept = self.card.get(TOTALS)
+        if isinstance(kept, list) and len(kept) == len(QUANTILES):
+            return PeopleTotals(self.people, [float(value) for value in kept], highest=False)
+        maxima = np.concatenate(list(self.maxima.values()))
+        return PeopleTotals(self.people, quantiles_of(maxima), highest=True)
 
     def calibrated(self, languages: NDArray[np.uint16]) -> NDArray[np.bool_]:
         """(n,) whether accounts whose main language has these codes may be flagged."""

@@ -130,7 +130,11 @@ def write_nodes(path: Path, network: Network) -> None:
             },
         )
         return
-    _csv(path, ("Id", "Label", "Group", "Strength"), [(*map(_cell, row[:2]), row[2], f"{row[3]:.4f}") for row in rows])
+    _csv(
+        path,
+        ("Id", "Label", "Group", "Strength"),
+        [(*map(safe_cell, row[:2]), row[2], f"{row[3]:.4f}") for row in rows],
+    )
 
 
 def write_edges(path: Path, network: Network) -> None:
@@ -151,7 +155,9 @@ def write_edges(path: Path, network: Network) -> None:
             },
         )
         return
-    rows = [(_cell(a), _cell(b), "Undirected", f"{nats:.3f}", objects) for a, b, nats, objects in _edges(network)]
+    rows = [
+        (safe_cell(a), safe_cell(b), "Undirected", f"{nats:.3f}", objects) for a, b, nats, objects in _edges(network)
+    ]
     _csv(path, ("Source", "Target", "Type", "Weight", "Objects"), rows)
 
 
@@ -192,7 +198,7 @@ def _attribute(text: str) -> str:
     return quoteattr(_xml(text))
 
 
-def _cell(text: str) -> str:
+def safe_cell(text: str) -> str:
     """A name as a cell that no spreadsheet runs: one that could be run gets an apostrophe in front."""
     return f"'{text}" if _FORMULA.match(text) else text
 

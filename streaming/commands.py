@@ -27,7 +27,7 @@ from streaming.cli import among
 from streaming.config import Config, load_config, render
 from streaming.logs import shown
 from streaming.pipeline import RunEnd, RunProgress, run_recording
-from streaming.report import RunReport
+from streaming.run_exports import RunExports
 from streaming.schema.dead_letter import DeadLetter, Tally, letters
 from streaming.sources.files import EVENTS, Inputs, counted
 
@@ -50,6 +50,9 @@ def _out(name: str, what: str) -> typer.models.OptionInfo:
     return option
 
 
+_TABLE: Final = "a table where it ends in .csv or .parquet"
+
+
 def run_command(
     recordings: Annotated[
         list[str] | None,
@@ -62,16 +65,25 @@ def run_command(
     inputs: Annotated[
         list[str] | None, typer.Option("--input", metavar="FILE...", help="the same as FILE... without it")
     ] = None,
-    alerts: Annotated[Path | None, _out("alerts", "every revision of every alert, in order")] = None,
+    alerts: Annotated[
+        Path | None,
+        _out("alerts", "every revision of every alert, in order; as a table where it ends in .csv or .parquet"),
+    ] = None,
     details: Annotated[
         Path | None, _out("details", "the pages behind the alerts: whole networks and time lines")
     ] = None,
-    scores: Annotated[Path | None, _out("scores", "one line per account")] = None,
+    scores: Annotated[
+        Path | None, _out("scores", "one line per account; as a table where it ends in .csv or .parquet")
+    ] = None,
     summary: Annotated[
         Path | None, _out("summary", "one JSON object with counts, time, memory and model versions")
     ] = None,
     dead_letters: Annotated[Path | None, _out("dead-letters", "records that are no event, with the reason")] = None,
     report: Annotated[Path | None, _out("report", "one page that shows all of it, as swarmlight report does")] = None,
+    network: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="write the network of the groups as .graphml, or its ties as .csv, .parquet"),
+    ] = None,
     trajectories: Annotated[Path | None, typer.Option(hidden=True)] = None,
     sink: Annotated[
         list[str] | None,
@@ -128,9 +140,8 @@ def run_command(
     line = ProgressLine(sys.stderr, time.monotonic)
     read = [*(recordings or ()), *(inputs or ())]
     named = {"alerts": alerts, "details": details, "scores": scores, "summary": summary, "dead-letters": dead_letters}
-    with ExitStack() as stack:
-        shown_on = None if report is None else stack.enter_context(RunReport(report, named, read))
-        files = named if shown_on is None else shown_on.files
+    with RunExports(named, read, report=report, network=network) as exports:
+        files = exports.files
         run_recording(
             read,
             config=_run_config(config, seed),
@@ -145,10 +156,10 @@ def run_command(
             format_name=format_name,
             keep=False,
             on_step=line.show,
-            on_end=line.close if shown_on is None else lambda end: line.close(shown_on.told(end)),
+            on_end=lambda end: line.close(exports.told(end)),
+            copies=exports.copies,
         )
-        if shown_on is not None:
-            shown_on.publish()
+        exports.publish()
     return 0
 
 

@@ -36,7 +36,7 @@ from streaming.interrupts import Interrupts
 from streaming.logs import shown
 from streaming.schema.dead_letter import Tally
 from streaming.schema.observation import End
-from streaming.schema.run_summary import RunSummary
+from streaming.schema.run_summary import PeopleRecord, RunSummary
 from streaming.schema.score import ScoreRecord
 from streaming.score import Scorer, cut
 from streaming.sinks.base import Step
@@ -125,6 +125,7 @@ def run_recording(
     on_step: Callable[[RunProgress], None] | None = None,
     on_end: Callable[[RunEnd], None] | None = None,
     stdin: BufferedReader | None = None,
+    copies: Mapping[str, Path] | None = None,
 ) -> RunResult:
     """Score recordings to their end, in this process, with the same stages as the worker.
 
@@ -140,9 +141,9 @@ def run_recording(
         models: loaded models, or a models directory; `[models] dir` of the configuration where None, and without
             one the shipped models.
         without: parts of the evidence to leave out everywhere (`text`, `behaviour`, `coordination`, `graph`).
-        alerts: file for every revision of every alert.
+        alerts: file for every revision of every alert; a table where its name ends in `.csv` or `.parquet`.
         details: file for the pages behind the alerts.
-        scores: file for one line per account.
+        scores: file for one line, or row, per account; a table likewise.
         summary: file for the summary.
         dead_letters: file for records that are no post event.
         trajectories: file for every total that was held against the threshold; `swarmlight calibrate` reads it.
@@ -153,6 +154,7 @@ def run_recording(
         on_step: told while records are read, and after every chunk of them that was scored.
         on_end: told once at the end, also of a run that is going to raise because its input was not usable.
         stdin: what `-` reads; the process's own where None.
+        copies: further files of `alerts` and `scores` as JSON lines, where those that were asked for are tables.
 
     Returns:
         Summary, and with `keep` score rows and alerts.
@@ -180,6 +182,7 @@ def run_recording(
                 inputs=[str(name) for name in inputs],
                 sinks=sinks,
                 config=given,
+                copies=copies,
             )
         )
         bundle = models if isinstance(models, Models) else configured_models(given, models)
@@ -228,6 +231,7 @@ def run_recording(
             revised=counts.revised,
             skipped=dict(read.skipped.most_common()),
             letters_left_out=outputs.letters_left_out,
+            people=_people(bundle, assess.threshold),
         )
         outputs.write_summary(told)
         stopped = interrupts.received is not None and not assess.ended()
@@ -242,6 +246,11 @@ def run_recording(
         if not complete:
             raise _incomplete(read, told, problems, outputs.abandon())
     return RunResult(told, rows, kept)
+
+
+def _people(models: Models, threshold: float) -> PeopleRecord:
+    totals = models.thresholds.people_totals()
+    return PeopleRecord(totals.people, totals.quantiles, totals.highest, round(threshold, 3))
 
 
 class _RecordReader:

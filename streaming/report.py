@@ -1,42 +1,29 @@
 """The command `swarmlight report`: what a run found, as one HTML page that a person can look at and pass on.
 
-In: the files that `swarmlight run` wrote (alerts, details, scores, summary, dead letters), told apart by their records.
-Out: one page with nothing outside it: no script, no address that it loads from, light and dark, wide and narrow.
-Everything in it that comes from events is a stranger's text and is escaped; links of theirs are text, not links.
+In: what the files of a run hold (`streaming.results`). Out: one page with nothing outside it: no script, no address
+that it loads from, light and dark, wide and narrow. Everything in it that comes from events is a stranger's text and is
+escaped; links of theirs are text, not links.
 """
 
 from __future__ import annotations
 
-import heapq
 import html
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from types import TracebackType
-from typing import Annotated, Final, Self
+from typing import Annotated, Final
 
-import msgspec
+import numpy as np
 import typer
 
-from detector.errors import RecordError, UsageError
 from detector.evidence import COMPONENTS
 from detector.reasons import direction
 from detector.times import parse_time, rfc3339
-from streaming.logs import shown
-from streaming.pipeline import RunEnd
-from streaming.schema.alert import AlertRecord, PageRecord, read_alert, read_page
-from streaming.schema.dead_letter import Tally, letters
-from streaming.schema.run_summary import RunSummary
-from streaming.schema.score import ScoreRecord, read_score
-from streaming.sinks.result_file import STDOUT, ResultFile
-from streaming.sources.files import Inputs
-
-ACCOUNTS_SHOWN: Final = 200
-"""Accounts with the most evidence against them that are listed: more than anybody reads."""
+from streaming.results import Results, check_network, groups_of, results_of, write_network
+from streaming.schema.alert import AlertRecord, PageRecord
+from streaming.schema.run_summary import PeopleRecord
+from streaming.sinks.result_file import ResultFile
 
 CAMPAIGNS_SHOWN: Final = 100
 MEMBERS_DRAWN: Final = 40
@@ -47,140 +34,6 @@ OBJECTS_SHOWN: Final = 12
 TEXT_SHOWN: Final = 280
 BINS: Final = 40
 
-_summary: Final = msgspec.json.Decoder(RunSummary)
-
-
-@dataclass
-class Results:
-    """What the files of a run hold, as far as the page shows it.
-
-    Args:
-        summary: of the run; None where no file has one.
-        alerts: last revision of every alert, by id.
-        pages: pages of details of these revisions.
-        top: accounts with the most evidence against them, the first first.
-        totals: how many accounts have which total, in tenths of a nat, and whether they are flagged.
-        abstained: how many accounts lack which component, by its reason.
-        accounts: with a score.
-        dead: dead letters.
-    """
-
-    summary: RunSummary | None = None
-    alerts: dict[str, AlertRecord] = field(default_factory=dict)
-    pages: dict[str, list[PageRecord]] = field(default_factory=dict)
-    top: list[ScoreRecord] = field(default_factory=list)
-    totals: Counter[tuple[int, bool]] = field(default_factory=Counter)
-    abstained: Counter[tuple[str, str]] = field(default_factory=Counter)
-    accounts: int = 0
-    dead: Tally | None = None
-
-
-def results_of(paths: Sequence[Path]) -> Results:
-    """Read the files of a run; of a folder, those in it that are of one.
-
-    Raises:
-        UsageError: a file cannot be read or is none of a run's, or there is none.
-    """
-    found, used = Results(), 0
-    for path in paths:
-        for file in sorted(path.iterdir()) if path.is_dir() else [path]:
-            if file.is_file() and file.suffix != ".partial":
-                taken = _take(found, file)
-                used += taken
-                if not taken and not path.is_dir():
-                    raise UsageError(
-                        f"{shown(file)} is no file that `swarmlight run` writes: give those, or their folder"
-                    )
-    if not used:
-        raise UsageError(
-            f"no results of a run in {', '.join(shown(path) for path in paths)}: give the files that --alerts, "
-            "--scores and --summary wrote, or their folder"
-        )
-    for each, held in found.pages.items():
-        held[:] = [page for page in held if each in found.alerts and page.revision == found.alerts[each].revision]
-    found.top.sort(key=_rank)
-    return found
-
-
-def _rank(score: ScoreRecord) -> tuple[float, str]:
-    return -score.llr.total, score.account
-
-
-def _take(found: Results, path: Path) -> bool:
-    """Read one file; False where it is none of a run's."""
-    with Inputs([path]) as inputs:
-        records = (record.value for record in inputs)
-        try:
-            first = next(records, b"")
-        except UsageError:
-            return False
-        kind = _kind(first)
-        if kind is None:
-            return False
-        try:
-            _READERS[kind](found, _chained(first, records), path)
-        except (RecordError, msgspec.MsgspecError) as error:
-            raise UsageError(f"{shown(path)} cannot be read: {shown(str(error))}") from None
-    return True
-
-
-def _chained(first: bytes, records: Iterable[bytes]) -> Iterator[bytes]:
-    yield first
-    yield from (record for record in records if record.strip())
-
-
-def _kind(record: bytes) -> str | None:
-    try:
-        fields = msgspec.json.decode(record)
-    except (msgspec.DecodeError, ValueError, RecursionError):
-        return None
-    if not isinstance(fields, dict):
-        return None
-    signs = {"alerts": {"members", "revision", "threshold_kind"}, "details": {"page", "pages", "revision"},
-             "scores": {"posterior", "llr", "abstained"}, "summary": {"read", "accepted", "peak_rss_mib"},
-             "dead": {"sha256", "reason", "source"}}  # fmt: skip
-    return next((kind for kind, needed in signs.items() if needed <= set(fields)), None)
-
-
-def _alerts(found: Results, records: Iterator[bytes], path: Path) -> None:
-    for record in records:
-        alert = read_alert(record)
-        found.alerts[alert.id] = alert
-
-
-def _details(found: Results, records: Iterator[bytes], path: Path) -> None:
-    for record in records:
-        page = read_page(record)
-        found.pages.setdefault(page.id, []).append(page)
-
-
-def _scores(found: Results, records: Iterator[bytes], path: Path) -> None:
-    heap: list[tuple[float, int, ScoreRecord]] = []
-    for number, record in enumerate(records):
-        score = read_score(record)
-        found.accounts += 1
-        found.totals[round(10 * score.llr.total), score.flagged] += 1
-        found.abstained.update(score.abstained.items())
-        item = (score.llr.total, -number, score)
-        if len(heap) < ACCOUNTS_SHOWN:
-            heapq.heappush(heap, item)
-        else:
-            heapq.heappushpop(heap, item)
-    found.top += [score for _, _, score in heap]
-
-
-def _of_run(found: Results, records: Iterator[bytes], path: Path) -> None:
-    found.summary = _summary.decode(next(records))
-
-
-def _dead(found: Results, records: Iterator[bytes], path: Path) -> None:
-    found.dead = found.dead or Tally()
-    for letter in letters((shown(path), record) for record in records):
-        found.dead.add(letter)
-
-
-_READERS: Final = {"alerts": _alerts, "details": _details, "scores": _scores, "summary": _of_run, "dead": _dead}
-
 
 def page(found: Results, title: str) -> str:
     """The page.
@@ -189,7 +42,7 @@ def page(found: Results, title: str) -> str:
         found: what it shows.
         title: its heading.
     """
-    groups = sorted((a for a in found.alerts.values() if a.status == "open" and a.kind != "account"), key=_severity)
+    groups = groups_of(found)
     sections = [
         _section("What was read", _read(found)),
         _section("Campaigns", _campaigns(found, groups)),
@@ -248,10 +101,6 @@ def _read(found: Results) -> str:
         rows = [(_e(f"{name}: {reason}"), f"{count:,}") for (name, reason), count in dead]
         parts.append("<h3>Why records could not be read</h3>" + _table(("reason", "records"), rows))
     return "".join(parts)
-
-
-def _severity(alert: AlertRecord) -> tuple[bool, float, str]:
-    return alert.kind != "campaign", -len(alert.members), alert.id
 
 
 def _campaigns(found: Results, groups: Sequence[AlertRecord]) -> str:
@@ -382,15 +231,22 @@ def _nats(value: float) -> str:
 
 
 def _spread(found: Results) -> str:
+    """How many accounts have which total, with what as many calibration people would show drawn over it."""
     if not found.totals:
         return "<p>No scores were given (<code>--scores FILE</code>).</p>"
+    people = None if found.summary is None else found.summary.people
     low, high = min(total for total, _ in found.totals), max(total for total, _ in found.totals)
+    if people is not None:
+        low = min(low, math.floor(10 * people.quantiles[0]))
+        high = max(high, math.ceil(10 * people.quantiles[-1]), math.ceil(10 * people.threshold))
     step = max(math.ceil((high - low + 1) / BINS), 1)
     bins: Counter[tuple[int, bool]] = Counter()
     for (total, flagged), count in found.totals.items():
         bins[(total - low) // step, flagged] += count
     number = (high - low) // step + 1
-    most = max(bins[i, False] + bins[i, True] for i in range(number))
+    expected = [] if people is None else _expected(people, found.accounts, low, step, number)
+    most = max([bins[i, False] + bins[i, True] for i in range(number)] + expected)
+    width = 620 / number
     bars = []
     for i in range(number):
         bottom = 150.0
@@ -398,17 +254,46 @@ def _spread(found: Results) -> str:
             size = 140 * bins[i, flagged] / most
             bottom -= size
             if size:
-                name, left = "flagged" if flagged else "others", 10 + 620 * i / number
+                name, left = "flagged" if flagged else "others", 10 + i * width
                 bars.append(
-                    f'<rect class="{name}" x="{left:.1f}" y="{bottom:.1f}" width="{max(620 / number - 1, 1):.1f}" '
+                    f'<rect class="{name}" x="{left:.1f}" y="{bottom:.1f}" width="{max(width - 1, 1):.1f}" '
                     f'height="{size:.1f}"/>'
                 )
     axis = (f'<text x="10" y="170">{low / 10:+.1f} nats</text>'
             f'<text x="630" y="170" text-anchor="end">{high / 10:+.1f} nats</text>')  # fmt: skip
     flagged_count = sum(count for (_, flagged), count in found.totals.items() if flagged)
     label = f"{found.accounts:,} accounts by total evidence, {flagged_count:,} of them flagged"
-    return (f'<figure><svg viewBox="0 0 640 176" role="img" aria-label="{label}">{"".join(bars)}{axis}</svg>'
-            f"<figcaption>{label}; the tallest bar is {most:,} accounts.</figcaption></figure>")  # fmt: skip
+    told = f"{label}; the tallest bar is {max(bins[i, False] + bins[i, True] for i in range(number)):,} accounts."
+    beside = ""
+    if people is not None:
+        path = "".join(
+            f"{'L' if i else 'M'}{10 + i * width:.1f} {150 - 140 * value / most:.1f}H{10 + (i + 1) * width:.1f}"
+            for i, value in enumerate(expected)
+        )
+        at = 10 + 620 * (10 * people.threshold - low) / (number * step)
+        beside = (f'<path class="people" d="{path}"/>'
+                  f'<line class="threshold" x1="{at:.1f}" x2="{at:.1f}" y1="10" y2="150"/>')  # fmt: skip
+        told += _beside(people)
+    return (f'<figure><svg viewBox="0 0 640 176" role="img" aria-label="{label}">{"".join(bars)}{beside}{axis}</svg>'
+            f"<figcaption>{told}</figcaption></figure>")  # fmt: skip
+
+
+def _expected(people: PeopleRecord, accounts: int, low: int, step: int, number: int) -> list[float]:
+    """How many of as many people would lie in each bin, by their quantiles."""
+    ends = [(low + i * step - 0.5) / 10 for i in range(number + 1)]
+    share = np.interp(ends, people.quantiles, np.linspace(0, 1, len(people.quantiles)), left=0.0, right=1.0)
+    return [accounts * float(value) for value in np.diff(share)]
+
+
+def _beside(people: PeopleRecord) -> str:
+    middle, last = people.quantiles[len(people.quantiles) // 2], people.quantiles[-2]
+    which = "the highest total that each reached" if people.highest else "their totals after the last post"
+    note = " A total at the end lies below the highest on the way, so the outline lies too far right." * people.highest
+    return (
+        f" The outline is what as many people would show, by {which}: {people.people:,} people who had no part in "
+        f"training and on whom the threshold was set; half of them lie below {middle:+.1f} nats, 95% below "
+        f"{last:+.1f}. The dashed line is the threshold, {people.threshold:+.1f} nats.{note}"
+    )
 
 
 def _abstained(found: Results) -> str:
@@ -441,6 +326,7 @@ article{background:var(--panel);border-radius:.5rem;padding:.5rem 1rem 1rem;marg
 .pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(17rem,100%),1fr));gap:1rem}
 figure{margin:0}figcaption,small{color:var(--soft);font-size:.85rem}svg{width:100%;height:auto;max-height:24rem}
 svg text{fill:var(--soft);font-size:11px}circle,.others{fill:var(--tie)}.ties line{stroke:var(--tie);opacity:.35}
+.people{fill:none;stroke:var(--ink);stroke-width:1.5}.threshold{stroke:var(--mark);stroke-dasharray:4 3}
 .flagged{fill:var(--mark)}.flag{color:var(--mark);font-weight:600;font-size:.85rem}
 .wide{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:.92rem}
 th,td{text-align:left;padding:.3rem .6rem;border-bottom:1px solid var(--line);vertical-align:top}
@@ -448,57 +334,6 @@ td:first-child{overflow-wrap:anywhere;min-width:9rem}.figures td:not(:first-chil
 .bar{display:inline-block;width:5rem;height:.6rem;background:var(--line);border-radius:.2rem;overflow:hidden}
 .bar i{display:block;height:100%;background:var(--tie)}
 """
-
-
-class RunReport:
-    """The page at the end of a run, `run --report`. Use it as a context around the run.
-
-    Args:
-        out: the page.
-        named: the run's files of results by their options; those that are not kept are written to a temporary folder.
-        inputs: of the run.
-
-    Raises:
-        UsageError: the page cannot be written, or is one of the run's other files.
-    """
-
-    def __init__(self, out: Path, named: Mapping[str, Path | None], inputs: Sequence[str]) -> None:
-        others = [*inputs, *(str(path) for path in named.values() if path is not None)]
-        if out.resolve() in {Path(name).resolve() for name in others if name != STDOUT}:
-            raise UsageError(f"--report {str(out)!a} is also another file of the run: name another")
-        for name, path in named.items():
-            if path is not None and (str(path) == STDOUT or (path.exists() and not path.is_file())):
-                raise UsageError(f"--{name} {str(path)!a}: with --report it has to be a file")
-        self._stack = ExitStack()
-        self._file = ResultFile(out, "--report")
-        scratch = Path(self._stack.enter_context(TemporaryDirectory()))
-        self._named = {name for name, path in named.items() if path is not None}
-        self.files: dict[str, Path | None] = {name: path or scratch / name for name, path in named.items()}
-        """What the run has to write, by the names of its options."""
-
-    def told(self, end: RunEnd) -> RunEnd:
-        """The end of the run with the files that were asked for."""
-        kept = {name: path for name, path in end.files.items() if name in self._named or name not in self.files}
-        return end._replace(files=kept | {"report": self._file.path})
-
-    def publish(self) -> None:
-        """Write the page.
-
-        Raises:
-            UsageError: it cannot be written.
-        """
-        found = results_of([path for path in self.files.values() if path is not None and path.stat().st_size])
-        self._file.write(page(found, TITLE).encode("utf-8", "replace"))
-        self._file.publish()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._file.abandon()
-        self._stack.close()
 
 
 TITLE: Final = "What Swarmlight found"
@@ -512,6 +347,10 @@ def report_command(
         "report.html"
     ),
     title: Annotated[str, typer.Option(metavar="TEXT", help="its heading")] = TITLE,
+    network: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="write the network of the groups as .graphml, or its ties as .csv, .parquet"),
+    ] = None,
 ) -> int:
     """Show what a run found on one page: what was read and lost, campaigns, accounts, scores, and what is not known.
 
@@ -520,9 +359,13 @@ def report_command(
     Args:
         results: alerts, details, scores, summary and dead letters; whichever there are.
     """
+    check_network("--network", network)
     file = ResultFile(out, "--out")
     try:
-        file.write(page(results_of(results), title).encode("utf-8", "replace"))
+        found = results_of(results)
+        file.write(page(found, title).encode("utf-8", "replace"))
+        if network is not None:
+            write_network(network, found)
     except BaseException:
         file.abandon()
         raise

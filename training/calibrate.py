@@ -23,7 +23,7 @@ from detector.data_splits import split_of
 from detector.errors import UsageError
 from detector.models import GRAPH
 from detector.text import first_stage, second_stage
-from detector.thresholds import HORIZON_PEOPLE, MIN_LANGUAGE_PEOPLE, NAME, Thresholds
+from detector.thresholds import HORIZON_PEOPLE, MIN_LANGUAGE_PEOPLE, NAME, TOTALS, Thresholds, quantiles_of
 from training.account_data import RawEvents, chat_people, read_truth
 from training.account_training_set import POPULATION, known_texts
 from training.cards import thresholds_card
@@ -81,6 +81,7 @@ def thresholds_of(populations: Mapping[str, Mapping[str, Person]], card: Mapping
         )
     described = {
         **card,
+        TOTALS: quantiles_of([person.totals[-1] for person in everyone]),
         "populations": {
             name: {
                 "people": len(people),

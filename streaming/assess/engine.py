@@ -203,6 +203,11 @@ class Assess:
         return len(self.state.accounts)
 
     @property
+    def threshold(self) -> float:
+        """The total in nats above which an account is flagged."""
+        return self._evidence.threshold
+
+    @property
     def flagged(self) -> int:
         """Accounts flagged now."""
         return int(self.state.accounts.flagged.sum())

@@ -5,6 +5,23 @@ from __future__ import annotations
 import msgspec
 
 
+class PeopleRecord(msgspec.Struct, frozen=True):
+    """Totals of the people on whom the thresholds were set, beside which a run's scores are shown.
+
+    Args:
+        people: how many.
+        quantiles: of their totals in nats, at equal steps from the lowest to the highest.
+        highest: whether a total is the highest that a person reached in their first posts, as thresholds need it, or
+            the one after their last post, as scores have it.
+        threshold: the total in nats above which the run flags.
+    """
+
+    people: int
+    quantiles: list[float]
+    highest: bool
+    threshold: float
+
+
 class RunSummary(msgspec.Struct, frozen=True, omit_defaults=True):
     """Counts, cost and models of a run; the first five numbers are records of the recording.
 
@@ -26,6 +43,7 @@ class RunSummary(msgspec.Struct, frozen=True, omit_defaults=True):
         skipped: records of the input's format that are no post events and not counted in `read` ("a block"), by what
             they are; left out where there is none.
         letters_left_out: dead records without a letter, since more than a thousand others had the same bytes.
+        people: whom the thresholds were set on.
     """
 
     read: int
@@ -43,3 +61,4 @@ class RunSummary(msgspec.Struct, frozen=True, omit_defaults=True):
     revised: int = 0
     skipped: dict[str, int] = {}
     letters_left_out: int = 0
+    people: PeopleRecord | None = None

@@ -13,18 +13,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, Final, Self
 
 import msgspec
 
 from detector.errors import UsageError
 from streaming.config import Config
 from streaming.schema.dead_letter import RepeatedLetters, encode
+from streaming.schema.flat_rows import ALERTS, SCORES
 from streaming.schema.run_summary import RunSummary
 from streaming.schema.score import ScoreRecord, encode_score, read_score
 from streaming.sinks.base import Abandonable, AlertSink, Step, open_sink
 from streaming.sinks.jsonl import JsonLines
 from streaming.sinks.result_file import STDOUT, ResultFile, partial_path
+from streaming.sinks.table_file import TableFile, is_table, result_file
 from streaming.sources.files import STDIN
 
 
@@ -39,9 +41,11 @@ class Outputs:
         inputs: files that must not be overwritten.
         sinks: further sinks of alerts, `NAME:TARGET`.
         config: handed on to them.
+        copies: further files of alerts and scores as JSON lines, by their options' names, where those that were asked
+            for are tables.
 
     Raises:
-        UsageError: a file cannot be written, or is an input, or is named twice.
+        UsageError: a file cannot be written, or is an input, or is named twice; one that is no table is to be one.
     """
 
     def __init__(
@@ -56,6 +60,7 @@ class Outputs:
         inputs: Sequence[str],
         sinks: Sequence[str],
         config: Config,
+        copies: Mapping[str, Path] | None = None,
     ) -> None:
         self._stack = ExitStack()
         named = {"alerts": alerts, "details": details, "scores": scores, "dead-letters": dead_letters,
@@ -63,14 +68,20 @@ class Outputs:
         # The target of a sink may be a file, and then it is none of the others.
         targets = {f"sink {spec}": Path(spec.partition(":")[2]) for spec in sinks if spec.partition(":")[2]}
         _check_distinct(named | targets, inputs)
+        _check_tables(named)
         self._sinks: list[AlertSink] = []
-        self._files: dict[str, ResultFile] = {}
+        self._files: dict[str, ResultFile | TableFile] = {}
         try:
             for name, path in named.items():
                 if path is not None and name != "alerts":
-                    self._files[name] = ResultFile(path, f"--{name}")
+                    self._files[name] = result_file(path, f"--{name}", SCORES)
             if alerts is not None:
-                self._sinks.append(JsonLines(alerts, "--alerts"))
+                self._sinks.append(JsonLines(alerts, "--alerts", ALERTS))
+            for name, path in (copies or {}).items():
+                if name == "alerts":
+                    self._sinks.append(JsonLines(path, "--alerts"))
+                else:
+                    self._files[_COPY] = ResultFile(path, f"--{name}")
             for spec in sinks:
                 self._sinks.append(open_sink(spec, config))
             self._rows = self._latest()
@@ -79,7 +90,8 @@ class Outputs:
             self.abandon()
             self._stack.close()
             raise
-        self._details, self._scores = self._files.get("details"), self._files.get("scores")
+        self._details = self._files.get("details")
+        self._scores = [self._files[name] for name in ("scores", _COPY) if name in self._files]
         self._letters, self._summary = self._files.get("dead-letters"), self._files.get("summary")
         self._trajectories = self._files.get("trajectories")
         self._repeated = RepeatedLetters()
@@ -132,8 +144,8 @@ class Outputs:
             accounts += 1
             score = read_score(body)
             flagged += score.flagged
-            if self._scores is not None:
-                self._scores.write(body + b"\n")
+            for file in self._scores:
+                file.write(body + b"\n")
             if kept is not None:
                 kept.append(score)
         return accounts, flagged
@@ -195,6 +207,9 @@ class Outputs:
             self._stack.close()
 
 
+_COPY: Final = "scores as lines"
+
+
 class _Latest:
     """The latest value of every key, on disk, as a compacted topic has them. Only keys are held in memory."""
 
@@ -230,6 +245,12 @@ def _by_number(key: str) -> str:
     """`ID/PAGE` such that pages sort by number."""
     alert, _, page = key.rpartition("/")
     return f"{alert}/{int(page):09d}"
+
+
+def _check_tables(named: Mapping[str, Path | None]) -> None:
+    for name, path in named.items():
+        if is_table(path) and name not in ("scores", "alerts"):
+            raise UsageError(f"--{name} {str(path)!a}: only --scores and --alerts can be tables; name a .jsonl")
 
 
 def _check_distinct(named: Mapping[str, Path | None], inputs: Sequence[str]) -> None:

@@ -10,7 +10,9 @@ from pathlib import Path
 
 from detector.errors import UsageError
 from streaming.config import Config
+from streaming.schema.flat_rows import FlatTable
 from streaming.sinks.result_file import ResultFile
+from streaming.sinks.table_file import result_file
 
 
 class JsonLines:
@@ -19,13 +21,14 @@ class JsonLines:
     Args:
         path: what to write; `-` is standard output.
         option: what named it, for messages.
+        table: with it, a file whose name ends in `.csv` or `.parquet` becomes a table (`streaming.sinks.table_file`).
 
     Raises:
         UsageError: the file cannot be written.
     """
 
-    def __init__(self, path: Path, option: str) -> None:
-        self._file = ResultFile(path, option)
+    def __init__(self, path: Path, option: str, table: FlatTable | None = None) -> None:
+        self._file = ResultFile(path, option) if table is None else result_file(path, option, table)
         self._abandoned = False
 
     @property

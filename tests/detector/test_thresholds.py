@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from detector.account.features import language_code
 from detector.errors import ModelError, UsageError
-from detector.thresholds import Thresholds, combine, posterior
+from detector.thresholds import TOTALS, PeopleTotals, Thresholds, combine, posterior, quantiles_of
 
 nats = st.floats(-40, 40)
 
@@ -135,3 +135,12 @@ def test_accounts_in_other_languages_are_ranked_but_not_flagged() -> None:
 def test_nobody_to_calibrate_on_is_said() -> None:
     with pytest.raises(UsageError, match="nothing to calibrate on"):
         thresholds(people=[])
+
+
+def test_totals_of_people_are_quantiles_of_the_last_totals_or_else_of_the_highest() -> None:
+    maxima = {"a": [float(i) for i in range(21)]}
+    older = Thresholds.of(maxima, 5, frozenset({"en"}), "1")
+    assert older.people_totals() == PeopleTotals(21, [float(i) for i in range(21)], highest=True)
+    newer = Thresholds.of(maxima, 5, frozenset({"en"}), "1", {TOTALS: quantiles_of([-1.0, 1.0])})
+    assert newer.people_totals().quantiles[::10] == [-1.0, 0.0, 1.0]
+    assert not newer.people_totals().highest

@@ -81,6 +81,8 @@ RUN: Final[dict[str, str]] = {
     "swarmlight dlq --input FILE": "",
     "swarmlight ingest outbox.json posts.csv posts.jsonl.gz": "",
     "swarmlight report results --out report.html": "",
+    "swarmlight report results --network ties.csv --out report.html": "",
+    "swarmlight run events.jsonl.gz --scores scores.csv --alerts alerts.parquet --network groups.graphml": "",
     "swarmlight coordinate --null-seeds": "2 --input records.csv",
     "swarmlight coordinate shares.csv": "",
     "swarmlight coordinate shares.csv --out groups.json --graph net.graphml --nodes accounts.csv --edges ties.csv "

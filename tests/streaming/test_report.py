@@ -16,10 +16,12 @@ import pytest
 from detector.errors import UsageError
 from streaming.cli import invoke
 from streaming.pipeline import RunEnd
-from streaming.report import ACCOUNTS_SHOWN, RunReport, page, results_of
+from streaming.report import page
+from streaming.results import ACCOUNTS_SHOWN, network_of, results_of
+from streaming.run_exports import RunExports
 from streaming.schema.alert import AlertRecord, EdgeRecord, MemberRecord, MomentRecord, ObjectRecord, PageRecord
 from streaming.schema.alert import PostRecord as Post
-from streaming.schema.run_summary import RunSummary
+from streaming.schema.run_summary import PeopleRecord, RunSummary
 from streaming.schema.score import LlrRecord, ScoreRecord
 
 AT = "2026-01-01T08:00:00Z"
@@ -157,6 +159,46 @@ def test_some_of_the_files_are_enough_and_none_are_said(tmp_path: Path) -> None:
         results_of([place])
 
 
+def test_scores_stand_beside_those_of_people(tmp_path: Path) -> None:
+    scores = [score(f"p{i}", -1.0) for i in range(19)] + [score("m", 4.0, flagged=True)]
+    people = PeopleRecord(520, [-3.0 + 0.25 * step for step in range(21)], False, 2.5)
+    html = page(results_of([folder(tmp_path / "run", [], scores, people=people)]), "x")
+    outline = re.search(r'class="people" d="M([^"]*)"', html)
+    assert outline is not None
+    steps = [tuple(map(float, re.split("[ H]", step))) for step in outline[1].split("L")]
+    heights = [150 - y for _, y, _ in steps]
+    inside = [height for height in heights if height > 0][1:-1]
+    assert len(inside) > 10
+    assert max(inside) - min(inside) <= 0.2  # people who are spread evenly have an even outline
+    assert steps[-1][2] == pytest.approx(630, abs=0.2)
+    said = text_of(html)
+    assert "520 people who had no part in training" in said
+    assert "95% below +1.8. The dashed line is the threshold, +2.5 nats" in said
+    assert "too far right" not in said
+
+
+def test_maxima_of_people_are_said_to_be_maxima(tmp_path: Path) -> None:
+    people = PeopleRecord(9, [0.0] * 21, True, 1.0)
+    html = page(results_of([folder(tmp_path / "run", [], [score("p", 0.0)], people=people)]), "x")
+    assert "the highest total that each reached" in text_of(html)
+    assert "too far right" in text_of(html)
+
+
+def test_the_network_is_of_open_groups_with_the_ties_of_all_kinds_added_up(tmp_path: Path) -> None:
+    edges = [EdgeRecord("ann", "bob", "link", 5, 0.1, nats=9.0), EdgeRecord("ann", "bob", "repost", 2, 0.1, nats=1.5)]
+    gone = alert(id="c2", status="withdrawn", members=[MemberRecord("eve")])
+    found = results_of([folder(tmp_path / "run", [alert(), gone], [])])
+    found.pages["c1"] = [PageRecord("c1", 2, 1, 1, edges)]
+    network = network_of(found)
+    assert network.names == ["ann", "bob", "zoe"]
+    assert (network.group.tolist(), network.strength.tolist()) == ([1, 1, 1], [0.5, 0.5, 0.5])
+    ties = zip(network.source, network.target, network.objects, network.nats, strict=True)
+    assert [tuple(map(float, each)) for each in ties] == [(0, 1, 7, 10.5)]
+    assert invoke(["report", str(tmp_path / "run"), "--out", str(tmp_path / "p.html"), "--network",
+                   str(tmp_path / "ties.csv")]) == 0  # fmt: skip
+    assert (tmp_path / "ties.csv").read_text().splitlines()[1] == "ann,bob,Undirected,0.000,5"
+
+
 SUMMARY = RunSummary(
     read=0, accepted=0, duplicate=0, late=0, dead=0, accounts=0, flagged=0, campaigns=0, wall_s=0.0, peak_rss_mib=0.0,
     models={},
@@ -168,7 +210,7 @@ NOT_NAMED: dict[str, Path | None] = dict.fromkeys(("alerts", "details", "scores"
 def test_a_run_ends_with_the_page_and_keeps_only_what_was_asked_for(tmp_path: Path) -> None:
     out, kept = tmp_path / "page.html", tmp_path / "scores.jsonl"
     out.write_text("earlier")
-    with RunReport(out, NOT_NAMED | {"scores": kept}, ["events.jsonl"]) as report:
+    with RunExports(NOT_NAMED | {"scores": kept}, ["events.jsonl"], report=out) as report:
         files = {name: path for name, path in report.files.items() if path is not None}
         assert files["scores"] == kept
         kept.write_bytes(msgspec.json.encode(score("ann", 1.0)) + b"\n")
@@ -186,7 +228,7 @@ def test_a_run_ends_with_the_page_and_keeps_only_what_was_asked_for(tmp_path: Pa
 def test_a_run_that_fails_leaves_the_earlier_page(tmp_path: Path) -> None:
     out = tmp_path / "page.html"
     out.write_text("earlier")
-    with pytest.raises(UsageError, match="broken"), RunReport(out, NOT_NAMED, []):
+    with pytest.raises(UsageError, match="broken"), RunExports(NOT_NAMED, [], report=out):
         raise UsageError("broken")
     assert [path.read_text() for path in tmp_path.iterdir()] == ["earlier"]
 
@@ -200,7 +242,7 @@ def test_a_page_that_cannot_be_meant_is_refused_before_the_run(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match=said):
-        RunReport(Path("same.html"), NOT_NAMED | named, [])
+        RunExports(NOT_NAMED | named, [], report=Path("same.html"))
     assert list(tmp_path.iterdir()) == []
 
 

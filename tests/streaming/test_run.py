@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import io
 import json
 import math
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -26,7 +28,7 @@ from tests.streaming.builders import event, lines, write_lines
 
 SUMMARY = {
     "read", "accepted", "duplicate", "late", "dead", "accounts", "flagged", "campaigns", "wall_s", "peak_rss_mib",
-    "models",
+    "models", "people",
 }  # fmt: skip
 
 ITEMS: list[dict[str, Any] | bytes] = [
@@ -333,3 +335,37 @@ def test_a_partial_file_never_overwrites_an_input(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--input"):
         invoke(["run", str(source), "--scores", str(tmp_path / "s")])
     assert source.read_bytes() == before
+
+
+def test_results_are_tables_where_they_are_named_so(tmp_path: Path) -> None:
+    source = write_lines(tmp_path / "in.jsonl", societies.campaign(0, people=6, hours=1, rounds=2))
+    lines_, table, alerts, ties = (tmp_path / name for name in ("s.jsonl", "s.csv", "a.parquet", "net.graphml"))
+    switched_off = ["--without", "text", "behaviour", "coordination", "graph"]
+    assert invoke(["run", str(source), *switched_off, "--scores", str(lines_)]) == 0
+    others = ["--alerts", str(alerts), "--network", str(ties), "--report", str(tmp_path / "page.html")]
+    assert invoke(["run", str(source), *switched_off, "--scores", str(table), *others]) == 0
+    with table.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["account"] for row in rows] == [row["account"] for row in read(lines_)]
+    assert f"{len(rows)} accounts by total evidence" in (tmp_path / "page.html").read_text()
+    assert ties.read_text().endswith("</graphml>\n")
+    assert alerts.read_bytes().startswith(b"PAR1")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--details", "details.csv"], "only --scores and --alerts can be tables"),
+        (["--network", "net.png"], "has to end in .graphml or .csv or .parquet"),
+        (["--network", "x.csv", "--scores", "x.csv"], "is also another file of the run"),
+        (["--network", "x.graphml", "--scores", "-"], "has to be a file"),
+    ],
+)
+def test_tables_that_cannot_be_meant_are_refused_before_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    source = write_lines(tmp_path / "in.jsonl", [event("ann")])
+    with pytest.raises(UsageError, match=re.escape(said)):
+        invoke(["run", str(source), *arguments])
+    assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]

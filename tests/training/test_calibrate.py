@@ -33,6 +33,7 @@ def test_the_horizon_is_what_a_hundred_people_reach() -> None:
 
 def test_only_languages_with_enough_people_are_calibrated() -> None:
     made = thresholds_of({"people": {**people(150, 20, 1.0), **people(49, 20, 1.0, "fr")}}, {})
+    assert (made.people_totals().people, made.people_totals().highest) == (199, False)
     assert made.languages == {"en"}
     assert made.people == 199
     with pytest.raises(UsageError, match="no language has"):
