@@ -14,37 +14,30 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any, Final, NamedTuple
 
 import numpy as np
 import typer
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
-from scipy.sparse.csgraph import connected_components
 
 from detector.errors import UsageError
-from detector.times import AT_MAX, rfc3339
-from graph.co_sharing import MAX_OBJECT, SharedPairs, co_sharing
-from graph.coincidences import Uses, shared_uses
+from detector.plugins import COMMANDS, load
+from graph.co_sharing import MAX_OBJECT
+from graph.coordination import find_groups, find_pairs
 from graph.decoys import BLOCK_MS, MANY_DRAWS
-from graph.dense_groups import ties
 from graph.exports import Network, require_endings, write_edges, write_graphml, write_json, write_nodes
-from graph.groups import Proposal
 from graph.permutation import Injection, Traces, injection_table, injection_trial, null_table, null_trial
 from graph.picture import ENDINGS, draw, require_drawing
-from graph.search import among_uses
 from graph.table_layouts import given_or_refused
 from graph.tables import UNITS, TimeUnit, TraceTable, read_tables
-from graph.traces import HOUR_MS, KIND_TABLE
+from graph.traces import HOUR_MS
 
 PRINTED: Final = 20
 """Groups or pairs printed; all are in the files."""
 
 NAMED: Final = 4
 """Members of a group that are printed by name."""
-
-OBJECTS: Final = 20
-"""Shared objects of a group that are written."""
 
 NAME_CHARACTERS: Final = 32
 
@@ -121,6 +114,12 @@ def coordinate_command(
         str,
         typer.Option(metavar="NAMES", help="columns of account,object,time[,kind], where they are not recognised"),
     ] = "",
+    format_name: Annotated[
+        str,
+        typer.Option(
+            "--format", metavar="NAME", help="read recordings of this input format, as run does, in place of tables"
+        ),
+    ] = "",
     kind: Annotated[
         str,
         typer.Option(metavar="KIND", help="kind of records without one: link, repost, hashtag, reply_target, ..."),
@@ -181,7 +180,8 @@ def coordinate_command(
 ) -> int:
     """Find groups of accounts that act together in tables of who shared what, and when.
 
-    The columns of CooRTweet and of coordination-network-toolkit are recognised, and usual names of others.
+    The columns of CooRTweet and of coordination-network-toolkit are recognised, and usual names of others. With
+    --format recordings of a platform are converted first; who shared what is read off their events.
 
     Args:
         tables: records, in any order.
@@ -204,9 +204,14 @@ def coordinate_command(
         null_seeds, block_h, injected_sizes, shared, injection_seeds, injection_days, injection_lag_s
     )  # fmt: skip
     unit: TimeUnit = next(each for each in UNITS if each == time_unit)
-    table = read_tables(
-        paths, columns=columns, kind=given_or_refused("--kind", kind), unit=unit, now_ms=round(time.time() * 1000)
-    )  # fmt: skip
+    with TemporaryDirectory(prefix="swarmlight-") as folder:
+        table = read_tables(
+            [_as_events(paths, format_name, Path(folder))] if format_name else paths,
+            columns=columns,
+            kind=given_or_refused("--kind", kind),
+            unit=unit,
+            now_ms=round(time.time() * 1000),
+        )
     if only:
         table = table.only([given_or_refused("--only", name.strip()) for name in only.split(",")])
         if not len(table.at):
@@ -232,6 +237,13 @@ def coordinate_command(
     return 0
 
 
+def _as_events(paths: Sequence[Path], format_name: str, folder: Path) -> Path:
+    """Recordings of an input format as post events, made by the command `ingest`, which says what became of them."""
+    made = folder / "events.jsonl"
+    load(COMMANDS, "ingest")([*map(str, paths), str(made)], format_name)
+    return made
+
+
 def _shown(text: str, limit: int = NAME_CHARACTERS) -> str:
     """A stranger's text as short printable ASCII."""
     escaped = ascii(text)[1:-1]
@@ -239,133 +251,46 @@ def _shown(text: str, limit: int = NAME_CHARACTERS) -> str:
 
 
 def _pairs(table: TraceTable, min_shared: int, window_s: float, max_object: int) -> tuple[dict[str, Any], Network]:
-    """Pairs by definition, and the network of them; its groups are the connected parts, the largest first."""
-    found = co_sharing(
-        table.at, table.account, table.object, window_ms=round(window_s * 1000), min_shared=min_shared,
-        max_object=max_object,
-    )  # fmt: skip
-    network = _pair_network(table, found)
+    """Pairs by definition, printed, as they are written, and the network of them."""
+    found = find_pairs(table, min_shared, window_s, max_object)
     print(
-        f"{len(found.a):,} pairs of {len(network.names):,} accounts share at least {min_shared:,} objects within "
-        f"{window_s:g} s"
+        f"{len(found.pairs):,} pairs of {len(found.network.names):,} accounts share at least {min_shared:,} objects "
+        f"within {window_s:g} s"
     )
-    if found.capped:
+    if found.left_out["objects"]:
         print(
-            f"left out: {found.capped:,} objects with {found.capped_traces:,} traces, each shared more than "
-            f"{max_object:,} times (--max-object)"
+            f"left out: {found.left_out['objects']:,} objects with {found.left_out['traces']:,} traces, each shared "
+            f"more than {max_object:,} times (--max-object)"
         )
-    best = np.lexsort((found.b, found.a, -found.shared))
-    for place in best[:PRINTED].tolist():
-        one, two = (_shown(table.label(int(side[place]))) for side in (found.a, found.b))
-        print(f"{int(found.shared[place]):6,d}  {one}  {two}")
+    label = dict(zip(found.network.names, found.network.labels, strict=True))
+    best = sorted(found.pairs, key=lambda pair: -pair["count"])
+    for pair in best[:PRINTED]:
+        print(f"{pair['count']:6,d}  {_shown(label[pair['a']])}  {_shown(label[pair['b']])}")
     _say_more(len(best), "pairs")
-    named = [
-        {"a": table.accounts[a], "b": table.accounts[b], "count": count}
-        for a, b, count in zip(found.a.tolist(), found.b.tolist(), found.shared.tolist(), strict=True)
-    ]
-    left = {"objects": found.capped, "traces": found.capped_traces}
-    return {"pairs": named, "accounts": len(network.names), "left_out": left}, network
-
-
-def _pair_network(table: TraceTable, found: SharedPairs) -> Network:
-    who = np.unique(np.r_[found.a, found.b])
-    source, target = np.searchsorted(who, found.a), np.searchsorted(who, found.b)
-    n = len(who)
-    _, part = connected_components(csr_matrix((np.ones(len(source)), (source, target)), shape=(n, n)), directed=False)
-    size = np.bincount(part, minlength=1)
-    first = np.full(len(size), n)
-    np.minimum.at(first, part, np.arange(n))
-    rank = np.empty(len(size), np.int64)
-    rank[np.lexsort((first, -size))] = np.arange(1, len(size) + 1)
-    weight = found.shared.astype(np.float64)
-    strength = np.bincount(source, weight, n) + np.bincount(target, weight, n)
-    return Network(
-        [table.accounts[int(one)] for one in who], [table.label(int(one)) for one in who], rank[part],
-        strength / max(float(strength.max(initial=0.0)), 1.0), source, target, found.shared, weight,
-    )  # fmt: skip
+    return {"pairs": found.pairs, "accounts": len(found.network.names), "left_out": found.left_out}, found.network
 
 
 def _groups(table: TraceTable, target_fdr: float, seed: int) -> tuple[dict[str, Any], Network]:
-    """Groups among all accounts with their error rate, and the network of those that are accepted."""
-    uses = shared_uses(table.at, table.account.astype(np.int64), table.kind.astype(np.int64), table.object)
-    found = among_uses(uses, len(table.accounts), None, seed, draws=MANY_DRAWS, target_fdr=target_fdr)
-    order = sorted(range(len(found.groups)), key=lambda n: (found.q[n] > target_fdr, -found.groups[n].statistic))
-    groups, q = [found.groups[n] for n in order], [found.q[n] for n in order]
-    accepted = sum(value <= target_fdr for value in q)
+    """Groups among all accounts, printed, as they are written, and the network of the accepted."""
+    found = find_groups(table, target_fdr, seed)
+    accepted = sum(group["accepted"] for group in found.groups)
     print(
-        f"{len(groups):,} groups found, {accepted:,} accepted: beyond what {MANY_DRAWS} draws of exchanged accounts "
-        f"show (target_fdr {target_fdr:g})"
+        f"{len(found.groups):,} groups found, {accepted:,} accepted: beyond what {MANY_DRAWS} draws of exchanged "
+        f"accounts show (target_fdr {target_fdr:g})"
     )
-    written = [
-        _group(table, uses, group, value, accepted=value <= target_fdr) for group, value in zip(groups, q, strict=True)
-    ]
     if accepted:
         print("number  members   lift  decoy q  objects  from        to          strongest members")
-    for number, (group, entry) in enumerate(zip(groups[: min(accepted, PRINTED)], written, strict=False), 1):
-        names = ", ".join(_shown(table.label(member)) for member in group.members[:NAMED])
-        more = len(group.members) - NAMED
+    for group in found.groups[: min(accepted, PRINTED)]:
+        members = group["members"]
+        names = ", ".join(_shown(member["label"]) for member in members[:NAMED])
+        more = len(members) - NAMED
         print(
-            f"{number:6d}  {len(group.members):7,d}  {group.statistic:5.1f}  {entry['decoy_q']:7.3f}  "
-            f"{entry['shared_objects']:7,d}  {entry['from'][:10]}  {entry['to'][:10]}  {names}"
+            f"{group['number']:6d}  {len(members):7,d}  {group['lift']:5.1f}  {group['decoy_q']:7.3f}  "
+            f"{group['shared_objects']:7,d}  {group['from'][:10]}  {group['to'][:10]}  {names}"
             + (f" and {more:,} more" if more > 0 else "")
         )
     _say_more(accepted, "groups")
-    result = {"target_fdr": target_fdr, "groups": [{"number": n} | each for n, each in enumerate(written, 1)]}
-    return result, _group_network(table, uses, groups[:accepted])
-
-
-def _group(table: TraceTable, uses: Uses, group: Proposal, q: float, *, accepted: bool) -> dict[str, Any]:
-    """A group as it is written: who, what they share, and since when."""
-    inside = np.flatnonzero(np.isin(uses.account, group.members))
-    item, account, at = uses.item[inside], uses.account[inside], uses.at[inside]
-    span = int(account.max(initial=0)) + 1
-    once = np.unique(item * span + account) // span
-    objects, members = np.unique(once, return_counts=True)
-    several = members >= 2
-    objects, members = objects[several], members[several]
-    times = at[np.isin(item, objects)]
-    best = np.lexsort((objects, -members))[:OBJECTS]
-    shared = [
-        {
-            "kind": KIND_TABLE[table.object_kind[objects[place]]].name,
-            "object": table.objects[int(objects[place])],
-            "members": int(members[place]),
-        }
-        for place in best.tolist()
-    ]
-    strongest = max(group.strength[0], 1e-9)
-    who = [
-        {"account": table.accounts[member], "label": table.label(member), "strength": round(tie / strongest, 4)}
-        for member, tie in zip(group.members, group.strength, strict=True)
-    ]
-    return {
-        "accepted": accepted,
-        "decoy_q": round(q, 4),
-        "lift": round(group.statistic, 3),
-        "members": who,
-        "shared_objects": len(objects),
-        "objects": shared,
-        "from": rfc3339(min(int(times.min(initial=AT_MAX)), AT_MAX)),
-        "to": rfc3339(max(int(times.max(initial=0)), 0)),
-    }
-
-
-def _group_network(table: TraceTable, uses: Uses, groups: Sequence[Proposal]) -> Network:
-    """Members of groups and the ties inside them."""
-    n = len(table.accounts)
-    number, strength = np.zeros(n, np.int64), np.zeros(n)
-    for place, group in enumerate(groups, 1):
-        number[group.members] = place
-        strength[group.members] = np.array(group.strength) / max(group.strength[0], 1e-9)
-    members = np.flatnonzero(number)
-    row = np.zeros(n, np.int64)
-    row[members] = np.arange(len(members))
-    every = ties(uses, n, None)
-    inside = np.flatnonzero((number[every.a] == number[every.b]) & (number[every.a] > 0))
-    return Network(
-        [table.accounts[int(one)] for one in members], [table.label(int(one)) for one in members], number[members],
-        strength[members], row[every.a[inside]], row[every.b[inside]], every.objects[inside], every.nats[inside],
-    )  # fmt: skip
+    return {"target_fdr": target_fdr, "groups": found.groups}, found.network
 
 
 def _campaigns(path: Path) -> dict[str, str]:

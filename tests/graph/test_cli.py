@@ -168,3 +168,22 @@ def test_the_whole_of_a_table_is_searched_whatever_its_length(tmp_path: Path) ->
     assert run(tmp_path / "t.csv", "--out", tmp_path / "g.json") == 0
     best = json.loads((tmp_path / "g.json").read_text())["groups"][0]
     assert [each["account"] for each in best["members"]] == ["a", "b", "c", "d", "e"]
+
+
+def test_recordings_of_a_platform_are_read_in_its_format(
+    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [json.loads(line) for line in table.read_text(encoding="utf-8").splitlines()]
+    shares = tmp_path / "qut.csv"
+    shares.write_text(
+        "message_id,user_id,timestamp,repost_id\n"
+        + "".join(f"m{n},{row['account']},{row['at'] / 1000},{row['object']}\n" for n, row in enumerate(rows))
+        + "broken,nobody,never,1\n"
+    )
+    found = []
+    for arguments in ((table,), (shares, "--format", "qut")):
+        out = tmp_path / "pairs.json"
+        assert run(*arguments, "--min-shared", 5, "--window-s", 3600, "--out", out) == 0
+        found.append(json.loads(out.read_text(encoding="utf-8"))["pairs"])
+    assert found[0] == found[1] != []
+    assert f"read {len(rows) + 1:,}: {len(rows):,} events, 0 skipped, 1 dead" in capsys.readouterr().err
