@@ -19,7 +19,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from detector.errors import FeedError
-from moderation import api, outbox, web
+from moderation import action_loop, api, outbox, web
 from moderation.api.schemas import Refusal
 from moderation.auth import FeedServices, services_of
 from moderation.middleware import Guard
@@ -80,6 +80,7 @@ def _add_health(app: FastAPI) -> None:
     def metrics(request: Request, services: FeedServices) -> Response:
         with suppress(SQLAlchemyError), services.database.read() as connection:
             services.metrics.unsent(outbox.count_unsent(connection))
+            services.metrics.actions(**action_loop.count_open(connection))
         encode, kind = choose_encoder(request.headers.get("accept", ""))
         return Response(encode(services.metrics.registry), headers={"content-type": kind})
 

@@ -148,6 +148,7 @@ def permitted(right: Right) -> Callable[[RequestContext], RequestContext]:
 
 
 Reader = Annotated[RequestContext, Depends(permitted("read"))]
+Reporter = Annotated[RequestContext, Depends(permitted("report"))]
 Worker = Annotated[RequestContext, Depends(permitted("work"))]
 Lead = Annotated[RequestContext, Depends(permitted("lead"))]
 Admin = Annotated[RequestContext, Depends(permitted("admin"))]

@@ -1,4 +1,4 @@
-"""The base of the two threads beside the web service: alerts are stored by one, decisions are sent by the other.
+"""The base of the threads beside the web service: one stores alerts, one sends decisions, one tells receivers of them.
 
 A loop repeats `step` until it is stopped. A step that fails is logged, counted and tried again after a growing pause,
 so that a broker or database that is away for a while stops nothing for good.
@@ -30,7 +30,7 @@ class BackgroundLoop:
         metrics: where failures are counted.
     """
 
-    def __init__(self, name: Literal["ingest", "feedback"], metrics: FeedMetrics) -> None:
+    def __init__(self, name: Literal["ingest", "feedback", "actions"], metrics: FeedMetrics) -> None:
         self.name = name
         self.metrics = metrics
         self.stopping = threading.Event()

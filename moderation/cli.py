@@ -25,7 +25,8 @@ import uvicorn
 from sqlalchemy import Connection
 
 from detector.errors import FeedError, UsageError
-from moderation import audit, console_config, privacy, users
+from moderation import action_loop, audit, console_config, privacy, users
+from moderation.action_loop import ActionLoop
 from moderation.app import create_app
 from moderation.db import Database, now_ms
 from moderation.http_protocol import PromptProtocol
@@ -346,6 +347,8 @@ def serve(
     services = build_services(store, _settings(loaded))
     store.transact(lambda connection: console_config.keep(connection, console))
     refresh_summaries(store, loaded.feed.watch_below_posts)
+    if console.receiver:
+        services.actions = ActionLoop(store, action_loop.ways(console, services.now), services.metrics, services.now)
     services.ingest = IngestLoop(store, source, services.metrics, services.now, services.settings.watch_below)
     if sink is not None:
         services.feedback = FeedbackLoop(store, sink, services.metrics, services.now)

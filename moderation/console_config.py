@@ -18,9 +18,11 @@ import msgspec
 from msgspec import Meta, Struct
 from sqlalchemy import Connection, select
 
-from detector.errors import ConfigError, FeedError
+from detector.errors import ConfigError, FeedError, UsageError
 from moderation.db import Meta as MetaRow
 from moderation.db import upsert
+from streaming.config_keys import first_line
+from streaming.outgoing import checked_url
 from streaming.schema.feedback import DecisionKind
 
 Severity = Literal["low", "medium", "high", "critical"]
@@ -92,7 +94,7 @@ class Receiver(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
         name: of it, on pages and in the API.
         url: where it is told; https, or http where `allow_internal`.
         format: of the body (`moderation.action_formats`).
-        secret_file: file whose first line is the secret that both sides know.
+        secret_file: file whose first line is the secret that both sides know; a relative path is beside this file.
         decisions: those that it is told of.
         policies: only of decisions with one of these; none for all.
         delay_s: so many seconds after the decision, in which taking it back stops it.
@@ -113,6 +115,14 @@ class Receiver(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
     labeler: str = ""
     labels: dict[DecisionKind, Annotated[str, Meta(pattern=r"^[a-z][a-z-]{0,99}$")]] = {}
     entity_type: Annotated[str, Meta(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,39}$")] = "User"
+
+    def secret(self) -> str:
+        """The secret in its file.
+
+        Raises:
+            ConfigError: the file cannot be read, or its first line is empty.
+        """
+        return first_line(self.secret_file, f"receiver {self.name}: secret_file").get_secret_value()
 
     def wants(self, decision: str, policy: str) -> bool:
         """Whether it is told of a decision with a policy ("" for none)."""
@@ -169,7 +179,9 @@ def load(path: Path) -> ConsoleConfig:
     problem = _problem(found)
     if problem:
         raise ConfigError(f"{path}: {problem}")
-    return found
+    # A relative path is one beside the file, wherever the feed is started.
+    beside = [msgspec.structs.replace(each, secret_file=str(path.parent / each.secret_file)) for each in found.receiver]
+    return msgspec.structs.replace(found, receiver=beside)
 
 
 def keep(connection: Connection, config: ConsoleConfig) -> ConsoleConfig:
@@ -186,7 +198,9 @@ def keep(connection: Connection, config: ConsoleConfig) -> ConsoleConfig:
     retired = [
         msgspec.structs.replace(each, retired=True) for each in current(connection).policy if each.code not in codes
     ]
-    made = msgspec.structs.replace(config, policy=[*config.policy, *retired])
+    # Addresses of webhooks often hold a secret, and whoever looks at decisions needs none of this.
+    told = [msgspec.structs.replace(each, url="", secret_file="") for each in config.receiver]
+    made = msgspec.structs.replace(config, policy=[*config.policy, *retired], receiver=told)
     value = msgspec.json.encode(made).decode()
     statement = upsert(connection, MetaRow).values(key=KEY, value=value)
     connection.execute(statement.on_conflict_do_update(index_elements=["key"], set_={"value": value}))
@@ -275,9 +289,10 @@ def _link_problem(links: PlatformLinks) -> str:
 
 def _receiver_problem(receiver: Receiver, codes: Sequence[str]) -> str:
     where = f"receiver {receiver.name}"
-    parts = urlsplit(receiver.url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
-        return f"{where}: url has to be an https address without a name and password in it"
+    try:
+        parts = checked_url(receiver.url, f"{where}: url")
+    except UsageError as error:
+        return str(error)
     if parts.scheme == "http" and not receiver.allow_internal:
         return f"{where}: url has to be https; http is for addresses inside, with allow_internal = true"
     if not receiver.secret_file:

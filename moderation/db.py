@@ -196,6 +196,50 @@ class Outgoing(Base):
     sent: Mapped[int] = mapped_column(server_default="0", index=True)
 
 
+class Delivery(Base):
+    """What one receiver is told of a decision (`actions`); its body is emptied once the receiver has taken it.
+
+    `decision_id` is the decision, or the undoing, that caused it; `about` the decision that it tells of. `made` is when
+    its days of attempts began, `at` when it was last attempted or taken.
+    """
+
+    __tablename__ = "deliveries"
+    seq: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True)
+    id: Mapped[str] = mapped_column(String(36), unique=True)
+    receiver: Mapped[str] = mapped_column(String(40))
+    decision_id: Mapped[str] = mapped_column(String(64))
+    about: Mapped[str] = mapped_column(String(64))
+    alert_id: Mapped[str] = mapped_column(String(128))
+    kind: Mapped[str] = mapped_column(String(16))
+    body: Mapped[str]
+    made: Mapped[int]
+    next_at: Mapped[int]
+    attempts: Mapped[int] = mapped_column(Integer, server_default="0")
+    state: Mapped[str] = mapped_column(String(16))
+    at: Mapped[int] = mapped_column(server_default="0")
+    problem: Mapped[str] = mapped_column(server_default="")
+    __table_args__ = (
+        Index("deliveries_by_state", "state", "next_at"),
+        Index("deliveries_by_alert", "alert_id", "receiver", "state"),
+        Index("deliveries_by_decision", "about"),
+    )
+
+
+class OutcomeRow(Base):
+    """What a receiver says it did after a delivery."""
+
+    __tablename__ = "outcomes"
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    delivery_id: Mapped[str] = mapped_column(String(36))
+    alert_id: Mapped[str] = mapped_column(String(128))
+    account: Mapped[str | None]
+    outcome: Mapped[str] = mapped_column(String(16))
+    words: Mapped[str]
+    at: Mapped[int]
+    user_id: Mapped[str] = mapped_column(String(32))
+    __table_args__ = (Index("outcomes_by_alert", "alert_id", "at"),)
+
+
 class User(Base):
     """A user of the feed. `pseudonym` is their id in feedback records and in the audit log."""
 

@@ -1,7 +1,8 @@
 """Decisions of moderators on alerts and on single accounts, and how they are undone.
 
-Every decision is recorded for good, queued for topic `feedback` (`outbox`) and entered into the audit log, in one
-transaction. Undoing a decision records another one; current is then the latest decision that was not undone.
+Every decision is recorded for good, queued for topic `feedback` (`outbox`) and for receivers of actions (`actions`),
+and entered into the audit log, in one transaction. Undoing a decision records another one; current is then the latest
+decision that was not undone.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from sqlalchemy import ColumnElement, Connection, insert, or_, select, update
 from sqlalchemy.orm import aliased
 
 from detector.errors import FeedError
-from moderation import audit, console_config, outbox, related, search
+from moderation import actions, audit, console_config, outbox, related, search
 from moderation.alert_lists import entitled, unclaimed
 from moderation.audit import pseudonym, pseudonym_key
 from moderation.db import AlertRow, DecisionRow, Member, User
@@ -517,6 +518,7 @@ def _record(connection: Connection, actor: Actor, decision: DecisionRow) -> None
     row = {column.name: getattr(decision, column.name) for column in DecisionRow.__table__.columns}
     connection.execute(insert(DecisionRow).values(**row))
     outbox.enqueue(connection, decision, actor.pseudonym)
+    actions.enqueue(connection, decision, actor.pseudonym)
     facts: dict[str, audit.Fact] = {"decision": decision.id, "verdict": decision.verdict}
     if decision.account is not None:
         facts["account"] = pseudonym(pseudonym_key(connection), decision.account)

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 
 RecordOutcome = Literal["stale", "unreadable"]
 LoginResult = Literal["good", "wrong", "limited", "link"]
-Loop = Literal["ingest", "feedback", "live"]
+Loop = Literal["ingest", "feedback", "actions", "live"]
 
 NAMESPACE: Final = "swarmlight_feed"
 
@@ -37,6 +37,8 @@ class FeedMetrics:
         self._refused = self._counter("refusals", "Requests refused, by error code", "code")
         self._failures = self._counter("failures", "Failed iterations of a background loop", "loop")
         self._unsent = self._gauge("unsent_decisions", "Decisions not yet in topic feedback")
+        self._untaken = self._gauge("untaken_actions", "Actions that their receivers have not taken yet")
+        self._dead = self._gauge("dead_actions", "Actions in the dead-letter list")
         self._waiting = self._gauge("waiting_alerts", "Alerts waiting for a decision")
         self._listeners = self._gauge("live_listeners", "Browsers connected to live updates")
         # What is born at 1 has not risen for Prometheus, and its rule stays silent.
@@ -91,6 +93,11 @@ class FeedMetrics:
     def unsent(self, count: int) -> None:
         """Set the number of decisions in the outbox."""
         self._unsent.set(count)
+
+    def actions(self, waiting: int, dead: int) -> None:
+        """Set the numbers of actions that wait for their receivers, and that are in the dead-letter list."""
+        self._untaken.set(waiting)
+        self._dead.set(dead)
 
     def waiting(self, count: int) -> None:
         """Set the number of alerts that wait for a decision."""

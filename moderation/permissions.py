@@ -12,20 +12,21 @@ from typing import Final, Literal
 from detector.errors import FeedError
 
 Role = Literal["viewer", "moderator", "lead", "admin"]
-Right = Literal["read", "work", "lead", "admin"]
+Right = Literal["read", "report", "work", "lead", "admin"]
 
 RIGHTS: Final[Mapping[str, frozenset[Right]]] = {
     "viewer": frozenset({"read"}),
-    "moderator": frozenset({"read", "work"}),
-    "lead": frozenset({"read", "work", "lead"}),
-    "admin": frozenset({"read", "work", "lead", "admin"}),
+    "moderator": frozenset({"read", "report", "work"}),
+    "lead": frozenset({"read", "report", "work", "lead"}),
+    "admin": frozenset({"read", "report", "work", "lead", "admin"}),
 }
-"""`read`: look at alerts. `work`: claim, decide, undo one's own decisions. `lead`: assign, undo other people's
-decisions, decide on escalated alerts. `admin`: manage users and their tokens."""
+"""`read`: look at alerts. `report`: say what came of an action, for programs that act on decisions. `work`: claim,
+decide, undo one's own decisions. `lead`: assign, undo other people's decisions, decide on escalated alerts. `admin`:
+manage users and their tokens."""
 
 ROLES: Final = tuple(RIGHTS)
 
-SCOPES: Final[tuple[Right, ...]] = ("read", "work", "lead", "admin")
+SCOPES: Final[tuple[Right, ...]] = ("read", "report", "work", "lead", "admin")
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,13 @@ class Actor:
             )
 
 
-ROLE_FOR: Final[Mapping[Right, Role]] = {"read": "viewer", "work": "moderator", "lead": "lead", "admin": "admin"}
+ROLE_FOR: Final[Mapping[Right, Role]] = {
+    "read": "viewer",
+    "report": "moderator",
+    "work": "moderator",
+    "lead": "lead",
+    "admin": "admin",
+}
 """The least role that has a right."""
 
 SYSTEM: Final = Actor("", "system", "system", "admin", RIGHTS["admin"])

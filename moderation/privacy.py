@@ -14,7 +14,7 @@ from urllib.parse import quote_plus
 import msgspec
 from sqlalchemy import Connection, delete, or_, select, update
 
-from moderation import audit, search
+from moderation import actions, audit, search
 from moderation.audit import pseudonym, pseudonym_key
 from moderation.cases import summarise
 from moderation.db import AlertRow, CaseEntry, DecisionRow, Draft, Forgotten, Member, Outgoing, Page, SavedView, upsert
@@ -72,6 +72,7 @@ def forget(connection: Connection, actor: Actor, account: str, now: int) -> Forg
         search.index_page(connection, page)
         pages += 1
     search.forget_words(connection)
+    actions.forget_account(connection, account)
     about = or_(DecisionRow.account == account, DecisionRow.alert_id == own)
     unsent = connection.execute(
         delete(Outgoing).where(Outgoing.sent == 0, Outgoing.decision_id.in_(select(DecisionRow.id).where(about)))

@@ -10,6 +10,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from moderation import alert_lists
+from moderation.action_loop import ActionLoop
 from moderation.background import BackgroundLoop
 from moderation.db import Database, now_ms
 from moderation.feed_metrics import FeedMetrics
@@ -70,6 +71,7 @@ class Services:
         clock: a monotonic clock, seconds.
         ingest: the loop that stores alerts; None without a source.
         feedback: the loop that sends decisions; None without a destination.
+        actions: the loop that tells receivers of them; None without receivers.
         logins: wrong attempts to log in.
         secret_limit: wrong login links, by address, and wrong old passwords, by user.
         user_limit: requests, by user.
@@ -84,6 +86,7 @@ class Services:
     clock: Callable[[], float] = time.monotonic
     ingest: IngestLoop | None = None
     feedback: FeedbackLoop | None = None
+    actions: ActionLoop | None = None
     logins: LoginLimits = field(default_factory=LoginLimits)
     secret_limit: FailureLimit = field(default_factory=lambda: FailureLimit(SECRET_REQUESTS, SECRET_WINDOW_S))
     user_limit: RateLimit = field(default_factory=lambda: RateLimit(USER_REQUESTS, USER_WINDOW_S))
@@ -93,7 +96,7 @@ class Services:
     @property
     def loops(self) -> list[BackgroundLoop]:
         """The background loops there are."""
-        return [loop for loop in (self.feedback, self.ingest) if loop is not None]
+        return [loop for loop in (self.feedback, self.actions, self.ingest) if loop is not None]
 
     def count_waiting(self, connection: Connection) -> int:
         """How many alerts wait: counted now where they are few, else at most `COUNT_VALID_S` seconds ago."""
@@ -106,8 +109,14 @@ class Services:
     def decision_made(self, verdict: str) -> None:
         """Count a decision whose transaction is committed, and have it sent at once."""
         self.metrics.decision(verdict)
-        if self.feedback is not None:
-            self.feedback.wake()
+        for loop in (self.feedback, self.actions):
+            if loop is not None:
+                loop.wake()
+
+    def wake_actions(self) -> None:
+        """Have receivers told at once: something is to be sent again."""
+        if self.actions is not None:
+            self.actions.wake()
 
     def problems(self) -> list[str]:
         """Why the feed is not ready, in words; empty where it is."""

@@ -77,10 +77,21 @@ CASE_ACTIONS: Final = {
 }  # fmt: skip
 """What the history of a case says was done; without a name before it where the system did."""
 
+DELIVERY_STATES: Final = {
+    "waiting": "Waiting", "delivered": "Taken", "dead": "Dead letters", "dropped": "Not sent", "all": "All",
+}  # fmt: skip
+
+OUTCOMES: Final = {
+    "removed": "removed", "suspended": "suspended", "limited": "limited", "labelled": "labelled",
+    "no_action": "left as it is", "restored": "restored", "other": "did something else with",
+}  # fmt: skip
+"""What a platform says that it did with an account."""
+
 AUDIT_ACTIONS: Final = {
     "login": "logged in", "claim": "claimed", "release": "released", "assign": "assigned", "snooze": "put off",
     "wake": "brought back", "escalate": "escalated", "hand_back": "handed back", "decide": "decided",
-    "undo": "took back", "comment": "commented", "skip": "skipped", "forget": "forgot an account",
+    "undo": "took back", "comment": "commented", "skip": "skipped",
+    "resend": "sent an action again", "outcome": "noted an outcome", "forget": "forgot an account",
     "user_add": "added a person", "user_change": "changed a person", "password": "changed their password",
     "token_add": "made a token", "token_revoke": "revoked a token",
 }  # fmt: skip
@@ -167,6 +178,14 @@ def due(at_ms: int, now_ms: int) -> str:
     else:
         said = f"{minutes // 1440} days"
     return f"due in {said}" if left > 0 else f"overdue by {said}"
+
+
+def until(at_ms: int, now_ms: int) -> str:
+    """When something is done: `at once`, `in 40 s`, `in 5 min`."""
+    left = (at_ms - now_ms) // 1000
+    if left <= 0:
+        return "at once"
+    return f"in {left} s" if left < 120 else f"in {left // 60} min"
 
 
 def span(first_ms: int, last_ms: int) -> str:

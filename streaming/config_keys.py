@@ -57,7 +57,7 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
-def _first_line(path: str, name: str) -> SecretStr:
+def first_line(path: str, name: str) -> SecretStr:
     """The secret in a file.
 
     Raises:
@@ -192,7 +192,7 @@ class KafkaConfig(Section):
         """
         if self.sasl_password is not None or not self.sasl_password_file:
             return self.sasl_password
-        return _first_line(self.sasl_password_file, "[kafka] sasl_password_file")
+        return first_line(self.sasl_password_file, "[kafka] sasl_password_file")
 
 
 class StateConfig(Section):
@@ -293,7 +293,7 @@ class FeedConfig(Section):
         """
         if not self.database_password_file:
             return None
-        return _first_line(self.database_password_file, "[feed] database_password_file")
+        return first_line(self.database_password_file, "[feed] database_password_file")
 
 
 class SinksConfig(Section):
@@ -331,7 +331,7 @@ class SinksConfig(Section):
         """
         if self.webhook_secret is not None or not self.webhook_secret_file:
             return self.webhook_secret
-        return _first_line(self.webhook_secret_file, "[sinks] webhook_secret_file")
+        return first_line(self.webhook_secret_file, "[sinks] webhook_secret_file")
 
 
 class Config(BaseSettings):

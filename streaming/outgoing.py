@@ -119,6 +119,7 @@ class Endpoint:
         lookup: gives the addresses of a host.
         connect_s: longest wait for a connection.
         answer_s: longest silence of the service.
+        allowed_by: what sets `internal`, for messages.
 
     Raises:
         UsageError: the URL cannot be used.
@@ -134,12 +135,13 @@ class Endpoint:
         lookup: Lookup = look_up,
         connect_s: float = CONNECT_S,
         answer_s: float = ANSWER_S,
+        allowed_by: str = '[sinks] internal_addresses = "allow"',
     ) -> None:
         parts = checked_url(url, what)
         if parts.scheme == "http" and not internal:
             raise UsageError(
-                f"{what}: http is not encrypted; give an https URL, or allow internal addresses "
-                "([sinks] internal_addresses) and name one"
+                f"{what}: http is not encrypted; give an https URL, or allow internal addresses ({allowed_by}) and "
+                "name one"
             )
         self.host = str(parts.hostname)
         """Named in messages in place of the URL."""
@@ -149,6 +151,7 @@ class Endpoint:
         self._path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         self._netloc = parts.netloc
         self._internal = internal
+        self._allowed_by = allowed_by
         self._context = context if context is not None else ssl.create_default_context()
         self._lookup = lookup
         self._timeout = urllib3.Timeout(connect=connect_s, read=answer_s)
@@ -171,7 +174,7 @@ class Endpoint:
         if inside and not self._internal:
             raise DeliveryError(
                 f"{self._what}: {shown(self.host)} has the address {shown(inside[0])}, which is not of the public "
-                'internet; where this is meant, set [sinks] internal_addresses = "allow"',
+                f"internet; where this is meant, set {self._allowed_by}",
                 lasting=True,
             )
         if not self._encrypted and len(inside) < len(found):

@@ -10,7 +10,7 @@ import msgspec
 from fastapi import APIRouter, Path, Query
 
 from detector.errors import FeedError
-from moderation import alert_lists, bulk_actions, case_log, cases, decisions, queue, related
+from moderation import actions, alert_lists, bulk_actions, case_log, cases, decisions, queue, related
 from moderation.alert_lists import MAX_SEARCH_CHARACTERS, Filters, Kind, Sort, State
 from moderation.api.schemas import (
     DEFAULT_LIMIT,
@@ -39,6 +39,8 @@ from moderation.api.schemas import (
     UndoReason,
     alert_item,
     decision_item,
+    delivery_item,
+    outcome_item,
 )
 from moderation.auth import Lead, Reader, Worker
 from moderation.records import LARGEST_ACCOUNT, rfc3339
@@ -98,13 +100,17 @@ def show_alert(context: Reader, alert_id: AlertId) -> AlertWithHistory:
         accounts = [member.account for member in alert.record.members]
         own = related.member_alerts(connection, context.actor, accounts, context.now)
         others = related.also_in(connection, accounts, alert_id)
-        log = case_log.entries(connection, cases.merged_ancestors(connection, alert_id))
+        family = cases.merged_ancestors(connection, alert_id)
+        log = case_log.entries(connection, family)
+        told, came = actions.of_alerts(connection, family), actions.outcomes(connection, family)
     record: dict[str, Any] = msgspec.to_builtins(alert.record)
     return AlertWithHistory(
         alert=alert_item(alert.row, context.now),
         record=record,
         decisions=[decision_item(row) for row in history],
         log=[CaseItem(at=rfc3339(row.at), by=row.by_name or "", action=row.action, words=row.words) for row in log],
+        deliveries=[delivery_item(row) for row in told],
+        outcomes=[outcome_item(row) for row in came],
         on_accounts={account: row.verdict for account, row in on_accounts.items()},
         member_alerts={account: each.id for account, each in own.items() if each.id != alert_id},
         also_in={account: [each.id for each in found] for account, found in others.items()},

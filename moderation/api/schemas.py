@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, Literal
 from fastapi import Path, Query
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from moderation.actions import Outcome
 from moderation.alert_lists import MAX_PAGE_SIZE, PAGE_SIZE
 from moderation.decisions import Verdict
 from moderation.records import LARGEST_ACCOUNT, rfc3339
@@ -140,6 +141,74 @@ class CaseItem(BaseModel):
     words: str
 
 
+class PolicyItem(BaseModel):
+    """A policy that decisions may name; a retired one no longer."""
+
+    code: str
+    text: str
+    severity: str
+    reason_required: bool
+    decisions: list[str]
+    """Those that it goes with; none for all."""
+    retired: bool
+
+
+class PolicyList(BaseModel):
+    """The operator's policies, in their order."""
+
+    policies: list[PolicyItem]
+
+
+class DeliveryItem(BaseModel):
+    """What one receiver is told of a decision."""
+
+    id: str
+    receiver: str
+    alert: str
+    decision: str
+    """Id of the decision that it tells of."""
+    type: str
+    state: str
+    made: str
+    attempts: int
+    at: str | None
+    """When it was taken, or last attempted."""
+    problem: str
+
+
+class DeliveryList(BaseModel):
+    """One page; `next` goes into `before` for the following one."""
+
+    deliveries: list[DeliveryItem]
+    next: int | None
+
+
+class NewOutcome(RequestBody):
+    """What came of a delivery; without an account, with all accounts of it.
+
+    With `id`, a UUID of the caller's, saying it again after a broken connection says it once.
+    """
+
+    delivery: Uuid
+    outcome: Outcome
+    account: Account | None = None
+    text: Note = ""
+    id: Uuid | None = None
+
+
+class OutcomeItem(BaseModel):
+    """What a receiver says it did."""
+
+    id: str
+    delivery: str
+    receiver: str
+    account: str | None
+    outcome: str
+    text: str
+    at: str
+    by: str
+
+
 class AlertWithHistory(BaseModel):
     """An alert with its record (as in topic `alerts`) and the decisions on it."""
 
@@ -150,6 +219,10 @@ class AlertWithHistory(BaseModel):
     """Account -> the current decision on it alone."""
     log: list[CaseItem]
     """What else happened to it, the newest first."""
+    deliveries: list[DeliveryItem]
+    """What receivers were told of decisions on it, the newest first."""
+    outcomes: list[OutcomeItem]
+    """What receivers say they did, the newest first."""
     member_alerts: dict[str, str]
     """Member -> id of the open alert that it has of its own."""
     also_in: dict[str, list[str]]
@@ -370,7 +443,7 @@ class NewToken(RequestBody):
     """A token to make for oneself."""
 
     name: Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_clean)]
-    scopes: Annotated[list[Literal["read", "work", "lead", "admin"]], Field(min_length=1, max_length=4)]
+    scopes: Annotated[list[Literal["read", "report", "work", "lead", "admin"]], Field(min_length=1, max_length=5)]
     days: Annotated[int, Field(ge=1, le=366)] = 90
 
 
@@ -437,4 +510,20 @@ def decision_item(row: Any) -> DecisionItem:
         undone=row.undone_by is not None, at=rfc3339(row.at), by=row.by_name or row.by or "", policy=row.policy,
         reason=row.reason, note=row.note, revision=row.revision, part_of=row.part_of,
         batch=row.batch,
+    )  # fmt: skip
+
+
+def delivery_item(row: Any) -> DeliveryItem:
+    """A row of `deliveries` as the API gives it."""
+    return DeliveryItem(
+        id=row.id, receiver=row.receiver, alert=row.alert_id, decision=row.about, type=row.kind, state=row.state,
+        made=rfc3339(row.made), attempts=row.attempts, at=rfc3339(row.at) if row.at else None, problem=row.problem,
+    )  # fmt: skip
+
+
+def outcome_item(row: Any) -> OutcomeItem:
+    """A row of `actions.outcomes` as the API gives it."""
+    return OutcomeItem(
+        id=row.id, delivery=row.delivery_id, receiver=row.receiver or "", account=row.account, outcome=row.outcome,
+        text=row.words, at=rfc3339(row.at), by=row.by_name or "",
     )  # fmt: skip

@@ -13,7 +13,19 @@ from starlette.datastructures import FormData
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from detector.errors import FeedError
-from moderation import alert_lists, case_log, cases, console_config, decisions, drafts, queue, related, users, words
+from moderation import (
+    actions,
+    alert_lists,
+    case_log,
+    cases,
+    console_config,
+    decisions,
+    drafts,
+    queue,
+    related,
+    users,
+    words,
+)
 from moderation.alert_lists import Filters
 from moderation.auth import Form, RequestContext, SignedIn
 from moderation.console_config import ConsoleConfig
@@ -21,7 +33,7 @@ from moderation.permissions import Actor
 from moderation.records import ID as ALERT_ID
 from moderation.records import LARGEST_ACCOUNT, milliseconds, read_alert
 from moderation.web.case_views import Links, case_lines, case_view, neighbour_ties
-from moderation.web.evidence_views import graph_json, past_decision
+from moderation.web.evidence_views import delivery_view, graph_json, outcome_view, past_decision
 from moderation.web.rendering import (
     MAX_NOTE_CHARACTERS,
     STATUS,
@@ -78,7 +90,9 @@ def alert_page(
         links = _links(connection, actor, alert, context.now)
         queues = alert_lists.list_queues(connection)
         config = console_config.current(connection)
-        log = case_log.entries(connection, cases.merged_ancestors(connection, alert_id))
+        family = cases.merged_ancestors(connection, alert_id)
+        log = case_log.entries(connection, family)
+        told, came = actions.of_alerts(connection, family), actions.outcomes(connection, family)
         if typed is NOTHING:
             typed = Typed.of_draft(drafts.find(connection, actor, alert_id))
     view = alert_view(alert, actor, history, on_accounts, known, context.now, set(links.own), queues)
@@ -89,6 +103,7 @@ def alert_page(
         onward=queue_query(onward or context.request.query_params.get("from", "")),
         problem="" if refusal is None else str(refusal),
         contradicts=refusal is not None and refusal.code == "contradicts",
+        deliveries=[delivery_view(row, context.now) for row in told], outcomes=[outcome_view(row) for row in came],
         policies=config.policies, rules=config.required, needs=needs(config), policy_texts=config.policy_texts,
     )  # fmt: skip
 

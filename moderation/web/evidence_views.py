@@ -221,6 +221,66 @@ class PastDecision:
 
 
 @dataclass(frozen=True)
+class DeliveryView:
+    """What a receiver was told, and how that went; `again` where it can be sent again."""
+
+    number: int
+    id: str
+    alert_id: str
+    title: str
+    receiver: str
+    what: str
+    state_words: str
+    look: str
+    made: int
+    at: int
+    attempts: int
+    problem: str
+    again: bool
+
+
+@dataclass(frozen=True)
+class OutcomeView:
+    """What a receiver says that it did."""
+
+    at: int
+    receiver: str
+    account: str
+    did: str
+    words: str
+
+
+def delivery_view(row: Any, now: int) -> DeliveryView:
+    """A delivery.
+
+    Args:
+        row: of `deliveries`, with `title` of the alert or without.
+        now: ms since 1970 UTC.
+    """
+    tries = row.attempts and row.state == "waiting"
+    words_of_state = {
+        "waiting": f"tried again {words.until(row.next_at, now)}" if tries else "being sent",
+        "delivered": "taken", "dead": "not taken", "dropped": "not sent",
+    }  # fmt: skip
+    looks = {"waiting": "due" if tries else "free", "delivered": "decided", "dead": "overdue", "dropped": "withdrawn"}
+    return DeliveryView(
+        number=row.seq, id=row.id, alert_id=row.alert_id,
+        title=visible(getattr(row, "title", None) or "an alert that names nobody"), receiver=row.receiver,
+        what="decision" if row.kind == "decision" else "taking back", state_words=words_of_state[row.state],
+        look=looks[row.state], made=row.made, at=row.at, attempts=row.attempts, problem=visible(row.problem),
+        again=row.state == "dead",
+    )  # fmt: skip
+
+
+def outcome_view(row: Any) -> OutcomeView:
+    """What a receiver did; `row` as `actions.outcomes` gives it."""
+    did = words.OUTCOMES.get(row.outcome, row.outcome)
+    return OutcomeView(
+        row.at, row.receiver or "a receiver", visible(row.account) if row.account else "", did, visible(row.words)
+    )
+
+
+@dataclass(frozen=True)
 class Rights:
     """What whoever looks can do with the alert now; templates show nothing else."""
 

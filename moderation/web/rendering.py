@@ -48,6 +48,7 @@ NOTICES: Final = {
     "last": "Done, and nothing more is waiting that nobody has.",
     "commented": "Said.",
     "queued": "Changed.",
+    "resent": "It is sent again.",
     "undone": "Taken back.",
     "reported": "Thank you: the account is reported.",
     "saved": "View saved.",

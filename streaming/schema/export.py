@@ -15,6 +15,7 @@ import msgspec
 import typer
 
 from detector.errors import UsageError
+from streaming.schema.action import ActionRecord
 from streaming.schema.alert import ALERT_VERSION, AlertRecord, PageRecord
 from streaming.schema.dead_letter import DeadLetter
 from streaming.schema.event import KINDS, EventRecord
@@ -26,6 +27,7 @@ from streaming.schema.score import ScoreRecord
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 RECORDS: Final[Mapping[str, Any]] = {
+    "action": ActionRecord,
     "alert": AlertRecord,
     "alert-details": PageRecord,
     "dead-letter": DeadLetter,
@@ -37,7 +39,7 @@ RECORDS: Final[Mapping[str, Any]] = {
 }
 """Name -> the Struct of the record. Observations are written as MessagePack, whose values JSON Schema describes too."""
 
-WRITTEN: Final = frozenset({"alert", "alert-details", "dead-letter", "score", "summary"})
+WRITTEN: Final = frozenset({"action", "alert", "alert-details", "dead-letter", "score", "summary"})
 """Records that this program alone writes."""
 
 _NAME: Final = {"type": "string", "minLength": 1}

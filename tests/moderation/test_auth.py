@@ -41,6 +41,10 @@ NEEDED: dict[str, tuple[str, dict[str, Any] | None]] = {
         "work",
         {"order": {"action": "claim", "ids": ["c1"]}, "revisions": {}, "until": 0, "made": 0, "proof": "0" * 64},
     ),
+    "GET /policies": ("read", None),
+    "GET /deliveries": ("lead", None),
+    "POST /deliveries/{delivery_id}/again": ("lead", None),
+    "POST /outcomes": ("report", {"delivery": NO_DECISION, "outcome": "removed"}),
     "GET /accounts": ("read", None),
     "GET /views": ("read", None),
     "POST /views": ("read", {"name": "v"}),
@@ -61,7 +65,7 @@ NEEDED: dict[str, tuple[str, dict[str, Any] | None]] = {
 PAGES = {
     "/queue": "read", "/alerts/c1": "read", "/alerts/c1/graph.json": "read", "/account?name=ada": "read",
     "/decisions": "read", "/decisions.csv": "read", "/audit.csv": "lead", "/missed": "work",
-    "/audit": "lead", "/people": "admin", "/me": "read",
+    "/audit": "lead", "/actions": "lead", "/people": "admin", "/me": "read",
 }  # fmt: skip
 
 FORMS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -79,6 +83,7 @@ FORMS: dict[str, tuple[str, dict[str, Any]]] = {
     "/alerts/c1/decide": ("work", {"decision": "needs_more", "account": "nobody here"}),
     f"/decisions/{NO_DECISION}/undo": ("work", {}),
     "/missed": ("work", {"account": "x"}),
+    "/actions/again": ("lead", {"id": NO_DECISION}),
     "/bulk/preview": ("work", {"action": "claim", "ids": "c1"}),
     "/bulk/apply": ("work", {"action": "claim", "ids": "c1"}),
     "/people": ("admin", {"name": "new2", "role": "viewer"}),
@@ -90,7 +95,7 @@ FORMS: dict[str, tuple[str, dict[str, Any]]] = {
 
 def address(route: str) -> tuple[str, str]:
     method, path = route.split(" ")
-    for name, value in {"alert_id": "c1", "decision_id": NO_DECISION}.items():
+    for name, value in {"alert_id": "c1", "decision_id": NO_DECISION, "delivery_id": NO_DECISION}.items():
         path = path.replace("{" + name + "}", value)
     path = re.sub(r"\{\w+\}", NOBODY, path)
     return method, path + ("?name=ada" if path == "/accounts" else "")
@@ -109,7 +114,7 @@ def test_each_role_reaches_exactly_what_it_may(site: Site, who: str) -> None:
     site.feed.put(alert())
     browser = site.browser(who) if who != "nobody" else None
     client = site.client()
-    assert (len(NEEDED), len(PAGES), len(FORMS)) == (32, 11, 19)
+    assert (len(NEEDED), len(PAGES), len(FORMS)) == (36, 12, 20)
     for route, (right, body) in NEEDED.items():
         if route == "GET /live" and who != "nobody":
             continue

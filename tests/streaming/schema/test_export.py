@@ -44,7 +44,7 @@ def test_the_command_writes_them(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert {path.stem for path in (tmp_path / "out").iterdir()} == set(RECORDS)
     assert main(["schema", "score"]) == 0
     assert json.loads(capsys.readouterr().out) == schema("score")
-    with pytest.raises(UsageError, match="choose from alert"):
+    with pytest.raises(UsageError, match="choose from action"):
         schema("nothing")
 
 
