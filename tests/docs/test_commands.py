@@ -96,6 +96,7 @@ RUN: Final[dict[str, str]] = {
     "swarmlight feed user add NAME --role ROLE": DATABASE,
     "swarmlight feed user change NAME --role ROLE --password --active no": DATABASE,
     "swarmlight feed user list": DATABASE,
+    "swarmlight feed token add NAME --scope report": DATABASE,
     "swarmlight feed link NAME --page /alerts/ID": DATABASE,
     "swarmlight feed token add NAME --scope read --days 90": DATABASE,
     "swarmlight feed verify-audit --head HASH": DATABASE,
