@@ -99,7 +99,8 @@ class FeedError(SwarmlightError):
     """The moderators' feed refuses what was asked of it.
 
     Args:
-        code: why: `invalid`, `login`, `forbidden`, `not_found`, `conflict`, `limited` or `too_large`.
+        code: why: `invalid`, `login`, `forbidden`, `not_found`, `conflict`, `limited`, `too_large`
+            or `unavailable`.
         message: what was wrong and what to do, in words that may be shown to whoever asked.
     """
 

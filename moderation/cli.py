@@ -14,7 +14,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Final, Literal, NamedTuple
@@ -25,12 +25,13 @@ import uvicorn
 from sqlalchemy import Connection
 
 from detector.errors import FeedError, UsageError
-from moderation import action_loop, audit, console_config, privacy, users
+from moderation import action_loop, audit, console_config, oidc_users, privacy, users
 from moderation.action_loop import ActionLoop
 from moderation.app import create_app
 from moderation.db import Database, now_ms
 from moderation.http_protocol import PromptProtocol
 from moderation.ingest import IngestLoop, refresh_summaries
+from moderation.oidc import OidcSettings, Provider, read_roles
 from moderation.outbox import FeedbackFile, FeedbackLoop, FeedbackSink, FeedbackTopic
 from moderation.permissions import RIGHTS, ROLES, SCOPES, SYSTEM, Actor
 from moderation.services import Services, Settings, build_services
@@ -38,6 +39,7 @@ from moderation.sources import AlertFiles, AlertSource, AlertTopics
 from streaming import logs
 from streaming.cli import among, one_of
 from streaming.config import Config, load_config
+from streaming.config_keys import OIDC_SECRET_VARIABLE
 from streaming.logs import shown
 
 ConfigFile = Annotated[
@@ -121,6 +123,9 @@ def user_change(
     active: Annotated[
         Literal["yes", "no"] | None, typer.Option(metavar="yes|no", help="whether they may log in")
     ] = None,
+    subject: Annotated[
+        str | None, typer.Option(metavar="ID", help="their id at the OpenID provider, where they sign in from now on")
+    ] = None,
     config: ConfigFile = None,
     database: DatabaseUrl = None,
 ) -> None:
@@ -129,13 +134,18 @@ def user_change(
     Args:
         name: as they log in.
     """
-    with _opened(context, config, database) as (_, store):
+    with _opened(context, config, database) as (loaded, store):
+        issuer = loaded.sign_in.oidc_issuer
+        if subject is not None and not issuer:
+            raise UsageError("--subject needs [sign_in] oidc_issuer in the configuration: no provider is known")
         new = _ask() if password else None
         allowed = {"yes": True, "no": False, None: None}[active]
 
         def work(connection: Connection) -> None:
             user = users.user_by_name(connection, name)
             users.change_user(connection, SYSTEM, user.id, now_ms(), role=role, active=allowed, password=new)
+            if subject is not None:
+                oidc_users.link(connection, SYSTEM, user, issuer, subject, now_ms())
 
         store.transact(work)
     print(f"changed {shown(name)}")
@@ -346,6 +356,7 @@ def serve(
     store = open_database(database, loaded)
     services = build_services(store, _settings(loaded))
     store.transact(lambda connection: console_config.keep(connection, console))
+    services.oidc = open_provider(loaded, os.environ)
     refresh_summaries(store, loaded.feed.watch_below_posts)
     if console.receiver:
         services.actions = ActionLoop(store, action_loop.ways(console, services.now), services.metrics, services.now)
@@ -422,7 +433,32 @@ def _settings(config: Config) -> Settings:
         proxied=bool(config.feed.public_url),
         watch_below=config.feed.watch_below_posts,
         public_url=config.feed.public_url,
+        local_accounts=config.sign_in.local_accounts == "yes",
     )
+
+
+def open_provider(config: Config, environ: Mapping[str, str]) -> Provider | None:
+    """The OpenID provider of `[sign_in]`; None without one. A secret in the environment wins over one in a file.
+
+    Args:
+        config: names it, and its groups' roles.
+        environ: may hold the client's secret.
+
+    Raises:
+        ConfigError: groups without a role, or a secret's file that cannot be read.
+    """
+    found = config.sign_in
+    if not found.oidc_issuer:
+        return None
+    kept = None if OIDC_SECRET_VARIABLE in environ else found.client_secret()
+    secret = environ.get(OIDC_SECRET_VARIABLE) or (kept.get_secret_value() if kept is not None else None)
+    return Provider(
+        OidcSettings(
+            issuer=found.oidc_issuer, client_id=found.oidc_client_id, client_secret=secret, scopes=found.oidc_scopes,
+            role_claim=found.oidc_role_claim, roles=read_roles(found.oidc_roles), name_claim=found.oidc_name_claim,
+            label=found.oidc_label,
+        )
+    )  # fmt: skip
 
 
 def _everywhere(host: str) -> bool:

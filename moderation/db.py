@@ -252,6 +252,12 @@ class User(Base):
     """Argon2id hash; empty where the user can only log in by a link."""
     active: Mapped[int] = mapped_column(Integer, server_default="1")
     created: Mapped[int]
+    issuer: Mapped[str | None]
+    subject: Mapped[str | None]
+    """OpenID provider that vouches for them, and their id there; both None where they have a local account."""
+    blur: Mapped[int] = mapped_column(Integer, server_default="0")
+    """1 where texts are blurred for them until they ask."""
+    __table_args__ = (Index("users_by_identity", "issuer", "subject", unique=True),)
 
 
 class Session(Base):
@@ -262,6 +268,19 @@ class Session(Base):
     user_id: Mapped[str] = mapped_column(String(32), index=True)
     csrf: Mapped[str] = mapped_column(String(64))
     created: Mapped[int]
+    expires: Mapped[int]
+
+
+class Departure(Base):
+    """A sign-in under way at the OpenID provider (`oidc_users`), by the hash of its `state`."""
+
+    __tablename__ = "departures"
+    state: Mapped[str] = mapped_column(String(64), primary_key=True)
+    browser: Mapped[str] = mapped_column(String(64))
+    """Hash of the secret of the browser that began it."""
+    nonce: Mapped[str] = mapped_column(String(64))
+    verifier: Mapped[str] = mapped_column(String(64))
+    onward: Mapped[str]
     expires: Mapped[int]
 
 

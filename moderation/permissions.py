@@ -41,6 +41,8 @@ class Actor:
         rights: what is allowed now: the role's rights, with a token those of them that are among its scopes.
         csrf: secret that forms of the session have to carry; "" with a token.
         by_token: whether a program asks with a token.
+        vouched: whether an OpenID provider vouches for them, so that they have no password here.
+        blur: whether texts are blurred for them until they ask.
     """
 
     user_id: str
@@ -50,6 +52,8 @@ class Actor:
     rights: frozenset[Right]
     csrf: str = ""
     by_token: bool = False
+    vouched: bool = False
+    blur: bool = False
 
     def may(self, right: Right) -> bool:
         """Whether the actor has a right."""

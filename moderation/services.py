@@ -18,12 +18,17 @@ from moderation.ingest import IngestLoop
 from moderation.live import Hub
 from moderation.login_limits import LoginLimits
 from moderation.odds import WATCH_BELOW_POSTS
+from moderation.oidc import Provider
 from moderation.outbox import FeedbackLoop
 from moderation.rate_limits import FailureLimit, RateLimit
 
 SECRET_REQUESTS: Final = 5
 SECRET_WINDOW_S: Final = 150
 """Wrong login links of one address, and wrong old passwords of one user: as many as wrong passwords."""
+
+DEPARTURES: Final = 120
+DEPARTURE_WINDOW_S: Final = 60
+"""Sign-ins begun from one address, each of which is kept for ten minutes: a whole team after the feed's restart."""
 
 USER_REQUESTS: Final = 200
 USER_WINDOW_S: Final = 4
@@ -49,6 +54,7 @@ class Settings:
         proxied: whether the last address in `X-Forwarded-For` is the client's, written by a trusted proxy.
         watch_below: posts under which an alert is watched and not decided.
         public_url: address that browsers use, as configured; "" where requests say it.
+        local_accounts: whether passwords let people in.
     """
 
     hosts: tuple[str, ...] = ("localhost", "127.0.0.1", "[::1]")
@@ -56,6 +62,7 @@ class Settings:
     proxied: bool = False
     watch_below: int = WATCH_BELOW_POSTS
     public_url: str = ""
+    local_accounts: bool = True
 
 
 @dataclass
@@ -72,8 +79,10 @@ class Services:
         ingest: the loop that stores alerts; None without a source.
         feedback: the loop that sends decisions; None without a destination.
         actions: the loop that tells receivers of them; None without receivers.
+        oidc: the OpenID provider that people sign in at; None without one.
         logins: wrong attempts to log in.
         secret_limit: wrong login links, by address, and wrong old passwords, by user.
+        departure_limit: sign-ins begun, by address.
         user_limit: requests, by user.
         address_limit: requests, by address.
     """
@@ -87,8 +96,10 @@ class Services:
     ingest: IngestLoop | None = None
     feedback: FeedbackLoop | None = None
     actions: ActionLoop | None = None
+    oidc: Provider | None = None
     logins: LoginLimits = field(default_factory=LoginLimits)
     secret_limit: FailureLimit = field(default_factory=lambda: FailureLimit(SECRET_REQUESTS, SECRET_WINDOW_S))
+    departure_limit: RateLimit = field(default_factory=lambda: RateLimit(DEPARTURES, DEPARTURE_WINDOW_S))
     user_limit: RateLimit = field(default_factory=lambda: RateLimit(USER_REQUESTS, USER_WINDOW_S))
     address_limit: RateLimit = field(default_factory=lambda: RateLimit(ADDRESS_REQUESTS, ADDRESS_WINDOW_S))
     _waiting: tuple[float, int] = (0.0, 0)

@@ -130,7 +130,7 @@ def find_session(connection: Connection, cookie: str, now: int) -> Actor | None:
         now: ms since 1970.
     """
     row = connection.execute(
-        select(User.id, User.name, User.pseudonym, User.role, Session.csrf)
+        select(User.id, User.name, User.pseudonym, User.role, User.subject, User.blur, Session.csrf)
         .join(Session, Session.user_id == User.id)
         .where(Session.hash == fingerprint(cookie), Session.expires > now, User.active == 1)
     ).one_or_none()
@@ -200,7 +200,10 @@ def change_password(connection: Connection, actor: Actor, old: str, new: str, no
 
 
 def _actor(user: Any, csrf: str = "") -> Actor:
-    return Actor(user.id, user.name, user.pseudonym, user.role, RIGHTS.get(user.role, frozenset()), csrf)
+    return Actor(
+        user.id, user.name, user.pseudonym, user.role, RIGHTS.get(user.role, frozenset()), csrf,
+        vouched=user.subject is not None, blur=bool(user.blur),
+    )  # fmt: skip
 
 
 def add_user(connection: Connection, actor: Actor, name: str, role: str, password: str | None, now: int) -> str:
@@ -269,6 +272,8 @@ def change_user(
     if active is not None:
         values["active"] = int(active)
     if password is not None:
+        if user.subject is not None:
+            raise FeedError("conflict", "the OpenID provider vouches for them: a password would go around it")
         values["password"] = hash_password(password)
     if not values:
         return
@@ -289,7 +294,7 @@ def change_user(
 def list_users(connection: Connection, actor: Actor) -> list[Any]:
     """All users by name, without their passwords; needs the right "lead"."""
     actor.require("lead")
-    columns = (User.id, User.name, User.pseudonym, User.role, User.active, User.created)
+    columns = (User.id, User.name, User.pseudonym, User.role, User.active, User.created, User.subject)
     return list(connection.execute(select(*columns).order_by(User.name)))
 
 

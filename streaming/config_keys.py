@@ -334,6 +334,84 @@ class SinksConfig(Section):
         return first_line(self.webhook_secret_file, "[sinks] webhook_secret_file")
 
 
+OIDC_SECRET_VARIABLE: Final = "OIDC_CLIENT_SECRET"  # noqa: S105 - the name, not the secret
+"""Holds the client's secret at the OpenID provider where no file does. Like `PGPASSWORD` it has no key: see
+`PASSWORD_VARIABLE`."""
+
+
+class SignInConfig(Section):
+    """`[sign_in]`: who is let into the moderators' feed, besides local accounts."""
+
+    local_accounts: Annotated[
+        Literal["yes", "no"],
+        Field(
+            description="whether passwords let people in; no: only the OpenID provider and links of the command line do"
+        ),
+    ] = "yes"
+    oidc_issuer: Annotated[
+        str,
+        Field(
+            pattern=r"^(https://[^\s?#]+|http://(localhost|127\.0\.0\.1|\[::1\])[^\s?#]*)?$",
+            description="issuer of an OpenID Connect provider, as its discovery document has it; empty: none",
+        ),
+    ] = ""
+    oidc_client_id: Annotated[str, Field(description="what the provider calls the feed")] = ""
+    oidc_client_secret_file: Annotated[
+        str,
+        Field(description="file whose first line is the client's secret; OIDC_CLIENT_SECRET may hold it instead"),
+    ] = ""
+    oidc_scopes: Annotated[
+        str,
+        Field(pattern=r"^openid( \S+)*$", description="what is asked for; some providers want `groups` for groups"),
+    ] = "openid profile email"
+    oidc_role_claim: Annotated[
+        str,
+        Field(
+            min_length=1,
+            description="claim that lists somebody's groups; dots lead into objects, such as realm_access.roles",
+        ),
+    ] = "groups"
+    oidc_roles: Annotated[
+        str,
+        Field(
+            description="GROUP=ROLE, separated by semicolons; the highest role counts, and who has none is not let in"
+        ),
+    ] = ""
+    oidc_name_claim: Annotated[
+        str, Field(min_length=1, description="claim that holds the name that colleagues see")
+    ] = "preferred_username"
+    oidc_label: Annotated[
+        str, Field(min_length=1, max_length=60, description="what the login form calls the provider")
+    ] = "your organisation"
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.oidc_issuer and not self.oidc_client_id:
+            raise _refusal(
+                "sign_in.oidc_issuer needs sign_in.oidc_client_id: the id under which the provider knows the feed",
+                key="oidc_issuer",
+            )
+        if self.oidc_issuer and not self.oidc_roles:
+            raise _refusal(
+                "sign_in.oidc_issuer needs sign_in.oidc_roles, or nobody is let in: write GROUP=ROLE", key="oidc_issuer"
+            )
+        if self.local_accounts == "no" and not self.oidc_issuer:
+            raise _refusal(
+                'sign_in.local_accounts = "no" needs sign_in.oidc_issuer, or nobody is let in', key="local_accounts"
+            )
+        return self
+
+    def client_secret(self) -> SecretStr | None:
+        """The secret in `oidc_client_secret_file`; None where no file is named.
+
+        Raises:
+            ConfigError: the file cannot be read or is empty.
+        """
+        if not self.oidc_client_secret_file:
+            return None
+        return _first_line(self.oidc_client_secret_file, "[sign_in] oidc_client_secret_file")
+
+
 class Config(BaseSettings):
     """All keys. `given` names those that a file or variable set (`"kafka.topic_prefix"`), whatever their value.
 
@@ -418,6 +496,7 @@ class Config(BaseSettings):
     log: LogConfig = LogConfig()
     feed: FeedConfig = FeedConfig()
     sinks: SinksConfig = SinksConfig()
+    sign_in: SignInConfig = SignInConfig()
     given: frozenset[str] = frozenset()
 
     @classmethod
@@ -450,6 +529,7 @@ SECTIONS: Final[dict[str, type[BaseModel]]] = {
     "log": LogConfig,
     "feed": FeedConfig,
     "sinks": SinksConfig,
+    "sign_in": SignInConfig,
 }
 """Tables of the file by name, `""` for the top level, in the order in which they are printed."""
 

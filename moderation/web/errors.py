@@ -17,7 +17,7 @@ TITLES: Final = {
     "invalid": "Something has to be changed first", "login": "Log in first", "forbidden": "Not yours to do",
     "not_found": "Nothing here", "conflict": "It cannot be done as things are now",
     "contradicts": "It contradicts another decision", "too_large": "Too large", "limited": "Slow down a little",
-    "failure": "Something went wrong here",
+    "unavailable": "The sign-in is not to be had", "failure": "Something went wrong here",
 }  # fmt: skip
 """Title of an error's page, by its code: the status says too little."""
 

@@ -56,12 +56,13 @@ NOTICES: Final = {
     "nothing": "Nothing is waiting that nobody has.",
     "changed": "Changed.",
     "password": "Your password is changed. Log in with the new one.",
+    "left": "You are logged out here.",
 }
 """What a page says of what was just done, by the value of `done` in its address."""
 
 STATUS: Final = {
     "invalid": 400, "login": 401, "forbidden": 403, "not_found": 404, "conflict": 409, "contradicts": 409,
-    "too_large": 413, "limited": 429,
+    "too_large": 413, "limited": 429, "unavailable": 503,
 }  # fmt: skip
 """HTTP status of each code of `FeedError`."""
 
@@ -123,6 +124,17 @@ def render(
         **values,
     )
     return HTMLResponse(rendered.encode("utf-8", "backslashreplace"), status)
+
+
+def public_url(request: Request, services: Services) -> str:
+    """Where browsers find the feed: as configured. A proxy's own way to the feed is not theirs.
+
+    Args:
+        request: that a browser sent.
+        services: with the configured address.
+    """
+    here = f"{'https' if services.settings.secure else request.url.scheme}://{request.headers.get('host', '')}"
+    return services.settings.public_url.rstrip("/") or here
 
 
 def local_path(target: str) -> str:

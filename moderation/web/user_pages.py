@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Request
@@ -15,6 +15,7 @@ from moderation import users
 from moderation.auth import (
     FeedServices,
     Form,
+    RequestContext,
     SignedIn,
     cookie_name,
     drop_cookie,
@@ -25,10 +26,12 @@ from moderation.auth import (
 from moderation.login_limits import network_of
 from moderation.middleware import client_address, same_site
 from moderation.services import Services
-from moderation.web.rendering import local_path, number_field, page, render, text_field
+from moderation.web.rendering import local_path, number_field, page, public_url, render, text_field
 from moderation.web.resume import Unsent, back_address, carried
 
 router = APIRouter()
+
+NO_LOCAL_ACCOUNTS: Final = "passwords are switched off here: sign in at the OpenID provider"
 
 TOO_MANY_ATTEMPTS: Final = "Too many attempts. Wait three minutes and try again."
 
@@ -56,7 +59,8 @@ def show_login(request: Request, services: FeedServices, next: str = "") -> Resp
     """
     if find_actor(request, services) is not None:
         return RedirectResponse(local_path(next or "/queue"), 303)
-    return _login_form(request, services, 200, "", next=next)
+    left = request.query_params.get("done") == "left" and services.oidc is not None
+    return login_form(request, services, 200, "", next=next, farewell=left)
 
 
 @router.post("/login")
@@ -70,12 +74,14 @@ def log_in(request: Request, services: FeedServices, form: Annotated[FormData, D
     """
     if not same_site(request.headers):
         raise FeedError("forbidden", "the form does not come from a page of this feed: load the page again")
+    if not services.settings.local_accounts:
+        raise FeedError("forbidden", NO_LOCAL_ACCOUNTS)
     name, password = str(form.get("name", "")).strip()[:64], str(form.get("password", ""))
     onward = str(form.get("next", ""))
     address = client_address(request.scope, request.headers, services)
     if not services.logins.admit(address, name):
         services.metrics.login("limited")
-        return _login_form(request, services, 429, TOO_MANY_ATTEMPTS, name=name, next=onward, unsent=carried(form))
+        return login_form(request, services, 429, TOO_MANY_ATTEMPTS, name=name, next=onward, unsent=carried(form))
     user_id = None
     try:
         with services.database.read() as connection:
@@ -85,14 +91,14 @@ def log_in(request: Request, services: FeedServices, form: Annotated[FormData, D
     if user_id is None:
         services.metrics.login("wrong")
         problem = "This name and password do not belong together."
-        return _login_form(request, services, 401, problem, name=name, next=onward, unsent=carried(form))
+        return login_form(request, services, 401, problem, name=name, next=onward, unsent=carried(form))
     login = services.database.transact(
         lambda connection: users.begin_session(connection, user_id, services.now(), "password")
     )
     services.metrics.login("good")
     unsent = carried(form)
     if unsent is None:
-        return _logged_in(services, login, onward)
+        return logged_in(services, login, onward)
     with services.database.read() as connection:
         actor = users.find_session(connection, login.cookie, services.now())
     response = render(request, services, "resume.html", actor, unsent=unsent, back=local_path(onward or unsent.page))
@@ -137,11 +143,11 @@ def log_in_by_link(request: Request, services: FeedServices, form: Annotated[For
             return RedirectResponse(local_path(next or "/queue"), 303)
         services.metrics.login("wrong")
         problem = "This login link was used already or is too old. Ask for a new one, or log in here."
-        return _login_form(request, services, 401, problem, next=next)
+        return login_form(request, services, 401, problem, next=next)
     finally:
         services.secret_limit.settle(key, failed=not good)
     services.metrics.login("link")
-    return _logged_in(services, login, next)
+    return logged_in(services, login, next)
 
 
 @router.post("/logout")
@@ -150,7 +156,7 @@ def log_out(context: SignedIn, form: Form) -> Response:
     services = context.services
     cookie = context.request.cookies.get(cookie_name(services), "")
     context.write(lambda connection: users.end_session(connection, cookie))
-    response = RedirectResponse("/login", 303)
+    response = RedirectResponse("/login?done=left", 303)
     drop_cookie(response, services)
     return response
 
@@ -159,6 +165,8 @@ def log_out(context: SignedIn, form: Form) -> Response:
 def change_password(context: SignedIn, form: Form) -> Response:
     """Change one's own password."""
     services, actor = context.services, context.actor
+    if not services.settings.local_accounts or actor.vouched:
+        raise FeedError("forbidden", NO_LOCAL_ACCOUNTS)
     key = f"password:{actor.user_id}"
     if not services.secret_limit.begin(key):
         raise FeedError("limited", "too many attempts: wait three minutes and try again")
@@ -180,7 +188,7 @@ def show_people(context: SignedIn) -> Response:
     context.actor.require("admin")
     with context.read() as connection:
         people = users.list_users(connection, context.actor)
-    return page(context, "people.html", people=people, link="", name="")
+    return page(context, "people.html", people=people, link="", name="", local=context.services.settings.local_accounts)
 
 
 @router.post("/people")
@@ -202,15 +210,20 @@ def make_link(context: SignedIn, user_id: str, form: Form) -> Response:
     """
     context.actor.require("admin")
 
+    if not context.services.settings.local_accounts:
+        raise FeedError("forbidden", NO_LOCAL_ACCOUNTS)
+
     def work(connection: Connection) -> tuple[str, str]:
         user = users.user_by_id(connection, user_id)
+        if user.subject is not None:
+            raise FeedError("forbidden", "the OpenID provider vouches for them: a link would go around it")
         return users.make_link(connection, user.id, context.now), user.name
 
     secret, name = context.write(work)
     with context.read() as connection:
         people = users.list_users(connection, context.actor)
-    link = f"{_public_url(context.request, context.services)}/enter?token={secret}"
-    return page(context, "people.html", people=people, link=link, name=name)
+    link = f"{public_url(context.request, context.services)}/enter?token={secret}"
+    return page(context, "people.html", people=people, link=link, name=name, local=True)
 
 
 @router.post("/people/{user_id}")
@@ -237,7 +250,7 @@ def show_me(context: SignedIn) -> Response:
     """One's own password and tokens."""
     with context.read() as connection:
         tokens = users.list_tokens(connection, context.actor)
-    return page(context, "me.html", tokens=tokens, made="")
+    return _me(context, tokens, "")
 
 
 @router.post("/me/tokens")
@@ -254,7 +267,7 @@ def add_token(context: SignedIn, form: Form) -> Response:
     made = context.write(work)
     with context.read() as connection:
         tokens = users.list_tokens(connection, context.actor)
-    return page(context, "me.html", tokens=tokens, made=made)
+    return _me(context, tokens, made)
 
 
 @router.post("/me/tokens/{token_id}/revoke")
@@ -270,13 +283,12 @@ def revoke_token(context: SignedIn, token_id: str, form: Form) -> Response:
     return RedirectResponse("/me?done=removed", 303)
 
 
-def _public_url(request: Request, services: Services) -> str:
-    """Where browsers find the feed: as configured. A proxy's own way to the feed is not theirs."""
-    here = f"{'https' if services.settings.secure else request.url.scheme}://{request.headers.get('host', '')}"
-    return services.settings.public_url.rstrip("/") or here
+def _me(context: RequestContext, tokens: list[Any], made: str) -> Response:
+    own_password = context.services.settings.local_accounts and not context.actor.vouched
+    return page(context, "me.html", tokens=tokens, made=made, own_password=own_password)
 
 
-def _login_form(
+def login_form(
     request: Request,
     services: Services,
     status: int,
@@ -285,10 +297,27 @@ def _login_form(
     name: str = "",
     next: str = "",
     unsent: Unsent | None = None,
+    farewell: bool = False,
 ) -> Response:
+    """The form by which people log in, and the way to the OpenID provider where there is one.
+
+    Args:
+        request: that it answers.
+        services: the parts of the running feed.
+        status: HTTP status.
+        problem: why somebody was not let in; "" where nobody tried.
+        name: that was typed.
+        next: where to go on to.
+        unsent: a form that waits to be sent again.
+        farewell: whether to show where one logs out of the provider, too.
+    """
+    provider = services.oidc
+    back = f"{public_url(request, services)}/login"
     return render(
         request, services, "login.html", None, status, problem=problem, name=name, next=local_path(next or "/queue"),
-        unsent=unsent,
+        unsent=unsent, local=services.settings.local_accounts,
+        provider=provider.settings.label if provider is not None else "",
+        farewell=provider.farewell(back) if farewell and provider is not None else None,
     )  # fmt: skip
 
 
@@ -300,10 +329,17 @@ def login_for(request: Request, services: Services, unsent: Unsent) -> Response:
         services: the parts of the running feed.
         unsent: its form.
     """
-    return _login_form(request, services, 401, "", next=back_address(request, unsent.page), unsent=unsent)
+    return login_form(request, services, 401, "", next=back_address(request, unsent.page), unsent=unsent)
 
 
-def _logged_in(services: Services, login: users.Login, next: str) -> Response:
+def logged_in(services: Services, login: users.Login, next: str) -> Response:
+    """Give a browser its session, and send it on.
+
+    Args:
+        services: the parts of the running feed.
+        login: the session.
+        next: where to; other sites are never gone on to.
+    """
     response = RedirectResponse(local_path(next or "/queue"), 303)
     set_cookie(response, services, login)
     return response

@@ -94,7 +94,7 @@ RUN: Final[dict[str, str]] = {
     ),
     "swarmlight simulate --config society.toml --events - | head": "",
     "swarmlight feed user add NAME --role ROLE": DATABASE,
-    "swarmlight feed user change NAME --role ROLE --password --active no": DATABASE,
+    "swarmlight feed user change NAME --role ROLE --password --active no --subject ID": DATABASE,
     "swarmlight feed user list": DATABASE,
     "swarmlight feed token add NAME --scope report": DATABASE,
     "swarmlight feed link NAME --page /alerts/ID": DATABASE,
