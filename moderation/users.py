@@ -199,6 +199,17 @@ def change_password(connection: Connection, actor: Actor, old: str, new: str, no
     audit.append(connection, now, actor, "password", user.pseudonym)
 
 
+def set_blur(connection: Connection, actor: Actor, *, on: bool) -> None:
+    """Say whether the actor wants texts blurred until they ask for them.
+
+    Args:
+        connection: in a write transaction.
+        actor: whose choice it is.
+        on: whether they are.
+    """
+    connection.execute(update(User).where(User.id == actor.user_id).values(blur=int(on)))
+
+
 def _actor(user: Any, csrf: str = "") -> Actor:
     return Actor(
         user.id, user.name, user.pseudonym, user.role, RIGHTS.get(user.role, frozenset()), csrf,

@@ -409,7 +409,7 @@ class SignInConfig(Section):
         """
         if not self.oidc_client_secret_file:
             return None
-        return _first_line(self.oidc_client_secret_file, "[sign_in] oidc_client_secret_file")
+        return first_line(self.oidc_client_secret_file, "[sign_in] oidc_client_secret_file")
 
 
 class Config(BaseSettings):

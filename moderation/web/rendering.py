@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Any, Final
+from urllib.parse import urlencode
 
 from fastapi import Path as PathParameter
 from fastapi import Request
@@ -106,7 +107,8 @@ def page(context: RequestContext, template: str, status: int = 200, **values: An
 def render(
     request: Request, services: Services, template: str, actor: Actor | None, status: int = 200, **values: Any
 ) -> HTMLResponse:
-    """A page. Besides `values`, every template has `actor`, `now` (ms), `path` and `notice`.
+    """A page. Besides `values`, every template has `actor`, `now` (ms), `path`, `notice`, and `unblurred`: the address
+    of the same page with its texts shown, where they are blurred; else "".
 
     Args:
         request: that it answers.
@@ -116,11 +118,14 @@ def render(
         status: HTTP status.
         values: what the template shows.
     """
+    shown = dict(request.query_params) | {"texts": "shown"}
+    blurred = actor is not None and actor.blur and request.query_params.get("texts") != "shown"
     rendered = _templates.get_template(template).render(
         actor=actor,
         now=services.now(),
         path=request.url.path,
         notice=NOTICES.get(request.query_params.get("done", "")),
+        unblurred=f"{request.url.path}?{urlencode(shown)}" if blurred else "",
         **values,
     )
     return HTMLResponse(rendered.encode("utf-8", "backslashreplace"), status)

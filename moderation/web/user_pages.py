@@ -253,6 +253,14 @@ def show_me(context: SignedIn) -> Response:
     return _me(context, tokens, "")
 
 
+@router.post("/me/blur")
+def choose_blur(context: SignedIn, form: Form) -> Response:
+    """Choose whether texts are blurred until asked for."""
+    on = form.get("blur") == "1"
+    context.write(lambda connection: users.set_blur(connection, context.actor, on=on))
+    return RedirectResponse("/me?done=changed", 303)
+
+
 @router.post("/me/tokens")
 def add_token(context: SignedIn, form: Form) -> Response:
     """Make a token; the page that answers shows it this once."""

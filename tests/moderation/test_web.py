@@ -117,3 +117,17 @@ def test_metrics_distinguish_routes_and_count_unsent_decisions(site: Site) -> No
     for route in ("/alerts/{alert_id}", "/api/v1/alerts/{alert_id}"):
         assert f'request_seconds_count{{method="GET",route="{route}",status="200"}}' in exposition
     assert "swarmlight_feed_unsent_decisions 1.0" in exposition
+
+
+def test_texts_are_blurred_for_those_who_choose_so_until_they_ask(site: Site) -> None:
+    site.feed.put(alert())
+    chooser, other = site.browser("moderator"), site.browser("colleague")
+    assert chooser.post("/me/blur", {"blur": "1"}).headers["location"] == "/me?done=changed"
+    page = chooser.get("/alerts/c1?from=kind%3Dcampaign").text
+    assert '<body class="blurred"' in page
+    # Without scripts the link shows them, and loses nothing of the address.
+    assert 'href="/alerts/c1?from=kind%3Dcampaign&amp;texts=shown"' in page
+    assert "blurred" not in chooser.get("/alerts/c1?texts=shown").text
+    assert "blurred" not in other.get("/alerts/c1").text
+    chooser.post("/me/blur")
+    assert "blurred" not in chooser.get("/alerts/c1").text

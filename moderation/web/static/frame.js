@@ -37,6 +37,20 @@ if (document.body.dataset.csrf) {
   tools?.append(keys);
 }
 key("?", "this help", help);
+// Blurred texts: the link shows all of them, with or without this script; a press on one shows it alone.
+const show = document.querySelector("#show-texts");
+if (show) {
+  const turn = () => {
+    const blurred = document.body.classList.toggle("blurred");
+    show.textContent = blurred ? "Show the texts" : "Blur the texts";
+  };
+  show.addEventListener("click", (event) => {
+    event.preventDefault();
+    turn();
+  });
+  key("v", "show or blur the texts", turn);
+  document.addEventListener("click", ({ target }) => target.closest?.(".text, .about q, .about .said > bdi")?.classList.add("seen"));
+}
 // Times in the reader's own: the page says them in UTC, which stays in the note on each.
 const own = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit" });
 function local(root) {
