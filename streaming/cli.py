@@ -47,6 +47,7 @@ SUMMARIES: Final[dict[str, Summary]] = {
     for heading, lines in {
         "Detect": {
             "run": "score a recording of events to its end",
+            "listen": "follow Bluesky or Mastodon as it happens",
             "ingest": "convert a recording of any platform to events",
             "report": "show what a run found on one page",
             "worker": "score the events of a Kafka topic, for as long as it lives",

@@ -28,7 +28,14 @@ PASSWORD_VARIABLE: Final = "SWARMLIGHT_KAFKA__SASL_PASSWORD"  # noqa: S105 - the
 WEBHOOK_SECRET_VARIABLE: Final = "SWARMLIGHT_SINKS__WEBHOOK_SECRET"  # noqa: S105 - the name
 """Another."""
 
-SECRETS: Final = {"kafka.sasl_password": PASSWORD_VARIABLE, "sinks.webhook_secret": WEBHOOK_SECRET_VARIABLE}
+TOKEN_VARIABLE: Final = "SWARMLIGHT_LISTEN__TOKEN"  # noqa: S105 - the name
+"""Another."""
+
+SECRETS: Final = {
+    "kafka.sasl_password": PASSWORD_VARIABLE,
+    "sinks.webhook_secret": WEBHOOK_SECRET_VARIABLE,
+    "listen.token": TOKEN_VARIABLE,
+}
 """What would be the key of each secret -> its variable. A file is named by the key with `_file` behind it."""
 
 SHOWN_CHARACTERS: Final = 80
@@ -412,6 +419,29 @@ class SignInConfig(Section):
         return first_line(self.oidc_client_secret_file, "[sign_in] oidc_client_secret_file")
 
 
+class ListenConfig(Section):
+    """`[listen]`: public streams that are followed."""
+
+    token_file: Annotated[
+        str,
+        Field(
+            description="file whose first line is the token that a Mastodon server asks for; "
+            f"{TOKEN_VARIABLE} may hold it instead"
+        ),
+    ] = ""
+    token: SecretStr | None = None
+
+    def secret(self) -> SecretStr | None:
+        """The token, from the environment or from `token_file`; None where neither is set.
+
+        Raises:
+            ConfigError: the file cannot be read or is empty.
+        """
+        if self.token is not None or not self.token_file:
+            return self.token
+        return first_line(self.token_file, "[listen] token_file")
+
+
 class Config(BaseSettings):
     """All keys. `given` names those that a file or variable set (`"kafka.topic_prefix"`), whatever their value.
 
@@ -497,6 +527,7 @@ class Config(BaseSettings):
     feed: FeedConfig = FeedConfig()
     sinks: SinksConfig = SinksConfig()
     sign_in: SignInConfig = SignInConfig()
+    listen: ListenConfig = ListenConfig()
     given: frozenset[str] = frozenset()
 
     @classmethod
@@ -530,6 +561,7 @@ SECTIONS: Final[dict[str, type[BaseModel]]] = {
     "feed": FeedConfig,
     "sinks": SinksConfig,
     "sign_in": SignInConfig,
+    "listen": ListenConfig,
 }
 """Tables of the file by name, `""` for the top level, in the order in which they are printed."""
 

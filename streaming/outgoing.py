@@ -35,6 +35,9 @@ ANSWER_S: Final = 30.0
 ANSWER_BYTES: Final = 1 << 20
 """Longest answer that is read; what we ask for is far shorter, and nobody may fill our memory."""
 
+ALLOWED_BY: Final = '[sinks] internal_addresses = "allow"'
+"""What an operator sets where alerts may go to internal addresses."""
+
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 Lookup: TypeAlias = Callable[[str, int], list[str]]
@@ -108,6 +111,51 @@ def checked_url(url: str, what: str, schemes: tuple[str, ...] = ("https", "http"
     return parts
 
 
+def checked_address(
+    host: str,
+    port: int,
+    what: str,
+    *,
+    internal: bool,
+    encrypted: bool,
+    allowed_by: str = ALLOWED_BY,
+    lookup: Lookup = look_up,
+) -> str:
+    """An address of a host that may be spoken to.
+
+    Args:
+        host: as the URL has it.
+        port: likewise.
+        what: names it in messages.
+        internal: whether addresses that are not of the public internet may be spoken to.
+        encrypted: whether the connection will be; one that is not may lead to an internal address only.
+        allowed_by: what an operator sets to allow internal addresses, for messages.
+        lookup: gives the addresses.
+
+    Raises:
+        DeliveryError: the host has none, or one that is not allowed.
+    """
+    try:
+        found = lookup(host, port)
+    except (OSError, UnicodeError):
+        found = []
+    if not found:
+        raise DeliveryError(f"{what}: the host {shown(host)} cannot be found; is its name right?")
+    inside = [each for each in found if not is_public(each)]
+    if inside and not internal:
+        raise DeliveryError(
+            f"{what}: {shown(host)} has the address {shown(inside[0])}, which is not of the public "
+            f"internet; where this is meant, set {allowed_by}",
+            lasting=True,
+        )
+    if not encrypted and len(inside) < len(found):
+        raise DeliveryError(
+            f"{what}: {shown(host)} is on the public internet, where connections are encrypted: use https or wss",
+            lasting=True,
+        )
+    return found[0]
+
+
 class Endpoint:
     """One URL to which requests go, one after the other.
 
@@ -135,7 +183,7 @@ class Endpoint:
         lookup: Lookup = look_up,
         connect_s: float = CONNECT_S,
         answer_s: float = ANSWER_S,
-        allowed_by: str = '[sinks] internal_addresses = "allow"',
+        allowed_by: str = ALLOWED_BY,
     ) -> None:
         parts = checked_url(url, what)
         if parts.scheme == "http" and not internal:
@@ -164,25 +212,15 @@ class Endpoint:
         Raises:
             DeliveryError: the host has none, or one that is not allowed.
         """
-        try:
-            found = self._lookup(self.host, self._port)
-        except (OSError, UnicodeError):
-            found = []
-        if not found:
-            raise DeliveryError(f"{self._what}: the host {shown(self.host)} cannot be found; is its name right?")
-        inside = [each for each in found if not is_public(each)]
-        if inside and not self._internal:
-            raise DeliveryError(
-                f"{self._what}: {shown(self.host)} has the address {shown(inside[0])}, which is not of the public "
-                f"internet; where this is meant, set {self._allowed_by}",
-                lasting=True,
-            )
-        if not self._encrypted and len(inside) < len(found):
-            raise DeliveryError(
-                f"{self._what}: {shown(self.host)} is on the public internet, where http is not enough: use https",
-                lasting=True,
-            )
-        return found[0]
+        return checked_address(
+            self.host,
+            self._port,
+            self._what,
+            internal=self._internal,
+            encrypted=self._encrypted,
+            allowed_by=self._allowed_by,
+            lookup=self._lookup,
+        )
 
     def request(
         self,
@@ -205,6 +243,34 @@ class Endpoint:
         Raises:
             DeliveryError: no answer, one with a status from 300, or one that is too long.
         """
+        answer = self.open(method, body, headers, path=path)
+        try:
+            data = answer.read(limit + 1)
+            if len(data) <= limit:
+                answer.drain_conn()
+        except (HTTPError, OSError, ValueError) as error:
+            self.close()
+            raise self.unanswered(error) from None
+        finally:
+            answer.close() if answer.length_remaining else answer.release_conn()
+        if len(data) > limit:
+            raise DeliveryError(f"{self._what}: the answer of {shown(self.host)} is longer than {limit:,} bytes")
+        return HttpAnswer(answer.status, data, _lower(answer))
+
+    def open(
+        self, method: str, body: bytes | None, headers: Mapping[str, str], *, path: str | None = None
+    ) -> urllib3.BaseHTTPResponse:
+        """Send one request; its answer is read by the caller, who closes it.
+
+        Args:
+            method: of HTTP.
+            body: what is sent, None for nothing.
+            headers: besides `Host` and `User-Agent`.
+            path: in place of the URL's own path and query.
+
+        Raises:
+            DeliveryError: no answer, or one with a status from 300.
+        """
         pool = self._pool_of(self.address())
         sent = {"Host": self._netloc, "User-Agent": USER_AGENT, "Accept-Encoding": "identity", **headers}
         try:
@@ -219,21 +285,17 @@ class Endpoint:
                 preload_content=False,
                 decode_content=False,
             )
-            try:
-                data = answer.read(limit + 1)
-                if len(data) <= limit:
-                    answer.drain_conn()
-            finally:
-                answer.close() if answer.length_remaining else answer.release_conn()
         except (SSLError, HTTPError, OSError, ValueError) as error:
             self.close()
-            raise DeliveryError(f"{self._what}: {shown(self.host)} did not answer: {_why(error)}") from None
-        found = {name.lower(): value for name, value in answer.headers.items()}
+            raise self.unanswered(error) from None
         if answer.status >= 300:
-            raise self._refused(answer.status, found)
-        if len(data) > limit:
-            raise DeliveryError(f"{self._what}: the answer of {shown(self.host)} is longer than {limit:,} bytes")
-        return HttpAnswer(answer.status, data, found)
+            answer.close()
+            raise self._refused(answer.status, _lower(answer))
+        return answer
+
+    def unanswered(self, error: BaseException) -> DeliveryError:
+        """The error for an answer that did not come, or broke off."""
+        return DeliveryError(f"{self._what}: {shown(self.host)} did not answer: {why(error)}")
 
     def close(self) -> None:
         """Close the connection."""
@@ -287,8 +349,12 @@ def retry_after(headers: Mapping[str, str], now_s: float) -> float | None:
         return None
 
 
-def _why(error: BaseException) -> str:
-    """What went wrong, without addresses and paths."""
+def _lower(answer: urllib3.BaseHTTPResponse) -> dict[str, str]:
+    return {name.lower(): value for name, value in answer.headers.items()}
+
+
+def why(error: BaseException) -> str:
+    """What went wrong with a connection, without addresses and paths."""
     text = str(error)
     if "CERTIFICATE_VERIFY_FAILED" in text or "doesn't match" in text or "certificate" in text.lower():
         return "its certificate is not one of this host that we trust"

@@ -389,7 +389,7 @@ def play(
             observations, partition=0, partitions=1, start=position, end=end, watermark=clock, models=scorer.models
         ):
             assess.feed(batch)
-            outputs += _due(assess, reranker)
+            outputs += due(assess, reranker)
         position = end
         yield Step(letters, outputs)
     assess.feed(End(0, 1, position))
@@ -400,7 +400,8 @@ def play(
         yield Step([], [output])
 
 
-def _due(assess: Assess, reranker: Reranker) -> Iterator[TickOutput]:
+def due(assess: Assess, reranker: Reranker) -> Iterator[TickOutput]:
+    """Run the ticks that are due, one after the other."""
     while (output := assess.advance(reranker)) is not None:
         yield output
 

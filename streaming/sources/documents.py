@@ -117,7 +117,12 @@ class JsonFormat:
             return FileRecord(0, record)
         if len(record) > events.RECORD_BYTES:
             return FileRecord(0, record[:KEPT_BYTES], events.too_long(record))
-        return _converted(self.converter(), Found(0, record))
+        return self.converting()(record)
+
+    def converting(self) -> Callable[[bytes], FileRecord]:
+        """A function like `convert` that remembers, of the records it is given, what later ones refer to."""
+        converter = self.converter()
+        return lambda record: _converted(converter, Found(0, record))
 
 
 def _converted(convert: Converter, found: Found) -> FileRecord:

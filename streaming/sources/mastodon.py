@@ -238,21 +238,21 @@ class _Mastodon(JsonFormat):
         """Whether a file begins like one of the three kinds."""
         if not _SSE.match(head):
             return super().recognises(head)
-        names = {text(dig(_frame_of(found), "event")) for found in _sent([head])}
+        names = {text(dig(_frame_of(found), "event")) for found in server_sent([head])}
         return bool(names & {"update", "status.update", "delete"})
 
     def found(self, chunks: Iterator[bytes]) -> Iterator[Found]:
         """The records in the bytes of a file; a server-sent event is numbered by its last line of data."""
         begun = next(chunks, b"")
         chunks = chain([begun], chunks)
-        return _sent(chunks) if _SSE.match(begun) else super().found(chunks)
+        return server_sent(chunks) if _SSE.match(begun) else super().found(chunks)
 
 
 def _frame_of(found: Found) -> Json:
     return found.record or {}
 
 
-def _sent(chunks: Iterable[bytes]) -> Iterator[Found]:
+def server_sent(chunks: Iterable[bytes]) -> Iterator[Found]:
     """Server-sent events as frames (WHATWG HTML, 9.2.6). Comments, which keep a connection alive, are no records."""
     what, data, last = "", b"", 0
     for number, (line, oversize) in enumerate(events.lines(chunks), 1):

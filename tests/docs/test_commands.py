@@ -145,6 +145,15 @@ TESTED: Final[dict[str, tuple[str, ...]]] = {
     "swarmlight forget ACCOUNT": (
         "tests/streaming/kafka/test_admin.py::test_it_writes_the_event_and_names_what_only_retention_removes",
     ),
+    "swarmlight listen bluesky --to bluesky.jsonl.gz": (
+        "tests/streaming/live/test_cli.py::test_a_signal_ends_it_in_order_and_the_last_line_accounts_for_everything",
+    ),
+    "swarmlight listen bluesky --console": (
+        "tests/streaming/live/test_cli.py::test_the_console_runs_beside_the_stages_and_ends_with_them",
+    ),
+    "swarmlight listen mastodon --host https://mastodon.example --to kafka --config swarmlight.toml": (
+        "tests/streaming/kafka/test_listen.py::test_statuses_go_to_posts_and_rubbish_to_dead_letters",
+    ),
     "swarmlight simulate --preset election --to-kafka HOST:PORT --rate 5000": (
         "tests/simulation/test_output.py::test_a_preset_is_sent_at_a_rate",
     ),

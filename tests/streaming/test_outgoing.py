@@ -67,7 +67,7 @@ def test_the_connection_goes_to_the_address_that_was_checked() -> None:
 def test_plain_http_is_for_inside_only() -> None:
     with pytest.raises(UsageError, match="https"):
         Endpoint("http://hooks.example/", "the test")
-    with pytest.raises(DeliveryError, match="use https"):
+    with pytest.raises(DeliveryError, match="use https or wss"):
         inside("http://hooks.example/", lookup=lambda *_: ["8.8.8.8"]).address()
 
 
