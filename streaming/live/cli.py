@@ -271,7 +271,13 @@ class RateLine:
         print(shown(text, RECORD_BYTES), file=self._stream, flush=True)
 
     def advanced(self, tally: Tally, newest_us: int, waiting: int) -> None:
-        """The line of progress, where it is time for it."""
+        """The line of progress, where it is time for it.
+
+        Args:
+            tally: of what was settled.
+            newest_us: position of the newest record.
+            waiting: bytes that were received and are not settled.
+        """
         now = time.monotonic()
         if now - self._shown_at < (ON_TERMINAL_S if self._terminal else IN_LOG_S):
             return

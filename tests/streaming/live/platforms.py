@@ -128,7 +128,7 @@ class JetstreamServer:
     def _process(self, connection: ServerConnection, request: Any) -> Any:
         self.headers.append({name.lower(): value for name, value in request.headers.raw_items()})
         if self.refusals:
-            return connection.respond(self.refusals.pop(0), "no\n")  # type: ignore[arg-type]
+            return connection.respond(self.refusals.pop(0), "no\n")
         return None
 
     def _handle(self, connection: ServerConnection) -> None:

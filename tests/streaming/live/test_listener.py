@@ -171,10 +171,12 @@ def test_a_slow_destination_stops_the_reading_and_loses_nothing(tmp_path: Path) 
     kept = Kept(write_s=0.01)
     with JetstreamServer(600, make=make) as server:
         lag: list[int] = []
-        listener, tally, watcher = follow(
-            server, tmp_path, lambda _: kept, backlog_bytes=1_000_000,
-            until=lambda tally: bool(lag.append(server.sent - tally.received)) or tally.events >= 600,
-        )  # fmt: skip
+
+        def done(tally: Tally) -> bool:
+            lag.append(server.sent - tally.received)
+            return tally.events >= 600
+
+        listener, tally, watcher = follow(server, tmp_path, lambda _: kept, backlog_bytes=1_000_000, until=done)
     assert numbers(kept.events) == list(range(600))
     assert listener._backlog.highest <= 1_000_000
     assert watcher.waiting > 500_000
@@ -194,7 +196,9 @@ def test_a_destination_that_fails_has_the_stream_taken_up_again_at_the_last_comm
 
 
 def test_compressed_messages_are_read_with_the_dictionary_and_damaged_ones_are_dead(tmp_path: Path) -> None:
-    samples = [json.dumps(post(number, 10**15 + number)).encode() for number in range(2_000)]
+    samples: list[bytes | bytearray | memoryview[int]] = [
+        json.dumps(post(number, 10**15 + number)).encode() for number in range(2_000)
+    ]
     dictionary = zstandard.train_dictionary(4096, samples).as_bytes()
     path = tmp_path / "dictionary"
     path.write_bytes(dictionary)

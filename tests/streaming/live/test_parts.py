@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streaming.live.backlog import RECORD_COST, Backlog
-from streaming.live.base import LiveRecord, Place, Progress
+from streaming.live.base import LiveRecord, Lost, Place, Progress
 from streaming.live.destinations import GrowingFile
 from streaming.live.listener import MARKS_KEPT, Seen
 
@@ -26,7 +26,7 @@ def test_a_full_backlog_makes_whoever_fills_it_wait_and_keeps_the_order() -> Non
     while backlog.held < 3 * (RECORD_COST + 1) and time.monotonic() < deadline:
         time.sleep(0.001)
     assert thread.is_alive()
-    taken = []
+    taken: list[LiveRecord | Lost] = []
     while len(taken) < 9:
         taken += backlog.take(2, 5.0)
     thread.join()
