@@ -8,7 +8,7 @@ dead letters and as observations that say no more than that.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Final, Protocol
 
 import msgspec
@@ -16,7 +16,7 @@ import numpy as np
 
 from detector.errors import EventError, LogError
 from detector.text.features import TEXT_FEATURES, TextAbstain, TextFeatures, pack
-from detector.text.tokenize import detect_language
+from detector.text.tokenize import settle_language
 from streaming.schema.dead_letter import DeadLetter, dead_letter
 from streaming.schema.event import Event, parse
 from streaming.schema.observation import BATCH_BYTES, NO_TIME, TEXT_CUT, Batch, Kind, Observation, encode
@@ -41,11 +41,20 @@ _ROUGH: Final = (
 )
 
 
+LanguageChoice = Callable[[str, str, Collection[str]], str]
+"""(text, declared tag, languages that can be read) -> the language the text is read in, "" where there is none."""
+
+
 class TextReader(Protocol):
     """The first-stage text model as `score` needs it (`detector.text.first_stage.FirstStageModel` is one)."""
 
     name: str
     version: str
+
+    @property
+    def languages(self) -> Collection[str]:
+        """Primary tags of the languages it gives evidence in."""
+        ...
 
     def read(self, texts: Sequence[str], langs: Sequence[str]) -> TextFeatures:
         """Features of every text; row i depends on `texts[i]` and `langs[i]` alone."""
@@ -57,15 +66,15 @@ class Scorer:
 
     Args:
         text: the first-stage model; None leaves text evidence out everywhere (`--without text`).
-        detect: language of a text that does not say its own; "" when not sure.
+        language: in which language a text is read; what was declared is a hint to it and no more.
         timing: whether times are evidence; events whose time is known too roughly for that (`TIMING_S`) are dead then.
     """
 
     def __init__(
-        self, text: TextReader | None, *, detect: Callable[[str], str] = detect_language, timing: bool = True
+        self, text: TextReader | None, *, language: LanguageChoice = settle_language, timing: bool = True
     ) -> None:
         self._text = text
-        self._detect = detect
+        self._language = language
         self._timing = timing
         self.texts_cut = 0
         """Events so far whose text was too long to be read whole (`streaming.schema.event.TEXT_BYTES`)."""
@@ -106,8 +115,14 @@ class Scorer:
         return observations, letters
 
     def _languages(self, events: list[Event | None], texts: list[str]) -> list[str]:
+        """Of each event: of what the account wrote itself the text decides, of the rest what was declared."""
+        readable = () if self._text is None else self._text.languages
         return [
-            "" if event is None else event.lang or (self._detect(text) if text and event.kind in WRITTEN else "")
+            ""
+            if event is None
+            else self._language(text, event.lang, readable)
+            if text and event.kind in WRITTEN
+            else event.lang
             for event, text in zip(events, texts, strict=True)
         ]
 

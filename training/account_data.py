@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -26,7 +26,7 @@ from detector.data_splits import split_of
 from detector.errors import EventError, UsageError
 from detector.evidence import MILLINAT
 from detector.text.features import TextFeatures
-from detector.text.tokenize import detect_language, normalise
+from detector.text.tokenize import normalise, settle_language
 from detector.times import AT_MAX, parse_time
 from streaming.schema.event import Event, parse
 from streaming.schema.observation import Kind
@@ -85,8 +85,12 @@ def read_truth(path: Path) -> dict[str, dict[str, Any]]:
     return found
 
 
-def read_stream(path: Path) -> RawEvents:
+def read_stream(path: Path, readable: Collection[str] = ()) -> RawEvents:
     """The events of a recording by account and time, deletions left out.
+
+    Args:
+        path: the recording.
+        readable: primary tags of the languages that the text model reads, as `settle_language` wants them.
 
     Raises:
         UsageError: the file cannot be read, or a line is no event.
@@ -109,7 +113,7 @@ def read_stream(path: Path) -> RawEvents:
         at_ms=np.array([event.at for event in events], np.int64),
         kind=np.array([int(event.kind) for event in events], np.int64),
         texts=[event.text for event in events],
-        langs=[event.lang or (detect_language(event.text) if event.text.strip() else "") for event in events],
+        langs=[settle_language(event.text, event.lang, readable) if event.text.strip() else "" for event in events],
         links=np.array([len(event.urls) for event in events], np.int64),
         sites=[tuple(sorted({urlsplit(link).hostname or "" for link in event.urls})) for event in events],
     )

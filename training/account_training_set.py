@@ -180,7 +180,7 @@ def stream_rows(
         keep: whether to keep an account, by name and label.
         group: name of the stream.
     """
-    raw = read_stream(path)
+    raw = read_stream(path, readers.text.languages)
     labels = {name: int(record["label"]) for name, record in read_truth(truth).items()}
     kept = np.array([name in labels and keep(name, labels[name]) for name in raw.names])
     return _rows(raw, readers, np.array([labels.get(name, 0) for name in raw.names]), kept, f"{STREAM}/{group}")

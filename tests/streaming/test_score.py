@@ -6,7 +6,8 @@ import base64
 import hashlib
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from string import ascii_lowercase
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ class FakeText:
     """A text model whose features of a text depend on that text and its language alone."""
 
     name, version = "fake", "1"
+    languages = frozenset({"en", "fr"})
 
     def __init__(self) -> None:
         self.calls: list[int] = []
@@ -45,12 +47,12 @@ class FakeText:
         return rows
 
 
-def fake_language(text: str) -> str:
-    return "fr" if "é" in text else "en"
+def fake_language(text: str, declared: str, readable: Collection[str]) -> str:
+    return "fr" if "é" in text else declared or "en"
 
 
 def scorer(text: FakeText | None = None) -> Scorer:
-    return Scorer(text or FakeText(), detect=fake_language)
+    return Scorer(text or FakeText(), language=fake_language)
 
 
 def sources(*items: dict[str, Any] | bytes, start: int = 0, stamp: int = -1) -> list[SourceRecord]:
@@ -85,9 +87,36 @@ def test_an_observation_says_what_the_event_says() -> None:
     )
 
 
-def test_a_given_language_is_not_detected_again() -> None:
-    seen, _ = scorer().score(sources(event(text="né", lang="de-CH"), event(text="né"), event(text="né", lang="?")), T0)
-    assert [one.lang for one in seen] == ["de", "fr", "fr"]
+def test_the_language_is_settled_from_the_text_the_declared_tag_and_what_can_be_read() -> None:
+    asked: list[tuple[str, str, list[str]]] = []
+
+    def language(text: str, declared: str, readable: Collection[str]) -> str:
+        asked.append((text, declared, sorted(readable)))
+        return "fr"
+
+    seen, _ = Scorer(FakeText(), language=language).score(sources(event(text="né", lang="de-CH"), event(text="ny")), T0)
+    assert [one.lang for one in seen] == ["fr", "fr"]
+    assert asked == [("né", "de", ["en", "fr"]), ("ny", "", ["en", "fr"])]
+
+
+TAGS = [a + b for a in ascii_lowercase for b in ascii_lowercase] + ["cym", "zxx", "x-klingon", "?", ""]
+"""Every two-letter tag there can be, and others."""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I will never understand why they closed the bridge again",  # sure
+        "Gnea: what is a dvd being pirated",  # a few words
+        "sup shifty smell purty",  # four words, in no language
+        "brb gotta run thx",
+    ],
+)
+def test_no_tag_of_the_world_silences_or_changes_evidence_of_english_text(text: str) -> None:
+    reader = Scorer(FakeText())
+    seen, _ = reader.score(sources(*(event(text=text, lang=tag) for tag in TAGS)), T0)
+    assert {(one.lang, one.text_features) for one in seen} == {(seen[-1].lang, seen[-1].text_features)}
+    assert seen[-1].lang in {"en", ""}
 
 
 def test_an_event_without_text_has_no_features() -> None:
@@ -105,7 +134,7 @@ def test_the_text_of_others_counts_as_text_but_is_no_evidence(kind: str) -> None
 
 
 def test_without_text_evidence_all_features_are_switched_off() -> None:
-    seen, _ = Scorer(None, detect=fake_language).score(
+    seen, _ = Scorer(None, language=fake_language).score(
         sources(event(text="a"), event(), event(kind="repost", text="b")), T0
     )
     assert [one.text_features and unpack([one.text_features])["abstain"].tolist() for one in seen] == [[4], b"", [4]]

@@ -31,7 +31,17 @@ from detector.text.features import (
     styles,
     sums,
 )
-from detector.text.tokenize import TEXT_CUT, among, detect_language, encode, hash_words, normalise, normalise_language
+from detector.text.tokenize import (
+    TEXT_CUT,
+    among,
+    detect_language,
+    detected,
+    encode,
+    hash_words,
+    normalise,
+    normalise_language,
+    settle_language,
+)
 
 EVEN = np.ones(RARITIES, dtype=np.uint8)
 
@@ -183,6 +193,32 @@ def test_tags_become_their_primary_part_or_nothing(tag: str, primary: str) -> No
 )
 def test_the_language_of_plain_posts_is_found_and_of_noise_not(text: str, lang: str) -> None:
     assert detect_language(text) == lang
+
+
+UNSURE = "sup shifty purty barata doksa venta mi casa"
+"""A text that no language is sure of."""
+
+
+def test_what_was_declared_chooses_among_plausible_languages_that_can_be_read_and_does_nothing_else() -> None:
+    sure, plausible = detected(UNSURE)
+    assert sure == ""
+    assert len(plausible) > 1
+    first, second = plausible[:2]
+    assert settle_language(UNSURE, "", {first, second}) == first
+    assert settle_language(UNSURE, second, {first, second}) == second
+    assert settle_language(UNSURE, second, {first}) == first, "what nothing reads silences nothing"
+    assert settle_language(UNSURE, "zh", {"zh", first}) == first, "what is not plausible changes nothing"
+    assert settle_language(UNSURE, "zh", {"zh"}) == "", "and creates nothing"
+
+
+def test_a_sure_language_is_not_argued_with() -> None:
+    text = "No entiendo por qué cerraron otra vez el puente, es una locura de verdad"
+    assert {settle_language(text, tag, {"en", "fr"}) for tag in ("en", "fr", "cy", "", "es")} == {"es"}
+
+
+@pytest.mark.parametrize("text", ["", "haha", "12:45 7-0"])
+def test_noise_is_in_no_language_whatever_was_declared(text: str) -> None:
+    assert settle_language(text, "en", {"en"}) == ""
 
 
 def test_masks_do_not_make_a_text_english() -> None:

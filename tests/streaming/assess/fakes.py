@@ -32,6 +32,7 @@ class WordCounter:
 
     name = "fake"
     version = "1"
+    languages = frozenset({"en"})
 
     def read(self, texts: Sequence[str], langs: Sequence[str]) -> TextFeatures:
         rows = np.zeros(len(texts), TEXT_FEATURES)

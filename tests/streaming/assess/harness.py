@@ -45,7 +45,9 @@ def posts(
 def score(items: Iterable[dict[str, Any]], bundle: Models | None = None) -> list[Observation]:
     """What `score` sees in post events given as dictionaries."""
     records = [SourceRecord(i, -1, builders.record(item)) for i, item in enumerate(items)]
-    observed, _ = Scorer((bundle or fake_models()).text, detect=lambda text: "en").score(records, builders.T0 + 10**11)
+    observed, _ = Scorer(
+        (bundle or fake_models()).text, language=lambda text, declared, readable: declared or "en"
+    ).score(records, builders.T0 + 10**11)
     return observed
 
 

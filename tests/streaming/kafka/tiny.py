@@ -123,7 +123,7 @@ def steady(request: RerankRequest) -> Answer:
 def tiny(reranker: str = "steady", settings: str = "tiny") -> Cores:
     """What decides in these tests."""
     return Cores(
-        Scorer(None, detect=lambda text: ""),
+        Scorer(None, language=lambda text, declared, readable: declared),
         TinyCore.make,
         no_two_alike if reranker == "random" else steady,
         lambda: None,
@@ -139,7 +139,7 @@ def expected(events: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
     core = TinyCore(1)
     records = [SourceRecord(i, -1, msgspec.json.encode(event)) for i, event in enumerate(events)]
-    observations, _ = Scorer(None, detect=lambda text: "").score(records, 2**43)
+    observations, _ = Scorer(None, language=lambda text, declared, readable: declared).score(records, 2**43)
     core.feed(Batch(0, 1, 0, len(events), NO_TIME, {}, observations))
     core.feed(End(0, 1, len(events)))
     alerts: dict[str, dict[str, Any]] = {}
