@@ -172,6 +172,7 @@ class AccountCase:
         posts: texts that gave evidence.
         target_fpr: the rate of false flags asked for.
         thresholds: the calibration that flagged the account.
+        rate_bounds: 95% band of the realised rate in its group of accounts; None for that of everybody.
         text_high: share of its texts with an LLR above 0, NaN where not known.
         reranked_texts: texts that the second-stage model has read too.
         automated: what the profile says of itself, -1 nothing.
@@ -187,6 +188,7 @@ class AccountCase:
     posts: int
     target_fpr: float
     thresholds: Thresholds
+    rate_bounds: tuple[float, float] | None = None
     text_high: float = math.nan
     reranked_texts: int = 0
     automated: int = -1
@@ -275,7 +277,7 @@ def account_reasons(case: AccountCase) -> list[Reason]:
 
 def account_limitations(case: AccountCase) -> list[Limitation]:
     """What is not known about an account."""
-    low, high = case.thresholds.interval(case.target_fpr)
+    low, high = case.rate_bounds or case.thresholds.interval(case.target_fpr)
     horizon = case.thresholds.horizon_posts
     out = [Limitation(NOT_USED, name, reason) for name, reason in sorted(case.abstained.items()) if name != "flag"]
     if case.posts < _FEW_POSTS:

@@ -1,23 +1,24 @@
 """Conformal thresholds on an account's total evidence, and the addition of evidence components to that total.
 
-Thresholds are order statistics of running maxima of people who had no part in training. The total of the four
-components says no more than the number of these calibration people supports.
+Thresholds are order statistics of running maxima of people who had no part in training, by group of accounts
+(`detector.threshold_groups`). The total of the four components says no more than the number of these calibration people
+supports.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betaincinv
 
 from detector.account.features import language_code, language_tag
 from detector.account.model import whole_millinats
 from detector.errors import ModelError, UsageError
+from detector.threshold_groups import CELLS, GroupThresholds, Looks, Source, group_thresholds
 from detector.weights_io import load_weights, save_weights, take
 
 NAME: Final = "thresholds"
@@ -70,6 +71,8 @@ class Thresholds:
         horizon_posts: posts with evidence after which the guarantee begins anew.
         languages: primary subtags calibrated.
         card: what the model card says of the people.
+        looks: population -> its people group by group; none, and everybody has the same threshold.
+        min_texts: texts with evidence from which on people were looked at: accounts with fewer are not flagged.
     """
 
     name: str
@@ -78,6 +81,8 @@ class Thresholds:
     horizon_posts: int
     languages: frozenset[str]
     card: Mapping[str, Any]
+    looks: Mapping[str, Looks] = field(default_factory=dict)
+    min_texts: int = 1
 
     @property
     def people(self) -> int:
@@ -110,9 +115,18 @@ class Thresholds:
         Raises:
             UsageError: as `threshold`.
         """
-        _, rank, people = self._strictest(target_fpr)
-        shape = (rank, people + 1 - rank)
-        return float(betaincinv(*shape, 0.025)), float(betaincinv(*shape, 0.975))
+        threshold, rank, people = self._strictest(target_fpr)
+        return Source(threshold, "", rank, people).interval()
+
+    def by_group(self, target_fpr: float) -> GroupThresholds:
+        """The threshold of every group of accounts.
+
+        Raises:
+            UsageError: as `threshold`.
+        """
+        threshold, rank, people = self._strictest(target_fpr)
+        made = group_thresholds(self.looks, self.languages, target_fpr) if self.looks else None
+        return made or GroupThresholds.of(target_fpr, 0, Source(threshold, "", rank, people), {})
 
     def _strictest(self, target_fpr: float) -> tuple[float, int, int]:
         """Threshold, its rank from the top, and the size of the population that sets it."""
@@ -161,6 +175,9 @@ class Thresholds:
         languages: frozenset[str],
         version: str,
         card: Mapping[str, Any] | None = None,
+        *,
+        looks: Mapping[str, Looks] | None = None,
+        min_texts: int = 1,
     ) -> Thresholds:
         """Thresholds from running maxima.
 
@@ -170,6 +187,8 @@ class Thresholds:
             languages: primary tags that enough of the people write in.
             version: of these thresholds.
             card: what to say of the people.
+            looks: population -> the same people group by group.
+            min_texts: texts with evidence from which on they were looked at.
 
         Raises:
             UsageError: there are no people, or a maximum is not finite.
@@ -183,17 +202,22 @@ class Thresholds:
             raise UsageError("no calibration person has a post that gives evidence: nothing to calibrate on")
         if not all(np.isfinite(values).all() for values in ordered.values()):
             raise UsageError("a calibration person's running maximum is not finite")
-        return cls(NAME, version, ordered, horizon_posts, languages, dict(card or {}))
+        groups = {name: each for name, each in sorted((looks or {}).items()) if name in ordered}
+        return cls(NAME, version, ordered, horizon_posts, languages, dict(card or {}), groups, min_texts)
 
     def save(self, directory: Path, meta: Mapping[str, Any] | None = None) -> None:
         """Write the thresholds into `directory`."""
-        arrays = {f"maxima.{population}": values for population, values in self.maxima.items()}
+        arrays: dict[str, NDArray[Any]] = {f"maxima.{population}": values for population, values in self.maxima.items()}
+        for population, looks in self.looks.items():
+            where = np.stack([looks.person, looks.language, looks.cell], axis=1)
+            arrays |= {f"where.{population}": where.astype(np.int32), f"highest.{population}": looks.highest}
         described = {
             **(meta or {}),
             "name": self.name,
             "version": self.version,
             "horizon_posts": self.horizon_posts,
             "languages": sorted(self.languages),
+            "min_texts": self.min_texts,
             "report": dict(self.card),
         }
         save_weights(directory / NAME, arrays, described)
@@ -207,18 +231,35 @@ class Thresholds:
         """
         path = directory / NAME
         arrays, meta = load_weights(path)
-        horizon, languages = meta.get("horizon_posts"), meta.get("languages")
-        if not isinstance(horizon, int) or not isinstance(languages, list):
+        horizon, languages, least = meta.get("horizon_posts"), meta.get("languages"), meta.get("min_texts", 1)
+        if not isinstance(horizon, int) or not isinstance(languages, list) or not isinstance(least, int):
             raise ModelError(f"the thresholds in {path} lack horizon_posts or languages: calibrate again")
         maxima = {
             key.removeprefix("maxima."): take(arrays, key, (None,), path).astype(np.float64)
             for key in sorted(arrays)
             if key.startswith("maxima.")
         }
+        looks = {name: _looks(arrays, name, path) for name in maxima if f"where.{name}" in arrays}
         try:
-            return cls.of(maxima, horizon, frozenset(map(str, languages)), meta["version"], meta.get("report") or {})
+            return cls.of(
+                maxima,
+                horizon,
+                frozenset(map(str, languages)),
+                meta["version"],
+                meta.get("report") or {},
+                looks=looks,
+                min_texts=least,
+            )
         except UsageError as error:
             raise ModelError(f"the thresholds in {path} cannot be used ({error}): calibrate again") from error
+
+
+def _looks(arrays: Mapping[str, NDArray[Any]], population: str, path: Path) -> Looks:
+    where = take(arrays, f"where.{population}", (None, 3), path).astype(np.int64)
+    highest = take(arrays, f"highest.{population}", (len(where),), path).astype(np.float64)
+    if (where < 0).any() or (where[:, 1] >> 16).any() or (where[:, 2] >= CELLS).any() or not np.isfinite(highest).all():
+        raise ModelError(f"the groups of {population} in {path} are out of range: calibrate again")
+    return Looks(where[:, 0], where[:, 1].astype(np.uint16), where[:, 2], highest)
 
 
 FloatArray = NDArray[np.float64]

@@ -465,6 +465,15 @@ class Config(BaseSettings):
             description="share of people that may be flagged within the calibration's horizon (architecture page)",
         ),
     ] = 0.01
+    min_texts: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=1_000,
+            description="texts with evidence from which on an account may be flagged: the spread of its texts, which "
+            "tells most, takes two, and a third keeps one odd text from making it",
+        ),
+    ] = 3
     target_fdr: Annotated[
         float, Field(gt=0, lt=1, description="share of the reported groups that may be no coordinated group")
     ] = 0.05
@@ -505,6 +514,24 @@ class Config(BaseSettings):
             description="texts of reranking candidates the second-stage model may read per second of event time",
         ),
     ] = 20.0
+    expert_share: Annotated[
+        float,
+        Field(
+            gt=0,
+            le=1,
+            description="share of all texts it may read: what is far from the threshold is not decided by it, and it "
+            "costs forty times what the first stage does; 1: all of them, however far",
+        ),
+    ] = 0.15
+    expert_texts_per_account_h: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=1_000,
+            description="texts of one account it may read in an hour of event time: an account that posts without "
+            "pause does not take the budget of the others",
+        ),
+    ] = 12
     meaning_texts_per_s: Annotated[
         float,
         Field(

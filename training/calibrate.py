@@ -17,30 +17,53 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from detector.account import model as account_files
-from detector.data_splits import split_of
+from detector.data_splits import Role, pseudonym, split_of
 from detector.errors import UsageError
 from detector.models import GRAPH
 from detector.text import first_stage, second_stage
+from detector.threshold_groups import Looks, cells
 from detector.thresholds import HORIZON_PEOPLE, MIN_LANGUAGE_PEOPLE, NAME, TOTALS, Thresholds, quantiles_of
-from training.account_data import RawEvents, chat_people, read_truth
+from streaming.assess import AssessSettings
+from streaming.assess.outputs import Look
+from training.account_data import RawEvents, chat_people, codes, read_stream, read_truth
 from training.account_training_set import POPULATION, known_texts
 from training.cards import thresholds_card
+from training.populations import NO_TIME, POPULATIONS, population_people
 from training.system import BUNDLE_FILES, copy_models, read_lines, run_system
 
 
 @dataclass(frozen=True)
 class Person:
-    """One calibration person: texts so far and total after each post, in order, and the language they write most."""
+    """One calibration person, look by look, and the language they write most.
 
-    texts: list[int]
-    totals: list[float]
+    Args:
+        looks: what was known at each look, in order.
+        language: the main one of all texts.
+    """
+
+    looks: list[Look]
     language: str
 
-    def maximum(self, horizon: int) -> float:
-        """Running maximum of the total over the first `horizon` texts."""
-        return max(total for texts, total in zip(self.texts, self.totals, strict=True) if texts <= horizon)
+    @property
+    def texts(self) -> int:
+        """Texts that gave evidence."""
+        return self.looks[-1].texts
+
+    @property
+    def posts(self) -> int:
+        """Posts with text."""
+        return self.looks[-1].posts
+
+    def within(self, horizon: int, min_texts: int = 1) -> list[Look]:
+        """The looks that could flag: at enough texts, and at no more posts than the horizon has."""
+        return [look for look in self.looks if look.posts <= horizon and look.texts >= min_texts]
+
+    def maximum(self, horizon: int, min_texts: int = 1) -> float:
+        """Highest total at a look that could flag; minus infinity where none could."""
+        return max((look.total for look in self.within(horizon, min_texts)), default=-np.inf)
 
 
 def read_people(path: Path, chosen: Callable[[str], bool]) -> dict[str, Person]:
@@ -48,30 +71,64 @@ def read_people(path: Path, chosen: Callable[[str], bool]) -> dict[str, Person]:
 
     Accounts none of whose texts gave evidence are left out: nothing could flag them.
     """
-    texts: defaultdict[str, list[int]] = defaultdict(list)
-    totals: defaultdict[str, list[float]] = defaultdict(list)
-    language: dict[str, str] = {}
-    for account, count, total, tag in read_lines(path):
-        if chosen(account) and tag:
-            texts[account].append(int(count))
-            totals[account].append(float(total))
-            language[account] = str(tag)
-    return {name: Person(texts[name], totals[name], language[name]) for name in texts}
+    looks: defaultdict[str, list[Look]] = defaultdict(list)
+    for line in read_lines(path):
+        look = Look(*line)
+        if chosen(look.account) and look.language:
+            looks[look.account].append(look)
+    return {name: Person(each, each[-1].language) for name, each in looks.items()}
+
+
+def looks_of(people: Iterable[Person], horizon: int, min_texts: int) -> Looks:
+    """The highest total of each person in every group they were in, of the people who could be flagged at all."""
+    highest: dict[tuple[int, str, int], float] = {}
+    number = 0
+    for person in people:
+        looks = person.within(horizon, min_texts)
+        if not looks:
+            continue
+        log_words = np.array([look.log_words for look in looks])
+        for look, cell in zip(looks, cells(log_words, np.array([look.texts for look in looks])).tolist(), strict=True):
+            key = (number, look.language, cell)
+            highest[key] = max(highest.get(key, -np.inf), look.total)
+        number += 1
+    return Looks(
+        np.array([person for person, _, _ in highest], np.int64),
+        codes([language for _, language, _ in highest]),
+        np.array([cell for _, _, cell in highest], np.int64),
+        np.array(list(highest.values()), np.float64),
+    )
 
 
 def horizon_of(people: Iterable[Person]) -> int:
     """The largest number of texts that `HORIZON_PEOPLE` people reach; all that anybody has where there are fewer."""
-    reached = sorted((person.texts[-1] for person in people), reverse=True)
+    reached = sorted((person.posts for person in people), reverse=True)
     if not reached:
         raise UsageError("no calibration person has a text that gives evidence: nothing to calibrate on")
     return reached[min(HORIZON_PEOPLE, len(reached)) - 1]
 
 
-def thresholds_of(populations: Mapping[str, Mapping[str, Person]], card: Mapping[str, Any]) -> Thresholds:
-    """Thresholds from the people of each population, with what the card needs to say of them."""
+def thresholds_of(
+    populations: Mapping[str, Mapping[str, Person]], card: Mapping[str, Any], min_texts: int = 1
+) -> Thresholds:
+    """Thresholds from the people of each population, with what the card needs to say of them.
+
+    Args:
+        populations: name -> its people by account.
+        card: what to say of them.
+        min_texts: texts with evidence from which on an account may be flagged; people with fewer calibrate nothing.
+
+    Raises:
+        UsageError: nobody has that many texts, or no language has enough people.
+    """
+    populations = {
+        name: {account: person for account, person in people.items() if person.texts >= min_texts}
+        for name, people in populations.items()
+    }
     everyone = [person for people in populations.values() for person in people.values()]
-    horizon = horizon_of(everyone)
-    maxima = {name: [person.maximum(horizon) for person in people.values()] for name, people in populations.items()}
+    horizon = max(horizon_of(everyone), min_texts)
+    looks = {name: looks_of(people.values(), horizon, min_texts) for name, people in populations.items()}
+    maxima = {name: each.maxima().tolist() for name, each in looks.items() if each.people}
     counts = Counter(person.language for person in everyone)
     languages = frozenset(tag for tag, count in counts.items() if count >= MIN_LANGUAGE_PEOPLE)
     if not languages:
@@ -81,26 +138,30 @@ def thresholds_of(populations: Mapping[str, Mapping[str, Person]], card: Mapping
         )
     described = {
         **card,
-        TOTALS: quantiles_of([person.totals[-1] for person in everyone]),
+        TOTALS: quantiles_of([person.looks[-1].total for person in everyone]),
         "populations": {
             name: {
                 "people": len(people),
-                "texts": sum(person.texts[-1] for person in people.values()),
-                "texts_median": float(np.median([person.texts[-1] for person in people.values()])),
+                "texts": sum(person.posts for person in people.values()),
+                "texts_median": float(np.median([person.posts for person in people.values()])),
                 "languages": dict(Counter(person.language for person in people.values()).most_common()),
             }
             for name, people in populations.items()
             if people
         },
     }
-    digest = sha256(json.dumps(maxima, sort_keys=True).encode()).hexdigest()[:8]
-    return Thresholds.of(maxima, horizon, languages, f"1.{digest}", described)
+    digest = sha256(json.dumps([maxima, min_texts], sort_keys=True).encode()).hexdigest()[:8]
+    return Thresholds.of(maxima, horizon, languages, f"2.{digest}", described, looks=looks, min_texts=min_texts)
+
+
+Recorded = tuple[Path, Callable[[str], bool]]
+"""A recording, and which of its accounts count."""
 
 
 def calibrate(
     models: Path,
     out: Path,
-    recordings: Mapping[str, tuple[Path, Callable[[str], bool]]],
+    recordings: Mapping[str, Recorded],
     work: Path,
     card: Mapping[str, Any],
 ) -> Thresholds:
@@ -119,6 +180,7 @@ def calibrate(
     work.mkdir(parents=True, exist_ok=True)
     copy_models(models, out, BUNDLE_FILES)
     made = Thresholds.load(out)
+    least = AssessSettings().min_texts
     # With a second stage, twice: whom it reads depends on the thresholds.
     for _ in range(2 if (out / f"{second_stage.FILE}.json").exists() else 1):
         populations = {}
@@ -126,7 +188,7 @@ def calibrate(
             path = work / f"{name}.trajectories"
             run_system([recording], out, trajectories=path)
             populations[name] = read_people(path, chosen)
-        made = thresholds_of(populations, card)
+        made = thresholds_of(populations, card, least)
         made.save(out)
     return made
 
@@ -149,6 +211,58 @@ def calibrates(truth: Mapping[str, Mapping[str, Any]], left_out: Collection[str]
     return people.difference(left_out).__contains__
 
 
+RECORDED: Final = ("irc", "sms", "climate", "toefl", "native-essays")
+"""Populations of `training.populations` that calibrate. Bags do not: texts of several people vary less from bag to bag
+than people do, so a bag passes for a more ordinary person than anybody is. Chinese text messages cannot: the text model
+reads no Chinese."""
+
+
+def population_recording(people: pd.DataFrame, pauses_ms: NDArray[np.int64], path: Path) -> None:
+    """Write people as a recording.
+
+    Posts whose times are not known come after pauses of other people, drawn by a hash of the account, from one and the
+    same hour on.
+
+    Args:
+        people: of `training.populations.population_people`, in order of time by author.
+        pauses_ms: pauses between posts of people whose times are known.
+        path: the file.
+    """
+    events: list[tuple[int, str, str]] = []
+    for (population, author), rows in people.groupby(["population", "author_id"], sort=True):
+        name = account_of(str(population), str(author))
+        times = rows["at_ms"].to_numpy(np.int64)
+        if (times == NO_TIME).any():
+            rng = np.random.default_rng(int(pseudonym(name), 16))
+            times = _EPOCH_MS + np.cumsum(rng.choice(pauses_ms, len(times)))
+        events += zip(times.tolist(), [name] * len(times), rows["text"], strict=True)
+    events.sort()
+    with path.open("w", encoding="utf-8") as file:
+        for number, (at_ms, name, text) in enumerate(events):
+            at = datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds")
+            event = {"id": f"e{number}", "account": name, "at": at, "kind": "post", "text": text}
+            file.write(json.dumps(event) + "\n")
+
+
+def account_of(population: str, author: str) -> str:
+    """The account of a person in a recording; it does not show who it is."""
+    return f"{population}/{pseudonym(author)}"
+
+
+_EPOCH_MS: Final = 1_711_929_600_000
+"""1 April 2024, UTC: when posts without times begin."""
+
+
+def pauses_of(raw: RawEvents, chosen: Callable[[str], bool]) -> NDArray[np.int64]:
+    """Pauses (ms) between posts of the chosen accounts, sorted."""
+    account, at_ms = raw.account, raw.at_ms
+    order = np.lexsort((at_ms, account))
+    same = account[order][1:] == account[order][:-1]
+    kept = np.array([chosen(name) for name in raw.names])[account[order][1:]]
+    pauses: NDArray[np.int64] = np.sort(np.diff(at_ms[order])[same & kept])
+    return pauses
+
+
 PRELIMINARY: Final = 200
 """People that thresholds which calibrate nothing pretend to: a bundle needs some before its first run."""
 
@@ -162,6 +276,7 @@ POPULATIONS_CARD: Final = {
     "contest": "people of the contest's stream (real posts of March 2024, English and French) who train nothing",
     "chat": "people of chitchat-dataset (MIT, 2018, English) whose role is to calibrate, none of whose messages is in "
     "the text sets",
+    **{each.name: each.about for each in POPULATIONS if each.name in RECORDED},
 }
 
 
@@ -182,14 +297,44 @@ def shipped_thresholds(
     bundle = work / "bundle"
     copy_models(models, bundle, (first_stage.FILE, second_stage.FILE, account_files.NAME, GRAPH))
     preliminary().save(bundle)
-    chat = work / "chat.jsonl"
-    write_recording(chat_people("calibrate", known_texts(table)), chat)
-    streams = data / "streams"
-    truth = read_truth(streams / "contest-dev.truth.jsonl")
-    recordings = {
-        POPULATION: (streams / "contest-dev.jsonl.gz", calibrates(truth, left_out)),
-        "chat": (chat, lambda name: True),
-    }
+    recordings = calibration_recordings(data, work, table, left_out=left_out)
     made = calibrate(bundle, out, recordings, work, {"people": POPULATIONS_CARD})
     (out / f"{NAME}.card.md").write_text(thresholds_card(made), encoding="utf-8")
     return made
+
+
+def calibration_recordings(
+    data: Path, work: Path, table: pd.DataFrame, *, left_out: Collection[str] = (), role: Role = "calibrate"
+) -> dict[str, Recorded]:
+    """Recordings of the populations that calibrate: name -> (recording, which of its accounts count).
+
+    Args:
+        data: folder with `text/` and `streams/contest-dev.*`.
+        work: folder in which recordings are written.
+        table: what the text models were trained on: its authors are left out.
+        left_out: people of the stream that must not calibrate.
+        role: whose people; of the stream always those who calibrate.
+    """
+    known = known_texts(table)
+    streams = data / "streams"
+    truth = read_truth(streams / "contest-dev.truth.jsonl")
+    recordings: dict[str, Recorded] = {
+        POPULATION: (streams / "contest-dev.jsonl.gz", calibrates(truth, left_out)),
+    }
+    if role != "measure":  # of chat those who would measure are the demo's
+        chat = work / "chat.jsonl"
+        write_recording(chat_people(role, known), chat)
+        recordings["chat"] = (chat, _everybody)
+    trains = {name for name, record in truth.items() if record["label"] == 0}.difference(left_out)
+    pauses = pauses_of(read_stream(streams / "contest-dev.jsonl.gz"), trains.__contains__)
+    for name in RECORDED:
+        people = population_people(data, role, names=[name], known_texts=known)
+        people = people[people.groupby("author_id")["text"].transform("size") >= AssessSettings().min_texts]
+        if len(people):
+            population_recording(people, pauses, work / f"{name}.jsonl")
+            recordings[name] = (work / f"{name}.jsonl", _everybody)
+    return recordings
+
+
+def _everybody(name: str) -> bool:
+    return True

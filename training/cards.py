@@ -11,6 +11,8 @@ from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from detector.account.features import language_tag
+from detector.threshold_groups import cell_name
 from detector.thresholds import Thresholds
 from training.data import SETS
 from training.model_reports import AGES
@@ -236,6 +238,9 @@ WEAKEST_LEFT_OUT: Final = 4
 """Of what was left out, so many that the card names as what it does worst on."""
 
 
+_CARD_FPR: Final = 0.01
+"""Target whose groups the card shows, or the next one that the people support: the default of the configuration."""
+
 TARGETS: Final = (0.1, 0.05, 0.02, 0.01, 0.005)
 """Rates whose thresholds the card prints, where the people support them."""
 
@@ -269,6 +274,23 @@ def thresholds_card(made: Thresholds) -> str:
         + [f"{min(DAYS * daily / made.horizon_posts * target, 1.0):.3f}" for target in supported]
         for daily, words in ACTIVITIES
     ]
+    target = next((target for target in reversed(supported) if target >= _CARD_FPR), None)
+    groups = None if target is None or not made.looks else made.by_group(target)
+    where = []
+    for (language, cell), source in sorted(groups.groups.items()) if groups else []:
+        low, high = source.interval()
+        band = f"{100 * low:.2f}% to {100 * high:.2f}%"
+        where.append(
+            [language_tag(language), cell_name(cell), f"{source.threshold:.3f}", f"{source.rank} of {source.people}",
+             source.population, band]
+        )  # fmt: skip
     return _templates.get_template("thresholds.md.j2").render(
-        made=made, people=people, rates=rates, supported=[f"at {target:g}" for target in supported], yearly=yearly
+        groups=groups,
+        target=target,
+        where=where,
+        made=made,
+        people=people,
+        rates=rates,
+        supported=[f"at {target:g}" for target in supported],
+        yearly=yearly,
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Final, NamedTuple
 
@@ -23,16 +24,20 @@ from detector.errors import UsageError
 from detector.evidence import COMPONENTS, Component
 from detector.models import SHIPPED, load_models
 from detector.thresholds import NAME
+from streaming.assess import AssessSettings
 from streaming.cli import among
 from streaming.ingest import as_events
 from streaming.sources.files import EVENTS
 from training.account_data import read_stream, read_truth
 from training.baseline import metadata_scores
-from training.calibrate import calibrate
+from training.calibrate import calibrate, thresholds_of
 from training.cards import thresholds_card
+from training.data import load_texts
 from training.evaluate import CrossValidation, EvaluationTable, folds_of, held_out, measured, once, pooled
 from training.evaluate import flags as flag_figures
+from training.left_out import MOST, Audited, audited, failing, gap, gather_people, left_out
 from training.progress import progress_bar
+from training.reading_budget import reading_costs
 from training.report import BAG, STRONG_NATS, audit, groups, print_report, stream_report
 from training.system import read_lines, run_system
 
@@ -46,6 +51,18 @@ def audit_command(
     target_fpr: Annotated[float, typer.Option(metavar="SHARE", help="whose threshold counts")] = TARGET_FPR,
     seed: Annotated[int, typer.Option(metavar="N", help="of the bags")] = 0,
     report: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="write all figures")] = None,
+    populations: Annotated[
+        bool,
+        typer.Option(
+            "--left-out",
+            help="run the whole system over every population and leave each out of calibration in turn; exit status 1 "
+            "where one does not pass",
+        ),
+    ] = False,
+    exclude: Annotated[list[str] | None, typer.Option(metavar="SOURCE", help="as in train text")] = None,
+    work: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="with --left-out: keep runs here, and use them again")
+    ] = None,
 ) -> int:
     """Measure evidence against people and false flags, by language, dialect and native writing.
 
@@ -53,9 +70,14 @@ def audit_command(
     learned from these sets that they are people's, so a group that stands out here stands out in spite of it; how
     people of a source look to a model that has not seen it is in the model cards.
 
+    With --left-out every population that there are authors of is held against thresholds of the others: people who
+    wrote nothing that the text models learned from.
+
     Args:
         report: file for the figures.
     """
+    if populations:
+        return _audit_left_out(data, models or SHIPPED, target_fpr, work, exclude or [], report)
     loaded = load_models(models)
     loaded.thresholds.threshold(target_fpr)
     console = Console(stderr=True)
@@ -68,6 +90,73 @@ def audit_command(
     if report is not None:
         report.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     return 0
+
+
+ESSAYS: Final = ("toefl", "native-essays")
+"""Second-language and native writers, whose shares are compared."""
+
+GAP_FPR: Final = 0.05
+"""Rate at which they are compared: at one in a hundred so few essays show nothing."""
+
+
+def _audit_left_out(
+    data: Path, models: Path, target_fpr: float, work: Path | None, exclude: list[str], report: Path | None
+) -> int:
+    """The table of populations left out in turn; the exit status."""
+    console, out = Console(stderr=True), Console(width=150)
+    with progress_bar(console, "auditing") as say, tempfile.TemporaryDirectory() as scratch:
+        people, measuring, groups = gather_people(data, models, work or Path(scratch), load_texts(data, exclude), say)
+    parts = groups.get
+
+    def told_apart(account: str) -> str:
+        return parts(account) or ""
+
+    rows = list(left_out(people, measuring, target_fpr, parts=told_apart))
+    print_left_out(out, rows, target_fpr)
+    figures: dict[str, Any] = {"target_fpr": target_fpr, "populations": [record_of(row) for row in rows]}
+    if all(name in people for name in ESSAYS):
+        others = {name: each for name, each in people.items() if name not in ESSAYS}
+        made = thresholds_of(others, {}, AssessSettings().min_texts)
+        second, native = (next(audited(name, people[name], made, GAP_FPR)) for name in ESSAYS)
+        if second.judged and native.judged:
+            apart = gap(second, native)
+            figures["essays"] = {"second": apart.share, "native": apart.other, "gap_95": list(apart.interval)}
+            out.print(
+                f"essays at {GAP_FPR:g}: second language {_share(second.share, list(second.interval))}, native "
+                f"{_share(native.share, list(native.interval))}; gap {100 * (apart.share - apart.other):+.1f} points "
+                f"({100 * apart.interval[0]:+.1f} to {100 * apart.interval[1]:+.1f})"
+            )
+    if report is not None:
+        report.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    wrong = failing(rows)
+    for row in wrong:
+        console.print(
+            f"{row.name}: {100 * row.share:.1f}% flagged, more than {100 * MOST:g}%: unlike the people who calibrate; "
+            "calibrate on some of them"
+        )
+    return int(bool(wrong))
+
+
+def print_left_out(out: Console, rows: Sequence[Audited], target_fpr: float) -> None:
+    """Print the table of populations left out."""
+    table = Table(show_edge=False, pad_edge=False)
+    titles = ("left out", "people", "ranked only", f"above the threshold for {target_fpr:g} (95%)", "")
+    for i, column in enumerate(titles):
+        table.add_column(column, justify="left" if i in {0, len(titles) - 1} else "right")
+    for row in rows:
+        verdict = "" if row.judged else "uncalibrated: ranked only"
+        if not row.passes:
+            verdict = f"more than {100 * MOST:g}%"
+        if row.mixed:
+            verdict = f"{verdict}, bags of several people".removeprefix(", ")
+        share = _share(row.share if row.judged else None, list(row.interval))
+        table.add_row(row.name, str(row.people), str(row.ranked_only), share, verdict)
+    out.print(table)
+
+
+def record_of(row: Audited) -> dict[str, Any]:
+    """A line of the table as a record."""
+    return {**asdict(row), "share": row.share, "share_95": list(row.interval), "passes": row.passes}
 
 
 def _print(out: Console, found: list[dict[str, Any]], target_fpr: float) -> None:
@@ -171,6 +260,9 @@ def evaluate_command(
     ] = EVENTS,
     draws: Annotated[int, typer.Option(metavar="N", help="bootstrap draws")] = 200,
     seed: Annotated[int, typer.Option(metavar="N", help="of folds of the baseline and of the bootstrap")] = 0,
+    reading: Annotated[
+        bool, typer.Option("--reading", help="what the budget of the second stage costs, and nothing else")
+    ] = False,
     report: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="write all figures")] = None,
 ) -> int:
     """Measure what the system is worth on a stream whose truth is known.
@@ -201,12 +293,40 @@ def evaluate_command(
             for number, stream in enumerate(streams)
         ]
         given = given._replace(streams=recordings)
+        if reading:
+            return _reading(given, Path(scratch), say, report)
         reports = _cross_validated(given, place, say) if given.folds else _as_shipped(given, place, say)
     out = Console(width=140)
     for each in reports:
         print_report(out, each)
     if report is not None:
         report.write_text(json.dumps(reports, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+def _reading(given: _Given, scratch: Path, say: Any, report: Path | None) -> int:
+    """Print what the budget of the second stage costs on each stream."""
+    models = load_models(given.models)
+    table = Table(show_edge=False, pad_edge=False)
+    for i, column in enumerate(
+        ("stream", "reading", "texts read", "AUROC", "TPR at 1% FPR", "flagged: machines, people")
+    ):
+        table.add_column(column, justify="left" if i < 2 else "right")
+    found = []
+    for number, (stream, truth) in enumerate(zip(given.streams, given.truths, strict=True)):
+        say(f"{stream.name}: read whole, and within the budget", number / len(given.streams))
+        for record in reading_costs(stream, read_truth(truth), models, scratch, given.without):
+            found.append({"stream": stream.name, **record})
+            table.add_row(
+                stream.name,
+                record["reading"],
+                f"{record['reads']:,} ({100 * record['share']:.1f}%)",
+                *(f"{record[name]:.3f}" if name in record else "-" for name in ("auroc", "tpr_at_1pct_fpr")),
+                f"{record['machines_flagged']}, {record['people_flagged']}",
+            )
+    Console(width=140).print(table)
+    if report is not None:
+        report.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     return 0
 
 

@@ -228,6 +228,13 @@ class AccountStatistics:
         """What the model reads, for (n,) rows in their order; rows may repeat."""
         return features_of(self.table[rows], self.posts[rows], self.language[rows])
 
+    def mean_log_words(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """(n,) mean of the style feature `log_words` over the texts that gave evidence; 0 without any."""
+        weight = self.table[rows, at_.WEIGHT]
+        known = weight > at_.FORGOTTEN
+        words = self.table[rows, at_.STYLE_SUM.start]
+        return np.where(known, words / np.where(known, weight, np.float32(1)), np.float32(0)).astype(np.float32)
+
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The whole state by name, without copies; `from_arrays` is its exact inverse."""
         return {name: getattr(self, name) for name in _ARRAYS}

@@ -20,10 +20,11 @@ from detector.errors import UsageError
 from detector.models import Models
 from detector.reasons import GraphAbstain
 from detector.text.features import TextAbstain
+from detector.threshold_groups import Source, cells
 from detector.thresholds import Fused, combine
 from streaming.assess.event_columns import EventColumns, TickEvents
 from streaming.assess.groups import SearchEvidence
-from streaming.assess.reranking import RerankRound
+from streaming.assess.reranking import Active, RerankRound
 from streaming.assess.settings import AssessSettings
 from streaming.assess.store import NEVER, AccountTable
 
@@ -63,7 +64,8 @@ class Evidence:
         statistics: of all accounts, row by row.
 
     Raises:
-        UsageError: an explicit `target_fpr` is finer than the calibration people support.
+        UsageError: an explicit `target_fpr` is finer than the calibration people support, or an explicit `min_texts`
+            is smaller than they were looked at with.
     """
 
     def __init__(
@@ -79,13 +81,19 @@ class Evidence:
         self._graph = "graph" not in settings.without
         self.target_fpr = settings.target_fpr
         try:
-            self.threshold = models.thresholds.threshold(settings.target_fpr)
+            self._by_group = models.thresholds.by_group(settings.target_fpr)
         except UsageError:
             finest = models.thresholds.finest_fpr
             if settings.explicit_fpr or finest < settings.target_fpr:
                 raise
             self.target_fpr = finest
-            self.threshold = models.thresholds.threshold(finest)
+            self._by_group = models.thresholds.by_group(finest)
+        if settings.explicit_min_texts and settings.min_texts < models.thresholds.min_texts:
+            raise UsageError(
+                f"min_texts = {settings.min_texts}: the thresholds were set on accounts with at least "
+                f"{models.thresholds.min_texts} texts; ask for no fewer, or calibrate again (swarmlight calibrate)"
+            )
+        self.min_texts = max(settings.min_texts, models.thresholds.min_texts)
         self.cap = models.thresholds.cap_nats
         self._calibrated = models.thresholds.calibrated(np.arange(_LANGUAGE_CODES).astype(np.uint16))
         self.watch: TotalsWatch | None = None
@@ -205,19 +213,46 @@ class Evidence:
         return moved
 
     def may_flag(self, rows: Rows) -> NDArray[np.bool_]:
-        """(n,) whether these accounts may be flagged at all: text, a calibrated language, nothing switched off."""
+        """(n,) whether these accounts may be flagged at all: enough text in a calibrated language, all switched on."""
         accounts = self._accounts
         if not (self._text and self._behaviour):
             return np.zeros(len(rows), np.bool_)
         speaks: NDArray[np.bool_] = (accounts.posts[rows] > 0) & (accounts.text_abstain[rows] == _NONE)
-        return speaks & self._calibrated[accounts.language[rows]]
+        return speaks & self._calibrated[accounts.language[rows]] & (self.statistics.posts[rows] >= self.min_texts)
+
+    @property
+    def threshold(self) -> float:
+        """The total (nats) above which an account is flagged where its group has no threshold of its own."""
+        return self._by_group.everybody.threshold
+
+    def thresholds(self, rows: Rows) -> NDArray[np.float64]:
+        """(n,) the total (nats) above which each account is flagged: that of the group it is in now."""
+        return self._by_group.thresholds(self._accounts.language[rows], self._cells(rows))
+
+    def active(self, rows: Rows, texts: int) -> Active:
+        """What decides whether texts of accounts are read again.
+
+        Args:
+            rows: accounts active in a tick.
+            texts: that came in it, of all accounts.
+        """
+        posts = self.statistics.posts[rows].astype(np.int64)
+        return Active(rows, posts >= self.min_texts, self.thresholds(rows), posts, texts)
+
+    def threshold_source(self, row: int) -> Source:
+        """Where the threshold of an account comes from."""
+        cell = int(self._cells(np.array([row], np.int64))[0])
+        return self._by_group.source(int(self._accounts.language[row]), cell)
+
+    def _cells(self, rows: Rows) -> NDArray[np.int64]:
+        return cells(self.statistics.mean_log_words(rows), self.statistics.posts[rows])
 
     def flag(self, rows: Rows, tick_ms: int) -> list[int]:
         """Flag those of `rows` whose total passes the threshold now; the accounts newly flagged."""
         accounts = self._accounts
         if self.watch is not None:
             self.watch(rows)
-        passing: Rows = rows[(accounts.total[rows] > self.threshold) & ~accounts.flagged[rows]]
+        passing: Rows = rows[(accounts.total[rows] > self.thresholds(rows)) & ~accounts.flagged[rows]]
         if not len(passing):
             return []
         allowed = self.may_flag(passing) & (accounts.automated[passing] != 1)
@@ -246,6 +281,9 @@ class Evidence:
         language = int(accounts.language[row])
         if not self._calibrated[language]:
             return self._thresholds.why_uncalibrated(language)
+        texts = int(self.statistics.posts[row])
+        if texts < self.min_texts:
+            return f"too few texts: {texts} of at least {self.min_texts} (min_texts)"
         if accounts.automated[row] == 1:
             return "the account says itself that it is automated"
         if accounts.suppression_threshold[row] == np.inf:

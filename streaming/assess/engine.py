@@ -23,8 +23,8 @@ from streaming.assess.groups import Groups, SearchWatch, load_pair_model
 from streaming.assess.intake import Intake
 from streaming.assess.meaning import MeaningReading
 from streaming.assess.ordering import Counts, Ordering
-from streaming.assess.outputs import Reranker, TickOutput
-from streaming.assess.reranking import Reranking
+from streaming.assess.outputs import Look, Reranker, TickOutput
+from streaming.assess.reranking import ReadingLimits, Reranking
 from streaming.assess.scores import Scores
 from streaming.assess.settings import AssessSettings
 from streaming.assess.state import NOT_BEGUN, State
@@ -32,8 +32,8 @@ from streaming.assess.tick import TickInput, TickRunner
 from streaming.schema.observation import NO_TIME, Batch, Entry
 from streaming.schema.score import ScoreRecord
 
-TotalWatch = Callable[[str, int, float, str], None]
-"""Told (account, texts, total, main language)."""
+TotalWatch = Callable[[Look], None]
+"""Told every look at an account."""
 
 
 class Assess:
@@ -82,7 +82,17 @@ class Assess:
             state,
             intake=Intake(settings, state, self._groups, overrides),
             evidence=evidence,
-            reranking=Reranking(settings.expert_texts_per_s if reads else 0.0, evidence.threshold, state.rerank_budget),
+            reranking=Reranking(
+                ReadingLimits(
+                    settings.expert_texts_per_s if reads else 0.0,
+                    settings.expert_share,
+                    settings.expert_texts_per_account_h,
+                    far=settings.expert_far,
+                ),
+                evidence.threshold,
+                state.rerank_budget,
+                state.rerank_share,
+            ),
             meaning=MeaningReading(
                 settings.meaning_texts_per_s if compares else 0.0,
                 settings.seed,
@@ -115,7 +125,7 @@ class Assess:
         self.ordering.feed(entry)
 
     def watch(self, watch: TotalWatch) -> None:
-        """Have `watch` told (account, texts, total, main language) whenever a total is held against the threshold."""
+        """Have `watch` told whenever a total is held against the threshold."""
         self._total_watch = watch
         self.resume(self.state)
 
@@ -129,7 +139,17 @@ class Assess:
         accounts = self.state.accounts
         for row in rows.tolist():
             language = language_tag(int(accounts.language[row]))
-            self._total_watch(accounts.name(row), int(accounts.posts[row]), float(accounts.total[row]), language)
+            one = np.array([row], np.int64)
+            self._total_watch(
+                Look(
+                    accounts.name(row),
+                    int(accounts.posts[row]),
+                    round(float(accounts.total[row]), 6),
+                    language,
+                    int(self.state.statistics.posts[row]),
+                    round(float(self.state.statistics.mean_log_words(one)[0]), 6),
+                )
+            )
 
     def next_tick(self) -> int | None:
         """Time of the tick that `advance` would run, ms since 1970; None where none is due."""

@@ -125,3 +125,23 @@ class TickOutput:
     rerank_answer: Answer
     """What was read in texts, to be journaled; empty where nothing was asked."""
     stats: TickStats
+
+
+class Look(NamedTuple):
+    """One look at an account, when its total is held against its threshold.
+
+    Args:
+        account: its name.
+        posts: of it with text so far.
+        total: its evidence, nats.
+        language: the main one of its texts, "" where unknown.
+        texts: of it that gave evidence.
+        log_words: mean of the style feature `log_words` over those.
+    """
+
+    account: str
+    posts: int
+    total: float
+    language: str
+    texts: int
+    log_words: float

@@ -1,24 +1,25 @@
-"""Which texts the second-stage model reads: those of reranking candidates, within a budget of event time.
+"""Which texts the second-stage model reads: those of reranking candidates, within budgets.
 
-A candidate is an account near the threshold by its evidence *without* the second stage, so that what the second stage
-said, or did not get to say, never decides what it is asked next.
+A candidate is an account that may be flagged and is near its threshold by its evidence *without* the second stage, so
+that what the second stage said, or did not get to say, never decides what it is asked next. How near it has to be
+shrinks with what was read of it: the mean of n readings is known to 1 / sqrt(n), and so far a further one can move it.
+Texts are paid for three times: of event time, of the account's hour, and as a share of all texts.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from detector.account.features import HALF_LIFE_POSTS
 from detector.errors import LogError
 from streaming.assess.outputs import NOT_READ, RerankRequest
-from streaming.assess.settings import DAY_MS
+from streaming.assess.settings import HOUR_MS
 from streaming.assess.store import AccountTable, KeptText, KeptTexts
-
-TEXTS_PER_DAY: Final = 12
-"""Texts of one account that the second stage reads a day: beyond a dozen, the spread of an account's texts is known."""
 
 BELOW_NATS: Final = 6.0
 """How far below the threshold an account is still a candidate. A transformer that reads a dozen texts moves an account
@@ -26,6 +27,14 @@ by a few nats; what lies further away than that it would not flag."""
 
 ABOVE_NATS: Final = 3.0
 """How far above the threshold an account is still a candidate: a second opinion can still spare a person the flag."""
+
+SETTLED_TEXTS: Final = 3.0
+"""Texts read of an account after which the distance at which it is still a candidate has shrunk by 1 / sqrt(2): as
+many as an account needs to be flagged at all."""
+
+CARRY_TEXTS: Final = 10_000
+"""Texts of whose share the unused part is carried over: a campaign that breaks out after a quiet day is read, and a
+quiet month is not saved for one hour."""
 
 CARRY_S: Final = 600
 """Seconds of unused budget that are carried over: a burst of a campaign's posts is read, a quiet night is not saved."""
@@ -69,6 +78,51 @@ class TextBudget(msgspec.Struct):
         self.millionths -= texts * _MICRO
 
 
+class ShareBudget(msgspec.Struct):
+    """How many texts may be read as a share of all that came.
+
+    Args:
+        millionths: of a text.
+    """
+
+    millionths: int = 0
+
+    def earn(self, share: float, texts: int) -> int:
+        """The share of some further texts is added, that of `CARRY_TEXTS` texts at most.
+
+        Args:
+            share: of texts that may be read.
+            texts: that came.
+
+        Returns:
+            Texts that may be read now.
+        """
+        rate = round(share * _MICRO)
+        self.millionths = min(self.millionths + rate * texts, rate * CARRY_TEXTS)
+        return self.millionths // _MICRO
+
+    def spend(self, texts: int) -> None:
+        """Pay for texts that are read."""
+        self.millionths -= texts * _MICRO
+
+
+@dataclass(frozen=True)
+class ReadingLimits:
+    """How much the second stage may read.
+
+    Args:
+        texts_per_s: of event time; 0 asks nothing.
+        share: of all texts.
+        texts_per_account_h: of one account in an hour of event time.
+        far: whether accounts are read however far they are from their threshold.
+    """
+
+    texts_per_s: float
+    share: float = 1.0
+    texts_per_account_h: int = 12
+    far: bool = False
+
+
 class Candidates(NamedTuple):
     """Texts chosen at a tick, and the rows of the accounts they are of; lists are of one length."""
 
@@ -76,58 +130,93 @@ class Candidates(NamedTuple):
     texts: list[KeptText]
 
 
+class Active(NamedTuple):
+    """The accounts active in a tick.
+
+    Args:
+        rows: (n,) of the account table.
+        able: (n,) whether an account has the texts that a flag needs.
+        thresholds: (n,) total (nats) above which each is flagged.
+        posts: (n,) texts of each that gave evidence.
+        texts: that came in this tick, of all accounts.
+    """
+
+    rows: NDArray[np.int64]
+    able: NDArray[np.bool_]
+    thresholds: NDArray[np.float64]
+    posts: NDArray[np.int64]
+    texts: int
+
+
 class Reranking:
     """Chooses texts and pays for them.
 
     Args:
-        texts_per_s: of event time; 0 asks nothing.
-        threshold: on the raw evidence (nats) that flags.
-        budget: the part of the state that this class changes.
+        limits: how much may be read.
+        threshold: on the raw evidence (nats) that flags where a group of accounts has none of its own.
+        budget: the part of the state that is paid from by event time.
+        share: the part of the state that is paid from by texts.
     """
 
-    def __init__(self, texts_per_s: float, threshold: float, budget: TextBudget) -> None:
-        self._texts_per_s = texts_per_s
+    def __init__(self, limits: ReadingLimits, threshold: float, budget: TextBudget, share: ShareBudget) -> None:
+        self._limits = limits
         self.low = threshold - BELOW_NATS
-        """Evidence (nats) from which an account is a candidate."""
-        self._high = threshold + ABOVE_NATS
+        """Evidence (nats) from which an account may become a candidate: more of its texts are kept."""
         self._budget = budget
+        self._share = share
 
-    def choose(self, rows: NDArray[np.int64], tick_ms: int, accounts: AccountTable, texts: KeptTexts) -> Candidates:
+    def choose(
+        self,
+        active: Active,
+        tick_ms: int,
+        accounts: AccountTable,
+        texts: KeptTexts,
+    ) -> Candidates:
         """Choose among the kept texts of the accounts active in this tick what is to be read, and pay for it.
 
-        Accounts nearest to the threshold come first, and of an account the newest text; each gets one text before
-        any gets a second. What is not chosen can be when the account next posts, while the text is kept.
+        Accounts nearest to their threshold, for what was read of them, come first, and of an account the newest text;
+        each gets one text before any gets a second. What is not chosen can be when the account next posts, while the
+        text is kept.
 
         Args:
-            rows: (n,) accounts active in this tick.
+            active: accounts active in this tick.
             tick_ms: the tick.
             accounts: whose second-stage counters are moved on.
             texts: whose chosen ones are marked as read.
         """
-        limit = self._budget.earn(self._texts_per_s, tick_ms)
+        limits = self._limits
+        limit = min(self._budget.earn(limits.texts_per_s, tick_ms), self._share.earn(limits.share, active.texts))
         chosen = Candidates([], [])
-        if not limit or not len(rows):
+        if limit <= 0 or not len(active.rows):
             return chosen
-        evidence = accounts.rerank_evidence[rows]
-        rows = rows[(evidence >= self.low) & (evidence <= self._high)]
-        day = tick_ms // DAY_MS
-        middle = self.low + BELOW_NATS
+        hour = tick_ms // HOUR_MS
+        rows, posts = active.rows, active.posts
+        since = np.maximum(posts - accounts.second_stage_posts[rows], 0)
+        asked = accounts.second_stage_asked[rows] * np.exp2(-since / HALF_LIFE_POSTS)
+        beyond = accounts.rerank_evidence[rows] - active.thresholds
+        within = np.where(beyond < 0, BELOW_NATS, ABOVE_NATS) / np.sqrt(1.0 + asked / SETTLED_TEXTS)
+        far = np.abs(beyond) / within
         choices: list[tuple[int, float, str, int, KeptText]] = []
-        for row in rows.tolist():
-            used = int(accounts.second_stage_texts[row]) if accounts.second_stage_day[row] == day else 0
+        near = np.ones(len(far), np.bool_) if limits.far else far <= 1.0
+        for i in np.flatnonzero(near & active.able).tolist():
+            row = int(rows[i])
+            used = int(accounts.second_stage_texts[row]) if accounts.second_stage_hour[row] == hour else 0
             unread = [text for text in reversed(texts.of(row)) if text.gives and not text.reranked]
-            distance = abs(float(accounts.rerank_evidence[row]) - middle)
-            for turn, text in enumerate(unread[: TEXTS_PER_DAY - used]):
-                choices.append((turn, distance, accounts.name(row), row, text))
+            for turn, text in enumerate(unread[: max(limits.texts_per_account_h - used, 0)]):
+                choices.append((turn, float(far[i]), accounts.name(row), i, text))
         choices.sort(key=lambda choice: choice[:3])
-        for _, _, _, row, text in choices[:limit]:
-            if accounts.second_stage_day[row] != day:
-                accounts.second_stage_day[row], accounts.second_stage_texts[row] = day, 0
+        for _, _, _, i, text in choices[:limit]:
+            row = int(rows[i])
+            if accounts.second_stage_hour[row] != hour:
+                accounts.second_stage_hour[row], accounts.second_stage_texts[row] = hour, 0
             accounts.second_stage_texts[row] += 1
+            asked[i] += 1.0
+            accounts.second_stage_asked[row], accounts.second_stage_posts[row] = asked[i], posts[i]
             text.reranked = True
             chosen.rows.append(row)
             chosen.texts.append(text)
         self._budget.spend(len(chosen.rows))
+        self._share.spend(len(chosen.rows))
         return chosen
 
 

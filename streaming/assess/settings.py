@@ -11,6 +11,7 @@ from detector.evidence import COMPONENTS, Component
 from streaming.config import Config
 
 DAY_MS: Final = 86_400_000
+HOUR_MS: Final = 3_600_000
 
 ACCOUNT_TTL_DAYS: Final = 90
 """Days of event time after which a silent account leaves the state with its last score: three half-lives of account
@@ -38,6 +39,8 @@ class AssessSettings:
         target_fpr: share of people that may be flagged within the horizon of the thresholds.
         explicit_fpr: whether somebody asked for that `target_fpr`. A default finer than what the calibration people
             support falls back to the finest they do; an explicit one is refused.
+        min_texts: texts with evidence from which on an account may be flagged.
+        explicit_min_texts: whether somebody asked for that `min_texts`.
         target_fdr: share of reported groups that may be no coordinated group.
         prior: share of accounts that are LLM-driven; moves posteriors, never flags.
         seed: of every random choice.
@@ -46,6 +49,9 @@ class AssessSettings:
         tick_s: seconds of event time between decisions about accounts.
         campaign_tick_s: the same about groups.
         expert_texts_per_s: texts the second-stage model may read per second of event time.
+        expert_share: of all texts, the share it may read.
+        expert_far: whether it reads accounts however far they are from the threshold, as with a share of 1.
+        expert_texts_per_account_h: texts of one account it may read in an hour of event time.
         meaning_texts_per_s: texts that may be read for their meaning per second of event time.
         alert_step_nats: change of evidence that makes a new revision of an alert.
         max_alerts_per_day: account and campaign alerts opened per day of event time; 0 is no limit.
@@ -56,6 +62,8 @@ class AssessSettings:
 
     target_fpr: float = 0.01
     explicit_fpr: bool = False
+    min_texts: int = 3
+    explicit_min_texts: bool = False
     target_fdr: float = 0.05
     prior: float = 0.01
     seed: int = 0
@@ -64,6 +72,9 @@ class AssessSettings:
     tick_s: int = 60
     campaign_tick_s: int = 600
     expert_texts_per_s: float = 1.0
+    expert_share: float = 1.0
+    expert_far: bool = False
+    expert_texts_per_account_h: int = 12
     meaning_texts_per_s: float = 10.0
     alert_step_nats: float = 1.0
     max_alerts_per_day: int = 1000
@@ -87,6 +98,8 @@ class AssessSettings:
         return cls(
             target_fpr=config.target_fpr,
             explicit_fpr="target_fpr" in config.given,
+            min_texts=config.min_texts,
+            explicit_min_texts="min_texts" in config.given,
             target_fdr=config.target_fdr,
             prior=config.prior,
             seed=config.seed,
@@ -95,6 +108,9 @@ class AssessSettings:
             tick_s=config.tick_s,
             campaign_tick_s=config.campaign_tick_s,
             expert_texts_per_s=config.expert_texts_per_s,
+            expert_share=config.expert_share,
+            expert_far=config.expert_share == 1.0,
+            expert_texts_per_account_h=config.expert_texts_per_account_h,
             meaning_texts_per_s=config.meaning_texts_per_s,
             alert_step_nats=config.alert_step_nats,
             max_alerts_per_day=config.max_alerts_per_day,

@@ -26,7 +26,7 @@ from streaming.assess.engine import Assess
 from streaming.assess.state import State
 from streaming.assess.store import Table
 
-VERSION: Final = 5
+VERSION: Final = 6
 """Of the format and of everything in it; another number is refused."""
 
 _MAGIC: Final = b"SWARMLIGHT-SNAPSHOT"

@@ -18,7 +18,7 @@ from streaming.assess.duplicates import SeenBefore
 from streaming.assess.feedback import Decisions
 from streaming.assess.group_list import GroupState
 from streaming.assess.ordering import OrderingState
-from streaming.assess.reranking import TextBudget
+from streaming.assess.reranking import ShareBudget, TextBudget
 from streaming.assess.settings import AssessSettings
 from streaming.assess.store import NEVER, AccountTable, KeptTexts, RecentEvents
 
@@ -38,7 +38,8 @@ class State:
         statistics: of the accounts' events, row by row as `accounts`.
         texts: the few texts kept of each account.
         recent_events: times and kinds of the accounts' last events.
-        rerank_budget: what the second stage may read.
+        rerank_budget: what the second stage may read, of event time.
+        rerank_share: what it may read of all texts.
         narratives: vectors of meaning of texts of suspects and of a panel.
         meaning_budget: what may be read for its meaning.
         alerts: every alert ever raised.
@@ -57,6 +58,7 @@ class State:
     texts: KeptTexts = field(default_factory=KeptTexts)
     recent_events: RecentEvents = field(default_factory=RecentEvents)
     rerank_budget: TextBudget = field(default_factory=TextBudget)
+    rerank_share: ShareBudget = field(default_factory=ShareBudget)
     narratives: Narratives = field(default_factory=Narratives)
     meaning_budget: TextBudget = field(default_factory=TextBudget)
     alerts: AlertStore = field(default_factory=AlertStore)

@@ -101,8 +101,10 @@ class AccountTable(Table):
         suppression_threshold: raw evidence (nats) below which moderators' decisions keep the account away.
         published_total: total last published in an account summary, nats.
         published_flag: flag last published in an account summary.
-        second_stage_day: day on which the second stage last read a text of the account.
-        second_stage_texts: texts it read on that day.
+        second_stage_hour: hour of event time in which the second stage was last asked about a text of the account.
+        second_stage_texts: texts it was asked about in that hour.
+        second_stage_asked: texts it was asked about, halved every `HALF_LIFE_POSTS` texts since.
+        second_stage_posts: texts with evidence when that was counted.
     """
 
     capacity: int = FIRST_ROWS
@@ -129,8 +131,10 @@ class AccountTable(Table):
     suppression_threshold: NDArray[np.float64] = column(np.float64, -np.inf)
     published_total: NDArray[np.float64] = column(np.float64, 0.0)
     published_flag: NDArray[np.bool_] = column(np.bool_, False)
-    second_stage_day: NDArray[np.int32] = column(np.int32, -1)
+    second_stage_hour: NDArray[np.int32] = column(np.int32, -1)
     second_stage_texts: NDArray[np.int16] = column(np.int16, 0)
+    second_stage_asked: NDArray[np.float64] = column(np.float64, 0.0)
+    second_stage_posts: NDArray[np.int64] = column(np.int64, 0)
     rows: dict[str, int] = field(init=False, repr=False)
     """Row of every live account: `names` the other way round."""
 

@@ -114,7 +114,7 @@ class TickRunner:
         updated = self._forget(taken, observed)
         meanings = self._meaning.choose(updated, tick_ms)  # while all texts of this tick are there
         self._settle_texts(taken)
-        answer, flagged = self._rerank(updated, meanings, tick_ms, reranker)
+        answer, flagged = self._rerank(updated, taken.texts, meanings, tick_ms, reranker)
         flagged += observed.flagged
         changed = [updated]
         is_campaign = given.last or tick_ms % self._settings.campaign_tick_ms == 0
@@ -168,11 +168,14 @@ class TickRunner:
             suspect = evidence[row] >= self._reranking.low or row in of_row
             self._state.texts.settle(row, suspect=bool(suspect))
 
-    def _rerank(self, rows: Rows, meanings: Candidates, tick_ms: int, reranker: Reranker) -> tuple[Answer, list[int]]:
+    def _rerank(
+        self, rows: Rows, texts: int, meanings: Candidates, tick_ms: int, reranker: Reranker
+    ) -> tuple[Answer, list[int]]:
         """Have texts read, and let the results enter.
 
         Args:
             rows: accounts active in this tick, of which the reranking candidates' texts are read.
+            texts: that came in this tick.
             meanings: texts to be read for their meaning.
             tick_ms: the tick.
             reranker: reads.
@@ -180,7 +183,8 @@ class TickRunner:
         Returns:
             The answer, and who was flagged.
         """
-        chosen = self._reranking.choose(rows, tick_ms, self._state.accounts, self._state.texts)
+        active = self._evidence.active(rows, texts)
+        chosen = self._reranking.choose(active, tick_ms, self._state.accounts, self._state.texts)
         if not chosen.rows and not meanings.rows:
             return Answer.unread(), []
         answer = reranker(rerank_request(chosen, meanings, tick_ms))

@@ -18,6 +18,7 @@ from typing import IO, Final, Self
 import msgspec
 
 from detector.errors import UsageError
+from streaming.assess.outputs import Look
 from streaming.config import Config
 from streaming.schema.dead_letter import RepeatedLetters, encode
 from streaming.schema.flat_rows import ALERTS, SCORES
@@ -150,17 +151,10 @@ class Outputs:
                 kept.append(score)
         return accounts, flagged
 
-    def write_trajectory(self, account: str, texts: int, total: float, language: str) -> None:
-        """Append one look at an account to the trajectories.
-
-        Args:
-            account: its name.
-            texts: of it so far.
-            total: its evidence, nats.
-            language: the main one of its texts, "" where unknown.
-        """
+    def write_trajectory(self, look: Look) -> None:
+        """Append one look at an account to the trajectories: its fields as a list, on one line."""
         if self._trajectories is not None:
-            self._trajectories.write(json.dumps([account, texts, round(total, 6), language]).encode("ascii") + b"\n")
+            self._trajectories.write(json.dumps(look).encode("ascii") + b"\n")
 
     def write_summary(self, summary: RunSummary) -> None:
         """Write the summary, on one line."""

@@ -68,6 +68,8 @@ RUN: Final[dict[str, str]] = {
     "swarmlight --version": "",
     "swarmlight --help": "",
     "swarmlight audit --data DATA": "",
+    "swarmlight audit --data DATA --left-out": "--help",
+    "swarmlight evaluate STREAM --truth FILE --reading": "--help",
     "swarmlight config": "",
     "swarmlight config > swarmlight.toml": "",
     "swarmlight calibrate --help": "",

@@ -25,7 +25,9 @@ from tests.streaming import builders
 from tests.streaming.assess.fakes import ScriptedGroups, meanings
 from tests.streaming.assess.fakes import models as fake_models
 
-SETTINGS = AssessSettings(tick_s=60, campaign_tick_s=600, expert_texts_per_s=0.05, meaning_texts_per_s=0.05)
+SETTINGS = AssessSettings(
+    tick_s=60, campaign_tick_s=600, expert_texts_per_s=0.05, meaning_texts_per_s=0.05, min_texts=1
+)
 
 
 MILD = "robot said the old man here"

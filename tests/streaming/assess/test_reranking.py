@@ -9,7 +9,7 @@ import pytest
 
 from detector.errors import LogError
 from streaming.assess import NOT_READ, Answer, Assess, AssessSettings, RerankRequest
-from streaming.assess.reranking import CARRY_S, TEXTS_PER_DAY
+from streaming.assess.reranking import CARRY_S, CARRY_TEXTS, ShareBudget
 from tests.streaming.assess import harness
 from tests.streaming.assess.fakes import models
 from tests.streaming.assess.harness import MILD, posts
@@ -35,32 +35,68 @@ def asked(items: list[dict[str, Any]], settings: AssessSettings, answer: int = 0
     return requests, assess
 
 
+ANY = AssessSettings(min_texts=1)
+
+
+def read(requests: list[RerankRequest]) -> list[str]:
+    return [text for request in requests for text in request.texts]
+
+
 def test_the_second_stage_reads_texts_of_candidates_only() -> None:
     human, robot = "human human human human human human here", "robot robot robot robot robot robot robot robot robot"
     items = [*posts("mild", 2), *posts("clear", 9, robot), *posts("person", 9, human)]
-    requests, _ = asked(sorted(items, key=lambda item: int(item["at"])), AssessSettings())
-    texts = [text for request in requests for text in request.texts]
+    requests, _ = asked(sorted(items, key=lambda item: int(item["at"])), ANY)
+    texts = read(requests)
     assert texts.count(MILD) == 2
     assert human not in texts
     assert texts.count(robot) <= 2
 
 
-def test_an_account_is_read_a_dozen_times_a_day() -> None:
-    items = posts("mild", 60, "robot human said the old man here")
-    requests, _ = asked(items, AssessSettings(expert_texts_per_s=100.0))
-    assert sum(len(request.texts) for request in requests) == TEXTS_PER_DAY
+def test_an_account_is_read_so_often_in_an_hour() -> None:
+    items = posts("mild", 60, "robot robot said the old man here")
+    settings = AssessSettings(expert_texts_per_s=100.0, expert_texts_per_account_h=2, min_texts=1)
+    requests, _ = asked(items, settings)
+    assert 0 < len(read(requests)) <= 4, "sixty minutes touch two hours"
+
+
+def test_the_more_was_read_of_an_account_the_nearer_it_has_to_be_to_be_read_again() -> None:
+    far, near = "human human robot said the old man here", "human robot said the old man here"
+    settings = AssessSettings(expert_texts_per_s=100.0, expert_texts_per_account_h=60, min_texts=1)
+    by_text = {text: len(read(asked(posts("mild", 59, text), settings)[0])) for text in (far, near)}
+    assert 0 < by_text[far] < by_text[near]
+
+
+def test_an_account_that_cannot_be_flagged_yet_is_not_read() -> None:
+    assert read(asked(posts("mild", 2), AssessSettings(min_texts=3))[0]) == []
+    assert len(read(asked(posts("mild", 3), AssessSettings(min_texts=3))[0])) > 0
+
+
+def test_no_more_than_the_share_of_all_texts_is_read() -> None:
+    items = sorted([item for n in range(20) for item in posts(f"a{n}", 5)], key=lambda item: int(item["at"]))
+    requests, _ = asked(items, AssessSettings(expert_share=0.15, min_texts=1))
+    assert 0 < len(read(requests)) <= 15
+
+
+def test_the_unused_part_of_a_share_is_carried_over_for_so_many_texts_and_no_more() -> None:
+    budget = ShareBudget()
+    assert budget.earn(0.5, 3) == 1
+    budget.spend(1)
+    assert budget.earn(0.5, 1) == 1
+    assert budget.earn(0.5, 10 * CARRY_TEXTS) == CARRY_TEXTS // 2
 
 
 def test_the_budget_is_of_event_time_and_saves_only_so_much() -> None:
     items = [item for name in range(40) for item in posts(f"a{name:02}", 3, start=name)]
-    requests, _ = asked(sorted(items, key=lambda item: int(item["at"])), AssessSettings(expert_texts_per_s=1 / 60))
+    requests, _ = asked(
+        sorted(items, key=lambda item: int(item["at"])), AssessSettings(expert_texts_per_s=1 / 60, min_texts=1)
+    )
     assert [len(request.texts) for request in requests] == [CARRY_S // 60, 1, 1]
 
 
 def test_what_the_second_stage_says_enters_the_evidence_and_not_the_choice() -> None:
     items = posts("mild", 5)
-    silent, without = asked(items, AssessSettings(), NOT_READ)
-    loud, with_it = asked(items, AssessSettings(), 9000)
+    silent, without = asked(items, ANY, NOT_READ)
+    loud, with_it = asked(items, ANY, 9000)
     assert [request.texts for request in silent] == [request.texts for request in loud]
     assert without.state.statistics.features(np.array([0])).second_stage[0] == 0
     assert with_it.state.statistics.features(np.array([0])).second_stage[0] > 4

@@ -1,0 +1,268 @@
+"""Groups of accounts that have thresholds of their own: by main language, mean length of texts, and number of texts.
+
+An account falls into a group by what it wrote itself, so that its threshold can be told before anything is known of its
+kind. A group's parent is the same language and length, that one's the same language, and the last one everybody.
+`group_thresholds` gives every group a threshold from people who were in it at some time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import betaincinv
+
+from detector.account.features import language_code
+from detector.text.features import LOG_WORDS_MAX
+
+Floats = NDArray[np.float64]
+Indices = NDArray[np.int64]
+
+LENGTH_EDGES_WORDS: Final = (8, 18)
+"""Mean words of a text at which the next group begins: chat below, posts, and long posts above. Edges of the bands in
+which text evidence is calibrated (`detector.text.calibration`)."""
+
+TEXTS_EDGES: Final = (6, 15)
+"""Texts with evidence at which the next group begins: evidence of a few, of a dozen, and settled."""
+
+LENGTHS: Final = len(LENGTH_EDGES_WORDS) + 1
+ACTIVITIES: Final = len(TEXTS_EDGES) + 1
+CELLS: Final = LENGTHS * ACTIVITIES
+"""Groups of one language."""
+
+_LENGTH_EDGES: Final = (np.log1p(LENGTH_EDGES_WORDS) / np.log1p(LOG_WORDS_MAX)).astype(np.float32)
+
+PRESENT: Final = 20
+"""People of a population who have to be in a group for that population to speak there: with fewer, no rate that
+anybody asks for would be told from none, and it is represented by the others."""
+
+SHARES: Final = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
+"""Parts of the rate asked for that a group may be given, tried in this order. People pass through several groups, so
+each is given less than all of them together."""
+
+DEPTHS: Final = (3, 2, 1, 0)
+"""How fine groups may be: language x length x texts, language x length, language, everybody. Tried in this order."""
+
+
+def cells(log_words: NDArray[np.floating], texts: NDArray[np.integer]) -> Indices:
+    """Number of the group within a language, 0 to `CELLS` - 1, (n,).
+
+    Args:
+        log_words: (n,) mean of the style feature `log_words` over an account's texts.
+        texts: (n,) texts that gave evidence.
+    """
+    length = np.searchsorted(_LENGTH_EDGES, log_words.astype(np.float32), side="right")
+    return length * ACTIVITIES + np.searchsorted(TEXTS_EDGES, texts, side="right")
+
+
+_LENGTH_NAMES: Final = tuple(
+    f"{low} to {high - 1} words" if high else f"{low} words or more"
+    for low, high in zip((0, *LENGTH_EDGES_WORDS), (*LENGTH_EDGES_WORDS, 0), strict=True)
+)
+_TEXTS_NAMES: Final = tuple(
+    f"{low} to {high - 1} texts" if high else f"{low} texts or more"
+    for low, high in zip((0, *TEXTS_EDGES), (*TEXTS_EDGES, 0), strict=True)
+)
+
+
+def cell_name(cell: int) -> str:
+    """A group within a language in words."""
+    return f"{_LENGTH_NAMES[cell // ACTIVITIES]}, {_TEXTS_NAMES[cell % ACTIVITIES]}"
+
+
+@dataclass(frozen=True)
+class Looks:
+    """The highest total of every person of a population in every group they were in.
+
+    Args:
+        person: (m,) number of the person, from 0.
+        language: (m,) `language_code` of the main language at the time.
+        cell: (m,) group within the language.
+        highest: (m,) highest total there, nats.
+    """
+
+    person: Indices
+    language: NDArray[np.uint16]
+    cell: Indices
+    highest: Floats
+
+    @property
+    def people(self) -> int:
+        """How many there are."""
+        return int(self.person.max(initial=-1)) + 1
+
+    def maxima(self) -> Floats:
+        """(people,) the highest total of each person anywhere."""
+        highest = np.full(self.people, -np.inf)
+        np.maximum.at(highest, self.person, self.highest)
+        return highest
+
+
+class Source(NamedTuple):
+    """Where a threshold comes from: the `rank`-th highest of `people` of a population."""
+
+    threshold: float
+    population: str
+    rank: int
+    people: int
+
+    def interval(self) -> tuple[float, float]:
+        """95% band of the realised rate over the draw of these people: Beta(rank, people + 1 - rank)."""
+        shape = (self.rank, self.people + 1 - self.rank)
+        return float(betaincinv(*shape, 0.025)), float(betaincinv(*shape, 0.975))
+
+
+Group = tuple[int, int]
+"""(language code, cell)."""
+
+
+@dataclass(frozen=True)
+class GroupThresholds:
+    """A threshold for every group of the calibrated languages.
+
+    Args:
+        share: rate that each group was given.
+        depth: how fine groups are, of `DEPTHS`.
+        everybody: threshold where a group has none of its own.
+        groups: group -> where its threshold comes from.
+    """
+
+    share: float
+    depth: int
+    everybody: Source
+    groups: Mapping[Group, Source]
+    _slot: NDArray[np.int64] = field(repr=False)
+    _table: Floats = field(repr=False)
+
+    @classmethod
+    def of(cls, share: float, depth: int, everybody: Source, groups: Mapping[Group, Source]) -> GroupThresholds:
+        """The thresholds, with the table that `thresholds` looks them up in."""
+        languages = sorted({language for language, _ in groups})
+        slot = np.zeros(1 << 16, np.int64)
+        table = np.full((len(languages) + 1, CELLS), everybody.threshold)
+        for number, language in enumerate(languages, 1):
+            slot[language] = number
+        for (language, cell), source in groups.items():
+            table[slot[language], cell] = source.threshold
+        return cls(share, depth, everybody, dict(groups), slot, table)
+
+    def thresholds(self, languages: NDArray[np.uint16], cell: Indices) -> Floats:
+        """(n,) threshold of accounts with these main languages in these groups."""
+        return self._table[self._slot[languages], cell]
+
+    def source(self, language: int, cell: int) -> Source:
+        """Where the threshold of an account comes from."""
+        return self.groups.get((language, cell), self.everybody)
+
+
+class _Node(NamedTuple):
+    """One population's people in one group, its highest totals from the top."""
+
+    ordered: Floats
+
+    def at(self, share: float) -> tuple[float, int] | None:
+        """Order statistic at a rate, and its rank; None where the people do not support the rate."""
+        rank = int(np.floor(share * (len(self.ordered) + 1) + 1e-9))
+        return (float(self.ordered[rank - 1]), rank) if rank >= 1 else None
+
+
+_Key = tuple[int, ...]
+
+
+def _parents(language: int, cell: int) -> tuple[_Key, ...]:
+    """A group and its parents, the finest first."""
+    return (language, cell // ACTIVITIES, cell), (language, cell // ACTIVITIES), (language,), ()
+
+
+def _nodes(looks: Looks) -> dict[_Key, _Node]:
+    highest: dict[_Key, dict[int, float]] = {}
+    for person, language, cell, total in zip(
+        looks.person.tolist(), looks.language.tolist(), looks.cell.tolist(), looks.highest.tolist(), strict=True
+    ):
+        for key in _parents(language, cell):
+            people = highest.setdefault(key, {})
+            people[person] = max(people.get(person, -np.inf), total)
+    return {key: _Node(np.sort(np.array(list(people.values())))[::-1]) for key, people in highest.items()}
+
+
+def group_thresholds(
+    populations: Mapping[str, Looks], languages: Collection[str], target_fpr: float
+) -> GroupThresholds | None:
+    """Thresholds by group; None where no population supports the rate.
+
+    In a group every population that has `PRESENT` people there speaks by its own order statistic, taken in the finest
+    of the group and its parents where its people support the rate; the strictest of them is the group's threshold. A
+    group in which nobody speaks takes its parent's. People pass through several groups as they write, so the rate of
+    each is lowered, and groups made coarser, until of every population large enough no more than the rate asked for
+    have passed the threshold of any group they were in.
+
+    Args:
+        populations: name -> people.
+        languages: primary tags calibrated.
+        target_fpr: share of people that may be flagged anywhere.
+    """
+    nodes = {name: _nodes(looks) for name, looks in populations.items()}
+    codes = sorted(language_code(tag) for tag in languages)
+    for depth in DEPTHS:
+        for part in SHARES if depth else (1.0,):
+            made = _at(nodes, codes, part * target_fpr, depth)
+            if made is not None and all(
+                _passed(looks, made, codes) <= target_fpr * (looks.people + 1) + 1e-9
+                for looks in populations.values()
+                if target_fpr * (looks.people + 1) + 1e-9 >= 1
+            ):
+                return made
+    return None
+
+
+def _at(
+    nodes: Mapping[str, Mapping[_Key, _Node]], codes: list[int], share: float, depth: int
+) -> GroupThresholds | None:
+    everybody = _strictest(nodes, ((),), (), share)
+    if everybody is None:
+        return None
+    groups: dict[Group, Source] = {}
+    for language in codes if depth else []:
+        for cell in range(CELLS):
+            chain = _parents(language, cell)[len(DEPTHS) - 1 - depth :]
+            for level, key in enumerate(chain):
+                source = _strictest(nodes, chain[level:], key, share)
+                if source is not None:
+                    groups[language, cell] = source
+                    break
+    return GroupThresholds.of(share, depth, everybody, groups)
+
+
+def _strictest(
+    nodes: Mapping[str, Mapping[_Key, _Node]], chain: tuple[_Key, ...], where: _Key, share: float
+) -> Source | None:
+    best: Source | None = None
+    for name, groups in nodes.items():
+        if where and len(groups[where].ordered if where in groups else ()) < PRESENT:
+            continue
+        for key in chain:
+            node = groups.get(key)
+            found = None if node is None else node.at(share)
+            if node is not None and found is not None:
+                if best is None or found[0] > best.threshold:
+                    best = Source(found[0], name, found[1], len(node.ordered))
+                break
+    return best
+
+
+def _passed(looks: Looks, made: GroupThresholds, codes: list[int]) -> int:
+    """People who reached the threshold of some group they were in, those who set one included."""
+    reached = (looks.highest >= made.thresholds(looks.language, looks.cell)) & np.isin(looks.language, codes)
+    return len(np.unique(looks.person[reached]))
+
+
+def passing(looks: Looks, made: GroupThresholds, languages: Collection[str]) -> NDArray[np.bool_]:
+    """(people,) who would be flagged: a total above the threshold of a group of a calibrated language they were in."""
+    codes = [language_code(tag) for tag in languages]
+    above = (looks.highest > made.thresholds(looks.language, looks.cell)) & np.isin(looks.language, codes)
+    out = np.zeros(looks.people, np.bool_)
+    out[looks.person[above]] = True
+    return out
