@@ -114,6 +114,11 @@ class Metrics:
         self._budget = self._gauge(
             "expert_budget_texts_per_second", "Texts per second of event time that the second-stage model may read"
         )
+        self._drift = self._gauge(
+            "totals_drift",
+            "How far accounts' totals have moved from the calibration people's (population stability index)",
+        )
+        self._flagged_share = self._gauge("flagged_share", "Share flagged of the accounts that can be flagged")
         self._active = self._gauge("assess_active", "1 where this process decides, 0 where it stands by")
         self._size = self._gauge("state_size", "Entries in the state of assess, by kind", "what")
         self._partitions = self._gauge("partitions_owned", "Partitions of posts that this process scores")
@@ -261,6 +266,16 @@ class Metrics:
     def budget(self, texts_per_s: float) -> None:
         """What the second-stage model may read, texts per second of event time."""
         self._budget.set(texts_per_s)
+
+    def against_people(self, drift: float, flagged_share: float) -> None:
+        """How accounts stand beside the calibration people.
+
+        Args:
+            drift: of their totals.
+            flagged_share: of those that can be flagged.
+        """
+        self._drift.set(drift)
+        self._flagged_share.set(flagged_share)
 
     def active(self, active: bool) -> None:
         """Whether this process decides, or stands by. One that stands by says nothing of the state's present."""

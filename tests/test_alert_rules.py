@@ -105,6 +105,7 @@ def healthy() -> Shape:
             f"swarmlight_abstentions_total part=text reason=texts_too_short {here}": rising(400 * is_active),
             f"swarmlight_abstentions_total part=text reason=no_text {here}": rising(2000 * is_active),
             f"swarmlight_alerts_opened_total kind=account {here}": rising(0.5 * is_active),
+            f"swarmlight_totals_drift {here}": always(0.06 * is_active),
         }
         shape |= outcomes(here, 2000 * is_active)
         for kind in get_args(Alarm):
@@ -243,6 +244,7 @@ FAULTS: Final[dict[str, tuple[Shape, set[str]]]] = {
         {f"swarmlight_alerts_opened_total kind=account {A}": rising(0.5, FAULT_S, 20)},
         {"SwarmlightManyFlags"},
     ),
+    "people unlike those that calibrated": ({f"swarmlight_totals_drift {A}": then(0.06, 0.4)}, {"SwarmlightDrift"}),
     "no flags any more": (
         {f"swarmlight_alerts_opened_total kind=account {A}": rising(1, FAULT_S - 86_400)},
         {"SwarmlightNoFlags"},

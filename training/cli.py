@@ -33,6 +33,7 @@ from training.baseline import metadata_scores
 from training.calibrate import calibrate, thresholds_of
 from training.cards import thresholds_card
 from training.data import load_texts
+from training.empirical_null import STATED_SHARE, calibrate_unlabelled
 from training.evaluate import CrossValidation, EvaluationTable, folds_of, held_out, measured, once, pooled
 from training.evaluate import flags as flag_figures
 from training.left_out import MOST, Audited, audited, failing, gap, gather_people, left_out
@@ -193,19 +194,49 @@ def _share(value: float | None, spread: list[float]) -> str:
 
 
 def calibrate_command(
-    recording: Annotated[Path, typer.Option("--input", metavar="PEOPLE.jsonl", help="recording of people's events")],
     out: Annotated[Path, typer.Option(metavar="DIR", help="models directory to write")],
+    stream: Annotated[
+        Path | None, typer.Argument(metavar="STREAM", help="recording of your platform, people and machines alike")
+    ] = None,
+    recording: Annotated[
+        Path | None, typer.Option("--input", metavar="PEOPLE.jsonl", help="recording of people's events, instead")
+    ] = None,
     models: Annotated[Path | None, typer.Option(metavar="DIR", help="models to calibrate (the shipped ones)")] = None,
+    stated: Annotated[
+        float,
+        typer.Option(
+            "--machines-at-most", metavar="SHARE", help="with STREAM: share of its accounts that are machines"
+        ),
+    ] = STATED_SHARE,
 ) -> int:
-    """Fit thresholds on people of your own platform.
+    """Fit thresholds on your own platform.
 
-    Every account of the recording is taken for a person. Give a few hundred whom you trust to be people, as they post
-    on your platform, in every language that you want accounts to be flagged in.
+    From STREAM, a recording of your platform, without labels: where most accounts lie is where people do, if no more
+    than the stated share are machines. The card says what was assumed. Or from --input, where every account is taken
+    for a person: give a few hundred whom you trust to be people, as they post on your platform, in every language that
+    you want accounts to be flagged in; that assumes nothing about the others.
 
     Args:
+        stream: of all accounts.
         recording: of people's events.
+        stated: share of machines at most.
     """
     console = Console(stderr=True)
+    if (stream is None) == (recording is None):
+        raise UsageError(
+            "calibrate: give a recording of your platform (STREAM), or of people only (--input PEOPLE.jsonl)"
+        )
+    if stream is not None:
+        with console.status("running the system over your platform"), tempfile.TemporaryDirectory() as work:
+            made, found = calibrate_unlabelled(models or SHIPPED, out, stream, Path(work), stated)
+        console.print(
+            f"{found.accounts} accounts; people moved by {found.shift:+.2f} nats, scale {found.scale:.2f}; "
+            f"threshold for 1% {found.threshold:.2f} ({found.interval[0]:.2f} to {found.interval[1]:.2f}); "
+            f"{100 * found.machines:.1f}% too many above people, at most {100 * found.stated:g}% assumed; "
+            f"languages {', '.join(sorted(made.languages))}. Point [models] dir at {out} to use it."
+        )
+        return 0
+    assert recording is not None
     with console.status("running the system over your people"), tempfile.TemporaryDirectory() as work:
         recordings = {"people": (recording, lambda name: True)}
         card = {"people": {"people": "people given to `swarmlight calibrate`"}}

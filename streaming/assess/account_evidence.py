@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from detector.account.features import EXPERTS as EXPERT_FEATURES
 from detector.account.features import AccountFeatures
 from detector.account.statistics import AccountStatistics
+from detector.drift import FEWEST_ACCOUNTS, drift
 from detector.errors import UsageError
 from detector.models import Models
 from detector.reasons import GraphAbstain
@@ -95,6 +96,7 @@ class Evidence:
             )
         self.min_texts = max(settings.min_texts, models.thresholds.min_texts)
         self.cap = models.thresholds.cap_nats
+        self._people_totals = models.thresholds.people_totals()
         self._calibrated = models.thresholds.calibrated(np.arange(_LANGUAGE_CODES).astype(np.uint16))
         self.watch: TotalsWatch | None = None
 
@@ -228,6 +230,22 @@ class Evidence:
     def thresholds(self, rows: Rows) -> NDArray[np.float64]:
         """(n,) the total (nats) above which each account is flagged: that of the group it is in now."""
         return self._by_group.thresholds(self._accounts.language[rows], self._cells(rows))
+
+    def against_people(self, rows: Rows) -> tuple[float | None, float | None]:
+        """How accounts that can be flagged stand beside the calibration people.
+
+        Args:
+            rows: all live accounts.
+
+        Returns:
+            How far the totals of those not flagged have drifted (`detector.drift`), and the share that is flagged; None
+            where there are too few.
+        """
+        able = rows[self.may_flag(rows)]
+        if len(able) < FEWEST_ACCOUNTS:
+            return None, None
+        flagged = self._accounts.flagged[able]
+        return drift(self._people_totals, self._accounts.total[able[~flagged]]), round(float(flagged.mean()), 6)
 
     def active(self, rows: Rows, texts: int) -> Active:
         """What decides whether texts of accounts are read again.

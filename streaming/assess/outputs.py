@@ -109,6 +109,10 @@ class TickStats:
     campaign_tick: bool = False
     abstained: dict[str, int] = field(default_factory=dict)
     """Accounts updated in this tick whose text component abstained, by reason."""
+    drift: float | None = None
+    """At a campaign tick: how far accounts' totals have moved from the calibration people's (`detector.drift`)."""
+    flagged_share: float | None = None
+    """At a campaign tick: share flagged of the accounts that can be."""
 
 
 @dataclass(frozen=True)

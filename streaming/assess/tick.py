@@ -262,7 +262,10 @@ class TickRunner:
 
     def _stats(self, taken: Taken, observed: Observed, events: int, answer: Answer, *, is_campaign: bool) -> TickStats:
         state = self._state
+        drift, flagged_share = self._evidence.against_people(state.accounts.live()) if is_campaign else (None, None)
         return TickStats(
+            drift=drift,
+            flagged_share=flagged_share,
             events=events,
             duplicates=taken.duplicates,
             texts=taken.texts,

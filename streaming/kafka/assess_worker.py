@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final, cast, get_args
 
+from detector.drift import DRIFTED
 from detector.errors import BrokerError, FencedError, LogError
 from streaming.assess.ordering import NO_END, Counts, Ordering
 from streaming.assess.outputs import NOT_READ, Answer, Reranker, RerankRequest, TickOutput
@@ -61,6 +62,7 @@ class AssessMeter:
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self._before = Counts()
+        self._drifted = False
 
     def skip_published(self, ordering: Ordering) -> None:
         """The core is restored, or ran a tick again that an earlier owner committed."""
@@ -86,6 +88,25 @@ class AssessMeter:
             metrics.size("flagged", output.stats.flagged)
             metrics.size("groups", output.stats.groups)
             metrics.size("held_back", output.stats.held_back)
+            if output.stats.drift is not None:
+                self._against_people(output.stats.drift, output.stats.flagged_share or 0.0)
+
+    def _against_people(self, drift: float, flagged_share: float) -> None:
+        self._metrics.against_people(drift, flagged_share)
+        drifted = drift > DRIFTED
+        if drifted and not self._drifted:
+            log.warning(
+                "totals of accounts have moved from those of the people that thresholds were set on: stability index "
+                "%.2f, and up to %.2f is usual; %.1f%% of accounts are flagged. Look at a sample, and calibrate on "
+                "this platform (swarmlight calibrate)",
+                drift,
+                DRIFTED,
+                100 * flagged_share,
+                extra={"drift": drift, "flagged_share": flagged_share},
+            )
+        elif self._drifted and not drifted:
+            log.info("totals of accounts are again where the calibration people's are: stability index %.2f", drift)
+        self._drifted = drifted
 
     def now(self, ordering: Ordering, now_s: float) -> None:
         """The present, in seconds since 1970: how old the smallest watermark is, and how many events wait."""

@@ -69,6 +69,8 @@ RUN: Final[dict[str, str]] = {
     "swarmlight --help": "",
     "swarmlight audit --data DATA": "",
     "swarmlight audit --data DATA --left-out": "--help",
+    "swarmlight calibrate STREAM --out models": "--help",
+    "swarmlight calibrate STREAM": "--help",
     "swarmlight evaluate STREAM --truth FILE --reading": "--help",
     "swarmlight config": "",
     "swarmlight config > swarmlight.toml": "",

@@ -10,10 +10,12 @@ import pytest
 
 from detector.account.features import AccountFeatures
 from detector.account.model import AccountEvidence, AccountModel
+from detector.drift import DRIFTED, FEWEST_ACCOUNTS
 from detector.errors import LogError, UsageError
+from detector.thresholds import TOTALS, Thresholds, quantiles_of
 from streaming.assess import AssessSettings
 from tests.streaming.assess import harness
-from tests.streaming.assess.fakes import MeanModel, models
+from tests.streaming.assess.fakes import PEOPLE, MeanModel, models
 from tests.streaming.assess.harness import MILD, Played, posts
 from tests.streaming.builders import T0, batch, end, event
 
@@ -150,3 +152,41 @@ def test_campaign_ticks_need_not_be_regular_ones() -> None:
         ((output.tick_ms - T0) // 1000, output.stats.campaign_tick, output.stats.events) for output in played.outputs
     ]
     assert ticks == [(60, False, 3), (90, True, 2), (120, False, 1), (180, True, 3), (240, True, 3)]
+
+
+@pytest.mark.parametrize(
+    ("text", "most", "drifted"), [("robot human said the old man here", 10, False), (MILD, 2, True)]
+)
+def test_a_campaign_tick_says_how_far_accounts_are_from_the_calibration_people(
+    text: str, most: int, drifted: bool
+) -> None:
+    card = {TOTALS: quantiles_of(np.linspace(0.005, 0.099, 401))}  # the fake evidence of 1 to 10 events
+    bundle = replace(models(), thresholds=Thresholds.of({"people": PEOPLE}, 100, frozenset({"en"}), "1", card))
+    items = [item for n in range(FEWEST_ACCOUNTS) for item in posts(f"a{n:03}", 1 + n % most, text, start=n)]
+    played = run(items, bundle=bundle)
+    last = played.outputs[-1].stats
+    assert last.drift is not None
+    assert (last.drift > DRIFTED) == drifted
+    assert last.flagged_share == 0.0
+    assert all(output.stats.drift is None for output in played.outputs if not output.stats.campaign_tick)
+
+
+def test_an_account_is_not_flagged_on_fewer_texts_than_asked_and_says_so() -> None:
+    robot = "robot robot robot robot robot robot"
+    settings = replace(harness.SETTINGS, min_texts=3)
+    few, enough = (run(posts("ann", count, robot), settings).scores()["ann"] for count in (2, 3))
+    assert few.llr.total > 2.97
+    assert not few.flagged
+    assert few.abstained["flag"] == "too few texts: 2 of at least 3 (min_texts)"
+    assert enough.flagged
+    assert enough.posts_at_flag == 3
+    assert "flag" not in enough.abstained
+
+
+def test_fewer_texts_than_the_thresholds_were_set_with_are_refused_where_asked_for() -> None:
+    made = Thresholds.of({"people": PEOPLE}, 100, frozenset({"en"}), "1", min_texts=5)
+    bundle = replace(models(), thresholds=made)
+    with pytest.raises(UsageError, match="at least 5 texts"):
+        run(posts("ann", 1), replace(harness.SETTINGS, min_texts=3, explicit_min_texts=True), bundle=bundle)
+    played = run(posts("ann", 4, "robot robot robot robot robot robot"), bundle=bundle)
+    assert played.scores()["ann"].abstained["flag"] == "too few texts: 4 of at least 5 (min_texts)"

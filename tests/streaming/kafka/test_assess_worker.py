@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from prometheus_client import generate_latest
 
 from streaming.assess.ordering import Ordering, OrderingState
@@ -74,3 +75,24 @@ def test_only_the_first_revision_of_an_alert_opens_it_and_texts_left_out_are_she
     assert "swarmlight_expert_texts_shed_total 2.0" in shown
     assert 'swarmlight_state_size{what="flagged"} 3.0' in shown
     assert 'swarmlight_state_size{what="held_back"} 4.0' in shown
+
+
+def test_drift_is_shown_and_said_once_when_it_begins_and_once_when_it_ends(caplog: pytest.LogCaptureFixture) -> None:
+    metrics = Metrics()
+    meter = AssessMeter(metrics)
+    answer = Answer.unread()
+
+    def ticks(*drifts: float | None) -> None:
+        stats = [TickStats(drift=drift, flagged_share=0.07) for drift in drifts]
+        meter.committed(ordering(), [TickOutput(0, [], [], [], [], answer, each) for each in stats])
+
+    with caplog.at_level("INFO"):
+        ticks(0.1, 0.3, 0.4, None)
+    assert "swarmlight_totals_drift 0.4" in page(metrics)
+    assert "swarmlight_flagged_share 0.07" in page(metrics)
+    (said,) = caplog.messages
+    assert "stability index 0.30" in said
+    assert "swarmlight calibrate" in said
+    with caplog.at_level("INFO"):
+        ticks(0.05, 0.04)
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
