@@ -59,6 +59,17 @@ class GroupEvidence:
         return self.members >= FEWEST and self.nats > CEASE_NATS
 
 
+FEWEST_PEOPLE: Final = 30
+"""Calibration people of a population by whom it says what groups of its people are like: the mean and spread of fewer
+are guesses, and the strictest guess would decide."""
+
+
+def _large_enough(thresholds: Thresholds) -> list[NDArray[np.float64]]:
+    """Running maxima of the populations with enough people; of all where none has."""
+    every = list(thresholds.maxima.values())
+    return [maxima for maxima in every if len(maxima) >= FEWEST_PEOPLE] or every
+
+
 class GroupJudge:
     """Judges groups against groups of the calibration people.
 
@@ -71,7 +82,7 @@ class GroupJudge:
         self._z = -float(ndtri(target_fdr))
         self._people = [
             (float(np.mean(maxima)), float(np.std(maxima, ddof=1)) if len(maxima) > 1 else 0.0)
-            for maxima in thresholds.maxima.values()
+            for maxima in _large_enough(thresholds)
         ]
         self._known: dict[int, float] = {}
 

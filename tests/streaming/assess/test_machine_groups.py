@@ -27,3 +27,10 @@ def test_the_mean_of_a_group_does_not_depend_on_the_order_of_its_members() -> No
     made = judge()
     values = np.random.default_rng(0).normal(size=50)
     assert made.judge(values) == made.judge(values[::-1])
+
+
+def test_a_handful_of_people_does_not_decide_what_groups_of_people_are_like() -> None:
+    few = {"people": PEOPLE, "few": np.array([5.0, 6.0, 7.0])}
+    both = GroupJudge(Thresholds.of(few, 100, frozenset({"en"}), "1"), 0.05)
+    alone = GroupJudge(Thresholds.of({"people": PEOPLE}, 100, frozenset({"en"}), "1"), 0.05)
+    assert both.threshold(10) == alone.threshold(10)

@@ -190,3 +190,12 @@ def test_fewer_texts_than_the_thresholds_were_set_with_are_refused_where_asked_f
         run(posts("ann", 1), replace(harness.SETTINGS, min_texts=3, explicit_min_texts=True), bundle=bundle)
     played = run(posts("ann", 4, "robot robot robot robot robot robot"), bundle=bundle)
     assert played.scores()["ann"].abstained["flag"] == "too few texts: 4 of at least 5 (min_texts)"
+
+
+def test_an_account_that_switches_languages_counts_as_writing_in_the_one_most_texts_are_in() -> None:
+    robot = "robot robot robot robot robot robot"
+    mostly = [*posts("ann", 6, robot), *posts("ann", 4, robot, start=30_000, lang="fi")]
+    hardly = [*posts("ben", 4, robot), *posts("ben", 6, robot, start=30_000, lang="fi")]
+    scores = run([*mostly, *hardly]).scores()
+    assert "flag" not in scores["ann"].abstained
+    assert scores["ben"].abstained["flag"].startswith("uncalibrated: language fi")
