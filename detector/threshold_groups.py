@@ -139,7 +139,14 @@ class GroupThresholds:
 
     @classmethod
     def of(cls, share: float, depth: int, everybody: Source, groups: Mapping[Group, Source]) -> GroupThresholds:
-        """The thresholds, with the table that `thresholds` looks them up in."""
+        """The thresholds, with the table that `thresholds` looks them up in.
+
+        Args:
+            share: rate that each group was given.
+            depth: how fine groups are.
+            everybody: where a group has none of its own.
+            groups: group -> where its threshold comes from.
+        """
         languages = sorted({language for language, _ in groups})
         slot = np.zeros(1 << 16, np.int64)
         table = np.full((len(languages) + 1, CELLS), everybody.threshold)
@@ -260,7 +267,16 @@ def _passed(looks: Looks, made: GroupThresholds, codes: list[int]) -> int:
 
 
 def passing(looks: Looks, made: GroupThresholds, languages: Collection[str]) -> NDArray[np.bool_]:
-    """(people,) who would be flagged: a total above the threshold of a group of a calibrated language they were in."""
+    """Who would be flagged: whose total passed the threshold of a group of a calibrated language while they were in it.
+
+    Args:
+        looks: of people.
+        made: the thresholds.
+        languages: primary tags calibrated.
+
+    Returns:
+        (people,) booleans.
+    """
     codes = [language_code(tag) for tag in languages]
     above = (looks.highest > made.thresholds(looks.language, looks.cell)) & np.isin(looks.language, codes)
     out = np.zeros(looks.people, np.bool_)

@@ -80,7 +80,13 @@ def read_people(path: Path, chosen: Callable[[str], bool]) -> dict[str, Person]:
 
 
 def looks_of(people: Iterable[Person], horizon: int, min_texts: int) -> Looks:
-    """The highest total of each person in every group they were in, of the people who could be flagged at all."""
+    """The highest total of each person in every group they were in, of the people who could be flagged at all.
+
+    Args:
+        people: to be numbered in this order.
+        horizon: posts after which looks no longer count.
+        min_texts: texts with evidence before which they do not count yet.
+    """
     highest: dict[tuple[int, str, int], float] = {}
     number = 0
     for person in people:

@@ -139,7 +139,13 @@ def _audit_left_out(
 
 
 def print_left_out(out: Console, rows: Sequence[Audited], target_fpr: float) -> None:
-    """Print the table of populations left out."""
+    """Print the table of populations left out.
+
+    Args:
+        out: where to.
+        rows: of the table.
+        target_fpr: whose thresholds counted.
+    """
     table = Table(show_edge=False, pad_edge=False)
     titles = ("left out", "people", "ranked only", f"above the threshold for {target_fpr:g} (95%)", "")
     for i, column in enumerate(titles):
