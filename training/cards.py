@@ -274,8 +274,8 @@ def thresholds_card(made: Thresholds) -> str:
         + [f"{min(DAYS * daily / made.horizon_posts * target, 1.0):.3f}" for target in supported]
         for daily, words in ACTIVITIES
     ]
-    target = next((target for target in reversed(supported) if target >= _CARD_FPR), None)
-    groups = None if target is None or not made.looks else made.by_group(target)
+    shown = next((rate for rate in reversed(supported) if rate >= _CARD_FPR), None)
+    groups = None if shown is None or not made.looks else made.by_group(shown)
     where = []
     for (language, cell), source in sorted(groups.groups.items()) if groups else []:
         low, high = source.interval()
@@ -286,7 +286,7 @@ def thresholds_card(made: Thresholds) -> str:
         )  # fmt: skip
     return _templates.get_template("thresholds.md.j2").render(
         groups=groups,
-        target=target,
+        target=shown,
         where=where,
         made=made,
         people=people,
