@@ -8,9 +8,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PROCESSES ?= 3
-CODE := $(wildcard detector graph streaming training moderation simulation tests)
+CODE := $(wildcard swarmlight detector graph streaming training moderation simulation tests)
 
-.PHONY: help setup demo docs test lint typecheck format evaluate ablation red-team bench bench-feed bench-simulate bench-graph bench-colink audit-graph chaos fuzz screenshots coordinate train clean
+.PHONY: help setup demo docs test lint typecheck format evaluate ablation red-team bench bench-feed bench-simulate bench-graph bench-colink audit-graph chaos fuzz notebooks screenshots coordinate train clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */  make \1\t/' | expand -t 24
@@ -34,6 +34,9 @@ chaos: $(READY)  ## the slow tests: kills and takeovers on a broker, long runs (
 
 fuzz: $(READY)  ## 100,000 damaged records of every input format
 	$(BIN)/python -m pytest -m slow --timeout 3600 tests/streaming/sources/test_formats.py $(ARGS)
+
+notebooks: $(READY)  ## run docs/notebooks from the first cell to the last, in folders of their own
+	$(BIN)/python -m pytest --timeout 3600 tests/docs/test_notebooks.py $(ARGS)
 
 screenshots: $(READY)  ## docs/screenshots: each page of the console, light, dark and on a phone (needs chromium)
 	SWARMLIGHT_SCREENSHOTS=docs/screenshots $(BIN)/python -m pytest -m slow tests/moderation/browser/test_screenshots.py

@@ -213,6 +213,24 @@ class TraceMemory:
             [keys[n] for n in by_key],
         )  # fmt: skip
 
+    def left_at(self, moments: Collection[tuple[int, int]]) -> dict[int, set[tuple[int, str]]]:
+        """What rows left traces on at some moments.
+
+        Args:
+            moments: (row, time in ms); all are looked for in one pass.
+
+        Returns:
+            (kind, key) of the objects, by row.
+        """
+        used, found = slice(0, self._used), set(moments)
+        left: dict[int, set[tuple[int, str]]] = {}
+        rows = np.fromiter({row for row, _ in found}, np.int32)
+        for place in np.flatnonzero(np.isin(self._row[used], rows)).tolist():
+            row, slot = int(self._row[place]), int(self._slot[place])
+            if (row, int(self._at[place])) in found:
+                left.setdefault(row, set()).add((self._kinds[slot], self._keys[slot]))
+        return left
+
     # -- leaving -----------------------------------------------------------------------------------------------
 
     def forget(self, row: int, at_ms: int | None = None) -> None:

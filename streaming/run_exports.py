@@ -42,10 +42,10 @@ class RunExports:
         used = {Path(name).resolve() for name in inputs if name != STDOUT}
         used |= {path.resolve() for path in named.values() if path is not None and str(path) != STDOUT}
         asked = {option: path for option, path in self._made.items() if path is not None}
-        for option, path in asked.items():
-            if path.resolve() in used:
-                raise UsageError(f"--{option} {str(path)!a} is also another file of the run: name another")
-            used.add(path.resolve())
+        for option, made in asked.items():
+            if made.resolve() in used:
+                raise UsageError(f"--{option} {str(made)!a} is also another file of the run: name another")
+            used.add(made.resolve())
         for name, path in named.items() if asked else ():
             if path is not None and (str(path) == STDOUT or (path.exists() and not path.is_file())):
                 raise UsageError(f"--{name} {str(path)!a}: with --{next(iter(asked))} it has to be a file")

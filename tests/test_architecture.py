@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "moderation": {"detector", "graph", "streaming"},
     "simulation": {"detector", "streaming"},
     "training": {"detector", "graph", "streaming", "simulation"},
+    "swarmlight": {"detector", "graph", "streaming", "training"},
 }
 """The table of docs/explanation/architecture.md. A folder may always import itself."""
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import numpy as np
@@ -28,6 +29,7 @@ from detector.threshold_groups import Looks, cells
 from detector.thresholds import HORIZON_PEOPLE, MIN_LANGUAGE_PEOPLE, NAME, TOTALS, Thresholds, quantiles_of
 from streaming.assess import AssessSettings
 from streaming.assess.outputs import Look
+from streaming.ingest import as_events
 from training.account_data import RawEvents, chat_people, codes, read_stream, read_truth
 from training.account_training_set import POPULATION, known_texts
 from training.cards import thresholds_card
@@ -196,6 +198,26 @@ def calibrate(
             populations[name] = read_people(path, chosen)
         made = thresholds_of(populations, card, least)
         made.save(out)
+    return made
+
+
+def calibrate_on(recording: Path, out: Path, models: Path, format_name: str) -> Thresholds:
+    """Write a models directory whose thresholds come from the people of a recording, with its card.
+
+    Args:
+        recording: of people alone.
+        out: where the calibrated bundle is written.
+        models: bundle to calibrate.
+        format_name: of the recording.
+
+    Raises:
+        UsageError: the recording cannot be read, or there are too few people in it.
+    """
+    with TemporaryDirectory() as work:
+        events = as_events(recording, format_name, Path(work) / "recording")
+        card = {"people": {"people": "people given to `swarmlight calibrate`"}}
+        made = calibrate(models, out, {"people": (events, lambda name: True)}, Path(work), card)
+    (out / f"{NAME}.card.md").write_text(thresholds_card(made), encoding="utf-8")
     return made
 
 

@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from detector.account.features import language_tag
 from detector.threshold_groups import cell_name
 from detector.thresholds import Thresholds
-from training.data import SETS
+from training.data import OWN_SET, SETS
 from training.model_reports import AGES
 from training.pair_training import GroupScores
 
@@ -33,7 +33,7 @@ def _estimate(values: list[float]) -> str:
 
 def sources_table(records: list[dict[str, Any]]) -> str:
     """Which sets the weights learned from, with licences, rows and generators."""
-    licences = {spec.name: spec.licence for spec in SETS}
+    licences = {spec.name: spec.licence for spec in (*SETS, OWN_SET)}
     lines = [
         [
             record["source"],
@@ -101,7 +101,7 @@ def second_stage_card(meta: Mapping[str, Any]) -> str:
 def account_card(meta: Mapping[str, Any]) -> str:
     """The card of the account model, of what `account.json` holds."""
     report = meta["report"]
-    licences = {spec.name: spec.licence for spec in SETS}
+    licences = {spec.name: spec.licence for spec in (*SETS, OWN_SET)}
     learned = [
         [spec, licences.get(spec, "see below"), str(count["people"]), str(count["machine"])]
         for spec, count in sorted(report["accounts"].items())
@@ -203,7 +203,7 @@ def graph_card(meta: Mapping[str, Any], coefficients: Mapping[str, float]) -> st
         coefficients: of the features, by name.
     """
     report = meta["report"]
-    licences = {spec.name: spec.licence for spec in SETS} | dict(POOLS)
+    licences = {spec.name: spec.licence for spec in (*SETS, OWN_SET)} | dict(POOLS)
     sources = [
         [line["set"], licences.get(line["set"], "not stated")]
         + [str(line[part]) for part in ("campaign", "lone", "crowd", "people")]

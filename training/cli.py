@@ -23,15 +23,13 @@ from rich.table import Table
 from detector.errors import UsageError
 from detector.evidence import COMPONENTS, Component
 from detector.models import SHIPPED, load_models
-from detector.thresholds import NAME
 from streaming.assess import AssessSettings
 from streaming.cli import among
 from streaming.ingest import as_events
 from streaming.sources.files import EVENTS
 from training.account_data import read_stream, read_truth
 from training.baseline import metadata_scores
-from training.calibrate import calibrate, thresholds_of
-from training.cards import thresholds_card
+from training.calibrate import calibrate_on, thresholds_of
 from training.data import load_texts
 from training.empirical_null import STATED_SHARE, calibrate_unlabelled
 from training.evaluate import CrossValidation, EvaluationTable, folds_of, held_out, measured, once, pooled
@@ -214,6 +212,9 @@ def calibrate_command(
             "--machines-at-most", metavar="SHARE", help="with STREAM: share of its accounts that are machines"
         ),
     ] = STATED_SHARE,
+    format_name: Annotated[
+        str, typer.Option("--format", metavar="NAME", help="input format of the recording, as in run")
+    ] = EVENTS,
 ) -> int:
     """Fit thresholds on your own platform.
 
@@ -234,7 +235,8 @@ def calibrate_command(
         )
     if stream is not None:
         with console.status("running the system over your platform"), tempfile.TemporaryDirectory() as work:
-            made, found = calibrate_unlabelled(models or SHIPPED, out, stream, Path(work), stated)
+            events = as_events(stream, format_name, Path(work) / "recording")
+            made, found = calibrate_unlabelled(models or SHIPPED, out, events, Path(work), stated)
         console.print(
             f"{found.accounts} accounts; people moved by {found.shift:+.2f} nats, scale {found.scale:.2f}; "
             f"threshold for 1% {found.threshold:.2f} ({found.interval[0]:.2f} to {found.interval[1]:.2f}); "
@@ -243,11 +245,8 @@ def calibrate_command(
         )
         return 0
     assert recording is not None
-    with console.status("running the system over your people"), tempfile.TemporaryDirectory() as work:
-        recordings = {"people": (recording, lambda name: True)}
-        card = {"people": {"people": "people given to `swarmlight calibrate`"}}
-        made = calibrate(models or SHIPPED, out, recordings, Path(work), card)
-    (out / f"{NAME}.card.md").write_text(thresholds_card(made), encoding="utf-8")
+    with console.status("running the system over your people"):
+        made = calibrate_on(recording, out, models or SHIPPED, format_name)
     console.print(
         f"{made.people} people; finest target_fpr {made.finest_fpr:.4g}; horizon {made.horizon_posts} texts; "
         f"languages {', '.join(sorted(made.languages))}. Point [models] dir at {out} to use it."

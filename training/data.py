@@ -47,6 +47,9 @@ SETS: Final = (
 )
 """Every set a text model may learn from. `frontier_posts` is not among them: its texts are what a stream measures."""
 
+OWN_SET: Final = TextSet("own", "", "that of whoever trained", "a labelled recording of one's own")
+"""A set that is no file of the folder: `training.own_texts` makes it of a labelled recording."""
+
 CAP: Final = 4000
 """Rows of one source and class that are kept: more of the same teaches less than it costs."""
 
@@ -83,14 +86,21 @@ def _source(name: str, source: str, lang: str) -> str:
     return f"{name}/{source}"
 
 
-def load_texts(data: Path, exclude: Collection[str] = (), seed: int = 0, cap: int = CAP) -> pd.DataFrame:
+def load_texts(
+    data: Path | None,
+    exclude: Collection[str] = (),
+    seed: int = 0,
+    cap: int = CAP,
+    own: pd.DataFrame | None = None,
+) -> pd.DataFrame:
     """All text sets under `data` (the folder with `text/`, or that folder) as one table.
 
     Args:
-        data: folder of the sets.
+        data: folder of the sets; None where `own` is all there is.
         exclude: names of sets, clusters or sources to leave out.
         seed: which rows a capped source keeps.
         cap: rows of one source and class that are kept.
+        own: a set of one's own, of `training.own_texts`.
 
     Returns:
         Columns `text` (normalised, at most `CUT` characters for long forms), `label` (1 = machine), `set`, `cluster`,
@@ -100,11 +110,15 @@ def load_texts(data: Path, exclude: Collection[str] = (), seed: int = 0, cap: in
     Raises:
         UsageError: no set is there, or an excluded name is none.
     """
-    folder = data / "text" if (data / "text").is_dir() else data
-    frames = [_load_set(folder / f"{spec.name}.parquet", spec) for spec in SETS if spec.name not in exclude]
+    frames = []
+    if data is not None:
+        folder = data / "text" if (data / "text").is_dir() else data
+        frames = [_load_set(folder / f"{spec.name}.parquet", spec) for spec in SETS if spec.name not in exclude]
+    if own is not None:
+        frames.append(_set(own, OWN_SET))
     frames = [frame for frame in frames if len(frame)]
     if not frames:
-        raise UsageError(f"{folder} holds none of the text sets ({', '.join(s.name for s in SETS)}); give --data")
+        raise UsageError(f"{data} holds none of the text sets ({', '.join(s.name for s in SETS)}); give --data")
     table = pd.concat(frames, ignore_index=True)
     known = {spec.name for spec in SETS} | set(table["cluster"]) | set(table["source"])
     for name in exclude:
@@ -124,8 +138,10 @@ def load_texts(data: Path, exclude: Collection[str] = (), seed: int = 0, cap: in
 def _load_set(path: Path, spec: TextSet) -> pd.DataFrame:
     if not path.is_file():
         return pd.DataFrame()
-    raw = pd.read_parquet(path)
+    return _set(pd.read_parquet(path), spec)
 
+
+def _set(raw: pd.DataFrame, spec: TextSet) -> pd.DataFrame:
     def column(name: str) -> pd.Series[str]:
         if name not in raw:
             return pd.Series("", index=raw.index)

@@ -33,6 +33,7 @@ from detector.text.first_stage import FirstStageModel
 from detector.text.tokenize import encode
 from training.data import balance, load_texts
 from training.linear import Design, FitSettings, Linear, design, fit
+from training.own_texts import digest_of
 from training.text_calibration import calibrate
 
 Floats = NDArray[np.float64]
@@ -185,36 +186,35 @@ class TrainedFirstStage:
 
 
 def train_first_stage(
-    data: Path,
+    data: Path | None,
     *,
     exclude: Collection[str] = (),
     seed: int = 0,
     cap: int = CAP,
     settings: FitSettings | None = None,
     say: ProgressCallback = quiet,
+    own: pd.DataFrame | None = None,
 ) -> TrainedFirstStage:
     """Train the first-stage model.
 
     Args:
-        data: folder of the text sets.
+        data: folder of the text sets; None where `own` is all there is.
         exclude: names of sets, clusters or sources to leave out.
         seed: which rows a capped source keeps.
         cap: rows of one source and class that are kept.
         settings: of the fit; the defaults where None.
         say: told of progress.
+        own: a set of one's own, of `training.own_texts`.
 
     Raises:
         UsageError: no set is there, or an excluded name is none.
     """
     with threadpool_limits(limits=1):  # so that the weights do not depend on how many cores trained them
-        return _train_first_stage(data, exclude, seed, cap, settings or FitSettings(), say)
+        say("reading the text sets", 0.0)
+        return _trained(load_texts(data, exclude, seed, cap, own), settings or FitSettings(), say)
 
 
-def _train_first_stage(
-    data: Path, exclude: Collection[str], seed: int, cap: int, settings: FitSettings, say: ProgressCallback
-) -> TrainedFirstStage:
-    say("reading the text sets", 0.0)
-    table = load_texts(data, exclude, seed, cap)
+def _trained(table: pd.DataFrame, settings: FitSettings, say: ProgressCallback) -> TrainedFirstStage:
     rows = design(table["text"].tolist())
     cross = cross_scores(table, rows, settings, say)
     calibrator = calibrate(table, cross.out, cross.near)
@@ -251,15 +251,17 @@ def crossfit_table(trained: TrainedFirstStage, model: FirstStageModel) -> pd.Dat
     )
 
 
-def crossfit_path(cache: Path, exclude: Collection[str], seed: int) -> Path:
+def crossfit_path(cache: Path, exclude: Collection[str], seed: int, own: pd.DataFrame | None = None) -> Path:
     """Where a cross-fitted table is cached.
 
     Args:
         cache: folder.
         exclude: names of sets, clusters or sources that are left out.
         seed: which rows a capped source keeps.
+        own: a set of one's own that was learned from.
     """
-    key = json.dumps([sorted(exclude), seed, CAP, asdict(FitSettings()), TEXT_FEATURES.itemsize, CROSSFIT_FORMAT])
+    what = [sorted(exclude), seed, CAP, asdict(FitSettings()), TEXT_FEATURES.itemsize, CROSSFIT_FORMAT]
+    key = json.dumps(what if own is None else [*what, digest_of(own)])
     return cache / f"text-{hashlib.sha256(key.encode()).hexdigest()[:12]}.parquet"
 
 

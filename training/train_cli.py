@@ -7,7 +7,6 @@ they are. Tables go to standard output, progress to standard error.
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,29 +19,20 @@ from rich.table import Table
 
 from detector.errors import UsageError
 from detector.models import GRAPH, SHIPPED, load_readers
-from detector.text import first_stage, second_stage
-from detector.weights_io import save_weights
 from graph.pair_model import FEATURES
 from streaming.cli import among
+from streaming.sources.files import EVENTS
 from training.account import save_account, train_account
 from training.account_training_set import TextModels, gather
 from training.calibrate import shipped_thresholds
-from training.cards import first_stage_card, graph_card, left_out_tables, second_stage_card, verdict
-from training.model_reports import first_stage_report, report_table, second_stage_report
+from training.cards import graph_card, left_out_tables, verdict
+from training.model_reports import report_table
 from training.pair_training import fit_regression, save_pair_model
 from training.pairs import OPERATION, examples
 from training.progress import progress_bar
 from training.same_controller import KEPT_TO_MEASURE, Gathered, gather_societies, report_of
-from training.second_stage import TrainedSecondStage, calibrate_named, train_second_stage
-from training.text import (
-    ProgressCallback,
-    crossfit,
-    crossfit_path,
-    crossfit_table,
-    first_stage_model,
-    train_first_stage,
-    version_of,
-)
+from training.text import ProgressCallback, crossfit
+from training.text_models import texts_of, train_text_models
 
 WIDTH: Final = 150
 """Columns of the printed table: sources, and a measure with its interval for each model."""
@@ -62,10 +52,19 @@ CACHE: Final = Path("build/crossfit")
 
 @app.command("text", short_help="the first-stage text model and the second stage's head, from single posts")
 def train_text_command(
-    data: Annotated[Path, typer.Option(metavar="DIR", help="folder of the text sets (with text/NAME.parquet)")],
+    data: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="folder of the text sets (with text/NAME.parquet)")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="folder for text.* and expert.*: weights, report, card")
     ] = None,
+    recording: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="labelled recording of your own, with or without --data")
+    ] = None,
+    truth: Annotated[Path | None, typer.Option(metavar="FILE", help="what its accounts are, as for evaluate")] = None,
+    format_name: Annotated[
+        str, typer.Option("--format", metavar="NAME", help="input format of the recording, as in run")
+    ] = EVENTS,
     exclude: Excluded = None,
     seed: Annotated[int, typer.Option(metavar="N", help="which rows capped sources keep; bootstrap draws")] = 0,
     cache: Cache = CACHE,
@@ -93,56 +92,40 @@ def train_text_command(
     Args:
         data: folder with text/NAME.parquet.
         out: where weights go; None writes none, and needs `report`.
+        recording: posts to learn from, of accounts that `truth` labels.
 
     Raises:
-        UsageError: neither weights nor a report are asked for, or a text set cannot be used.
+        UsageError: neither weights nor a report are asked for, nothing to learn from, or texts that cannot be used.
     """
     if out is None and report is None:
         raise UsageError("train text: give --out DIR for the weights, or --report leave-one-source-out")
-    left_away = exclude or []
+    if (recording is None) != (truth is None):
+        raise UsageError("train text: --recording and --truth go together, the posts and what their accounts are")
+    if data is None and recording is None:
+        raise UsageError(
+            "train text: give --data DIR, or a labelled recording of your own with --recording and --truth"
+        )
     console = Console(stderr=True)
     with progress_bar(console, "training") as say:
-        trained = train_first_stage(data, exclude=left_away, seed=seed, say=say)
-        model = first_stage_model(trained)
-        crossed = crossfit_table(trained, model)
-        cache.mkdir(parents=True, exist_ok=True)
-        crossed.to_parquet(crossfit_path(cache, left_away, seed))
-        head: TrainedSecondStage | None = None
-        if named_model and not no_second_stage:
-            head = calibrate_named(crossed, named_model, machine_label=machine_label, say=say)
-        elif not no_second_stage:
-            head = train_second_stage(crossed, cache, say=say)
-        say("measuring", 0.99)
-        measured_text = first_stage_report(trained, crossed, seed=seed)
-        full = second_stage_report(head, trained, seed=seed) if head else None
-        say("done", 1.0)
-
+        own = None if recording is None or truth is None else texts_of(recording, truth, format_name)
+        found = train_text_models(
+            data,
+            out,
+            cache,
+            own=own,
+            exclude=exclude or [],
+            seed=seed,
+            second_stage=not no_second_stage,
+            named_model=named_model,
+            machine_label=machine_label,
+            say=say,
+        )
     screen = Console(width=WIDTH)
-    screen.print(report_table(measured_text["leave_one_source_out"]))
-    if full:
-        screen.print(report_table(full["leave_one_source_out"]))
-    if out is None:
-        return 0
-    common: dict[str, Any] = {"excluded": sorted(left_away), "seed": seed}
-    meta = {
-        **common,
-        "name": model.name,
-        "version": model.version,
-        "languages": dict(trained.calibrator.groups),
-        "report": measured_text,
-    }
-    _write(out, first_stage.FILE, trained.arrays, meta, first_stage_card(meta))
-    if head:
-        meta = {"name": "minilm", **common, **head.meta, "version": version_of(head.arrays), "report": full}
-        _write(out, second_stage.FILE, head.arrays, meta, second_stage_card(meta))
-    console.print(f"wrote weights, reports and cards to {out}")
+    for each in found:
+        screen.print(report_table(each["leave_one_source_out"]))
+    if out is not None:
+        console.print(f"wrote weights, reports and cards to {out}")
     return 0
-
-
-def _write(folder: Path, stem: str, arrays: dict[str, Any], meta: dict[str, Any], card: str) -> None:
-    save_weights(folder / stem, arrays, meta)
-    (folder / f"{stem}.card.md").write_text(card, encoding="utf-8")
-    (folder / f"{stem}.report.json").write_text(json.dumps(meta["report"], indent=1) + "\n", encoding="utf-8")
 
 
 @app.command("account", short_help="the account model, from bags of one author's texts and from real accounts")

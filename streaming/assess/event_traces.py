@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+import msgspec
+
 from graph.trace_kind import TracedEvent
 from graph.traces import Trace, traces_of
 from streaming.assess.store import AccountTable
@@ -44,3 +46,15 @@ def observed_traces(event: Observation, row: int, accounts: AccountTable, cluste
         event.mentions[:OBJECTS_PER_KIND], event.text, cluster,
     )  # fmt: skip
     return traces_of(traced, event.at, row, other)
+
+
+def named_traces(event: Observation, row: int, accounts: AccountTable) -> list[Trace]:
+    """The traces of what a text names: links, their sites, hashtags, accounts. An edit can leave no others.
+
+    Args:
+        event: with a text.
+        row: whose it is.
+        accounts: rows of the accounts acted upon; nobody is by an edit.
+    """
+    alone = msgspec.structs.replace(event, kind=int(Kind.POST), target="", target_account="")
+    return list(observed_traces(alone, row, accounts, None))

@@ -168,6 +168,10 @@ class Groups:
             if book.first_ms == NEVER:
                 book.first_ms = traces[0].at_ms
 
+    def left_at(self, moments: Collection[tuple[int, int]]) -> dict[int, set[tuple[int, str]]]:
+        """(kind, key) of what rows left traces on at some moments (row, ms), by row."""
+        return self._state.memory.left_at(moments)
+
     def next_tick(self, after_ms: int) -> int | None:
         """The next campaign tick that can change anything without further events; None when all is settled."""
         book = self._state.book

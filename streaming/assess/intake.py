@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Final
+from operator import itemgetter
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from detector.text.features import TextAbstain
 from graph.traces import Trace
 from streaming.assess.duplicates import event_key, text_feature_offset, text_mark
 from streaming.assess.event_columns import TickEvents
-from streaming.assess.event_traces import observed_traces
+from streaming.assess.event_traces import named_traces, observed_traces
 from streaming.assess.feedback import Overrides
 from streaming.assess.groups import Groups
 from streaming.assess.settings import AssessSettings
@@ -38,6 +39,24 @@ LANGUAGES_KEPT: Final = 4096
 _code_of = lru_cache(maxsize=LANGUAGES_KEPT)(language_code)
 
 
+class Revision(NamedTuple):
+    """An edit whose text names something.
+
+    Args:
+        row: of the account.
+        at_ms: when it was made.
+        kind: of the event, as in the observation log.
+        event: hash of the event's id.
+        traces: of all that the text names now.
+    """
+
+    row: int
+    at_ms: int
+    kind: int
+    event: int
+    traces: list[Trace]
+
+
 @dataclass
 class Taken:
     """What the events of one tick come to.
@@ -52,6 +71,7 @@ class Taken:
         with_texts: rows of which a text was kept.
         texts: events with a text.
         duplicates: events seen before.
+        revisions: edits whose text names something.
         last: row -> time of its last event, ms.
     """
 
@@ -64,6 +84,7 @@ class Taken:
     with_texts: set[int] = field(default_factory=set)
     texts: int = 0
     duplicates: int = 0
+    revisions: list[Revision] = field(default_factory=list)
     last: dict[int, int] = field(default_factory=dict)
 
 
@@ -103,18 +124,24 @@ class Intake:
             counts.accepted += 1
             if repeated:
                 counts.revised += 1
-                self._revise(event, key)
+                self._revise(event, key, taken)
             elif event.kind == _DELETE_ACCOUNT:
                 self._delete_account(event, taken)
             else:
                 self._take_event(event, key, taken)
         return taken
 
-    def _revise(self, event: Observation, key: bytes) -> None:
-        """Let an edit's text take the place of the one that is kept; it is no further post of the account."""
+    def _revise(self, event: Observation, key: bytes, taken: Taken) -> None:
+        """Let an edit's text take the place of the one that is kept; it is no further post of the account.
+
+        What the text names and did not name before leaves traces at the time of the edit.
+        """
         row = self._accounts.find(event.account)
-        if row is not None and not self._is_deleted(event, key):
-            self._texts.revise(row, event.id, event.text, event.lang)
+        if row is None or self._is_deleted(event, key):
+            return
+        self._texts.revise(row, event.id, event.text, event.lang)
+        if self._groups.on and (traces := named_traces(event, row, self._accounts)):
+            taken.revisions.append(Revision(row, event.at, event.kind, _short(key), traces))
 
     def _take_event(self, event: Observation, key: bytes, taken: Taken) -> None:
         accounts = self._accounts
@@ -182,16 +209,18 @@ class Intake:
         """Put what was gathered into recent events and the window of traces, and take out what was deleted."""
         if taken.last:
             self._accounts.last_at[list(taken.last)] = list(taken.last.values())
-        rows = np.array(taken.events.rows, np.int64)
-        live = rows >= 0
-        if live.any():
-            self._recent.add(
-                rows[live],
-                np.array(taken.events.times, np.int64)[live],
-                np.array(taken.events.kinds, np.int8)[live],
-                np.array(taken.hashes, np.uint32)[live],
-            )
         gone = taken.forgotten
+        handled = list(zip(taken.events.rows, taken.events.times, taken.events.kinds, taken.hashes, strict=True))
+        if renamed := self._renamed([each for each in taken.revisions if each.row not in gone], taken):
+            handled += [(each.row, each.at_ms, each.kind, each.event) for each in renamed]
+            handled.sort(key=itemgetter(1))
+            taken.traces = sorted([*taken.traces, *(trace for each in renamed for trace in each.traces)], key=_at)
+        columns = np.array(handled, np.int64).reshape(-1, 4)
+        columns = columns[columns[:, 0] >= 0]
+        if len(columns):
+            self._recent.add(
+                columns[:, 0], columns[:, 1], columns[:, 2].astype(np.int8), columns[:, 3].astype(np.uint32)
+            )
         if gone:
             self._groups.add([trace for trace in taken.traces if trace.account not in gone and trace.other not in gone])
         else:
@@ -200,6 +229,30 @@ class Intake:
             deleted = [(row, key) for row, key in taken.deleted if row not in gone]
             named = [(row, _short(key)) for row, key in deleted]
             self._groups.forget_events(self._recent.find(named), deleted)
+
+    def _renamed(self, revisions: Sequence[Revision], taken: Taken) -> list[Revision]:
+        """Of edits, those whose text names what the event did not name before, with the traces of that alone."""
+        if not revisions:
+            return []
+        events = {(each.row, each.event) for each in revisions}
+        here = zip(taken.events.rows, taken.events.times, taken.hashes, strict=True)
+        moments = set(self._recent.find(events)) | {(row, at) for row, at, name in here if (row, name) in events}
+        left = self._groups.left_at(moments)
+        for trace in taken.traces:
+            if (trace.account, trace.at_ms) in moments:
+                left.setdefault(trace.account, set()).add((trace.kind, trace.key))
+        renamed = []
+        for each in revisions:
+            named = left.setdefault(each.row, set())
+            fresh = [trace for trace in each.traces if (trace.kind, trace.key) not in named]
+            named.update((trace.kind, trace.key) for trace in fresh)
+            if fresh:
+                renamed.append(each._replace(traces=fresh))
+        return renamed
+
+
+def _at(trace: Trace) -> int:
+    return trace.at_ms
 
 
 def _short(key: bytes) -> int:

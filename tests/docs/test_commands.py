@@ -173,6 +173,9 @@ TESTED: Final[dict[str, tuple[str, ...]]] = {
 the helper too. `tests.docs.invocations` looks for command and options in their code."""
 
 NOT_RUN: Final[dict[str, str]] = {
+    "swarmlight train text --recording posts.csv --truth truth.jsonl --format table --out models": (
+        "needs eighty labelled texts; tests/training/test_own_texts.py has them"
+    ),
     "swarmlight train graph --data DATA --out models": "half an hour; tests/training/test_train_graph.py trains on "
     "four tiny societies",
     "swarmlight train graph --data DATA --out DIR": "as above",
@@ -182,6 +185,7 @@ NOT_RUN: Final[dict[str, str]] = {
     "make bench-colink": "a million posts, and a package that it installs; minutes",
     "make bench-graph": "simulates 58,000 accounts first, for a minute or more",
     "make chaos": "it is the slow tests themselves",
+    "make notebooks": "it is the tests of tests/docs/test_notebooks.py themselves",
     "make red-team": "hours; its steps are tested in tests/simulation/test_redteam.py",
     'make red-team ARGS="--people-texts corpus:FILE --machine-texts SOURCE"': "as above",
     "make screenshots": "needs chromium, and is a slow test itself: tests/moderation/browser/test_screenshots.py",

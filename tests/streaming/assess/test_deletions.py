@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from graph.coincidences import coincidences
-from graph.traces import LINK
+from graph.traces import KIND_TABLE, LINK
 from streaming.assess import AssessSettings
 from tests.streaming.assess import harness
 from tests.streaming.assess.harness import Played
@@ -185,6 +185,52 @@ def test_traces_of_a_deleted_event_leave_the_window() -> None:
     played = run(*items, event("b", at=MINUTE * 20, id="d", kind="delete", target="b"))
     assert shared_links(run(*items)) == {"ab", "ac", "bc"}
     assert shared_links(played) == {"ac"}
+
+
+LINKED = "look at this https://a.example/1"
+
+
+def test_an_edit_leaves_traces_of_what_it_names_anew() -> None:
+    others = [event(name, at=12 * MINUTE, id=name, text=LINKED) for name in "bc"]
+    edited = event("a", at=10 * MINUTE, id="x", text=LINKED)
+    for at in (0, 10 * MINUTE - 1):
+        first = event("a", at=at, id="x", text="look at this")
+        played = run(first, edited, *others)
+        assert shared_links(played) == {"ab", "ac", "bc"}
+        assert played.scores()["a"].posts == 1
+    assert shared_links(run(first, *others)) == {"bc"}
+
+
+def test_what_an_edit_names_again_is_no_further_trace() -> None:
+    texts = [LINKED, f"{LINKED} #tag", f"{LINKED} #tag and more", f"{LINKED} #tag @zoe"]
+    for step in (1000, MINUTE):
+        edits = [event("a", at=i * step, id="x", text=text) for i, text in enumerate(texts)]
+        assert traces_of(run(*edits)) == [
+            (0, "domain", "a.example"),
+            (0, "link", "https://a.example/1"),
+            (step, "hashtag", "tag"),
+            (3 * step, "mention", "zoe"),
+        ]
+
+
+def test_a_deleted_post_takes_the_traces_of_its_edits_with_it() -> None:
+    items = [event("a", at=i * 90_000, id="x", text=text) for i, text in enumerate(["here", LINKED, f"{LINKED} #tag"])]
+    assert traces_of(run(*items)) != []
+    for at in (3, 20):
+        assert traces_of(run(*items, event("a", at=at * MINUTE, id="d", kind="delete", target="x"))) == []
+
+
+def test_an_edit_leaves_nothing_where_its_account_goes_in_the_same_tick() -> None:
+    edits = [event("a", at=i, id="x", text=text) for i, text in enumerate(["here", LINKED])]
+    assert traces_of(run(*edits, event("a", at=5, id="d", kind="delete_account"), event("b", at=6))) == []
+
+
+def traces_of(played: Played) -> list[tuple[int, str, str]]:
+    """Time since the first event, kind and object of all traces that are kept."""
+    accounts = played.assess.state.accounts
+    view = played.assess.state.groups.memory.view(accounts.name, T0 + 60 * MINUTE)
+    found = zip(view.at.tolist(), view.kind.tolist(), view.item.tolist(), strict=True)
+    return sorted((at - T0, KIND_TABLE[kind].name, view.keys[item]) for at, kind, item in found)
 
 
 def shared_links(played: Played) -> set[str]:

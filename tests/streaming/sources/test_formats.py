@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import random
-import shutil
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -14,9 +13,7 @@ from typing import Any
 import pytest
 
 from detector.errors import EventError
-from detector.models import SHIPPED, load_models
 from detector.plugins import SOURCES, installed
-from streaming.pipeline import run_recording
 from streaming.schema.event import parse
 from streaming.sources.base import RecordFormat
 from streaming.sources.files import EVENTS, Inputs, format_named, recognising
@@ -177,46 +174,3 @@ def test_lines_stay_one_record_each_however_they_are_damaged() -> None:
             found = list(format_named(name).read(io.BufferedReader(io.BytesIO(good + line + good))))
             assert len(found) == 3
             assert found[0] == found[2]._replace(position=1)
-
-
-def test_events_through_a_format_score_as_the_same_events_as_post_events(tmp_path: Path) -> None:
-    rows: list[dict[str, Any]] = [
-        {
-            "user_id": f"a{i % 4}",
-            "timestamp": 1_767_225_600 + 60 * i,
-            "message_id": f"m{i}",
-            "message": f"Round {i // 4} of the long walk through the old town has begun, friends",
-        }
-        for i in range(80)
-    ]
-    table = tmp_path / "qut.csv"
-    table.write_text(
-        "message_id,user_id,timestamp,message\n"
-        + "".join(f'{r["message_id"]},{r["user_id"]},{r["timestamp"]},"{r["message"]}"\n' for r in reversed(rows))
-    )
-    events = tmp_path / "events.jsonl"
-    events.write_text(
-        "".join(
-            json.dumps(
-                {
-                    "id": r["message_id"],
-                    "account": r["user_id"],
-                    "at": r["timestamp"] * 1000,
-                    "kind": "post",
-                    "text": r["message"],
-                    "urls": [],
-                }
-            )
-            + "\n"
-            for r in rows
-        )
-    )
-    folder = tmp_path / "models"  # without the second stage, which takes most of a run's time and is not the matter
-    shutil.copytree(SHIPPED, folder)
-    (folder / "expert.json").unlink()
-    models = load_models(folder)
-    through = run_recording([table], format_name="auto", without=["graph"], models=models)
-    direct = run_recording([events], without=["graph"], models=models)
-    assert len(direct.scores) == 4
-    assert through.scores == direct.scores
-    assert through.summary.accepted == direct.summary.accepted == 80
