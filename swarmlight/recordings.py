@@ -19,11 +19,6 @@ from swarmlight.records import frame
 if TYPE_CHECKING:
     import pandas as pd
 
-    from swarmlight import Recording
-
-Source: TypeAlias = "Recording | str | Path"
-"""A recording: what `read` gave, or the path of a file whose format is recognised."""
-
 COLUMNS: Final = (
     "at", "account", "kind", "text", "lang", "target", "target_account", "urls", "hashtags", "mentions", "id",
 )  # fmt: skip
@@ -77,6 +72,10 @@ class Recording:
         """
         letters = None if dead_letters is None else Path(dead_letters)
         return ingest(self.paths, Path(path), format_name=self.format, dead_letters=letters)
+
+
+Source: TypeAlias = Recording | str | Path
+"""A recording: what `read` gave, or the path of a file whose format is recognised."""
 
 
 def read(*paths: str | Path, format: str = AUTO) -> Recording:

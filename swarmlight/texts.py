@@ -12,7 +12,7 @@ from detector.evidence import MILLINAT
 from detector.models import load_readers
 from detector.reasons import TEXT_REASONS
 from detector.text.features import TextAbstain
-from streaming.score import detect_language
+from detector.text.tokenize import settle_language
 from swarmlight.recordings import Recording
 from swarmlight.records import Records
 
@@ -25,7 +25,7 @@ class TextScore(NamedTuple):
 
     Args:
         text: as it was given.
-        lang: its language, as said or as recognised.
+        lang: the language it was read in; "" where nothing plausible can be read.
         nats: log-likelihood ratio: above 0 speaks for a language model, below 0 for a person.
         abstained: why it says nothing (too short, a language nobody was calibrated for); None where it does.
     """
@@ -49,7 +49,7 @@ def score(
 
     Args:
         texts: texts, or a recording, whose posts with text are taken.
-        lang: language tag of all of them; recognised where "".
+        lang: language tag that came with all of them; it only chooses among the languages that a text may be in.
         models: models directory; the shipped models where None.
         second_stage: whether the second-stage model reads them too, which a run does for accounts near the threshold.
 
@@ -61,7 +61,7 @@ def score(
     given = _given(texts, lang)
     for begin in range(0, len(given), BATCH):
         part = given[begin : begin + BATCH]
-        said, langs = [text for text, _ in part], [tag or detect_language(text) for text, tag in part]
+        said, langs = [text for text, _ in part], [settle_language(text, tag, first.languages) for text, tag in part]
         features = first.read(said, langs)
         llr = features["llr"]
         if second_stage and second is not None:
