@@ -7,6 +7,7 @@ how urgent it is, how sure, whom it names.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -123,6 +124,11 @@ def alerts_of_account(connection: Connection, actor: Actor, account: str) -> lis
     return list(connection.execute(query))
 
 
+def pages_of(connection: Connection, alert_ids: Sequence[str]) -> list[PageRecord]:
+    """The pages of details of some alerts, each alert's of its newest revision."""
+    return [page for each in alert_ids for page in _pages(connection, each)]
+
+
 def _pages(connection: Connection, alert_id: str) -> list[PageRecord]:
     rows = connection.execute(
         select(Page).where(Page.alert_id == alert_id).order_by(Page.revision.desc(), Page.page)
@@ -140,6 +146,10 @@ class AlertSummary(NamedTuple):
     posts: int
     script: str
     language: str
+    text_nats: float
+    behaviour_nats: float
+    coordination_nats: float
+    graph_nats: float
     first_post_at: int
     last_post_at: int
 
@@ -163,6 +173,10 @@ def summarise(record: AlertRecord) -> AlertSummary:
         posts=sure.posts,
         script=next(iter(scripts(post.text for post in record.posts)), ""),
         language=main_language(post.text for post in record.posts),
+        text_nats=record.evidence.text,
+        behaviour_nats=record.evidence.behaviour,
+        coordination_nats=record.evidence.coordination,
+        graph_nats=record.evidence.graph,
         first_post_at=milliseconds(record.first_post_at) or at,
         last_post_at=milliseconds(record.last_post_at) or at,
     )

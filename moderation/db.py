@@ -102,6 +102,11 @@ class AlertRow(Base):
     """Script that most letters of its quoted posts are of, such as `Latin`; "" where none is quoted."""
     policy: Mapped[str] = mapped_column(String(64), server_default="")
     """Code of the policy that it is proposed to be decided under (`policies`); "" where there is none."""
+    text_nats: Mapped[float] = mapped_column(server_default="0")
+    """Its evidence, and so the three below: what similar cases are found by."""
+    behaviour_nats: Mapped[float] = mapped_column(server_default="0")
+    coordination_nats: Mapped[float] = mapped_column(server_default="0")
+    graph_nats: Mapped[float] = mapped_column(server_default="0")
     language: Mapped[str] = mapped_column(String(16), server_default="")
     """Primary tag of the language of its quoted posts, such as `pt`; "" where that is not clear."""
 
@@ -183,6 +188,16 @@ class DecisionRow(Base):
     """The decision on a campaign that this one, on a member's own alert, was made with."""
     batch: Mapped[str | None] = mapped_column(String(64), index=True)
     """The bulk action that made it."""
+    kind: Mapped[str] = mapped_column(String(16), server_default="")
+    """Of the alert; this and all below is what the alert showed when it was decided on."""
+    odds: Mapped[float | None]
+    members: Mapped[int] = mapped_column(Integer, server_default="0")
+    arrived: Mapped[int] = mapped_column(server_default="0")
+    text_nats: Mapped[float | None]
+    behaviour_nats: Mapped[float | None]
+    coordination_nats: Mapped[float | None]
+    graph_nats: Mapped[float | None]
+    __table_args__ = (Index("decisions_by_kind", "kind", "at"),)
 
 
 class Outgoing(Base):

@@ -33,6 +33,18 @@ VERDICTS: Final[tuple[Verdict, ...]] = (
 
 VERDICT_NAMES: Final[dict[str, str]] = {verdict: verdict.replace("_", " ") for verdict in VERDICTS}
 
+MADE_ON: Final = (
+    "kind",
+    "odds",
+    "members",
+    "arrived",
+    "text_nats",
+    "behaviour_nats",
+    "coordination_nats",
+    "graph_nats",
+)
+"""Columns of an alert that a decision on it keeps as they were."""
+
 CLOSING_VERDICTS: Final = frozenset(VERDICTS) - {"needs_more"}
 """Verdicts that take an alert out of the queue for good; `needs_more` does so until its next revision."""
 
@@ -514,8 +526,13 @@ def _restore(connection: Connection, alert_id: str, now: int) -> None:
 
 
 def _record(connection: Connection, actor: Actor, decision: DecisionRow) -> None:
-    """Write the decision, its feedback record and its audit entry."""
+    """Write the decision with what it was made on, its feedback record, its actions and its audit entry."""
     row = {column.name: getattr(decision, column.name) for column in DecisionRow.__table__.columns}
+    shown = [getattr(AlertRow, name) for name in MADE_ON]
+    alert = connection.execute(select(*shown).where(AlertRow.id == decision.alert_id)).one_or_none()
+    row |= dict.fromkeys(("kind", *MADE_ON), None) | {"kind": "", "members": 0, "arrived": 0}
+    if alert is not None:
+        row |= alert._asdict()
     connection.execute(insert(DecisionRow).values(**row))
     outbox.enqueue(connection, decision, actor.pseudonym)
     actions.enqueue(connection, decision, actor.pseudonym)

@@ -32,11 +32,11 @@ from streaming.schema.alert import AlertRecord, PageRecord
 
 ALERT_ROWS: Final = 500
 MEMBER_ROWS: Final = 5000
-"""Rows in one statement: with 19 and 4 values a row they stay under the 32,766 values that a statement may have."""
+"""Rows in one statement: with 23 and 4 values a row they stay under the 32,766 values that a statement may have."""
 
 
 SUMMARY_KEY: Final = "summaries"
-SUMMARY_VERSION: Final = 5
+SUMMARY_VERSION: Final = 6
 """Of `cases.summarise` and the search's words: a release that sums alerts up otherwise counts it up, and sums up the
 stored ones anew."""
 

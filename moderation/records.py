@@ -97,7 +97,7 @@ def named_in(alerts: Iterable[AlertRecord], pages: Iterable[PageRecord] = ()) ->
     found: set[str] = set()
     for alert in alerts:
         found.update(member.account for member in alert.members)
-        for post in (*alert.posts, *(post for point in alert.talking_points for post in point.posts)):
+        for post in (*alert.posts, *alert.targets, *(post for point in alert.talking_points for post in point.posts)):
             found.add(post.account)
             found.update(_mention.findall(post.text))
         found.update(each.account for each in alert.near)
@@ -116,7 +116,7 @@ def without(record: AlertRecord, accounts: Collection[str]) -> AlertRecord:
     """The alert without these accounts; that somebody is left out is said among its limits."""
     blank = _Blank(accounts)
     posts = [each for each in record.posts if each.account not in accounts]
-    said = [*record.posts, *(post for point in record.talking_points for post in point.posts)]
+    said = [*record.posts, *record.targets, *(post for point in record.talking_points for post in point.posts)]
     hidden_posts = {each.id for each in said if each.account in accounts}
     cut = msgspec.structs.replace(
         record,
@@ -124,6 +124,11 @@ def without(record: AlertRecord, accounts: Collection[str]) -> AlertRecord:
         posts=[msgspec.structs.replace(each, text=blank(each.text)) for each in posts],
         edges=_edges(record.edges, accounts, blank),
         talking_points=[_point(each, accounts, blank) for each in record.talking_points],
+        targets=[
+            msgspec.structs.replace(each, text=blank(each.text))
+            for each in record.targets
+            if each.account not in accounts
+        ],
         near=[each for each in record.near if each.account not in accounts],
         reasons=[_reason(each, accounts, hidden_posts, blank) for each in record.reasons],
         why=[blank(text) for text in record.why],

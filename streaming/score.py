@@ -18,7 +18,7 @@ from detector.errors import EventError, LogError
 from detector.text.features import TEXT_FEATURES, TextAbstain, TextFeatures, pack
 from detector.text.tokenize import settle_language
 from streaming.schema.dead_letter import DeadLetter, dead_letter
-from streaming.schema.event import Event, parse
+from streaming.schema.event import Event, Profile, parse
 from streaming.schema.observation import BATCH_BYTES, NO_TIME, TEXT_CUT, Batch, Kind, Observation, encode
 from streaming.sources.base import SourceRecord
 from streaming.watermark import Watermark
@@ -231,12 +231,15 @@ def event_of(record: SourceRecord, now_ms: int) -> Event:
     return parse(record.value, now_ms=now_ms if record.stamp < 0 else record.stamp)
 
 
+_NO_PROFILE: Final = Profile()
+
+
 def _dead(record: SourceRecord) -> Observation:
     return Observation(record.offset, True, record.stamp)
 
 
 def _observation(record: SourceRecord, event: Event, text: str, lang: str, features: bytes) -> Observation:
-    automated = None if event.profile is None else event.profile.automated
+    said = event.profile or _NO_PROFILE
     return Observation(
         record.offset,
         False,
@@ -254,6 +257,8 @@ def _observation(record: SourceRecord, event: Event, text: str, lang: str, featu
         event.mentions,
         event.urls,
         event.hashtags,
-        -1 if automated is None else int(automated),
+        -1 if said.automated is None else int(said.automated),
         record.broker_stamp,
+        -1 if said.created_at is None else said.created_at,
+        -1 if said.followers is None else max(said.followers, -1),
     )

@@ -23,6 +23,7 @@ from moderation import (
     drafts,
     queue,
     related,
+    similar_cases,
     users,
     words,
 )
@@ -33,6 +34,16 @@ from moderation.permissions import Actor
 from moderation.records import ID as ALERT_ID
 from moderation.records import LARGEST_ACCOUNT, milliseconds, read_alert
 from moderation.web.case_views import Links, case_lines, case_view, neighbour_ties
+from moderation.web.context_views import (
+    Platform,
+    activity,
+    latest_profile,
+    like_this_words,
+    neighbours,
+    profile_words,
+    similar_views,
+    targets,
+)
 from moderation.web.evidence_views import delivery_view, graph_json, outcome_view, past_decision
 from moderation.web.rendering import (
     MAX_NOTE_CHARACTERS,
@@ -50,6 +61,9 @@ from moderation.web.view_models import alert_view, queue_row
 from streaming.schema.alert import PostRecord
 
 router = APIRouter()
+
+DETAILED_ALERTS: Final = 3
+"""Alerts whose whole networks an account's page reads for its time line and neighbours: the newest."""
 
 MAX_CHOSEN_ACCOUNTS: Final = 200
 """Members decided on at once; for more, one decides on the alert."""
@@ -95,7 +109,11 @@ def alert_page(
         told, came = actions.of_alerts(connection, family), actions.outcomes(connection, family)
         if typed is NOTHING:
             typed = Typed.of_draft(drafts.find(connection, actor, alert_id))
-    view = alert_view(alert, actor, history, on_accounts, known, context.now, set(links.own), queues)
+        like = similar_cases.like_this(connection, alert.row.kind, alert.row.odds, alert_id)
+        similar = similar_cases.nearest(connection, alert.row)
+    platform = Platform(config.links)
+    view = alert_view(alert, actor, history, on_accounts, known, context.now, set(links.own), queues, platform)
+    alone = alert.record.members[0] if alert.row.kind == "account" and alert.record.members else None
     return page(
         context, "alert.html", status, view=view, people=people, typed=typed,
         case=case_view(alert, links, view.rights, actor, context.now),
@@ -103,6 +121,9 @@ def alert_page(
         onward=queue_query(onward or context.request.query_params.get("from", "")),
         problem="" if refusal is None else str(refusal),
         contradicts=refusal is not None and refusal.code == "contradicts",
+        platform=platform, targets=targets(alert.record, platform),
+        like_this=like_this_words(like, alert.row.kind), similar=similar_views(similar, context.now),
+        profile=profile_words(alone.profile, alert.row.at) if alone is not None else "",
         deliveries=[delivery_view(row, context.now) for row in told], outcomes=[outcome_view(row) for row in came],
         policies=config.policies, rules=config.required, needs=needs(config), policy_texts=config.policy_texts,
     )  # fmt: skip
@@ -235,16 +256,24 @@ def show_account(context: SignedIn, name: str = "") -> Response:
         rows = cases.alerts_of_account(connection, actor, name)
         history = decisions.history(connection, account=name, undos=False)
         known = existing_alerts(connection, {row.alert_id for row in history})
+        config = console_config.current(connection)
+        pages = cases.pages_of(connection, [row.id for row in rows[:DETAILED_ALERTS]])
     posts: dict[str, PostRecord] = {}
-    members = []
-    for row in rows:
-        record = read_alert(row.body)
-        members += [(row.id, each) for each in record.members if each.account == name]
+    members, profiles, records = [], [], [read_alert(row.body) for row in rows]
+    for row, record in zip(rows, records, strict=True):
+        mine = [each for each in record.members if each.account == name]
+        members += [(row.id, each) for each in mine]
+        profiles += [(row.at, each.profile) for each in mine]
         posts |= {post.id: post for post in record.posts if post.account == name}
+    edges = [edge for each in (*records, *pages) for edge in each.edges]
+    platform = Platform(config.links)
     return page(
         context, "account.html", name=name, shown=visible(name),
-        rows=[queue_row(row, actor, now) for row in rows], members=members,
-        posts=[(words.when(milliseconds(post.at) or 0), post.text)
+        rows=[queue_row(row, actor, now) for row in rows if row.status == "open" and row.decision is None],
+        earlier=[queue_row(row, actor, now) for row in rows if row.status != "open" or row.decision is not None],
+        members=members, platform=platform, profile=latest_profile(profiles), near=neighbours(name, edges),
+        activity=activity(name, pages, records), policy_texts=config.policy_texts,
+        posts=[(words.when(milliseconds(post.at) or 0), post.text, platform.post(name, post.id))
                for post in sorted(posts.values(), key=lambda post: post.at)],
         decisions=[past_decision(row, actor, known, now) for row in history],
     )  # fmt: skip

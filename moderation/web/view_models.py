@@ -14,10 +14,12 @@ from graph.traces import KIND_TABLE
 from moderation import words
 from moderation.alert_lists import TeamQueue, queue_of
 from moderation.cases import AlertWithDetails
+from moderation.console_config import PlatformLinks
 from moderation.decisions import VERDICTS
 from moderation.odds import Certainty, account_threshold, claim, look, passes, percent
 from moderation.permissions import Actor
 from moderation.records import milliseconds
+from moderation.web.context_views import Platform
 from moderation.web.evidence_views import (
     Bar,
     PastDecision,
@@ -36,6 +38,8 @@ from moderation.web.evidence_views import (
 from moderation.web.similarity import Segment, segments, shared_fraction, similar_groups
 from moderation.web.untrusted_text import short, visible
 from streaming.schema.alert import AlertRecord
+
+NO_PLATFORM: Final = Platform(PlatformLinks())
 
 SAYS: Final = {
     "campaign": ("acts together with others", "act together"),
@@ -164,6 +168,7 @@ class Post:
 
     account: str
     at: str
+    href: str
     segments: list[Segment]
     shared_percent: int
     words: str
@@ -297,6 +302,7 @@ def alert_view(
     now: int,
     flagged: Collection[str] = (),
     queues: Sequence[TeamQueue] = (),
+    platform: Platform = NO_PLATFORM,
 ) -> AlertView:
     """An alert's page.
 
@@ -309,12 +315,13 @@ def alert_view(
         now: ms since 1970 UTC.
         flagged: members that have an open alert of their own.
         queues: of the team.
+        platform: where its posts are.
     """
     row, record = whole.row, whole.record
     listed = queue_row(row, actor, now, queues)
     names = [member.account for member in record.members]
     headline = _headline(record, row)
-    posts = _posts(record)
+    posts = _posts(record, platform)
     shown = [past_decision(each, actor, known, now) for each in decisions]
     grouped = _grouped(record, posts)
     objects = _objects(whole)
@@ -414,12 +421,13 @@ def _in_short(bar: Bar) -> str:
     return "neither" if bar.toward == "neither" else f"{_times(bar).removesuffix(' times')}\u00d7 {bar.toward}"
 
 
-def _posts(record: AlertRecord) -> list[Post]:
+def _posts(record: AlertRecord, platform: Platform) -> list[Post]:
     shown = [(post.account, visible(post.text)) for post in record.posts]
     cut = segments(shown)
     return [
         Post(
             account=visible(post.account), at=words.when(milliseconds(post.at) or 0), segments=parts,
+            href=platform.post(post.account, post.id),
             shared_percent=round(100 * shared_fraction(parts)), words=words.direction(post.llr),
         )
         for post, parts in zip(record.posts, cut, strict=True)

@@ -138,7 +138,7 @@ class AccountAlerts:
                     at=rfc3339(tick_ms),
                     first_post_at=rfc3339(first if first != NEVER else int(accounts.last_at[row])),
                     last_post_at=rfc3339(last if last != NEVER else int(accounts.last_at[row])),
-                    members=[member_record(score)],
+                    members=[member_record(score, accounts, row)],
                     statistic=score.llr.total,
                     threshold=round(context.evidence.threshold_source(row).threshold, 6),
                     threshold_kind="conformal_p",

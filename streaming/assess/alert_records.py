@@ -23,7 +23,7 @@ from streaming.assess.alert_store import AlertStore, StoredAlert
 from streaming.assess.outputs import AlertRevision
 from streaming.assess.scores import Scores
 from streaming.assess.settings import AssessSettings
-from streaming.assess.store import AccountTable, KeptText, KeptTexts, RecentEvents
+from streaming.assess.store import UNSAID, AccountTable, KeptText, KeptTexts, RecentEvents
 from streaming.schema.alert import (
     ALERT_VERSION,
     AlertRecord,
@@ -33,6 +33,7 @@ from streaming.schema.alert import (
     ObjectRecord,
     PageRecord,
     PostRecord,
+    ProfileRecord,
     encode,
 )
 from streaming.schema.observation import Kind
@@ -42,6 +43,7 @@ MOST_POSTS: Final = 20
 MOST_EDGES: Final = 50
 MOST_MEMBERS: Final = 1_000
 MOST_POINTS: Final = 5
+MOST_TARGETS: Final = 10
 """What the contract lets one alert show."""
 
 POSTS_PER_MEMBER: Final = 3
@@ -133,7 +135,13 @@ def fitted(record: AlertRecord) -> AlertRevision:
         why=[str(sentence) for sentence in explain(record.reasons, first, last, KIND_WORDS)],
         limits=limit_sentences(record.limitations),
     )
-    most = {"members": MOST_MEMBERS, "edges": MOST_EDGES, "posts": MOST_POSTS, "talking_points": MOST_POINTS}
+    most = {
+        "members": MOST_MEMBERS,
+        "edges": MOST_EDGES,
+        "posts": MOST_POSTS,
+        "talking_points": MOST_POINTS,
+        "targets": MOST_TARGETS,
+    }
     lists: dict[str, list[msgspec.Struct]] = {name: getattr(record, name)[:limit] for name, limit in most.items()}
     encoded = encode(msgspec.structs.replace(record, **lists))
     while len(encoded) > RECORD_BYTES:
@@ -199,9 +207,24 @@ def strongest(texts: Iterable[KeptText]) -> list[KeptText]:
     return sorted(texts, key=lambda text: (-text.llr, text.at, text.id))
 
 
-def member_record(score: ScoreRecord, strength: float = 1.0) -> MemberRecord:
-    """A member as an alert shows it; `strength` is 1.0 for the member tied most strongly."""
-    return MemberRecord(score.account, score.posterior, score.llr, strength)
+def member_record(score: ScoreRecord, accounts: AccountTable, row: int, strength: float = 1.0) -> MemberRecord:
+    """A member as an alert shows it.
+
+    Args:
+        score: of the account.
+        accounts: with what its events said of it.
+        row: of the account.
+        strength: 1.0 for the member tied most strongly.
+    """
+    created, followers, automated = (
+        None if (value := int(column[row])) == UNSAID else value
+        for column in (accounts.created_at, accounts.followers, accounts.automated)
+    )
+    profile = None
+    if (created, followers, automated) != (None, None, None):
+        made = None if created is None else rfc3339(created)
+        profile = ProfileRecord(made, followers, None if automated is None else bool(automated))
+    return MemberRecord(score.account, score.posterior, score.llr, strength, profile)
 
 
 def post_record(account: str, text: KeptText) -> PostRecord:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -26,6 +26,7 @@ from graph.groups import Group
 from graph.ties import edges_within, nearby
 from streaming.assess.alert_records import (
     MOST_POSTS,
+    MOST_TARGETS,
     POSTS_PER_MEMBER,
     AlertContext,
     Written,
@@ -54,11 +55,15 @@ from streaming.schema.alert import (
     EdgeRecord,
     NearRecord,
     ObjectRecord,
+    PostRecord,
     TalkingPointRecord,
 )
 
 MOST_EDGES: Final = 20_000
 """Edges of one group that its details show: those of two hundred members who all met, some ten pages."""
+
+TARGET_KINDS: Final = frozenset({"repost", "quote", "reply_target"})
+"""Kinds of objects that are posts, `account/event`."""
 
 MOST_NEAR: Final = 20
 """Accounts near a group that its alert names."""
@@ -223,7 +228,7 @@ class GroupAlerts:
         strength = _strength(group)
         ranked = sorted(members, key=lambda row: (-strength[row], accounts.name(row)))
         shown = [
-            member_record(score, strength[row])
+            member_record(score, accounts, row, strength[row])
             for row, score in zip(ranked, context.scores.of(np.array(ranked, np.int64)), strict=True)
         ]
         quoted = [
@@ -234,8 +239,10 @@ class GroupAlerts:
         quoted = sorted(quoted, key=lambda pair: (-pair[1].llr, pair[1].at, pair[0], pair[1].id))[:MOST_POSTS]
         points = self._points(listed, members)
         alert.members = sorted(accounts.name(row) for row in members)
-        alert.near = [each.account for each in ground.near]
+        targets = self._targets(objects, set(members))
+        alert.near = [*(each.account for each in ground.near), *(each.account for each in targets)]
         alert.shown = [event_key(name, text.id) for name, text in quoted]
+        alert.shown += [event_key(post.account, post.id) for post in targets]
         alert.shown += [event_key(post.account, post.id) for each in points for post in each.posts]
         case = GroupCase(
             members=len(members),
@@ -274,6 +281,7 @@ class GroupAlerts:
                     posts=[post_record(name, text) for name, text in quoted],
                     edges=ground.edges,
                     talking_points=points,
+                    targets=targets,
                     near=ground.near,
                     models=context.models.versions,
                     reasons=group_reasons(case),
@@ -297,6 +305,21 @@ class GroupAlerts:
             ],
             int(met.at[within].min()) if within.any() else tick_ms,
         )
+
+    def _targets(self, objects: Sequence[ObjectRecord], members: Collection[int]) -> list[PostRecord]:
+        """Posts of others that members reposted, quoted or replied to, as far as their texts are still kept."""
+        accounts, texts = self._context.accounts, self._context.texts
+        found: list[PostRecord] = []
+        for each in objects:
+            if each.kind not in TARGET_KINDS or len(found) == MOST_TARGETS:
+                continue
+            # Names and ids may hold a slash, too.
+            first, last = each.object.partition("/"), each.object.rpartition("/")
+            for name, event in dict.fromkeys([(first[0], first[2]), (last[0], last[2])]):
+                row = accounts.find(name)
+                if row is not None and row not in members:
+                    found += [post_record(name, text) for text in texts.of(row) if text.id == event][:1]
+        return list({(post.account, post.id): post for post in found}.values())[:MOST_TARGETS]
 
     def _points(self, listed: Listed, members: Sequence[int]) -> list[TalkingPointRecord]:
         """The talking points with the members' own words, as far as those are still kept."""

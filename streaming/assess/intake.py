@@ -160,6 +160,10 @@ class Intake:
             return
         if event.automated != UNSAID:
             accounts.automated[row] = event.automated
+        if event.created_at != UNSAID:
+            accounts.created_at[row] = event.created_at
+        if event.followers != UNSAID:
+            accounts.followers[row] = event.followers
         taken.events.add(row, event, _code_of(event.lang))
         taken.hashes.append(_short(key))
         cluster = None

@@ -85,6 +85,8 @@ class AccountTable(Table):
         last_post: time of the last post with text, ms.
         posts: posts with text, of whatever outcome.
         automated: whether the profile declares automation: 1 yes, 0 no, `UNSAID`.
+        created_at: when the profile says that the account was made, ms, or `UNSAID`; shown, and no evidence.
+        followers: how many the profile says it has, or `UNSAID`; shown, and no evidence.
         text: raw evidence component, nats.
         behaviour: raw evidence component, nats.
         coordination: raw evidence component, nats.
@@ -115,6 +117,8 @@ class AccountTable(Table):
     last_post: NDArray[np.int64] = column(np.int64, NEVER)
     posts: NDArray[np.int64] = column(np.int64, 0)
     automated: NDArray[np.int8] = column(np.int8, UNSAID)
+    created_at: NDArray[np.int64] = column(np.int64, UNSAID)
+    followers: NDArray[np.int64] = column(np.int64, UNSAID)
     text: NDArray[np.float64] = column(np.float64, 0.0)
     behaviour: NDArray[np.float64] = column(np.float64, 0.0)
     coordination: NDArray[np.float64] = column(np.float64, 0.0)

@@ -27,6 +27,14 @@ AlertKind = Literal["account", "campaign", "coordination"]
 AlertStatus = Literal["open", "withdrawn", "merged"]
 
 
+class ProfileRecord(msgspec.Struct, frozen=True):
+    """What events said of an account last; null where none did. `automated`: it declares itself a bot."""
+
+    created: str | None = None
+    followers: int | None = None
+    automated: bool | None = None
+
+
 class MemberRecord(msgspec.Struct, frozen=True):
     """One member; `strength` is how strongly it is tied to the others, 1.0 for the strongest."""
 
@@ -34,6 +42,7 @@ class MemberRecord(msgspec.Struct, frozen=True):
     posterior: float = 0.0
     llr: LlrRecord = LlrRecord()
     strength: float = 0.0
+    profile: ProfileRecord | None = None
 
 
 class PostRecord(msgspec.Struct, frozen=True):
@@ -83,8 +92,9 @@ class AlertRecord(msgspec.Struct, frozen=True, kw_only=True):
     `statistic` passed `threshold`, both as `threshold_kind` says: `conformal_p` is an account's total in nats,
     `decoy_q` how often as much as a group shows is found among decoys for each time it is found, which is to be at most
     the threshold (`e_value`, in alerts before version 3, is to be at least that). `evidence` is the account's, or the
-    mean of the members'. `reasons` say what speaks for the alert and `limitations` what is not known; `why` and
-    `limits` are the same in words (`detector.reasons`).
+    mean of the members'. `targets` are posts of others that members reposted, quoted or replied to, as far as their
+    texts are known, the most shared first. `reasons` say what speaks for the alert and `limitations` what is not known;
+    `why` and `limits` are the same in words (`detector.reasons`).
     """
 
     v: Literal[1, 2, 3] = 1
@@ -106,6 +116,7 @@ class AlertRecord(msgspec.Struct, frozen=True, kw_only=True):
     posts: list[PostRecord] = []
     edges: list[EdgeRecord] = []
     talking_points: list[TalkingPointRecord] = []
+    targets: list[PostRecord] = []
     near: list[NearRecord] = []
     decoy_q: float | None = None
     models: dict[str, str] = {}

@@ -42,8 +42,9 @@ class Observation(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
     Times are ms since 1970 UTC. `stamp` is the record's own timestamp, -1 where it has none. `text_features` is one
     packed `detector.text.features.TEXT_FEATURES`, empty where the event has no text. `digest` is the first 16 bytes of
-    the SHA-256 of the record (order among duplicates). `automated` is `profile.automated`: -1 not said. `broker_stamp`
-    says that `stamp` is the broker's (`message.timestamp.type=LogAppendTime`).
+    the SHA-256 of the record (order among duplicates). `automated` is `profile.automated`: -1 not said; `created_at`
+    (ms) and `followers` likewise. `broker_stamp` says that `stamp` is the broker's
+    (`message.timestamp.type=LogAppendTime`).
     """
 
     offset: int
@@ -64,6 +65,8 @@ class Observation(msgspec.Struct, array_like=True, frozen=True, gc=False):
     hashtags: tuple[str, ...] = ()
     automated: int = -1
     broker_stamp: bool = False
+    created_at: int = -1
+    followers: int = -1
 
 
 class Batch(msgspec.Struct, tag="batch", frozen=True):
