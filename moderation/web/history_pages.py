@@ -150,7 +150,7 @@ def export_decisions(context: SignedIn) -> Response:
                 return
             cursor = found.cursor
 
-    return _as_csv("decisions.csv", DECISION_COLUMNS, rows())
+    return as_csv("decisions.csv", DECISION_COLUMNS, rows())
 
 
 @router.post("/decisions/{decision_id}/undo")
@@ -251,7 +251,7 @@ def export_audit(context: SignedIn) -> Response:
                 return
             last = found[-1]["seq"]
 
-    return _as_csv("audit.csv", AUDIT_COLUMNS, rows())
+    return as_csv("audit.csv", AUDIT_COLUMNS, rows())
 
 
 def _names(connection: Connection, entries: Sequence[Any]) -> tuple[dict[str, str], dict[str, str]]:
@@ -262,7 +262,15 @@ def _names(connection: Connection, entries: Sequence[Any]) -> tuple[dict[str, st
     return people, {each: people[each] for each in wanted if each in people} | {row.id: row.title for row in titles}
 
 
-def _as_csv(name: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Response:
+def as_csv(name: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Response:
+    """A CSV file to save, whose cells no spreadsheet takes for formulas.
+
+    Args:
+        name: of the file.
+        columns: its first line.
+        rows: its other lines.
+    """
+
     def lines() -> Iterator[bytes]:
         yield _line(columns)
         for row in rows:

@@ -65,7 +65,7 @@ NEEDED: dict[str, tuple[str, dict[str, Any] | None]] = {
 PAGES = {
     "/queue": "read", "/alerts/c1": "read", "/alerts/c1/graph.json": "read", "/account?name=ada": "read",
     "/decisions": "read", "/decisions.csv": "read", "/audit.csv": "lead", "/missed": "work",
-    "/audit": "lead", "/actions": "lead", "/people": "admin", "/me": "read",
+    "/audit": "lead", "/actions": "lead", "/results": "read", "/results.csv": "read", "/people": "admin", "/me": "read",
 }  # fmt: skip
 
 FORMS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -114,7 +114,7 @@ def test_each_role_reaches_exactly_what_it_may(site: Site, who: str) -> None:
     site.feed.put(alert())
     browser = site.browser(who) if who != "nobody" else None
     client = site.client()
-    assert (len(NEEDED), len(PAGES), len(FORMS)) == (36, 12, 20)
+    assert (len(NEEDED), len(PAGES), len(FORMS)) == (36, 14, 20)
     for route, (right, body) in NEEDED.items():
         if route == "GET /live" and who != "nobody":
             continue
