@@ -134,7 +134,13 @@ class Activity:
 
 
 def activity(account: str, pages: Iterable[PageRecord], records: Iterable[AlertRecord]) -> Activity | None:
-    """When an account acted, as far as its alerts show; None where they show fewer than two moments."""
+    """When an account acted, as far as its alerts show; None where they show fewer than two moments.
+
+    Args:
+        account: its name.
+        pages: details of alerts that name it.
+        records: the alerts.
+    """
     moments = {(each.at, each.kind) for page in pages for each in page.posts if each.account == account}
     moments |= {(post.at, "post") for record in records for post in record.posts if post.account == account}
     times = sorted(at for at in (milliseconds(each) for each, _ in moments) if at is not None)
