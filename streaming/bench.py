@@ -87,7 +87,7 @@ class MeasuredText:
     """A first-stage text model that counts."""
 
     def __init__(self, text: TextReader, seen: Seen) -> None:
-        self.name, self.version = text.name, text.version
+        self.name, self.version, self.languages = text.name, text.version, text.languages
         self._text, self._seen = text, seen
 
     def read(self, texts: Sequence[str], langs: Sequence[str]) -> TextFeatures:

@@ -33,7 +33,7 @@ from streaming.ingest import as_events
 from training.account_data import RawEvents, chat_people, codes, read_stream, read_truth
 from training.account_training_set import POPULATION, known_texts
 from training.cards import thresholds_card
-from training.populations import NO_TIME, POPULATIONS, population_people
+from training.populations import NO_TIME, POPULATIONS, is_there, population_people
 from training.system import BUNDLE_FILES, copy_models, read_lines, run_system
 
 
@@ -355,7 +355,7 @@ def calibration_recordings(
         recordings["chat"] = (chat, _everybody)
     trains = {name for name, record in truth.items() if record["label"] == 0}.difference(left_out)
     pauses = pauses_of(read_stream(streams / "contest-dev.jsonl.gz"), trains.__contains__)
-    for name in RECORDED:
+    for name in (each.name for each in POPULATIONS if each.name in RECORDED and is_there(data, each)):
         people = population_people(data, role, names=[name], known_texts=known)
         people = people[people.groupby("author_id")["text"].transform("size") >= AssessSettings().min_texts]
         if len(people):

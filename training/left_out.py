@@ -35,7 +35,7 @@ from training.calibrate import (
     thresholds_of,
 )
 from training.metrics import share_interval
-from training.populations import POPULATIONS, population_people
+from training.populations import POPULATIONS, is_there, population_people
 from training.system import run_system
 
 MOST: Final = 0.05
@@ -244,7 +244,7 @@ def measured_recordings(data: Path, work: Path, table: pd.DataFrame) -> tuple[di
     people = {name for name, record in contest.items() if record["label"] == 0}
     pauses = pauses_of(read_stream(streams / "contest-dev.jsonl.gz"), people.__contains__)
     recordings: dict[str, Recorded] = {}
-    for name in MEASURED:
+    for name in (each.name for each in POPULATIONS if each.name in MEASURED and is_there(data, each)):
         texts = population_people(data, None, names=[name], known_texts=known)
         texts = texts[(texts["role"] != "train") & _enough(texts)]
         if len(texts):
@@ -253,7 +253,8 @@ def measured_recordings(data: Path, work: Path, table: pd.DataFrame) -> tuple[di
     operation = streams / f"{OPERATION}.jsonl.gz"
     if operation.is_file():
         recordings[OPERATION] = (operation, _anybody)
-    return recordings, speakers(population_people(data, None, names=["sms", "sms-zh"]))
+    asked = [each.name for each in POPULATIONS if each.group is not None and is_there(data, each)]
+    return recordings, speakers(population_people(data, None, names=asked))
 
 
 def _enough(texts: pd.DataFrame) -> pd.Series[bool]:

@@ -143,6 +143,11 @@ POPULATIONS: Final = (
 NAMES: Final = tuple(population.name for population in POPULATIONS)
 
 
+def is_there(data: Path, population: Population) -> bool:
+    """Whether the set of a population is in the folder: who has not got all of them calibrates on the others."""
+    return (data / "text" / f"{population.file}.parquet").is_file()
+
+
 def population_people(
     data: Path, role: Role | None, *, names: Collection[str] = NAMES, known_texts: Collection[str] = ()
 ) -> pd.DataFrame:

@@ -6,6 +6,7 @@ own while the arithmetic stays vectorised.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Final, NamedTuple
@@ -99,6 +100,8 @@ class Evidence:
         self._people_totals = models.thresholds.people_totals()
         self._calibrated = models.thresholds.calibrated(np.arange(_LANGUAGE_CODES).astype(np.uint16))
         self.watch: TotalsWatch | None = None
+        self.withheld: Counter[str] = Counter()
+        """Looks since this was emptied at which an account passed its threshold and was not flagged, by reason."""
 
     def observe(self, events: TickEvents, tick_ms: int) -> Observed:
         """Let the events of a tick take effect, and flag who passes the threshold after a post."""
@@ -275,11 +278,22 @@ class Evidence:
             return []
         allowed = self.may_flag(passing) & (accounts.automated[passing] != 1)
         allowed &= self.raw(passing) > accounts.suppression_threshold[passing]
+        self.withheld.update(map(self._withheld, passing[~allowed].tolist()))
         new: Rows = passing[allowed]
         accounts.flagged[new] = True
         accounts.flagged_at[new] = tick_ms
         accounts.posts_at_flag[new] = accounts.posts[new]
         return list(new.tolist())
+
+    def _withheld(self, row: int) -> str:
+        """Why an account above its threshold is not flagged, in one word for a metric."""
+        if self.may_flag(np.array([row], np.int64))[0]:
+            return "automated" if self._accounts.automated[row] == 1 else "decided"
+        if not (self._text and self._behaviour):
+            return "switched_off"
+        if self._accounts.text_abstain[row] != _NONE or self._accounts.posts[row] == 0:
+            return "no_text"
+        return "too_few_texts" if self._calibrated[self._accounts.language[row]] else "language_not_calibrated"
 
     def unflag(self, row: int) -> None:
         """Take the flag back: its alert is withdrawn."""

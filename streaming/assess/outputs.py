@@ -109,6 +109,8 @@ class TickStats:
     campaign_tick: bool = False
     abstained: dict[str, int] = field(default_factory=dict)
     """Accounts updated in this tick whose text component abstained, by reason."""
+    withheld: dict[str, int] = field(default_factory=dict)
+    """Looks at which an account passed its threshold and was not flagged, by reason."""
     drift: float | None = None
     """At a campaign tick: how far accounts' totals have moved from the calibration people's (`detector.drift`)."""
     flagged_share: float | None = None

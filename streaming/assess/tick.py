@@ -106,6 +106,7 @@ class TickRunner:
             reranker: has texts read; called where there are any.
         """
         state, tick_ms = self._state, given.tick_ms
+        self._evidence.withheld.clear()
         taken = self._intake.take(given.events)
         observed = self._evidence.observe(taken.events, tick_ms)
         self._intake.store(taken)
@@ -266,6 +267,7 @@ class TickRunner:
         return TickStats(
             drift=drift,
             flagged_share=flagged_share,
+            withheld=dict(self._evidence.withheld),
             events=events,
             duplicates=taken.duplicates,
             texts=taken.texts,

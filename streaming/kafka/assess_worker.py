@@ -79,6 +79,8 @@ class AssessMeter:
         for output in outputs:
             for reason, count in output.stats.abstained.items():
                 metrics.abstention("text", _NO_WORD.sub("_", reason.lower()).strip("_"), count)
+            for reason, count in output.stats.withheld.items():
+                metrics.abstention("flag", reason, count)
             for alert in output.alerts:
                 metrics.alert(cast(Any, alert.kind), cast(Any, alert.status))
                 if alert.revision == 1:

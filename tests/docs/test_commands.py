@@ -69,7 +69,6 @@ RUN: Final[dict[str, str]] = {
     "swarmlight --help": "",
     "swarmlight audit --data DATA": "",
     "swarmlight audit --data DATA --left-out": "--help",
-    "swarmlight calibrate STREAM --out models": "--help",
     "swarmlight calibrate STREAM": "--help",
     "swarmlight evaluate STREAM --truth FILE --reading": "--help",
     "swarmlight config": "",
@@ -139,6 +138,9 @@ TRAINING: Final = (
 """Each works on what the one before wrote."""
 
 TESTED: Final[dict[str, tuple[str, ...]]] = {
+    "swarmlight calibrate STREAM --out models": (
+        "tests/training/test_cli.py::test_a_platform_s_own_accounts_set_them_without_labels",
+    ),
     "swarmlight demo": ("tests/simulation/demo/test_run.py::test_the_command_does_all_that_with_the_expert",),
     "swarmlight feed --alerts alerts.jsonl --details details.jsonl --feedback feedback.jsonl": (
         "tests/moderation/test_cli.py::test_serving_from_files_through_a_kill_to_the_last_decision",

@@ -13,6 +13,7 @@ from detector.errors import UsageError
 from detector.models import SHIPPED, load_models
 from detector.thresholds import Thresholds
 from streaming.cli import invoke
+from training.empirical_null import FEWEST_ACCOUNTS
 from training.system import copy_models
 
 PEOPLE = 60
@@ -34,12 +35,16 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def town(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A recording of people who say unconnected things."""
+    return recorded(tmp_path_factory.mktemp("town") / "people.jsonl", PEOPLE)
+
+
+def recorded(path: Path, people: int) -> Path:
+    """Write a recording of so many people."""
     rng = np.random.default_rng(0)
-    path = tmp_path_factory.mktemp("town") / "people.jsonl"
     start = 1_760_000_000_000
     events = sorted(
         (start + int(rng.integers(0, 86_400_000)), f"person {i}", f"{i}-{k}", " ".join(rng.choice(WORDS, 12)))
-        for i in range(PEOPLE)
+        for i in range(people)
         for k in range(POSTS)
     )
     with path.open("w") as file:
@@ -61,6 +66,21 @@ def test_your_own_people_set_the_thresholds(models: Path, town: Path, tmp_path: 
     with pytest.raises(UsageError, match="calibration people support"):
         made.threshold(0.01)
     assert "60" in (tmp_path / "thresholds.card.md").read_text()
+
+
+def test_a_platform_s_own_accounts_set_them_without_labels(
+    models: Path, town: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stream = recorded(tmp_path / "stream.jsonl", FEWEST_ACCOUNTS)
+    assert invoke(["calibrate", str(stream), "--out", str(tmp_path), "--models", str(models)]) == 0
+    assert "200 accounts; people moved by" in " ".join(capsys.readouterr().err.split())
+    assert Thresholds.load(tmp_path).languages == {"en"}
+    assert "without labels" in (tmp_path / "thresholds.card.md").read_text()
+    load_models(tmp_path)
+    with pytest.raises(UsageError, match="too few"):
+        invoke(["calibrate", str(town), "--out", str(tmp_path), "--models", str(models)])
+    with pytest.raises(UsageError, match="STREAM"):
+        invoke(["calibrate", "--out", str(tmp_path), "--models", str(models)])
 
 
 def test_a_stream_is_measured_against_its_truth(models: Path, town: Path, tmp_path: Path) -> None:

@@ -178,6 +178,8 @@ def test_an_account_is_not_flagged_on_fewer_texts_than_asked_and_says_so() -> No
     assert few.llr.total > 2.97
     assert not few.flagged
     assert few.abstained["flag"] == "too few texts: 2 of at least 3 (min_texts)"
+    withheld = [output.stats.withheld for output in run(posts("ann", 3, robot), settings).outputs]
+    assert [each for each in withheld if each] == [{"too_few_texts": 1}] * 2
     assert enough.flagged
     assert enough.posts_at_flag == 3
     assert "flag" not in enough.abstained
