@@ -10,7 +10,7 @@ READY := $(VENV)/.ready
 PROCESSES ?= 3
 CODE := $(wildcard swarmlight detector graph streaming training moderation simulation tests)
 
-.PHONY: help setup demo docs test lint typecheck format evaluate ablation red-team bench bench-feed bench-simulate bench-graph bench-colink audit-graph chaos fuzz notebooks screenshots coordinate train clean
+.PHONY: help setup demo docs test lint typecheck format evaluate ablation red-team bench bench-feed listen-soak bench-simulate bench-graph bench-colink audit-graph chaos fuzz notebooks screenshots coordinate train clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */  make \1\t/' | expand -t 24
@@ -87,6 +87,9 @@ audit-graph: $(READY)  ## what the same-controller model must not live on (docs/
 
 bench-feed: $(READY)  ## the moderators' feed under load, with a kill (ARGS="--alerts 100000 --people 50")
 	$(BIN)/python -m tests.moderation.load $(ARGS)
+
+listen-soak: $(READY)  ## swarmlight listen for ten minutes at 500 events a second, with ten cuts (ARGS="--seconds 60")
+	$(BIN)/python -m tests.streaming.live.soak $(ARGS)
 
 coordinate: $(READY)  ## coordinated groups in a table of who shared what, and when (TABLE=file)
 	@test -n "$(TABLE)" || { echo 'make coordinate TABLE=shares.parquet' >&2; exit 2; }

@@ -88,7 +88,9 @@ def run_command(
     sink: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME:TARGET...", help="send every revision of every alert there too: jsonl:FILE, kafka:[HOST:PORT]"
+            metavar="NAME:TARGET...",
+            help="send every revision of every alert there too: jsonl:FILE, kafka:[HOST:PORT], webhook:URL, "
+            "parquet:FILE, ozone:FILE, ozone:URL, osprey:[HOST:PORT/TOPIC], prometheus:URL",
         ),
     ] = None,
     format_name: Annotated[
@@ -241,8 +243,11 @@ class ProgressLine:
 def worker_command(
     config: ConfigFile = None,
     stage: Annotated[
-        Literal["all", "score", "assess"],
-        typer.Option(metavar="all|score|assess", help="score: only read posts; assess: only decide, or stand by"),
+        Literal["all", "score", "assess", "deliver"],
+        typer.Option(
+            metavar="all|score|assess|deliver",
+            help="score: only read posts; assess: only decide, or stand by; deliver: only send alerts to [sinks]",
+        ),
     ] = "all",
     exit_when_idle: Annotated[
         float | None,

@@ -28,12 +28,16 @@ PASSWORD_VARIABLE: Final = "SWARMLIGHT_KAFKA__SASL_PASSWORD"  # noqa: S105 - the
 WEBHOOK_SECRET_VARIABLE: Final = "SWARMLIGHT_SINKS__WEBHOOK_SECRET"  # noqa: S105 - the name
 """Another."""
 
+OZONE_VARIABLE: Final = "SWARMLIGHT_SINKS__OZONE_AUTHORIZATION"
+"""Another."""
+
 TOKEN_VARIABLE: Final = "SWARMLIGHT_LISTEN__TOKEN"  # noqa: S105 - the name
 """Another."""
 
 SECRETS: Final = {
     "kafka.sasl_password": PASSWORD_VARIABLE,
     "sinks.webhook_secret": WEBHOOK_SECRET_VARIABLE,
+    "sinks.ozone_authorization": OZONE_VARIABLE,
     "listen.token": TOKEN_VARIABLE,
 }
 """What would be the key of each secret -> its variable. A file is named by the key with `_file` behind it."""
@@ -306,6 +310,14 @@ class FeedConfig(Section):
 class SinksConfig(Section):
     """`[sinks]`: places outside that alerts are sent to."""
 
+    deliver: Annotated[
+        str,
+        Field(
+            description="where the worker sends every revision of every alert, besides the topic alerts: NAME:TARGET "
+            "as run --sink takes it, several separated by blanks"
+        ),
+    ] = ""
+
     webhook_secret_file: Annotated[
         str,
         Field(
@@ -328,7 +340,36 @@ class SinksConfig(Section):
             description="seconds after which a run gives up a service that takes nothing; the worker never does",
         ),
     ] = 300.0
+    ozone_did: Annotated[str, Field(description="DID of the labeller that labels are made in the name of")] = ""
+    ozone_account_label: Annotated[
+        str,
+        Field(
+            pattern=r"^[a-z-]{0,100}$",
+            description="label of accounts with an alert of their own; empty: none. Labels are public",
+        ),
+    ] = "llm-driven"
+    ozone_campaign_label: Annotated[
+        str, Field(pattern=r"^[a-z-]{0,100}$", description="label of members of campaigns; empty: none")
+    ] = "llm-campaign"
+    ozone_authorization_file: Annotated[
+        str,
+        Field(
+            description="file whose first line is the value of the Authorization header for Ozone; "
+            f"{OZONE_VARIABLE} may hold it instead"
+        ),
+    ] = ""
     webhook_secret: SecretStr | None = None
+    ozone_authorization: SecretStr | None = None
+
+    def ozone_secret(self) -> SecretStr | None:
+        """How to authorise at Ozone, from the environment or from a file; None where neither is set.
+
+        Raises:
+            ConfigError: the file cannot be read or is empty.
+        """
+        if self.ozone_authorization is not None or not self.ozone_authorization_file:
+            return self.ozone_authorization
+        return first_line(self.ozone_authorization_file, "[sinks] ozone_authorization_file")
 
     def secret(self) -> SecretStr | None:
         """What webhooks are signed with, from the environment or from `webhook_secret_file`; None where neither is set.

@@ -20,7 +20,7 @@ TextStage = Literal["cheap", "expert", "meaning"]
 Stage = Literal["score", "assess"]
 Step = Literal["poll", "parse", "read_text", "send", "feed", "tick", "expert", "commit", "snapshot", "restore"]
 
-Alarm = Literal["gap", "hole", "clock_jump", "send_failed", "snapshot_failed", "partitions"]
+Alarm = Literal["gap", "hole", "clock_jump", "send_failed", "snapshot_failed", "partitions", "sink"]
 AlertKind = Literal["account", "campaign", "coordination"]
 
 NAMESPACE: Final = "swarmlight"

@@ -30,6 +30,7 @@ from streaming.health import Health, open_endpoint
 from streaming.kafka import client
 from streaming.kafka.assess_worker import AssessStage
 from streaming.kafka.client import Clients, Topics, ensure_topics
+from streaming.kafka.deliver import DeliverStage, name_of, sinks_of
 from streaming.kafka.leader import make_core
 from streaming.kafka.score_worker import ScoreStage
 from streaming.kafka.snapshots import Core
@@ -47,7 +48,7 @@ PAUSE_S: Final = 1.0
 CLOSE_S: Final = 25.0
 """Longest time to finish a batch, commit and leave: within the half minute that supervisors grant."""
 
-StageName = Literal["all", "score", "assess"]
+StageName = Literal["all", "score", "assess", "deliver"]
 
 SAFE_RETENTION_S: Final = 3 * 86_400
 """A weekend: the observation log is there when somebody comes back to a deployment that stopped on Friday."""
@@ -87,6 +88,10 @@ class StageThreads:
         """Ask all loops to finish their batch and end; may be called from a signal handler."""
         self._stop.set()
         self._changed.set()
+
+    def ended(self, name: str) -> bool:
+        """Whether a loop has ended, or there is none of that name."""
+        return self._turned.get(name, float("inf")) == float("inf")
 
     def run(self) -> bool:
         """Start all loops and return when all have ended; at most about `CLOSE_S` after being asked to.
@@ -232,6 +237,8 @@ def run_worker(config: Config, stage: StageName, exit_s: float | None, cores: Co
             health=health,
             role=lambda what: health.role(what if stage == "assess" else f"score, {what}"),
         )
+    if stage in ("all", "deliver"):
+        stages |= _sinks(clients, topics, config, metrics, exit_s, over=lambda: threads.ended("assess"))
     threads = StageThreads(stages, metrics, health)
 
     def stop(*_: object) -> None:
@@ -252,6 +259,33 @@ def run_worker(config: Config, stage: StageName, exit_s: float | None, cores: Co
         # A loop is still busy, perhaps inside a matrix product: tearing the interpreter down around it would abort.
         logging.shutdown()
         os._exit(0)
+
+
+def _sinks(
+    clients: Clients,
+    topics: Topics,
+    config: Config,
+    metrics: Metrics,
+    exit_s: float | None,
+    *,
+    over: Callable[[], bool],
+) -> dict[str, Callable[[], Stage]]:
+    """A stage for each sink of the configuration, by name.
+
+    Args:
+        clients: make the Kafka clients.
+        topics: names.
+        config: names the sinks.
+        metrics: told of failures.
+        exit_s: set where the worker is to end with its input.
+        over: whether this worker writes no more alerts.
+    """
+
+    def make(spec: str) -> Callable[[], Stage]:
+        ends = None if exit_s is None else over
+        return lambda: DeliverStage(clients, topics, config, spec, metrics=metrics, over=ends)
+
+    return {f"sink {name_of(spec)}": make(spec) for spec in sinks_of(config)}
 
 
 SPECIMEN: Final = (

@@ -30,7 +30,7 @@ from streaming.schema.dead_letter import DeadLetter, RepeatedLetters, encode
 from streaming.schema.observation import NO_TIME, Feedback
 from streaming.schema.score import encode_score
 from streaming.score import cut
-from streaming.sinks.base import AlertSink, open_sink
+from streaming.sinks.base import LiveSink, open_live_sink
 from streaming.sinks.result_file import ResultFile
 from streaming.sources.base import SourceRecord
 from streaming.watermark import Watermark
@@ -91,7 +91,7 @@ class StagesInProcess:
         self._details = GrowingFile(folder / DETAILS, "--folder", kept.get("details"))
         self._letters = growing(kept, "letters", dead_letters, "--dead-letters")
         self._repeated = RepeatedLetters()
-        self._sinks: list[AlertSink] = [open_sink(spec, config) for spec in sinks]
+        self._sinks: list[LiveSink] = [open_live_sink(spec, config) for spec in sinks]
 
     @property
     def found(self) -> str:
@@ -135,6 +135,8 @@ class StagesInProcess:
 
     def commit(self) -> dict[str, int]:
         """Take a snapshot; the one before goes once another checkpoint names this one."""
+        for sink in self._sinks:
+            sink.flush()
         self._remove_but(self._snapshots)
         self._snapshots += 1
         snapshot(self._snapshot(self._snapshots), self._assess)

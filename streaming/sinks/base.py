@@ -49,6 +49,26 @@ class AlertSink(Protocol):
 
 
 @runtime_checkable
+class LiveSink(AlertSink, Protocol):
+    """A sink that can also be used for as long as a deployment lives, and then never reaches an end.
+
+    What was written and not flushed when a process died is written again by the next one, so it may come twice. After
+    an error the sink is closed and opened again, and what was not flushed is written once more.
+    """
+
+    flush_s: float
+    """Seconds between two flushes; 0 where what was written is safe when `write` returns."""
+
+    def flush(self) -> None:
+        """Return once everything that was written is safe where it was sent.
+
+        Raises:
+            SwarmlightError: it is not; what was written since the last flush will be written again.
+        """
+        ...
+
+
+@runtime_checkable
 class Abandonable(Protocol):
     """A sink that wants to know whether a run has failed: then `abandon` is called, and `close` after it."""
 
@@ -77,3 +97,23 @@ def open_sink(spec: str, config: Config) -> AlertSink:
     if not callable(factory):
         raise UsageError(f"--sink {name!a}: what is installed under this name is no function that opens a sink")
     return factory(target, config)
+
+
+def open_live_sink(spec: str, config: Config) -> LiveSink:
+    """The sink that `NAME:TARGET` means, where alerts have no end.
+
+    Args:
+        spec: as `--sink` takes it.
+        config: handed on to the sink.
+
+    Raises:
+        UsageError: as `open_sink`, and for a sink that is complete only at an end.
+    """
+    sink = open_sink(spec, config)
+    if isinstance(sink, LiveSink):
+        return sink
+    sink.close()
+    raise UsageError(
+        f"the sink {spec.partition(':')[0]!a} with this target is complete only at the end of a run: a deployment that "
+        "lives takes webhook, kafka, parquet with a folder, ozone with a URL, osprey or prometheus"
+    )

@@ -42,6 +42,19 @@ class KafkaAlerts:
         with self._clients.explained("sending alerts"):
             self._producer.send(self._topic, body, key=alert_id.encode()).add_errback(self._failed.append)
 
+    flush_s = 1.0
+    """The broker takes batches; nobody waits for a second."""
+
+    def flush(self) -> None:
+        """Wait until everything is acknowledged.
+
+        Raises:
+            BrokerError: something was not.
+        """
+        with self._clients.explained("waiting for alerts to be taken"):
+            self._producer.flush(timeout=FLUSH_S)
+        self._check()
+
     def close(self) -> None:
         """Wait until everything is acknowledged.
 
@@ -49,9 +62,7 @@ class KafkaAlerts:
             BrokerError: something was not.
         """
         try:
-            with self._clients.explained("waiting for the last alerts"):
-                self._producer.flush(timeout=FLUSH_S)
-            self._check()
+            self.flush()
         finally:
             close(self._producer)
 

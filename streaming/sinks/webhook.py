@@ -149,6 +149,12 @@ class WebhookAlerts:
             sleep=self._sleep,
         )
 
+    flush_s = 0.0
+    """At once: what was written was taken."""
+
+    def flush(self) -> None:
+        """Nothing to wait for."""
+
     def close(self) -> None:
         """Close the connection; everything that was written was taken."""
         self._webhook.close()

@@ -188,6 +188,7 @@ NOT_RUN: Final[dict[str, str]] = {
     "make bench-graph": "simulates 58,000 accounts first, for a minute or more",
     "make chaos": "it is the slow tests themselves",
     "make notebooks": "it is the tests of tests/docs/test_notebooks.py themselves",
+    "make listen-soak": "ten minutes; in small it is tests/streaming/live/test_soak.py",
     "make red-team": "hours; its steps are tested in tests/simulation/test_redteam.py",
     'make red-team ARGS="--people-texts corpus:FILE --machine-texts SOURCE"': "as above",
     "make screenshots": "needs chromium, and is a slow test itself: tests/moderation/browser/test_screenshots.py",

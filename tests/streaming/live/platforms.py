@@ -162,7 +162,10 @@ class JetstreamServer:
 
     def _messages(self, number: int, compressed: bool) -> Iterator[str | bytes]:
         if self.rubbish_every and number % self.rubbish_every == 0:
-            yield RUBBISH[number // self.rubbish_every % len(RUBBISH)]
+            # Blanks behind it make each different: what is equal and comes soon after counts as repeated.
+            which = number // self.rubbish_every
+            message = RUBBISH[which % len(RUBBISH)]
+            yield message + " " * which if isinstance(message, str) else message + b" " * which
         text = json.dumps(self.make(number, self.time_us(number)), separators=(",", ":"))
         yield self._pack.compress(text.encode()) if compressed and self._pack is not None else text
 
@@ -228,8 +231,8 @@ class MastodonServer:
                 if owner.token is not None and self.headers.get("authorization") != f"Bearer {owner.token}":
                     self._answer(401, b'{"error":"The access token is invalid"}')
                 elif self.path.startswith("/api/v1/streaming"):
-                    owner.streams.append(self.path)
                     if owner.down:
+                        owner.streams.append(self.path)
                         self._answer(503, b"")
                     else:
                         owner._stream(self)
@@ -281,6 +284,7 @@ class MastodonServer:
         self._cut.clear()
         with self._grown:
             number = len(self.frames)
+            self.streams.append(handler.path)
         with suppress(OSError):
             handler.send_response(200)
             handler.send_header("Content-Type", "text/event-stream")
@@ -292,12 +296,12 @@ class MastodonServer:
                     if number == len(self.frames) and not self._cut.is_set():
                         self._grown.wait(0.05)
                     waiting = self.frames[number:]
-                if self._cut.is_set():
-                    handler.wfile.write(b"40\r\nevent: update\ndata: {")
-                    break
                 for event, payload in waiting:
                     self._chunk(handler, f"event: {event}\ndata: {payload}\n\n".encode())
                     number += 1
+                if self._cut.is_set():
+                    handler.wfile.write(b"40\r\nevent: update\ndata: {")
+                    break
         handler.close_connection = True
         with suppress(OSError):
             handler.connection.shutdown(socket.SHUT_RDWR)
@@ -307,7 +311,9 @@ class MastodonServer:
         handler.wfile.flush()
 
     def _page(self, after: int, limit: int) -> bytes:
-        statuses = [json.loads(payload) for event, payload in self.frames if event == "update"]
+        statuses = [
+            json.loads(payload) for event, payload in self.frames if event == "update" and payload.endswith("}")
+        ]
         newer = sorted((each for each in statuses if int(each["id"]) > after), key=lambda each: int(each["id"]))
         return json.dumps(newer[:limit][::-1]).encode()
 
