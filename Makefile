@@ -10,7 +10,7 @@ READY := $(VENV)/.ready
 PROCESSES ?= 3
 CODE := $(wildcard swarmlight detector graph streaming training moderation simulation tests)
 
-.PHONY: help setup demo docs test lint typecheck format evaluate ablation red-team bench bench-feed listen-soak bench-simulate bench-graph bench-colink audit-graph chaos fuzz notebooks screenshots coordinate train clean
+.PHONY: help setup demo docs test lint typecheck format evaluate ablation red-team bench bench-feed listen-soak bench-simulate bench-graph bench-colink bench-tables bench-sort audit-graph chaos fuzz-sources notebooks screenshots coordinate train clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */  make \1\t/' | expand -t 24
@@ -32,14 +32,15 @@ test: $(READY)  ## the default suite, in three processes (ARGS="-k name", PROCES
 chaos: $(READY)  ## the slow tests: kills and takeovers on a broker, long runs (KAFKA_HOME=folder)
 	$(BIN)/python -m pytest -m slow --timeout 3600 $(ARGS)
 
-fuzz: $(READY)  ## 100,000 damaged records of every input format
+fuzz-sources: $(READY)  ## 100,000 damaged records of every input format
 	$(BIN)/python -m pytest -m slow --timeout 3600 tests/streaming/sources/test_formats.py $(ARGS)
 
 notebooks: $(READY)  ## run docs/notebooks from the first cell to the last, in folders of their own
 	$(BIN)/python -m pytest --timeout 3600 tests/docs/test_notebooks.py $(ARGS)
 
-screenshots: $(READY)  ## docs/screenshots: each page of the console, light, dark and on a phone (needs chromium)
-	SWARMLIGHT_SCREENSHOTS=docs/screenshots $(BIN)/python -m pytest -m slow tests/moderation/browser/test_screenshots.py
+screenshots: $(READY)  ## docs/screenshots: each page of the console and a report, light, dark and on a phone (needs chromium)
+	SWARMLIGHT_SCREENSHOTS=docs/screenshots $(BIN)/python -m pytest tests/moderation/browser/test_screenshots.py \
+		tests/streaming/test_report_browser.py
 
 lint: $(READY)  ## style and common mistakes
 	$(BIN)/ruff check $(CODE)
@@ -84,6 +85,12 @@ bench-colink: $(READY)  ## a million co-link posts, beside coordination-network-
 
 audit-graph: $(READY)  ## what the same-controller model must not live on (docs/explanation/graph-model.md)
 	$(BIN)/python -m pytest tests/training/test_pair_audits.py $(ARGS)
+
+bench-tables: $(READY)  ## a hundred million rows through coordinate: seconds and memory (ARGS="--rows 1000000 --ending csv")
+	$(BIN)/python -m graph.bench table $(ARGS)
+
+bench-sort: $(READY)  ## ten million mixed events put in order: seconds and memory (ARGS="--events 1000000")
+	$(BIN)/python -m streaming.sources.bench $(ARGS)
 
 bench-feed: $(READY)  ## the moderators' feed under load, with a kill (ARGS="--alerts 100000 --people 50")
 	$(BIN)/python -m tests.moderation.load $(ARGS)

@@ -2,6 +2,7 @@
 
     python -m graph.bench groups TABLE         the search with decoys, reading included
     python -m graph.bench colink --rival BIN   pairs by definition, beside coordination-network-toolkit
+    python -m graph.bench table --rows N       a table of N rows, made, read and searched; its memory
 
 `colink` makes a table of co-link posts, has both find the pairs that share two links within a minute, compares every
 pair and its count, and prints the seconds of the processor that each took; ours includes writing the
@@ -173,6 +174,77 @@ def colink(
     print(f"  of it preprocess              {read[0]:8.1f} ({read[1]:.1f})")
     print(f"  of it compute co_link         {found[0]:8.1f} ({found[1]:.1f})")
     print(f"ratio {(read[0] + found[0]) / mine[0]:.1f}; of the search alone {found[0] / search:.1f}")
+    return 0
+
+
+def write_shares(path: Path, rows: int, seed: int) -> None:
+    """Write a table of who shared which link, and when, of any size: CSV, or Parquet by its ending.
+
+    One link in three is shared once, a few very often; it has a birth within two months and lags of hours. Accounts
+    share some twenty links each, busy ones hundreds. One row in five hundred is of teams of ten that share the same
+    fresh link within a minute. Rows are in no order of time.
+
+    Args:
+        path: where to.
+        rows: how many.
+        seed: of all that is drawn.
+    """
+    import duckdb
+
+    accounts, links, teams = max(rows // 20, 100), max(rows // 2, 100), max(rows // 100_000, 1)
+    draw = "(hash(i * 8 + {n} + " + f"{8 * seed * rows}" + ") % 1000003) / 1000003.0"
+    one, two, three = (draw.format(n=n) for n in range(3))
+    span = 60 * 86_400
+    query = f"""
+        SELECT CASE WHEN team THEN 't' || (i // 500) // 10 % {teams} || '-' || (i // 500) % 10
+                    ELSE 'u' || floor({accounts} * pow({one}, 1.8))::BIGINT END AS account,
+            'https://site.example/' || link AS link,
+            {START_S} + (hash(link) % {span} + CASE WHEN team THEN 50 * {three}
+                         ELSE -21600 * ln(1 - {three}) END)::BIGINT AS at
+        FROM (SELECT i, i % 500 = 0 AS team, CASE WHEN i % 500 = 0 THEN 'team-' || (i // 500) // 10
+                     ELSE floor({links} * pow({two}, 2.2))::BIGINT::VARCHAR END AS link
+              FROM range({rows}) AS numbers(i))
+    """  # noqa: S608 - numbers
+    form = "parquet" if path.suffix == ".parquet" else "csv, header"
+    with duckdb.connect(config={"autoinstall_known_extensions": False, "memory_limit": "2GB"}) as database:
+        database.execute(f"SET temp_directory = '{path.parent}'; SET preserve_insertion_order = false")
+        database.execute(f"COPY ({query}) TO '{path}' (FORMAT {form})")
+
+
+@app.command("table")
+def table_command(
+    rows: Annotated[int, typer.Option(metavar="N", help="rows to make")] = 100_000_000,
+    ending: Annotated[str, typer.Option(metavar="csv|parquet", help="what file to make")] = "parquet",
+    min_shared: Annotated[
+        int, typer.Option(metavar="N", help="list pairs that share N links within a minute; 0 searches for groups")
+    ] = 2,
+    folder: Annotated[Path | None, typer.Option(metavar="DIR", help="for the table, which is removed again")] = None,
+    seed: Annotated[int, typer.Option(metavar="N", help="of the rows")] = 0,
+) -> int:
+    """Make a table, have `swarmlight coordinate` read and search it, and print seconds, memory and what was found.
+
+    Args:
+        rows: how many.
+        ending: CSV or Parquet.
+        min_shared: links that a pair shares; 0 for groups with their decoys.
+        folder: where there is room for the table and for what does not fit into memory.
+
+    Raises:
+        UsageError: the search fails.
+    """
+    with tempfile.TemporaryDirectory(prefix="swarmlight-", dir=folder) as place:
+        os.environ["TMPDIR"] = place
+        table = Path(place) / f"shares.{ending}"
+        begun = time.process_time()
+        write_shares(table, rows, seed)
+        print(f"{rows:,} rows made, {table.stat().st_size / 2**30:.2f} GiB, {time.process_time() - begun:.0f} s")
+        command = [sys.executable, "-m", "streaming", "coordinate", str(table), "--columns", "account,link,at"]
+        command += ["--kind", "link", "--edges", str(table.with_name("ties.csv"))]
+        command += ["--min-shared", str(min_shared)] if min_shared else []
+        used, clock, memory = processor_seconds(command)
+        ties = len(edges(table.with_name("ties.csv")))
+    print(f"{ties:,} ties found", end="; ")
+    print(f"{table.name}: {used:.0f} s of the processor ({clock:.0f} s by the clock), {memory:,.0f} MiB at most")
     return 0
 
 

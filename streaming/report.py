@@ -77,7 +77,12 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table of cells that are HTML already; cells beyond the first column are numbers."""
     head = "".join(f'<th scope="col">{_e(column)}</th>' for column in columns)
     body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
-    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    # What is wider than a phone scrolls, which a keyboard has to reach, too.
+    label = f"Table of {', '.join(columns)}"
+    return (
+        f'<div class="wide" tabindex="0" role="group" aria-label="{_e(label)}"><table><thead><tr>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
+    )
 
 
 def _read(found: Results) -> str:

@@ -28,7 +28,7 @@ from detector.plugins import SOURCES, installed, load
 from streaming.logs import shown
 from streaming.sources.base import ConfigurableFormat, SourceFormat, SourceRecord
 from streaming.sources.content import HEAD_BYTES, content
-from streaming.sources.parents import with_parents
+from streaming.sources.parents import Parents, with_parents
 from streaming.sources.sorting import Sorter, TimeRange
 
 STDIN: Final = "-"
@@ -127,7 +127,7 @@ class Inputs:
         """The records by `at`, of equal times in the order of the inputs, numbered from 0 in that order.
 
         Of formats that name the answered post and not its account (`streaming.sources.parents`), the account is looked
-        up among the posts before.
+        up among the posts before, and where times are wrong among those after.
 
         All is read when this returns, and kept in temporary files where it is much, until the context is left.
 
@@ -140,14 +140,22 @@ class Inputs:
             UsageError: as while iterating, or no room for temporary files.
         """
         self._sorter = sort = sorter if sorter is not None else Sorter()
-        for number, _ in enumerate(sort.add(self), 1):
+        parents = Parents()
+        for number, _ in enumerate(sort.add(self._noting(parents)), 1):
             if on_read is not None and number % _TOLD_EVERY == 0:
                 on_read(number)
         if on_read is not None:
             on_read(sort.count)
         if check is not None:
             check(sort.times)
-        return with_parents(sort.records()) if self._joins else sort.records()
+        return with_parents(sort.records(), known=parents.known) if self._joins else sort.records()
+
+    def _noting(self, parents: Parents) -> Iterator[SourceRecord]:
+        """The records; whose posts are whose is noted where that will be asked."""
+        for record in self:
+            if self._joins:
+                parents.note(record)
+            yield record
 
     def __enter__(self) -> Self:
         return self

@@ -20,12 +20,12 @@ TIMEOUT_S = 900
 
 def executed(path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """The cells of a notebook after it ran in a folder of its own, with the `swarmlight` of this environment."""
-    import nbformat
     from nbclient import NotebookClient
+    from nbformat.v4 import reads
 
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("IPYTHONDIR", str(folder / "ipython"))
-    notebook = nbformat.read(path, as_version=4)
+    notebook: Any = reads(path.read_text(encoding="utf-8"))  # type: ignore[no-untyped-call]
     here = {"metadata": {"path": str(folder)}}
     NotebookClient(notebook, timeout=TIMEOUT_S, kernel_name="python3", resources=here).execute()
     cells: list[dict[str, Any]] = notebook["cells"]

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -244,33 +242,3 @@ def test_a_page_that_cannot_be_meant_is_refused_before_the_run(
     with pytest.raises(UsageError, match=said):
         RunExports(NOT_NAMED | named, [], report=Path("same.html"))
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("width", "scheme"), [(1200, "light"), (1200, "dark"), (390, "light")])
-def test_a_browser_shows_it_light_dark_and_on_a_phone(tmp_path: Path, width: int, scheme: Any) -> None:
-    from playwright.sync_api import sync_playwright
-
-    path = os.environ.get("SWARMLIGHT_CHROMIUM") or shutil.which("chromium")
-    if path is None:
-        pytest.skip("no Chromium: install Debian's package chromium, or name one in SWARMLIGHT_CHROMIUM")
-    place = folder(
-        tmp_path / "run", [alert(posts=[Post("1", "ann", AT, "x" * 500)])], [score("a" * 200, 4.2, flagged=True)]
-    )
-    html = tmp_path / "page.html"
-    html.write_text(page(results_of([place]), "What was found"), encoding="utf-8")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
-        view = context.new_page()
-        asked: list[str] = []
-        said: list[str] = []
-        view.on("request", lambda request: asked.append(request.url))
-        view.on("console", lambda message: said.append(message.text))
-        view.goto(html.as_uri())
-        assert view.evaluate("document.documentElement.scrollWidth") <= width
-        paper = view.evaluate("getComputedStyle(document.body).backgroundColor")
-        assert (paper == "rgb(255, 255, 255)") == (scheme == "light")
-        assert view.locator("svg").count() == 3
-        browser.close()
-    assert (asked, said) == ([html.as_uri()], [])
