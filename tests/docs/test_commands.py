@@ -151,6 +151,9 @@ TESTED: Final[dict[str, tuple[str, ...]]] = {
     "swarmlight forget ACCOUNT": (
         "tests/streaming/kafka/test_admin.py::test_it_writes_the_event_and_names_what_only_retention_removes",
     ),
+    "swarmlight lab platform --out lab --seeds 10": (
+        "tests/simulation/lab/test_polarity_training.py::test_the_command_prints_the_table_and_writes_everything",
+    ),
     "swarmlight listen bluesky --to bluesky.jsonl.gz": (
         "tests/streaming/live/test_cli.py::test_a_signal_ends_it_in_order_and_the_last_line_accounts_for_everything",
     ),
