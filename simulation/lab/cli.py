@@ -76,6 +76,20 @@ def platform_command(
 
     Writes posters.jsonl as posters finish (a run that is broken off goes on with the others), and at the end
     episodes.csv, table.md and polarity.svg.
+
+    Args:
+        out: folder of results.
+        seeds: how many posters.
+        episodes: in which each learns.
+        steps: of an episode.
+        processes: posters that learn at once.
+        start: counts that an episode begins with.
+        posts_enter: what new posts do.
+        observation: what the network sees.
+
+    Raises:
+        UsageError: an option cannot be used, or a file cannot be written.
+        ConfigError: the folder has another file where results would go.
     """
     _require_lab()
     from simulation.lab.outrage_platform import ObservationScale, OutragePlatform, PostsEnter

@@ -46,7 +46,13 @@ class Account(NamedTuple):
 
 
 def step_rate(followers: float, likes: float, posts: float) -> float:
-    """New posts that a step brings about on average: log(followers + likes) / posts."""
+    """New posts that a step brings about on average: log(followers + likes) / posts.
+
+    Args:
+        followers: of the account.
+        likes: it has won.
+        posts: it has made, at least one.
+    """
     return math.log(followers + likes) / posts
 
 
