@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from detector.errors import UsageError
 from detector.models import SHIPPED, load_models
 from detector.thresholds import Thresholds
 from streaming.cli import invoke
+from tests.training import textsets
+from training import calibrate
+from training.account_data import RawEvents
 from training.empirical_null import FEWEST_ACCOUNTS
 from training.system import copy_models
 
@@ -22,6 +26,13 @@ WORDS = (  # noqa: SIM905 - prose
     "the rain at our stop again and my bus came late so we walked home past that bakery with warm bread which was "
     "nice but the queue took ages lol i forgot my keys then found them under a cat who would not move anyway"
 ).split()
+
+
+ROBOT = (  # noqa: SIM905 - prose
+    "furthermore delve journey vibrant truly essential foster insight tapestry it is important to note that we should "
+    "embrace meaningful transformative solutions and unlock seamless innovation for everyone"
+).split()
+"""Words that the shipped text model takes for a machine's."""
 
 
 @pytest.fixture(scope="module")
@@ -155,3 +166,34 @@ def test_people_are_audited_by_source_and_native_writing(models: Path, tmp_path:
 def test_an_audit_without_its_sets_says_so(models: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="holds neither"):
         invoke(["audit", "--data", str(tmp_path), "--models", str(models)])
+
+
+def test_the_audit_of_populations_left_out_says_how_each_fares_and_fails_where_one_does_not_pass(
+    models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = textsets.write(tmp_path / "data", rows=20)
+    (data / "streams").mkdir()
+    stream = recorded(data / "streams" / "contest-dev.jsonl", 90)
+    (data / "streams" / "contest-dev.jsonl.gz").write_bytes(gzip.compress(stream.read_bytes(), mtime=0))
+    labels = [{"account": f"person {i}", "label": 0, "campaign": None, "slice": None} for i in range(90)]
+    (data / "streams" / "contest-dev.truth.jsonl").write_text("\n".join(map(json.dumps, labels)))
+    rng = np.random.default_rng(1)
+    words = {"irc_ubuntu_threads": WORDS, "nus_sms_en_zh": ROBOT}
+    rows = [
+        {"text": " ".join(rng.choice(words[source], 12)), "source": source, "author_id": f"a{person}", "lang": "en",
+         "label": 0, "created_at": f"2010-01-0{text + 1}T10:00:00", "native_speaker": ("yes", "no")[person % 2]}
+        for source in words for person in range(110) for text in range(POSTS)
+    ]  # fmt: skip
+    pd.DataFrame(rows).to_parquet(data / "text" / "people_authors.parquet")
+    nobody = RawEvents([], *(np.zeros(0, np.int64),) * 3, [], [], np.zeros(0, np.int64), [])
+    monkeypatch.setattr(calibrate, "chat_people", lambda role, known: nobody)
+    report = tmp_path / "report.json"
+    given = ["audit", "--data", str(data), "--left-out", "--models", str(models), "--json", str(report)]
+    assert invoke([*given, "--target-fpr", "0.05"]) == 1
+    shown = capsys.readouterr()
+    by_name = {row["name"]: row for row in json.loads(report.read_text())["populations"]}
+    assert by_name["irc"]["passes"]
+    assert not by_name["sms"]["passes"]
+    assert by_name["sms: native"]["people"] + by_name["sms: second language"]["people"] == by_name["sms"]["people"]
+    assert "sms: native" in shown.out
+    assert "unlike the people who calibrate" in " ".join(shown.err.split())
