@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betaincinv
+from scipy.stats import binom
 
 from detector.account.features import language_code
 from detector.text.features import LOG_WORDS_MAX
@@ -38,6 +39,9 @@ _LENGTH_EDGES: Final = (np.log1p(LENGTH_EDGES_WORDS) / np.log1p(LOG_WORDS_MAX)).
 PRESENT: Final = 20
 """People of a population who have to be in a group for that population to speak there: with fewer, no rate that
 anybody asks for would be told from none, and it is represented by the others."""
+
+OBJECTION: Final = 0.05
+"""Level of the exact binomial test by which a population too small to set a threshold objects to that of others."""
 
 SHARES: Final = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
 """Parts of the rate asked for that a group may be given, tried in this order. People pass through several groups, so
@@ -170,11 +174,6 @@ class _Node(NamedTuple):
 
     ordered: Floats
 
-    def at(self, share: float) -> tuple[float, int] | None:
-        """Order statistic at a rate, and its rank; None where the people do not support the rate."""
-        rank = int(np.floor(share * (len(self.ordered) + 1) + 1e-9))
-        return (float(self.ordered[rank - 1]), rank) if rank >= 1 else None
-
 
 _Key = tuple[int, ...]
 
@@ -201,10 +200,11 @@ def group_thresholds(
     """Thresholds by group; None where no population supports the rate.
 
     In a group every population that has `PRESENT` people there speaks by its own order statistic, taken in the finest
-    of the group and its parents where its people support the rate; the strictest of them is the group's threshold. A
-    group in which nobody speaks takes its parent's. People pass through several groups as they write, so the rate of
-    each is lowered, and groups made coarser, until of every population large enough no more than the rate asked for
-    have passed the threshold of any group they were in.
+    of the group and its parents where its people support the rate; the strictest of them is the group's threshold. One
+    that is too small everywhere cannot set it, and objects: no more of its people may lie above than an exact binomial
+    test allows. A group in which nobody speaks takes its parent's. People pass through several groups as they write, so
+    the rate of each is lowered, and groups made coarser, until of every population large enough no more than the rate
+    asked for have passed the threshold of any group they were in.
 
     Args:
         populations: name -> people.
@@ -246,18 +246,30 @@ def _at(
 def _strictest(
     nodes: Mapping[str, Mapping[_Key, _Node]], chain: tuple[_Key, ...], where: _Key, share: float
 ) -> Source | None:
+    """The strictest of the populations that are in a group; None where none of them supports the rate."""
     best: Source | None = None
+    objections: list[Source] = []
     for name, groups in nodes.items():
-        if where and len(groups[where].ordered if where in groups else ()) < PRESENT:
+        there = [groups[key].ordered for key in chain if key in groups]
+        if len(groups[where].ordered if where in groups else ()) < PRESENT:
             continue
-        for key in chain:
-            node = groups.get(key)
-            found = None if node is None else node.at(share)
-            if node is not None and found is not None:
-                if best is None or found[0] > best.threshold:
-                    best = Source(found[0], name, found[1], len(node.ordered))
+        for ordered in there:
+            rank = int(np.floor(share * (len(ordered) + 1) + 1e-9))
+            if rank >= 1:
+                if best is None or ordered[rank - 1] > best.threshold:
+                    best = Source(float(ordered[rank - 1]), name, rank, len(ordered))
                 break
-    return best
+        else:
+            objections.append(_objection(name, there[-1], share))
+    if best is None:
+        return None
+    return max([best, *objections], key=lambda source: source.threshold)
+
+
+def _objection(population: str, ordered: Floats, share: float) -> Source:
+    """From where on a population too small for the rate objects: more of its people flagged than chance allows."""
+    allowed = int(binom.ppf(1.0 - OBJECTION, len(ordered), share))
+    return Source(float(ordered[allowed]), population, allowed + 1, len(ordered))
 
 
 def _passed(looks: Looks, made: GroupThresholds, codes: list[int]) -> int:

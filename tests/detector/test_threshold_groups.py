@@ -84,6 +84,20 @@ def test_of_the_populations_in_a_group_the_strictest_counts_and_one_that_is_not_
     assert absent.source(EN, 0).population == "mild"
 
 
+def test_a_population_too_small_to_set_a_threshold_objects_to_one_that_flags_more_of_it_than_chance_does() -> None:
+    mild = [*steady(199, 0, 0.0), *steady(199, 8, 0.0, start=199)]
+    harsh = group_thresholds(of(mild=mild, small=steady(30, 8, 5.0)), {"en"}, 0.02)
+    assert harsh is not None
+    assert harsh.source(EN, 8).population == "small"
+    assert (passing(looks(steady(30, 8, 5.0)), harsh, {"en"})).sum() == 2, "as many as chance allows of thirty"
+    assert harsh.source(EN, 0).population == "mild", "where it has nobody it says nothing"
+    like = group_thresholds(of(mild=mild, small=steady(30, 8, 0.0)), {"en"}, 0.02)
+    assert like is not None
+    assert like.source(EN, 8).population == "mild"
+    alone = group_thresholds(of(small=steady(30, 8, 0.0)), {"en"}, 0.02)
+    assert alone is None, "it sets none by itself"
+
+
 def test_people_who_pass_through_several_groups_are_flagged_in_any_of_them_no_more_often_than_asked() -> None:
     rng = np.random.default_rng(0)
     rows = [(i, EN, cell, float(rng.normal())) for i in range(400) for cell in (0, 1, 2)]
