@@ -83,6 +83,8 @@ class Thresholds:
     card: Mapping[str, Any]
     looks: Mapping[str, Looks] = field(default_factory=dict)
     min_texts: int = 1
+    _groups: dict[float, GroupThresholds] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """What `by_group` has worked out: it looks at every person."""
 
     @property
     def people(self) -> int:
@@ -124,9 +126,13 @@ class Thresholds:
         Raises:
             UsageError: as `threshold`.
         """
-        threshold, rank, people = self._strictest(target_fpr)
-        made = group_thresholds(self.looks, self.languages, target_fpr) if self.looks else None
-        return made or GroupThresholds.of(target_fpr, 0, Source(threshold, "", rank, people), {})
+        if target_fpr not in self._groups:
+            threshold, rank, people = self._strictest(target_fpr)
+            made = group_thresholds(self.looks, self.languages, target_fpr) if self.looks else None
+            self._groups[target_fpr] = made or GroupThresholds.of(
+                target_fpr, 0, Source(threshold, "", rank, people), {}
+            )
+        return self._groups[target_fpr]
 
     def _strictest(self, target_fpr: float) -> tuple[float, int, int]:
         """Threshold, its rank from the top, and the size of the population that sets it."""
