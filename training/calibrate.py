@@ -189,8 +189,8 @@ def calibrate(
     copy_models(models, out, BUNDLE_FILES)
     made = Thresholds.load(out)
     least = AssessSettings().min_texts
-    # With a second stage, twice: whom it reads depends on the thresholds.
-    for _ in range(2 if (out / f"{second_stage.FILE}.json").exists() else 1):
+    # Twice: how many people there are bounds every total, and whom the second stage reads depends on the thresholds.
+    for _ in range(2):
         populations = {}
         for name, (recording, chosen) in recordings.items():
             path = work / f"{name}.trajectories"
