@@ -77,7 +77,8 @@ def co_sharing(
     size = np.bincount(item) if len(item) else np.zeros(0, np.int64)
     large = size > max_object
     capped, capped_traces = int(large.sum()), int(size[large].sum())
-    places = np.flatnonzero((size[item] >= 2) & ~large[item])
+    places = np.flatnonzero(((size >= 2) & ~large)[item])
+    del size, large
     accounts = int(who.max(initial=-1)) + 1
     last = np.zeros(0, np.int64)
     while len(places):
