@@ -10,7 +10,7 @@ READY := $(VENV)/.ready
 PROCESSES ?= 3
 CODE := $(wildcard swarmlight detector graph streaming training moderation simulation tests)
 
-.PHONY: help setup demo docs test lint typecheck format evaluate ablation red-team bench bench-feed listen-soak bench-simulate bench-graph bench-colink bench-tables bench-sort audit-graph chaos fuzz-sources notebooks screenshots coordinate train clean
+.PHONY: help setup demo docs test lint typecheck format evaluate ablation red-team bench bench-feed bench-console listen-soak bench-simulate bench-graph bench-colink bench-tables bench-sort audit-graph chaos fuzz-sources notebooks screenshots coordinate train clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */  make \1\t/' | expand -t 24
@@ -94,6 +94,9 @@ bench-sort: $(READY)  ## ten million mixed events put in order: seconds and memo
 
 bench-feed: $(READY)  ## the moderators' feed under load, with a kill (ARGS="--alerts 100000 --people 50")
 	$(BIN)/python -m tests.moderation.load $(ARGS)
+
+bench-console: $(READY)  ## the console's pages on 100,000 and 20,000 alerts, as multiples of /healthz (ARGS="--rounds 30")
+	$(BIN)/python -m tests.moderation.bench_console $(ARGS)
 
 listen-soak: $(READY)  ## swarmlight listen for ten minutes at 500 events a second, with ten cuts (ARGS="--seconds 60")
 	$(BIN)/python -m tests.streaming.live.soak $(ARGS)

@@ -360,7 +360,7 @@ def refresh_summaries(database: Database, watch_below: int) -> int:
     """
     with database.read() as connection:
         config = console_config.current(connection)
-        made_by = f"{SUMMARY_VERSION}/{watch_below}/{_digest(config)}"
+        made_by = summary_mark(config, watch_below)
         if connection.scalar(select(Meta.value).where(Meta.key == SUMMARY_KEY)) == made_by:
             return 0
     done, last = 0, ""
@@ -388,10 +388,11 @@ def refresh_summaries(database: Database, watch_below: int) -> int:
         done += count
 
 
-def _digest(config: ConsoleConfig) -> str:
-    """What proposals of policies depend on, in short."""
+def summary_mark(config: ConsoleConfig, watch_below: int) -> str:
+    """What the summaries of stored alerts depend on, in short: kept under `SUMMARY_KEY` once all are made so."""
     rules = [(each.code, each.words, each.kinds) for each in config.policies]
-    return hashlib.sha256(repr(rules).encode()).hexdigest()[:16] if rules else ""
+    digest = hashlib.sha256(repr(rules).encode()).hexdigest()[:16] if rules else ""
+    return f"{SUMMARY_VERSION}/{watch_below}/{digest}"
 
 
 def _member_rows(record: AlertRecord) -> Iterable[dict[str, Any]]:

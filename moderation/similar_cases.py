@@ -20,7 +20,7 @@ CONFIRMED: Final = "llm_campaign"
 DECIDED: Final = ("llm_campaign", "human_coordination", "permitted_automation", "not_a_campaign")
 """Verdicts that settle what an alert is."""
 
-MOST_SEEN: Final = 1000
+MOST_SEEN: Final = 500
 """Latest decisions that are compared: the cases that people remember, and a few milliseconds."""
 
 MOST_NEAREST: Final = 4

@@ -30,9 +30,11 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, func, insert, select, text
 
-from moderation import audit, users
+from moderation import audit, console_config, users
 from moderation.cases import summarise
-from moderation.db import AlertRow, Database, DecisionRow, now_ms
+from moderation.db import AlertRow, Database, DecisionRow, Meta, now_ms
+from moderation.ingest import SUMMARY_KEY, summary_mark
+from moderation.odds import WATCH_BELOW_POSTS
 from moderation.permissions import RIGHTS, SYSTEM, Actor
 from moderation.records import dump, read_alert
 from moderation.search import words_of_record
@@ -160,7 +162,12 @@ def insert_alerts(connection: Connection, count: int) -> None:
 
 
 def index_alerts(connection: Connection) -> None:
-    """Let the alerts be found as if they had been stored one by one: each by a word of its own, too."""
+    """Let the alerts be found as if they had been stored one by one: each by a word of its own, too.
+
+    The feed takes them as summed up: else its start would make 100,000 summaries anew, without that word.
+    """
+    mark = summary_mark(console_config.current(connection), WATCH_BELOW_POSTS)
+    connection.execute(insert(Meta).values(key=SUMMARY_KEY, value=mark))
     words = " ".join(words_of_record(read_alert(line(alert("seed0", accounts=("ada", "bob", "cyd"))))))
     connection.execute(text("INSERT INTO search_parts (alert_id, part) SELECT id, 0 FROM alerts"))
     if connection.dialect.name == "sqlite":
