@@ -206,6 +206,7 @@ NOT_RUN: Final[dict[str, str]] = {
 MADE: Final[dict[str, str]] = {
     "make bench STREAM=planted-dev.jsonl.gz": 'STREAM=EVENTS ARGS="--copies 2"',
     'make bench ... ARGS="--copies 3 --rounds N"': 'STREAM=EVENTS ARGS="--copies 3 --rounds 2 --memory-ratio 9"',
+    "make bench-console": 'ARGS="--sqlite 200 --postgresql 0 --rounds 2"',
     "make bench-feed": 'ARGS="--sqlite --alerts 200 --people 3 --seconds 5"',
     "make bench-simulate": 'ARGS="--accounts 300 --days 0.5"',
     "make bench-sort": 'ARGS="--events 1000"',

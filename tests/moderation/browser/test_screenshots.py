@@ -15,6 +15,7 @@ from moderation import alert_lists, decisions, queue
 from moderation.decisions import DecisionRequest
 from tests.moderation.browser import scenes
 from tests.moderation.browser.conftest import Served, Visit, violations
+from tests.moderation.browser.test_work_pages import fill
 
 pytest.importorskip("playwright.sync_api", reason="no Playwright: pip install playwright")
 
@@ -35,6 +36,9 @@ PAGES: Final = {
     "right-to-left": "/alerts/arabic",
     "account": "/account?name=ferry_commuter",
     "decisions": "/decisions",
+    "results": "/results",
+    "actions": "/actions?state=all",
+    "acted": "/alerts/acted0",
     "missed": "/missed",
     "people": "/people",
     "me": "/me",
@@ -52,6 +56,7 @@ PARTS: Final = {
 @pytest.fixture(scope="module")
 def busy(served: Served) -> Served:
     """A feed in the middle of a working day."""
+    fill(served)
     served.put(*scenes.everything())
     nadia, lead = served.actor("nadia"), served.actor("lead")
     now = served.now()
@@ -60,11 +65,15 @@ def busy(served: Served) -> Served:
         queue.claim(connection, lead, "club", now)
         queue.escalate(connection, nadia, "lone2", now)
         bot = DecisionRequest(
-            "lone3", "llm_campaign", reason="posts the same forecast for three towns", note="The mast is not theirs."
+            "lone3",
+            "llm_campaign",
+            policy="spam.2",
+            reason="posts the same forecast for three towns",
+            note="The mast is not theirs.",
         )
         decisions.decide(connection, nadia, bot, now)
         other = decisions.decide(
-            connection, lead, DecisionRequest("lone0", "permitted_automation", policy="guidelines 4.2"), now
+            connection, lead, DecisionRequest("lone0", "permitted_automation", policy="spam.2"), now
         )
         decisions.undo(connection, lead, other, "the label is gone", now)
         alert_lists.save_view(connection, nadia, "Large campaigns", "kind=campaign&min_members=5", shared=False)
@@ -86,7 +95,7 @@ def test_every_page_fits_and_bars_nobody(busy: Served, visit: Callable[..., Visi
 
     for name, path in PAGES.items():
         # The page of people is an admin's; everything else is shown as a moderator or a lead sees it.
-        who = {"people": "admin", "audit": "lead"}.get(name, "nadia")
+        who = {"people": "admin", "audit": "lead", "actions": "lead", "acted": "lead"}.get(name, "nadia")
         window = visit(who, **LOOKS[look], problems_expected=name == "error")
         page = window.page
         page.goto(path)
