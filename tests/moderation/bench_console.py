@@ -21,7 +21,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import insert, text
+from sqlalchemy import insert
 
 from moderation import ingest, users
 from moderation.db import Database, DecisionRow, now_ms
@@ -119,11 +119,8 @@ def run(url: str, where: str, alerts: int, rounds: int) -> bool:
     database = Database(url)
     began = time.monotonic()
     fill(database, alerts)
-    if database.is_sqlite:
-        with database.write() as connection:
-            connection.execute(text("ANALYZE"))
-    else:
-        # What autovacuum does within minutes.
+    if not database.is_sqlite:
+        # What autovacuum does within minutes; SQLite does nothing of the kind by itself.
         postgres.run(url, "VACUUM ANALYZE")
     print(f"\n{where}, {alerts:,} open alerts, made in {time.monotonic() - began:.0f} s; {rounds} rounds", flush=True)
     with tempfile.TemporaryDirectory(prefix="swarmlight-console-") as name:
