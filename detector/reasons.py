@@ -519,6 +519,32 @@ _LIMITS: Final[Mapping[str, Callable[[Limitation], str]]] = {
 """Code -> the sentence out of the limitation."""
 
 
+_TELLING: Final = math.log(2)
+"""An owner is told of what is at least twice as likely for a machine; less than that is said of anybody."""
+
+TO_OWNER: Final[dict[str, str]] = {
+    "text": "how the texts are written is more usual for text that a language model wrote than for people's",
+    "behaviour": "when and how regularly the account posts is more usual for automated accounts than for people",
+    "coordination": "the account acts together with others more often than accounts do by chance",
+    "graph": "the account's dealings with others are those of accounts that are steered from one place",
+}
+"""Evidence component -> what an account's owner is told where it speaks for a machine. Never which words, times,
+objects or accounts, and no numbers: what would show others how to write past the system is not needed to contest a
+decision."""
+
+
+def explain_to_owner(nats: Mapping[str, float]) -> list[str]:
+    """What was seen of an account, in sentences for its owner, the weightiest first.
+
+    Args:
+        nats: evidence component -> log-likelihood ratio on this account.
+    """
+    speaking = sorted((name for name in TO_OWNER if nats.get(name, 0.0) > _TELLING), key=lambda name: -nats[name])
+    if not speaking:
+        return ["Several weak signs, none of which means much alone."]
+    return [f"{TO_OWNER[name][:1].upper()}{TO_OWNER[name][1:]}." for name in speaking]
+
+
 def factor(nats: float) -> str:
     """A log-likelihood ratio as "20 times", never more digits than it deserves."""
     if nats > math.log(1e6):

@@ -25,7 +25,7 @@ import uvicorn
 from sqlalchemy import Connection
 
 from detector.errors import FeedError, UsageError
-from moderation import action_loop, audit, console_config, oidc_users, privacy, users
+from moderation import action_loop, audit, console_config, oidc_users, privacy, second_looks, users
 from moderation.action_loop import ActionLoop
 from moderation.app import create_app
 from moderation.db import Database, now_ms
@@ -357,6 +357,7 @@ def serve(
     services = build_services(store, _settings(loaded))
     store.transact(lambda connection: console_config.keep(connection, console))
     services.oidc = open_provider(loaded, os.environ)
+    store.transact(lambda connection: second_looks.set_share(connection, loaded.feed.second_look_share))
     refresh_summaries(store, loaded.feed.watch_below_posts)
     if console.receiver:
         services.actions = ActionLoop(store, action_loop.ways(console, services.now), services.metrics, services.now)

@@ -371,6 +371,56 @@ class Draft(Base):
     body: Mapped[str]
 
 
+class Notice(Base):
+    """The page for an account's owner (`appeals`), by the hash of its address."""
+
+    __tablename__ = "notices"
+    hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    account: Mapped[str] = mapped_column(index=True)
+    alert_id: Mapped[str] = mapped_column(String(128))
+    decision_id: Mapped[str] = mapped_column(String(64))
+    facts: Mapped[str]
+    """What it shows, JSON."""
+    made: Mapped[int]
+    made_by: Mapped[str] = mapped_column(String(32))
+    expires: Mapped[int]
+
+
+class Appeal(Base):
+    """What an account's owner says against a decision, and what came of it."""
+
+    __tablename__ = "appeals"
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    decision_id: Mapped[str] = mapped_column(String(64))
+    alert_id: Mapped[str] = mapped_column(String(128), index=True)
+    account: Mapped[str] = mapped_column(index=True)
+    words: Mapped[str]
+    at: Mapped[int]
+    outcome: Mapped[str] = mapped_column(String(16), server_default="")
+    """"" while it is open, then `upheld` or `overturned`."""
+    answered: Mapped[int] = mapped_column(server_default="0")
+    answered_by: Mapped[str | None] = mapped_column(String(32))
+    answer: Mapped[str] = mapped_column(server_default="")
+    __table_args__ = (UniqueConstraint("decision_id", "account", name="appeals_once"),)
+
+
+class SecondLook(Base):
+    """A decision that was drawn to be decided a second time, by somebody who does not see it (`second_looks`)."""
+
+    __tablename__ = "second_looks"
+    decision_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    alert_id: Mapped[str] = mapped_column(String(128), index=True)
+    first_by: Mapped[str] = mapped_column(String(32))
+    verdict: Mapped[str] = mapped_column(String(32))
+    at: Mapped[int]
+    second_verdict: Mapped[str] = mapped_column(String(32), server_default="")
+    second_by: Mapped[str | None] = mapped_column(String(32))
+    second_at: Mapped[int] = mapped_column(server_default="0")
+    note: Mapped[str] = mapped_column(server_default="")
+    snapshot: Mapped[str]
+    """The alert's record as the first saw it; "" once the second has decided."""
+
+
 class AuditEntry(Base):
     """One entry of the audit log; triggers in the database refuse to change or delete it."""
 

@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Connection, insert, or_, select, update
 from sqlalchemy.orm import aliased
 
 from detector.errors import FeedError
-from moderation import actions, audit, console_config, outbox, related, search
+from moderation import actions, audit, console_config, outbox, related, search, second_looks
 from moderation.alert_lists import entitled, unclaimed
 from moderation.audit import pseudonym, pseudonym_key
 from moderation.db import AlertRow, DecisionRow, Member, User
@@ -66,6 +66,7 @@ class DecisionRequest:
         covers: members whose own alerts get the same decision; for the alert as a whole only.
         despite: whether it is made although it contradicts decisions in force elsewhere (`related.contradictions`).
         batch: the bulk action that makes it; None for none.
+        on_appeal: whether an appeal that is granted makes it (`appeals`): policies' demands do not apply.
     """
 
     alert_id: str
@@ -79,6 +80,7 @@ class DecisionRequest:
     covers: tuple[str, ...] = ()
     despite: bool = False
     batch: str | None = None
+    on_appeal: bool = False
 
 
 def decide(connection: Connection, actor: Actor, request: DecisionRequest, now: int) -> str:
@@ -104,7 +106,9 @@ def decide(connection: Connection, actor: Actor, request: DecisionRequest, now: 
     again = _made_before(connection, actor, request)
     if again is not None:
         return again
-    console_config.check_decision(console_config.current(connection), request.verdict, request.policy, request.reason)
+    if not request.on_appeal:
+        configured = console_config.current(connection)
+        console_config.check_decision(configured, request.verdict, request.policy, request.reason)
     number = request.id or str(uuid.uuid4())
     if request.covers and request.account is not None:
         raise FeedError("invalid", "a decision on one member covers no others: decide on the alert as a whole")
@@ -123,6 +127,8 @@ def decide(connection: Connection, actor: Actor, request: DecisionRequest, now: 
         batch=request.batch,
     )  # fmt: skip
     _record(connection, actor, decision)
+    if request.account is None and request.verdict in CLOSING_VERDICTS and not request.on_appeal:
+        second_looks.draw(connection, decision)
     for account in sorted(set(request.covers)):
         _cover(connection, actor, request, account, number, now)
     return number
@@ -194,7 +200,9 @@ def report_missed(connection: Connection, actor: Actor, account: str, reason: st
     return decision.id
 
 
-def undo(connection: Connection, actor: Actor, decision_id: str, reason: str, now: int) -> str:
+def undo(
+    connection: Connection, actor: Actor, decision_id: str, reason: str, now: int, *, on_appeal: bool = False
+) -> str:
     """Undo a decision, one's own or, as a lead, anybody's, and with it those on other alerts that it covered.
 
     Current is then the latest decision on the alert that was not undone; where there is none, the alert waits again.
@@ -205,6 +213,7 @@ def undo(connection: Connection, actor: Actor, decision_id: str, reason: str, no
         decision_id: which decision.
         reason: a sentence that goes to topic `feedback`; names nobody.
         now: ms since 1970.
+        on_appeal: whether an appeal that is granted undoes it, which gives whoever decides appeals the right to.
 
     Returns:
         The id of the decision that records the undoing.
@@ -216,7 +225,7 @@ def undo(connection: Connection, actor: Actor, decision_id: str, reason: str, no
     found = connection.execute(select(DecisionRow).where(DecisionRow.id == decision_id)).one_or_none()
     if found is None:
         raise FeedError("not_found", "there is no decision with this id: load the list of decisions again")
-    if found.user_id != actor.user_id:
+    if found.user_id != actor.user_id and not on_appeal:
         actor.require("lead")
     if found.verdict == "undo":
         raise FeedError("conflict", "an undoing is not undone: decide again instead")
@@ -237,7 +246,7 @@ def undo(connection: Connection, actor: Actor, decision_id: str, reason: str, no
     _record(connection, actor, decision)
     covered = select(DecisionRow.id).where(DecisionRow.part_of == decision_id, DecisionRow.undone_by.is_(None))
     for each in sorted(connection.scalars(covered)):
-        undo(connection, actor, each, reason, now)
+        undo(connection, actor, each, reason, now, on_appeal=on_appeal)
     return number
 
 

@@ -70,10 +70,21 @@ VERDICT_EFFECTS_ALONE: Final = VERDICT_EFFECTS | {
 }
 """The same, of an alert on a single account."""
 
+TO_OWNER: Final = {
+    "llm_campaign": "A moderator decided that software, and not a person, writes for this account.",
+    "human_coordination": "A moderator decided that people act together here. Nothing is held against this account for "
+    "being automated.",
+    "permitted_automation": "A moderator decided that this account is automated, and may be.",
+    "not_a_campaign": "A moderator decided that nothing is wrong with this account.",
+}
+"""Decision -> what the owner of an account is told of it."""
+
 CASE_ACTIONS: Final = {
     "claim": "claimed it", "release": "released it", "assign": "assigned it", "snooze": "put it off",
     "wake": "brought it back", "escalate": "escalated it", "hand_back": "handed it back", "skip": "passed it over",
     "comment": "said", "revised": "revised", "reopened": "opened again", "withdrawn": "withdrawn", "merged": "merged",
+    "appeal": "appealed", "appeal_upheld": "upheld the decision on appeal",
+    "appeal_overturned": "overturned the decision on appeal", "second_look": "looked a second time, blind",
 }  # fmt: skip
 """What the history of a case says was done; without a name before it where the system did."""
 

@@ -296,6 +296,16 @@ class FeedConfig(Section):
         Field(description="TOML file of policies, links to the platform and receivers of actions (docs/how-to/act.md)"),
     ] = ""
 
+    second_look_share: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1,
+            description="share of decisions that somebody else makes a second time, blind; one in twenty costs little "
+            "and shows within weeks whether people agree",
+        ),
+    ] = 0.05
+
     def database_password(self) -> SecretStr | None:
         """The password in `database_password_file`; None where none is named.
 

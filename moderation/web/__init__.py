@@ -9,7 +9,17 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from moderation.web import action_pages, alert_pages, history_pages, oidc_pages, queue_pages, result_pages, user_pages
+from moderation.web import (
+    action_pages,
+    alert_pages,
+    appeal_pages,
+    history_pages,
+    oidc_pages,
+    queue_pages,
+    result_pages,
+    second_look_pages,
+    user_pages,
+)
 from moderation.web.errors import error_page
 from moderation.web.resume import unsent_form
 from moderation.web.user_pages import login_address, login_for
@@ -20,6 +30,16 @@ __all__ = ["error_page", "login_address", "login_for", "router", "unsent_form"]
 def router() -> APIRouter:
     """All routes of the console."""
     root = APIRouter(include_in_schema=False)
-    for module in (user_pages, oidc_pages, queue_pages, alert_pages, history_pages, action_pages, result_pages):
+    for module in (
+        user_pages,
+        oidc_pages,
+        queue_pages,
+        alert_pages,
+        history_pages,
+        action_pages,
+        appeal_pages,
+        second_look_pages,
+        result_pages,
+    ):
         root.include_router(module.router)
     return root

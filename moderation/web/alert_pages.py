@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Final
+from types import SimpleNamespace
+from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode
 
 from fastapi import APIRouter
@@ -16,6 +17,7 @@ from detector.errors import FeedError
 from moderation import (
     actions,
     alert_lists,
+    appeals,
     case_log,
     cases,
     console_config,
@@ -126,6 +128,35 @@ def alert_page(
         profile=profile_words(alone.profile, alert.row.at) if alone is not None else "",
         deliveries=[delivery_view(row, context.now) for row in told], outcomes=[outcome_view(row) for row in came],
         policies=config.policies, rules=config.required, needs=needs(config), policy_texts=config.policy_texts,
+        blind="",
+    )  # fmt: skip
+
+
+def blind_page(context: RequestContext, look: Any) -> Response:
+    """An alert as the first moderator saw it, without anything that was decided, said or done.
+
+    Args:
+        context: of the request.
+        look: row of table `second_looks`.
+    """
+    with context.read() as connection:
+        found = cases.load_alert(connection, context.actor, look.alert_id, details=False)
+        config = console_config.current(connection)
+    record = read_alert(look.snapshot)
+    columns = dict(found.row._mapping) | queue.NOT_SNOOZED | queue.NOT_ESCALATED
+    columns |= {"status": "open", "decision": None, "decision_id": None, "decided": 0, "claimed_by": None,
+                "claimed_until": 0, "holder": None, "escalated_name": None, "snoozed_name": None, "returned": 0,
+                "waits_revision": 0, "merged_into": None, "kind": record.kind, "revision": record.revision,
+                "members": len(record.members), **cases.summarise(record)._asdict()}  # fmt: skip
+    alert = cases.AlertWithDetails(SimpleNamespace(**columns), record, [], complete=False)
+    platform = Platform(config.links)
+    view = alert_view(alert, context.actor, [], {}, set(), context.now, (), [], platform)
+    return page(
+        context, "alert.html", view=view, people=[], typed=NOTHING,
+        case=case_view(alert, Links(own={}, others={}, elsewhere=[], near={}), view.rights, context.actor, context.now),
+        lines=[], was="", onward="", problem="", contradicts=False, deliveries=[], outcomes=[], policies=[],
+        rules=config.required, needs="", policy_texts=config.policy_texts, platform=platform,
+        targets=targets(record, platform), like_this="", similar=[], profile="", blind=look.decision_id,
     )  # fmt: skip
 
 
@@ -249,6 +280,17 @@ def keep_draft(context: SignedIn, alert_id: AlertId, form: Form) -> Response:
 @router.get("/account")
 def show_account(context: SignedIn, name: str = "") -> Response:
     """An account's alerts, its quoted posts, and the decisions on it. `?name=`, as names may hold any character."""
+    return account_page(context, name)
+
+
+def account_page(context: RequestContext, name: str, told: str = "") -> Response:
+    """An account's page.
+
+    Args:
+        context: of the request.
+        name: of the account.
+        told: address of the page for its owner that was just made; "" where none was.
+    """
     if not name or len(name) > LARGEST_ACCOUNT or "\0" in name:
         raise FeedError("not_found", f"no account has this name: it has 1 to {LARGEST_ACCOUNT} characters and no NUL")
     actor, now = context.actor, context.now
@@ -258,6 +300,7 @@ def show_account(context: SignedIn, name: str = "") -> Response:
         known = existing_alerts(connection, {row.alert_id for row in history})
         config = console_config.current(connection)
         pages = cases.pages_of(connection, [row.id for row in rows[:DETAILED_ALERTS]])
+        in_force = appeals.decision_on(connection, name)
     posts: dict[str, PostRecord] = {}
     members, profiles, records = [], [], [read_alert(row.body) for row in rows]
     for row, record in zip(rows, records, strict=True):
@@ -268,7 +311,7 @@ def show_account(context: SignedIn, name: str = "") -> Response:
     edges = [edge for each in (*records, *pages) for edge in each.edges]
     platform = Platform(config.links)
     return page(
-        context, "account.html", name=name, shown=visible(name),
+        context, "account.html", name=name, shown=visible(name), told=told, in_force=in_force,
         rows=[queue_row(row, actor, now) for row in rows if row.status == "open" and row.decision is None],
         earlier=[queue_row(row, actor, now) for row in rows if row.status != "open" or row.decision is not None],
         members=members, platform=platform, profile=latest_profile(profiles), near=neighbours(name, edges),

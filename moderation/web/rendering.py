@@ -58,6 +58,10 @@ NOTICES: Final = {
     "changed": "Changed.",
     "password": "Your password is changed. Log in with the new one.",
     "left": "You are logged out here.",
+    "appeal": "The appeal is filed.",
+    "appealed": "Your appeal is filed. Keep this address: what comes of it is said here.",
+    "appeal_decided": "The appeal is decided.",
+    "second_look": "Thank you. Both decisions are compared now.",
 }
 """What a page says of what was just done, by the value of `done` in its address."""
 

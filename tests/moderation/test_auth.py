@@ -59,12 +59,16 @@ NEEDED: dict[str, tuple[str, dict[str, Any] | None]] = {
     "GET /audit": ("lead", None),
     "GET /audit/verify": ("lead", None),
     "GET /live": ("read", None),
+    "GET /appeals": ("read", None),
+    "POST /appeals": ("work", {"account": "x", "words": "it was me"}),
+    "POST /appeals/{appeal_id}/answer": ("work", {"outcome": "upheld", "reason": "it stands"}),
 }
 """Every route of the API: the right it needs, and a body that reaches it."""
 
 PAGES = {
     "/queue": "read", "/alerts/c1": "read", "/alerts/c1/graph.json": "read", "/account?name=ada": "read",
     "/decisions": "read", "/decisions.csv": "read", "/audit.csv": "lead", "/missed": "work",
+    "/appeals": "read", "/second-looks": "work",
     "/audit": "lead", "/actions": "lead", "/results": "read", "/results.csv": "read", "/people": "admin", "/me": "read",
 }  # fmt: skip
 
@@ -80,6 +84,10 @@ FORMS: dict[str, tuple[str, dict[str, Any]]] = {
     "/alerts/c1/comment": ("work", {"comment": "look at page 41"}),
     "/drafts/c1": ("work", {"reason": "half a"}),
     "/bulk/none/undo": ("work", {}),
+    f"/second-looks/{NO_DECISION}": ("work", {"decision": "llm_campaign"}),
+    "/account/notice": ("work", {"name": "ada"}),
+    "/account/appeal": ("work", {"name": "ada", "words": "it was me"}),
+    f"/appeals/{NOBODY}": ("work", {"outcome": "upheld", "reason": "it stands"}),
     "/alerts/c1/decide": ("work", {"decision": "needs_more", "account": "nobody here"}),
     f"/decisions/{NO_DECISION}/undo": ("work", {}),
     "/missed": ("work", {"account": "x"}),
@@ -114,7 +122,7 @@ def test_each_role_reaches_exactly_what_it_may(site: Site, who: str) -> None:
     site.feed.put(alert())
     browser = site.browser(who) if who != "nobody" else None
     client = site.client()
-    assert (len(NEEDED), len(PAGES), len(FORMS)) == (36, 14, 20)
+    assert (len(NEEDED), len(PAGES), len(FORMS)) == (39, 16, 24)
     for route, (right, body) in NEEDED.items():
         if route == "GET /live" and who != "nobody":
             continue
