@@ -83,6 +83,10 @@ bench-colink: $(READY)  ## a million co-link posts, beside coordination-network-
 	build/rival/bin/python -m pip install --quiet 'coordination-network-toolkit==1.5.2'
 	$(BIN)/python -m graph.bench colink --rival build/rival/bin/python $(ARGS)
 
+.PHONY: bench-learning
+bench-learning: $(READY)  ## what decisions bring back after a drift, and how well misses are estimated (ARGS="--seeds 60")
+	OMP_NUM_THREADS=1 $(BIN)/python -m training.learning_simulation $(ARGS)
+
 audit-graph: $(READY)  ## what the same-controller model must not live on (docs/explanation/graph-model.md)
 	$(BIN)/python -m pytest tests/training/test_pair_audits.py $(ARGS)
 

@@ -9,8 +9,6 @@ Psychological Bulletin 72:323-327).
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -19,6 +17,7 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Connection, delete, insert, select, update
 
 from detector.errors import FeedError
+from detector.sampling import is_drawn
 from moderation import audit, case_log
 from moderation.audit import pseudonym_key
 from moderation.db import AlertRow, DecisionRow, Meta, SecondLook, User, upsert
@@ -97,7 +96,7 @@ def draw(connection: Connection, decision: DecisionRow) -> bool:
         decision: on an alert as a whole.
     """
     share = float(connection.scalar(select(Meta.value).where(Meta.key == SHARE_KEY)) or 0.0)
-    if share <= 0.0 or not is_drawn(pseudonym_key(connection), decision.id, share):
+    if share <= 0.0 or not is_drawn(pseudonym_key(connection), f"second look {decision.id}", share):
         return False
     body = connection.scalar(select(AlertRow.body).where(AlertRow.id == decision.alert_id))
     if body is None:
@@ -106,18 +105,6 @@ def draw(connection: Connection, decision: DecisionRow) -> bool:
            "verdict": decision.verdict, "at": decision.at, "snapshot": body}  # fmt: skip
     connection.execute(insert(SecondLook).values(**row))
     return True
-
-
-def is_drawn(key: bytes, name: str, share: float) -> bool:
-    """Whether something is in a sample: as likely as `share`, the same for the same key and name.
-
-    Args:
-        key: secret, so that nobody can choose a name that is not drawn.
-        name: of what is drawn or not.
-        share: of all, 0 to 1.
-    """
-    digest = hmac.new(key, b"second look " + name.encode("utf-8", "surrogatepass"), hashlib.sha256).digest()
-    return int.from_bytes(digest[:8], "big") < share * 2.0**64
 
 
 def waiting(connection: Connection, actor: Actor, now: int) -> list[Any]:
@@ -144,6 +131,11 @@ def waiting(connection: Connection, actor: Actor, now: int) -> list[Any]:
 
 def take(connection: Connection, actor: Actor, decision_id: str) -> Any:
     """One second look that waits.
+
+    Args:
+        connection: to read with.
+        actor: needs the right "work".
+        decision_id: of the first decision.
 
     Raises:
         FeedError: `forbidden`, `not_found`; `conflict`: it was done.

@@ -1,4 +1,4 @@
-"""The commands `swarmlight train text`, `account`, `graph` and `fusion`.
+"""The commands `swarmlight train text`, `account`, `graph` and `fusion`, and those of `learning_cli`.
 
 Each `train_..._command` function is one command: it learns a model with the modules of this folder and writes weights
 (safetensors and JSON), a report and a model card. Typer makes the options of the parameters, whose `help` says what
@@ -26,6 +26,7 @@ from training.account import save_account, train_account
 from training.account_training_set import TextModels, gather
 from training.calibrate import shipped_thresholds
 from training.cards import graph_card, left_out_tables, verdict
+from training.learning_cli import learn_command, sample_command
 from training.model_reports import report_table
 from training.pair_training import fit_regression, save_pair_model
 from training.pairs import OPERATION, examples
@@ -43,6 +44,9 @@ app: Final = typer.Typer(
     rich_markup_mode=None,
     no_args_is_help=False,
 )
+
+app.command("decisions", short_help="a shadow model from moderators' decisions, and whom it would move")(learn_command)
+app.command("sample", short_help="a blind sample of unflagged accounts, for moderators to decide on")(sample_command)
 
 Excluded = Annotated[list[str] | None, typer.Option("--exclude", metavar="SOURCE", help="set, cluster or source")]
 Cache = Annotated[Path, typer.Option("--cache", metavar="DIR", help="folder for cross-fitted scores")]

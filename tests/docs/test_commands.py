@@ -141,6 +141,12 @@ TESTED: Final[dict[str, tuple[str, ...]]] = {
     "swarmlight calibrate STREAM --out models": (
         "tests/training/test_cli.py::test_a_platform_s_own_accounts_set_them_without_labels",
     ),
+    "swarmlight train sample --scores scores.jsonl --key-file key --share 0.001": (
+        "tests/training/test_learning_cli.py::test_the_sample_is_of_the_unflagged_the_same_again_and_says_each_chance",
+    ),
+    "swarmlight train decisions --scores scores.jsonl --people people-scores.jsonl --decisions feedback.jsonl": (
+        "tests/training/test_learning_cli.py::test_the_shadow_says_whom_it_would_add_and_remove_and_what_is_missed",
+    ),
     "swarmlight demo": ("tests/simulation/demo/test_run.py::test_the_command_does_all_that_with_the_expert",),
     "swarmlight feed --alerts alerts.jsonl --details details.jsonl --feedback feedback.jsonl": (
         "tests/moderation/test_cli.py::test_serving_from_files_through_a_kill_to_the_last_decision",
@@ -208,6 +214,7 @@ MADE: Final[dict[str, str]] = {
     'make bench ... ARGS="--copies 3 --rounds N"': 'STREAM=EVENTS ARGS="--copies 3 --rounds 2 --memory-ratio 9"',
     "make bench-console": 'ARGS="--sqlite 200 --postgresql 0 --rounds 2"',
     "make bench-feed": 'ARGS="--sqlite --alerts 200 --people 3 --seconds 5"',
+    "make bench-learning": 'ARGS="--seeds 2 --samples 5"',
     "make bench-simulate": 'ARGS="--accounts 300 --days 0.5"',
     "make bench-sort": 'ARGS="--events 1000"',
     "make bench-tables": 'ARGS="--rows 20000"',

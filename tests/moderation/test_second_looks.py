@@ -13,7 +13,7 @@ from detector.errors import FeedError
 from moderation import decisions, privacy, second_looks
 from moderation.db import SecondLook
 from moderation.decisions import DecisionRequest
-from moderation.second_looks import is_drawn, kappa
+from moderation.second_looks import kappa
 from tests.moderation.builders import alert
 from tests.moderation.conftest import Feed, Site
 
@@ -25,16 +25,6 @@ def decide(feed: Feed, name: str, verdict: decisions.Verdict = "not_a_campaign",
 def share(feed: Feed, value: float) -> None:
     with feed.database.write() as connection:
         second_looks.set_share(connection, value)
-
-
-def test_the_draw_is_as_large_as_said_the_same_again_and_hangs_on_the_key() -> None:
-    names = [f"decision {number}" for number in range(20_000)]
-    drawn = [is_drawn(b"key", name, 0.05) for name in names]
-    assert 0.044 < sum(drawn) / len(names) < 0.056
-    assert drawn == [is_drawn(b"key", name, 0.05) for name in names]
-    other = [is_drawn(b"another key", name, 0.05) for name in names]
-    assert sum(a and b for a, b in zip(drawn, other, strict=True)) < 100
-    assert (is_drawn(b"key", "x", 0.0), is_drawn(b"key", "x", 1.0)) == (False, True)
 
 
 def test_the_second_sees_what_the_first_saw_and_not_what_they_decided(site: Site) -> None:

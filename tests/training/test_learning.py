@@ -1,0 +1,83 @@
+"""A shadow model learned from decisions: what moves it, what does not, and whose threshold it has."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from detector.errors import UsageError
+from training.learning import Floats, conformal_threshold, counted, fit
+
+PEOPLE = np.random.default_rng(1).normal(-0.5, 1.0, (500, 4))
+
+
+def society(seed: int, text: float) -> tuple[Floats, np.ndarray[tuple[int], np.dtype[np.bool_]]]:
+    """1,000 accounts, a third of them machines, whose text evidence has a mean of `text` nats."""
+    rng = np.random.default_rng(seed)
+    machine = np.arange(1000) % 3 == 0
+    components = rng.normal(-0.5, 1.0, (1000, 4))
+    components[machine] += [text + 0.5, 1.0, 1.0, 1.0]
+    return components, machine
+
+
+def test_a_component_that_says_nothing_any_more_is_worth_less() -> None:
+    components, machine = society(0, -0.5)
+    shadow = fit(components, machine, np.ones(1000), PEOPLE, prior=0.3, target_fpr=0.01)
+    assert abs(shadow.weights[0]) < 0.3
+    assert min(shadow.weights[1:]) > 0.7
+
+
+def test_a_component_that_turned_round_is_turned_round() -> None:
+    components, machine = society(0, -2.5)
+    assert fit(components, machine, np.ones(1000), PEOPLE, prior=0.3, target_fpr=0.01).weights[0] < -1.0
+
+
+def test_few_decisions_change_little() -> None:
+    components, machine = society(0, -0.5)
+    few = fit(components[:15], machine[:15], np.ones(15), PEOPLE, prior=0.3, target_fpr=0.01)
+    many = fit(components, machine, np.ones(1000), PEOPLE, prior=0.3, target_fpr=0.01)
+    assert abs(few.weights[0] - 1.0) < abs(many.weights[0] - 1.0)
+
+
+def test_what_was_shown_more_often_counts_less() -> None:
+    components, machine = society(0, 0.5)
+    # What made an alert of an account was more than its four components: machines are shown always, people seldom.
+    rng = np.random.default_rng(2)
+    chance = np.where(machine, 1.0, 0.15)
+    drawn = rng.random(1000) < chance
+    right = fit(components, machine, np.ones(1000), PEOPLE, prior=0.3, target_fpr=0.01)
+    weighted = fit(components[drawn], machine[drawn], chance[drawn], PEOPLE, prior=0.3, target_fpr=0.01)
+    taken = fit(components[drawn], machine[drawn], np.ones(int(drawn.sum())), PEOPLE, prior=0.3, target_fpr=0.01)
+    assert abs(weighted.intercept - right.intercept) < 0.6
+    assert taken.intercept > right.intercept + 1.0
+
+
+def test_the_threshold_is_the_calibration_peoples_and_nothing_else_is() -> None:
+    components, machine = society(0, 0.5)
+    first = fit(components, machine, np.ones(1000), PEOPLE, prior=0.3, target_fpr=0.02)
+    other = fit(components, machine, np.ones(1000), PEOPLE + 1.0, prior=0.3, target_fpr=0.02)
+    assert list(first.weights) == list(other.weights)
+    assert other.threshold > first.threshold
+    assert (first.score(PEOPLE) > first.threshold).mean() <= 0.02
+
+
+@pytest.mark.parametrize(("rate", "rank"), [(0.01, 5), (0.02, 10), (0.5, 250)])
+def test_the_threshold_is_the_right_one_from_the_top(rate: float, rank: int) -> None:
+    scores = np.random.default_rng(0).permutation(500).astype(np.float64)
+    assert conformal_threshold(scores, rate) == 500 - rank
+
+
+def test_one_rare_decision_does_not_decide_alone() -> None:
+    counts, effective = counted(np.array([1.0, 1.0, 1.0, 1e-6]), np.ones(4))
+    assert counts.sum() == pytest.approx(effective)
+    assert counts[3] / counts[0] == pytest.approx(50)
+
+
+def test_too_little_to_learn_from_is_said() -> None:
+    components, machine = society(0, 0.5)
+    with pytest.raises(UsageError, match="of each are needed"):
+        fit(components[:9], machine[:9], np.ones(9), PEOPLE, prior=0.3, target_fpr=0.01)
+    with pytest.raises(UsageError, match="finer"):
+        fit(components, machine, np.ones(1000), PEOPLE[:50], prior=0.3, target_fpr=0.01)
+    with pytest.raises(UsageError, match="sampled_with"):
+        fit(components, machine, np.zeros(1000), PEOPLE, prior=0.3, target_fpr=0.01)

@@ -1,0 +1,187 @@
+"""Learns from decisions of moderators how much each evidence component is worth now: a shadow beside the live model.
+
+The live model adds four components as they are. After a drift, say to a language model that none of the text models
+has met, that sum is no longer the best one. Decisions say what was a machine, but of alerts mostly; so each counts with
+the inverse of the probability with which it was shown (`detector.sampling`), and the blind sample stands for everybody
+else. What is fitted are four weights and an intercept, drawn towards the live model's by a normal prior, so that few
+decisions change little. Calibration people decide nothing here: they set the new sum's threshold, as they set the live
+one's, and are never fitted to.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detector.errors import UsageError
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+WEIGHT_SPREAD: Final = 1.0
+"""Standard deviation of the prior on each component's weight, around 1: a component may turn out to be worth nothing,
+or twice what it says."""
+
+INTERCEPT_SPREAD: Final = 3.0
+"""The same of the intercept, in nats, around the operator's base rate: that may be wrong by a factor of twenty."""
+
+LARGEST_WEIGHT: Final = 50.0
+"""Largest weight of a decision beside the median one. Beyond it one account of the blind sample would decide alone."""
+
+STEPS: Final = 60
+TOLERANCE: Final = 1e-9
+"""Newton's steps at most, and the change that ends them; a handful are needed."""
+
+LEAST_OF_A_KIND: Final = 5
+"""Decisions for, and against, a machine that are needed: with fewer the prior alone speaks."""
+
+
+@dataclass(frozen=True)
+class Shadow:
+    """A model beside the live one.
+
+    Args:
+        weights: of the components, in the order of `COMPONENTS`; the live model's are 1.
+        intercept: nats; not part of the score, as the threshold is set after it.
+        threshold: of the score, from the calibration people.
+        live_threshold: of the plain sum, from the same people at the same rate.
+        decisions: on how many accounts it rests.
+        effective: as how many equally likely ones they count (Kish 1965).
+    """
+
+    weights: Floats
+    intercept: float
+    threshold: float
+    live_threshold: float
+    decisions: int
+    effective: float
+
+    def score(self, components: Floats) -> Floats:
+        """The score of accounts; shape (accounts,).
+
+        Args:
+            components: shape (accounts, components), nats.
+        """
+        result: Floats = components @ self.weights
+        return result
+
+    def flags(self, components: Floats) -> Flags:
+        """Whom the shadow would flag."""
+        result: Flags = self.score(components) > self.threshold
+        return result
+
+    def live_flags(self, components: Floats) -> Flags:
+        """Whom the plain sum flags, by the same people."""
+        result: Flags = components.sum(axis=1) > self.live_threshold
+        return result
+
+
+def conformal_threshold(people: Floats, target_fpr: float) -> float:
+    """The score that at most a share `target_fpr` of people like these passes (split conformal prediction).
+
+    Args:
+        people: shape (people,), the score of each.
+        target_fpr: the rate.
+
+    Raises:
+        UsageError: a rate finer than so many people support.
+    """
+    rank = int(np.floor(target_fpr * (len(people) + 1) + 1e-9))
+    if rank < 1:
+        raise UsageError(
+            f"target_fpr = {target_fpr:g} is finer than {len(people)} calibration people support: give more people, or "
+            f"a rate of at least {1 / (len(people) + 1):.2g}"
+        )
+    return float(np.sort(people)[-rank])
+
+
+def counted(probabilities: Floats, shares: Floats) -> tuple[Floats, float]:
+    """What each decision counts, and as how many equally likely ones they do together.
+
+    Args:
+        probabilities: shape (decisions,), with which each was shown.
+        shares: shape (decisions,), what each counts beside one that is alone.
+
+    Returns: weights that add up to the second number.
+    """
+    raw = shares / probabilities
+    raw = np.minimum(raw, LARGEST_WEIGHT * float(np.median(raw)))
+    effective = float(raw.sum() ** 2 / (raw**2).sum())
+    return raw * (effective / raw.sum()), effective
+
+
+def fit(
+    components: Floats,
+    machine: Flags,
+    probabilities: Floats,
+    people: Floats,
+    *,
+    prior: float,
+    target_fpr: float,
+    shares: Floats | None = None,
+) -> Shadow:
+    """Fit the shadow model.
+
+    Args:
+        components: shape (decisions, components), nats, of the accounts that were decided on.
+        machine: shape (decisions,), whether it was decided that they are machine-driven.
+        probabilities: shape (decisions,), with which each was shown to be decided on.
+        people: shape (people, components), of the calibration people.
+        prior: share of machine-driven accounts that the operator assumes.
+        target_fpr: share of people that may be flagged.
+        shares: shape (decisions,), what each counts beside one that is alone; None for 1.
+
+    Raises:
+        UsageError: too few decisions of a kind, a probability that is none, or too few people.
+    """
+    kinds = int(machine.sum()), int((~machine).sum())
+    if min(kinds) < LEAST_OF_A_KIND:
+        raise UsageError(
+            f"{kinds[0]} decisions for a machine and {kinds[1]} against: at least {LEAST_OF_A_KIND} of each are needed "
+            "to learn from"
+        )
+    if not ((probabilities > 0.0) & (probabilities <= 1.0)).all():
+        raise UsageError("a decision was shown with a probability that is not above 0 and at most 1: see sampled_with")
+    counts, effective = counted(probabilities, np.ones(len(machine)) if shares is None else shares)
+    size = components.shape[1]
+    design = np.column_stack([components, np.ones(len(components))])
+    centre = np.append(np.ones(size), np.log(prior / (1.0 - prior)))
+    precision = np.append(np.full(size, WEIGHT_SPREAD**-2.0), INTERCEPT_SPREAD**-2.0)
+    found = _newton(design, machine.astype(np.float64), counts, centre, precision)
+    weights = found[:size]
+    return Shadow(
+        weights=weights,
+        intercept=float(found[size]),
+        threshold=conformal_threshold(people @ weights, target_fpr),
+        live_threshold=conformal_threshold(people.sum(axis=1), target_fpr),
+        decisions=len(machine),
+        effective=effective,
+    )
+
+
+def _newton(design: Floats, target: Floats, counts: Floats, centre: Floats, precision: Floats) -> Floats:
+    """The largest a-posteriori logistic coefficients, by Newton's method with halved steps."""
+
+    def loss(at: Floats) -> float:
+        linear = design @ at
+        likelihood = counts @ (np.logaddexp(0.0, linear) - target * linear)
+        return float(likelihood + 0.5 * precision @ (at - centre) ** 2)
+
+    now, here = centre.copy(), loss(centre)
+    for _ in range(STEPS):
+        chance = 1.0 / (1.0 + np.exp(-np.clip(design @ now, -500.0, 500.0)))
+        gradient = design.T @ (counts * (chance - target)) + precision * (now - centre)
+        curvature = (design * (counts * chance * (1.0 - chance))[:, None]).T @ design + np.diag(precision)
+        step = np.linalg.solve(curvature, gradient)
+        size = 1.0
+        while size > TOLERANCE and loss(now - size * step) > here:
+            size /= 2.0
+        now = now - size * step
+        before, here = here, loss(now)
+        if before - here < TOLERANCE:
+            break
+    result: Floats = now
+    return result

@@ -1,0 +1,254 @@
+"""The commands `swarmlight train decisions`, a shadow model from moderators' decisions, and `train sample`, the blind
+sample that such decisions need beside those on alerts.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+from detector.errors import RecordError, UsageError
+from detector.evidence import COMPONENTS
+from detector.sampling import Estimate, estimate, inclusion, is_drawn
+from streaming.assess.alert_store import account_alert_id
+from streaming.logs import shown
+from streaming.schema.feedback import FeedbackRecord, read_feedback
+from streaming.schema.score import ScoreRecord, read_scores
+from training.learning import Floats, Shadow, fit
+
+MACHINE: Final = frozenset({"llm_campaign", "permitted_automation"})
+"""Decisions that say that a machine writes."""
+
+PERSON: Final = frozenset({"not_a_campaign", "human_coordination"})
+"""Decisions that say that people do."""
+
+LEAST_KEY_BYTES: Final = 16
+"""Of the sample's key: shorter ones can be guessed."""
+
+NAMES_PRINTED: Final = 10
+"""Accounts that are added and removed, by name, in the terminal; the file has them all."""
+
+
+@dataclass(frozen=True)
+class Decided:
+    """Accounts that were decided on.
+
+    Args:
+        components: shape (decisions, 4), nats.
+        machine: what was decided.
+        probabilities: with which each was shown.
+        shares: what each counts: members of one campaign share one decision.
+        left_out: decisions that say nothing here, by reason.
+        blind: shape (decisions,), whether it was not flagged when the scores were written.
+    """
+
+    components: Floats
+    machine: NDArray[np.bool_]
+    probabilities: Floats
+    shares: Floats
+    left_out: Counter[str]
+    blind: NDArray[np.bool_]
+
+    def misses(self) -> Estimate | None:
+        """How many unflagged accounts moderators would find to be machines; None without a blind sample."""
+        if not self.blind.any():
+            return None
+        return estimate(self.probabilities[self.blind & self.machine], float(self.probabilities[self.blind].min()))
+
+
+def components_of(scores: Iterable[ScoreRecord]) -> Floats:
+    """Evidence of accounts; shape (accounts, 4)."""
+    return np.array([[getattr(each.llr, name) for name in COMPONENTS] for each in scores], np.float64).reshape(-1, 4)
+
+
+def decided(scores: Sequence[ScoreRecord], records: Iterable[FeedbackRecord]) -> Decided:
+    """Join decisions with the scores of the accounts that they are about.
+
+    The last decision on a subject that was not taken back counts. One on a whole campaign is about each of its members,
+    who share it.
+
+    Args:
+        scores: of accounts, as `--scores` writes them.
+        records: in the order in which they were made.
+    """
+    by_name = {each.account: each for each in scores}
+    by_alert = {account_alert_id(name): [name] for name in by_name}
+    for each in scores:
+        if each.campaign is not None:
+            by_alert.setdefault(each.campaign, []).append(each.account)
+    made = list(records)
+    undone = {each.undoes for each in made if each.decision == "undo"}
+    current: dict[tuple[str, str | None], FeedbackRecord] = {}
+    for each in made:
+        if each.id not in undone and each.decision in MACHINE | PERSON:
+            current[each.alert, each.account] = each
+    left_out = Counter[str]()
+    left_out["taken back, or says neither"] = len(made) - len(current)
+    rows: dict[str, tuple[bool, float, float]] = {}
+    # Decisions on one member are the more exact ones: they come last and win.
+    for (alert, account), each in sorted(current.items(), key=lambda item: (item[0][1] is not None, item[0][0])):
+        names = [account] if account is not None else by_alert.get(alert, [])
+        known = [name for name in names if name in by_name]
+        if not known:
+            left_out["no score of the account"] += 1
+        elif each.sampled_with is None or not 0.0 < each.sampled_with <= 1.0:
+            left_out["not known how likely it was shown"] += 1
+        else:
+            rows |= {name: (each.decision in MACHINE, each.sampled_with, 1.0 / len(known)) for name in known}
+    names = sorted(rows)
+    return Decided(
+        components=components_of(by_name[name] for name in names),
+        machine=np.array([rows[name][0] for name in names], np.bool_),
+        probabilities=np.array([rows[name][1] for name in names], np.float64),
+        shares=np.array([rows[name][2] for name in names], np.float64),
+        left_out=+left_out,
+        blind=np.array([not by_name[name].flagged and rows[name][1] < 1.0 for name in names], np.bool_),
+    )
+
+
+def difference(scores: Sequence[ScoreRecord], shadow: Shadow) -> tuple[list[str], list[str]]:
+    """Who would be flagged besides those who are, and who no more; each most certain first."""
+    components = components_of(scores)
+    flags, score = shadow.flags(components), shadow.score(components)
+    live = np.array([each.flagged for each in scores], np.bool_)
+    order = np.argsort(-score, kind="stable")
+    return (
+        [scores[place].account for place in order if flags[place] and not live[place]],
+        [scores[place].account for place in order[::-1] if live[place] and not flags[place]],
+    )
+
+
+def learn_command(
+    scores: Annotated[Path, typer.Option(metavar="FILE", help="scores of the accounts now (run --scores)")],
+    people: Annotated[Path, typer.Option(metavar="FILE", help="scores of the calibration people")],
+    decisions: Annotated[Path, typer.Option(metavar="FILE", help="decisions, as the feed writes them (--feedback)")],
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="write the shadow model, and whom it moves")] = None,
+    target_fpr: Annotated[float, typer.Option(metavar="RATE", help="share of people that may be flagged")] = 0.01,
+    prior: Annotated[float, typer.Option(metavar="SHARE", help="of machine-driven accounts")] = 0.01,
+) -> None:
+    """Fit a shadow model to decisions, and say whom it would add and remove. The live model is left as it is.
+
+    Args:
+        scores: of the accounts that were decided on, and of all others.
+        people: one line an account, or several, of which the highest counts.
+        decisions: with `sampled_with`.
+        out: JSON.
+        target_fpr: at which both thresholds are set.
+        prior: base rate.
+
+    Raises:
+        UsageError: a file that cannot be read, or too few decisions.
+    """
+    known = read(scores)
+    made = decided(known, _feedback(decisions))
+    components = components_of(read(people))
+    shadow = fit(
+        made.components, made.machine, made.probabilities, components, prior=prior, target_fpr=target_fpr,
+        shares=made.shares,
+    )  # fmt: skip
+    added, removed = difference(known, shadow)
+    print(f"{shadow.decisions} accounts decided on, {int(made.machine.sum())} of them machines; they count as "
+          f"{shadow.effective:.0f} drawn evenly")  # fmt: skip
+    for reason, count in sorted(made.left_out.items()):
+        print(f"  left out: {count} ({reason})")
+    for name, weight in zip(COMPONENTS, shadow.weights, strict=True):
+        print(f"  {name:<12} counts {weight:.2f} times what it does now")
+    print(f"threshold {shadow.threshold:.3f} for the shadow, {shadow.live_threshold:.3f} for the plain sum, by "
+          f"{len(components)} calibration scores")  # fmt: skip
+    missed = made.misses()
+    if missed is not None:
+        print(f"unflagged accounts that moderators would find to be machines: {missed.count:.0f} "
+              f"(95% interval {missed.low:.0f} to {missed.high:.0f})")  # fmt: skip
+    for words, names in (("added", added), ("removed", removed)):
+        more = f" and {len(names) - NAMES_PRINTED} more" if len(names) > NAMES_PRINTED else ""
+        print(f"{len(names)} would be {words}: {', '.join(shown(name) for name in names[:NAMES_PRINTED])}{more}")
+    if out is not None:
+        out.write_text(json.dumps(_file(shadow, target_fpr, prior, added, removed), indent=1) + "\n", encoding="utf-8")
+
+
+def sample_command(
+    scores: Annotated[Path, typer.Option(metavar="FILE", help="scores of all accounts (run --scores)")],
+    key_file: Annotated[Path, typer.Option(metavar="FILE", help="secret of 16 bytes or more")],
+    share: Annotated[float, typer.Option(metavar="SHARE", help="of the unflagged accounts")] = 0.001,
+    prior: Annotated[float, typer.Option(metavar="SHARE", help="of machine-driven accounts")] = 0.01,
+) -> None:
+    """Print a blind sample of unflagged accounts, as JSON lines with the probability of each (`sampled_with`).
+
+    Args:
+        scores: as `--scores` writes them.
+        key_file: the key of the draw.
+        share: how many are drawn on average.
+        prior: base rate.
+
+    Raises:
+        UsageError: a file that cannot be read, a short key, a share that is none.
+    """
+    if not 0.0 < share <= 1.0:
+        raise UsageError(f"--share {share:g}: give a share above 0 and at most 1")
+    try:
+        key = key_file.read_bytes().strip()
+    except OSError as error:
+        raise UsageError(f"--key-file {key_file}: cannot be read: {error.strerror}") from None
+    if len(key) < LEAST_KEY_BYTES:
+        raise UsageError(f"--key-file {key_file}: the key has {len(key)} bytes: give at least {LEAST_KEY_BYTES}")
+    unflagged = sorted((each for each in read(scores) if not each.flagged), key=lambda each: each.account)
+    for each, chance in zip(unflagged, inclusion(components_of(unflagged), prior, share), strict=True):
+        if is_drawn(key, each.account, float(chance)):
+            print(json.dumps({"account": each.account, "sampled_with": round(float(chance), 6)}))
+
+
+def read(path: Path) -> list[ScoreRecord]:
+    """The scores in a file, one of each account: the one with the highest total.
+
+    Raises:
+        UsageError: it cannot be read, or holds something else.
+    """
+    found: dict[str, ScoreRecord] = {}
+    try:
+        with path.open("rb") as file:
+            for each in read_scores(file):
+                if each.account not in found or each.llr.total > found[each.account].llr.total:
+                    found[each.account] = each
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
+    except RecordError as error:
+        raise UsageError(f"{path}: {error}") from None
+    return list(found.values())
+
+
+def _feedback(path: Path) -> list[FeedbackRecord]:
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
+    found = []
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            try:
+                found.append(read_feedback(line))
+            except RecordError as error:
+                raise UsageError(f"{path}:{number}: {error}") from None
+    return found
+
+
+def _file(shadow: Shadow, target_fpr: float, prior: float, added: list[str], removed: list[str]) -> Mapping[str, Any]:
+    return {
+        "v": 1,
+        "weights": {name: round(float(weight), 6) for name, weight in zip(COMPONENTS, shadow.weights, strict=True)},
+        "intercept": round(shadow.intercept, 6),
+        "threshold": round(shadow.threshold, 6),
+        "target_fpr": target_fpr,
+        "prior": prior,
+        "decisions": shadow.decisions,
+        "effective": round(shadow.effective, 1),
+        "added": added,
+        "removed": removed,
+    }
