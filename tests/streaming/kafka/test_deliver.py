@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 from kafka import KafkaConsumer, TopicPartition
+from pydantic import SecretStr
 
 from detector.errors import UsageError
-from streaming.config import Config
+from streaming.config import Config, SinksConfig
 from streaming.kafka.client import Clients, Topics, close, ensure_topics
 from streaming.kafka.deliver import DeliverStage, name_of, sinks_of
 from streaming.signing import ID_HEADER, Signer
@@ -24,7 +25,7 @@ SECRET = "a secret of more than twenty-four bytes"
 
 
 def configured(deployment: Deployment, *sinks: str) -> Config:
-    section = {"deliver": " ".join(sinks), "internal_addresses": "allow", "webhook_secret": SECRET}
+    section = SinksConfig(deliver=" ".join(sinks), internal_addresses="allow", webhook_secret=SecretStr(SECRET))
     return Config(kafka=deployment.kafka(), sinks=section)
 
 
@@ -132,7 +133,8 @@ def test_a_sink_that_has_an_end_is_refused_at_the_start(deployment: Deployment) 
 
 
 def test_sinks_are_named_without_their_targets() -> None:
-    config = Config(sinks={"deliver": "webhook:https://h.example/secret  kafka: webhook:https://h.example/secret"})
+    deliver = "webhook:https://h.example/secret  kafka: webhook:https://h.example/secret"
+    config = Config(sinks=SinksConfig(deliver=deliver))
     assert sinks_of(config) == ["webhook:https://h.example/secret", "kafka:"]
     assert "secret" not in name_of("webhook:https://h.example/secret")
     assert name_of("webhook:a") != name_of("webhook:b")
