@@ -18,6 +18,7 @@ from streaming.kafka.deliver import DeliverStage, name_of, sinks_of
 from streaming.signing import ID_HEADER, Signer
 from streaming.worker_metrics import Metrics
 from tests.streaming.kafka.bench import Deployment
+from tests.streaming.kafka.streams import stream
 from tests.streaming.receivers import OK, Answer, Receiver, Request
 from tests.streaming.sinks.alerts import alert
 
@@ -138,3 +139,26 @@ def test_sinks_are_named_without_their_targets() -> None:
     assert sinks_of(config) == ["webhook:https://h.example/secret", "kafka:"]
     assert "secret" not in name_of("webhook:https://h.example/secret")
     assert name_of("webhook:a") != name_of("webhook:b")
+
+
+@pytest.mark.kafka
+def test_a_worker_with_a_sink_delivers_all_before_it_ends_with_its_input(
+    deployment: Deployment, tmp_path: Path
+) -> None:
+    (tmp_path / "secret").write_text(SECRET)
+    with Receiver() as receiver:
+        deployment.settings["sinks"] = {
+            "deliver": f"webhook:{receiver.url}",
+            "internal_addresses": "allow",
+            "webhook_secret_file": str(tmp_path / "secret"),
+        }
+        deployment.create(deployment.topics.posts, 1)
+        deployment.write(stream(200), partitions=1)
+        worker = deployment.tiny()
+        assert worker.wait() == 0, worker.said()
+        written: dict[str, list[dict[str, Any]]] = {}
+        for each in receiver.requests:
+            body = json.loads(each.body)
+            written.setdefault(body["id"], []).append(body)
+    assert len(receiver.requests) > 5
+    assert written == deployment.alerts()
