@@ -29,7 +29,7 @@ LARGEST_LIFT: Final = 100.0
 class Estimate(NamedTuple):
     """An estimated number of accounts, with its 95% interval."""
 
-    count: float
+    number: float
     low: float
     high: float
 

@@ -85,24 +85,24 @@ def decided(scores: Sequence[ScoreRecord], records: Iterable[FeedbackRecord]) ->
         if each.campaign is not None:
             by_alert.setdefault(each.campaign, []).append(each.account)
     made = list(records)
-    undone = {each.undoes for each in made if each.decision == "undo"}
+    undone = {record.undoes for record in made if record.decision == "undo"}
     current: dict[tuple[str, str | None], FeedbackRecord] = {}
-    for each in made:
-        if each.id not in undone and each.decision in MACHINE | PERSON:
-            current[each.alert, each.account] = each
+    for record in made:
+        if record.id not in undone and record.decision in MACHINE | PERSON:
+            current[record.alert, record.account] = record
     left_out = Counter[str]()
     left_out["taken back, or says neither"] = len(made) - len(current)
     rows: dict[str, tuple[bool, float, float]] = {}
     # Decisions on one member are the more exact ones: they come last and win.
-    for (alert, account), each in sorted(current.items(), key=lambda item: (item[0][1] is not None, item[0][0])):
+    for (alert, account), record in sorted(current.items(), key=lambda item: (item[0][1] is not None, item[0][0])):
         names = [account] if account is not None else by_alert.get(alert, [])
         known = [name for name in names if name in by_name]
         if not known:
             left_out["no score of the account"] += 1
-        elif each.sampled_with is None or not 0.0 < each.sampled_with <= 1.0:
+        elif record.sampled_with is None or not 0.0 < record.sampled_with <= 1.0:
             left_out["not known how likely it was shown"] += 1
         else:
-            rows |= {name: (each.decision in MACHINE, each.sampled_with, 1.0 / len(known)) for name in known}
+            rows |= {name: (record.decision in MACHINE, record.sampled_with, 1.0 / len(known)) for name in known}
     names = sorted(rows)
     return Decided(
         components=components_of(by_name[name] for name in names),
@@ -165,7 +165,7 @@ def learn_command(
           f"{len(components)} calibration scores")  # fmt: skip
     missed = made.misses()
     if missed is not None:
-        print(f"unflagged accounts that moderators would find to be machines: {missed.count:.0f} "
+        print(f"unflagged accounts that moderators would find to be machines: {missed.number:.0f} "
               f"(95% interval {missed.low:.0f} to {missed.high:.0f})")  # fmt: skip
     for words, names in (("added", added), ("removed", removed)):
         more = f" and {len(names) - NAMES_PRINTED} more" if len(names) > NAMES_PRINTED else ""

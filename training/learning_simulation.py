@@ -148,12 +148,11 @@ def simulate(setting: Setting, seed: int) -> Outcome:
     live = conformal_threshold(calibration.sum(axis=1), setting.target_fpr)
     chosen, probabilities = shown(seen, seen.sum(axis=1) > live, setting.share, rng)
     said = truth[chosen] ^ (rng.random(len(chosen)) < setting.wrong)
-    options = {"prior": setting.share, "target_fpr": setting.target_fpr}
-    best = fit(seen, truth, np.ones(len(seen)), calibration, **options)
+    best = fit(seen, truth, np.ones(len(seen)), calibration, prior=setting.share, target_fpr=setting.target_fpr)
     fresh = people(FRESH, strength, rng)
     before = machines(FRESH, strength, rng, None, 0.0)
     try:
-        shadow = fit(seen[chosen], said, probabilities, calibration, **options)
+        shadow = fit(seen[chosen], said, probabilities, calibration, prior=setting.share, target_fpr=setting.target_fpr)
         learned: Flagging = shadow.flags
     except UsageError:
         # Hardly a machine among the decisions: the live model stays.

@@ -37,12 +37,12 @@ def test_the_draw_hangs_on_key_and_name_alone() -> None:
 
 def test_nothing_found_is_not_nothing_there() -> None:
     told = estimate(np.zeros(0), 0.01)
-    assert (told.count, told.low) == (0.0, 0.0)
+    assert (told.number, told.low) == (0.0, 0.0)
     # The rule of three, two-sided: -log(0.025) / 0.01.
     assert told.high == pytest.approx(369, abs=1)
 
 
 def test_each_found_account_stands_for_as_many_as_its_chance_says() -> None:
     told = estimate(np.array([0.5, 0.1, 0.01]), 0.01)
-    assert told.count == pytest.approx(112)
+    assert told.number == pytest.approx(112)
     assert told.low < 112 < told.high

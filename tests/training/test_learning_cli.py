@@ -19,7 +19,8 @@ from training.learning_cli import decided, learn_command, sample_command
 
 def score(name: str, values: Any, **more: Any) -> ScoreRecord:
     parts = [round(float(value), 3) for value in values]
-    llr = LlrRecord(*parts, total=round(sum(parts), 3))
+    text, behaviour, coordination, graph = parts
+    llr = LlrRecord(text, behaviour, coordination, graph, round(sum(parts), 3))
     return ScoreRecord(account=name, posterior=0.5, llr=llr, abstained={}, posts=9, flagged=llr.total > 3.0, **more)
 
 
