@@ -139,21 +139,21 @@ def test_a_listener_that_was_ended_goes_on_where_it_was_and_one_that_was_killed_
     def to(kept: dict[str, int]) -> RecordingFile:
         return RecordingFile(out, None, kept)
 
-    with JetstreamServer(1_200, step_us=50_000) as server:
-        follow(server, tmp_path, to, until=lambda tally: tally.events >= 300)
+    with JetstreamServer(3_000, step_us=50_000) as server:
+        follow(server, tmp_path, to, until=lambda tally: tally.events >= 300, backlog_bytes=30_000)
         committed = out.stat().st_size
         with out.open("ab") as file:  # as a crash leaves it: begun after the last commit, and never finished
             file.write(gzip.compress(b'{"id":"torn')[:15])
         assert out.stat().st_size > committed
-        _, tally, _ = follow(server, tmp_path, to, until=lambda tally: tally.events >= 300)
+        _, tally, _ = follow(server, tmp_path, to, until=lambda tally: tally.events >= 300, backlog_bytes=30_000)
         assert 0 < tally.repeated <= 200
         with gzip.open(out) as lines:
-            left = 1_200 - len(lines.read().splitlines())
+            left = 3_000 - len(lines.read().splitlines())
         assert left > 0
         follow(server, tmp_path, to, until=lambda tally: tally.events >= left)
-        assert json.loads(text(tmp_path))["newest"] == server.time_us(1_199)
+        assert json.loads(text(tmp_path))["newest"] == server.time_us(2_999)
     with gzip.open(out) as lines:
-        assert numbers(lines.read().splitlines()) == list(range(1_200))
+        assert numbers(lines.read().splitlines()) == list(range(3_000))
 
 
 def text(folder: Path) -> str:
