@@ -163,7 +163,7 @@ def test_the_pages_of_appeals_owners_and_second_looks_have_no_barrier(
     account = f"barrier_{look}"
     alert_id = account_alert_id(account)
     served.put(scenes.lone(alert_id, account, 2.5))
-    nadia, now = served.actor("nadia"), served.now()
+    nadia, lead, now = served.actor("nadia"), served.actor("lead"), served.now()
     with served.database.write() as connection:
         second_looks.set_share(connection, 1.0)
         number = decisions.decide(connection, nadia, DecisionRequest(alert_id, "llm_campaign", despite=True), now)
@@ -177,12 +177,12 @@ def test_the_pages_of_appeals_owners_and_second_looks_have_no_barrier(
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
     with served.database.write() as connection:
         appeals.appeal_by_notice(connection, token, "It is me.", now)
-        users.set_blur(connection, served.actor("lead"), on=True)
+        users.set_blur(connection, lead, on=True)
     for path in ("/appeals", f"/notice/{token}", "/me", f"/alerts/{alert_id}"):
         page.goto(path)
         found += violations(page)
     page.keyboard.press("v")
     assert page.locator("body.blurred").count() == 0
     with served.database.write() as connection:
-        users.set_blur(connection, served.actor("lead"), on=False)
+        users.set_blur(connection, lead, on=False)
     assert found == []
