@@ -111,13 +111,14 @@ def second_stage_report(
         draws: of the bootstrap.
 
     Returns:
-        Baseline, first stage (`cheap`) and both stages (`full`) on the same rows.
+        Baseline, first stage (`cheap`), the encoder alone and both stages (`full`) on the same rows.
     """
     table = second_stage.table
     style = pd.Series(trained.cross.style, index=trained.table["text"])
     scores = {
         "style": style.loc[table["text"]].to_numpy(),
         "cheap": table["raw"].to_numpy(),
+        "encoder": second_stage.encoder,
         "full": second_stage.out,
     }
     words = table["words"].to_numpy().astype(np.int64)

@@ -15,6 +15,7 @@ import json
 import re
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -189,6 +190,34 @@ def population_people(
     return pd.concat(parts, ignore_index=True)
 
 
+def may_train(data: Path, file: str, rows: pd.DataFrame) -> pd.Series[bool]:
+    """Which rows of a text set a text model may learn from: those of people whose role it is, and of no population.
+
+    Of texts without author, whose bags measure nobody, those that do not calibrate are learned from.
+
+    Args:
+        data: folder with `text/` and, for who is left out, `streams/campaigns-dev.jsonl.gz`.
+        file: stem of the set's parquet file.
+        rows: of that file.
+    """
+    allowed = pd.Series(True, index=rows.index)
+    barred = _measured_texts(data)
+    for population in POPULATIONS:
+        if population.file != file:
+            continue
+        chosen = population.chosen(rows)
+        part = rows[chosen]
+        people = _left(_people(part, population), barred, frozenset())
+        roles = people["author_id"].map(lambda author, name=population.name: role_of(name, author))
+        training = people[roles != "calibrate" if population.mixed else roles == "train"]
+        if population.essays:
+            kept = part["text"].astype(str).map(_digest).isin(set(training["author_id"]))
+        else:
+            kept = part["text"].astype(str).isin(set(training["text"]))
+        allowed[chosen] = kept
+    return allowed
+
+
 def _read(path: Path) -> pd.DataFrame:
     try:
         return pd.read_parquet(path)
@@ -287,6 +316,7 @@ def traces(text: str) -> tuple[str, ...]:
     return () if len(bare) < MATCH_LEAST else (bare[:MATCH_CHARACTERS], bare[-MATCH_CHARACTERS:])
 
 
+@lru_cache(maxsize=2)
 def _measured_texts(data: Path) -> frozenset[str]:
     """`traces` of all texts of the measured stream; none where the stream is not there."""
     path = data / "streams" / f"{MEASURED_STREAM}.jsonl.gz"

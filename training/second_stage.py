@@ -1,15 +1,19 @@
-"""Training the second-stage text model: a linear head over frozen MiniLM embeddings, style and first-stage evidence.
+"""Training the second-stage text model: the packaged encoder fine-tuned, and the first-stage evidence added to it.
 
-`train_second_stage` takes a cross-fitted table (`training.text`) and returns the head's arrays with scores of models
-that had not seen the rows. `calibrate_named` calibrates a Hugging Face model that a user names; nothing of it is
-trained.
+`train_second_stage` takes a cross-fitted table (`training.text`) and returns the model's arrays with scores of models
+that had not seen the rows. Every third of the sources is left out by one of three models, which also leaves a third of
+all threads and authors out of the rest; so each row has a score by a model that had not seen its source, and two rows
+in three one by a model that had seen others of it. `calibrate_named` calibrates a Hugging Face model that a user names;
+nothing of it is trained.
 """
 
 from __future__ import annotations
 
 import hashlib
+import multiprocessing
 from collections.abc import Sequence
-from dataclasses import dataclass
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,199 +25,176 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from detector.evidence import MILLINAT
 from detector.text.calibration import Calibrator
-from detector.text.features import FOR_TEXT, styles
 from detector.text.huggingface import KIND, RawScorer
-from detector.text.second_stage import DIM, INPUT_LIMIT, INPUTS, LAYERS, Encoder, encoder_digest, encoder_folder
-from detector.text.tokenize import encode
-from training.data import balance
-from training.linear import Block, fit_logistic
-from training.text import NEAR_FOLDS, ProgressCallback, cluster_folds, near_folds, quiet, sample
+from detector.text.second_stage import encoder_digest, encoder_folder
+from training.data import balance, source_weights
+from training.disturb import disturbed
+from training.fine_tuning import FineTuning, TunedEncoder
+from training.text import NEAR_FOLDS, ProgressCallback, near_folds, quiet, sample
 from training.text_calibration import calibrate
 
-HEAD_TEXTS: Final = 800
-"""Rows of one source and class: the encoder reads some hundred and seventy texts a second and core."""
+ENCODER_TEXTS: Final = 1000
+"""Rows of one source and class that the encoder learns from: sources weigh alike, and more of one take time."""
 
-PENALTY: Final = 0.03
-"""Per unit of mean loss: with a thousand inputs that overlap, weak evidence from each."""
-
-BATCH: Final = 32
+SOURCE_FOLDS: Final = 3
+"""Models that each leave a part of the sources out."""
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class LinearHead:
-    """score = clip((inputs - mean) / spread) @ weights + bias."""
-
-    weights: Floats
-    mean: Floats
-    spread: Floats
-    bias: float
-
-    def score(self, inputs: NDArray[np.float32]) -> Floats:
-        """Raw scores of (n, INPUTS), (n,)."""
-        z = np.clip((inputs - self.mean) / self.spread, -INPUT_LIMIT, INPUT_LIMIT)
-        out: Floats = z @ self.weights + self.bias
-        return out
-
-
-@dataclass(frozen=True, slots=True)
 class TrainedSecondStage:
-    """What one training of the head made, and scores (n,) of `table`'s rows by heads that had not seen them."""
+    """What one training made, and scores (n,) of `table`'s rows by models that had not seen them."""
 
     table: pd.DataFrame
     out: Floats
-    """By heads that had not seen the row's cluster."""
+    """By models that had not seen the row's cluster."""
     near: Floats
-    """By heads that had not seen its thread or author alone."""
+    """By models that had not seen its thread or author alone; as `out` where there is none."""
+    encoder: Floats
+    """The encoder's part of `out`, without the first-stage evidence."""
     calibrator: Calibrator
     arrays: dict[str, NDArray[np.generic]]
     meta: dict[str, Any]
 
 
-def embed_cached(texts: Sequence[str], cache: Path, say: ProgressCallback = quiet) -> NDArray[np.float32]:
-    """Embeddings of `texts`, (n, len(LAYERS) * DIM); each text is embedded once and kept in `cache`, one file for each
-    encoder.
+def source_folds(table: pd.DataFrame) -> NDArray[np.int64]:
+    """Which of `SOURCE_FOLDS` models leaves each row's cluster out, (n,).
+
+    Clusters with machine texts, and those with people only, are dealt out by their size, back and forth.
+    """
+    sizes = table.groupby("cluster").agg(rows=("label", "size"), machine=("label", "max")).reset_index()
+    sizes = sizes.sort_values(["rows", "cluster"], ascending=[False, True])
+    order = [*range(SOURCE_FOLDS), *reversed(range(SOURCE_FOLDS))]
+    fold: dict[str, int] = {}
+    for kind in (1, 0):
+        names = sizes.loc[sizes["machine"] == kind, "cluster"]
+        fold |= {str(name): order[place % len(order)] for place, name in enumerate(names)}
+    return table["cluster"].map(fold).to_numpy().astype(np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """One fine-tuning: what is learned from and what is scored, and where the answer is kept."""
+
+    texts: list[str]
+    label: NDArray[np.int64]
+    weight: Floats
+    scored: list[str]
+    settings: FineTuning
+    seed: int
+    device: str
+    path: Path
+
+
+def _task_path(cache: Path, task: _Task) -> Path:
+    digest = hashlib.sha256()
+    for part in (*task.texts, "", *task.scored, repr(sorted(asdict(task.settings).items())), str(task.seed)):
+        digest.update(part.encode() + b"\0")
+    digest.update(task.label.tobytes() + task.weight.tobytes() + encoder_digest(encoder_folder()).encode())
+    return cache / f"tuned-{digest.hexdigest()[:16]}.npz"
+
+
+def _tune(task: _Task, say: ProgressCallback = quiet) -> dict[str, NDArray[Any]]:
+    """Scores of what is to be scored, and the model's arrays; from the cache where they are there."""
+    if task.path.is_file():
+        with np.load(task.path, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    import torch
+
+    torch.set_num_threads(1)  # so that the weights do not depend on how many cores trained them
+    model = TunedEncoder(task.device, task.seed)
+    learned = disturbed(task.texts, task.settings.disturbed, task.seed)
+    model.fit(model.pieces(learned), task.label, task.weight, task.settings, task.seed, say)
+    scores = model.score(model.pieces(task.scored), say) if task.scored else np.zeros(0)
+    made: dict[str, NDArray[Any]] = {"scores": scores, **model.arrays()}
+    task.path.parent.mkdir(parents=True, exist_ok=True)
+    beside = task.path.with_suffix(".part.npz")
+    np.savez(beside, **made)
+    beside.replace(task.path)
+    return made
+
+
+def _tune_all(tasks: Sequence[_Task], processes: int, say: ProgressCallback) -> list[dict[str, NDArray[Any]]]:
+    if processes <= 1 or len(tasks) == 1:
+        done = []
+        for place, task in enumerate(tasks):
+            done.append(_tune(task, lambda what, share, place=place: say(what, (place + share) / len(tasks))))  # type: ignore[misc]
+        return done
+    with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
+        waiting = {pool.submit(_tune, task): place for place, task in enumerate(tasks)}
+        found: dict[int, dict[str, NDArray[Any]]] = {}
+        for future in as_completed(waiting):
+            found[waiting[future]] = future.result()
+            say("fine-tuning the encoder", len(found) / len(tasks))
+    return [found[place] for place in range(len(tasks))]
+
+
+def train_second_stage(
+    crossed: pd.DataFrame,
+    cache: Path,
+    *,
+    cap: int = ENCODER_TEXTS,
+    settings: FineTuning | None = None,
+    device: str = "cpu",
+    processes: int = 1,
+    say: ProgressCallback = quiet,
+) -> TrainedSecondStage:
+    """Fine-tune the encoder on a part of a cross-fitted table (`training.text.crossfit_table`).
+
+    Mix and calibration rest on sources left out: they say what the evidence is worth there.
 
     Args:
-        texts: n texts.
-        cache: folder.
+        crossed: the table.
+        cache: folder that keeps each model, so that none is trained twice.
+        cap: rows of one source and class.
+        settings: of the fine-tuning; the defaults where None.
+        device: of torch, "cpu" or "cuda".
+        processes: trainings at the same time, each in one thread.
         say: told of progress.
+
+    Raises:
+        ModelError: the encoder is not installed.
     """
-    digest = hashlib.sha256(f"{encoder_digest(encoder_folder())} {LAYERS}".encode()).hexdigest()
-    path = cache / f"minilm-{digest[:12]}.npz"
-    known, kept = np.zeros(0, np.uint64), np.zeros((0, len(LAYERS) * DIM), np.float16)
-    if path.is_file():
-        with np.load(path, allow_pickle=False) as stored:
-            known, kept = stored["texts"], stored["embeddings"]
-    keys = np.array(
-        [int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little") for text in texts], np.uint64
-    )
-    fresh, first = np.unique(keys, return_index=True)
-    new = first[~np.isin(fresh, known)]
-    if len(new):
-        made = _embed([texts[row] for row in new], say)
-        known, kept = np.concatenate([known, keys[new]]), np.concatenate([kept, made])
-        cache.mkdir(parents=True, exist_ok=True)
-        np.savez(path, texts=known, embeddings=kept)
-    order = np.argsort(known)
-    return kept[order[np.searchsorted(known[order], keys)]].astype(np.float32)
+    table = sample(crossed, cap)
+    how = settings or FineTuning()
+    label = table["label"].to_numpy().astype(np.int64)
+    texts = table["text"].tolist()
+    fold, thread = source_folds(table), near_folds(table)
 
+    def task(learned: NDArray[np.bool_], scored: NDArray[np.intp]) -> _Task:
+        rows = np.flatnonzero(learned)
+        made = _Task(
+            [texts[row] for row in rows], label[rows], source_weights(table.iloc[rows]),
+            [texts[row] for row in scored], how, 0, device, cache,
+        )  # fmt: skip
+        return _Task(*(getattr(made, name) for name in made.__slots__[:-1]), _task_path(cache, made))
 
-def _embed(texts: Sequence[str], say: ProgressCallback) -> NDArray[np.float16]:
-    encoder = Encoder(encoder_folder())
-    out = np.zeros((len(texts), len(LAYERS) * DIM), dtype=np.float16)
-    order = np.argsort([len(text) for text in texts], kind="stable")  # texts of like length waste little padding
-    for begin in range(0, len(texts), BATCH):
-        say("embedding", begin / len(texts))
-        rows = order[begin : begin + BATCH]
-        out[rows] = encoder.embed_together([texts[row] for row in rows])
-    return out
-
-
-def fit_head(
-    inputs: NDArray[np.float32], label: NDArray[np.int64], weight: Floats, source: NDArray[np.str_]
-) -> LinearHead:
-    """Logistic regression within sources on standardised, clipped embeddings and style; lengths and case unused.
-
-    The first-stage evidence gets no weight here, for it would get too little: it is cross-fitted, the embeddings are
-    not.
-
-    Args:
-        inputs: (n, INPUTS) from `second_stage_inputs`.
-        label: (n,) 1 = machine.
-        weight: (n,) how much each text counts.
-        source: (n,) where each is from.
-    """
-    used = np.concatenate([np.ones(len(LAYERS) * DIM, dtype=bool), FOR_TEXT, [False]])
-    mean = np.average(inputs.astype(np.float64), axis=0, weights=weight)
-    spread = np.sqrt(np.average((inputs - mean) ** 2, axis=0, weights=weight)) + 1e-3
-    z = (np.clip((inputs - mean) / spread, -INPUT_LIMIT, INPUT_LIMIT) * used).astype(np.float32)
-    found = fit_logistic([Block(z, PENALTY)], label, weight, source)
-    return LinearHead(found.weights[0] * used, mean, spread, found.bias)
-
-
-def second_stage_inputs(table: pd.DataFrame, embedding: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(n, INPUTS): embedding, style, cross-fitted first-stage LLR in nats."""
-    style = styles(encode(table["text"].tolist())).astype(np.float32)
-    first_stage = table["llr"].to_numpy().astype(np.float32)[:, None] / MILLINAT
-    return np.concatenate([embedding, style, first_stage], axis=1)
-
-
-def stack(head: LinearHead, out: Floats, first_stage: Floats, weight: Floats) -> tuple[LinearHead, float, float]:
-    """The head with the first-stage evidence in it, and the weights of the two in it.
-
-    Each counts in units of its own spread on unseen sources. Fitted weights did worse there: they follow whichever of
-    the two knows the larger of the sources that are left in.
-
-    Args:
-        head: trained on everything, without the first-stage evidence.
-        out: (n,) scores of heads that had not seen the row's cluster.
-        first_stage: (n,) first-stage LLR in nats from models that had not seen it.
-        weight: (n,).
-    """
-    own, other = (1 / max(_spread(score, weight), 1e-9) for score in (out, first_stage))
-    mean, spread, weights = head.mean.copy(), head.spread.copy(), head.weights * own
-    mean[-1], spread[-1], weights[-1] = 0.0, 1.0, other
-    return LinearHead(weights, mean, spread, head.bias * own), own, other
+    assert NEAR_FOLDS == SOURCE_FOLDS
+    held = [np.flatnonzero((fold == k) | (thread == k)) for k in range(SOURCE_FOLDS)]
+    tasks = [task((fold != k) & (thread != k), held[k]) for k in range(SOURCE_FOLDS)]
+    tasks.append(task(np.ones(len(table), dtype=bool), np.zeros(0, np.intp)))
+    done = _tune_all(tasks, processes, say)
+    encoder, encoder_near = np.zeros(len(table)), np.full(len(table), np.nan)
+    for k, rows in enumerate(held):
+        unseen = fold[rows] == k
+        encoder[rows[unseen]] = done[k]["scores"][unseen]
+        encoder_near[rows[~unseen]] = done[k]["scores"][~unseen]
+    weight = balance(table)
+    first_stage = {name: table[name].to_numpy() / MILLINAT for name in ("llr", "llr_near")}
+    mix = np.array([1 / max(_spread(score, weight), 1e-9) for score in (encoder, first_stage["llr"])])
+    out = mix[0] * encoder + mix[1] * first_stage["llr"]
+    near = np.where(np.isnan(encoder_near), out, mix[0] * encoder_near + mix[1] * first_stage["llr_near"])
+    with threadpool_limits(limits=1):
+        calibrator = calibrate(table, out, near)
+    whole = {name: value for name, value in done[-1].items() if name != "scores"}
+    arrays: dict[str, NDArray[np.generic]] = {**whole, "mix": mix.astype(np.float32), **calibrator.arrays()}
+    meta = {"languages": dict(calibrator.groups), "encoder_sha256": encoder_digest(encoder_folder())}
+    return TrainedSecondStage(table, out, near, encoder, calibrator, arrays, meta)
 
 
 def _spread(score: Floats, weight: Floats) -> float:
     return float(np.sqrt(np.average((score - np.average(score, weights=weight)) ** 2, weights=weight)))
-
-
-def train_second_stage(
-    crossed: pd.DataFrame, cache: Path, *, cap: int = HEAD_TEXTS, say: ProgressCallback = quiet
-) -> TrainedSecondStage:
-    """Train the head on a part of a cross-fitted table (`training.text.crossfit_table`).
-
-    Head, stacking and calibration all rest on sources left out: what is fitted says what the evidence is worth there.
-
-    Args:
-        crossed: the table.
-        cache: folder of embeddings.
-        cap: rows of one source and class.
-        say: told of progress.
-    """
-    with threadpool_limits(limits=1):  # so that the weights do not depend on how many cores trained them
-        return _train_second_stage(sample(crossed, cap), cache, say)
-
-
-def _train_second_stage(table: pd.DataFrame, cache: Path, say: ProgressCallback) -> TrainedSecondStage:
-    inputs = second_stage_inputs(table, embed_cached(table["text"].tolist(), cache, say))
-    label = table["label"].to_numpy().astype(np.int64)
-    source = table["source"].to_numpy().astype(str)
-
-    def head_without(rows: NDArray[np.bool_]) -> LinearHead:
-        kept = ~rows
-        return fit_head(inputs[kept], label[kept], balance(table[kept]), source[kept])
-
-    total, count, near = np.zeros(len(table)), np.zeros(len(table)), np.zeros(len(table))
-    folds = cluster_folds(table)
-    for index, left_out in enumerate(folds):
-        say("leaving sources out of the second stage", index / len(folds))
-        total[left_out] += head_without(left_out).score(inputs[left_out])
-        count[left_out] += 1
-    out = total / np.maximum(count, 1)
-    fold = near_folds(table)
-    for index in range(NEAR_FOLDS):
-        say("leaving threads out of the second stage", index / NEAR_FOLDS)
-        near[fold == index] = head_without(fold == index).score(inputs[fold == index])
-    weight = balance(table)
-    head, own, other = stack(fit_head(inputs, label, weight, source), out, inputs[:, -1].astype(np.float64), weight)
-    out = own * out + other * table["llr"].to_numpy() / MILLINAT
-    near = own * near + other * table["llr_near"].to_numpy() / MILLINAT
-    calibrator = calibrate(table, out, near)
-    arrays: dict[str, NDArray[np.generic]] = {
-        "weights": head.weights.astype(np.float32),
-        "mean": head.mean.astype(np.float32),
-        "spread": head.spread.astype(np.float32),
-        "bias": np.array([head.bias], dtype=np.float32),
-        **calibrator.arrays(),
-    }
-    assert inputs.shape[1] == INPUTS
-    meta = {"languages": dict(calibrator.groups), "encoder_sha256": encoder_digest(encoder_folder())}
-    return TrainedSecondStage(table, out, near, calibrator, arrays, meta)
 
 
 NAMED_TEXTS: Final = 60
@@ -257,4 +238,4 @@ def calibrate_named(
         "machine_label": machine_label,
         "languages": dict(calibrator.groups),
     }
-    return TrainedSecondStage(table, out, near, calibrator, arrays, meta)
+    return TrainedSecondStage(table, out, near, raw, calibrator, arrays, meta)

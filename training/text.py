@@ -31,14 +31,14 @@ from detector.text.calibration import Calibrator
 from detector.text.features import RARITIES, TEXT_FEATURES, TextFeatures, char_hashes, rarity_bucket, unpack
 from detector.text.first_stage import FirstStageModel
 from detector.text.tokenize import encode
-from training.data import balance, load_texts
+from training.data import load_texts, source_weights
 from training.linear import Design, FitSettings, Linear, design, fit
 from training.own_texts import digest_of
 from training.text_calibration import calibrate
 
 Floats = NDArray[np.float64]
 
-CAP: Final = 800
+CAP: Final = 2500
 """Rows of one source and class in training: sources count alike whatever their size, and more rows of one cost time."""
 
 NEAR_FOLDS: Final = 3
@@ -114,7 +114,7 @@ def cross_scores(
     source = table["source"].to_numpy().astype(str)
 
     def model(train: NDArray[np.intp], how: FitSettings) -> Linear:
-        return fit(rows.take(train), label[train], balance(table.iloc[train]), source[train], how)
+        return fit(rows.take(train), label[train], source_weights(table.iloc[train]), source[train], how)
 
     sums = np.zeros((2, len(table)))
     count = np.zeros(len(table))
@@ -220,7 +220,7 @@ def _trained(table: pd.DataFrame, settings: FitSettings, say: ProgressCallback) 
     calibrator = calibrate(table, cross.out, cross.near)
     say("fitting on everything", 0.97)
     label = table["label"].to_numpy().astype(np.int64)
-    model = fit(rows, label, balance(table), table["source"].to_numpy().astype(str), settings)
+    model = fit(rows, label, source_weights(table), table["source"].to_numpy().astype(str), settings)
     arrays = first_stage_arrays(model, rarities(table["text"].tolist()), calibrator)
     return TrainedFirstStage(table, cross, calibrator, arrays, settings)
 
@@ -288,7 +288,7 @@ def crossfit(
     return rows
 
 
-CROSSFIT_FORMAT: Final = 2
+CROSSFIT_FORMAT: Final = 4
 """Raised when features or fits change, so that an older cache is not mistaken for a current one."""
 
 

@@ -56,6 +56,8 @@ def train_text_models(
     second_stage: bool = True,
     named_model: str | None = None,
     machine_label: int = -1,
+    device: str = "cpu",
+    processes: int = 1,
     say: ProgressCallback = quiet,
 ) -> list[dict[str, Any]]:
     """Train, calibrate and describe the text models.
@@ -63,13 +65,15 @@ def train_text_models(
     Args:
         data: folder of the text sets; None where `own` is all there is.
         out: folder for weights, reports and cards; None writes none.
-        cache: folder for cross-fitted scores and embeddings.
+        cache: folder for cross-fitted scores and fine-tuned encoders.
         own: a set of one's own, of `texts_of`.
         exclude: names of sets, clusters or sources to leave out.
         seed: which rows capped sources keep, and bootstrap draws.
         second_stage: whether the second stage is trained too.
-        named_model: a Hugging Face model that is calibrated as second stage in place of the head over MiniLM.
+        named_model: a Hugging Face model that is calibrated as second stage in place of the fine-tuned MiniLM.
         machine_label: which of its outputs means machine.
+        device: of torch, "cpu" or "cuda", where the encoder is fine-tuned.
+        processes: models fine-tuned at the same time, each in one thread.
         say: told of progress.
 
     Returns:
@@ -87,7 +91,7 @@ def train_text_models(
     if second_stage and named_model:
         head = calibrate_named(crossed, named_model, machine_label=machine_label, say=say)
     elif second_stage:
-        head = train_second_stage(crossed, cache, say=say)
+        head = train_second_stage(crossed, cache, device=device, processes=processes, say=say)
     say("measuring", 0.99)
     reports = [first_stage_report(trained, crossed, seed=seed)]
     if head is not None:

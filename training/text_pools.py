@@ -24,7 +24,7 @@ from detector.errors import UsageError
 from detector.text.tokenize import detect_language, normalise, normalise_language
 from simulation.sampling import stream
 from training.account_data import read_stream, read_truth
-from training.data import PEOPLE_ONLY_SKIPPED, shorten
+from training.data import ONE_SIDED, shorten
 
 BAG: Final = (6, 14)
 """Texts that stand for one author where a set names none: about what an account of a two-day stream writes."""
@@ -343,7 +343,7 @@ def _topics(sets: _Sets, label: int) -> Iterable[Pool]:
         about = f"{name}/{source}" if source else name
         who = "machines" if label == 1 else "people"
         for key, part in [("", rows)] if not column else rows.groupby(column, sort=True):
-            if str(key) in PEOPLE_ONLY_SKIPPED or not len(part):
+            if str(key) in ONE_SIDED or not len(part):
                 continue
             topic = about + (f"/{key}" if column == "lang" else "")
             full = f"{about}/{who}" + (f"/{_word(str(key))}" if key else "")
@@ -361,7 +361,7 @@ def _word(name: str) -> str:
 def _stances(sets: _Sets) -> Iterable[Pool]:
     """Tweets of one source and language, dealt out to people: stances towards one thing, reviews, one kind of talk."""
     rows = sets.rows("human_short_text")
-    rows = rows[~rows["lang"].isin(list(PEOPLE_ONLY_SKIPPED))]
+    rows = rows[~rows["lang"].isin(list(ONE_SIDED))]
     family = rows["source"].str.replace(r"-(?:train|test)$", "", regex=True)
     for source, part in rows[family.str.contains("stance|hate|offensive|Reviews|Editorial")].groupby(family, sort=True):
         name = f"human_short_text/{source}"
@@ -408,7 +408,7 @@ def _people(sets: _Sets) -> Iterable[Pool]:
     for lang, rows in sms.groupby("lang", sort=True):
         yield _pool(f"people_authors/nus_sms/{lang}", _authors(rows))
     tweets = sets.rows("human_short_text")
-    tweets = tweets[~tweets["lang"].isin(list(PEOPLE_ONLY_SKIPPED)) & ~tweets["source"].str.contains("vader/[an]")]
+    tweets = tweets[~tweets["lang"].isin(list(ONE_SIDED)) & ~tweets["source"].str.contains("vader/[an]")]
     for lang, rows in tweets.groupby("lang", sort=True):
         name = f"human_short_text/{lang}"
         yield _pool(name, _bags(rows, name))

@@ -80,6 +80,12 @@ def train_text_command(
     machine_label: Annotated[
         int, typer.Option(metavar="N", help="which output of MODEL means machine; -1 is the last")
     ] = -1,
+    device: Annotated[
+        Literal["cpu", "cuda"], typer.Option(help="where the encoder is fine-tuned; weights differ by device")
+    ] = "cpu",
+    processes: Annotated[
+        int, typer.Option(metavar="N", min=1, help="models fine-tuned at the same time, each in one thread")
+    ] = 2,
     report: Annotated[
         Literal["leave-one-source-out"] | None,
         typer.Option(
@@ -122,6 +128,8 @@ def train_text_command(
             second_stage=not no_second_stage,
             named_model=named_model,
             machine_label=machine_label,
+            device=device,
+            processes=processes,
             say=say,
         )
     screen = Console(width=WIDTH)

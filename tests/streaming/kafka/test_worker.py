@@ -155,7 +155,7 @@ def test_a_standbys_second_stage_is_loaded_by_what_prepares_it(monkeypatch: pyte
             loaded.append(1)
 
         def embed(self, texts: Iterable[str]) -> NDArray[np.float32]:
-            return np.zeros((len(list(texts)), len(second_stage.LAYERS) * second_stage.DIM), np.float32)
+            return np.zeros((len(list(texts)), second_stage.DIM), np.float32)
 
     monkeypatch.setattr(second_stage, "Encoder", Spy)
     models = replace(load_models(), meaning=None)
