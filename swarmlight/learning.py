@@ -62,7 +62,7 @@ def train(
             `campaign`.
         out: folder for the models: weights, reports and model cards.
         data: folder of further text sets, as `swarmlight train text --data` takes it.
-        second_stage: whether the second stage is trained too, at some hundred and seventy texts a second.
+        second_stage: whether the second stage is trained too: four fine-tunings, at some hundred texts a second each.
         seed: which texts are kept where there are many, and draws.
 
     Returns:
