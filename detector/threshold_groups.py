@@ -14,7 +14,6 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betaincinv
-from scipy.stats import binom
 
 from detector.account.features import language_code
 from detector.text.features import LOG_WORDS_MAX
@@ -37,13 +36,17 @@ CELLS: Final = LENGTHS * ACTIVITIES
 _LENGTH_EDGES: Final = (np.log1p(LENGTH_EDGES_WORDS) / np.log1p(LOG_WORDS_MAX)).astype(np.float32)
 
 PRESENT: Final = 20
-"""People of a population who have to be in a group for that population to speak there: with fewer, no rate that
-anybody asks for would be told from none, and it is represented by the others."""
+"""People who have to be in a group for it to have a threshold of its own: with fewer, no rate that anybody asks for
+would be told from none."""
 
-OBJECTION: Final = 0.05
-"""Level of the exact binomial test by which a population too small to set a threshold objects to that of others."""
+MOST_OF_A_POPULATION: Final = 0.05
+"""Share of any one population of calibration people that may pass at most: beyond it, people of that kind would have to
+be ranked only."""
 
-SHARES: Final = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
+PEOPLE: Final = "all"
+"""Where a group's threshold comes from: the people of all populations."""
+
+SHARES: Final = tuple(step / 20 for step in range(20, 9, -1))
 """Parts of the rate asked for that a group may be given, tried in this order. People pass through several groups, so
 each is given less than all of them together."""
 
@@ -170,9 +173,14 @@ class GroupThresholds:
 
 
 class _Node(NamedTuple):
-    """One population's people in one group, its highest totals from the top."""
+    """The people in one group, their highest totals from the top."""
 
     ordered: Floats
+
+    def at(self, share: float) -> tuple[float, int] | None:
+        """Order statistic at a rate, and its rank; None where the people do not support the rate."""
+        rank = int(np.floor(share * (len(self.ordered) + 1) + 1e-9))
+        return (float(self.ordered[rank - 1]), rank) if rank >= 1 else None
 
 
 _Key = tuple[int, ...]
@@ -194,85 +202,75 @@ def _nodes(looks: Looks) -> dict[_Key, _Node]:
     return {key: _Node(np.sort(np.array(list(people.values())))[::-1]) for key, people in highest.items()}
 
 
+def pooled(populations: Mapping[str, Looks]) -> Looks:
+    """The people of all populations as one, numbered on."""
+    parts = list(populations.values())
+    starts = np.cumsum([0, *(looks.people for looks in parts)])[:-1]
+    return Looks(
+        np.concatenate([looks.person + start for looks, start in zip(parts, starts, strict=True)]),
+        np.concatenate([looks.language for looks in parts]),
+        np.concatenate([looks.cell for looks in parts]),
+        np.concatenate([looks.highest for looks in parts]),
+    )
+
+
 def group_thresholds(
     populations: Mapping[str, Looks], languages: Collection[str], target_fpr: float
 ) -> GroupThresholds | None:
-    """Thresholds by group; None where no population supports the rate.
+    """Thresholds by group; None where the people do not support the rate.
 
-    In a group every population that has `PRESENT` people there speaks by its own order statistic, taken in the finest
-    of the group and its parents where its people support the rate; the strictest of them is the group's threshold. One
-    that is too small everywhere cannot set it, and objects: no more of its people may lie above than an exact binomial
-    test allows. A group in which nobody speaks takes its parent's. People pass through several groups as they write, so
-    the rate of each is lowered, and groups made coarser, until of every population large enough no more than the rate
-    asked for have passed the threshold of any group they were in.
+    In a group the people of all populations speak together, by their order statistic in the finest of the group and its
+    parents where they support the rate: what an account looks like decides, not which collection it is from. People
+    pass through several groups as they write, so the rate of each may have to be lowered; ranks are whole numbers, so
+    fine groups waste some of it. Of the depths of groups (`DEPTHS`) and parts of the rate (`SHARES`) those are taken
+    by which most people passed the threshold of a group they were in, the finest of equals, but no more than the rate
+    asked for reached it, and of no population more than `MOST_OF_A_POPULATION`.
 
     Args:
         populations: name -> people.
         languages: primary tags calibrated.
         target_fpr: share of people that may be flagged anywhere.
     """
-    nodes = {name: _nodes(looks) for name, looks in populations.items()}
+    if not any(looks.people for looks in populations.values()):
+        return None
+    everyone = pooled(populations)
+    nodes = _nodes(everyone)
     codes = sorted(language_code(tag) for tag in languages)
+    most = max(target_fpr, MOST_OF_A_POPULATION)
+    best: tuple[int, GroupThresholds] | None = None
     for depth in DEPTHS:
         for part in SHARES if depth else (1.0,):
             made = _at(nodes, codes, part * target_fpr, depth)
-            if made is not None and all(
-                _passed(looks, made, codes) <= target_fpr * (looks.people + 1) + 1e-9
+            if made is None or _reached(everyone, made, codes) > target_fpr * (everyone.people + 1) + 1e-9:
+                continue
+            passed = int(passing(everyone, made, languages).sum())
+            kept = all(
+                passing(looks, made, languages).sum() <= max(1.0, most * looks.people)
                 for looks in populations.values()
-                if target_fpr * (looks.people + 1) + 1e-9 >= 1
-            ):
-                return made
-    return None
+            )
+            if kept and (best is None or passed > best[0]):
+                best = passed, made
+    return None if best is None else best[1]
 
 
-def _at(
-    nodes: Mapping[str, Mapping[_Key, _Node]], codes: list[int], share: float, depth: int
-) -> GroupThresholds | None:
-    everybody = _strictest(nodes, ((),), (), share)
-    if everybody is None:
+def _at(nodes: Mapping[_Key, _Node], codes: list[int], share: float, depth: int) -> GroupThresholds | None:
+    found = nodes[()].at(share)
+    if found is None:
         return None
+    everybody = Source(found[0], PEOPLE, found[1], len(nodes[()].ordered))
     groups: dict[Group, Source] = {}
     for language in codes if depth else []:
         for cell in range(CELLS):
-            chain = _parents(language, cell)[len(DEPTHS) - 1 - depth :]
-            for level, key in enumerate(chain):
-                source = _strictest(nodes, chain[level:], key, share)
-                if source is not None:
-                    groups[language, cell] = source
+            for key in _parents(language, cell)[len(DEPTHS) - 1 - depth :]:
+                node = nodes.get(key)
+                said = None if node is None or len(node.ordered) < PRESENT else node.at(share)
+                if node is not None and said is not None:
+                    groups[language, cell] = Source(said[0], PEOPLE, said[1], len(node.ordered))
                     break
     return GroupThresholds.of(share, depth, everybody, groups)
 
 
-def _strictest(
-    nodes: Mapping[str, Mapping[_Key, _Node]], chain: tuple[_Key, ...], where: _Key, share: float
-) -> Source | None:
-    """The strictest of the populations that are in a group; None where none of them supports the rate."""
-    best: Source | None = None
-    objections: list[Source] = []
-    for name, groups in nodes.items():
-        there = [groups[key].ordered for key in chain if key in groups]
-        if len(groups[where].ordered if where in groups else ()) < PRESENT:
-            continue
-        for ordered in there:
-            rank = int(np.floor(share * (len(ordered) + 1) + 1e-9))
-            if rank >= 1:
-                if best is None or ordered[rank - 1] > best.threshold:
-                    best = Source(float(ordered[rank - 1]), name, rank, len(ordered))
-                break
-        else:
-            objections.append(_objection(name, there[-1], share))
-    if best is None:
-        return None
-    return max([best, *objections], key=lambda source: source.threshold)
-
-
-def _objection(population: str, ordered: Floats, share: float) -> Source:
-    """From where on a population too small for the rate objects: more of its people flagged than chance allows."""
-    allowed = int(binom.ppf(1.0 - OBJECTION, len(ordered), share))
-    return Source(float(ordered[allowed]), population, allowed + 1, len(ordered))
-
-
-def _passed(looks: Looks, made: GroupThresholds, codes: list[int]) -> int:
+def _reached(looks: Looks, made: GroupThresholds, codes: list[int]) -> int:
     """People who reached the threshold of some group they were in, those who set one included."""
     reached = (looks.highest >= made.thresholds(looks.language, looks.cell)) & np.isin(looks.language, codes)
     return len(np.unique(looks.person[reached]))

@@ -239,7 +239,7 @@ def calibrates(truth: Mapping[str, Mapping[str, Any]], left_out: Collection[str]
     return people.difference(left_out).__contains__
 
 
-RECORDED: Final = ("irc", "sms", "climate", "toefl", "native-essays")
+RECORDED: Final = ("irc", "sms", "climate")
 """Populations of `training.populations` that calibrate. Bags do not: texts of several people vary less from bag to bag
 than people do, so a bag passes for a more ordinary person than anybody is. Chinese text messages cannot: the text model
 reads no Chinese."""
