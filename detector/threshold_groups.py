@@ -245,8 +245,7 @@ def group_thresholds(
                 continue
             passed = int(passing(everyone, made, languages).sum())
             kept = all(
-                passing(looks, made, languages).sum() <= max(1.0, most * looks.people)
-                for looks in populations.values()
+                passing(looks, made, languages).sum() <= max(1.0, most * looks.people) for looks in populations.values()
             )
             if kept and (best is None or passed > best[0]):
                 best = passed, made

@@ -85,7 +85,9 @@ def pair_features(
     return PairFeatures(nats, said.pairs()), met
 
 
-def among_suspects(features: PairFeatures, accounts: Accounts, model: PairModel, seed: int) -> Found:
+def among_suspects(
+    features: PairFeatures, accounts: Accounts, model: PairModel, seed: int, no_decoys: NDArray[np.bool_] | None = None
+) -> Found:
     """Groups among suspects; members are places in `accounts`.
 
     Args:
@@ -93,9 +95,11 @@ def among_suspects(features: PairFeatures, accounts: Accounts, model: PairModel,
         accounts: suspects and controls.
         model: of pairs.
         seed: of the draws of decoys.
+        no_decoys: (k,) controls that are no decoys: they are known to act together, so that what a draw with them shows
+            says nothing of chance.
     """
     suspects = np.flatnonzero(accounts.suspect)
-    controls = np.flatnonzero(~accounts.suspect)
+    controls = np.flatnonzero(~accounts.suspect if no_decoys is None else ~(accounts.suspect | no_decoys))
     found = linked(model.log_odds(features.of(suspects)), model.cut)
     groups = [group._replace(members=suspects[group.members].tolist()) for group in found]
     if len(controls) < LEAST_CONTROLS or not groups:

@@ -191,10 +191,11 @@ class Groups:
         """
         evidence = None
         ended: list[Ended] = []
-        if self._due(end):
-            evidence, ended = self._search_suspects(tick_ms, end=end)
         if self._due_all(tick_ms, end):
             ended += self._search_all(tick_ms, end=end)
+        if self._due(end):
+            evidence, ended_too = self._search_suspects(tick_ms, end=end)
+            ended += ended_too
         ended += self._state.drop_stale(tick_ms)
         self._state.read()
         return Searched(evidence, ended)
@@ -251,7 +252,8 @@ class Groups:
             self._watch(SuspectSearch(tick_ms, names, accounts, features.wording, features.nats))
         if self._model is None:
             return SearchEvidence(np.zeros(0, np.int64), nothing, nothing), []
-        found = among_suspects(features, accounts, self._model, self._settings.seed)
+        together = np.isin(rows, np.array(sorted(self._known_together()), np.int64))
+        found = among_suspects(features, accounts, self._model, self._settings.seed, together)
         points = []
         for group in found.groups:
             said = [] if wording is None else talking_points(wording, np.array(group.members), SAME_POINT, POINTS)
@@ -260,6 +262,15 @@ class Groups:
             )
         ended = self._enter(_candidates(found, rows, points), tick_ms, "suspects", enough=end)
         return self._evidence(rows, suspect, self._model.log_odds(features), accounts.own), ended
+
+    def _known_together(self) -> set[int]:
+        """Rows of accounts that the search among all shows to act together: people's crowds, and what is no suspect."""
+        return {
+            row
+            for each in self._state.book.listed
+            if each.group.among == "all" and each.group.q <= self._settings.target_fdr
+            for row in each.group.members
+        }
 
     def _suspects_and_controls(self) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Rows of suspects and controls in the order of their names, and which are suspects."""
