@@ -43,6 +43,9 @@ MOST_OF_A_POPULATION: Final = 0.05
 """Share of any one population of calibration people that may pass at most: beyond it, people of that kind would have to
 be ranked only."""
 
+LEAST_USED: Final = 0.85
+"""People that finer groups have to let pass for each that coarser ones do: else they find fewer machines."""
+
 PEOPLE: Final = "all"
 """Where a group's threshold comes from: the people of all populations."""
 
@@ -222,9 +225,10 @@ def group_thresholds(
     In a group the people of all populations speak together, by their order statistic in the finest of the group and its
     parents where they support the rate: what an account looks like decides, not which collection it is from. People
     pass through several groups as they write, so the rate of each may have to be lowered; ranks are whole numbers, so
-    fine groups waste some of it. Of the depths of groups (`DEPTHS`) and parts of the rate (`SHARES`) those are taken
-    by which most people passed the threshold of a group they were in, the finest of equals, but no more than the rate
-    asked for reached it, and of no population more than `MOST_OF_A_POPULATION`.
+    fine groups waste some of it. Of each depth of groups (`DEPTHS`) the part of the rate (`SHARES`) is taken by which
+    most people passed the threshold of a group they were in, but no more than the rate asked for reached it, and of no
+    population more than `MOST_OF_A_POPULATION`; and of the depths the finest by which `LEAST_USED` as many passed as
+    by any.
 
     Args:
         populations: name -> people.
@@ -237,7 +241,7 @@ def group_thresholds(
     nodes = _nodes(everyone)
     codes = sorted(language_code(tag) for tag in languages)
     most = max(target_fpr, MOST_OF_A_POPULATION)
-    best: tuple[int, GroupThresholds] | None = None
+    found: dict[int, tuple[int, GroupThresholds]] = {}
     for depth in DEPTHS:
         for part in SHARES if depth else (1.0,):
             made = _at(nodes, codes, part * target_fpr, depth)
@@ -247,9 +251,10 @@ def group_thresholds(
             kept = all(
                 passing(looks, made, languages).sum() <= max(1.0, most * looks.people) for looks in populations.values()
             )
-            if kept and (best is None or passed > best[0]):
-                best = passed, made
-    return None if best is None else best[1]
+            if kept and (depth not in found or passed > found[depth][0]):
+                found[depth] = passed, made
+    most_passed = max((passed for passed, _ in found.values()), default=0)
+    return next((made for passed, made in found.values() if passed >= LEAST_USED * most_passed), None)
 
 
 def _at(nodes: Mapping[_Key, _Node], codes: list[int], share: float, depth: int) -> GroupThresholds | None:

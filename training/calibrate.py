@@ -242,7 +242,8 @@ def calibrates(truth: Mapping[str, Mapping[str, Any]], left_out: Collection[str]
 RECORDED: Final = ("irc", "sms", "climate")
 """Populations of `training.populations` that calibrate. Bags do not: texts of several people vary less from bag to bag
 than people do, so a bag passes for a more ordinary person than anybody is. Chinese text messages cannot: the text model
-reads no Chinese."""
+reads no Chinese. Nor do essays: cut into posts they are no account of a platform, stand far above every other
+population, and would set the threshold of whoever writes at length; the audit measures them."""
 
 
 def population_recording(people: pd.DataFrame, pauses_ms: NDArray[np.int64], path: Path) -> None:
