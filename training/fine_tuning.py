@@ -149,7 +149,13 @@ class TunedEncoder:
         return self.head(mean)[:, 0]
 
     def score(self, pieces: Sequence[Sequence[int]], say: ProgressCallback, batch: int = 64) -> Floats:
-        """Logits of n texts, (n,)."""
+        """Logits of n texts, (n,).
+
+        Args:
+            pieces: of n texts.
+            say: told of progress.
+            batch: texts at once.
+        """
         self.model.eval()
         out = np.zeros(len(pieces))
         order = np.argsort([len(each) for each in pieces], kind="stable")

@@ -48,7 +48,7 @@ def test_a_vector_is_the_last_layer_of_the_library(encoder: MeaningEncoder) -> N
 
 
 def test_encoders_of_other_layers_share_the_model(encoder: MeaningEncoder) -> None:
-    lower, inner = Encoder(), encoder._encoder
+    lower, inner = Encoder(layers=(1, 3)), encoder._encoder
     assert inner._whole is lower._whole
     assert len(lower._model.encoder.layer) == 3
     assert len(inner._model.encoder.layer) == max(MEANING_LAYERS)
