@@ -151,7 +151,7 @@ def test_a_standbys_second_stage_is_loaded_by_what_prepares_it(monkeypatch: pyte
     loaded: list[int] = []
 
     class Spy(second_stage.Encoder):
-        def __init__(self, path: Path | None = None) -> None:
+        def __init__(self, *_: object, **__: object) -> None:
             loaded.append(1)
 
         def embed(self, texts: Iterable[str]) -> NDArray[np.float32]:
