@@ -81,7 +81,7 @@ def _add(connection: Connection, receiver: Receiver, caused_by: DecisionRow, rec
     )  # fmt: skip
 
 
-def _record_of(connection: Connection, config: ConsoleConfig, decision: DecisionRow, by: str) -> ActionRecord:
+def _record_of(connection: Connection, config: ConsoleConfig, decision: Any, by: str) -> ActionRecord:
     """What happened, for all receivers alike; its `id` is that of no delivery yet."""
     row = connection.execute(
         select(AlertRow.kind, AlertRow.members, AlertRow.body).where(AlertRow.id == decision.alert_id)
@@ -376,6 +376,6 @@ def forget_account(connection: Connection, account: str) -> None:
         connection.execute(update(Delivery).where(Delivery.seq == row.seq).values(**values))
     connection.execute(delete(OutcomeRow).where(OutcomeRow.account == account))
     said = select(OutcomeRow.id, OutcomeRow.words).where(OutcomeRow.words.contains(account, autoescape=True))
-    for row in connection.execute(said).all():
-        if names(row.words, account):
-            connection.execute(update(OutcomeRow).where(OutcomeRow.id == row.id).values(words=""))
+    for noted in connection.execute(said).all():
+        if names(noted.words, account):
+            connection.execute(update(OutcomeRow).where(OutcomeRow.id == noted.id).values(words=""))

@@ -97,7 +97,7 @@ def nearest(connection: Connection, row: Any) -> list[PastCase]:
         .order_by(DecisionRow.at.desc())
         .limit(MOST_SEEN)
     )  # fmt: skip
-    latest = {}
+    latest: dict[str, Any] = {}
     for each in connection.execute(query):
         latest.setdefault(each.alert_id, each)
     ranked = sorted((distance(row, each), each.alert_id) for each in latest.values())

@@ -308,7 +308,7 @@ def account_page(context: RequestContext, name: str, told: str = "") -> Response
         members += [(row.id, each) for each in mine]
         profiles += [(row.at, each.profile) for each in mine]
         posts |= {post.id: post for post in record.posts if post.account == name}
-    edges = [edge for each in (*records, *pages) for edge in each.edges]
+    edges = [edge for record in records for edge in record.edges] + [edge for each in pages for edge in each.edges]
     platform = Platform(config.links)
     return page(
         context, "account.html", name=name, shown=visible(name), told=told, in_force=in_force,

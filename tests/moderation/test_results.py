@@ -119,7 +119,7 @@ def test_accounts_that_a_platform_restored_are_counted_of_those_it_was_told_of(f
     for outcome in ("suspended", "restored", "restored"):
         with feed.database.write() as connection:
             actions.note_outcome(
-                connection, feed.actors["moderator"], delivery=platform.arrived[0], outcome=outcome,  # type: ignore[arg-type]
+                connection, feed.actors["moderator"], delivery=platform.arrived[0], outcome=outcome,
                 account="c0a", words="", id=None, now=feed.clock(),
             )  # fmt: skip
     assert (look(feed).restored.hits, look(feed).restored.of) == (1, 3)
