@@ -178,8 +178,12 @@ TESTED: Final[dict[str, tuple[str, ...]]] = {
 the helper too. `tests.docs.invocations` looks for command and options in their code."""
 
 NOT_RUN: Final[dict[str, str]] = {
-    "swarmlight train sample --scores scores.jsonl --key-file key --share 0.001": "its function runs on made files in tests/training/test_learning_cli.py",
-    "swarmlight train decisions --scores scores.jsonl --people people-scores.jsonl --decisions feedback.jsonl": "its function runs on made files in tests/training/test_learning_cli.py",
+    "swarmlight train sample --scores scores.jsonl --key-file key --share 0.001": (
+        "its function runs on made files in tests/training/test_learning_cli.py"
+    ),
+    "swarmlight train decisions --scores scores.jsonl --people people-scores.jsonl --decisions feedback.jsonl": (
+        "its function runs on made files in tests/training/test_learning_cli.py"
+    ),
     "swarmlight feed user change NAME --role ROLE --password --active no --subject ID": (
         "needs a provider of sign-in in the configuration; tests/moderation has one"
     ),

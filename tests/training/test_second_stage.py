@@ -27,7 +27,7 @@ from training.second_stage import (
 from training.text import TrainedFirstStage, crossfit_table, first_stage_model, train_first_stage
 
 MACHINE = "a truly vibrant journey to foster insight and tapestry"
-CAP = 8
+CAP = 12
 """Texts of a source and class: the encoder learns from a hundred texts a second."""
 
 PERSON = "lol dunno about stuff anyway mate, grandma took the bus"

@@ -428,7 +428,15 @@ def test_events_through_a_format_score_as_the_same_events_as_post_events(
         )  # fmt: skip
     assert any(row.llr.total for row in direct.scores)
     assert any(row.llr.text for row in direct.scores) != (shape.name == "coortweet")
-    assert [alert.body for alert in through.alerts] == [alert.body for alert in direct.alerts]
+    assert [told_of(alert.body) for alert in through.alerts] == [told_of(alert.body) for alert in direct.alerts]
+
+
+def told_of(body: bytes) -> dict[str, Any]:
+    """An alert without what a platform shows of its accounts, which post events of ours do not carry."""
+    alert: dict[str, Any] = json.loads(body)
+    for member in alert["members"]:
+        member.pop("profile", None)
+    return alert
 
 
 def test_only_three_formats_leave_whole_events_out() -> None:
