@@ -13,7 +13,7 @@ import hashlib
 import multiprocessing
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -110,7 +110,7 @@ def _tune(task: _Task, say: ProgressCallback = quiet) -> dict[str, NDArray[Any]]
     made: dict[str, NDArray[Any]] = {"scores": scores, **model.arrays()}
     task.path.parent.mkdir(parents=True, exist_ok=True)
     beside = task.path.with_suffix(".part.npz")
-    np.savez(beside, **made)
+    np.savez(beside, **made)  # type: ignore[arg-type]
     beside.replace(task.path)
     return made
 
@@ -168,7 +168,7 @@ def train_second_stage(
             [texts[row] for row in rows], label[rows], source_weights(table.iloc[rows]),
             [texts[row] for row in scored], how, 0, device, cache,
         )  # fmt: skip
-        return _Task(*(getattr(made, name) for name in made.__slots__[:-1]), _task_path(cache, made))
+        return replace(made, path=_task_path(cache, made))
 
     assert NEAR_FOLDS == SOURCE_FOLDS
     held = [np.flatnonzero((fold == k) | (thread == k)) for k in range(SOURCE_FOLDS)]

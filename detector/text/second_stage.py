@@ -276,7 +276,7 @@ class _Layers:
             if number in self._taken:
                 means.append(self._mean(x, runs))
         if self._unit:
-            means = [mean / np.maximum(_lengths(mean), 1e-6) for mean in means]
+            means = [(mean / np.maximum(_lengths(mean), 1e-6)).astype(np.float32) for mean in means]
         return np.concatenate(means, axis=1).astype(np.float32)
 
     def _attend(self, x: Any, runs: Sequence[tuple[int, int]]) -> Any:

@@ -56,7 +56,7 @@ class Training(msgspec.Struct, frozen=True, kw_only=True):
     episodes: int = EPISODES
     steps: int = EPISODE_STEPS
     learning_rate: float = LEARNING_RATE
-    start: tuple[int, int, int, int] = tuple(Account())
+    start: tuple[int, int, int, int] = (*Account(),)
     posts_enter: PostsEnter = "count"
     observation: ObservationScale = "raw"
 

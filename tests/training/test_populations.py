@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from detector.data_splits import role_of
+from detector.data_splits import ROLES, role_of
 from detector.errors import UsageError
 from training.populations import BAG_TEXTS, NO_TIME, POST_CHARACTERS, population_people, posts
 
@@ -43,7 +43,7 @@ def data(tmp_path: Path) -> Path:
 def test_every_person_has_one_role_and_all_texts_of_a_person_have_it(data: Path) -> None:
     everybody = population_people(data, None)
     assert (everybody.groupby(["population", "author_id"])["role"].nunique() == 1).all()
-    parts = [population_people(data, role) for role in ("train", "calibrate", "measure")]
+    parts = [population_people(data, role) for role in ROLES]
     assert sum(len(part) for part in parts) == len(everybody)
     for role, part in zip(("train", "calibrate", "measure"), parts, strict=True):
         assert len(part)

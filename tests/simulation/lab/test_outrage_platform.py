@@ -58,7 +58,7 @@ def test_posts_followers_and_likes_are_poisson_of_the_stated_rates(polarity: flo
     for column in (0, 3):
         assert max(strays(found[:, column], abs(polarity) * RATE)) < DEVIATION
     assert not found[:, 1].any()
-    correlation = np.corrcoef(found[:, [0, 2, 3]].T)
+    correlation = np.asarray(np.corrcoef(found[:, [0, 2, 3]].T))
     assert np.abs(correlation[np.triu_indices(3, 1)]).max() < DEVIATION / math.sqrt(DRAWS)
 
 
