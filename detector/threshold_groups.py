@@ -46,9 +46,6 @@ be ranked only."""
 LEAST_USED: Final = 0.85
 """People that finer groups have to let pass for each that coarser ones do: else they find fewer machines."""
 
-PEOPLE: Final = "all"
-"""Where a group's threshold comes from: the people of all populations."""
-
 SHARES: Final = tuple(step / 20 for step in range(20, 9, -1))
 """Parts of the rate asked for that a group may be given, tried in this order. People pass through several groups, so
 each is given less than all of them together."""
@@ -112,10 +109,9 @@ class Looks:
 
 
 class Source(NamedTuple):
-    """Where a threshold comes from: the `rank`-th highest of `people` of a population."""
+    """Where a threshold comes from: the `rank`-th highest of `people`."""
 
     threshold: float
-    population: str
     rank: int
     people: int
 
@@ -180,10 +176,10 @@ class _Node(NamedTuple):
 
     ordered: Floats
 
-    def at(self, share: float) -> tuple[float, int] | None:
-        """Order statistic at a rate, and its rank; None where the people do not support the rate."""
+    def at(self, share: float) -> Source | None:
+        """The threshold at a rate; None where the people do not support it."""
         rank = int(np.floor(share * (len(self.ordered) + 1) + 1e-9))
-        return (float(self.ordered[rank - 1]), rank) if rank >= 1 else None
+        return Source(float(self.ordered[rank - 1]), rank, len(self.ordered)) if rank >= 1 else None
 
 
 _Key = tuple[int, ...]
@@ -258,18 +254,17 @@ def group_thresholds(
 
 
 def _at(nodes: Mapping[_Key, _Node], codes: list[int], share: float, depth: int) -> GroupThresholds | None:
-    found = nodes[()].at(share)
-    if found is None:
+    everybody = nodes[()].at(share)
+    if everybody is None:
         return None
-    everybody = Source(found[0], PEOPLE, found[1], len(nodes[()].ordered))
     groups: dict[Group, Source] = {}
     for language in codes if depth else []:
         for cell in range(CELLS):
             for key in _parents(language, cell)[len(DEPTHS) - 1 - depth :]:
                 node = nodes.get(key)
                 said = None if node is None or len(node.ordered) < PRESENT else node.at(share)
-                if node is not None and said is not None:
-                    groups[language, cell] = Source(said[0], PEOPLE, said[1], len(node.ordered))
+                if said is not None:
+                    groups[language, cell] = said
                     break
     return GroupThresholds.of(share, depth, everybody, groups)
 

@@ -62,8 +62,8 @@ class Thresholds:
     """Running maxima of calibration people's `total`, by population, each looked at after every post.
 
     For a further person of a population of n, P(running maximum > k-th largest of the n) <= k / (n + 1), whatever
-    their distribution (split conformal prediction, Vovk et al. 2005). The threshold is the strictest of the
-    populations large enough to support the rate asked for, so it holds for each of those.
+    their distribution (split conformal prediction, Vovk et al. 2005). `by_group` gives what accounts are flagged at;
+    `threshold`, where there are no groups, is the strictest of the populations large enough to support the rate.
 
     Args:
         name, version: of the model file.
@@ -107,7 +107,7 @@ class Thresholds:
         Raises:
             UsageError: `target_fpr` is no rate, or finer than the calibration people support.
         """
-        return self._strictest(target_fpr)[0]
+        return self._strictest(target_fpr).threshold
 
     def interval(self, target_fpr: float) -> tuple[float, float]:
         """95% band of the realised false-positive rate over the draw of the calibration people who set the threshold.
@@ -117,8 +117,7 @@ class Thresholds:
         Raises:
             UsageError: as `threshold`.
         """
-        threshold, rank, people = self._strictest(target_fpr)
-        return Source(threshold, "", rank, people).interval()
+        return self._strictest(target_fpr).interval()
 
     def by_group(self, target_fpr: float) -> GroupThresholds:
         """The threshold of every group of accounts.
@@ -127,22 +126,20 @@ class Thresholds:
             UsageError: as `threshold`.
         """
         if target_fpr not in self._groups:
-            threshold, rank, people = self._strictest(target_fpr)
+            strictest = self._strictest(target_fpr)
             made = group_thresholds(self.looks, self.languages, target_fpr) if self.looks else None
-            self._groups[target_fpr] = made or GroupThresholds.of(
-                target_fpr, 0, Source(threshold, "", rank, people), {}
-            )
+            self._groups[target_fpr] = made or GroupThresholds.of(target_fpr, 0, strictest, {})
         return self._groups[target_fpr]
 
-    def _strictest(self, target_fpr: float) -> tuple[float, int, int]:
-        """Threshold, its rank from the top, and the size of the population that sets it."""
+    def _strictest(self, target_fpr: float) -> Source:
+        """Of the populations that support a rate, the one with the highest threshold."""
         if not 0.0 < target_fpr < 1.0:
             raise UsageError(f"target_fpr is {target_fpr:g}; it must lie between 0 and 1")
-        best: tuple[float, int, int] | None = None
+        best: Source | None = None
         for values in self.maxima.values():
             rank = int(np.floor(target_fpr * (len(values) + 1) + 1e-9))
-            if rank >= 1 and (best is None or values[rank - 1] > best[0]):
-                best = (float(values[rank - 1]), rank, len(values))
+            if rank >= 1 and (best is None or values[rank - 1] > best.threshold):
+                best = Source(float(values[rank - 1]), rank, len(values))
         if best is None:
             raise UsageError(
                 f"target_fpr = {target_fpr:g} is finer than {self.people} calibration people support: "

@@ -282,7 +282,7 @@ def thresholds_card(made: Thresholds) -> str:
         band = f"{100 * low:.2f}% to {100 * high:.2f}%"
         where.append(
             [language_tag(language), cell_name(cell), f"{source.threshold:.3f}", f"{source.rank} of {source.people}",
-             source.population, band]
+             band]
         )  # fmt: skip
     return _templates.get_template("thresholds.md.j2").render(
         groups=groups,

@@ -1,7 +1,6 @@
 """Disturbs texts as people's haste and evasion tools do: typing errors, spaces within words, punctuation left out.
 
-Texts of both classes are disturbed alike in training, so that a disturbed text is no evidence by itself; the measure of
-character attacks uses the same kinds one by one.
+Texts of both classes are disturbed alike in training, so that a disturbed text is no evidence by itself.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ _letters = re.compile(r"[^\W\d_]{4,}")
 _marks = re.compile(r"[^\w\s]")
 
 SHARE_OF_WORDS: Final = 0.15
-"""Share of the longer words that a disturbance touches: as many as attacks on detectors touch in published tests."""
+"""Share of the longer words that a disturbance touches: a text of twenty words has one or two; not searched for."""
 
 
 def _in_words(text: str, rng: np.random.Generator, change: Callable[[str, int], str]) -> str:
@@ -51,23 +50,8 @@ def bare(text: str, rng: np.random.Generator) -> str:
     return " ".join(_marks.sub("", text.lower()).split())
 
 
-_LOOKALIKE: Final = str.maketrans("aeopcxyiAEOPCTHKMBX", "аеорсхуіАЕОРСТНКМВХ")
-
-
-def lookalikes(text: str, rng: np.random.Generator) -> str:
-    """Half of the letters that have a Cyrillic lookalike are replaced by it."""
-    return "".join(letter.translate(_LOOKALIKE) if rng.random() < 0.5 else letter for letter in text)
-
-
-def zero_width(text: str, rng: np.random.Generator) -> str:
-    """Zero-width spaces between some letters."""
-    return "".join(f"{letter}\u200b" if rng.random() < 0.2 else letter for letter in text)
-
-
 TYPED: Final = (swapped, dropped, split, bare)
-"""What training disturbs by; the others leave no trace in normalised texts."""
-
-ATTACKS: Final = (*TYPED, lookalikes, zero_width)
+"""What training disturbs by. Lookalike letters and zero-width characters leave no trace in normalised texts."""
 
 
 def disturbed(texts: Sequence[str], share: float, seed: int) -> list[str]:

@@ -7,7 +7,7 @@ linear function of the mean of its last hidden states.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from detector.errors import ModelError
 from detector.text.second_stage import DIM, TUNED_PREFIX, TUNED_TOKENS, encoder_folder
+from training.text import ProgressCallback
 
 Floats = NDArray[np.float64]
-ProgressCallback = Callable[[str, float], None]
 
 BUCKET: Final = 64
 """Batches among which texts are sorted by length before they are cut: little padding, and still shuffled."""

@@ -13,7 +13,7 @@ import hashlib
 import multiprocessing
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,8 +36,8 @@ from training.text_calibration import calibrate
 ENCODER_TEXTS: Final = 1000
 """Rows of one source and class that the encoder learns from: sources weigh alike, and more of one take time."""
 
-SOURCE_FOLDS: Final = 3
-"""Models that each leave a part of the sources out."""
+SOURCE_FOLDS: Final = NEAR_FOLDS
+"""Models that each leave a part of the sources out, and one part of the threads of the others."""
 
 Floats = NDArray[np.float64]
 
@@ -75,7 +75,7 @@ def source_folds(table: pd.DataFrame) -> NDArray[np.int64]:
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """One fine-tuning: what is learned from and what is scored, and where the answer is kept."""
+    """One fine-tuning: what is learned from and what is scored, and the folder that keeps answers."""
 
     texts: list[str]
     label: NDArray[np.int64]
@@ -84,21 +84,22 @@ class _Task:
     settings: FineTuning
     seed: int
     device: str
-    path: Path
+    cache: Path
 
-
-def _task_path(cache: Path, task: _Task) -> Path:
-    digest = hashlib.sha256()
-    for part in (*task.texts, "", *task.scored, repr(sorted(asdict(task.settings).items())), str(task.seed)):
-        digest.update(part.encode() + b"\0")
-    digest.update(task.label.tobytes() + task.weight.tobytes() + encoder_digest(encoder_folder()).encode())
-    return cache / f"tuned-{digest.hexdigest()[:16]}.npz"
+    def path(self) -> Path:
+        """The file that keeps the answer, named by all that it depends on."""
+        digest = hashlib.sha256()
+        for part in (*self.texts, "", *self.scored, repr(sorted(asdict(self.settings).items())), str(self.seed)):
+            digest.update(part.encode() + b"\0")
+        digest.update(self.label.tobytes() + self.weight.tobytes() + encoder_digest(encoder_folder()).encode())
+        return self.cache / f"tuned-{digest.hexdigest()[:16]}.npz"
 
 
 def _tune(task: _Task, say: ProgressCallback = quiet) -> dict[str, NDArray[Any]]:
     """Scores of what is to be scored, and the model's arrays; from the cache where they are there."""
-    if task.path.is_file():
-        with np.load(task.path, allow_pickle=False) as stored:
+    path = task.path()
+    if path.is_file():
+        with np.load(path, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
     import torch
 
@@ -108,10 +109,10 @@ def _tune(task: _Task, say: ProgressCallback = quiet) -> dict[str, NDArray[Any]]
     model.fit(model.pieces(learned), task.label, task.weight, task.settings, task.seed, say)
     scores = model.score(model.pieces(task.scored), say) if task.scored else np.zeros(0)
     made: dict[str, NDArray[Any]] = {"scores": scores, **model.arrays()}
-    task.path.parent.mkdir(parents=True, exist_ok=True)
-    beside = task.path.with_suffix(".part.npz")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_suffix(".part.npz")
     np.savez(beside, **made)  # type: ignore[arg-type]
-    beside.replace(task.path)
+    beside.replace(path)
     return made
 
 
@@ -164,13 +165,11 @@ def train_second_stage(
 
     def task(learned: NDArray[np.bool_], scored: NDArray[np.intp]) -> _Task:
         rows = np.flatnonzero(learned)
-        made = _Task(
+        return _Task(
             [texts[row] for row in rows], label[rows], source_weights(table.iloc[rows]),
             [texts[row] for row in scored], how, 0, device, cache,
         )  # fmt: skip
-        return replace(made, path=_task_path(cache, made))
 
-    assert NEAR_FOLDS == SOURCE_FOLDS
     held = [np.flatnonzero((fold == k) | (thread == k)) for k in range(SOURCE_FOLDS)]
     tasks = [task((fold != k) & (thread != k), held[k]) for k in range(SOURCE_FOLDS)]
     tasks.append(task(np.ones(len(table), dtype=bool), np.zeros(0, np.intp)))
