@@ -7,17 +7,12 @@ one. The worker does not use it: its alerts are written in the transaction of th
 
 from __future__ import annotations
 
-from typing import Final
-
-from detector.errors import BrokerError
 from streaming.config import Config
-from streaming.kafka.client import Clients, Topics, close, ensure_topics
-
-FLUSH_S: Final = 30.0
-"""Seconds that the broker has at the end to acknowledge what was sent."""
+from streaming.kafka.client import Clients, Topics, ensure_topics
+from streaming.sinks.topic import TopicSink
 
 
-class KafkaAlerts:
+class KafkaAlerts(TopicSink):
     """A producer of alerts.
 
     Raises:
@@ -26,11 +21,9 @@ class KafkaAlerts:
     """
 
     def __init__(self, config: Config) -> None:
-        self._clients, topics = Clients(config.kafka), Topics(config.kafka.topic_prefix)
-        ensure_topics(self._clients, topics, config.kafka, snapshots=False)
-        self._topic = topics.alerts
-        self._producer = self._clients.producer()
-        self._failed: list[BaseException] = []
+        clients, topics = Clients(config.kafka), Topics(config.kafka.topic_prefix)
+        ensure_topics(clients, topics, config.kafka, snapshots=False)
+        super().__init__(clients, topics.alerts, "alerts", "waiting for alerts to be taken")
 
     def write(self, alert_id: str, body: bytes) -> None:
         """Send a revision.
@@ -38,37 +31,9 @@ class KafkaAlerts:
         Raises:
             BrokerError: an earlier one was not taken.
         """
-        self._check()
+        self.check()
         with self._clients.explained("sending alerts"):
-            self._producer.send(self._topic, body, key=alert_id.encode()).add_errback(self._failed.append)
-
-    flush_s = 1.0
-    """The broker takes batches; nobody waits for a second."""
-
-    def flush(self) -> None:
-        """Wait until everything is acknowledged.
-
-        Raises:
-            BrokerError: something was not.
-        """
-        with self._clients.explained("waiting for alerts to be taken"):
-            self._producer.flush(timeout=FLUSH_S)
-        self._check()
-
-    def close(self) -> None:
-        """Wait until everything is acknowledged.
-
-        Raises:
-            BrokerError: something was not.
-        """
-        try:
-            self.flush()
-        finally:
-            close(self._producer)
-
-    def _check(self) -> None:
-        if self._failed:
-            raise BrokerError(f"alerts were not taken by topic {self._topic}: {self._failed[0]}")
+            self.send(alert_id.encode(), body)
 
 
 def open_sink(target: str, config: Config) -> KafkaAlerts:

@@ -16,11 +16,11 @@ from typing import Any, Final
 
 import msgspec
 
-from detector.errors import BrokerError, UsageError
+from detector.errors import UsageError
 from streaming.config import Config
-from streaming.kafka.client import Clients, close
+from streaming.kafka.client import Clients
 from streaming.schema.alert import AlertRecord, read_alert
-from streaming.sinks.kafka import FLUSH_S
+from streaming.sinks.topic import TopicSink
 
 TOPIC: Final = "osprey.actions_input"
 """What Osprey reads unless it is told otherwise (`OSPREY_KAFKA_INPUT_STREAM_TOPIC`)."""
@@ -76,7 +76,7 @@ def action_id(alert: str, revision: int, account: str) -> int:
     return int.from_bytes(hashlib.sha256(name).digest()[:8], "big") >> 1
 
 
-class OspreyActions:
+class OspreyActions(TopicSink):
     """A producer of actions.
 
     Args:
@@ -87,14 +87,8 @@ class OspreyActions:
         BrokerError: the broker is away, or refuses.
     """
 
-    flush_s = 1.0
-    """The broker takes batches; nobody waits for a second."""
-
     def __init__(self, config: Config, topic: str) -> None:
-        self._clients = Clients(config.kafka)
-        self._topic = topic
-        self._producer = self._clients.producer()
-        self._failed: list[BaseException] = []
+        super().__init__(Clients(config.kafka), topic, "actions", "waiting for Osprey's topic")
         self._members: dict[str, set[str]] = {}
 
     def write(self, alert_id: str, body: bytes) -> None:
@@ -103,44 +97,18 @@ class OspreyActions:
         Raises:
             BrokerError: an earlier one was not taken.
         """
-        self._check()
+        self.check()
         alert = read_alert(body)
         now = {member.account for member in alert.members}
         left = self._members.get(alert_id, set()) - now
         with self._clients.explained("sending actions to Osprey"):
             for action in actions_of(alert, left):
                 key = action["data"]["data"]["account"].encode("utf-8", "surrogatepass")
-                sent = self._producer.send(self._topic, msgspec.json.encode(action), key=key)
-                sent.add_errback(self._failed.append)
+                self.send(key, msgspec.json.encode(action))
         if alert.status == "open":
             self._members[alert_id] = now
         else:
             self._members.pop(alert_id, None)
-
-    def flush(self) -> None:
-        """Wait until everything is acknowledged.
-
-        Raises:
-            BrokerError: something was not.
-        """
-        with self._clients.explained("waiting for Osprey's topic"):
-            self._producer.flush(timeout=FLUSH_S)
-        self._check()
-
-    def close(self) -> None:
-        """Wait until everything is acknowledged.
-
-        Raises:
-            BrokerError: something was not.
-        """
-        try:
-            self.flush()
-        finally:
-            close(self._producer)
-
-    def _check(self) -> None:
-        if self._failed:
-            raise BrokerError(f"actions were not taken by topic {self._topic}: {self._failed[0]}")
 
 
 def open_sink(target: str, config: Config) -> OspreyActions:
