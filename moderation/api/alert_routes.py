@@ -10,7 +10,7 @@ import msgspec
 from fastapi import APIRouter, Path, Query
 
 from detector.errors import FeedError
-from moderation import actions, alert_lists, bulk_actions, case_log, cases, decisions, queue, related
+from moderation import actions, alert_lists, bulk_actions, case_log, cases, decision_lists, decisions, queue, related
 from moderation.alert_lists import MAX_SEARCH_CHARACTERS, Filters, Kind, Sort, State
 from moderation.api.schemas import (
     DEFAULT_LIMIT,
@@ -95,7 +95,7 @@ def show_alert(context: Reader, alert_id: AlertId) -> AlertWithHistory:
     """One alert: its latest record, and what was decided on it and on its members."""
     with context.read() as connection:
         alert = cases.load_alert(connection, context.actor, alert_id, details=False)
-        history = decisions.history(connection, alert_ids=cases.merged_ancestors(connection, alert_id))
+        history = decision_lists.history(connection, alert_ids=cases.merged_ancestors(connection, alert_id))
         on_accounts = decisions.current_on_accounts(connection, alert_id)
         accounts = [member.account for member in alert.record.members]
         own = related.member_alerts(connection, context.actor, accounts, context.now)
@@ -314,7 +314,7 @@ def list_decisions(
         limit: decisions on a page.
     """
     with context.read() as connection:
-        page = decisions.history_page(
+        page = decision_lists.history_page(
             connection, user_id=context.actor.user_id if mine else None, cursor=cursor, limit=limit
         )
     return DecisionList(decisions=[decision_item(row) for row in page.rows], next=page.cursor)
@@ -354,7 +354,7 @@ def show_account(
         raise FeedError("invalid", "no account has this name: it holds a NUL character")
     with context.read() as connection:
         rows = cases.alerts_of_account(connection, context.actor, name)
-        history = decisions.history(connection, account=name)
+        history = decision_lists.history(connection, account=name)
     return AccountHistory(
         account=name,
         alerts=[alert_item(row, context.now) for row in rows],

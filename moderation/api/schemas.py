@@ -504,7 +504,7 @@ def alert_item(row: Any, now: int) -> AlertItem:
 
 
 def decision_item(row: Any) -> DecisionItem:
-    """A row of `decisions.history` as the API gives it."""
+    """A row of `decision_lists.history` as the API gives it."""
     return DecisionItem(
         id=row.id, alert=row.alert_id, account=row.account, decision=row.verdict, undoes=row.undoes,
         undone=row.undone_by is not None, at=rfc3339(row.at), by=row.by_name or row.by or "", policy=row.policy,

@@ -21,6 +21,7 @@ from moderation import (
     case_log,
     cases,
     console_config,
+    decision_lists,
     decisions,
     drafts,
     queue,
@@ -99,7 +100,9 @@ def alert_page(
     was = context.request.query_params.get("was", "")
     with context.read() as connection:
         alert = cases.load_alert(connection, actor, alert_id)
-        history = decisions.history(connection, alert_ids=cases.merged_ancestors(connection, alert_id), undos=False)
+        history = decision_lists.history(
+            connection, alert_ids=cases.merged_ancestors(connection, alert_id), undos=False
+        )
         on_accounts = decisions.current_on_accounts(connection, alert_id)
         known = existing_alerts(connection, {row.alert_id for row in history})
         people = users.list_users(connection, actor) if actor.may("lead") else []
@@ -296,7 +299,7 @@ def account_page(context: RequestContext, name: str, told: str = "") -> Response
     actor, now = context.actor, context.now
     with context.read() as connection:
         rows = cases.alerts_of_account(connection, actor, name)
-        history = decisions.history(connection, account=name, undos=False)
+        history = decision_lists.history(connection, account=name, undos=False)
         known = existing_alerts(connection, {row.alert_id for row in history})
         config = console_config.current(connection)
         pages = cases.pages_of(connection, [row.id for row in rows[:DETAILED_ALERTS]])

@@ -299,7 +299,7 @@ def past_decision(row: Any, actor: Actor, known: set[str], now: int) -> PastDeci
     """One line of the history.
 
     Args:
-        row: of `decisions.history`.
+        row: of `decision_lists.history`.
         actor: who looks.
         known: ids of alerts that there are.
         now: ms since 1970 UTC.

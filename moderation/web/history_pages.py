@@ -19,12 +19,12 @@ from sqlalchemy import Connection, select
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 
 from detector.errors import FeedError
-from moderation import audit, console_config, decisions
+from moderation import audit, console_config, decision_lists, decisions
 from moderation.alert_lists import KINDS, MAX_SEARCH_CHARACTERS
 from moderation.audit import AuditFilters
 from moderation.auth import Form, RequestContext, SignedIn
 from moderation.db import AlertRow, User
-from moderation.decisions import DecisionFilters
+from moderation.decision_lists import DecisionFilters
 from moderation.records import LARGEST_ACCOUNT, rfc3339
 from moderation.web.evidence_views import past_decision
 from moderation.web.rendering import MAX_NOTE_CHARACTERS, existing_alerts, local_path, page, text_field
@@ -112,7 +112,7 @@ def show_decisions(context: SignedIn, cursor: str = "") -> Response:
     actor.require("read")
     filters = ListFilters.read(context)
     with context.read() as connection:
-        found = decisions.history_page(
+        found = decision_lists.history_page(
             connection, user_id=None, cursor=cursor or None, limit=DECISIONS_PER_PAGE,
             filters=filters.of_decisions(actor.name), undos=False,
         )  # fmt: skip
@@ -136,7 +136,7 @@ def export_decisions(context: SignedIn) -> Response:
         cursor: str | None = None
         while True:
             with context.read() as connection:
-                found = decisions.history_page(
+                found = decision_lists.history_page(
                     connection, user_id=None, cursor=cursor, limit=EXPORT_ROWS, filters=wanted, undos=False
                 )
             for row in found.rows:

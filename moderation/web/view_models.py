@@ -309,7 +309,7 @@ def alert_view(
     Args:
         whole: the alert with its details.
         actor: who looks.
-        decisions: rows of `decisions.history`.
+        decisions: rows of `decision_lists.history`.
         on_accounts: account -> the decision row that holds on it.
         known: ids among the decisions' alerts that there are.
         now: ms since 1970 UTC.

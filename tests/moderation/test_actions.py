@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from sqlalchemy import Connection, select
 
 from detector.errors import ConfigError, DeliveryError, FeedError
-from moderation import action_loop, actions, console_config, decisions, privacy
+from moderation import action_loop, actions, console_config, decision_lists, decisions, privacy
 from moderation.action_loop import GIVE_UP_MS, ActionLoop, Way, deliver_due
 from moderation.console_config import ConsoleConfig, Receiver
 from moderation.db import Delivery
@@ -142,9 +142,9 @@ def test_a_delivery_is_made_with_the_decision_or_not_at_all(feed: Feed) -> None:
 
     with pytest.raises(SystemExit):
         feed.do(die, "moderator")
-    assert (_rows(feed), feed.see(decisions.history)) == ([], [])
+    assert (_rows(feed), feed.see(decision_lists.history)) == ([], [])
     decide(feed, "c1")
-    assert len(_rows(feed)) == len(feed.see(decisions.history)) == 1
+    assert len(_rows(feed)) == len(feed.see(decision_lists.history)) == 1
 
 
 def test_a_crash_between_sending_and_noting_sends_the_same_again(feed: Feed) -> None:

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from detector.errors import ConfigError, FeedError
-from moderation import console_config, decisions
+from moderation import console_config, decision_lists, decisions
 from moderation.console_config import ConsoleConfig, Policy, Required
-from moderation.decisions import DecisionFilters, DecisionRequest
+from moderation.decision_lists import DecisionFilters
+from moderation.decisions import DecisionRequest
 from tests.moderation.builders import alert
 from tests.moderation.conftest import Feed, Site
 from tests.moderation.test_web import text_of
@@ -100,15 +101,15 @@ def test_a_decision_names_a_policy_of_the_list_that_goes_with_it(feed: Feed, tmp
             decide(feed, verdict, **more)
         assert refused.value.code == "invalid"
     made = decide(feed, "llm_campaign", policy="inauthentic.1", reason="one operator")
-    (row,) = feed.see(decisions.history, filters=DecisionFilters(policy="inauthentic.1"))
+    (row,) = feed.see(decision_lists.history, filters=DecisionFilters(policy="inauthentic.1"))
     assert (row.id, row.policy) == (made, "inauthentic.1")
-    assert feed.see(decisions.history, filters=DecisionFilters(policy="spam.2")) == []
+    assert feed.see(decision_lists.history, filters=DecisionFilters(policy="spam.2")) == []
 
 
 def test_without_policies_any_reference_is_taken(feed: Feed) -> None:
     feed.put(alert())
     decide(feed, "llm_campaign", policy="community guidelines 4.2")
-    assert feed.see(decisions.history)[0].policy == "community guidelines 4.2"
+    assert feed.see(decision_lists.history)[0].policy == "community guidelines 4.2"
 
 
 def test_a_policy_that_is_taken_out_can_not_be_chosen_and_is_still_known(feed: Feed, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from detector.errors import FeedError
-from moderation import decisions, privacy, second_looks
+from moderation import decision_lists, decisions, privacy, second_looks
 from moderation.db import SecondLook
 from moderation.decisions import DecisionRequest
 from moderation.second_looks import kappa
@@ -56,7 +56,7 @@ def test_the_second_decision_is_compared_and_changes_nothing(site: Site) -> None
     found = site.feed.see(second_looks.agreement)
     assert (found.pairs, found.share) == (2, 0.5)
     with site.feed.database.read() as connection:
-        made = decisions.history(connection)
+        made = decision_lists.history(connection)
     assert sorted(row.verdict for row in made) == ["llm_campaign", "not_a_campaign"]
     page = site.browser("lead").get("/second-looks").text
     assert "50% of 2 decisions" in page

@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 from sqlalchemy import select
 
-from moderation import appeals, audit, decisions, second_looks, users
+from moderation import appeals, audit, decision_lists, decisions, second_looks, users
 from moderation.alert_lists import save_view
 from moderation.db import AlertRow
 from moderation.decisions import DecisionRequest
@@ -145,7 +145,7 @@ def test_a_shift_by_keyboard_alone(served: Served, visit: Visits) -> None:
     assert "Your appeal was granted." in owner.locator("main").inner_text()
     mine = {account_alert_id(f"{script.lower()}_{number}") for script in QUEUES for number in range(CASES)}
     with served.database.read() as connection:
-        made = decisions.history(connection, alert_ids=sorted(mine), undos=False)
+        made = decision_lists.history(connection, alert_ids=sorted(mine), undos=False)
         outcome = select(AlertRow.decision).where(AlertRow.id == account_alert_id(appealed))
         assert connection.scalar(outcome) == "not_a_campaign"
         assert audit.verify(connection).problem is None
