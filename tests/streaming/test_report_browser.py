@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import json
 import os
@@ -134,8 +133,6 @@ def html(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    if asyncio._get_running_loop() is not None:  # one browser a process: Playwright refuses a second
-        pytest.skip("the console's browser tests have a browser open in this process; run this file by itself")
     path = chromium_path()
     with sync_api.sync_playwright() as playwright:
         launched = playwright.chromium.launch(executable_path=path, args=FLAGS)
