@@ -204,7 +204,9 @@ class Thresholds:
         if not ordered:
             raise UsageError("no calibration person has a post that gives evidence: nothing to calibrate on")
         if not all(np.isfinite(values).all() for values in ordered.values()):
-            raise UsageError("a calibration person's running maximum is not finite")
+            raise UsageError(
+                "a calibration person's running maximum is not finite: the models are damaged, train them again"
+            )
         groups = {name: each for name, each in sorted((looks or {}).items()) if name in ordered}
         return cls(NAME, version, ordered, horizon_posts, languages, dict(card or {}), groups, min_texts)
 

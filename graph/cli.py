@@ -19,7 +19,6 @@ from typing import Annotated, Any, Final, NamedTuple
 
 import numpy as np
 import typer
-from numpy.typing import NDArray
 
 from detector.errors import UsageError
 from detector.plugins import COMMANDS, load
@@ -40,8 +39,6 @@ NAMED: Final = 4
 """Members of a group that are printed by name."""
 
 NAME_CHARACTERS: Final = 32
-
-Ints = NDArray[np.int64]
 
 
 class _Files(NamedTuple):

@@ -35,7 +35,6 @@ NEAREST: Final = 5
 """A decoy is one of so many accounts nearest in posts to the account it stands for, at random."""
 
 Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 
 class Matched(NamedTuple):

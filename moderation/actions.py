@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection, Sequence
-from typing import Any, Final, Literal, cast, get_args
+from typing import Any, Final, Literal, cast
 
 import msgspec
 from sqlalchemy import Connection, delete, func, insert, select, update
@@ -34,7 +34,6 @@ DeliveryState = Literal["waiting", "delivered", "dead", "dropped"]
 
 Outcome = Literal["removed", "suspended", "limited", "labelled", "no_action", "restored", "other"]
 
-OUTCOMES: Final[tuple[Outcome, ...]] = get_args(Outcome)
 """What a platform can say that it did with an account, or with all accounts of a decision."""
 
 MAX_LISTED: Final = 200

@@ -293,8 +293,6 @@ def login_link(base: str, secret: str, page: str = "/queue") -> str:
     return f"{base}/enter?token={secret}" + (f"&next={page}" if page != "/queue" else "")
 
 
-log = logging.getLogger(__name__)
-
 FIRST: Final = "admin"
 """Who is added where there is nobody yet."""
 

@@ -5,6 +5,6 @@ does, and whom or what it does it to. Each account by itself is a person in dist
 link, target or moment, never whether or how often, so that only joint behaviour and the text can give a campaign away.
 Crude operators break that rule on purpose (`botnet-classic`).
 
-In: a preset or a TOML file (`files`, `settings`) and a seed. Out: chunks of events in order of time (`world`), rendered
-as the contract's JSON lines and the truth about every account (`output`). `cli` is `swarmlight simulate`.
+In: a preset or a TOML file (`files`, `population_config`) and a seed. Out: chunks of events in order of time (`world`),
+rendered as the contract's JSON lines and the truth about every account (`output`). `cli` is `swarmlight simulate`.
 """

@@ -153,7 +153,7 @@ def written(path: Path) -> Iterator[IO[bytes]]:
     try:
         raw = path.open("wb")
     except OSError as error:
-        raise UsageError(f"{path}: cannot be written: {error.strerror}") from None
+        raise UsageError(f"{path}: cannot be written: {error.strerror}; name another file") from None
     with raw:
         if path.suffix == ".gz":
             with gzip.GzipFile("", "wb", GZIP_LEVEL, raw, mtime=0) as file:

@@ -106,7 +106,7 @@ class FeedSettings(Part, frozen=True, kw_only=True):
 
 
 class News(Part, frozen=True, kw_only=True):
-    """Moments at which many turn to the same thing (`bursts`)."""
+    """Moments at which many turn to the same thing: a burst."""
 
     per_day: Annotated[float, Meta(ge=0.0)] = 2.0  # Poisson
     drawn: Share = 0.03  # share of those it concerns who start a session because of it

@@ -83,7 +83,9 @@ def read(path: Path) -> Acts:
     else:
         found = _from_events(path)
     if len(found) < 2:
-        raise UsageError(f"{path}: no acts in it that could be compared")
+        raise UsageError(
+            f"{path}: no acts in it that could be compared; give a recording of posts, or name its --format"
+        )
     order = np.argsort(found.at, kind="stable")
     return Acts(**{field.name: getattr(found, field.name)[order] for field in fields(found)})
 
@@ -517,4 +519,4 @@ def _into(page: Path, name: str, lines: list[Line], real: Acts, simulated: Acts)
         )
         page.write_text(after.lstrip(), encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{page}: cannot be rewritten: {error}") from None
+        raise UsageError(f"{page}: cannot be rewritten: {error}; name another page") from None

@@ -355,8 +355,8 @@ class World:
         target = self._answered(kind, post, numbers)
         reacting = (kind != POST) & (target < 0)
         target[reacting] = reader.choose(account[reacting], at[reacting], rng)
-        link = self._shared(self.links, text & (rng.random(n) < people.links[account]), account, at, feed.link)
-        tag = self._shared(self.tags, text & (rng.random(n) < people.tags[account]), account, at, feed.tag)
+        link = self._shared(self.links, text & (rng.random(n) < people.links[account]), account, feed.link)
+        tag = self._shared(self.tags, text & (rng.random(n) < people.tags[account]), account, feed.tag)
         task, manner, words = self._serve(account, at, kind, task, target, link, tag, reader)
         manner[post >= 0], words[post >= 0] = GIVEN, post[post >= 0]
         self._led = np.concatenate((self._led, self._framed(account, at, link, span)), axis=1)
@@ -374,7 +374,7 @@ class World:
         chunk = Chunk(serial, at, account, kind, event, whom, link, tag, task, manner, words)
         return chunk.where(keep)
 
-    def _shared(self, catalogue: Catalogue, carrying: Flags, account: Ints, at: Ints, on_feed: Ints) -> Ints:
+    def _shared(self, catalogue: Catalogue, carrying: Flags, account: Ints, on_feed: Ints) -> Ints:
         """What each event carries: something of one's own, what somebody close has just used, or what is about."""
         rng, settings = self._rng, catalogue.settings
         result = np.full(len(account), -1, np.int64)

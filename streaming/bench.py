@@ -207,15 +207,15 @@ def report(samples: Sequence[Sample], seen: Seen, assess: Assess) -> dict[str, A
         "core_s": {
             "score": round(seen.score_s, 2),
             "of_it_text_model": round(seen.first_stage_s, 2),
-            "expert": round(seen.second_stage_s, 2),
+            "second_stage": round(seen.second_stage_s, 2),
             "meaning": round(seen.meaning_s, 2),
             "assess": round(last.cpu_s - seen.score_s - seen.second_stage_s - seen.meaning_s, 2),
         },
         "posts_with_text": seen.posts,
         "share_of_posts_seen": {
-            "cheap": round(seen.first_stage / posts, 5),
-            "cheap_gave_evidence": round(seen.with_evidence / posts, 5),
-            "expert": round(seen.second_stage / posts, 5),
+            "first_stage": round(seen.first_stage / posts, 5),
+            "first_stage_gave_evidence": round(seen.with_evidence / posts, 5),
+            "second_stage": round(seen.second_stage / posts, 5),
             "meaning": round(seen.meanings / posts, 5),
         },
         "outcomes": {
@@ -252,13 +252,13 @@ def lines(figures: dict[str, Any]) -> Iterator[str]:
     yield f"{figures['events']:,} events in {figures['wall_s']:,} s: {figures['events_per_s']:,} events/s"
     yield (
         f"one core: {figures['events_per_core_s']:,} events/s; seconds: score {cores['score']} "
-        f"(text model {cores['of_it_text_model']}), second stage {cores['expert']}, meaning {cores['meaning']}, "
+        f"(text model {cores['of_it_text_model']}), second stage {cores['second_stage']}, meaning {cores['meaning']}, "
         f"assess {cores['assess']}"
     )
     shares = figures["share_of_posts_seen"]
     yield (
-        f"{figures['posts_with_text']:,} posts with text: the first stage saw {shares['cheap']:.2%} (and gave evidence "
-        f"on {shares['cheap_gave_evidence']:.2%}), the second stage {shares['expert']:.3%}; "
+        f"{figures['posts_with_text']:,} posts with text: the first stage saw {shares['first_stage']:.2%} (and gave "
+        f"evidence on {shares['first_stage_gave_evidence']:.2%}), the second stage {shares['second_stage']:.3%}; "
         f"read for their meaning {shares['meaning']:.3%}"
     )
     yield "outcomes: " + ", ".join(f"{name} {count:,}" for name, count in figures["outcomes"].items())

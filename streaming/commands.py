@@ -50,9 +50,6 @@ def _out(name: str, what: str) -> typer.models.OptionInfo:
     return option
 
 
-_TABLE: Final = "a table where it ends in .csv or .parquet"
-
-
 def run_command(
     recordings: Annotated[
         list[str] | None,

@@ -557,7 +557,7 @@ class Config(BaseSettings):
     idle_partition_s: Annotated[
         float, Field(ge=0, description="seconds until an idle partition no longer holds the others back; 0: never")
     ] = 60.0
-    expert_texts_per_s: Annotated[
+    second_stage_texts_per_s: Annotated[
         float,
         Field(
             ge=0,
@@ -565,7 +565,7 @@ class Config(BaseSettings):
             description="texts of reranking candidates the second-stage model may read per second of event time",
         ),
     ] = 20.0
-    expert_share: Annotated[
+    second_stage_share: Annotated[
         float,
         Field(
             gt=0,
@@ -574,7 +574,7 @@ class Config(BaseSettings):
             "costs forty times what the first stage does; 1: all of them, however far",
         ),
     ] = 0.15
-    expert_texts_per_account_h: Annotated[
+    second_stage_texts_per_account_h: Annotated[
         int,
         Field(
             ge=1,

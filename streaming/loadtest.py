@@ -354,7 +354,9 @@ def copy_truth(truth: Path, copies: list[Copy], out: BinaryIO) -> None:
                 row = msgspec.json.decode(record.value, type=dict[str, Any])
                 account, campaign = str(row["account"]), row.get("campaign")
             except (msgspec.MsgspecError, KeyError, ValueError):
-                raise UsageError(f"{record.source} is no line of a truth file: an object with `account`") from None
+                raise UsageError(
+                    f"{record.source} is no line of a truth file: write an object with `account`"
+                ) from None
             for copy in copies:
                 renamed = row | {"account": copy.name(account)}
                 if campaign:
@@ -409,7 +411,9 @@ def load_test(
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise UsageError(f"cannot write {error.filename or 'standard output'}: {error.strerror}") from None
+        raise UsageError(
+            f"cannot write {error.filename or 'standard output'}: {error.strerror}; name another file"
+        ) from None
     return 0
 
 

@@ -100,7 +100,9 @@ def _take(found: Results, path: Path) -> bool:
         try:
             _READERS[kind](found, _chained(first, records), path)
         except (RecordError, msgspec.MsgspecError) as error:
-            raise UsageError(f"{shown(path)} cannot be read: {shown(str(error))}") from None
+            raise UsageError(
+                f"{shown(path)} is damaged, or of another release: {shown(str(error))}; write it again"
+            ) from None
     return True
 
 

@@ -16,11 +16,11 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from detector.evidence import Component
 
 Outcome = Literal["accepted", "duplicate", "late", "dead"]
-TextStage = Literal["cheap", "expert", "meaning"]
+TextStage = Literal["first", "second", "meaning"]
 Stage = Literal["score", "assess"]
-Step = Literal["poll", "parse", "read_text", "send", "feed", "tick", "expert", "commit", "snapshot", "restore"]
+Step = Literal["poll", "parse", "read_text", "send", "feed", "tick", "second_stage", "commit", "snapshot", "restore"]
 
-Alarm = Literal["gap", "hole", "clock_jump", "send_failed", "snapshot_failed", "partitions", "sink"]
+Alarm = Literal["gap", "offset_gap", "clock_jump", "send_failed", "snapshot_failed", "partitions", "sink"]
 AlertKind = Literal["account", "campaign", "coordination"]
 
 NAMESPACE: Final = "swarmlight"
@@ -66,7 +66,7 @@ class Metrics:
         self._texts_cut = self._counter("texts_cut", "Events whose text was longer than 64 KiB and was cut")
         self._texts = self._counter(
             "texts_scored",
-            "Texts read by the first-stage (cheap) or second-stage (expert) model, or for their meaning",
+            "Texts read by the model of the first or second stage, or for their meaning",
             "stage",
         )
         self._read = self._counter("records_read", "Records of posts that score has read")
@@ -103,16 +103,17 @@ class Metrics:
         self._alerts = self._counter("alerts", "Revisions of alerts written", "kind", "status")
         self._alerts_opened = self._counter("alerts_opened", "Alerts that were not there before", "kind")
         self._abstained = self._counter(
-            "abstentions", "Times an evidence component abstained, by its reason", "part", "reason"
+            "abstentions", "Times an evidence component abstained, by its reason", "component", "reason"
         )
         self._models = self._gauge("model_info", "Models in use", "model", "name_version")
-        self._offset_gaps = self._counter("hole_records", "Records that retention removed before they were read")
+        self._offset_gaps = self._counter("offset_gap_records", "Records that retention removed before they were read")
         self._alarms = self._counter("alarms", "What should not happen and was survived", "kind")
         self._shed = self._counter(
-            "expert_texts_shed", "Texts that the budget of the second-stage model had no room for"
+            "second_stage_texts_shed", "Texts that the budget of the second-stage model had no room for"
         )
         self._budget = self._gauge(
-            "expert_budget_texts_per_second", "Texts per second of event time that the second-stage model may read"
+            "second_stage_budget_texts_per_second",
+            "Texts per second of event time that the second-stage model may read",
         )
         self._drift = self._gauge(
             "totals_drift",

@@ -112,7 +112,7 @@ class Run:
         try:
             place.write_text(page(self._results, title), encoding="utf-8", errors="replace")
         except OSError as error:
-            raise UsageError(f"{place} cannot be written: {error.strerror}") from None
+            raise UsageError(f"{place} cannot be written: {error.strerror}; name another file") from None
         return place
 
     @cached_property
@@ -150,7 +150,7 @@ def assess(
     try:
         place.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"{place} cannot be made: {error.strerror}") from None
+        raise UsageError(f"{place} cannot be made: {error.strerror}; name another folder") from None
     settings = config if isinstance(config, Config) else load_config(None if config is None else Path(config), {})
     run_recording(
         given.paths,

@@ -287,7 +287,7 @@ def ablate(
         if figures_file is not None:
             figures_file.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     except OSError as error:
-        raise UsageError(f"{error.filename}: cannot be written: {error.strerror}") from None
+        raise UsageError(f"{error.filename}: cannot be written: {error.strerror}; name another file") from None
     return 0
 
 

@@ -74,7 +74,7 @@ def write_known_people(
     try:
         write.write_text(json.dumps(sorted(map(pseudonym, known)), indent=0) + "\n", encoding="ascii")
     except OSError as error:
-        raise UsageError(f"{write}: cannot be written: {error.strerror}") from None
+        raise UsageError(f"{write}: cannot be written: {error.strerror}; name another file") from None
     print(f"{len(known)} people in {write}")
     return 0
 

@@ -196,7 +196,7 @@ def sample_command(
     try:
         key = key_file.read_bytes().strip()
     except OSError as error:
-        raise UsageError(f"--key-file {key_file}: cannot be read: {error.strerror}") from None
+        raise UsageError(f"--key-file {key_file}: cannot be read: {error.strerror}; is its name right?") from None
     if len(key) < LEAST_KEY_BYTES:
         raise UsageError(f"--key-file {key_file}: the key has {len(key)} bytes: give at least {LEAST_KEY_BYTES}")
     unflagged = sorted((each for each in read(scores) if not each.flagged), key=lambda each: each.account)
@@ -218,7 +218,7 @@ def read(path: Path) -> list[ScoreRecord]:
                 if each.account not in found or each.llr.total > found[each.account].llr.total:
                     found[each.account] = each
     except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
+        raise UsageError(f"{path}: cannot be read: {error.strerror}; is its name right?") from None
     except RecordError as error:
         raise UsageError(f"{path}: {error}") from None
     return list(found.values())
@@ -228,7 +228,7 @@ def _feedback(path: Path) -> list[FeedbackRecord]:
     try:
         lines = path.read_bytes().splitlines()
     except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
+        raise UsageError(f"{path}: cannot be read: {error.strerror}; is its name right?") from None
     found = []
     for number, line in enumerate(lines, 1):
         if line.strip():

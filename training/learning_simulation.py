@@ -56,9 +56,6 @@ ALERTS_SHOWN: Final = 100
 BLIND_SHOWN: Final = 100
 """Of the 200 decisions: alerts, and accounts of the blind sample on average."""
 
-MISSES: Final = ((5000, 0, 100), (5000, 20, 100), (5000, 100, 100), (5000, 100, 300), (20_000, 400, 200))
-"""Unflagged accounts, machines among them, and how many are shown: what the interval of misses is tried on."""
-
 FRESH: Final = 20_000
 """Fresh people and machines on whom rates are measured."""
 
@@ -84,13 +81,12 @@ class Setting:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Rates of one society: recall before the drift, after it, learned, attainable; false flags, live and learned."""
+    """Rates of one society: recall before the drift, after it, learned, attainable; false flags of what was learned."""
 
     before: float
     after: float
     learned: float
     attainable: float
-    false_live: float
     false_learned: float
 
 
@@ -163,7 +159,6 @@ def simulate(setting: Setting, seed: int) -> Outcome:
         after=float(best.live_flags(after).mean()),
         learned=float(learned(after).mean()),
         attainable=float(best.flags(after).mean()),
-        false_live=float(best.live_flags(fresh).mean()),
         false_learned=float(learned(fresh).mean()),
     )
 

@@ -23,9 +23,9 @@ from training.evaluate import evaluation_table, ranking
 from training.system import read_lines
 
 UNLIMITED: Final = {
-    "SWARMLIGHT_EXPERT_SHARE": "1.0",
-    "SWARMLIGHT_EXPERT_TEXTS_PER_S": "1000000",
-    "SWARMLIGHT_EXPERT_TEXTS_PER_ACCOUNT_H": "1000",
+    "SWARMLIGHT_SECOND_STAGE_SHARE": "1.0",
+    "SWARMLIGHT_SECOND_STAGE_TEXTS_PER_S": "1000000",
+    "SWARMLIGHT_SECOND_STAGE_TEXTS_PER_ACCOUNT_H": "1000",
 }
 """Settings with which every text of every account is read that can be flagged at all."""
 

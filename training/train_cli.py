@@ -72,10 +72,14 @@ def train_text_command(
     exclude: Excluded = None,
     seed: Annotated[int, typer.Option(metavar="N", help="which rows capped sources keep; bootstrap draws")] = 0,
     cache: Cache = CACHE,
-    no_second_stage: Annotated[bool, typer.Option("--no-expert", help="train the first-stage model alone")] = False,
+    no_second_stage: Annotated[
+        bool, typer.Option("--no-second-stage", help="train the first-stage model alone")
+    ] = False,
     named_model: Annotated[
         str | None,
-        typer.Option("--expert", metavar="MODEL", help="calibrate this Hugging Face model (folder or name) instead"),
+        typer.Option(
+            "--second-stage", metavar="MODEL", help="calibrate this Hugging Face model (folder or name) instead"
+        ),
     ] = None,
     machine_label: Annotated[
         int, typer.Option(metavar="N", help="which output of MODEL means machine; -1 is the last")

@@ -28,7 +28,7 @@ FORGOTTEN: Final = 2.0**-40
 """Decayed count under which nothing is known: the last observation is forty half-lives (2,000 posts) ago, and the model
 gives such a count no weight. Counts go on halving to numbers that float32 cannot divide by."""
 
-SITTING_GAP_MS: Final = 30 * 60_000
+SESSION_GAP_MS: Final = 30 * 60_000
 """A pause longer than this ends a sitting: the usual session boundary of log analysis."""
 
 LLR_EDGES: Final = np.array(
@@ -37,14 +37,14 @@ LLR_EDGES: Final = np.array(
 """Inner edges (nats) of the 16-bin histogram of post LLRs: fine where single posts lie, which is within 3 nats."""
 
 WRITES: Final = np.array([True, True, False, True, False, False])
-"""By kind: what is written. Pauses, sittings and hours are those of writing, which every platform has and which the
+"""By kind: what is written. Pauses, sessions and hours are those of writing, which every platform has and which the
 model could learn from; likes and reposts come in the rhythm of an interface."""
 
 GAP_EDGES_S: Final = np.array([2, 5, 15, 60, 300, 900, 1800, 7200, 28_800, 86_400, 604_800], dtype=np.float64)
 """Inner edges (seconds) of the 12-bin histogram of gaps, about equal steps in the logarithm."""
 
 KINDS: Final = 6
-"""post, reply, repost, quote, like, follow, in the order of the observation log; deletions are no habit."""
+"""post, reply, repost, quote, like, follow, in the order of the observation log; deletions are no pattern of use."""
 
 LANGUAGES: Final = 3
 """Languages counted per account (heaviest kept): enough for a bilingual person and one stray detection."""
@@ -78,9 +78,9 @@ STYLE_SUM: Final = _columns.take(STYLE_DIM)
 STYLE_SQUARED: Final = _columns.take(STYLE_DIM)
 SKETCH_SUM: Final = _columns.take(SKETCH_DIM)
 LANGUAGE_WEIGHT: Final = _columns.take(LANGUAGES)
-EXPERT_COUNT: Final = _columns.take(1).start
-EXPERT_SUM: Final = _columns.take(1).start
-EXPERT_SQUARED: Final = _columns.take(1).start
+SECOND_STAGE_COUNT: Final = _columns.take(1).start
+SECOND_STAGE_SUM: Final = _columns.take(1).start
+SECOND_STAGE_SQUARED: Final = _columns.take(1).start
 GAIN_SUM: Final = _columns.take(1).start
 GAIN_SQUARED: Final = _columns.take(1).start
 TEXT_BLOCK: Final = slice(0, _columns.used)
@@ -91,7 +91,7 @@ WRITTEN: Final = _columns.take(1).start
 GAP_BINS: Final = _columns.take(len(GAP_EDGES_S) + 1)
 GAP_SUM: Final = _columns.take(1).start
 GAP_SQUARED: Final = _columns.take(1).start
-SITTINGS: Final = _columns.take(1).start
+SESSIONS: Final = _columns.take(1).start
 HOURS: Final = _columns.take(24)
 KIND_BINS: Final = _columns.take(KINDS)
 LINKED: Final = _columns.take(1).start
@@ -120,8 +120,8 @@ TEXT_NAMES: Final[tuple[str, ...]] = (
 
 SINGLES: Final = slice(0, 1 + _LLR_LEVELS + STYLE_DIM + 1)
 PAIRS: Final = slice(SINGLES.stop, SINGLES.stop + 1 + STYLE_DIM + 1)
-EXPERTS: Final = slice(PAIRS.stop, PAIRS.stop + 3)
-TEXT_DIM: Final = EXPERTS.stop
+SECOND_STAGE: Final = slice(PAIRS.stop, PAIRS.stop + 3)
+TEXT_DIM: Final = SECOND_STAGE.stop
 
 BEHAVIOUR_NAMES: Final[tuple[str, ...]] = (
     *(f"gap_share_{i}" for i in range(_GAP_LEVELS)),
@@ -152,7 +152,7 @@ def fingerprint() -> str:
         LLR_EDGES.tolist(),
         GAP_EDGES_S.tolist(),
         WRITES.tolist(),
-        [HALF_LIFE_POSTS, HALF_LIFE_MS, SITTING_GAP_MS, RECENT, _QUIET],
+        [HALF_LIFE_POSTS, HALF_LIFE_MS, SESSION_GAP_MS, RECENT, _QUIET],
     ]
     return hashlib.sha256(json.dumps(shapes).encode()).hexdigest()[:16]
 
@@ -232,7 +232,9 @@ def features_of(table: NDArray[np.float32], posts: NDArray[np.uint32], language:
         text=_text(table),
         behaviour=_behaviour(table),
         weight=weight.copy(),
-        second_stage=np.where(table[:, EXPERT_COUNT] > FORGOTTEN, table[:, EXPERT_COUNT], 0).astype(np.float32),
+        second_stage=np.where(table[:, SECOND_STAGE_COUNT] > FORGOTTEN, table[:, SECOND_STAGE_COUNT], 0).astype(
+            np.float32
+        ),
         events=table[:, EVENTS].copy(),
         written=table[:, WRITTEN].copy(),
         posts=posts,
@@ -271,12 +273,12 @@ def _text(table: NDArray[np.float32]) -> NDArray[np.float32]:
     sketch = table[:, SKETCH_SUM]
     out[:, PAIRS.stop - 1] = ((sketch * sketch).sum(axis=1) - table[:, WEIGHT_SQUARED]) * pairs[:, 0]
 
-    per_read = _inverse(table[:, EXPERT_COUNT])
-    second_stage = table[:, EXPERT_SUM] * per_read
-    out[:, EXPERTS.start] = second_stage
-    out[:, EXPERTS.start + 1] = table[:, GAIN_SUM] * per_read
-    out[:, EXPERTS.start + 2] = np.sqrt(
-        np.maximum(table[:, EXPERT_SQUARED] * per_read - second_stage * second_stage, 0)
+    per_read = _inverse(table[:, SECOND_STAGE_COUNT])
+    second_stage = table[:, SECOND_STAGE_SUM] * per_read
+    out[:, SECOND_STAGE.start] = second_stage
+    out[:, SECOND_STAGE.start + 1] = table[:, GAIN_SUM] * per_read
+    out[:, SECOND_STAGE.start + 2] = np.sqrt(
+        np.maximum(table[:, SECOND_STAGE_SQUARED] * per_read - second_stage * second_stage, 0)
     )
     return out
 
@@ -294,7 +296,7 @@ def _behaviour(table: NDArray[np.float32]) -> NDArray[np.float32]:
     i = _GAP_LEVELS
     out[:, i] = mean
     out[:, i + 1] = np.sqrt(np.maximum(table[:, GAP_SQUARED] * per_gap - mean * mean, 0))
-    out[:, i + 2] = table[:, SITTINGS] * per_written
+    out[:, i + 2] = table[:, SESSIONS] * per_written
     out[:, i + 3] = _entropy(hours)
     out[:, i + 4] = (hours < _QUIET).sum(axis=1)
     out[:, i + 5 : i + 10] = kinds[:, 1:]

@@ -17,7 +17,15 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.account.features import BEHAVIOUR_DIM, CADENCE, EXPERTS, PAIRS, TEXT_DIM, AccountFeatures, fingerprint
+from detector.account.features import (
+    BEHAVIOUR_DIM,
+    CADENCE,
+    PAIRS,
+    SECOND_STAGE,
+    TEXT_DIM,
+    AccountFeatures,
+    fingerprint,
+)
 from detector.account.trees import Floats, Trees
 from detector.errors import ModelError
 from detector.evidence import MILLINAT
@@ -216,7 +224,7 @@ def text_inputs(features: AccountFeatures) -> tuple[NDArray[np.float64], NDArray
     counts = np.empty((n, TEXT_DIM + 2))
     counts[:, : PAIRS.start] = features.weight[:, None]
     counts[:, PAIRS] = np.maximum(features.weight - 1, 0)[:, None]
-    counts[:, EXPERTS] = features.second_stage[:, None]
+    counts[:, SECOND_STAGE] = features.second_stage[:, None]
     counts[:, TEXT_DIM:] = _CERTAIN
     return values, counts
 

@@ -147,7 +147,7 @@ class AccountStatistics:
         log_gap = np.log1p(seconds).astype(np.float32) * again
         table[:, at_.GAP_SUM] += log_gap
         table[:, at_.GAP_SQUARED] += log_gap * log_gap
-        table[:, at_.SITTINGS] += writes & (first | (pause > at_.SITTING_GAP_MS))
+        table[:, at_.SESSIONS] += writes & (first | (pause > at_.SESSION_GAP_MS))
         table[index, at_.HOURS.start + at_ms // 3_600_000 % 24] += written
         table[index, at_.KIND_BINS.start + kinds] += 1
         table[:, at_.LINKED] += link_counts > 0
@@ -207,9 +207,9 @@ class AccountStatistics:
         llr = llr_millinats * np.float32(1 / MILLINAT)
         gain = llr - first_stage_millinats * np.float32(1 / MILLINAT)
         table = self.table[rows]
-        table[:, at_.EXPERT_COUNT] += 1
-        table[:, at_.EXPERT_SUM] += llr
-        table[:, at_.EXPERT_SQUARED] += llr * llr
+        table[:, at_.SECOND_STAGE_COUNT] += 1
+        table[:, at_.SECOND_STAGE_SUM] += llr
+        table[:, at_.SECOND_STAGE_SQUARED] += llr * llr
         table[:, at_.GAIN_SUM] += gain
         table[:, at_.GAIN_SQUARED] += gain * gain
         self.table[rows] = table
@@ -248,7 +248,9 @@ class AccountStatistics:
         """
         missing = [name for name in _ARRAYS if name not in arrays]
         if missing:
-            raise UsageError(f"account statistics lack {', '.join(missing)}: the snapshot is of another version")
+            raise UsageError(
+                f"account statistics lack {', '.join(missing)}: the snapshot is of another version; start from offset 0"
+            )
         fresh = cls(len(arrays["last_ms"]))
         for name in _ARRAYS:
             expected = getattr(fresh, name)

@@ -1,7 +1,7 @@
 """A Hugging Face model as the second stage: a sequence classifier's log-odds, or a causal LM's token statistics.
 
 The model's own number is no likelihood ratio. A calibrator file beside it (`NAME.safetensors`, `NAME.json`, written by
-`swarmlight train text --expert`) says what the number and the first-stage LLR are worth together.
+`swarmlight train text --second-stage`) says what the number and the first-stage LLR are worth together.
 """
 
 from __future__ import annotations

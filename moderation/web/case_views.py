@@ -176,7 +176,6 @@ def case_view(whole: AlertWithDetails, links: Links, rights: Rights, actor: Acto
         whole: the alert with its details.
         links: what the database has about its accounts.
         rights: what whoever looks may do with it.
-        actor: who looks.
         now: ms since 1970 UTC.
     """
     covers = {account: _covered(each) for account, each in links.own.items() if each.id != whole.row.id}
@@ -186,7 +185,7 @@ def case_view(whole: AlertWithDetails, links: Links, rights: Rights, actor: Acto
     return CaseView(
         first=first, last=last,
         about=subject(whole), since=since(whole, now), sure=sure(whole.record),
-        to_do=to_do(whole, rights, actor, sum(each.coverable for each in covers.values())),
+        to_do=to_do(whole, rights, sum(each.coverable for each in covers.values())),
         covers=sorted(covers.values(), key=lambda each: (not each.coverable, each.account)),
         elsewhere=[_elsewhere(each, now) for each in links.elsewhere],
         also_in={account: [_also_in(each) for each in found] for account, found in links.others.items()},
@@ -237,13 +236,12 @@ def sure(record: AlertRecord) -> list[str]:
     return said
 
 
-def to_do(whole: AlertWithDetails, rights: Rights, actor: Actor, covered: int) -> str:
+def to_do(whole: AlertWithDetails, rights: Rights, covered: int) -> str:
     """What to do about an alert now, in a sentence.
 
     Args:
         whole: the alert.
         rights: what whoever looks may do with it.
-        actor: who looks.
         covered: alerts of members that a decision may cover.
     """
     row, record = whole.row, whole.record

@@ -205,7 +205,7 @@ class TextWriter:
             elif source is not None:
                 events, requests = asked.setdefault(id(source), ([], []))
                 events.append(i)
-                requests.append(self._request(chunk, i, source))
+                requests.append(self._request(chunk, i))
         for number, (events, requests) in asked.items():
             for i, text in zip(events, sources[number].write(requests), strict=True):
                 found[i] = text
@@ -231,7 +231,7 @@ class TextWriter:
             return None
         return Text(vary(base.words, self._rng), base.lang)
 
-    def _request(self, chunk: Chunk, i: int, source: TextSource) -> Request:
+    def _request(self, chunk: Chunk, i: int) -> Request:
         account, serial, kind = int(chunk.account[i]), int(chunk.serial[i]), int(chunk.kind[i])
         campaign = self._world.roles.campaign[account]
         about = self._personas.about(self._world.seed, campaign) if campaign and chunk.task[i] >= 0 else ""

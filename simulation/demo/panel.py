@@ -285,7 +285,7 @@ def _status(board: Board, elapsed_s: float, sent: int, total: int, clock_ms: int
     behind = max(0.0, sent - board.records())
     table.add_row("played", f"{sent:,} of {total:,} events in {elapsed_s:.0f} s, stream time {clock}")
     table.add_row("worker", f"{board.rate():,.0f} events/s, {behind:,.0f} behind   {outcomes}")
-    texts = [f"{stage} {board.number('texts_scored_total', stage):,.0f}" for stage in ("cheap", "expert")]
+    texts = [f"{stage} {board.number('texts_scored_total', stage):,.0f}" for stage in ("first", "second")]
     transactions = board.number("transactions_total", "committed")
     table.add_row("texts read", f"{'  '.join(texts)}   transactions {transactions:,.0f}")
     return table

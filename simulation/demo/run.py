@@ -195,7 +195,7 @@ class Show:
         return min(caught, key=lambda each: each.after_s).alert.id if caught else None
 
     def _end_with_feed(self, stays: bool) -> None:
-        """ProgressCallback where the console is, with a link that has not been used; or how to have it stay."""
+        """Say where the console is, with a link that has not been used; or how to have it stay."""
         caught = self._first_campaign()
         if self._feed is None:
             hint = "swarmlight feed needs its packages: pip install 'swarmlight[feed]'"

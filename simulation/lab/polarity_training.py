@@ -193,7 +193,7 @@ def read_done(path: Path) -> dict[Training, Trained]:
     try:
         lines = path.read_bytes().splitlines(keepends=True)
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}; name another folder") from None
     done = {}
     for number, line in enumerate(lines, 1):
         if not line.endswith(b"\n"):
@@ -231,7 +231,7 @@ def train_all(wanted: Sequence[Training], path: Path, processes: int) -> Iterato
     try:
         file = path.open("ab")
     except OSError as error:
-        raise UsageError(f"{path}: cannot be written: {error.strerror}") from None
+        raise UsageError(f"{path}: cannot be written: {error.strerror}; name another file") from None
     with file, ProcessPoolExecutor(min(processes, len(left))) as pool:
         whole = sum(len(line) for line in path.read_bytes().splitlines(keepends=True) if line.endswith(b"\n"))
         file.truncate(whole)

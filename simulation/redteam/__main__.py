@@ -98,7 +98,7 @@ def write(out: Path, results: list[Result], game: Game, own: int | None) -> None
     try:
         out.write_text(page(results, game, own=own, plot=drawing.name), encoding="utf-8")
     except OSError as error:
-        raise UsageError(f"{out}: cannot be written: {error.strerror}") from None
+        raise UsageError(f"{out}: cannot be written: {error.strerror}; name another file") from None
     save(game, None, drawing)
 
 

@@ -231,7 +231,7 @@ def _same(setting: Setting, folder: Path) -> None:
         with written(file) as out:
             out.write(msgspec.json.encode(setting))
     except (OSError, msgspec.MsgspecError) as error:
-        raise UsageError(f"{folder}: cannot be used as a work folder: {error}") from None
+        raise UsageError(f"{folder}: cannot be used as a work folder: {error}; name another") from None
 
 
 def spent(game: Game, side: str) -> float:

@@ -90,7 +90,7 @@ def sources(folder: Path, people: str | None, machines: str | None) -> tuple[str
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"{folder}: cannot be used as a work folder: {error.strerror}") from None
+        raise UsageError(f"{folder}: cannot be used as a work folder: {error.strerror}; name another") from None
     return (
         people if people is not None else people_corpus(folder / "people.jsonl"),
         machines if machines is not None else machine_corpus(folder / "machines.jsonl"),
@@ -118,7 +118,7 @@ def _content(path: Path) -> bytes:
     try:
         return hashlib.sha256(path.read_bytes()).digest()
     except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
+        raise UsageError(f"{path}: cannot be read: {error.strerror}; is its name right?") from None
 
 
 def own_posts() -> int:

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.account.features import EXPERTS as EXPERT_FEATURES
+from detector.account.features import SECOND_STAGE as SECOND_STAGE_FEATURES
 from detector.account.features import AccountFeatures
 from detector.account.statistics import AccountStatistics
 from detector.drift import FEWEST_ACCOUNTS, drift
@@ -331,5 +331,5 @@ def _without_second_stage(features: AccountFeatures, chosen: NDArray[np.bool_]) 
     """The features of the chosen accounts as if the second stage had read none of their texts."""
     taken = AccountFeatures._make(column[chosen] for column in features)
     text = taken.text.copy()
-    text[:, EXPERT_FEATURES] = 0
+    text[:, SECOND_STAGE_FEATURES] = 0
     return taken._replace(text=text, second_stage=np.zeros_like(taken.second_stage))

@@ -84,10 +84,10 @@ class Assess:
             evidence=evidence,
             reranking=Reranking(
                 ReadingLimits(
-                    settings.expert_texts_per_s if reads else 0.0,
-                    settings.expert_share,
-                    settings.expert_texts_per_account_h,
-                    far=settings.expert_far,
+                    settings.second_stage_texts_per_s if reads else 0.0,
+                    settings.second_stage_share,
+                    settings.second_stage_texts_per_account_h,
+                    far=settings.second_stage_far,
                 ),
                 evidence.threshold,
                 state.rerank_budget,

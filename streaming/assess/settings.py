@@ -48,10 +48,10 @@ class AssessSettings:
         duplicate_window_s: seconds within which the same account and id are one event.
         tick_s: seconds of event time between decisions about accounts.
         campaign_tick_s: the same about groups.
-        expert_texts_per_s: texts the second-stage model may read per second of event time.
-        expert_share: of all texts, the share it may read.
-        expert_far: whether it reads accounts however far they are from the threshold, as with a share of 1.
-        expert_texts_per_account_h: texts of one account it may read in an hour of event time.
+        second_stage_texts_per_s: texts the second-stage model may read per second of event time.
+        second_stage_share: of all texts, the share it may read.
+        second_stage_far: whether it reads accounts however far they are from the threshold, as with a share of 1.
+        second_stage_texts_per_account_h: texts of one account it may read in an hour of event time.
         meaning_texts_per_s: texts that may be read for their meaning per second of event time.
         alert_step_nats: change of evidence that makes a new revision of an alert.
         max_alerts_per_day: account and campaign alerts opened per day of event time; 0 is no limit.
@@ -71,10 +71,10 @@ class AssessSettings:
     duplicate_window_s: int = 3600
     tick_s: int = 60
     campaign_tick_s: int = 600
-    expert_texts_per_s: float = 1.0
-    expert_share: float = 1.0
-    expert_far: bool = False
-    expert_texts_per_account_h: int = 12
+    second_stage_texts_per_s: float = 1.0
+    second_stage_share: float = 1.0
+    second_stage_far: bool = False
+    second_stage_texts_per_account_h: int = 12
     meaning_texts_per_s: float = 10.0
     alert_step_nats: float = 1.0
     max_alerts_per_day: int = 1000
@@ -107,10 +107,10 @@ class AssessSettings:
             duplicate_window_s=config.duplicate_window_s,
             tick_s=config.tick_s,
             campaign_tick_s=config.campaign_tick_s,
-            expert_texts_per_s=config.expert_texts_per_s,
-            expert_share=config.expert_share,
-            expert_far=config.expert_share == 1.0,
-            expert_texts_per_account_h=config.expert_texts_per_account_h,
+            second_stage_texts_per_s=config.second_stage_texts_per_s,
+            second_stage_share=config.second_stage_share,
+            second_stage_far=config.second_stage_share == 1.0,
+            second_stage_texts_per_account_h=config.second_stage_texts_per_account_h,
             meaning_texts_per_s=config.meaning_texts_per_s,
             alert_step_nats=config.alert_step_nats,
             max_alerts_per_day=config.max_alerts_per_day,

@@ -476,8 +476,8 @@ class AssessStage:
             return self._replica.journal.journal.answer(request)
         started = self._clock()
         answer = self._reranker(request)
-        self._metrics.step("assess", "expert", self._clock() - started)
-        self._metrics.texts("expert", len(request.texts))
+        self._metrics.step("assess", "second_stage", self._clock() - started)
+        self._metrics.texts("second", len(request.texts))
         self._metrics.texts("meaning", len(request.meanings))
         return answer
 

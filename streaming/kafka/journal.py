@@ -13,7 +13,6 @@ committed: the producer is closed, and the journal is asked.
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -31,8 +30,6 @@ from detector.text.meaning import MEANING_DIM
 from streaming.assess.outputs import Answer, RerankRequest, TickOutput
 from streaming.kafka import client
 from streaming.kafka.client import CALL_MS, Clients, Topics, close
-
-log = logging.getLogger(__name__)
 
 READ_S: Final = 60.0
 """Longest wait for the journal's next records while there are some."""

@@ -259,7 +259,7 @@ class LogTail:
         """Read what was written since the last time.
 
         Args:
-            deep: partitions of which `LOOK_BACK` entries are read, so that no end mark is missed.
+            deep: partitions of which `DEEP_ENTRIES` entries are read, so that no end mark is missed.
 
         Raises:
             BrokerError: the broker is away.

@@ -222,7 +222,7 @@ class ScoreStage:
         ]
         if taken.gap:
             self._metrics.offset_gap(taken.gap)
-            self._metrics.alarm("hole")
+            self._metrics.alarm("offset_gap")
         if tp.topic == self._topics.posts:
             records = self._converted(records)
             self._metrics.records_read(len(records))
@@ -264,7 +264,7 @@ class ScoreStage:
             models=self._scorer.models,
             offset_gap=taken.gap,
         )
-        self._metrics.texts("cheap", sum(1 for each in observations if each.text))
+        self._metrics.texts("first", sum(1 for each in observations if each.text))
         return [(taken.tp.partition, batch) for batch in batches], letters
 
     def _decisions(

@@ -205,7 +205,7 @@ def run_worker(config: Config, stage: StageName, exit_s: float | None, cores: Co
     convert = converter(config.kafka.posts_format)
     metrics, health = Metrics(), Health(time.monotonic())
     metrics.models(cores.models)
-    metrics.budget(config.expert_texts_per_s)
+    metrics.budget(config.second_stage_texts_per_s)
     if stage == "score":
         health.role("score")
     stages: dict[str, Callable[[], Stage]] = {}

@@ -66,7 +66,9 @@ class CheckpointFile:
                 f"--cursor {str(self.path)!a} is in use: another listener goes on from it; name another file"
             ) from None
         except OSError as error:
-            raise UsageError(f"--cursor {str(self.path)!a} cannot be written: {error.strerror}") from None
+            raise UsageError(
+                f"--cursor {str(self.path)!a} cannot be written: {error.strerror}; name another file"
+            ) from None
         return self
 
     def __exit__(
@@ -90,13 +92,17 @@ class CheckpointFile:
         except FileNotFoundError:
             return Checkpoint(source=source)
         except OSError as error:
-            raise UsageError(f"--cursor {str(self.path)!a} cannot be read: {error.strerror}") from None
+            raise UsageError(
+                f"--cursor {str(self.path)!a} cannot be read: {error.strerror}; restore it, or name another file"
+            ) from None
         try:
             kept = msgspec.json.decode(data, type=Checkpoint)
         except (msgspec.MsgspecError, ValueError):
             kept = Checkpoint(v=0)
         if kept.v != VERSION:
-            raise UsageError(f"--cursor {str(self.path)!a} is no place in a stream that this release can go on from")
+            raise UsageError(
+                f"--cursor {str(self.path)!a} is no place that this release can go on from; name another file"
+            )
         if kept.source != source:
             raise UsageError(
                 f"--cursor {str(self.path)!a} is a place in another stream, or was asked for with other options; "
@@ -118,4 +124,6 @@ class CheckpointFile:
                 os.fsync(file.fileno())
             beside.replace(self.path)
         except OSError as error:
-            raise UsageError(f"--cursor {str(self.path)!a} cannot be written: {error.strerror}") from None
+            raise UsageError(
+                f"--cursor {str(self.path)!a} cannot be written: {error.strerror}; name another file"
+            ) from None

@@ -171,12 +171,16 @@ def _decompressor(path: Path) -> Any:
         with path.open("rb") as file:
             data = file.read(DICTIONARY_BYTES + 1)
     except OSError as error:
-        raise UsageError(f"--zstd-dictionary {str(path)!a} cannot be read: {error.strerror}") from None
+        raise UsageError(
+            f"--zstd-dictionary {str(path)!a} cannot be read: {error.strerror}; is its name right?"
+        ) from None
     if len(data) > DICTIONARY_BYTES or not data:
-        raise UsageError(f"--zstd-dictionary {str(path)!a} is no dictionary of Jetstream")
+        raise UsageError(f"--zstd-dictionary {str(path)!a} is no dictionary of Jetstream: give its zstd_dictionary")
     try:
         dictionary = zstandard.ZstdCompressionDict(data, dict_type=zstandard.DICT_TYPE_FULLDICT)
         dictionary.precompute_compress(level=1)
         return zstandard.ZstdDecompressor(dict_data=dictionary, max_window_size=FRAME_BYTES)
     except (zstandard.ZstdError, ValueError):
-        raise UsageError(f"--zstd-dictionary {str(path)!a} is no zstd dictionary") from None
+        raise UsageError(
+            f"--zstd-dictionary {str(path)!a} is no zstd dictionary: give zstd_dictionary of Jetstream"
+        ) from None

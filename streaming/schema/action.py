@@ -12,8 +12,6 @@ import msgspec
 from detector.errors import RecordError
 from streaming.schema.feedback import DecisionKind
 
-ACTION_VERSION: Final = 1
-
 
 class ActionAccount(msgspec.Struct, frozen=True):
     """An account that a decision is about; `odds` that a language model drives it, null where not known."""

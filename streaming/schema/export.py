@@ -111,5 +111,7 @@ def schema_command(
             output.mkdir(parents=True, exist_ok=True)
             (output / f"{name}.json").write_text(text, encoding="utf-8")
         except OSError as error:
-            raise UsageError(f"--output {str(output)!a} cannot be written: {error.strerror}") from None
+            raise UsageError(
+                f"--output {str(output)!a} cannot be written: {error.strerror}; name another file"
+            ) from None
     return 0

@@ -2,7 +2,6 @@
 
 `Outputs` are those of `swarmlight run`: alerts, their details, scores, the summary, dead letters, and the trajectories
 that thresholds are calibrated on. They take the places of earlier ones together, when the run has succeeded.
-`AccountGraphs` are what the graph model is trained on.
 """
 
 from __future__ import annotations

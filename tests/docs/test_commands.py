@@ -141,7 +141,7 @@ TESTED: Final[dict[str, tuple[str, ...]]] = {
     "swarmlight calibrate STREAM --out models": (
         "tests/training/test_cli.py::test_a_platform_s_own_accounts_set_them_without_labels",
     ),
-    "swarmlight demo": ("tests/simulation/demo/test_run.py::test_the_command_does_all_that_with_the_expert",),
+    "swarmlight demo": ("tests/simulation/demo/test_run.py::test_the_command_does_all_that_with_the_second_stage",),
     "swarmlight feed --alerts alerts.jsonl --details details.jsonl --feedback feedback.jsonl": (
         "tests/moderation/test_cli.py::test_serving_from_files_through_a_kill_to_the_last_decision",
     ),
@@ -166,7 +166,7 @@ TESTED: Final[dict[str, tuple[str, ...]]] = {
     "swarmlight simulate --preset election --to-kafka HOST:PORT --rate 5000": (
         "tests/simulation/test_output.py::test_a_preset_is_sent_at_a_rate",
     ),
-    "swarmlight train text --expert MODEL": (
+    "swarmlight train text --second-stage MODEL": (
         "tests/docs/test_commands.py::test_the_lines_that_train_do_so_in_the_order_of_their_page",
     ),
     "swarmlight worker --config swarmlight.toml": (
@@ -464,7 +464,7 @@ def test_the_lines_that_train_do_so_in_the_order_of_their_page(
     cards = {path.name for path in (tmp_path / "models").glob("*.card.md")}
     assert cards >= {"text.card.md", "expert.card.md", "account.card.md", "thresholds.card.md"}
     named = tiny_classifier(tmp_path / "named")
-    assert main(["train", "text", "--data", "data", "--out", "other", "--expert", named]) == 0
+    assert main(["train", "text", "--data", "data", "--out", "other", "--second-stage", named]) == 0
     assert json.loads((tmp_path / "other" / "expert.json").read_text())["kind"] == KIND
 
 

@@ -59,15 +59,15 @@ def test_a_run_accounts_for_every_event_and_every_text(
     tmp_path: Path, clean_environ: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out, config = tmp_path / "figures.json", tmp_path / "config.toml"
-    config.write_text("expert_texts_per_s = 0.005\nmeaning_texts_per_s = 0.005\n")
+    config.write_text("second_stage_texts_per_s = 0.005\nmeaning_texts_per_s = 0.005\n")
     arguments = ["--input", str(small_stream(tmp_path)), "--copies", "3", "--rounds", "2", "--report", str(out)]
     assert main([*arguments, "--config", str(config), "--memory-ratio", "9"]) == 0
     figures = json.loads(out.read_text())
     assert figures["events"] == 3 * 2 * 320
     assert figures["outcomes"] == {"accepted": 3 * 2 * 320, "duplicate": 0, "late": 0, "dead": 0}
     assert figures["posts_with_text"] == 3 * 2 * 240
-    assert figures["share_of_posts_seen"]["cheap"] == 1.0
-    assert 0 < figures["share_of_posts_seen"]["expert"] < 0.1
+    assert figures["share_of_posts_seen"]["first_stage"] == 1.0
+    assert 0 < figures["share_of_posts_seen"]["second_stage"] < 0.1
     assert 0 < figures["share_of_posts_seen"]["meaning"] < 0.1
     assert figures["accounts"] == 3 * 20
     assert figures["peak_mib"] == max(point["resident_mib"] for point in figures["memory"])
@@ -81,7 +81,12 @@ def test_without_text_no_text_is_seen(tmp_path: Path, clean_environ: None) -> No
     arguments = ["--input", str(small_stream(tmp_path)), "--copies", "1", "--without", "text", "--report", str(out)]
     assert main([*arguments, "--memory-ratio", "0"]) == 0  # one round gives no verdict
     figures = json.loads(out.read_text())
-    assert figures["share_of_posts_seen"] == {"cheap": 0.0, "cheap_gave_evidence": 0.0, "expert": 0.0, "meaning": 0.0}
+    assert figures["share_of_posts_seen"] == {
+        "first_stage": 0.0,
+        "first_stage_gave_evidence": 0.0,
+        "second_stage": 0.0,
+        "meaning": 0.0,
+    }
     assert figures["posts_with_text"] == 240
 
 
@@ -100,8 +105,10 @@ def test_a_stream_that_cannot_be_made_is_explained(tmp_path: Path, capsys: pytes
 def test_the_table_has_a_line_for_every_point() -> None:
     figures = {
         "events": 20, "wall_s": 2.0, "events_per_s": 10.0, "events_per_core_s": 20.0,
-        "core_s": {"score": 1, "of_it_text_model": 1, "expert": 0, "meaning": 0, "assess": 1},
-        "share_of_posts_seen": {"cheap": 1.0, "cheap_gave_evidence": 0.5, "expert": 0.01, "meaning": 0.2},
+        "core_s": {"score": 1, "of_it_text_model": 1, "second_stage": 0, "meaning": 0, "assess": 1},
+        "share_of_posts_seen": {
+            "first_stage": 1.0, "first_stage_gave_evidence": 0.5, "second_stage": 0.01, "meaning": 0.2,
+        },
         "posts_with_text": 9,
         "outcomes": {"accepted": 20}, "peak_mib": 3.0, "accounts": 5,
         "memory": [vars(one) for one in samples(1, 2)],

@@ -62,7 +62,7 @@ def test_texts_that_were_cut_are_counted() -> None:
 
 def test_everything_else_is_counted() -> None:
     metrics = Metrics()
-    metrics.texts("expert", 2)
+    metrics.texts("second", 2)
     metrics.transaction("committed")
     metrics.restore("snapshot")
     metrics.snapshot(5.0)
@@ -78,7 +78,7 @@ def test_everything_else_is_counted() -> None:
     metrics.partitions(3)
     metrics.broker(False)
     metrics.watermark_age(61)
-    assert {key: value for key, value in samples(metrics, "texts_scored_total").items() if value} == {("expert",): 2}
+    assert {key: value for key, value in samples(metrics, "texts_scored_total").items() if value} == {("second",): 2}
     assert samples(metrics, "transactions_total") == {("aborted",): 0, ("committed",): 1, ("fenced",): 0}
     assert samples(metrics, "restores_total") == {("snapshot",): 1}
     assert samples(metrics, "alerts_total") == {("campaign", "open"): 1}
@@ -88,9 +88,9 @@ def test_everything_else_is_counted() -> None:
         "last_snapshot_timestamp_seconds": 5,
         "last_commit_timestamp_seconds": 6,
         "records_read_total": 11,
-        "expert_budget_texts_per_second": 20,
-        "hole_records_total": 9,
-        "expert_texts_shed_total": 4,
+        "second_stage_budget_texts_per_second": 20,
+        "offset_gap_records_total": 9,
+        "second_stage_texts_shed_total": 4,
         "assess_active": 1,
         "partitions_owned": 3,
         "broker_up": 0,
@@ -120,7 +120,7 @@ def test_two_processes_in_one_do_not_share_a_registry() -> None:
 def test_every_alarm_is_there_before_it_is_raised() -> None:
     """Prometheus sees no increase in a series that is born at 1: the first alarm of a kind would be told to nobody."""
     assert samples(Metrics(), "alarms_total") == {(kind,): 0.0 for kind in get_args(Alarm)}
-    assert samples(Metrics(), "hole_records_total") == {(): 0.0}
+    assert samples(Metrics(), "offset_gap_records_total") == {(): 0.0}
 
 
 def test_a_process_that_stands_by_says_nothing_of_the_present() -> None:

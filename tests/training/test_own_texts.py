@@ -87,7 +87,7 @@ def test_the_command_learns_from_a_recording_of_any_format(tmp_path: Path) -> No
     ))  # fmt: skip
     labelled.write_text("".join(json.dumps(row) + "\n" for row in truth))
     given = ["--recording", str(table), "--truth", str(labelled), "--format", "table"]
-    out = ["--out", str(tmp_path / "models"), "--cache", str(tmp_path / "cache"), "--no-expert"]
+    out = ["--out", str(tmp_path / "models"), "--cache", str(tmp_path / "cache"), "--no-second-stage"]
     assert invoke(["train", "text", *given, *out]) == 0
     model = FirstStageModel.load(tmp_path / "models")
     read = model.read(["a truly vibrant journey to foster insight", "lol dunno about stuff anyway mate"], ["en", "en"])

@@ -78,7 +78,7 @@ def test_each_source_is_left_out_by_one_model(trained: TrainedFirstStage) -> Non
         assert set(table.loc[fold != left_out, "label"]) == {0, 1}
 
 
-def test_a_named_model_that_knows_nothing_leaves_the_cheap_evidence_its_weight(
+def test_a_named_model_that_knows_nothing_leaves_the_first_stage_its_weight(
     trained: TrainedFirstStage, tmp_path: Path
 ) -> None:
     model = tiny_classifier(tmp_path)

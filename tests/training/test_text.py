@@ -38,7 +38,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_command_trains_ships_and_describes_a_model(data: Path, tmp_path: Path) -> None:
     out, cache = tmp_path / "out", tmp_path / "cache"
-    arguments = ["text", "--data", str(data), "--out", str(out), "--cache", str(cache), "--no-expert"]
+    arguments = ["text", "--data", str(data), "--out", str(out), "--cache", str(cache), "--no-second-stage"]
     assert invoke(["train", *arguments]) == 0
     model = FirstStageModel.load(out)
     machine, person = "a truly vibrant journey to foster insight", "lol dunno about stuff anyway mate"
@@ -55,7 +55,7 @@ def test_the_command_trains_ships_and_describes_a_model(data: Path, tmp_path: Pa
 
 
 def test_an_excluded_generator_is_not_learned_from(data: Path, tmp_path: Path) -> None:
-    arguments = ["--data", str(data), "--out", str(tmp_path), "--cache", str(tmp_path / "cache"), "--no-expert"]
+    arguments = ["--data", str(data), "--out", str(tmp_path), "--cache", str(tmp_path / "cache"), "--no-second-stage"]
     assert invoke(["train", "text", *arguments, "--exclude", "frontier_social"]) == 0
     meta = json.loads((tmp_path / "text.json").read_text())
     assert meta["excluded"] == ["frontier_social"]

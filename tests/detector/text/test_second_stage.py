@@ -39,7 +39,7 @@ FIRST_STAGE = np.array([400, -300, 100, 50, 60], dtype=np.int16)
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("expert")
+    place = tmp_path_factory.mktemp("second-stage")
     calibrator = toy.calibrator()
     rng = np.random.default_rng(0)
     tuned = Encoder()._whole.encoder.state_dict()
@@ -82,7 +82,7 @@ def test_where_it_abstains_the_first_stage_evidence_is_kept(second_stage: MiniLM
     assert second_stage.score(TEXTS[3:], LANGS[3:], FIRST_STAGE[3:]).tolist() == [50, 60]
 
 
-def test_what_the_cheap_model_said_counts(folder: Path, tmp_path: Path) -> None:
+def test_what_the_first_stage_said_counts(folder: Path, tmp_path: Path) -> None:
     arrays, meta = load_weights(folder / FILE)
     arrays["mix"] = np.array([0, 1], dtype=np.float32)
     save_weights(tmp_path / FILE, arrays, {k: v for k, v in meta.items() if k not in {"sha256", "format"}})

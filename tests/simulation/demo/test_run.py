@@ -57,7 +57,7 @@ def test_the_demo_catches_a_campaign_and_tells_the_truth_about_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without the second stage, which reads for most of a minute what the demo plays in seconds."""
-    monkeypatch.setattr(run, "CONFIG", "expert_texts_per_s = 0\n" + run.CONFIG)
+    monkeypatch.setattr(run, "CONFIG", "second_stage_texts_per_s = 0\n" + run.CONFIG)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     said = io.StringIO()
     assert run.Show(6, 0, wait=False, environ=os.environ, console=Console(file=said, width=200), feed=False).run() == 0
@@ -67,7 +67,7 @@ def test_the_demo_catches_a_campaign_and_tells_the_truth_about_it(
 
 @pytest.mark.slow
 @pytest.mark.kafka
-def test_the_command_does_all_that_with_the_expert(tmp_path: Path) -> None:
+def test_the_command_does_all_that_with_the_second_stage(tmp_path: Path) -> None:
     demo = start(tmp_path, "--seconds", "6", "--no-wait")
     told, _ = demo.communicate(timeout=300)
     assert demo.returncode == 0, told

@@ -26,7 +26,7 @@ from tests.streaming.assess.fakes import ScriptedGroups, meanings
 from tests.streaming.assess.fakes import models as fake_models
 
 SETTINGS = AssessSettings(
-    tick_s=60, campaign_tick_s=600, expert_texts_per_s=0.05, meaning_texts_per_s=0.05, min_texts=1
+    tick_s=60, campaign_tick_s=600, second_stage_texts_per_s=0.05, meaning_texts_per_s=0.05, min_texts=1
 )
 
 

@@ -54,14 +54,14 @@ def test_the_second_stage_reads_texts_of_candidates_only() -> None:
 
 def test_an_account_is_read_so_often_in_an_hour() -> None:
     items = posts("mild", 60, "robot robot said the old man here")
-    settings = AssessSettings(expert_texts_per_s=100.0, expert_texts_per_account_h=2, min_texts=1)
+    settings = AssessSettings(second_stage_texts_per_s=100.0, second_stage_texts_per_account_h=2, min_texts=1)
     requests, _ = asked(items, settings)
     assert 0 < len(read(requests)) <= 4, "sixty minutes touch two hours"
 
 
 def test_the_more_was_read_of_an_account_the_nearer_it_has_to_be_to_be_read_again() -> None:
     far, near = "human human robot said the old man here", "human robot said the old man here"
-    settings = AssessSettings(expert_texts_per_s=100.0, expert_texts_per_account_h=60, min_texts=1)
+    settings = AssessSettings(second_stage_texts_per_s=100.0, second_stage_texts_per_account_h=60, min_texts=1)
     by_text = {text: len(read(asked(posts("mild", 59, text), settings)[0])) for text in (far, near)}
     assert 0 < by_text[far] < by_text[near]
 
@@ -73,7 +73,7 @@ def test_an_account_that_cannot_be_flagged_yet_is_not_read() -> None:
 
 def test_no_more_than_the_share_of_all_texts_is_read() -> None:
     items = sorted([item for n in range(20) for item in posts(f"a{n}", 5)], key=lambda item: int(item["at"]))
-    requests, _ = asked(items, AssessSettings(expert_share=0.15, min_texts=1))
+    requests, _ = asked(items, AssessSettings(second_stage_share=0.15, min_texts=1))
     assert 0 < len(read(requests)) <= 15
 
 
@@ -88,7 +88,7 @@ def test_the_unused_part_of_a_share_is_carried_over_for_so_many_texts_and_no_mor
 def test_the_budget_is_of_event_time_and_saves_only_so_much() -> None:
     items = [item for name in range(40) for item in posts(f"a{name:02}", 3, start=name)]
     requests, _ = asked(
-        sorted(items, key=lambda item: int(item["at"])), AssessSettings(expert_texts_per_s=1 / 60, min_texts=1)
+        sorted(items, key=lambda item: int(item["at"])), AssessSettings(second_stage_texts_per_s=1 / 60, min_texts=1)
     )
     assert [len(request.texts) for request in requests] == [CARRY_S // 60, 1, 1]
 

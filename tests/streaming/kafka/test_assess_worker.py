@@ -41,7 +41,7 @@ def test_records_are_counted_by_difference() -> None:
     assert 'swarmlight_records_total{outcome="dead"} 1.0' in shown
     assert 'swarmlight_alarms_total{kind="gap"} 0.0' in shown
     assert 'swarmlight_alerts_opened_total{kind="campaign"} 1.0' in shown
-    assert 'swarmlight_abstentions_total{part="text",reason="texts_too_short"} 3.0' in shown
+    assert 'swarmlight_abstentions_total{component="text",reason="texts_too_short"} 3.0' in shown
     assert 'swarmlight_alerts_total{kind="campaign",status="open"} 1.0' in shown
     assert 'swarmlight_state_size{what="accounts"} 7.0' in shown
 
@@ -72,7 +72,7 @@ def test_only_the_first_revision_of_an_alert_opens_it_and_texts_left_out_are_she
     AssessMeter(metrics).committed(ordering(), [TickOutput(0, [again], [], [], [], answer, stats)])
     shown = page(metrics)
     assert 'swarmlight_alerts_opened_total{kind="account"} 0.0' in shown
-    assert "swarmlight_expert_texts_shed_total 2.0" in shown
+    assert "swarmlight_second_stage_texts_shed_total 2.0" in shown
     assert 'swarmlight_state_size{what="flagged"} 3.0' in shown
     assert 'swarmlight_state_size{what="held_back"} 4.0' in shown
 

@@ -159,7 +159,7 @@ def test_asked_to_stop_within_a_backlog_it_ends_in_seconds_and_goes_on_from_ther
     apache: Broker, deployment: Deployment, say: Callable[[str], None], events_within: int, texts_per_s: float
 ) -> None:
     """Texts of the second stage are read inside ticks, and one tick is what a request to stop has to wait for."""
-    top = TOP | {"expert_texts_per_s": texts_per_s}
+    top = TOP | {"second_stage_texts_per_s": texts_per_s}
     events = society(events_within, seed=SEED, people=200, crew=8)
     wanted = run(deployment, events, top)
     assert wanted

@@ -25,13 +25,13 @@ TOLERANCE: Final = 1e-4
 TOP: Final[dict[str, object]] = {
     "target_fpr": 0.2,
     "target_fdr": 0.2,
-    "expert_texts_per_s": 0.001,
+    "second_stage_texts_per_s": 0.001,
     "meaning_texts_per_s": 0.001,
 }
 """Loose enough that six hundred events make alerts; a hundred texts a day for either reading of texts."""
 
 
-FAST: Final = TOP | {"expert_texts_per_s": 0, "meaning_texts_per_s": 0}
+FAST: Final = TOP | {"second_stage_texts_per_s": 0, "meaning_texts_per_s": 0}
 """The same without the encoder, which takes seconds to load in every process."""
 
 

@@ -150,7 +150,7 @@ def expected(events: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 
 def main(argv: list[str]) -> int:
-    """`python -m tests.streaming.kafka.tiny CONFIG STAGE EXIT_S|- EXPERT SETTINGS`: a worker with the tiny core."""
+    """`python -m tests.streaming.kafka.tiny CONFIG STAGE EXIT_S|- RERANKER SETTINGS`: a worker with the tiny core."""
     import logging
     import os
 

@@ -75,7 +75,11 @@ def test_a_signal_ends_it_in_order_and_the_last_line_accounts_for_everything(
 def test_the_stages_here_go_on_with_what_they_knew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name, value in (("STATE__SNAPSHOT_EVERY_S", "1"), ("MEANING_TEXTS_PER_S", "0"), ("EXPERT_TEXTS_PER_S", "0")):
+    for name, value in (
+        ("STATE__SNAPSHOT_EVERY_S", "1"),
+        ("MEANING_TEXTS_PER_S", "0"),
+        ("SECOND_STAGE_TEXTS_PER_S", "0"),
+    ):
         monkeypatch.setenv(f"SWARMLIGHT_{name}", value)
     models = configured_models(load_config(None, {}))
     monkeypatch.setattr("streaming.live.stages.configured_models", lambda config: models)
