@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -82,6 +83,13 @@ def test_the_documentation_names_files_that_exist() -> None:
     ]
     assert len(named) > 50
     assert [f"{page} names {path}" for page, path in named if not (ROOT / path).exists()] == []
+
+
+def test_a_file_name_stands_in_several_folders_only_where_the_documentation_says_why() -> None:
+    text = (ROOT / "docs" / "explanation" / "architecture.md").read_text(encoding="utf-8")
+    (why,) = re.findall(r"^A file name stands in several folders .*?\n\n", text, flags=re.MULTILINE | re.DOTALL)
+    count = Counter(path.stem for path in modules())
+    assert {stem for stem, times in count.items() if times > 1} == set(re.findall(r"`(\w+)`", why))
 
 
 def test_nothing_unpickles() -> None:
