@@ -3,7 +3,8 @@
 Reads tables as toolkits and spreadsheets write them (`graph.tables`); finds groups among all accounts with an error
 rate by decoys (`graph.search`), or pairs by the definition of other tools (`graph.co_sharing`), or runs the null and
 power studies of `graph.permutation`. Prints what it found, and writes it as JSON, GraphML, tables and a picture. Needs
-no texts, no models and no Kafka.
+no texts, no models and no Kafka. The search for groups is imported where it is used: that takes as long as reading a
+small table.
 """
 
 from __future__ import annotations
@@ -22,11 +23,9 @@ import typer
 
 from detector.errors import UsageError
 from detector.plugins import COMMANDS, load
-from graph.co_sharing import MAX_OBJECT
-from graph.coordination import find_groups, find_pairs
+from graph.co_sharing import MAX_OBJECT, find_pairs
 from graph.decoys import BLOCK_MS, MANY_DRAWS
 from graph.exports import Network, require_endings, write_edges, write_graphml, write_json, write_nodes
-from graph.permutation import Injection, Traces, injection_table, injection_trial, null_table, null_trial
 from graph.picture import ENDINGS, draw, require_drawing
 from graph.table_layouts import given_or_refused
 from graph.tables import UNITS, TimeUnit, TraceTable, read_tables
@@ -269,6 +268,8 @@ def _pairs(table: TraceTable, min_shared: int, window_s: float, max_object: int)
 
 def _groups(table: TraceTable, target_fdr: float, seed: int) -> tuple[dict[str, Any], Network]:
     """Groups among all accounts, printed, as they are written, and the network of the accepted."""
+    from graph.coordination import find_groups
+
     found = find_groups(table, target_fdr, seed)
     accepted = sum(group["accepted"] for group in found.groups)
     print(
@@ -340,6 +341,8 @@ def _say_more(count: int, what: str) -> None:
 
 
 def _studied(table: TraceTable, asked: _Studies, target_fdr: float, seed: int) -> dict[str, Any]:
+    from graph.permutation import Injection, Traces, injection_table, injection_trial, null_table, null_trial
+
     block_ms = round(asked.block_h * HOUR_MS)
     if block_ms <= 0:
         raise UsageError(f"--block-h {asked.block_h}: must be positive")

@@ -12,23 +12,28 @@ passes, each over its share of the accounts. An object with more traces than `ma
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import connected_components
+
+from graph.exports import Network
+from graph.tables import TraceTable
 
 MAX_OBJECT: Final = 20_000
 """Traces of an object beyond which it is left out: its pairs grow with the square, and what everybody shares within
 minutes says nothing about two of them."""
 
-PORTION: Final = 1_000_000
-"""Pairs of traces compared at once: as many as stay near the processor; 50 MB of arrays."""
-
-WAITING: Final = 8 * PORTION
-"""Pairs that wait to be counted, at least, so that counts are merged seldom."""
+PORTION: Final = 200_000
+"""Pairs of traces compared at once: as many as stay in the processor's cache; 10 MB of arrays."""
 
 PAIRS_AT_ONCE: Final = 30_000_000
-"""Pairs of accounts counted in one pass: half a gigabyte."""
+"""Pairs of accounts counted in one pass: a quarter of a gigabyte."""
+
+WORTH_LOOKING: Final = 0.95
+"""Share of the traces left from which looking for such as meet nobody is not repeated: it costs more than it saves."""
 
 Ints = NDArray[np.int64]
 
@@ -51,6 +56,20 @@ class SharedPairs(NamedTuple):
     capped_traces: int
 
 
+class PairsFound(NamedTuple):
+    """Pairs that share objects within a window.
+
+    Args:
+        pairs: a, b, count.
+        left_out: objects that too many shared, and their traces.
+        network: of the pairs; its groups are the connected parts, the largest first.
+    """
+
+    pairs: list[dict[str, Any]]
+    left_out: dict[str, int]
+    network: Network
+
+
 def co_sharing(
     at: Ints,
     account: NDArray[np.int32],
@@ -70,41 +89,117 @@ def co_sharing(
         min_shared: objects that a pair must share, at least 1.
         max_object: traces of an object beyond which it is left out.
     """
-    in_time = bool((at[1:] >= at[:-1]).all())  # as tables are read
-    order = np.argsort(item, kind="stable") if in_time else np.lexsort((at, item))
-    at, who, item = at[order], account[order], item[order]
-    del order
-    size = np.bincount(item) if len(item) else np.zeros(0, np.int64)
+    at, who, item = _by_object(at, account, item)
+    begins = np.flatnonzero(_first_of_each(item))
+    size = np.diff(np.r_[begins, len(item)])
     large = size > max_object
     capped, capped_traces = int(large.sum()), int(size[large].sum())
-    places = np.flatnonzero(((size >= 2) & ~large)[item])
-    del size, large
-    accounts = int(who.max(initial=-1)) + 1
-    last = np.zeros(0, np.int64)
-    while len(places):
-        # Who meets somebody on fewer objects than a pair must share is in no pair; without them others meet fewer.
-        at, who, item = at[places], who[places], item[places]
-        last = _last_within(at, item, window_ms)
-        met = _meets_another(who, last)
-        objects = np.bincount(_sorted_once(item[met] * accounts + who[met]) % accounts, minlength=accounts)
-        places = np.flatnonzero(objects[who] >= min_shared)
-        if len(places) == len(who):
-            break
-    else:
+    if capped:
+        kept = np.repeat(~large, size)
+        at, who, item = at[kept], who[kept], item[kept]
+    at, who, item = _reachable(at, who, item, window_ms, min_shared)
+    if not len(who):
         empty = np.zeros(0, np.int64)
         return SharedPairs(empty, empty, empty, capped, capped_traces)
-    names = _sorted_once(who.astype(np.int64))
-    rank, accounts = np.searchsorted(names, who), len(names)
-    item = np.cumsum(np.r_[0, item[1:] != item[:-1]])
+    names = np.flatnonzero(np.bincount(who))
+    accounts = len(names)
+    rank = np.zeros(int(names[-1]) + 1, np.int64)
+    rank[names] = np.arange(accounts)
+    places = rank[who]
+    item = np.cumsum(_first_of_each(item)) - 1
+    last = _last_within(at, item, window_ms)
     comparisons = int((last - np.arange(len(last))).sum())
     passes = max(-(-comparisons // PAIRS_AT_ONCE), 1)
     parts = [
-        _count(rank, item, last, accounts, min_shared, (number, passes)) for number in range(passes)
+        _count(places, item, last, accounts, min_shared, (number, passes)) for number in range(passes)
     ]  # fmt: skip
     code, count = (np.concatenate(column) for column in zip(*parts, strict=True))
-    order = np.argsort(code)
-    code, count = code[order], count[order]
+    if passes > 1:
+        order = np.argsort(code)
+        code, count = code[order], count[order]
     return SharedPairs(names[code // accounts], names[code % accounts], count, capped, capped_traces)
+
+
+def find_pairs(table: TraceTable, min_shared: int, window_s: float = 60.0, max_object: int = MAX_OBJECT) -> PairsFound:
+    """Pairs that share at least so many objects within a window.
+
+    Args:
+        table: traces.
+        min_shared: objects.
+        window_s: within which both share an object, seconds.
+        max_object: objects shared more often are left out.
+    """
+    found = co_sharing(
+        table.at, table.account, table.object, window_ms=round(window_s * 1000), min_shared=min_shared,
+        max_object=max_object,
+    )  # fmt: skip
+    named = [
+        {"a": table.accounts[a], "b": table.accounts[b], "count": count}
+        for a, b, count in zip(found.a.tolist(), found.b.tolist(), found.shared.tolist(), strict=True)
+    ]
+    left = {"objects": found.capped, "traces": found.capped_traces}
+    return PairsFound(named, left, _pair_network(table, found))
+
+
+def _pair_network(table: TraceTable, found: SharedPairs) -> Network:
+    who = np.unique(np.r_[found.a, found.b])
+    source, target = np.searchsorted(who, found.a), np.searchsorted(who, found.b)
+    n = len(who)
+    _, part = connected_components(csr_matrix((np.ones(len(source)), (source, target)), shape=(n, n)), directed=False)
+    size = np.bincount(part, minlength=1)
+    first = np.full(len(size), n)
+    np.minimum.at(first, part, np.arange(n))
+    rank = np.empty(len(size), np.int64)
+    rank[np.lexsort((first, -size))] = np.arange(1, len(size) + 1)
+    weight = found.shared.astype(np.float64)
+    strength = np.bincount(source, weight, n) + np.bincount(target, weight, n)
+    return Network(
+        [table.accounts[int(one)] for one in who], [table.label(int(one)) for one in who], rank[part],
+        strength / max(float(strength.max(initial=0.0)), 1.0), source, target, found.shared, weight,
+    )  # fmt: skip
+
+
+def _by_object(at: Ints, account: NDArray[np.int32], item: Ints) -> tuple[Ints, NDArray[np.int32], Ints]:
+    """Traces by object, and each object's by time."""
+    n = len(at)
+    bits = n.bit_length()
+    if (at[1:] >= at[:-1]).all() and int(item.max(initial=0)) < 1 << (63 - bits):
+        # As tables are read. Sorting plain numbers is several times faster than sorting places by them.
+        key = item << bits
+        key |= np.arange(n)
+        key.sort()
+        place = key & ((1 << bits) - 1)
+        key >>= bits
+        return at[place], account[place], key
+    place = np.lexsort((at, item))
+    return at[place], account[place], item[place]
+
+
+def _reachable(
+    at: Ints, who: NDArray[np.int32], item: Ints, window_ms: int, min_shared: int
+) -> tuple[Ints, NDArray[np.int32], Ints]:
+    """The traces that can be part of a pair, and a few more.
+
+    A trace with no other one of its object within the window, before or after, meets nobody, and an account with fewer
+    other traces than a pair must share is in no pair. Without them others meet fewer, so it is looked again.
+
+    Args:
+        at: times of traces by object and time, ms.
+        who: account of each.
+        item: object of each.
+        window_ms: longest lag.
+        min_shared: objects that a pair must share.
+    """
+    while True:
+        near = (item[1:] == item[:-1]) & (at[1:] - at[:-1] <= window_ms)
+        met = np.zeros(len(at), np.bool_)
+        met[1:] = near
+        met[:-1] |= near
+        met &= (np.bincount(who[met], minlength=int(who.max(initial=-1)) + 1) >= min_shared)[who]
+        left = int(met.sum())
+        if left > WORTH_LOOKING * len(at) or not left:
+            return (at, who, item) if left else (at[:0], who[:0], item[:0])
+        at, who, item = at[met], who[met], item[met]
 
 
 def _last_within(at: Ints, item: Ints, window_ms: int) -> Ints:
@@ -117,29 +212,16 @@ def _last_within(at: Ints, item: Ints, window_ms: int) -> Ints:
         when, number = at[start:stop], item[start:stop]
         first = int(when.min())
         stride = int(when.max()) - first + window_ms + 1
-        rank = np.cumsum(np.r_[0, number[1:] != number[:-1]])
-        line = rank * stride + (when - first)
+        line = (number - number[0]) * stride + (when - first)
         out[start:stop] = start + np.searchsorted(line, line + window_ms, side="right") - 1
         start = stop
     return out
 
 
-def _meets_another(who: NDArray[np.int32], last: Ints) -> NDArray[np.bool_]:
-    """Whether another account acts on the object within the window, before or after."""
-    n = len(who)
-    # Runs of one account: the next trace of another one is where the run ends.
-    change = np.flatnonzero(np.r_[who[1:] != who[:-1], True])
-    next_other = change[np.searchsorted(change, np.arange(n))] + 1
-    met = next_other <= last
-    # Whom an earlier trace reaches is met too: the furthest reach of those before.
-    begun = np.bincount(next_other[met], minlength=n + 1) - np.bincount(last[met] + 1, minlength=n + 1)
-    return met | (np.cumsum(begun)[:n] > 0)
-
-
 def _count(
     who: Ints, item: Ints, last: Ints, accounts: int, min_shared: int, share: tuple[int, int]
 ) -> tuple[Ints, Ints]:
-    """Pairs of the share's accounts, as a * accounts + b, and how many objects they share.
+    """Pairs of the share's accounts, as a * accounts + b ascending, and how many objects they share.
 
     Args:
         who: account of each trace, by object and time.
@@ -150,27 +232,37 @@ def _count(
         share: (number, of how many): pairs are of the share of their lower account.
     """
     number, passes = share
-    code, count = np.zeros(0, np.int64), np.zeros(0, np.int64)
-    held: list[Ints] = []
-    waiting = 0
-    for met in _distinct(who, item, last, accounts):
-        mine = met if passes == 1 else met[(met // accounts) % passes == number]
-        held.append(mine)
-        waiting += len(mine)
-        if waiting > len(code) + WAITING:
-            code, count = _merged(code, count, held)
-            held, waiting = [], 0
-    code, count = _merged(code, count, held)
-    kept = count >= min_shared
-    return code[kept], count[kept]
-
-
-def _distinct(who: Ints, item: Ints, last: Ints, accounts: int) -> Iterator[Ints]:
-    """Pairs that meet, as a * accounts + b, each once for every object; a portion of the objects at a time."""
     reach = last - np.arange(len(last))
-    once = len(_sorted_once(item * accounts + who)) == len(who)
+    met = np.empty(min(int(reach.sum()), PAIRS_AT_ONCE), np.int64)
+    held = 0
+    for pairs in _distinct(who, item, reach, accounts):
+        mine = pairs if passes == 1 else pairs[(pairs // accounts) % passes == number]
+        if held + len(mine) > len(met):  # shares are not quite equal
+            met = np.r_[met[:held], np.empty(max(held, len(mine)), np.int64)]
+        met[held : held + len(mine)] = mine
+        held += len(mine)
+    met = met[:held]
+    met.sort()
+    # Where the pair so many places on is the same one, it was met often enough; the others need no counting.
+    often = met[: max(held - min_shared + 1, 0)]
+    code = _once(often[often == met[min_shared - 1 :][: len(often)]])
+    return code, np.searchsorted(met, code, side="right") - np.searchsorted(met, code)
+
+
+def _distinct(who: Ints, item: Ints, reach: Ints, accounts: int) -> Iterator[Ints]:
+    """Pairs that meet, as a * accounts + b, each once for every object; a portion of the objects at a time.
+
+    Args:
+        who: account of each trace, by object and time.
+        item: object of each.
+        reach: how many traces after each are within its window.
+        accounts: how many there are.
+    """
+    uses = item * accounts + who
+    uses.sort()
+    once = bool((uses[1:] != uses[:-1]).all())
     total = np.cumsum(reach)
-    starts = np.flatnonzero(np.r_[True, item[1:] != item[:-1]])
+    starts = np.flatnonzero(_first_of_each(item))
     ends = np.r_[starts[1:], len(item)]
     sums = total[ends - 1]
     first = 0
@@ -180,10 +272,10 @@ def _distinct(who: Ints, item: Ints, last: Ints, accounts: int) -> Iterator[Ints
         after = max(limit, first + 1)  # an object alone may be larger than a portion, up to max_object squared
         low, high = int(starts[first]), int(ends[after - 1])
         first = after
-        yield _met(who, item, reach, (low, high), accounts, once=once)
+        yield from _met(who, item, reach, (low, high), accounts, once=once)
 
 
-def _met(who: Ints, item: Ints, reach: Ints, span: tuple[int, int], accounts: int, *, once: bool) -> Ints:
+def _met(who: Ints, item: Ints, reach: Ints, span: tuple[int, int], accounts: int, *, once: bool) -> Iterator[Ints]:
     """The pairs of some objects, each once for every object.
 
     Args:
@@ -195,57 +287,43 @@ def _met(who: Ints, item: Ints, reach: Ints, span: tuple[int, int], accounts: in
         once: whether no account has two traces on one object, so that no pair can come twice.
     """
     low, high = span
-    out: list[Ints] = []
+    held = np.zeros(0, np.int64)
     while low < high:
         # A hot object goes in blocks of its traces; what two blocks both hold is sorted out below.
         sums = np.cumsum(reach[low:high])
         stop = low + max(int(np.searchsorted(sums, PORTION, side="right")), 1)
-        counts = reach[low:stop]
-        left = np.repeat(np.arange(low, stop), counts)
-        right = left + 1 + np.arange(len(left)) - np.repeat(np.cumsum(counts) - counts, counts)
-        one, two = who[left], who[right]
-        a, b = np.minimum(one, two), np.maximum(one, two)
+        counts, sums = reach[low:stop], sums[: stop - low]
+        one = np.repeat(who[low:stop], counts)
+        right = np.repeat(np.arange(low + 1, stop + 1) - (sums - counts), counts)
+        right += np.arange(len(right))
+        two = who[right]
+        pair = np.minimum(one, two)
+        pair *= accounts
+        pair += np.maximum(one, two)
         if once:
-            out.append(a * accounts + b)
-            low = stop
-            continue
-        kept = a != b
-        pair = (a * accounts + b)[kept]
-        rank = item[left[kept]] - item[span[0]]
-        if (int(item[high - 1] - item[span[0]]) + 1) * accounts**2 < 2**63:
-            pair = _sorted_once(rank * accounts**2 + pair) % accounts**2
-        else:  # too large for one number
-            order = np.lexsort((pair, rank))
-            pair, rank = pair[order], rank[order]
-            pair = pair[np.r_[True, (pair[1:] != pair[:-1]) | (rank[1:] != rank[:-1])]] if len(pair) else pair
-        one_object = item[span[0]] == item[high - 1]
-        out.append(_sorted_once(np.r_[out.pop(), pair]) if out and one_object else pair)
+            yield pair
+        else:
+            kept = one != two
+            pair, rank = pair[kept], item[right[kept]] - item[span[0]]
+            if (int(item[high - 1] - item[span[0]]) + 1) * accounts**2 < 2**63:
+                pair = _once(np.sort(rank * accounts**2 + pair)) % accounts**2
+            else:  # too large for one number
+                order = np.lexsort((pair, rank))
+                pair, rank = pair[order], rank[order]
+                pair = pair[_first_of_each(pair) | _first_of_each(rank)]
+            if item[span[0]] == item[high - 1]:
+                held = _once(np.sort(np.r_[held, pair]))
+            else:
+                yield pair
         low = stop
-    return np.concatenate(out) if out else np.zeros(0, np.int64)
+    yield held
 
 
-def _merged(code: Ints, count: Ints, more: list[Ints]) -> tuple[Ints, Ints]:
-    """Counts with those of further pairs added, by code."""
-    if not more:
-        return code, count
-    every = np.sort(np.concatenate(more))
-    starts = np.flatnonzero(_first_of_each(every))
-    fresh, times = every[starts], np.diff(np.r_[starts, len(every)])
-    if not len(code):
-        return fresh, times
-    every = _sorted_once(np.r_[code, fresh])
-    total = np.zeros(len(every), np.int64)
-    total[np.searchsorted(every, code)] = count
-    total[np.searchsorted(every, fresh)] += times
-    return every, total
+def _once(ordered: Ints) -> Ints:
+    """The different ones of some ascending numbers: `np.unique` has a hash table, which is slower on many."""
+    return ordered[_first_of_each(ordered)]
 
 
 def _first_of_each(ordered: Ints) -> NDArray[np.bool_]:
     """Which of some ascending numbers differ from the one before."""
     return np.r_[True, ordered[1:] != ordered[:-1]] if len(ordered) else np.zeros(0, np.bool_)
-
-
-def _sorted_once(numbers: Ints) -> Ints:
-    """The different numbers, ascending: as `np.unique`, whose hash table is slower than sorting on many numbers."""
-    ordered = np.sort(numbers)
-    return ordered[_first_of_each(ordered)]

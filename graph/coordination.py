@@ -1,7 +1,6 @@
-"""Groups and pairs of accounts in a table of traces, as records and as a network: what `swarmlight coordinate` finds.
+"""Groups of accounts in a table of traces, as records and as a network: what `swarmlight coordinate` finds.
 
-`find_groups` looks among all accounts, with an error rate by decoys (`graph.search`); `find_pairs` lists pairs by the
-definition of other tools (`graph.co_sharing`). Both are functions of the table and their arguments.
+It looks among all accounts, with an error rate by decoys (`graph.search`).
 """
 
 from __future__ import annotations
@@ -10,11 +9,8 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from scipy.sparse import csr_matrix
-from scipy.sparse.csgraph import connected_components
 
 from detector.times import AT_MAX, rfc3339
-from graph.co_sharing import MAX_OBJECT, SharedPairs, co_sharing
 from graph.coincidences import Uses, shared_uses
 from graph.decoys import MANY_DRAWS
 from graph.dense_groups import ties
@@ -41,20 +37,6 @@ class GroupsFound(NamedTuple):
     network: Network
 
 
-class PairsFound(NamedTuple):
-    """Pairs that share objects within a window.
-
-    Args:
-        pairs: a, b, count.
-        left_out: objects that too many shared, and their traces.
-        network: of the pairs; its groups are the connected parts, the largest first.
-    """
-
-    pairs: list[dict[str, Any]]
-    left_out: dict[str, int]
-    network: Network
-
-
 def find_groups(table: TraceTable, target_fdr: float = 0.05, seed: int = 0) -> GroupsFound:
     """Groups that act together more than decoys do.
 
@@ -73,45 +55,6 @@ def find_groups(table: TraceTable, target_fdr: float = 0.05, seed: int = 0) -> G
         for number, (group, value) in enumerate(zip(groups, q, strict=True), 1)
     ]
     return GroupsFound(written, _group_network(table, uses, groups[:accepted]))
-
-
-def find_pairs(table: TraceTable, min_shared: int, window_s: float = 60.0, max_object: int = MAX_OBJECT) -> PairsFound:
-    """Pairs that share at least so many objects within a window.
-
-    Args:
-        table: traces.
-        min_shared: objects.
-        window_s: within which both share an object, seconds.
-        max_object: objects shared more often are left out.
-    """
-    found = co_sharing(
-        table.at, table.account, table.object, window_ms=round(window_s * 1000), min_shared=min_shared,
-        max_object=max_object,
-    )  # fmt: skip
-    named = [
-        {"a": table.accounts[a], "b": table.accounts[b], "count": count}
-        for a, b, count in zip(found.a.tolist(), found.b.tolist(), found.shared.tolist(), strict=True)
-    ]
-    left = {"objects": found.capped, "traces": found.capped_traces}
-    return PairsFound(named, left, _pair_network(table, found))
-
-
-def _pair_network(table: TraceTable, found: SharedPairs) -> Network:
-    who = np.unique(np.r_[found.a, found.b])
-    source, target = np.searchsorted(who, found.a), np.searchsorted(who, found.b)
-    n = len(who)
-    _, part = connected_components(csr_matrix((np.ones(len(source)), (source, target)), shape=(n, n)), directed=False)
-    size = np.bincount(part, minlength=1)
-    first = np.full(len(size), n)
-    np.minimum.at(first, part, np.arange(n))
-    rank = np.empty(len(size), np.int64)
-    rank[np.lexsort((first, -size))] = np.arange(1, len(size) + 1)
-    weight = found.shared.astype(np.float64)
-    strength = np.bincount(source, weight, n) + np.bincount(target, weight, n)
-    return Network(
-        [table.accounts[int(one)] for one in who], [table.label(int(one)) for one in who], rank[part],
-        strength / max(float(strength.max(initial=0.0)), 1.0), source, target, found.shared, weight,
-    )  # fmt: skip
 
 
 def _group(table: TraceTable, uses: Uses, group: Proposal, q: float, *, accepted: bool) -> dict[str, Any]:

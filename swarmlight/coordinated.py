@@ -10,8 +10,8 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from detector.errors import UsageError
-from graph.co_sharing import MAX_OBJECT
-from graph.coordination import find_groups, find_pairs
+from graph.co_sharing import MAX_OBJECT, find_pairs
+from graph.coordination import find_groups
 from graph.exports import Network, require_endings, write_edges, write_graphml
 from graph.table_layouts import given_or_refused
 from graph.tables import Reading, TimeUnit, read_tables
