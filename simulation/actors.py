@@ -99,6 +99,29 @@ HORIZON: Final = 8.0
 """Texts older than this many recency times are out of sight: their weight has fallen to under a thousandth."""
 
 
+class LastOfEach:
+    """The last few numbers noted of every account, in no order: `rows` (accounts, size), -1 where there is none yet.
+
+    Args:
+        accounts: how many.
+        size: numbers kept of each.
+    """
+
+    def __init__(self, accounts: int, size: int) -> None:
+        self.rows = np.full((accounts, size), -1, np.int64)
+        self._next = np.zeros(accounts, np.int64)
+
+    def note(self, account: Ints, number: Ints) -> None:
+        """Put numbers in the place of the oldest of their accounts, in the order given."""
+        order = np.argsort(account, kind="stable")
+        account, number = account[order], number[order]
+        starts = np.flatnonzero(np.diff(account, prepend=-1))
+        counts = np.diff(np.append(starts, len(account)))
+        rank = np.arange(len(account)) - np.repeat(starts, counts)
+        self.rows[account, (self._next[account] + rank) % self.rows.shape[1]] = number
+        self._next[account[starts]] += counts
+
+
 class Feed:
     """Recent texts, numbered in the order they were written; `base` is the number of the oldest kept.
 
@@ -118,8 +141,7 @@ class Feed:
         self.reactions = np.zeros(0, np.int64)
         self.latest = np.full(accounts, -1, np.int64)  # number of each account's latest text
         self.inbox = np.full(accounts, -1, np.int64)  # number of the latest text that replied to it
-        self.seen = np.full((accounts, SEEN), -1, np.int64)  # numbers of the last texts that each reacted to
-        self._next = np.zeros(accounts, np.int64)
+        self.seen = LastOfEach(accounts, SEEN)  # numbers of the last texts that each reacted to
 
     @property
     def end(self) -> int:
@@ -147,16 +169,6 @@ class Feed:
         for name in self.NAMES:
             setattr(self, name, getattr(self, name)[cut:])
         self.base += cut
-
-    def reacted(self, account: Ints, number: Ints) -> None:
-        """Take note that these accounts have reacted to these texts."""
-        order = np.argsort(account, kind="stable")
-        account, number = account[order], number[order]
-        starts = np.flatnonzero(np.diff(account, prepend=-1))
-        counts = np.diff(np.append(starts, len(account)))
-        rank = np.arange(len(account)) - np.repeat(starts, counts)
-        self.seen[account, (self._next[account] + rank) % SEEN] = number
-        self._next[account[starts]] += counts
 
     def slot(self, number: Ints) -> Ints:
         """Where the texts of these numbers are kept; -1 for those gone or none."""
@@ -227,15 +239,15 @@ class Reader:
         wide = np.where(sent, rng.random(len(reader)) < settings.world, way >= 1 - settings.world)
         everywhere = np.ones(len(reader), bool)
         for reach in (wide, everywhere):
-            left = np.flatnonzero((target < 0) | self._again(reader, target))
+            left = np.flatnonzero((target < 0) | self.again(reader, target))
             target[left] = self.popular(reader[left], reach[left], rng)
         left = np.flatnonzero(target < 0)
         target[left] = self.popular(reader[left], everywhere[left], rng)
         return target
 
-    def _again(self, reader: Ints, slot: Ints) -> Flags:
+    def again(self, reader: Ints, slot: Ints) -> Flags:
         """True where a reader has reacted to a text before, or does so twice in this step."""
-        known = (self.feed.seen[reader] == (slot + self.feed.base)[:, None]).any(axis=1)
+        known = (self.feed.seen.rows[reader] == (slot + self.feed.base)[:, None]).any(axis=1)
         repeated: Flags = known | ~first_of_each((reader << 32) + slot)
         return repeated & (slot >= 0)
 

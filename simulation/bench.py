@@ -62,13 +62,26 @@ def bench(
     if one:
         print(json.dumps(measure(name, sizes[0], days)))
         return 0
-    rows = [_apart(name, size, days) for size in sizes]
+    rows = [
+        apart(
+            "simulation.bench",
+            ["--preset", name, "--accounts", str(size), "--days", str(days), "--one"],
+            f"{size} accounts",
+        )
+        for size in sizes
+    ]
     console = Console()
     console.print(_table(f"{name}, {days:g} days, no texts", sizes, rows))
-    if sizes[-1] != sizes[0]:
-        grown = (rows[-1]["peak_mib"] - rows[0]["peak_mib"]) / (sizes[-1] - sizes[0]) * 1024
-        console.print(f"memory: {rows[0]['peak_mib']:.0f} MiB and {grown:.2f} KiB for each further account")
+    console.print(growth(sizes, rows))
     return 0
+
+
+def growth(sizes: list[int], rows: list[Json]) -> str:
+    """How peak memory grows from the first size to the last, in words; nothing where there is one size."""
+    if sizes[-1] == sizes[0]:
+        return ""
+    grown = (rows[-1]["peak_mib"] - rows[0]["peak_mib"]) / (sizes[-1] - sizes[0]) * 1024
+    return f"memory: {rows[0]['peak_mib']:.0f} MiB and {grown:.2f} KiB for each further account"
 
 
 def _table(title: str, sizes: list[int], rows: list[Json]) -> Table:
@@ -108,14 +121,23 @@ def measure(name: str, accounts: int, days: float) -> Json:
     }  # fmt: skip
 
 
-def _apart(name: str, accounts: int, days: float) -> Json:
-    arguments = ["--preset", name, "--accounts", str(accounts), "--days", str(days), "--one"]
+def apart(module: str, arguments: list[str], what: str) -> Json:
+    """What `python -m MODULE ARGUMENTS...` prints as JSON, in a process of its own: its peak memory is its own.
+
+    Args:
+        module: to run.
+        arguments: of it.
+        what: is measured, for messages.
+
+    Raises:
+        SwarmlightError: the process failed.
+    """
     done = subprocess.run(  # noqa: S603 - this interpreter, arguments of our own
-        [sys.executable, "-m", "simulation.bench", *arguments], capture_output=True, text=True, check=False
+        [sys.executable, "-m", module, *arguments], capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
         said = shown(done.stderr.strip()[-SAID:], SAID)
-        raise SwarmlightError(f"measuring {accounts} accounts ended with status {done.returncode}: {said}")
+        raise SwarmlightError(f"measuring {what} ended with status {done.returncode}: {said}")
     found: Json = json.loads(done.stdout)
     return found
 

@@ -9,9 +9,9 @@ the population and of the last hours, whatever the number of days.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 
@@ -87,6 +87,10 @@ QUARTER_MS = 15 * 60 * 1000
 """Schedulers post on the quarter of an hour."""
 
 
+Chooser: TypeAlias = Callable[[Reader, Ints, Ints, np.random.Generator], Ints]
+"""Gives the slot of the text that each reaction is to, as `Reader.choose` does; feeds put theirs in its place."""
+
+
 class World:
     """A simulated population in motion: read `roles`, `people` and `graph`; call `groups.adapt` between steps only.
 
@@ -121,6 +125,7 @@ class World:
         self.given = self._place(read_given(population.given, seed) if given is None else given)
         self._kinds = np.cumsum(self.people.kinds, axis=1)
         self._rng = stream(seed, "acts")
+        self.choose: Chooser = Reader.choose
         self.acted = 0  # events so far, those before the start included
         self._pending = np.zeros((4, 0), np.int64)  # account, time, task, given post
         self._residents = np.argsort(self.community, kind="stable")
@@ -354,7 +359,7 @@ class World:
         reader.written(span)
         target = self._answered(kind, post, numbers)
         reacting = (kind != POST) & (target < 0)
-        target[reacting] = reader.choose(account[reacting], at[reacting], rng)
+        target[reacting] = self.choose(reader, account[reacting], at[reacting], rng)
         link = self._shared(self.links, text & (rng.random(n) < people.links[account]), account, feed.link)
         tag = self._shared(self.tags, text & (rng.random(n) < people.tags[account]), account, feed.tag)
         task, manner, words = self._serve(account, at, kind, task, target, link, tag, reader)
@@ -365,7 +370,7 @@ class World:
         feed.latest[account[text]] = numbers[text]
         hit = target >= 0
         np.add.at(feed.reactions, target[hit], 1)
-        feed.reacted(account[hit], target[hit] + feed.base)
+        feed.seen.note(account[hit], target[hit] + feed.base)
         answered = hit & ((kind == REPLY) | (kind == QUOTE))
         whom = np.where(hit, feed.author[target], -1) if len(feed.author) else target
         feed.inbox[whom[answered]] = numbers[answered]

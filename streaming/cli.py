@@ -67,7 +67,7 @@ SUMMARIES: Final[dict[str, Summary]] = {
             "evaluate": "measure a stream with known truth, evidence by evidence",
             "audit": "measure false flags by group of people",
             "simulate": "make a society of people and operators, its events and truth",
-            "lab": "try what a platform could do on posters who learn",
+            "lab": "try what a platform could do on simulated people",
         },
     }.items()
     for name, line in lines.items()

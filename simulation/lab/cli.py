@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final, get_args
 import typer
 
 from detector.errors import UsageError
+from simulation.feeds.cli import bench_command, read_command
 
 if TYPE_CHECKING:
     from simulation.lab.outrage_platform import Account
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 app: Final = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
-    help="The policy lab: what a platform could do, tried on simulated posters.",
+    help="The policy lab: what a platform could do, tried on simulated people.",
     epilog="`swarmlight lab platform --help` says more about one of them.",
 )
 
@@ -25,6 +26,10 @@ app: Final = typer.Typer(
 @app.callback()
 def _lab() -> None:
     """Typer makes a group of an app with a callback, however few commands it has."""
+
+
+app.command("bench")(bench_command)
+app.command("read")(read_command)
 
 
 def _folder(path: Path) -> Path:

@@ -151,6 +151,12 @@ TESTED: Final[dict[str, tuple[str, ...]]] = {
     "swarmlight forget ACCOUNT": (
         "tests/streaming/kafka/test_admin.py::test_it_writes_the_event_and_names_what_only_retention_removes",
     ),
+    "swarmlight lab bench": (
+        "tests/simulation/feeds/test_cli.py::test_the_benchmark_counts_what_was_acted_out_and_prints_a_row_a_size",
+    ),
+    "swarmlight lab read --preset town --feeds engagement=0.5,chronological=0.5 --exposures seen.parquet": (
+        "tests/simulation/feeds/test_cli.py::test_reading_writes_who_saw_what_and_says_how_much",
+    ),
     "swarmlight lab platform --out lab --seeds 10": (
         "tests/simulation/lab/test_polarity_training.py::test_the_command_prints_the_table_and_writes_everything",
     ),

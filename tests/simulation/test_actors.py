@@ -115,7 +115,7 @@ def test_few_react_to_the_same_text_twice() -> None:
     settings = FeedSettings(close=1.0, answer=0.0, world=0.0)
     rng = np.random.default_rng(0)
     first = reader_of(feed, settings, now).choose(READERS, np.full(N, now + 1), rng)
-    feed.reacted(READERS, first + feed.base)
+    feed.seen.note(READERS, first + feed.base)
     second = reader_of(feed, settings, now).choose(READERS, np.full(N, now + 2), rng)
     assert (first == second).mean() < 0.3
     assert (

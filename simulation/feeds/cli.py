@@ -1,0 +1,105 @@
+"""Commands of `swarmlight lab` about feeds. What they need is imported when one is run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from detector.errors import UsageError
+from simulation.files import PRESETS
+from streaming.cli import one_of
+
+
+def bench_command(
+    name: Annotated[
+        str, typer.Option("--preset", metavar="NAME", help=", ".join(PRESETS), callback=one_of(PRESETS))
+    ] = "election",
+    accounts: Annotated[
+        list[int] | None, typer.Option(metavar="N", min=20, help="a size to measure, may be repeated; else three")
+    ] = None,
+    days: Annotated[float, typer.Option(metavar="D", help="after the day before the start")] = 1.0,
+) -> int:
+    """Measure events a second and memory of a society whose people read feeds, size by size.
+
+    Args:
+        name: of the preset.
+        accounts: sizes in place of the usual three.
+        days: acted out.
+
+    Raises:
+        UsageError: `days` is no length of time.
+    """
+    from rich.console import Console
+
+    from simulation.bench import growth
+    from simulation.feeds.bench import SIZES, measured, table
+
+    if not 0 < days < float("inf"):
+        raise UsageError(f"--days {days:g}: give a number above 0")
+    sizes = accounts or list(SIZES)
+    rows = measured(name, sizes, days)
+    console = Console()
+    console.print(table(f"{name} with feeds, {days:g} days", sizes, rows))
+    console.print(growth(sizes, rows))
+    return 0
+
+
+def read_command(
+    out: Annotated[Path, typer.Option("--exposures", metavar="OUT.parquet", help="who saw what")],
+    name: Annotated[
+        str, typer.Option("--preset", metavar="NAME", help=", ".join(PRESETS), callback=one_of(PRESETS))
+    ] = "town",
+    feeds: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME=SHARE,...", help="engagement, chronological, follows, societal, each with its share"
+        ),
+    ] = "engagement=1",
+    together: Annotated[
+        str, typer.Option(metavar="readers|weights", help="each reader has one of them, or all have their mix")
+    ] = "readers",
+    accounts: Annotated[int | None, typer.Option(metavar="N", min=20, help="in place of the preset's own")] = None,
+    days: Annotated[float | None, typer.Option(metavar="D", help="in place of the preset's own")] = None,
+    seed: Annotated[int, typer.Option(metavar="N", min=0)] = 0,
+) -> int:
+    """Let the people of a simulated society read ranked feeds; write who saw what, and say how much.
+
+    Args:
+        out: Parquet file of exposures.
+        name: of the preset.
+        feeds: algorithms and their shares.
+        together: how they work together.
+        accounts, days: in place of the preset's own.
+        seed: of everything that is drawn.
+
+    Raises:
+        UsageError: an option cannot be used, or the file cannot be written.
+    """
+    import msgspec
+    from rich.console import Console
+
+    from simulation.feeds.exposures import ExposureFile
+    from simulation.feeds.plan import plan_of
+    from simulation.feeds.society import FeedSociety
+    from simulation.feeds.summary import Summary
+    from simulation.files import preset
+    from simulation.world import World
+
+    plan = plan_of(feeds, together)
+    population = preset(name)
+    if accounts is not None:
+        population = msgspec.structs.replace(population, accounts=accounts)
+    if days is not None:
+        if not 0 < days < float("inf"):
+            raise UsageError(f"--days {days:g}: give a number above 0")
+        population = msgspec.structs.replace(population, days=days)
+    society = FeedSociety(World(population, seed), plan)
+    summary = Summary(plan.names, society.world.roles.label)
+    with ExposureFile(out, plan.names) as file:
+        for step in society.steps():
+            file.write(step.exposures)
+            summary.take(step)
+    Console().print(summary.table())
+    return 0
