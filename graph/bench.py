@@ -192,7 +192,7 @@ def write_shares(path: Path, rows: int, seed: int) -> None:
     import duckdb
 
     accounts, links, teams = max(rows // 20, 100), max(rows // 2, 100), max(rows // 100_000, 1)
-    draw = "(hash(i * 8 + {n} + " + f"{8 * seed * rows}" + ") % 1000003) / 1000003.0"
+    draw = "(hash(i * 8 + {n} + " + f"{8 * seed * rows}" + ") >> 11) / 9007199254740992.0"  # 53 bits, of [0, 1)
     one, two, three = (draw.format(n=n) for n in range(3))
     span = 60 * 86_400
     query = f"""

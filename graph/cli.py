@@ -23,12 +23,13 @@ import typer
 
 from detector.errors import UsageError
 from detector.plugins import COMMANDS, load
-from graph.co_sharing import MAX_OBJECT, find_pairs
+from graph.co_sharing import MAX_OBJECT, find_pairs, pairs_want
 from graph.decoys import BLOCK_MS, MANY_DRAWS
 from graph.exports import Network, require_endings, write_edges, write_graphml, write_json, write_nodes
 from graph.picture import ENDINGS, draw, require_drawing
 from graph.table_layouts import given_or_refused
-from graph.tables import UNITS, TimeUnit, TraceTable, read_tables
+from graph.tables import UNITS, TimeUnit, read_tables
+from graph.trace_table import EVERYTHING, SHARED, TraceTable
 from graph.traces import HOUR_MS
 
 PRINTED: Final = 20
@@ -200,6 +201,11 @@ def coordinate_command(
         null_seeds, block_h, injected_sizes, shared, injection_seeds, injection_days, injection_lag_s
     )  # fmt: skip
     unit: TimeUnit = next(each for each in UNITS if each == time_unit)
+    kinds = tuple(given_or_refused("--only", name.strip()) for name in only.split(",")) if only else None
+    if min_shared is not None:
+        wanted = pairs_want(window_s, max_object)
+    else:
+        wanted = EVERYTHING if null_seeds or injected_sizes else SHARED
     with TemporaryDirectory(prefix="swarmlight-") as folder:
         table = read_tables(
             [_as_events(paths, format_name, Path(folder))] if format_name else paths,
@@ -207,11 +213,8 @@ def coordinate_command(
             kind=given_or_refused("--kind", kind),
             unit=unit,
             now_ms=round(time.time() * 1000),
+            wanted=wanted._replace(kinds=kinds),
         )
-    if only:
-        table = table.only([given_or_refused("--only", name.strip()) for name in only.split(",")])
-        if not len(table.at):
-            raise UsageError(f"--only {only!a}: the table has no record of that kind")
     for note in table.reading.notes:
         print(_shown(note, 300))
     network: Network | None = None
@@ -228,7 +231,7 @@ def coordinate_command(
         "rows": reading.rows, "used": reading.used, "bare": reading.bare, "traces": reading.traces,
         "skipped": {why: count for why, count in reading.skipped.items() if count},
     }  # fmt: skip
-    files.write(result, network, f"{paths[0].name}: {len(table.accounts):,} accounts, {reading.traces:,} traces")
+    files.write(result, network, f"{paths[0].name}: {reading.traces:,} traces")
     print(reading.sentence())
     return 0
 

@@ -20,7 +20,7 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
 
 from graph.exports import Network
-from graph.tables import TraceTable
+from graph.trace_table import TraceTable, Wanted
 
 MAX_OBJECT: Final = 20_000
 """Traces of an object beyond which it is left out: its pairs grow with the square, and what everybody shares within
@@ -120,6 +120,11 @@ def co_sharing(
     return SharedPairs(names[code // accounts], names[code % accounts], count, capped, capped_traces)
 
 
+def pairs_want(window_s: float = 60.0, max_object: int = MAX_OBJECT) -> Wanted:
+    """The traces that `find_pairs` looks at; with them alone it finds the same as with all."""
+    return Wanted(within_ms=round(window_s * 1000), max_object=max_object)
+
+
 def find_pairs(table: TraceTable, min_shared: int, window_s: float = 60.0, max_object: int = MAX_OBJECT) -> PairsFound:
     """Pairs that share at least so many objects within a window.
 
@@ -137,7 +142,7 @@ def find_pairs(table: TraceTable, min_shared: int, window_s: float = 60.0, max_o
         {"a": table.accounts[a], "b": table.accounts[b], "count": count}
         for a, b, count in zip(found.a.tolist(), found.b.tolist(), found.shared.tolist(), strict=True)
     ]
-    left = {"objects": found.capped, "traces": found.capped_traces}
+    left = {"objects": table.capped[0] + found.capped, "traces": table.capped[1] + found.capped_traces}
     return PairsFound(named, left, _pair_network(table, found))
 
 

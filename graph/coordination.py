@@ -17,7 +17,7 @@ from graph.dense_groups import ties
 from graph.exports import Network
 from graph.groups import Proposal
 from graph.search import among_uses
-from graph.tables import TraceTable
+from graph.trace_table import TraceTable
 from graph.traces import KIND_TABLE
 
 OBJECTS: Final = 20

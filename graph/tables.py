@@ -2,7 +2,8 @@
 
 `read_tables` takes the files that toolkits and spreadsheets write and gives a `TraceTable`: one row for each trace, in
 event order, accounts and objects as numbers with their names beside. DuckDB reads, joins and sorts, on disk where
-memory does not suffice; what the result itself takes is 21 bytes a trace and the bytes of the names.
+memory does not suffice; what the result itself takes is 21 bytes a trace and the bytes of the names. Who needs a part
+of the traces (`Wanted`) gets that part: the others never leave the disk.
 
 Nothing is lost in silence: every row is used or counted under a reason (`Reading`), and a table is refused with what to
 do where its numbers cannot be what they seem: ids that a spreadsheet rounded (`9.06E+17`), times in another unit.
@@ -14,16 +15,13 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, overload
-
-import msgspec
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from detector.errors import UnusableError, UsageError
 from detector.times import AT_MAX, rfc3339
 from graph.table_files import TableFile, member_path, opened, source_of, unreadable
 from graph.table_layouts import ACTIONS, EVENTS, Form, Layout, layout_of
+from graph.trace_table import EVERYTHING, Reading, TraceTable, Wanted, count_of, numbered, reduced
 from graph.traces import DAY_MS, KIND_TABLE
 
 if TYPE_CHECKING:
@@ -61,10 +59,8 @@ _X_DATE: Final = "%a %b %d %H:%M:%S %z %Y"
 """How X (Twitter) 1.1 writes times: `Thu Jul 28 16:10:07 +0000 2022`."""
 
 MEMORY: Final = "3GB"
-"""What DuckDB may hold before it uses the disk; with the arrays of a hundred million traces and their names beside it,
-the process stays below 8 GB."""
-
-NAMES_AT_ONCE: Final = 100_000
+"""What DuckDB may hold before it uses the disk: with what it holds besides, and the traces that are wanted of a hundred
+million rows beside it, the process stays below 8 GB."""
 
 _WHY: Final = (
     "account missing",
@@ -79,108 +75,15 @@ _WHY: Final = (
 UNREADABLE: Final = "row broken"
 """Rows that have not as many fields as the header, or are no UTF-8 or no JSON."""
 
-Integers: TypeAlias = NDArray[np.int64]
-
-
-class Names(Sequence[str]):
-    """Names by number, ascending, as UTF-8 in one buffer: fifty million take their bytes and eight more each.
-
-    Args:
-        data: all names, one after the other.
-        ends: where each ends in `data`, shape (names,).
-    """
-
-    def __init__(self, data: bytes, ends: Integers) -> None:
-        self._data, self._ends = data, ends
-
-    @classmethod
-    def of(cls, names: Sequence[str]) -> Names:
-        """The same names, kept so."""
-        encoded = [name.encode("utf-8", "surrogatepass") for name in names]
-        return cls(b"".join(encoded), np.cumsum([len(name) for name in encoded], dtype=np.int64))
-
-    def __len__(self) -> int:
-        return len(self._ends)
-
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[str]: ...
-    def __getitem__(self, index: int | slice) -> str | list[str]:
-        if isinstance(index, slice):
-            return [self[n] for n in range(*index.indices(len(self)))]
-        number = range(len(self))[index]
-        start = int(self._ends[number - 1]) if number else 0
-        return self._data[start : int(self._ends[number])].decode("utf-8", "surrogatepass")
-
-
-class Reading(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of the rows that were read.
-
-    Args:
-        rows: how many there were.
-        used: of them, those that gave at least one trace.
-        bare: of them, those in which nothing was shared, where that is ordinary.
-        skipped: number of the others, by reason.
-        traces: how many traces there are.
-        notes: what was taken for granted: columns, units, zones.
-    """
-
-    rows: int = 0
-    used: int = 0
-    bare: int = 0
-    skipped: Mapping[str, int] = msgspec.field(default_factory=dict)
-    traces: int = 0
-    notes: tuple[str, ...] = ()
-
-    def sentence(self) -> str:
-        """Where every row went, in a line."""
-        parts = [f"{self.used:,} used ({self.traces:,} traces)"]
-        if self.bare:
-            parts.append(f"{self.bare:,} that share nothing")
-        parts += [f"{count:,} skipped: {why}" for why, count in self.skipped.items() if count]
-        return f"{self.rows:,} rows: " + ", ".join(parts)
-
-
-class TraceTable(NamedTuple):
-    """Traces in event order: by time, then account, kind and object by name. n traces.
-
-    Args:
-        at: times, ms since 1970 UTC, shape (n,), int64.
-        account: number of each account in `accounts`, shape (n,), int32.
-        kind: place of each kind in `graph.traces.KIND_TABLE`, shape (n,), uint8.
-        object: number of each object in `objects`, shape (n,), int64.
-        accounts: their names, ascending.
-        objects: their names, ascending within each kind; two kinds may have an object of one name.
-        object_kind: kind of each object, ascending, shape (objects,), uint8.
-        labels: what to show beside the name of an account, "" where nothing; None where no table has such a column.
-        reading: what became of the rows.
-    """
-
-    at: Integers
-    account: NDArray[np.int32]
-    kind: NDArray[np.uint8]
-    object: Integers
-    accounts: Names
-    objects: Names
-    object_kind: NDArray[np.uint8]
-    labels: Names | None
-    reading: Reading
-
-    def only(self, kinds: Sequence[int]) -> TraceTable:
-        """The traces of these kinds alone."""
-        kept = np.isin(self.kind, kinds)
-        return self._replace(
-            at=self.at[kept], account=self.account[kept], kind=self.kind[kept], object=self.object[kept]
-        )
-
-    def label(self, account: int) -> str:
-        """What to show for an account: its label where it has one, else its name."""
-        return (self.labels[account] if self.labels else "") or self.accounts[account]
-
 
 def read_tables(
-    paths: Sequence[Path], *, columns: str = "", kind: int, unit: TimeUnit = "auto", now_ms: int
+    paths: Sequence[Path],
+    *,
+    columns: str = "",
+    kind: int,
+    unit: TimeUnit = "auto",
+    now_ms: int,
+    wanted: Wanted = EVERYTHING,
 ) -> TraceTable:
     """Read tables of traces.
 
@@ -192,9 +95,11 @@ def read_tables(
         kind: number of the kind of rows that have none.
         unit: of times that are numbers; one that is named is believed, whatever times it gives.
         now_ms: the present, ms since 1970: what lies beyond it is no time of a trace.
+        wanted: which traces are given.
 
     Raises:
-        UsageError: a file that cannot be read, or whose columns, ids or times cannot be what they should be.
+        UsageError: a file that cannot be read, or whose columns, ids or times cannot be what they should be; no trace
+            is of a kind that is wanted.
         UnusableError: less than half of the rows could be used.
     """
     import duckdb
@@ -211,12 +116,14 @@ def read_tables(
                     raise UsageError(f"{file.shown}: post events are read as JSON; name columns with --columns")
                 _load(database, file, layout)
                 reading = _take(database, file, layout, (kind, unit, now_ms), reading)
+                database.execute("DROP VIEW staged; DROP TABLE raw")
             except duckdb.Error as error:
                 raise unreadable(path, error) from None
             labelled = labelled or bool(layout.label)
         _check(reading)
         try:
-            return _numbered(database, reading, labelled=labelled)
+            capped = reduced(database, wanted)
+            return numbered(database, reading, labelled=labelled)._replace(capped=capped)
         except duckdb.Error as error:
             raise unreadable(Path(folder), error) from None
 
@@ -242,14 +149,17 @@ def _define(database: DuckDBPyConnection) -> None:
     """The words in which the statements below are written."""
     database.execute("SET TimeZone = 'UTC'; SET preserve_insertion_order = false; SET enable_progress_bar = false")
     empty = ", ".join(f"'{word}'" for word in EMPTY)
+    longest = max(map(len, EMPTY))
     database.execute(
         f"""
-        CREATE MACRO tidy(x) AS CASE WHEN x < '!' OR x[-1] < '!' THEN trim(x, E' \\t\\r\\n') ELSE x END;
-        CREATE MACRO filled(x) AS CASE WHEN x NOT IN ({empty}) THEN x END;
-        CREATE MACRO named(x) AS CASE WHEN x IN ({empty}) THEN NULL
+        CREATE MACRO tidy(x) AS
+            CASE WHEN ord(x) <= 32 OR ord(right(x, 1)) <= 32 THEN trim(x, E' \\t\\r\\n') ELSE x END;
+        CREATE MACRO empty(x) AS CASE WHEN strlen(x) <= {longest} THEN x IN ({empty}) ELSE x IS NULL END;
+        CREATE MACRO filled(x) AS CASE WHEN NOT empty(x) THEN x END;
+        CREATE MACRO named(x) AS CASE WHEN empty(x) THEN NULL
             WHEN suffix(x, '.0') THEN regexp_replace(x, '^(\\d+)\\.0$', '\\1') ELSE x END;
-        CREATE MACRO rounded(x) AS CASE
-            WHEN contains(x, 'e') OR contains(x, 'E') THEN regexp_full_match(x, '{_ROUNDED}') ELSE false END;
+        CREATE MACRO rounded(x) AS
+            CASE WHEN ord(x) < 58 THEN coalesce(regexp_full_match(x, '{_ROUNDED}'), false) ELSE false END;
         CREATE MACRO spaced(x) AS contains(x, ' ') OR contains(x, chr(9)) OR contains(x, chr(10))
             OR contains(x, chr(12)) OR contains(x, chr(13));
         CREATE MACRO number(x) AS CASE WHEN isfinite(try_cast(x AS DOUBLE)) THEN try_cast(x AS DOUBLE) END;
@@ -276,8 +186,8 @@ def _define(database: DuckDBPyConnection) -> None:
 
 
 def _load(database: DuckDBPyConnection, file: TableFile, layout: Layout) -> None:
-    """Fill the table `raw` with the columns of `layout` as text: account, label, repost, kind, given
-    (the time), s0, s1, ..."""
+    """Fill the table `raw` with the columns of `layout` as text: account, label, repost, kind, given (the time), s0,
+    s1, ...; beside the time what it is as a number, or else the ms that it says as a date."""
     parameters: list[str] = []
 
     def column(name: str) -> str:
@@ -297,12 +207,13 @@ def _load(database: DuckDBPyConnection, file: TableFile, layout: Layout) -> None
     tidied = "".join(f", tidy({texts[5 + n]}) AS s{n}" for n in places)
     shared = "".join(f", filled(s{n}) AS s{n}" for n in places)
     source = source_of(file)
-    database.execute("DROP TABLE IF EXISTS raw; DROP TABLE IF EXISTS reject_errors; DROP TABLE IF EXISTS reject_scans")
+    database.execute("DROP TABLE IF EXISTS reject_errors; DROP TABLE IF EXISTS reject_scans")
     database.execute(
         f"""
         CREATE TABLE raw AS
         SELECT named(account) AS account, filled(label) AS label, filled(repost) AS repost, filled(kind) AS kind,
-            filled(given) AS given, number(given) AS number, broken{shared}
+            filled(given) AS given, number(given) AS number,
+            CASE WHEN number(given) IS NULL THEN finite_ms(moment(filled(given))) END AS dated, broken{shared}
         FROM (
             SELECT tidy({texts[0]}) AS account, tidy({texts[1]}) AS label, tidy({texts[2]}) AS repost,
                 tidy({texts[3]}) AS kind, tidy({texts[4]}) AS given,
@@ -350,16 +261,15 @@ def _take(
     filled = [_filled(layout, n) for n in range(len(layout.shared))]
     some = " OR ".join(filled)
     kindless = " OR ".join(f for f, each in zip(filled, layout.shared, strict=True) if not each.kind) or "false"
-    database.execute("DROP TABLE IF EXISTS staged")
     database.execute(
         f"""
-        CREATE TABLE staged AS
+        CREATE OR REPLACE VIEW staged AS
         WITH timed AS (
-            SELECT *, CASE WHEN number IS NOT NULL THEN round(number * {scale})
-                ELSE finite_ms(moment(given)) END AS ms, lower(raw.kind) AS asked
+            SELECT *, CASE WHEN number IS NOT NULL THEN round(number * {scale}) ELSE dated END AS ms,
+                lower(raw.kind) AS asked
             FROM raw WHERE NOT broken
         )
-        SELECT timed.*, coalesce(kinds.number, $kind) AS kind_number, CASE
+        SELECT timed.*, coalesce(kinds.number, {kind}) AS kind_number, CASE
             WHEN account IS NULL THEN 0
             WHEN NOT ({some}) THEN {"255" if layout.sparse else "1"}
             WHEN given IS NULL THEN 2
@@ -368,8 +278,7 @@ def _take(
             WHEN asked IS NOT NULL AND kinds.number IS NULL AND ({kindless}) THEN 5
             END AS why
         FROM timed LEFT JOIN kinds ON kinds.name = asked
-        """,  # noqa: S608 - numbers and columns by place
-        {"kind": kind},
+        """  # noqa: S608 - numbers and columns by place
     )
     counts = dict(database.execute("SELECT coalesce(why, 254), count(*) FROM staged GROUP BY 1").fetchall())
     broken = _broken(database, file)
@@ -384,7 +293,7 @@ def _take(
         notes.append(f"{file.shown}: times in {_UNIT_WORDS[taken]}")
     if file.encoding != "utf-8":
         notes.append(f"{file.shown}: read as {file.encoding.upper()}")
-    if _count(database, "SELECT count(*) FROM staged WHERE why IS NULL AND number IS NULL AND NOT zoned(given)"):
+    if count_of(database, "SELECT count(*) FROM staged WHERE why IS NULL AND number IS NULL AND NOT zoned(given)"):
         notes.append(f"{file.shown}: times without a zone were taken as UTC")
     return Reading(
         rows=before.rows + sum(counts.values()) + broken,
@@ -414,7 +323,7 @@ _ITEMS: Final[Mapping[Form, tuple[tuple[str, str], ...]]] = {
 
 def _insert(database: DuckDBPyConnection, layout: Layout) -> int:
     """Add a trace for every shared object of every row that is in order; how many."""
-    before = _count(database, "SELECT count(*) FROM traces")
+    before = count_of(database, "SELECT count(*) FROM traces")
     for number, shared in enumerate(layout.shared):
         kind = "kind_number" if not shared.kind else str([each.name for each in KIND_TABLE].index(shared.kind))
         for items, which in _ITEMS[shared.form]:
@@ -431,14 +340,14 @@ def _insert(database: DuckDBPyConnection, layout: Layout) -> int:
             "INSERT INTO labels SELECT account, arg_max(label, ms) FROM staged "
             "WHERE label IS NOT NULL AND why IS NULL GROUP BY account"
         )
-    return _count(database, "SELECT count(*) FROM traces") - before
+    return count_of(database, "SELECT count(*) FROM traces") - before
 
 
 def _broken(database: DuckDBPyConnection, file: TableFile) -> int:
     """Rows of the file that could not be read at all."""
     if file.kind == "csv":
-        return _count(database, "SELECT count(DISTINCT line) FROM reject_errors")
-    return _count(database, "SELECT count(*) FROM raw WHERE broken")
+        return count_of(database, "SELECT count(DISTINCT line) FROM reject_errors")
+    return count_of(database, "SELECT count(*) FROM raw WHERE broken")
 
 
 def _refuse_rounded(database: DuckDBPyConnection, file: TableFile, layout: Layout) -> None:
@@ -449,13 +358,15 @@ def _refuse_rounded(database: DuckDBPyConnection, file: TableFile, layout: Layou
     """
     ids = [("account", layout.account), ("given", layout.at)]
     ids += [(f"s{n}", each.column) for n, each in enumerate(layout.shared) if each.form == "one"]
-    for column, name in ids:
-        found = database.execute(
-            f"SELECT count(*), min({column}) FROM raw WHERE rounded({column})"  # noqa: S608 - columns by place
-        ).fetchone()
-        if found and found[0]:
+    tested = ", ".join(
+        f"count(*) FILTER (rounded({column})), min({column}) FILTER (rounded({column}))" for column, _ in ids
+    )
+    found = database.execute(f"SELECT {tested} FROM raw").fetchone()  # noqa: S608 - columns by place
+    assert found is not None
+    for (_, name), rounded, such in zip(ids, found[::2], found[1::2], strict=True):
+        if rounded:
             raise UsageError(
-                f"{file.shown}: {found[0]:,} values of column {name!a} are rounded numbers such as {found[1]!a}: their "
+                f"{file.shown}: {rounded:,} values of column {name!a} are rounded numbers such as {such!a}: their "
                 "last digits are lost, and different ids look alike. Export the table again with this column as text "
                 "(in a spreadsheet: import it as text; in pandas: dtype=str), and do not save it from a spreadsheet"
             )
@@ -518,68 +429,3 @@ def _check(reading: Reading) -> None:
             else ""
         )
     )
-
-
-def _count(database: DuckDBPyConnection, query: str) -> int:
-    found = database.execute(query).fetchone()
-    assert found is not None
-    return int(found[0])
-
-
-def _numbered(database: DuckDBPyConnection, reading: Reading, *, labelled: bool) -> TraceTable:
-    """The table `traces` as arrays."""
-    database.execute(
-        """
-        DROP TABLE IF EXISTS raw; DROP TABLE IF EXISTS staged;
-        SET preserve_insertion_order = true;
-        CREATE TABLE accounts AS SELECT account, row_number() OVER (ORDER BY account) - 1 AS number
-            FROM (SELECT DISTINCT account FROM traces);
-        CREATE TABLE objects AS SELECT kind, object, row_number() OVER (ORDER BY kind, object) - 1 AS number
-            FROM (SELECT DISTINCT kind, object FROM traces);
-        CREATE TABLE coded AS SELECT ms, accounts.number::INTEGER AS account, traces.kind, objects.number AS object
-            FROM traces JOIN accounts USING (account) JOIN objects ON (objects.kind, objects.object) =
-                (traces.kind, traces.object)
-            ORDER BY 1, 2, 3, 4;
-        DROP TABLE traces;
-        """
-    )
-    arrays = _columns(database, "coded", ("ms", "account", "kind", "object"), reading.traces)
-    n_objects = _count(database, "SELECT count(*) FROM objects")
-    object_kind = _columns(database, "(SELECT kind, number FROM objects ORDER BY number)", ("kind",), n_objects)
-    labels = None
-    if labelled:
-        labels = _names(
-            database,
-            "SELECT coalesce(max(label), '') FROM accounts LEFT JOIN labels USING (account) "
-            "GROUP BY number ORDER BY number",
-        )
-    return TraceTable(
-        arrays["ms"],
-        arrays["account"],
-        arrays["kind"],
-        arrays["object"],
-        _names(database, "SELECT account FROM accounts ORDER BY number"),
-        _names(database, "SELECT object FROM objects ORDER BY number"),
-        object_kind["kind"],
-        labels,
-        reading,
-    )
-
-
-def _columns(database: DuckDBPyConnection, table: str, names: Sequence[str], rows: int) -> dict[str, Any]:
-    found = database.execute(f"SELECT {', '.join(names)} FROM {table}").fetchnumpy()  # noqa: S608 - our own names
-    assert all(len(found[name]) == rows for name in names)
-    return {name: np.asarray(found[name]) for name in names}
-
-
-def _names(database: DuckDBPyConnection, query: str) -> Names:
-    result = database.execute(query)
-    parts: list[bytes] = []
-    ends: list[Integers] = []
-    total = 0
-    while rows := result.fetchmany(NAMES_AT_ONCE):
-        encoded = [str(row[0]).encode() for row in rows]
-        parts.append(b"".join(encoded))
-        ends.append(total + np.cumsum([len(name) for name in encoded], dtype=np.int64))
-        total = int(ends[-1][-1])
-    return Names(b"".join(parts), np.concatenate(ends) if ends else np.zeros(0, np.int64))

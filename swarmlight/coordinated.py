@@ -10,11 +10,12 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from detector.errors import UsageError
-from graph.co_sharing import MAX_OBJECT, find_pairs
+from graph.co_sharing import MAX_OBJECT, find_pairs, pairs_want
 from graph.coordination import find_groups
 from graph.exports import Network, require_endings, write_edges, write_graphml
 from graph.table_layouts import given_or_refused
-from graph.tables import Reading, TimeUnit, read_tables
+from graph.tables import TimeUnit, read_tables
+from graph.trace_table import SHARED, Reading
 from streaming.ingest import ingest
 from streaming.schema.flat_rows import Row
 from swarmlight.recordings import Recording
@@ -92,6 +93,7 @@ def coordinate(
             kind=given_or_refused("kind", kind),
             unit=time_unit,
             now_ms=time.time_ns() // 1_000_000,
+            wanted=SHARED if min_shared is None else pairs_want(window_s, max_object),
         )
     if min_shared is not None:
         by_definition = find_pairs(table, min_shared, window_s, max_object)

@@ -17,7 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from detector.errors import UnusableError, UsageError
-from graph.tables import Names, TimeUnit, TraceTable, read_tables
+from graph.tables import TimeUnit, read_tables
+from graph.trace_table import Names, TraceTable
 from graph.traces import KIND_NAMES, REPOST
 
 NOW_MS = 1_800_000_000_000
