@@ -11,12 +11,16 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from detector.errors import EventError
+from detector.times import AT_MAX
 
 _TAG: Final = re.compile(r"<[^<>]*>")
 _ATTRIBUTE: Final = re.compile(r"""\b(href|class)\s*=\s*(?:"([^"]*)"|'([^']*)')""", re.IGNORECASE)
 
 HTML_CUT: Final = 1 << 20
 """Characters of HTML that are read: a post of the longest text that is kept has far fewer."""
+
+EDITED_MS: Final = 1
+"""By how much an edited post is later here than the same one before: enough to come after it, and no timing."""
 
 LANGUAGES: Final = {
     "afrikaans": "af", "albanian": "sq", "arabic": "ar", "armenian": "hy", "azerbaijani": "az", "basque": "eu",
@@ -78,6 +82,19 @@ def timed(at: int | None, field: str) -> int:
     if at is None:
         raise EventError(field, "is missing, or no time as this format writes them")
     return at
+
+
+def snapshot_at(at: int, *, edited: bool) -> int:
+    """The time of a post that was read at some moment after it was written, ms.
+
+    The same post, read before and after an edit, is two records of one id. The edited one has to come after the other
+    in whatever file and order they are read, and yet tells when the post was written.
+
+    Args:
+        at: when it was written, ms.
+        edited: whether it was edited since.
+    """
+    return min(at + EDITED_MS, AT_MAX) if edited else at
 
 
 def whole(value: Any) -> int | None:

@@ -3,7 +3,11 @@
 Texts are HTML. Accounts are `user@host`: a local one, which the API writes without host, gets that of its page. A post
 is named by its `uri`, which every server and the export write alike. What it answers is named by the server's own
 number alone, so the target of a reply is that number; whom it answers is found among those it mentions. A boost has an
-id of its own, and no text. An edit is the same id again at the time of the edit.
+id of its own, and no text. An edit that the stream reports is the same id again at the time of the edit.
+
+A status may come several times, each as it was when it was read. One that was edited counts as just after one that was
+not, in any file and order; of two in a file that were edited alike, or not at all, the later one counts, and of two
+edits the later one: an older one that comes after it is skipped.
 
 The streaming API is read as frames of a WebSocket, an object a line, and as the text of server-sent events. Its
 deletions say neither account nor time: they are those of the status, which has to come before, and of the line before.
@@ -14,17 +18,30 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from detector.errors import EventError
 from detector.times import parse_time
 from streaming.sources import events
 from streaming.sources.documents import Found, Json, JsonFormat, Skipped, decoded
-from streaming.sources.fields import dig, from_html, name, needed, objects, present, strings, text, timed, whole
+from streaming.sources.fields import (
+    dig,
+    from_html,
+    name,
+    needed,
+    objects,
+    present,
+    snapshot_at,
+    strings,
+    text,
+    timed,
+    whole,
+)
 
 STATUSES_KEPT: Final = 500_000
-"""Statuses of a stream whose deletion is understood, about 150 MB: hours of a large server."""
+"""Statuses that are remembered for their deletion and for what they say another time, about 200 MB: hours of a large
+server."""
 
 _SSE: Final = re.compile(rb"\s*(?::[^\n]*\n\s*)*event:")
 """How server-sent events begin, comments before them."""
@@ -45,15 +62,33 @@ def looks(record: Json) -> bool:
     return record.get("type") in ("Create", "Announce") and isinstance(record.get("actor"), str) and "object" in record
 
 
+class _Kept(NamedTuple):
+    """A status as it came last.
+
+    Args:
+        uri: of it.
+        account: whose it is.
+        at: time of its event, ms.
+        edited: time of its last edit, ms; 0 where it has none.
+        said: hash of its text.
+    """
+
+    uri: str
+    account: str
+    at: int
+    edited: int
+    said: int
+
+
 class _Statuses:
-    """Converts the records of one file; remembers statuses and the last time, for deletions.
+    """Converts the records of one file; remembers statuses and the last time.
 
     A deletion names what it deletes by the server's own number, and says no time.
     """
 
     def __init__(self) -> None:
-        self._newer: dict[str, tuple[str, str]] = {}
-        self._older: dict[str, tuple[str, str]] = {}
+        self._newer: dict[str, _Kept] = {}
+        self._older: dict[str, _Kept] = {}
         self._last = 0
 
     def convert(self, record: Json, around: Mapping[str, Any]) -> Json | Skipped:
@@ -80,16 +115,24 @@ class _Statuses:
         found = self._newer.get(number) or self._older.get(number)
         if found is None:
             return Skipped("the deletion of a status that did not come before")
-        uri, account = found
-        return {"id": f"{uri}#deleted", "account": account, "at": self._last, "kind": "delete", "target": uri}
+        return {"id": f"{found.uri}#deleted", "account": found.account, "at": self._last, "kind": "delete",
+                "target": found.uri}  # fmt: skip
 
     def _status(self, status: Json, *, edited: bool) -> Json | Skipped:
         if status.get("visibility") in ("private", "direct"):
             return Skipped(_NOT_PUBLIC)
         event = _of_status(status, edited=edited)
+        number = name(status.get("id"))
+        edited_at = parse_time(text(status.get("edited_at"))) or 0
+        said = hash(event.get("text"))
+        before = self._newer.get(number) or self._older.get(number)
+        if before is not None and before.said != said:
+            if edited_at < before.edited:
+                return event if event["at"] < before.at else Skipped("an older version of a status that came before")
+            event["at"] = max(event["at"], before.at + 1)
         self._last = max(self._last, event["at"])
-        if number := name(status.get("id")):
-            self._newer[number] = event["id"], event["account"]
+        if number:
+            self._newer[number] = _Kept(event["id"], event["account"], event["at"], edited_at, said)
             if len(self._newer) * 2 > STATUSES_KEPT:
                 self._newer, self._older = {}, self._newer
         return event
@@ -107,8 +150,12 @@ def _of_status(status: Json, *, edited: bool) -> Json:
     if isinstance(boosted, dict):
         return event | {"kind": "repost", "target": needed(boosted.get("uri"), "reblog.uri"),
                         "target_account": _handle(boosted.get("account"))}  # fmt: skip
-    if edited:
-        event["at"] = timed(parse_time(text(status.get("edited_at"))) or event["at"], "edited_at")
+    edited_at = parse_time(text(status.get("edited_at")))
+    event["at"] = (
+        timed(edited_at or event["at"], "edited_at")
+        if edited
+        else snapshot_at(event["at"], edited=edited_at is not None)
+    )
     body, links = _body(status.get("content"), status.get("spoiler_text"))
     answered, quoted = name(status.get("in_reply_to_id")), dig(status, "quote", "quoted_status")
     event |= {

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from detector.errors import EventError
 from streaming.sources.documents import Json, JsonFormat, Skipped
-from streaming.sources.fields import dig, name, needed, objects, text, timed
+from streaming.sources.fields import dig, name, needed, objects, snapshot_at, text, timed
 from streaming.sources.times import seconds
 
 _NOBODY: Final = {"[deleted]", "[removed]"}
@@ -46,7 +46,9 @@ def convert(record: Json, around: Mapping[str, Any]) -> Json | Skipped:
     event: Json = {
         "id": number if number.startswith(("t1_", "t3_")) else f"{'t1_' if is_comment else 't3_'}{number}",
         "account": author,
-        "at": timed(seconds(record.get("created_utc")), "created_utc"),
+        "at": snapshot_at(
+            timed(seconds(record.get("created_utc")), "created_utc"), edited=record.get("edited") not in (None, False)
+        ),
         "profile": _profile(record),
     }
     if is_comment:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from detector.errors import EventError
 from streaming.sources.documents import Json, JsonFormat, Skipped
-from streaming.sources.fields import name, needed, objects, text, timed
+from streaming.sources.fields import name, needed, objects, snapshot_at, text, timed
 from streaming.sources.times import DAY_S, seconds, written
 
 _CHATS: Final = ("personal_chat", "bot_chat", "saved_messages")
@@ -48,7 +48,7 @@ def convert(record: Json, around: Mapping[str, Any]) -> Json | Skipped:
     event: Json = {
         "id": f"{chat}/{number}",
         "account": account,
-        "at": timed(at, "date_unixtime"),
+        "at": snapshot_at(timed(at, "date_unixtime"), edited=bool(record.get("edited_unixtime"))),
         "at_precision_s": precision or None,
         "text": "".join(_pieces(record)),
         "profile": {"name": record["from"]} if isinstance(record.get("from"), str) else None,

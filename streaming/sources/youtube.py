@@ -14,7 +14,7 @@ from typing import Any, Final
 from detector.errors import EventError
 from detector.times import parse_time
 from streaming.sources.documents import Json, JsonFormat, Skipped
-from streaming.sources.fields import dig, from_html, name, needed, text, timed
+from streaming.sources.fields import dig, from_html, name, needed, snapshot_at, text, timed
 from streaming.sources.times import DAY_S, seconds
 
 _AGO: Final = re.compile(r"(\d+)\s+(second|minute|hour|day|week|month|year)s?\s+ago", re.IGNORECASE)
@@ -65,10 +65,11 @@ def _of_api(comment: Json, video: str) -> Json:
     author = dig(snippet, "authorChannelId", "value") or dig(snippet, "authorChannelId")
     said = text(dig(snippet, "textOriginal"))
     at = parse_time(text(dig(snippet, "publishedAt")))
+    changed = parse_time(text(dig(snippet, "updatedAt")))
     return {
         "id": needed(comment.get("id"), "id"),
         "account": needed(author, "snippet.authorChannelId.value"),
-        "at": timed(at, "snippet.publishedAt"),
+        "at": snapshot_at(timed(at, "snippet.publishedAt"), edited=changed is not None and changed != at),
         "kind": "reply",
         "text": said or from_html(text(dig(snippet, "textDisplay")))[0],
         "target": name(dig(snippet, "parentId")) or name(dig(snippet, "videoId")) or video,

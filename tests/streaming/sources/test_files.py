@@ -341,5 +341,5 @@ def test_a_file_that_is_not_of_its_format_is_refused_where_it_ends(
 
 
 def test_the_shipped_format_recognises_post_events() -> None:
-    assert files.recognised(b"not json\n" + lines([event()])) is events
+    assert files.recognised(b"not json\n" + lines([event()]), files.recognisers()) is events
     assert not any(events.recognises(head) for head in (b"", b"id,account,at\n", b"[1]\n", b'{"id": "a"}\n', b"\xff\n"))

@@ -15,7 +15,7 @@ import pytest
 from detector.errors import EventError
 from detector.plugins import SOURCES, installed
 from streaming.schema.event import parse
-from streaming.sources.base import RecordFormat
+from streaming.sources.base import RecordFormat, SourceFormat
 from streaming.sources.files import EVENTS, Inputs, format_named, recognising
 from tests.streaming.sources.formats import NOW
 from tests.streaming.sources.samples import SAMPLES
@@ -128,15 +128,15 @@ def fuzz(name: str, records: int) -> None:
         for source in sources:
             for data in islice(source, 20):
                 form.recognises(data)
-                seen += _read_all(name, data)
+                seen += _read_all(form, data)
                 if isinstance(form, RecordFormat):
                     form.convert(data.partition(b"\n")[0])
 
 
-def _read_all(name: str, data: bytes) -> int:
+def _read_all(form: SourceFormat, data: bytes) -> int:
     count = 0
     try:
-        for record in format_named(name).read(io.BufferedReader(io.BytesIO(data))):
+        for record in form.read(io.BufferedReader(io.BytesIO(data))):
             count += 1
             assert not (record.skipped and record.problem)
             if record.skipped or record.problem is not None or record.oversize is not None:

@@ -138,6 +138,43 @@ def test_edits_and_deletions_of_the_stream(kind: str) -> None:
     assert found.skipped == ["another event of the stream", "the deletion of a status that did not come before"]
 
 
+FIRST = status(1)
+
+EDITED = status(1, content="<p>Good evening</p>", edited_at="2026-01-01T01:00:00.000Z")
+
+AGAIN = status(1, content="<p>Good night</p>", edited_at="2026-01-01T02:00:00.000Z")
+
+
+def texts_in_order(*statuses: dict[str, Any]) -> list[str]:
+    found = read(FORMAT, list(statuses)).events
+    assert len({event["at"] for event in found}) == len(found), "ties are decided by a hash"
+    return [event["text"] for event in sorted(found, key=lambda event: event["at"])]
+
+
+def test_an_edited_snapshot_comes_after_one_that_was_not_in_any_order_and_file() -> None:
+    assert texts_in_order(FIRST, EDITED) == texts_in_order(EDITED, FIRST) == ["Good morning", "Good evening"]
+    apart = one(FORMAT, EDITED)["at"] - one(FORMAT, FIRST)["at"]
+    assert apart == 1, "a file alone says the same, and when it was written"
+
+
+def test_of_two_edits_the_later_counts_and_an_older_one_behind_it_is_skipped() -> None:
+    assert texts_in_order(FIRST, EDITED, AGAIN) == ["Good morning", "Good evening", "Good night"]
+    assert texts_in_order(AGAIN, EDITED, FIRST) == ["Good morning", "Good night"]
+    assert read(FORMAT, [AGAIN, EDITED]).skipped == ["an older version of a status that came before"]
+
+
+@pytest.mark.parametrize("edited_at", [None, "2026-01-01T01:00:00.000Z"])
+def test_of_snapshots_that_do_not_say_which_is_newer_the_later_in_the_file_counts(edited_at: str | None) -> None:
+    one_way = [status(1, content=f"<p>{text}</p>", edited_at=edited_at) for text in ("a", "b", "a")]
+    assert texts_in_order(*one_way) == ["a", "b", "a"]
+    assert texts_in_order(*one_way[1:]) == ["b", "a"]
+
+
+def test_a_snapshot_with_the_same_text_is_the_same_event() -> None:
+    first, second = read(FORMAT, [FIRST, status(1, account=account(followers_count=8))]).events
+    assert first["at"] == second["at"]
+
+
 def activity(what: str, item: Any, **more: Any) -> dict[str, Any]:
     return {
         "id": f"https://m.example/users/ann/statuses/{len(str(item))}/activity",
