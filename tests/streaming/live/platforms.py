@@ -205,8 +205,8 @@ def status(number: int, host: str) -> dict[str, Any]:
     }
 
 
-class MastodonServer:
-    """A server with a growing list of frames `(event, payload)`, of which statuses are in its timeline as well.
+class _Statuses:
+    """A growing list of frames `(event, payload)`, of which statuses are in a timeline as well.
 
     Args:
         token: that clients have to show; None for none.
@@ -222,6 +222,54 @@ class MastodonServer:
         self._cut = threading.Event()
         self._left = threading.Event()
         self._grown = threading.Condition()
+
+    def post(self, number: int) -> None:
+        """A status is written."""
+        self.send("update", json.dumps(status(number, "m.example")))
+
+    def send(self, event: str, payload: str) -> None:
+        """Something happens."""
+        with self._grown:
+            self.frames.append((event, payload))
+            self._grown.notify_all()
+
+    def cut(self) -> None:
+        """End all streams, each in the middle of an event."""
+        self._cut.set()
+        with self._grown:
+            self._grown.notify_all()
+
+    def _begin(self, path: str) -> int:
+        """A client connects to a stream; the number of the first frame that it gets."""
+        self._cut.clear()
+        with self._grown:
+            self.streams.append(path)
+            return len(self.frames)
+
+    def _waiting(self, number: int) -> list[tuple[str, str]]:
+        """The frames from a number on, after a while without any."""
+        with self._grown:
+            if number == len(self.frames) and not self._cut.is_set():
+                self._grown.wait(0.05)
+            return self.frames[number:]
+
+    def _page(self, path: str) -> bytes:
+        """A page of the timeline, the newest first."""
+        self.pages.append(path)
+        query = parse_qs(urlsplit(path).query)
+        after, limit = int(query["min_id"][0]), int(query["limit"][0])
+        statuses = [
+            json.loads(payload) for event, payload in self.frames if event == "update" and payload.endswith("}")
+        ]
+        newer = sorted((each for each in statuses if int(each["id"]) > after), key=lambda each: int(each["id"]))
+        return json.dumps(newer[:limit][::-1]).encode()
+
+
+class MastodonServer(_Statuses):
+    """A server whose streams are server-sent events."""
+
+    def __init__(self, token: str | None = None) -> None:
+        super().__init__(token)
         owner = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -237,9 +285,7 @@ class MastodonServer:
                     else:
                         owner._stream(self)
                 elif self.path.startswith("/api/v1/timelines/"):
-                    owner.pages.append(self.path)
-                    query = parse_qs(urlsplit(self.path).query)
-                    self._answer(200, owner._page(int(query["min_id"][0]), int(query["limit"][0])))
+                    self._answer(200, owner._page(self.path))
                 else:
                     self._answer(404, b"")
 
@@ -264,27 +310,8 @@ class MastodonServer:
     def url(self) -> str:
         return f"http://{self.host}"
 
-    def post(self, number: int) -> None:
-        """A status is written."""
-        self.send("update", json.dumps(status(number, "m.example")))
-
-    def send(self, event: str, payload: str) -> None:
-        """Something happens."""
-        with self._grown:
-            self.frames.append((event, payload))
-            self._grown.notify_all()
-
-    def cut(self) -> None:
-        """End all streams, each in the middle of an event."""
-        self._cut.set()
-        with self._grown:
-            self._grown.notify_all()
-
     def _stream(self, handler: BaseHTTPRequestHandler) -> None:
-        self._cut.clear()
-        with self._grown:
-            number = len(self.frames)
-            self.streams.append(handler.path)
+        number = self._begin(handler.path)
         with suppress(OSError):
             handler.send_response(200)
             handler.send_header("Content-Type", "text/event-stream")
@@ -292,11 +319,7 @@ class MastodonServer:
             handler.end_headers()
             self._chunk(handler, b":)\n")
             while not self._left.is_set():
-                with self._grown:
-                    if number == len(self.frames) and not self._cut.is_set():
-                        self._grown.wait(0.05)
-                    waiting = self.frames[number:]
-                for event, payload in waiting:
+                for event, payload in self._waiting(number):
                     self._chunk(handler, f"event: {event}\ndata: {payload}\n\n".encode())
                     number += 1
                 if self._cut.is_set():
@@ -310,13 +333,6 @@ class MastodonServer:
         handler.wfile.write(b"%x\r\n%b\r\n" % (len(body), body))
         handler.wfile.flush()
 
-    def _page(self, after: int, limit: int) -> bytes:
-        statuses = [
-            json.loads(payload) for event, payload in self.frames if event == "update" and payload.endswith("}")
-        ]
-        newer = sorted((each for each in statuses if int(each["id"]) > after), key=lambda each: int(each["id"]))
-        return json.dumps(newer[:limit][::-1]).encode()
-
     def __enter__(self) -> Self:
         self._thread.start()
         return self
@@ -327,3 +343,56 @@ class MastodonServer:
         self._left.set()
         self._server.shutdown()
         self._server.server_close()
+
+
+class MastodonSocketServer(_Statuses):
+    """A server whose streams are WebSockets: the query names the stream, a frame is an object with JSON in a string.
+
+    Timelines are answered on the same port over HTTP, as a Mastodon behind its proxy has it.
+    """
+
+    def __init__(self, token: str | None = None) -> None:
+        super().__init__(token)
+        self._server = serve(
+            self._stream, "127.0.0.1", 0, compression=None, process_request=self._process, close_timeout=0.1
+        )
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+
+    @property
+    def url(self) -> str:
+        return f"ws://127.0.0.1:{self._server.socket.getsockname()[1]}"
+
+    def _process(self, connection: ServerConnection, request: Any) -> Any:
+        if self.token is not None and request.headers.get("Authorization") != f"Bearer {self.token}":
+            return connection.respond(401, '{"error":"The access token is invalid"}')
+        if request.path.startswith("/api/v1/timelines/"):
+            return connection.respond(200, self._page(request.path).decode())
+        if self.down:
+            self.streams.append(request.path)
+            return connection.respond(503, "")
+        return None if request.path.startswith("/api/v1/streaming?") else connection.respond(404, "")
+
+    def _stream(self, connection: ServerConnection) -> None:
+        assert connection.request is not None
+        path = connection.request.path
+        number = self._begin(path)
+        stream = parse_qs(urlsplit(path).query)["stream"]
+        with suppress(ConnectionClosed, OSError):
+            while not self._left.is_set():
+                for event, payload in self._waiting(number):
+                    connection.send(json.dumps({"stream": stream, "event": event, "payload": payload}))
+                    number += 1
+                if self._cut.is_set():
+                    connection.socket.sendall(b"\x81\x7e\x10\x00{")  # the beginning of a message of 4 KiB
+                    connection.socket.shutdown(socket.SHUT_RDWR)
+                    break
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._left.set()
+        self._server.shutdown()

@@ -16,20 +16,24 @@ from streaming.live.checkpoint import CheckpointFile
 from streaming.live.listener import Listener, Tally
 from streaming.live.mastodon_stream import MastodonStream
 from streaming.retry import Backoff
-from tests.streaming.live.platforms import MastodonServer
+from tests.streaming.live.platforms import MastodonServer, MastodonSocketServer
 from tests.streaming.live.test_listener import Kept, Watcher
 
+Server = MastodonServer | MastodonSocketServer
 
-@pytest.fixture
-def server() -> Iterator[MastodonServer]:
-    with MastodonServer() as running:
+KINDS: list[type[Server]] = [MastodonServer, MastodonSocketServer]
+
+
+@pytest.fixture(params=KINDS, ids=["server-sent events", "websocket"])
+def server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    with request.param() as running:
         yield running
 
 
 class Following:
     """A listener in a thread of its own. Use it as a context."""
 
-    def __init__(self, server: MastodonServer, folder: Path, kept: Kept, source: MastodonStream | None = None) -> None:
+    def __init__(self, server: Server, folder: Path, kept: Kept, source: MastodonStream | None = None) -> None:
         self.server, self.kept, self.watcher = server, kept, Watcher()
         self._file = CheckpointFile(folder / "cursor.json")
         self._source = source or MastodonStream(server.url)
@@ -67,9 +71,7 @@ def seen(kept: Kept) -> list[int]:
     return [int(json.loads(line)["id"].rpartition("/")[2].partition("#")[0]) for line in kept.events]
 
 
-def test_what_was_missed_between_two_connections_is_read_from_the_timeline(
-    server: MastodonServer, tmp_path: Path
-) -> None:
+def test_what_was_missed_between_two_connections_is_read_from_the_timeline(server: Server, tmp_path: Path) -> None:
     kept = Kept()
     with Following(server, tmp_path, kept) as following:
         following.wait(lambda: len(server.streams) == 1)
@@ -92,7 +94,7 @@ def test_what_was_missed_between_two_connections_is_read_from_the_timeline(
     assert any("edits and deletions" in line for line in following.watcher.lines)
 
 
-def test_a_restarted_listener_reads_what_it_missed(server: MastodonServer, tmp_path: Path) -> None:
+def test_a_restarted_listener_reads_what_it_missed(server: Server, tmp_path: Path) -> None:
     kept = Kept()
     with Following(server, tmp_path, kept) as following:
         following.wait(lambda: len(server.streams) == 1)
@@ -108,7 +110,7 @@ def test_a_restarted_listener_reads_what_it_missed(server: MastodonServer, tmp_p
     assert seen(kept) == list(range(61))
 
 
-def test_edits_and_deletions_come_through_and_rubbish_is_dead(server: MastodonServer, tmp_path: Path) -> None:
+def test_edits_and_deletions_come_through_and_rubbish_is_dead(server: Server, tmp_path: Path) -> None:
     kept = Kept()
     with Following(server, tmp_path, kept) as following:
         following.wait(lambda: len(server.streams) == 1)
@@ -132,8 +134,9 @@ def test_edits_and_deletions_come_through_and_rubbish_is_dead(server: MastodonSe
     assert following.tally.received == 8
 
 
-def test_a_token_is_shown_and_a_wrong_one_ends_the_listener(tmp_path: Path) -> None:
-    with MastodonServer(token="secret-token") as server:
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_token_is_shown_and_a_wrong_one_ends_the_listener(tmp_path: Path, kind: type[Server]) -> None:
+    with kind(token="secret-token") as server:
         kept = Kept()
         with Following(server, tmp_path, kept, MastodonStream(server.url, token="secret-token")) as following:
             following.wait(lambda: len(server.streams) == 1)
@@ -147,16 +150,40 @@ def test_a_token_is_shown_and_a_wrong_one_ends_the_listener(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("stream", "path"),
+    ("stream", "path", "query"),
     [
-        ("public:local", "/api/v1/streaming/public/local"),
-        ("hashtag:#Trains & more", "/api/v1/streaming/hashtag?tag=Trains+%26+more"),
+        ("public:local", "/api/v1/streaming/public/local", "?stream=public%3Alocal"),
+        (
+            "hashtag:#Trains & more",
+            "/api/v1/streaming/hashtag?tag=Trains+%26+more",
+            "?stream=hashtag&tag=Trains+%26+more",
+        ),
     ],
 )
-def test_other_streams_have_paths_of_their_own(server: MastodonServer, tmp_path: Path, stream: str, path: str) -> None:
+def test_other_streams_have_paths_or_queries_of_their_own(
+    server: Server, tmp_path: Path, stream: str, path: str, query: str
+) -> None:
     with Following(server, tmp_path, Kept(), MastodonStream(server.url, stream=stream)) as following:
         following.wait(lambda: len(server.streams) == 1)
-    assert server.streams == [path]
+    assert server.streams == [path if isinstance(server, MastodonServer) else f"/api/v1/streaming{query}"]
+
+
+def test_ten_cuts_of_a_stream_lose_nothing_and_give_nothing_twice(server: Server, tmp_path: Path) -> None:
+    kept = Kept()
+    with Following(server, tmp_path, kept) as following:
+        following.wait(lambda: len(server.streams) == 1)
+        server.post(0)
+        following.wait(lambda: len(kept.events) == 1)
+        for cut in range(10):
+            for number in range(20):
+                server.post(1 + 20 * cut + number)
+                if number == 10:
+                    server.cut()
+            following.wait(lambda before=cut: len(server.streams) >= before + 2)  # type: ignore[misc]
+        server.post(201)
+        following.wait(lambda: len(kept.events) == 202)
+    assert sorted(seen(kept)) == list(range(202))
+    assert following.tally.cuts == 10
 
 
 @pytest.mark.parametrize("stream", ["", "user", "hashtag:", "hashtag:#"])
