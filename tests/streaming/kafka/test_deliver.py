@@ -127,10 +127,11 @@ def test_osprey_s_topic_gets_an_action_for_each_account(deployment: Deployment) 
 
 
 @pytest.mark.kafka
-def test_a_sink_that_has_an_end_is_refused_at_the_start(deployment: Deployment) -> None:
-    config = configured(deployment, "jsonl:alerts.jsonl")
+def test_a_sink_that_has_an_end_is_refused_at_the_start(deployment: Deployment, tmp_path: Path) -> None:
+    spec = f"jsonl:{tmp_path / 'alerts.jsonl'}"
+    config = configured(deployment, spec)
     with pytest.raises(UsageError, match="only at the end of a run"):
-        stage(config, "jsonl:alerts.jsonl")
+        stage(config, spec)
 
 
 def test_sinks_are_named_without_their_targets() -> None:
