@@ -153,7 +153,7 @@ def test_some_of_the_files_are_enough_and_none_are_said(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no results of a run"):
         results_of([tmp_path / "empty"])
     (place / "scores.jsonl").write_bytes((place / "scores.jsonl").read_bytes() + b'{"account": 5}\n')
-    with pytest.raises(UsageError, match=r"scores\.jsonl cannot be read"):
+    with pytest.raises(UsageError, match=r"scores\.jsonl is damaged"):
         results_of([place])
 
 
