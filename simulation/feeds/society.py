@@ -93,9 +93,13 @@ class FeedSociety:
         """What everybody does and sees in the next `step_minutes`."""
         begin = self.world.now_ms
         self._exposures = Exposures.none()
-        events = self.world.step()
+        events = self.kept(self.world.step())
         self.posts.take(events, self.rated(events))
         return Step(begin, self.world.now_ms, events, self._exposures)
+
+    def kept(self, events: Chunk) -> Chunk:
+        """What of a step's events reaches the platform: all of it, unless a policy says otherwise."""
+        return events
 
     def _choose(self, reader: Reader, account: Ints, at: Ints, rng: np.random.Generator) -> Ints:
         """As `Reader.choose`: the slot each reaction is to. Everybody who reads in this step does so here."""

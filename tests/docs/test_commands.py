@@ -160,6 +160,12 @@ TESTED: Final[dict[str, tuple[str, ...]]] = {
     "swarmlight lab platform --out lab --seeds 10": (
         "tests/simulation/lab/test_polarity_training.py::test_the_command_prints_the_table_and_writes_everything",
     ),
+    "swarmlight lab run --out lab": (
+        "tests/simulation/lab/test_run_cli.py::test_a_second_run_makes_nothing_again_and_says_the_same",
+    ),
+    "swarmlight lab run nothing.toml mine.toml --out lab": (
+        "tests/simulation/lab/test_run_cli.py::test_a_second_run_makes_nothing_again_and_says_the_same",
+    ),
     "swarmlight listen bluesky --to bluesky.jsonl.gz": (
         "tests/streaming/live/test_cli.py::test_a_signal_ends_it_in_order_and_the_last_line_accounts_for_everything",
     ),

@@ -1,0 +1,113 @@
+"""The command `swarmlight lab run`: policies compared over societies, with a report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from detector.errors import UsageError
+
+
+def run_command(
+    out: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="where outcomes are kept and found again, and the report goes")
+    ],
+    policies: Annotated[
+        list[Path] | None, typer.Argument(metavar="POLICY.toml...", help="policies to compare; those that ship")
+    ] = None,
+    societies: Annotated[int, typer.Option(metavar="N", min=2, max=1000, help="every policy is tried in each")] = 30,
+    varied: Annotated[
+        int, typer.Option(metavar="N", min=0, help="of them, in which every assumed number is varied, too")
+    ] = 6,
+    mixed: Annotated[
+        int, typer.Option(metavar="N", min=0, help="of them, in which feed algorithms are put together")
+    ] = 3,
+    accounts: Annotated[int | None, typer.Option(metavar="N", min=80, help="of a society")] = None,
+    days: Annotated[float | None, typer.Option(metavar="D", help="of a society")] = None,
+    hit: Annotated[float, typer.Option(metavar="W", min=0, help="what a hundredth of people hit weighs")] = 5.0,
+    engagement: Annotated[
+        float, typer.Option(metavar="W", min=0, help="what a hundredth of engagement lost weighs")
+    ] = 1.0,
+    processes: Annotated[int, typer.Option(metavar="N", min=1, help="societies that are made at once")] = 2,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="of the first society")] = 0,
+    models: Annotated[Path | None, typer.Option(metavar="DIR", help="models in place of the shipped ones")] = None,
+    people_texts: Annotated[
+        str | None, typer.Option(metavar="SOURCE", help="corpus:FILE; in its place the demo's people")
+    ] = None,
+    machine_texts: Annotated[
+        str | None, typer.Option(metavar="SOURCE", help="corpus:FILE; in its place the demo's planted posts")
+    ] = None,
+) -> int:
+    """Compare policies against campaigns over simulated societies, with the detector and its errors in the loop.
+
+    Writes report.html, table.md, campaigns.parquet and people.parquet into the folder. What the folder holds already is
+    not made again: a run that is broken off goes on where it was.
+
+    Args:
+        out: folder of outcomes and results.
+        policies: files; the policies that ship where there are none.
+        societies: how many.
+        varied: how many of them are acted out with each assumed number a fifth lower and higher.
+        mixed: how many of them are acted out under each feed algorithm and each pair.
+        accounts, days: of a society.
+        hit, engagement: worth of harms.
+        processes: societies made at once.
+        seed: of the first.
+        models: models directory.
+        people_texts, machine_texts: sources of texts.
+
+    Raises:
+        ConfigError: a policy cannot be used; the message names its line.
+        UsageError: an option cannot be used, or the folder is another comparison's.
+        SwarmlightError: the detector failed.
+    """
+    import msgspec
+    from rich.console import Console
+
+    from simulation.lab.comparison import Place, Setting, compare
+    from simulation.lab.feed_mixes import mixes
+    from simulation.lab.interventions import Assumed, read_policies
+    from simulation.lab.policy_report import markdown, page, write_tables
+    from simulation.lab.ranking import Worth, rank
+    from simulation.lab.trial_society import Trial, detected
+    from simulation.redteam.measure import fingerprint, sources
+
+    chosen = read_policies(policies or [])
+    idle = [policy.name for policy in chosen if policy.measure == "nothing"]
+    if not idle:
+        raise UsageError('lab run: add a policy with measure = "nothing": the others are held against it')
+    if days is not None and not 0 < days <= _LONGEST_DAYS:
+        raise UsageError(f"--days {days:g}: give a number above 0 and at most {_LONGEST_DAYS:g}")
+    console = Console(stderr=True)
+    people, machines = sources(out, people_texts, machine_texts)
+    trial = Trial(people=people, machines=machines, fingerprint=fingerprint(people, machines, models))
+    if accounts is not None:
+        trial = msgspec.structs.replace(trial, accounts=accounts)
+    if days is not None:
+        trial = msgspec.structs.replace(trial, days=days)
+    setting = Setting(
+        trial=trial, policies=tuple(chosen), societies=societies, varied=min(varied, societies), seed=seed
+    )
+    outcomes = compare(
+        setting, Place(out, models, processes), lambda done: console.print(f"society {done} of {societies}")
+    )
+    found = {seed + i: detected(trial, seed + i, _FPR, models, out) for i in range(min(mixed, societies))}
+    together = mixes(trial, dict(found), Assumed()) if found else []
+    worth = Worth(hit=hit, engagement=engagement)
+    ranking = rank(outcomes, idle[0], worth, seed)
+    write_tables(outcomes, out)
+    said = markdown(ranking)
+    (out / "table.md").write_text(said, encoding="utf-8")
+    (out / "report.html").write_text(page(setting, outcomes, ranking, worth, together), encoding="utf-8")
+    Console().print(said, end="", soft_wrap=True, markup=False, highlight=False)
+    console.print(f"wrote {out / 'report.html'}")
+    return 0
+
+
+_LONGEST_DAYS: Final = 60.0
+"""A society of a few hundred accounts takes the detector minutes a day."""
+
+_FPR: Final = 0.01
+"""Share of people that the detector may flag where feed algorithms are put together."""
