@@ -11,7 +11,7 @@ import typer
 
 from detector.errors import UsageError
 from simulation.feeds.cli import bench_command, read_command
-from simulation.lab.run_cli import run_command
+from simulation.lab.run_cli import run_command, search_command
 
 if TYPE_CHECKING:
     from simulation.lab.outrage_platform import Account
@@ -32,6 +32,7 @@ def _lab() -> None:
 app.command("bench")(bench_command)
 app.command("read")(read_command)
 app.command("run")(run_command)
+app.command("search")(search_command)
 
 
 def _folder(path: Path) -> Path:

@@ -1,13 +1,16 @@
-"""The command `swarmlight lab run`: policies compared over societies, with a report."""
+"""The commands `swarmlight lab run` and `lab search`: policies compared over societies, and policies searched for."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from detector.errors import UsageError
+
+if TYPE_CHECKING:
+    from simulation.lab.trial_society import Trial
 
 
 def run_command(
@@ -63,7 +66,6 @@ def run_command(
         UsageError: an option cannot be used, or the folder is another comparison's.
         SwarmlightError: the detector failed.
     """
-    import msgspec
     from rich.console import Console
 
     from simulation.lab.comparison import Place, Setting, compare
@@ -71,22 +73,14 @@ def run_command(
     from simulation.lab.interventions import Assumed, read_policies
     from simulation.lab.policy_report import markdown, page, write_tables
     from simulation.lab.ranking import Worth, rank
-    from simulation.lab.trial_society import Trial, detected
-    from simulation.redteam.measure import fingerprint, sources
+    from simulation.lab.trial_society import detected
 
     chosen = read_policies(policies or [])
     idle = [policy.name for policy in chosen if policy.measure == "nothing"]
     if not idle:
         raise UsageError('lab run: add a policy with measure = "nothing": the others are held against it')
-    if days is not None and not 0 < days <= _LONGEST_DAYS:
-        raise UsageError(f"--days {days:g}: give a number above 0 and at most {_LONGEST_DAYS:g}")
     console = Console(stderr=True)
-    people, machines = sources(out, people_texts, machine_texts)
-    trial = Trial(people=people, machines=machines, fingerprint=fingerprint(people, machines, models))
-    if accounts is not None:
-        trial = msgspec.structs.replace(trial, accounts=accounts)
-    if days is not None:
-        trial = msgspec.structs.replace(trial, days=days)
+    trial = _trial(out, accounts, days, models, people_texts, machine_texts)
     setting = Setting(
         trial=trial, policies=tuple(chosen), societies=societies, varied=min(varied, societies), seed=seed
     )
@@ -111,3 +105,72 @@ _LONGEST_DAYS: Final = 60.0
 
 _FPR: Final = 0.01
 """Share of people that the detector may flag where feed algorithms are put together."""
+
+
+def search_command(
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="where outcomes are kept and front.md goes")],
+    tries: Annotated[int, typer.Option(metavar="N", min=2, help="policies")] = 60,
+    societies: Annotated[int, typer.Option(metavar="N", min=1, help="each policy is tried in each")] = 5,
+    accounts: Annotated[int | None, typer.Option(metavar="N", min=80, help="of a society")] = None,
+    days: Annotated[float | None, typer.Option(metavar="D", help="of a society")] = None,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="of the search and of the first society")] = 0,
+    models: Annotated[Path | None, typer.Option(metavar="DIR", help="models in place of the shipped ones")] = None,
+    people_texts: Annotated[
+        str | None, typer.Option(metavar="SOURCE", help="corpus:FILE; in its place the demo's people")
+    ] = None,
+    machine_texts: Annotated[
+        str | None, typer.Option(metavar="SOURCE", help="corpus:FILE; in its place the demo's planted posts")
+    ] = None,
+) -> int:
+    """Search policies that no other beats in reach prevented, people hit and engagement lost, without weighing these.
+
+    Args:
+        out: folder of outcomes; `swarmlight lab run` with the same options finds what the detector said there.
+        tries: how many policies.
+        societies: in which each is tried.
+        accounts, days: of a society.
+        seed: of the search and of the first society.
+        models: models directory.
+        people_texts, machine_texts: sources of texts.
+
+    Raises:
+        UsageError: an option cannot be used, or Optuna is not installed.
+        SwarmlightError: the detector failed.
+    """
+    from rich.console import Console
+
+    from simulation.lab.policy_search import markdown, search
+
+    try:
+        import optuna  # noqa: F401
+    except ImportError:
+        raise UsageError("the search needs optuna: pip install 'swarmlight[lab]'") from None
+    console = Console(stderr=True)
+    trial = _trial(out, accounts, days, models, people_texts, machine_texts)
+    seeds = [seed + i for i in range(societies)]
+    front = search(
+        trial, seeds, out, tries, models=models, seed=seed,
+        told=lambda one: console.print(f"{one.policy.name}: {one.prevented:.0%} prevented, {one.hit:.1%} hit"),
+    )  # fmt: skip
+    said = markdown(front)
+    (out / "front.md").write_text(said, encoding="utf-8")
+    Console().print(said, end="", soft_wrap=True, markup=False, highlight=False)
+    return 0
+
+
+def _trial(
+    out: Path, accounts: int | None, days: float | None, models: Path | None, people: str | None, machines: str | None
+) -> Trial:
+    """What the societies of a comparison share; its texts are written into the folder where none are named."""
+    import msgspec
+
+    from simulation.lab.trial_society import Trial
+    from simulation.redteam.measure import fingerprint, sources
+
+    if days is not None and not 0 < days <= _LONGEST_DAYS:
+        raise UsageError(f"--days {days:g}: give a number above 0 and at most {_LONGEST_DAYS:g}")
+    people, machines = sources(out, people, machines)
+    trial = Trial(people=people, machines=machines, fingerprint=fingerprint(people, machines, models))
+    if accounts is not None:
+        trial = msgspec.structs.replace(trial, accounts=accounts)
+    return trial if days is None else msgspec.structs.replace(trial, days=days)

@@ -166,6 +166,9 @@ TESTED: Final[dict[str, tuple[str, ...]]] = {
     "swarmlight lab run nothing.toml mine.toml --out lab": (
         "tests/simulation/lab/test_run_cli.py::test_a_second_run_makes_nothing_again_and_says_the_same",
     ),
+    "swarmlight lab search --out lab": (
+        "tests/simulation/lab/test_run_cli.py::test_a_search_gives_a_front_and_the_same_again",
+    ),
     "swarmlight listen bluesky --to bluesky.jsonl.gz": (
         "tests/streaming/live/test_cli.py::test_a_signal_ends_it_in_order_and_the_last_line_accounts_for_everything",
     ),

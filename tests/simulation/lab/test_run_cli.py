@@ -93,3 +93,21 @@ def test_pushed_campaigns_are_seen_more_alone_and_mixed(monkeypatch: pytest.Monk
     assert pushed.campaigns > both.campaigns > alone.campaigns > 0
     assert both.expected == pytest.approx((alone.campaigns + pushed.campaigns) / 2)
     assert alone.expected is None
+
+
+def test_a_search_gives_a_front_and_the_same_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = prepared(tmp_path)
+    (out / "findings-0-0.05.json").write_bytes((out / "findings-0-0.01.json").read_bytes())
+    options = (*OPTIONS[:4], *OPTIONS[10:14])
+    command = ["lab", "search", "--out", str(out), *options, "--societies", "1", "--tries", "4"]
+    assert main(command) == 0
+    front = capsys.readouterr().out
+    rows = [line.split("|") for line in front.splitlines()[2:]]
+    assert 1 <= len(rows) <= 4
+    points = [tuple(float(cell.strip(" %")) for cell in row[6:9]) for row in rows]
+    assert len(set(points)) == len(points)
+    assert (out / "front.md").read_text(encoding="utf-8") == front
+    made = len(list(out.glob("outcome-*.json")))
+    assert main(command) == 0
+    assert capsys.readouterr().out == front
+    assert len(list(out.glob("outcome-*.json"))) == made
