@@ -20,7 +20,7 @@ TextStage = Literal["first", "second", "meaning"]
 Stage = Literal["score", "assess"]
 Step = Literal["poll", "parse", "read_text", "send", "feed", "tick", "second_stage", "commit", "snapshot", "restore"]
 
-Alarm = Literal["gap", "offset_gap", "clock_jump", "send_failed", "snapshot_failed", "partitions", "sink"]
+Alarm = Literal["gap", "offset_gap", "clock_jump", "send_failed", "snapshot_failed", "partitions", "sink", "text_reader"]
 AlertKind = Literal["account", "campaign", "coordination"]
 
 NAMESPACE: Final = "swarmlight"

@@ -23,8 +23,8 @@ from streaming.assess.groups import Groups, SearchWatch, load_pair_model
 from streaming.assess.intake import Intake
 from streaming.assess.meaning import MeaningReading
 from streaming.assess.ordering import Counts, Ordering
-from streaming.assess.outputs import Look, Reranker, TickOutput
-from streaming.assess.reranking import ReadingLimits, Reranking
+from streaming.assess.outputs import Look, Reranker, RerankRequest, TickOutput
+from streaming.assess.reranking import ReadingLimits, Reranking, rerank_request
 from streaming.assess.scores import Scores
 from streaming.assess.settings import AssessSettings
 from streaming.assess.state import NOT_BEGUN, State
@@ -73,6 +73,7 @@ class Assess:
         )
         reads = models.second_stage is not None and "text" not in settings.without
         compares = models.meaning is not None and "coordination" not in settings.without
+        self._asks = reads or compares
         overrides = Overrides(state.accounts, evidence, state.alerts, state.decisions)
         context = AlertContext(
             settings, models, state.accounts, evidence, state.texts, state.recent_events, self._scores, state.alerts
@@ -87,6 +88,7 @@ class Assess:
                     settings.second_stage_texts_per_s if reads else 0.0,
                     settings.second_stage_share,
                     settings.second_stage_texts_per_account_h,
+                    settings.tick_ms,
                     far=settings.second_stage_far,
                 ),
                 evidence.threshold,
@@ -95,6 +97,7 @@ class Assess:
             ),
             meaning=MeaningReading(
                 settings.meaning_texts_per_s if compares else 0.0,
+                settings.tick_ms,
                 settings.seed,
                 state.accounts,
                 state.texts,
@@ -164,7 +167,8 @@ class Assess:
         """Run the next due tick and say what it says; None where none is due.
 
         Args:
-            reranker: has texts read (`streaming.assess.outputs.RerankRequest`); called at most once.
+            reranker: has texts read (`streaming.assess.outputs.RerankRequest`); called at most once, with what
+                `asked` says before the tick.
 
         Raises:
             LogError: the answer of the second stage does not fit the question.
@@ -176,6 +180,11 @@ class Assess:
         events, decisions = self.ordering.take(tick_ms), self.ordering.take_decisions(tick_ms)
         return self._ticks.run(TickInput(tick_ms, events, decisions, last), reranker)
 
+    def asked(self) -> RerankRequest | None:
+        """What the next tick will have read, known as soon as the last one has run; None where nothing is asked for."""
+        asked = self.state.asked
+        return rerank_request(asked, self.state.tick_ms + self.settings.tick_ms) if asked else None
+
     def _due(self) -> tuple[int, bool] | None:
         """The next tick, and whether it is the last."""
         state = self.state
@@ -185,6 +194,8 @@ class Assess:
         if low == NO_TIME:
             return None
         ticks = [] if (first := self.ordering.next_tick()) is None else [first]
+        if state.asked:
+            ticks.append(state.tick_ms + self.settings.tick_ms)
         if state.tick_ms != NOT_BEGUN and (campaign := self._groups.next_tick(state.tick_ms)) is not None:
             ticks.append(campaign)
         if not self.ordering.over:
@@ -195,6 +206,8 @@ class Assess:
             if state.tick_ms == NOT_BEGUN:
                 return None
             last = state.tick_ms + self.settings.tick_ms
+        elif self._asks:
+            last += self.settings.tick_ms  # what the tick of the last event asks for is answered at a further one
         tick = min([*ticks, last])
         return tick, tick == last
 

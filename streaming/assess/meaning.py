@@ -63,6 +63,7 @@ class MeaningReading:
 
     Args:
         texts_per_s: of event time; 0 asks nothing and keeps nothing.
+        tick_ms: length of a tick.
         seed: of the run, which draws the panel.
         accounts: their evidence, posts and names.
         texts: what is kept of their texts.
@@ -73,13 +74,14 @@ class MeaningReading:
     def __init__(
         self,
         texts_per_s: float,
+        tick_ms: int,
         seed: int,
         accounts: AccountTable,
         texts: KeptTexts,
         narratives: Narratives,
         budget: TextBudget,
     ) -> None:
-        self._texts_per_s = texts_per_s
+        self._texts_per_s, self._tick_ms = texts_per_s, tick_ms
         self._seed = seed
         self._accounts = accounts
         self._texts = texts
@@ -96,12 +98,12 @@ class MeaningReading:
             rows: (n,) accounts active in this tick.
             tick_ms: the tick.
         """
-        chosen = Candidates([], [])
+        chosen = Candidates()
         if not self._texts_per_s:
             return chosen
         if len(self._narratives) > GROWTH * max(self._narratives.swept, FEWEST_SWEPT):
             self.sweep()
-        limit = min(self._budget.earn(self._texts_per_s, tick_ms), MOST_AT_ONCE)
+        limit = min(self._budget.earn(self._texts_per_s, tick_ms, self._tick_ms), MOST_AT_ONCE)
         if not limit:
             return chosen
         narratives = self._narratives

@@ -8,6 +8,7 @@ Texts are paid for three times: of event time, of the account's hour, and as a s
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -36,8 +37,9 @@ CARRY_TEXTS: Final = 10_000
 """Texts of whose share the unused part is carried over: a campaign that breaks out after a quiet day is read, and a
 quiet month is not saved for one hour."""
 
-CARRY_S: Final = 600
-"""Seconds of unused budget that are carried over: a burst of a campaign's posts is read, a quiet night is not saved."""
+CARRY_TICKS: Final = 1
+"""Ticks of unused budget that are carried over: what is asked for at one tick is then never more than is earned in two,
+and whoever reads it has the time until the next tick. A quiet night is not saved for one minute."""
 
 _MICRO: Final = 1_000_000
 """Parts of a text in which the budget is counted, so that it is a whole number at every tick."""
@@ -54,22 +56,21 @@ class TextBudget(msgspec.Struct):
     millionths: int = 0
     since_ms: int | None = None
 
-    def earn(self, texts_per_s: float, tick_ms: int) -> int:
-        """What was earned up to a tick is added, `CARRY_S` seconds of it at most; at the first tick all of those.
+    def earn(self, texts_per_s: float, tick_ms: int, width_ms: int) -> int:
+        """Add what was earned up to a tick, that of one tick at the first; at most that of 1 + `CARRY_TICKS` is kept.
 
         Args:
             texts_per_s: of event time.
             tick_ms: the tick, not before the last.
+            width_ms: length of a tick.
 
         Returns:
             Texts that may be read now.
         """
         rate = round(texts_per_s * _MICRO)
-        most = rate * CARRY_S
-        if self.since_ms is None:
-            self.millionths = most
-        else:
-            self.millionths = min(self.millionths + rate * (tick_ms - self.since_ms) // 1000, most)
+        most = max(rate * width_ms * (1 + CARRY_TICKS) // 1000, _MICRO)
+        since_ms = tick_ms - width_ms if self.since_ms is None else self.since_ms
+        self.millionths = min(self.millionths + rate * (tick_ms - since_ms) // 1000, most)
         self.since_ms = tick_ms
         return self.millionths // _MICRO
 
@@ -114,20 +115,41 @@ class ReadingLimits:
         texts_per_s: of event time; 0 asks nothing.
         share: of all texts.
         texts_per_account_h: of one account in an hour of event time.
+        tick_ms: length of a tick.
         far: whether accounts are read however far they are from their threshold.
     """
 
     texts_per_s: float
     share: float = 1.0
     texts_per_account_h: int = 12
+    tick_ms: int = 60_000
     far: bool = False
 
 
-class Candidates(NamedTuple):
+class Candidates(msgspec.Struct):
     """Texts chosen at a tick, and the rows of the accounts they are of; lists are of one length."""
 
-    rows: list[int]
-    texts: list[KeptText]
+    rows: list[int] = []
+    texts: list[KeptText] = []
+
+    def copied(self) -> Candidates:
+        """The same with texts of its own, which no later edit changes."""
+        return Candidates(self.rows, [copy(text) for text in self.texts])
+
+
+class Asked(msgspec.Struct):
+    """What the tick before asked for: it is answered at the next one, before anything else happens.
+
+    Args:
+        candidates: texts for the second-stage model.
+        meanings: texts whose vectors are asked for.
+    """
+
+    candidates: Candidates = msgspec.field(default_factory=Candidates)
+    meanings: Candidates = msgspec.field(default_factory=Candidates)
+
+    def __bool__(self) -> bool:
+        return bool(self.candidates.rows or self.meanings.rows)
 
 
 class Active(NamedTuple):
@@ -185,8 +207,10 @@ class Reranking:
             texts: whose chosen ones are marked as read.
         """
         limits = self._limits
-        limit = min(self._budget.earn(limits.texts_per_s, tick_ms), self._share.earn(limits.share, active.texts))
-        chosen = Candidates([], [])
+        limit = min(
+            self._budget.earn(limits.texts_per_s, tick_ms, limits.tick_ms), self._share.earn(limits.share, active.texts)
+        )
+        chosen = Candidates()
         if limit <= 0 or not len(active.rows):
             return chosen
         hour = tick_ms // HOUR_MS
@@ -220,14 +244,14 @@ class Reranking:
         return chosen
 
 
-def rerank_request(chosen: Candidates, meanings: Candidates, tick_ms: int) -> RerankRequest:
-    """What the shell is asked at a tick.
+def rerank_request(asked: Asked, tick_ms: int) -> RerankRequest:
+    """What the shell is asked.
 
     Args:
-        chosen: for the second-stage model.
-        meanings: for their meaning.
-        tick_ms: the tick.
+        asked: the texts.
+        tick_ms: the tick at which the answer enters.
     """
+    chosen, meanings = asked.candidates, asked.meanings
     return RerankRequest(
         tick_ms,
         [text.text for text in chosen.texts],
@@ -245,11 +269,12 @@ class RerankRound(NamedTuple):
     first_stage: NDArray[np.int16]
 
 
-def rerank_rounds(chosen: Candidates, answer: NDArray[np.int16]) -> list[RerankRound]:
+def rerank_rounds(chosen: Candidates, answer: NDArray[np.int16], kept: KeptTexts) -> list[RerankRound]:
     """Set the LLR of the texts that were read, and give the answer in rounds of distinct accounts.
 
     Args:
         chosen: what was asked.
+        kept: texts, whose LLR is set where they are still kept.
         answer: (n,) LLR of each text, millinats; `NOT_READ` where it was left out.
 
     Raises:
@@ -266,7 +291,9 @@ def rerank_rounds(chosen: Candidates, answer: NDArray[np.int16]) -> list[RerankR
     for i, (row, text) in enumerate(zip(chosen.rows, chosen.texts, strict=True)):
         if answer[i] == NOT_READ:
             continue
-        text.llr = int(answer[i])
+        for each in kept.of(row):
+            if (each.at, each.id) == (text.at, text.id):
+                each.llr = int(answer[i])
         number = turn.get(row, 0)
         turn[row] = number + 1
         if number == len(rounds):

@@ -12,7 +12,7 @@ import hashlib
 import os
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import IO, Any, Final, Protocol, get_type_hints, runtime_checkable
@@ -26,13 +26,20 @@ from streaming.assess.engine import Assess
 from streaming.assess.state import State
 from streaming.assess.store import Table
 
-VERSION: Final = 6
-"""Of the format and of everything in it; another number is refused."""
+VERSION: Final = 7
+"""Of the format and of everything in it."""
+
+OLDEST: Final = 6
+"""Oldest version that is still read. A change that a fresh value cannot stand in for raises it to `VERSION`."""
+
+ADDED: Final[Mapping[str, int]] = {"asked": 7}
+"""Field of `State` -> version that first had it. In an older snapshot it is as at the beginning."""
 
 _MAGIC: Final = b"SWARMLIGHT-SNAPSHOT"
 _DIGEST_CHARS: Final = 64
 _HEADER_BYTES: Final = len(_MAGIC) + 1 + 6 + 1 + _DIGEST_CHARS + 1
 _BLOCK: Final = 1 << 20
+_VERSION_COUNTS: Final = 7
 _ARRAY: Final = ".npy"
 _PLAIN: Final = ".msgpack"
 
@@ -124,7 +131,7 @@ def write(file: IO[bytes], assess: Assess) -> None:
                 with archive.open(_dated(name + _ARRAY), "w", force_zip64=True) as member:
                     np.lib.format.write_array(member, np.ascontiguousarray(value), allow_pickle=False)
     end = file.tell()
-    digest = _digest(file, start + _HEADER_BYTES)
+    digest = _digest(file, start + _HEADER_BYTES, VERSION)
     file.seek(start)
     file.write(b"%b %06d %b\n" % (_MAGIC, VERSION, digest.encode()))
     file.seek(end)
@@ -157,19 +164,21 @@ def read(file: IO[bytes], assess: Assess, name: str) -> None:
     header = file.read(_HEADER_BYTES).split()
     if len(header) != 3 or header[0] != _MAGIC:
         raise LogError(f"{name} is no snapshot, or is cut short; use an older one or offset 0")
-    if header[1] != b"%06d" % VERSION:
+    version = _version(header[1])
+    if not OLDEST <= version <= VERSION:
         raise LogError(
-            f"{name} is a snapshot of version {header[1].decode('ascii', 'replace')}, this release reads version "
-            f"{VERSION} only: go on with the release that wrote it, or remove the snapshots and let this release read "
-            "the observation log from offset 0 (docs/how-to/operate.md)"
+            f"{name} is a snapshot of version {header[1].decode('ascii', 'replace')}, this release reads versions "
+            f"{OLDEST} to {VERSION}: go on with the release that wrote it, or remove the snapshots and let this "
+            "release read the observation log from offset 0 (docs/how-to/operate.md)"
         )
-    if _digest(file, _HEADER_BYTES) != header[2].decode("ascii", "replace"):
+    if _digest(file, _HEADER_BYTES, version) != header[2].decode("ascii", "replace"):
         raise LogError(f"{name} is damaged: its checksum does not match; use an older one or offset 0")
     try:
         with zipfile.ZipFile(file) as archive:
             kept = msgspec.msgpack.decode(archive.read(_TAKEN_WITH + _PLAIN), type=TakenWith)
             kept.check(TakenWith.of(assess))
-            state = _filled(State, State.begin(assess.settings, assess.partitions), "", archive)
+            later = frozenset(field for field, since in ADDED.items() if since > version)
+            state = _filled(State, State.begin(assess.settings, assess.partitions), "", archive, later)
     except (zipfile.BadZipFile, msgspec.MsgspecError, ValueError, KeyError, TypeError, UsageError) as error:
         raise LogError(f"{name} cannot be read ({error}); use an older one or offset 0") from error
     assess.resume(state)
@@ -198,7 +207,12 @@ def members(value: Any, name: str = "") -> Iterator[tuple[str, NDArray[Any] | by
         yield name, msgspec.msgpack.encode(value)
 
 
-def _filled(kind: Any, fresh: Any, name: str, archive: zipfile.ZipFile) -> Any:
+def _version(written: bytes) -> int:
+    """The version in a header; -1 where it is no number."""
+    return int(written) if written.isdigit() else -1
+
+
+def _filled(kind: Any, fresh: Any, name: str, archive: zipfile.ZipFile, later: Collection[str] = frozenset()) -> Any:
     """The inverse of `members`.
 
     Args:
@@ -206,7 +220,10 @@ def _filled(kind: Any, fresh: Any, name: str, archive: zipfile.ZipFile) -> Any:
         fresh: the part as it is before anything was read.
         name: of the part.
         archive: where its members are.
+        later: names of parts that are not in it, as they came with a later version; they stay fresh.
     """
+    if name in later:
+        return fresh
     if isinstance(fresh, np.ndarray):
         with archive.open(name + _ARRAY) as member:
             array: NDArray[Any] = np.lib.format.read_array(member, allow_pickle=False)
@@ -218,7 +235,7 @@ def _filled(kind: Any, fresh: Any, name: str, archive: zipfile.ZipFile) -> Any:
         for each in fields(fresh):
             if each.init:
                 part = getattr(fresh, each.name)
-                parts[each.name] = _filled(kinds[each.name], part, _below(name, each.name), archive)
+                parts[each.name] = _filled(kinds[each.name], part, _below(name, each.name), archive, later)
         filled: Any = type(fresh)
         return filled(**parts)
     if isinstance(fresh, NamedArrays):
@@ -249,9 +266,10 @@ def _below(name: str, part: str) -> str:
     return f"{name}/{part}" if name else part
 
 
-def _digest(file: IO[bytes], start: int) -> str:
+def _digest(file: IO[bytes], start: int, version: int) -> str:
+    """The checksum of what follows `start`, and from version 7 on of the version too."""
     file.seek(start)
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(b"" if version < _VERSION_COUNTS else b"%06d" % version)
     while block := file.read(_BLOCK):
         digest.update(block)
     file.seek(start)

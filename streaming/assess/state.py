@@ -18,7 +18,7 @@ from streaming.assess.duplicates import SeenBefore
 from streaming.assess.feedback import Decisions
 from streaming.assess.group_list import GroupState
 from streaming.assess.ordering import OrderingState
-from streaming.assess.reranking import ShareBudget, TextBudget
+from streaming.assess.reranking import Asked, ShareBudget, TextBudget
 from streaming.assess.settings import AssessSettings
 from streaming.assess.store import NEVER, AccountTable, KeptTexts, RecentEvents
 
@@ -42,6 +42,7 @@ class State:
         rerank_share: what it may read of all texts.
         narratives: vectors of meaning of texts of suspects and of a panel.
         meaning_budget: what may be read for its meaning.
+        asked: texts that the last tick asked for, and whose answers enter at the next.
         alerts: every alert ever raised.
         decisions: of moderators.
         tick_ms: the last tick, `NOT_BEGUN` before the first.
@@ -61,6 +62,7 @@ class State:
     rerank_share: ShareBudget = field(default_factory=ShareBudget)
     narratives: Narratives = field(default_factory=Narratives)
     meaning_budget: TextBudget = field(default_factory=TextBudget)
+    asked: Asked = field(default_factory=Asked)
     alerts: AlertStore = field(default_factory=AlertStore)
     decisions: Decisions = field(default_factory=Decisions)
     tick_ms: int = NOT_BEGUN

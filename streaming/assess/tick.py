@@ -1,9 +1,9 @@
 """What happens at a tick, in this order.
 
-Events take effect in rounds; deleted accounts go; texts are read and the results enter; at a campaign tick groups are
-searched for where it is time to, and what accounts gain from each other is renewed;
-decisions of moderators take effect; alerts follow; accounts that were silent for long leave; summaries of those whose
-total moved are published.
+What was read in the texts that the last tick asked for enters; events take effect in rounds; deleted accounts go; texts
+are chosen that are to be read until the next tick; at a campaign tick groups are searched for where it is time to, and
+what accounts gain from each other is renewed; decisions of moderators take effect; alerts follow; accounts that were
+silent for long leave; summaries of those whose total moved are published.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from streaming.assess.groups import Groups
 from streaming.assess.intake import Intake, Taken
 from streaming.assess.meaning import MeaningReading
 from streaming.assess.outputs import Answer, Gone, Reranker, TickOutput, TickStats
-from streaming.assess.reranking import Candidates, Reranking, rerank_request, rerank_rounds
+from streaming.assess.reranking import Asked, Reranking, rerank_request, rerank_rounds
 from streaming.assess.scores import Scores
 from streaming.assess.settings import DAY_MS, AssessSettings
 from streaming.assess.state import State
@@ -107,6 +107,7 @@ class TickRunner:
         """
         state, tick_ms = self._state, given.tick_ms
         self._evidence.withheld.clear()
+        answer, read, flagged = self._enter(tick_ms, reranker)
         taken = self._intake.take(given.events)
         observed = self._evidence.observe(taken.events, tick_ms)
         self._intake.store(taken)
@@ -115,9 +116,13 @@ class TickRunner:
         updated = self._forget(taken, observed)
         meanings = self._meaning.choose(updated, tick_ms)  # while all texts of this tick are there
         self._settle_texts(taken)
-        answer, flagged = self._rerank(updated, taken.texts, meanings, tick_ms, reranker)
-        flagged += observed.flagged
-        changed = [updated]
+        candidates = self._reranking.choose(
+            self._evidence.active(updated, taken.texts), tick_ms, state.accounts, state.texts
+        )
+        # Copies: an edit of a kept text changes what is shown, and nobody reads twice.
+        state.asked = Asked(candidates.copied(), meanings.copied())
+        flagged = [row for row in [*flagged, *observed.flagged] if row not in taken.forgotten]
+        changed = [updated, read[~np.isin(read, list(taken.forgotten))]]
         is_campaign = given.last or tick_ms % self._settings.campaign_tick_ms == 0
         merged: list[tuple[str, str]] = []
         if is_campaign and self._groups.on:
@@ -169,31 +174,28 @@ class TickRunner:
             suspect = evidence[row] >= self._reranking.low or row in of_row
             self._state.texts.settle(row, suspect=bool(suspect))
 
-    def _rerank(
-        self, rows: Rows, texts: int, meanings: Candidates, tick_ms: int, reranker: Reranker
-    ) -> tuple[Answer, list[int]]:
-        """Have texts read, and let the results enter.
+    def _enter(self, tick_ms: int, reranker: Reranker) -> tuple[Answer, Rows, list[int]]:
+        """Let what was read in the texts that the last tick asked for take effect.
+
+        Nothing has happened since, so all accounts and events that it is about are there.
 
         Args:
-            rows: accounts active in this tick, of which the reranking candidates' texts are read.
-            texts: that came in this tick.
-            meanings: texts to be read for their meaning.
             tick_ms: the tick.
-            reranker: reads.
+            reranker: reads; called where anything was asked for.
 
         Returns:
-            The answer, and who was flagged.
+            The answer, whose evidence it changed, and who was flagged.
         """
-        active = self._evidence.active(rows, texts)
-        chosen = self._reranking.choose(active, tick_ms, self._state.accounts, self._state.texts)
-        if not chosen.rows and not meanings.rows:
-            return Answer.unread(), []
-        answer = reranker(rerank_request(chosen, meanings, tick_ms))
-        self._meaning.keep(meanings, answer.vectors)
+        state = self._state
+        asked, state.asked = state.asked, Asked()
+        if not asked:
+            return Answer.unread(), np.zeros(0, np.int64), []
+        answer = reranker(rerank_request(asked, tick_ms))
+        self._meaning.keep(asked.meanings, answer.vectors)
         flagged: list[int] = []
-        for one_each in rerank_rounds(chosen, answer.llrs):
+        for one_each in rerank_rounds(asked.candidates, answer.llrs, state.texts):
             flagged += self._evidence.observe_reranked(one_each, tick_ms)
-        return answer, flagged
+        return answer, np.unique(np.array(asked.candidates.rows, np.int64)), flagged
 
     def _groups_showing(self, taken: Taken) -> set[str]:
         """Ids of open group alerts that name a deleted account or quote a deleted event."""

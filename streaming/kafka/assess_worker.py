@@ -22,13 +22,14 @@ from typing import Any, Final, cast, get_args
 from detector.drift import DRIFTED
 from detector.errors import BrokerError, FencedError, LogError
 from streaming.assess.ordering import NO_END, Counts, Ordering
-from streaming.assess.outputs import NOT_READ, Answer, Reranker, RerankRequest, TickOutput
+from streaming.assess.outputs import NOT_READ, Answer, RerankRequest, TickOutput
 from streaming.config import Config
 from streaming.health import Health
 from streaming.kafka.client import Clients, Topics
 from streaming.kafka.journal import Outbox
 from streaming.kafka.leader import Lease, Replica, Standby
 from streaming.kafka.snapshots import Core, PeriodicSnapshots, SnapshotManifest, SnapshotStore
+from streaming.kafka.text_reader import TextReader
 from streaming.schema.observation import NO_TIME
 from streaming.worker_metrics import Metrics, Outcome
 
@@ -44,6 +45,9 @@ POLL_MS: Final = 200
 TURN_S: Final = 1.0
 """How long one turn of the loop goes on with a backlog before it looks at everything else: a request to stop, the
 lease, snapshots. One tick is never cut short, so a turn may take that much longer."""
+
+LEAST_WAIT_S: Final = 0.05
+"""Shortest wait for the texts that a tick needs: a turn that has no time left still does not spin."""
 
 MEASURE_EVERY_S: Final = 1.0
 """How often metrics of the present state are set."""
@@ -235,9 +239,8 @@ class AssessStage:
         config: ticks, snapshots, standby.
         partitions: of the observation log.
         make: a core from the folder of a snapshot's state, or a new one.
-        reranker: the second-stage model, asked by the core, and only for ticks that nobody has committed.
+        reader: the second-stage model, asked only for ticks that nobody has committed.
         settings: digest of the configuration and the models, as the journal keeps it.
-        prepare: loads what the second-stage model needs; called by a warm standby.
         closing: whether a log that has ended is what was asked for (`--exit-when-idle`).
         metrics: told what happens.
         health: told that the loop works.
@@ -253,16 +256,16 @@ class AssessStage:
         partitions: int,
         *,
         make: Callable[[Path | None], Core],
-        reranker: Reranker,
+        reader: TextReader,
         settings: str,
-        prepare: Callable[[], None],
         closing: bool,
         metrics: Metrics,
         health: Health,
         role: Callable[[str], None] = lambda what: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._reranker, self._settings, self._closing = reranker, settings, closing
+        self._reader, self._settings, self._closing = reader, settings, closing
+        self._restarts = 0
         self._metrics, self._health, self._clock = metrics, health, clock
         self._meter, self._role = AssessMeter(metrics), role
         role("standby")
@@ -272,7 +275,7 @@ class AssessStage:
         self._lease = Lease(clients, topics)
         self._replica = Replica(clients, topics, partitions, store, make, settings)
         warm = config.kafka.standby == "warm"
-        self._standby = Standby(self._replica, self._snapshots, health, clock, warm=warm, prepare=prepare)
+        self._standby = Standby(self._replica, self._snapshots, health, clock, warm=warm, prepare=reader.prepare)
         self._outbox = Outbox(clients, topics, self._replica.log.consumer, settings)
         self._commits = CommitTracker(self._outbox, self._replica, self._meter, metrics, health, clock)
         self._heard_at = self._measured_at = clock()
@@ -453,13 +456,17 @@ class AssessStage:
         Returns:
             Whether nothing is due any more.
         """
-        while core.next_tick() is not None:
+        while (due := core.next_tick()) is not None:
+            if not self._is_read(core, due, until):
+                return False
             started = self._clock()
             output = core.advance(self._answer)
             if output is None:
                 return True
             self._replica.tick = output.tick_ms
             self._metrics.step("assess", "tick", self._clock() - started)
+            if (asked := core.asked()) is not None and not self._commits.has(asked.tick_ms):
+                self._reader.ask(asked)
             if self._commits.has(output.tick_ms):
                 self._replica.journal.journal.forget(output.tick_ms)
                 self._meter.skip_published(core.ordering)
@@ -471,12 +478,23 @@ class AssessStage:
                 return core.next_tick() is None
         return True
 
+    def _is_read(self, core: Core, tick_ms: int, until: float) -> bool:
+        """Whether what this tick needs is read; waits for it until this time (of the clock), and not for ever."""
+        asked = core.asked()
+        if asked is None or self._commits.has(tick_ms):
+            return True
+        started = self._clock()
+        there = self._reader.answered(asked, max(LEAST_WAIT_S, until - started))
+        self._metrics.step("assess", "second_stage", self._clock() - started)
+        for _ in range(self._reader.restarts - self._restarts):
+            self._metrics.alarm("text_reader")
+        self._restarts = self._reader.restarts
+        return there
+
     def _answer(self, request: RerankRequest) -> Answer:
         if self._commits.has(request.tick_ms):
             return self._replica.journal.journal.answer(request)
-        started = self._clock()
-        answer = self._reranker(request)
-        self._metrics.step("assess", "second_stage", self._clock() - started)
+        answer = self._reader.take(request)
         self._metrics.texts("second", len(request.texts))
         self._metrics.texts("meaning", len(request.meanings))
         return answer
@@ -530,6 +548,7 @@ class AssessStage:
         except FencedError as error:
             log.warning("the last outputs were left to another process: %s", error)
         finally:
+            self._reader.close()
             self._outbox.close()
             self._lease.close()
             self._replica.close()

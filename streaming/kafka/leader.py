@@ -31,7 +31,7 @@ from detector.errors import BrokerError, LogError, StartError
 from detector.models import Models
 from streaming.assess.engine import Assess
 from streaming.assess.ordering import Ordering
-from streaming.assess.outputs import Reranker, TickOutput
+from streaming.assess.outputs import Reranker, RerankRequest, TickOutput
 from streaming.assess.settings import AssessSettings
 from streaming.assess.snapshot import restore, write
 from streaming.health import Health
@@ -93,6 +93,9 @@ class AssessCore:
 
     def next_tick(self) -> int | None:
         return self.assess.next_tick()
+
+    def asked(self) -> RerankRequest | None:
+        return self.assess.asked()
 
     def advance(self, reranker: Reranker) -> TickOutput | None:
         return self.assess.advance(reranker)

@@ -24,7 +24,7 @@ import msgspec
 
 from detector.errors import LogError, StartError
 from streaming.assess.ordering import Ordering
-from streaming.assess.outputs import Reranker, TickOutput
+from streaming.assess.outputs import Reranker, RerankRequest, TickOutput
 from streaming.kafka.journal import Journal
 from streaming.schema.observation import Entry
 from streaming.worker_metrics import Metrics
@@ -53,6 +53,10 @@ class Core(Protocol):
 
     def next_tick(self) -> int | None:
         """Time of the tick that `advance` would run, ms; None where none is due."""
+        ...
+
+    def asked(self) -> RerankRequest | None:
+        """What the next tick will have read, known as soon as the last one has run."""
         ...
 
     def advance(self, reranker: Reranker) -> TickOutput | None: ...

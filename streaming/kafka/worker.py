@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Final, Literal, NamedTuple, Protocol
 
@@ -23,7 +24,7 @@ import numpy as np
 
 from detector.errors import BrokerError, UsageError
 from detector.models import Models
-from streaming.assess.outputs import Reranker
+from streaming.assess.outputs import Reranker, RerankRequest
 from streaming.assess.settings import AssessSettings
 from streaming.config import Config
 from streaming.health import Health, open_endpoint
@@ -34,6 +35,7 @@ from streaming.kafka.deliver import DeliverStage, name_of, sinks_of
 from streaming.kafka.leader import make_core
 from streaming.kafka.score_worker import ScoreStage
 from streaming.kafka.snapshots import Core
+from streaming.kafka.text_reader import ReaderProcess, TextReader
 from streaming.pipeline import configured_models, live_reranker
 from streaming.score import Scorer
 from streaming.sources.base import FileRecord, RecordFormat
@@ -154,16 +156,14 @@ class Cores(NamedTuple):
     Args:
         scorer: of the stage `score`.
         make: a core from the folder of a snapshot's state and the number of partitions of `posts`, or a new one.
-        reranker: the second-stage model, which reads texts for the core.
-        prepare: loads what it needs.
+        reader: the second-stage model, which reads texts for the core.
         settings: digest of everything that outputs depend on besides the log.
         models: name and version of each, for metrics.
     """
 
     scorer: Scorer
     make: Callable[[Path | None, int], Core]
-    reranker: Reranker
-    prepare: Callable[[], None]
+    reader: TextReader
     settings: str
     models: dict[str, str]
 
@@ -180,8 +180,7 @@ def build_cores(config: Config) -> Cores:
     return Cores(
         Scorer(models.text),
         lambda folder, partitions: make_core(settings, models, partitions, folder),
-        live_reranker(models),
-        lambda: _prepare(models),
+        ReaderProcess(partial(_reranker, config), specimen(models)),
         digest(settings, models),
         models.versions,
     )
@@ -229,8 +228,7 @@ def run_worker(config: Config, stage: StageName, exit_s: float | None, cores: Co
             config,
             partitions,
             make=lambda folder: cores.make(folder, partitions),
-            reranker=cores.reranker,
-            prepare=cores.prepare,
+            reader=cores.reader,
             settings=cores.settings,
             closing=exit_s is not None,
             metrics=metrics,
@@ -309,14 +307,18 @@ def converter(format_name: str) -> Callable[[bytes], FileRecord] | None:
     return found.convert
 
 
-def _prepare(models: Models) -> None:
-    """Have the models read something, the second stage in each of its languages: an encoder takes seconds to load."""
+def specimen(models: Models) -> RerankRequest:
+    """A request that has everything loaded, the second stage in each of its languages: an encoder takes seconds."""
     model = models.second_stage
-    if model is not None:
-        languages = sorted(getattr(model, "languages", ())) or ["en"]
-        model.score([SPECIMEN] * len(languages), languages, np.zeros(len(languages), np.int16))
-    if models.meaning is not None:
-        models.meaning.vectors([SPECIMEN])
+    languages = [] if model is None else sorted(getattr(model, "languages", ())) or ["en"]
+    count = len(languages)
+    meanings = [] if models.meaning is None else [SPECIMEN]
+    return RerankRequest(0, [SPECIMEN] * count, languages, np.zeros(count, np.int16), meanings)
+
+
+def _reranker(config: Config) -> Reranker:
+    """What reads texts, made in the process that does."""
+    return live_reranker(configured_models(config))
 
 
 def _warn_of_short_retention(config: Config) -> None:
@@ -329,7 +331,11 @@ def _warn_of_short_retention(config: Config) -> None:
         )
 
 
+RULES: Final = 2
+"""Of what a tick does with its events; another number decides otherwise. 2: texts are read between two ticks."""
+
+
 def digest(settings: AssessSettings, models: Models) -> str:
     """Names everything that a replay's outputs depend on besides the log: 16 hexadecimal digits."""
     what = {key: sorted(value) if isinstance(value, frozenset) else value for key, value in asdict(settings).items()}
-    return hashlib.sha256(msgspec.json.encode([what, models.versions], order="deterministic")).hexdigest()[:16]
+    return hashlib.sha256(msgspec.json.encode([RULES, what, models.versions], order="deterministic")).hexdigest()[:16]

@@ -9,11 +9,11 @@ import pytest
 
 from detector.errors import LogError
 from streaming.assess import NOT_READ, Answer, Assess, AssessSettings, RerankRequest
-from streaming.assess.reranking import CARRY_S, CARRY_TEXTS, ShareBudget
+from streaming.assess.reranking import CARRY_TEXTS, ShareBudget, TextBudget
 from tests.streaming.assess import harness
 from tests.streaming.assess.fakes import models
 from tests.streaming.assess.harness import MILD, posts
-from tests.streaming.builders import batch, end
+from tests.streaming.builders import batch, end, event
 
 
 def asked(items: list[dict[str, Any]], settings: AssessSettings, answer: int = 0) -> tuple[list[RerankRequest], Assess]:
@@ -90,7 +90,44 @@ def test_the_budget_is_of_event_time_and_saves_only_so_much() -> None:
     requests, _ = asked(
         sorted(items, key=lambda item: int(item["at"])), AssessSettings(second_stage_texts_per_s=1 / 60, min_texts=1)
     )
-    assert [len(request.texts) for request in requests] == [CARRY_S // 60, 1, 1]
+    assert [len(request.texts) for request in requests] == [1, 1, 1]
+
+
+def test_a_tick_never_asks_for_more_than_two_ticks_earn_whatever_was_saved() -> None:
+    budget = TextBudget()
+    assert budget.earn(20.0, 60_000, 60_000) == 1200, "at the start that of one tick"
+    budget.spend(1200)
+    assert budget.earn(20.0, 120_000, 60_000) == 1200
+    assert budget.earn(20.0, 86_400_000, 60_000) == 2400
+    slow = TextBudget()
+    assert [slow.earn(0.001, minute * 60_000, 60_000) for minute in (1, 10, 17, 500)] == [0, 0, 1, 1]
+
+
+def test_what_a_tick_asks_for_enters_at_the_next_whatever_comes_then() -> None:
+    """A tick runs for it where nothing else would; accounts and events that go at that tick are no trouble."""
+    items = posts("mild", 2, step=1000)
+    for later in ([], [event("mild", at=70_000, kind="delete_account", id="d")]):
+        assess = harness.begin(ANY, bundle=models(second_stage=object()))
+        assess.feed(batch(harness.score([*items, *later, event("far", at=3_600_000)])))
+        first = assess.advance(harness.echo)
+        assert first is not None
+        assert first.rerank_answer.empty
+        request = assess.asked()
+        assert request is not None
+        assert len(request.texts) == 2
+        assert assess.next_tick() == request.tick_ms == first.tick_ms + 60_000
+        assess = harness.through_disk(assess, ANY, bundle=models(second_stage=object()))
+        again = assess.asked()
+        assert again is not None
+        assert again.texts == request.texts
+        second = assess.advance(harness.echo)
+        assert second is not None
+        assert len(second.rerank_answer.llrs) == 2
+        assert assess.asked() is None
+        row = assess.state.accounts.find("mild")
+        assert (row is None) == bool(later)
+        if row is not None:
+            assert assess.state.statistics.features(np.array([row])).second_stage[0] > 0
 
 
 def test_what_the_second_stage_says_enters_the_evidence_and_not_the_choice() -> None:
@@ -115,5 +152,6 @@ def test_an_answer_of_another_length_is_refused() -> None:
     assess = harness.begin(bundle=models(second_stage=object()))
     assess.feed(batch(harness.score(posts("mild", 2))))
     assess.feed(end(2))
+    assert assess.advance(lambda request: Answer.unread(7)) is not None, "what the first tick asks for is read after it"
     with pytest.raises(LogError, match="second-stage model was asked"):
         assess.advance(lambda request: Answer.unread(7))

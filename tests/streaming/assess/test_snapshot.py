@@ -12,7 +12,8 @@ import pytest
 
 from detector.errors import LogError
 from streaming.assess import Assess, AssessSettings
-from streaming.assess.snapshot import VERSION, members, read, restore, snapshot
+from streaming.assess import snapshot as snapshot_module
+from streaming.assess.snapshot import ADDED, OLDEST, VERSION, members, read, restore, snapshot
 from streaming.assess.state import State
 from streaming.assess.store import AccountTable
 from tests.streaming.assess import harness, societies
@@ -93,11 +94,34 @@ def test_a_snapshot_cut_short_is_refused(size: int) -> None:
         read(BytesIO(harness.written(short())[:size]), harness.begin(), "a snapshot")
 
 
-@pytest.mark.parametrize("version", [VERSION - 1, VERSION + 1])
+@pytest.mark.parametrize("version", [OLDEST - 1, VERSION + 1])
 def test_a_snapshot_of_another_version_is_refused_with_what_to_do(version: int) -> None:
     other = harness.written(short()).replace(b"%06d" % VERSION, b"%06d" % version, 1)
-    with pytest.raises(LogError, match=rf"version 0+{version}.*reads version {VERSION} only.*offset 0"):
+    with pytest.raises(LogError, match=rf"version 0+{version}.*reads versions {OLDEST} to {VERSION}.*offset 0"):
         read(BytesIO(other), harness.begin(), "a snapshot")
+
+
+def test_a_snapshot_of_each_older_version_that_is_read_goes_on_with_what_it_lacks_as_at_the_beginning(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    began = short()
+    whole = dict(members(began.state))
+    for version in range(OLDEST, VERSION):
+        lacks = {name for name, since in ADDED.items() if since > version}
+        assert lacks
+        with monkeypatch.context() as patched:
+            patched.setattr(snapshot_module, "VERSION", version)
+            kept = [(name, part) for name, part in whole.items() if name not in lacks]
+            patched.setattr(snapshot_module, "members", lambda _, kept=kept: kept)
+            written = harness.written(began)
+        assert b"%06d" % version in written[:40]
+        fresh = harness.begin()
+        read(BytesIO(written), fresh, "an older snapshot")
+        found = dict(members(fresh.state))
+        for name in whole.keys() - lacks:
+            assert np.array_equal(found[name], whole[name]), name
+        for name in lacks:
+            assert found[name] == dict(members(harness.begin().state))[name]
 
 
 def test_a_refused_snapshot_leaves_the_state_as_it_was() -> None:

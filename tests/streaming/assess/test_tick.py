@@ -139,8 +139,8 @@ def test_two_model_versions_in_one_log_are_refused() -> None:
 
 def test_ticks_are_multiples_and_cover_what_is_before_them() -> None:
     played = run([event(at=0), event("bob", at=MINUTE - 1), event("cid", at=MINUTE)])
-    assert [output.tick_ms - T0 for output in played.outputs] == [MINUTE, 2 * MINUTE]
-    assert [output.stats.events for output in played.outputs] == [2, 1]
+    assert [output.tick_ms - T0 for output in played.outputs] == [MINUTE, 2 * MINUTE, 3 * MINUTE]
+    assert [output.stats.events for output in played.outputs] == [2, 1, 0], "the last is for what was read meanwhile"
     assert played.assess.ended()
     assert T0 % MINUTE == 0
 
@@ -151,7 +151,7 @@ def test_campaign_ticks_need_not_be_regular_ones() -> None:
     ticks = [
         ((output.tick_ms - T0) // 1000, output.stats.campaign_tick, output.stats.events) for output in played.outputs
     ]
-    assert ticks == [(60, False, 3), (90, True, 2), (120, False, 1), (180, True, 3), (240, True, 3)]
+    assert ticks == [(60, False, 3), (90, True, 2), (120, False, 1), (180, True, 3), (240, False, 3), (300, True, 0)]
 
 
 @pytest.mark.parametrize(

@@ -44,14 +44,22 @@ def test_there_are_at_most_twelve_steps_and_each_names_a_function_that_exists() 
 
 
 def test_a_post_takes_these_steps_in_this_order() -> None:
+    """Step 5 is a tick. Its steps come in their order at each; groups are searched for at the last one only."""
     first = [named[0] for named in steps()]
     number_of = {function.__code__: number for number, function in enumerate(first)}
+    tick = first.index(Assess.advance)
     called: list[int] = []
+    ticks: list[list[int]] = []
 
     def note(frame: FrameType, what: str, _: object) -> None:
         number = number_of.get(frame.f_code)
-        if what == "call" and number is not None and number not in called:
-            called.append(number)
+        if what != "call" or number is None:
+            return
+        into = called if number <= tick else ticks[-1]
+        if number not in into:
+            into.append(number)
+        if number == tick:
+            ticks.append([])
 
     models = fakes.models(second_stage=fakes.EchoSecondStage(), meaning=fakes.CrcMeaning(), graph=fakes.pair_weights())
     text = "robot robot robot said the old robot"
@@ -66,4 +74,6 @@ def test_a_post_takes_these_steps_in_this_order() -> None:
     finally:
         sys.setprofile(None)
     assert [alert.kind for step in outputs for output in step.outputs for alert in output.alerts] == ["account"]
-    assert called == list(range(len(first)))
+    assert called == list(range(tick + 1))
+    assert ticks == [sorted(each) for each in ticks]
+    assert {number for each in ticks for number in each} == set(range(tick + 1, len(first)))

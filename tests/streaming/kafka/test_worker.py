@@ -24,6 +24,7 @@ from streaming.cli import main
 from streaming.health import Health, HealthLimits
 from streaming.kafka import worker as worker_module
 from streaming.kafka.worker import Stage, StageThreads
+from streaming.pipeline import live_reranker
 from streaming.worker_metrics import Metrics
 from tests.streaming.kafka.bench import Deployment, last_revisions
 from tests.streaming.kafka.brokers import Broker
@@ -159,7 +160,7 @@ def test_a_standbys_second_stage_is_loaded_by_what_prepares_it(monkeypatch: pyte
 
     monkeypatch.setattr(second_stage, "Encoder", Spy)
     models = replace(load_models(), meaning=None)
-    worker_module._prepare(models)
+    live_reranker(models)(worker_module.specimen(models))
     assert loaded == [1]
     assert models.second_stage is not None
     models.second_stage.score([worker_module.SPECIMEN], ["en"], np.zeros(1, np.int16))

@@ -18,6 +18,7 @@ from detector.errors import LogError
 from streaming.assess.ordering import NO_END, Ordering, OrderingState
 from streaming.assess.outputs import AlertRevision, Answer, Reranker, RerankRequest, TickOutput, TickStats
 from streaming.config import load_config
+from streaming.kafka.text_reader import InProcess
 from streaming.kafka.worker import Cores, run_worker
 from streaming.schema.observation import NO_TIME, Entry
 from streaming.score import Scorer
@@ -38,6 +39,7 @@ class TinyCore:
         self.said = 0
         self.digest = b""
         self.closed = False
+        self.busy: list[str] = []
 
     def begin(self, events: OrderingState) -> None:
         self.events = events
@@ -51,6 +53,14 @@ class TinyCore:
             return None
         return self.ordering.next_tick()
 
+    def asked(self) -> RerankRequest | None:
+        """As the real core: what one tick asks for is used at the next."""
+        return self._request(0) if self.busy else None
+
+    def _request(self, tick_ms: int) -> RerankRequest:
+        busy = self.busy
+        return RerankRequest(tick_ms, busy, [""] * len(busy), np.zeros(len(busy), np.int16), busy[:1])
+
     def advance(self, reranker: Reranker) -> TickOutput | None:
         tick_ms = self.next_tick()
         if tick_ms is None:
@@ -58,9 +68,8 @@ class TinyCore:
         events = self.ordering.take(tick_ms)
         decisions = self.ordering.take_decisions(tick_ms)
         self.closed = self.ordering.over and self.ordering.last_tick() is None
-        busy = sorted({seen.account for seen in events if sum(x.account == seen.account for x in events) >= ASK_FROM})
-        request = RerankRequest(tick_ms, busy, [""] * len(busy), np.zeros(len(busy), np.int16), busy[:1])
-        answer = reranker(request) if busy else Answer.unread()
+        answer = reranker(self._request(tick_ms)) if self.busy else Answer.unread()
+        self.busy = sorted({one.account for one in events if sum(x.account == one.account for x in events) >= ASK_FROM})
         self.said += int(answer.llrs.sum()) + int(answer.vectors.astype(int).sum())
         alerts = []
         for decision in decisions:
@@ -85,6 +94,7 @@ class TinyCore:
             "said": self.said,
             "digest": self.digest,
             "closed": self.closed,
+            "busy": self.busy,
         }
 
     def snapshot(self, folder: Path) -> None:
@@ -101,7 +111,7 @@ class TinyCore:
                 raise LogError("the tiny snapshot is damaged") from error
             core.begin(msgspec.convert(state["events"], OrderingState))
             core.counts, core.said, core.digest = state["counts"], state["said"], state["digest"]
-            core.closed = state["closed"]
+            core.closed, core.busy = state["closed"], state["busy"]
         return core
 
 
@@ -125,8 +135,7 @@ def tiny(reranker: str = "steady", settings: str = "tiny") -> Cores:
     return Cores(
         Scorer(None, language=lambda text, declared, readable: declared),
         TinyCore.make,
-        no_two_alike if reranker == "random" else steady,
-        lambda: None,
+        InProcess(no_two_alike if reranker == "random" else steady),
         settings,
         {},
     )
