@@ -215,6 +215,13 @@ class StateConfig(Section):
             min_length=1, description="folder for snapshots; shared storage lets a cold standby start from the newest"
         ),
     ] = "swarmlight-state"
+    url: Annotated[
+        str,
+        Field(
+            description="where copies of snapshots go that every process reaches, as fsspec names it "
+            "(s3://bucket/folder, file:///mnt/shared): a process with an empty disk starts from them; empty: nowhere"
+        ),
+    ] = ""
     snapshot_every_s: Annotated[
         float,
         Field(

@@ -18,7 +18,9 @@ from detector.evidence import Component
 Outcome = Literal["accepted", "duplicate", "late", "dead"]
 TextStage = Literal["first", "second", "meaning"]
 Stage = Literal["score", "assess"]
-Step = Literal["poll", "parse", "read_text", "send", "feed", "tick", "second_stage", "commit", "snapshot", "restore"]
+Step = Literal[
+    "poll", "parse", "read_text", "send", "feed", "tick", "second_stage", "commit", "snapshot", "snapshot_copy", "restore"
+]
 
 Alarm = Literal["gap", "offset_gap", "clock_jump", "send_failed", "snapshot_failed", "partitions", "sink", "text_reader"]
 AlertKind = Literal["account", "campaign", "coordination"]

@@ -12,10 +12,10 @@ import hashlib
 import os
 import tempfile
 import zipfile
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import IO, Any, Final, Protocol, get_type_hints, runtime_checkable
+from typing import IO, Any, Final, NamedTuple, Protocol, get_type_hints, runtime_checkable
 
 import msgspec
 import numpy as np
@@ -118,13 +118,40 @@ def _dated(member: str) -> zipfile.ZipInfo:
     return zipfile.ZipInfo(member, _DATE)
 
 
+class CopiedState(NamedTuple):
+    """The state of one moment, which later ticks do not change.
+
+    Args:
+        taken_with: what its history depends on.
+        members: its parts by name.
+    """
+
+    taken_with: TakenWith
+    members: list[tuple[str, NDArray[Any] | bytes]]
+
+
+def copied(assess: Assess) -> CopiedState:
+    """A copy of the state of `assess` in memory, from which a snapshot can be written while ticks go on."""
+    parts = [(name, part if isinstance(part, bytes) else np.array(part)) for name, part in members(assess.state)]
+    return CopiedState(TakenWith.of(assess), parts)
+
+
 def write(file: IO[bytes], assess: Assess) -> None:
     """Write the state of `assess` to a seekable binary file."""
+    _write(file, TakenWith.of(assess), members(assess.state))
+
+
+def write_copied(file: IO[bytes], state: CopiedState) -> None:
+    """Write a copied state to a seekable binary file: the bytes that `write` would have written when it was copied."""
+    _write(file, state.taken_with, state.members)
+
+
+def _write(file: IO[bytes], taken_with: TakenWith, parts: Iterable[tuple[str, NDArray[Any] | bytes]]) -> None:
     start = file.tell()
     file.write(bytes(_HEADER_BYTES))
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
-        archive.writestr(_dated(_TAKEN_WITH + _PLAIN), msgspec.msgpack.encode(TakenWith.of(assess)))
-        for name, value in members(assess.state):
+        archive.writestr(_dated(_TAKEN_WITH + _PLAIN), msgspec.msgpack.encode(taken_with))
+        for name, value in parts:
             if isinstance(value, bytes):
                 archive.writestr(_dated(name + _PLAIN), value)
             else:

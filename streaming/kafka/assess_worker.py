@@ -28,6 +28,7 @@ from streaming.health import Health
 from streaming.kafka.client import Clients, Topics
 from streaming.kafka.journal import Outbox
 from streaming.kafka.leader import Lease, Replica, Standby
+from streaming.kafka.shared_snapshots import SharedSnapshots
 from streaming.kafka.snapshots import Core, PeriodicSnapshots, SnapshotManifest, SnapshotStore
 from streaming.kafka.text_reader import TextReader
 from streaming.schema.observation import NO_TIME
@@ -269,7 +270,8 @@ class AssessStage:
         self._metrics, self._health, self._clock = metrics, health, clock
         self._meter, self._role = AssessMeter(metrics), role
         role("standby")
-        store = SnapshotStore(Path(config.state.dir), topics.prefix)
+        shared = SharedSnapshots(config.state.url, topics.prefix) if config.state.url else None
+        store = SnapshotStore(Path(config.state.dir), topics.prefix, shared)
         self._snapshots = PeriodicSnapshots(store, config.state.snapshot_every_s, metrics, clock)
         self._topics = topics
         self._lease = Lease(clients, topics)
@@ -388,6 +390,7 @@ class AssessStage:
         if core.ended():
             self._finish(core)
             return
+        self._snapshots.look()
         snapshot_due = self._snapshots.due
         if not self._outbox.empty and (not entries or snapshot_due or self._outbox.due(self._clock())):
             self._commits.write(ended=False)
@@ -530,10 +533,16 @@ class AssessStage:
         positions, journal_offset = list(self._replica.log.positions), self._commits.journal_offset
         self._snapshots.write(SnapshotManifest(self._outbox.run, tick, positions, journal_offset), core)
 
+    def _last_snapshot(self, core: Core) -> None:
+        """That of an orderly end: a restart goes on from it, and a new release or configuration needs it."""
+        self._snapshots.finish()
+        self._snapshot(core)
+        self._snapshots.finish()
+
     def _finish(self, core: Core) -> None:
         """Every partition has ended and the last tick has run."""
         self._commits.write(ended=True)
-        self._snapshot(core)
+        self._last_snapshot(core)
         log.info("the log has ended and everything is committed")
         self.done = True
 
@@ -544,7 +553,7 @@ class AssessStage:
             if self.active and core is not None and self._outbox.tried is None:
                 if not self._outbox.empty:
                     self._commits.write(ended=False)
-                self._snapshot(core)
+                self._last_snapshot(core)
         except FencedError as error:
             log.warning("the last outputs were left to another process: %s", error)
         finally:

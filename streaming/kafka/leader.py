@@ -33,7 +33,7 @@ from streaming.assess.engine import Assess
 from streaming.assess.ordering import Ordering
 from streaming.assess.outputs import Reranker, RerankRequest, TickOutput
 from streaming.assess.settings import AssessSettings
-from streaming.assess.snapshot import restore, write
+from streaming.assess.snapshot import copied, restore, write_copied
 from streaming.health import Health
 from streaming.kafka.client import CALL_MS, MAX_POLL_MS, Clients, Topics, close
 from streaming.kafka.consumer import GroupAssignment
@@ -103,12 +103,17 @@ class AssessCore:
     def ended(self) -> bool:
         return self.assess.ended()
 
-    def snapshot(self, folder: Path) -> None:
-        folder.mkdir()
-        with (folder / STATE).open("w+b") as file:
-            write(file, self.assess)
-            file.flush()
-            os.fsync(file.fileno())
+    def snapshot(self) -> Callable[[Path], None]:
+        state = copied(self.assess)
+
+        def save(folder: Path) -> None:
+            folder.mkdir()
+            with (folder / STATE).open("w+b") as file:
+                write_copied(file, state)
+                file.flush()
+                os.fsync(file.fileno())
+
+        return save
 
 
 def make_core(settings: AssessSettings, models: Models, partitions: int, folder: Path | None) -> AssessCore:
@@ -188,7 +193,7 @@ class Replica:
                 self.core, self.tick = self._make(None), None
                 break
             try:
-                self.core = self._make(snapshot.state)
+                self.core = self._make(self._snapshots.on_disk(snapshot).state)
             except LogError as error:
                 log.error("snapshot %s cannot be used: %s", snapshot.folder.name, error)
                 reasons.append(f"{snapshot.folder.name} cannot be used ({error})")
@@ -465,5 +470,6 @@ class Standby:
             manifest = self._replica.manifest
             self._snapshots.begin(None if manifest is None else manifest.tick_ms)
         core = self._replica.core
+        self._snapshots.look()
         if core is not None and self._snapshots.due and (committed := self._replica.committed()) is not None:
-            self._snapshots.write(committed, core)
+            self._snapshots.write(committed, core, share=False)

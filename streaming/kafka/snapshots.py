@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -63,7 +64,9 @@ class Core(Protocol):
 
     def ended(self) -> bool: ...
 
-    def snapshot(self, folder: Path) -> None: ...
+    def snapshot(self) -> Callable[[Path], None]:
+        """Copy the state aside; what writes the copy into a folder that does not exist yet, in whatever thread."""
+        ...
 
 
 class SnapshotManifest(msgspec.Struct, frozen=True):
@@ -74,6 +77,7 @@ class SnapshotManifest(msgspec.Struct, frozen=True):
         tick_ms: last tick that its state has seen.
         positions: next offset of every partition of the observation log.
         journal: offset of the journal entry that committed `tick_ms`.
+        files: name -> SHA-256 of every file of a copy at `[state] url`; empty on disk.
     """
 
     run: str
@@ -81,13 +85,40 @@ class SnapshotManifest(msgspec.Struct, frozen=True):
     positions: list[int]
     journal: int
     v: int = 1
+    files: dict[str, str] = {}
+
+
+MANIFEST: Final = "place.json"
+"""The file that makes a folder a snapshot."""
+
+
+def read_manifest(body: bytes, name: str) -> SnapshotManifest | None:
+    """The manifest in a file, None with a warning where it cannot be understood.
+
+    Args:
+        body: of the file.
+        name: what the warning calls the snapshot.
+    """
+    try:
+        manifest = msgspec.json.decode(body, type=SnapshotManifest)
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        log.warning("snapshot %s cannot be read (%s) and is not used", name, type(error).__name__)
+        return None
+    return manifest if manifest.v == 1 else None
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """A complete snapshot."""
+    """A complete snapshot.
+
+    Args:
+        folder: where it is, or will be once it has been fetched.
+        manifest: what it is of.
+        shared: its name at `[state] url` where it is only there.
+    """
 
     folder: Path
     manifest: SnapshotManifest
+    shared: str | None = None
 
     @property
     def state(self) -> Path:
@@ -95,35 +126,83 @@ class Snapshot(msgspec.Struct, frozen=True):
         return self.folder / "state"
 
 
-class SnapshotStore:
-    """The snapshots of one deployment under `[state] dir`."""
+class Shared(Protocol):
+    """Copies of snapshots where every process reaches them: `streaming.kafka.shared_snapshots.SharedSnapshots`."""
 
-    def __init__(self, directory: Path, prefix: str) -> None:
+    def all(self) -> list[tuple[str, SnapshotManifest]]: ...
+
+    def put(self, snapshot: Snapshot) -> None: ...
+
+    def fetch(self, name: str, manifest: SnapshotManifest, into: Path) -> None: ...
+
+
+class SnapshotStore:
+    """The snapshots of one deployment under `[state] dir`, and their copies at `[state] url`.
+
+    Args:
+        directory: `[state] dir`.
+        prefix: of the deployment's topics.
+        shared: the copies, None where there are none.
+    """
+
+    def __init__(self, directory: Path, prefix: str, shared: Shared | None = None) -> None:
         self._folder = directory / f"{prefix}assess"
+        self.shared = shared
 
     def all(self) -> list[Snapshot]:
         """Complete snapshots, newest tick first. A folder that cannot be understood is skipped with a warning."""
+        found = self._on_disk()
+        known = {(each.manifest.run, each.manifest.tick_ms) for each in found}
+        for name, manifest in self._copies():
+            if (manifest.run, manifest.tick_ms) not in known:
+                found.append(Snapshot(self._folder / _name_of(manifest), manifest, name))
+        return sorted(found, key=lambda each: each.manifest.tick_ms, reverse=True)
+
+    def _on_disk(self) -> list[Snapshot]:
         found = []
         for folder in self._folder.glob("snapshot-*"):
             try:
-                manifest = msgspec.json.decode((folder / "place.json").read_bytes(), type=SnapshotManifest)
-            except (OSError, msgspec.DecodeError, msgspec.ValidationError) as error:
+                manifest = read_manifest((folder / MANIFEST).read_bytes(), folder.name)
+            except OSError as error:
                 log.warning("snapshot %s cannot be read (%s) and is not used", folder.name, type(error).__name__)
                 continue
-            if manifest.v == 1:
+            if manifest is not None:
                 found.append(Snapshot(folder, manifest))
-        return sorted(found, key=lambda each: each.manifest.tick_ms, reverse=True)
+        return found
 
-    def write(self, manifest: SnapshotManifest, save: Callable[[Path], None]) -> None:
+    def _copies(self) -> list[tuple[str, SnapshotManifest]]:
+        try:
+            return [] if self.shared is None else self.shared.all()
+        except LogError as error:
+            log.error("going on with the snapshots on disk: %s", error)
+            return []
+
+    def on_disk(self, snapshot: Snapshot) -> Snapshot:
+        """The snapshot on this process's disk, fetched where it is only shared.
+
+        Raises:
+            LogError: it cannot be fetched.
+        """
+        if snapshot.shared is None:
+            return snapshot
+        assert self.shared is not None
+        if snapshot.folder.exists():
+            shutil.rmtree(snapshot.folder, ignore_errors=True)  # of another run, or damaged
+        self.shared.fetch(snapshot.shared, snapshot.manifest, snapshot.folder)
+        log.info("snapshot %s fetched from [state] url", snapshot.shared)
+        return Snapshot(snapshot.folder, snapshot.manifest)
+
+    def write(self, manifest: SnapshotManifest, save: Callable[[Path], None]) -> Snapshot:
         """Put a new snapshot beside the others, and remove those that are too many.
 
         Args:
+            manifest: what it is of.
             save: writes the core's state into a folder that does not exist yet.
 
         Raises:
             LogError: the disk does not take it.
         """
-        name = f"snapshot-{manifest.tick_ms:015d}"
+        name = _name_of(manifest)
         # Processes on several machines may share the folder, and in containers all have the same process id.
         unfinished = self._folder / f"unfinished-{uuid.uuid4().hex}-{name}"
         final = self._folder / name
@@ -132,7 +211,7 @@ class SnapshotStore:
             self._folder.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
             unfinished.mkdir(mode=PRIVATE)
             save(unfinished / "state")
-            with (unfinished / "place.json").open("wb") as file:
+            with (unfinished / MANIFEST).open("wb") as file:
                 file.write(msgspec.json.encode(manifest))
                 file.flush()
                 os.fsync(file.fileno())
@@ -148,9 +227,12 @@ class SnapshotStore:
                 "[state] dir to a folder this user may write to"
             ) from error
         self._tidy(manifest.run)
+        return Snapshot(final, manifest)
 
     def _tidy(self, run: str) -> None:
-        ours = [each for each in self.all() if each.manifest.run == run]
+        ours = sorted(
+            (each for each in self._on_disk() if each.manifest.run == run), key=lambda each: -each.manifest.tick_ms
+        )
         for old in ours[KEPT:]:
             shutil.rmtree(old.folder, ignore_errors=True)
         for folder in self._folder.glob("unfinished-*"):
@@ -159,6 +241,10 @@ class SnapshotStore:
                     shutil.rmtree(folder, ignore_errors=True)
             except OSError:
                 continue
+
+
+def _name_of(manifest: SnapshotManifest) -> str:
+    return f"snapshot-{manifest.tick_ms:015d}"
 
 
 def _name(unfinished: Path, final: Path) -> None:
@@ -170,13 +256,20 @@ def _name(unfinished: Path, final: Path) -> None:
     try:
         unfinished.rename(final)
     except OSError:
-        if not (final / "place.json").exists():
+        if not (final / MANIFEST).exists():
             raise
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
+WAIT_S: Final = 20.0
+"""Longest wait, where a process ends, for what is being written: within the half minute that supervisors grant."""
+
+
 class PeriodicSnapshots:
-    """Writes a snapshot every so often, where the state has moved on since the last one.
+    """Writes a snapshot every so often, where the state has moved on since the last one, while ticks go on.
+
+    The state is copied aside in memory, which holds a tick up for a third of a second with 200,000 accounts; a thread
+    writes the copy, and has it copied to `[state] url`. Call `look` at every turn.
 
     Args:
         store: where to.
@@ -189,6 +282,9 @@ class PeriodicSnapshots:
         self._store, self._every_s, self._metrics, self._clock = store, every_s, metrics, clock
         self._tick: int | None = None
         self._at = clock()
+        self._writing: threading.Thread | None = None
+        self._sharing: threading.Thread | None = None
+        self._written: SnapshotManifest | None = None
 
     def begin(self, tick_ms: int | None) -> None:
         """Count from here on; the state comes from a snapshot of this tick, or from none."""
@@ -196,33 +292,80 @@ class PeriodicSnapshots:
 
     @property
     def due(self) -> bool:
-        """Whether the last one is old enough."""
-        return self._clock() - self._at >= self._every_s
+        """Whether the last one is old enough, and none is being written."""
+        return self._writing is None and self._clock() - self._at >= self._every_s
 
-    def write(self, manifest: SnapshotManifest, core: Core) -> None:
-        """Write the state of `core`, if it has moved on.
+    def look(self) -> None:
+        """See whether what was being written is there."""
+        if self._writing is not None and not self._writing.is_alive():
+            self._writing = None
+            if self._written is not None:
+                self._tick, self._written = self._written.tick_ms, None
+
+    def write(self, manifest: SnapshotManifest, core: Core, *, share: bool = True) -> None:
+        """Begin to write the state of `core`, if it has moved on and nothing is being written.
 
         Where the disk does not take it, outputs go on all the same: the last snapshot and the log are still there.
 
         Args:
             manifest: what it is a snapshot of; its tick is committed.
-            core: what is written.
+            core: what is written; it may go on at once.
+            share: whether it is to be copied to `[state] url`.
         """
-        if manifest.tick_ms == self._tick:
+        self.look()
+        if self._writing is not None or manifest.tick_ms == self._tick:
             return
         self._at = started = self._clock()
         if core.ordering.open_gaps:
             log.warning("no snapshot while the observation log has a gap: its positions would be beyond the state")
             return
+        save = core.snapshot()
+        self._metrics.step("assess", "snapshot_copy", self._clock() - started)
+        self._writing = threading.Thread(
+            target=self._write, args=(manifest, save, share, started), name="snapshot", daemon=True
+        )
+        self._writing.start()
+
+    def finish(self, wait_s: float = WAIT_S) -> None:
+        """Wait for what is being written, and as long as is left for its copy; a process ends afterwards."""
+        deadline = self._clock() + wait_s
+        for thread in (self._writing, self._sharing):
+            if thread is not None:
+                thread.join(max(0.0, deadline - self._clock()))
+        self.look()
+        if self._writing is not None:
+            log.warning("the last snapshot was not written within %.0f s: a start replays a little more", wait_s)
+
+    def _write(self, manifest: SnapshotManifest, save: Callable[[Path], None], share: bool, started: float) -> None:
         try:
-            self._store.write(manifest, core.snapshot)
+            snapshot = self._store.write(manifest, save)
         except LogError as error:
             log.error("no snapshot of tick %d: %s", manifest.tick_ms, error)
             self._metrics.alarm("snapshot_failed")
             return
-        self._tick = manifest.tick_ms
+        except Exception:
+            log.exception("no snapshot of tick %d", manifest.tick_ms)
+            self._metrics.alarm("snapshot_failed")
+            return
+        self._written = manifest
         self._metrics.snapshot(time.time())
         self._metrics.step("assess", "snapshot", self._clock() - started)
+        if not share or self._store.shared is None:
+            return
+        if self._sharing is not None and self._sharing.is_alive():
+            log.error("the copy of an earlier snapshot to [state] url is not there yet: this one is on disk only")
+            self._metrics.alarm("snapshot_failed")
+            return
+        self._sharing = threading.Thread(target=self._share, args=(snapshot,), name="snapshot copy", daemon=True)
+        self._sharing.start()
+
+    def _share(self, snapshot: Snapshot) -> None:
+        assert self._store.shared is not None
+        try:
+            self._store.shared.put(snapshot)
+        except LogError as error:
+            log.error("snapshot %s is on disk only: %s", snapshot.folder.name, error)
+            self._metrics.alarm("snapshot_failed")
 
 
 def _sync(folder: Path) -> None:

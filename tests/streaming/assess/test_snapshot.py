@@ -13,7 +13,7 @@ import pytest
 from detector.errors import LogError
 from streaming.assess import Assess, AssessSettings
 from streaming.assess import snapshot as snapshot_module
-from streaming.assess.snapshot import ADDED, OLDEST, VERSION, members, read, restore, snapshot
+from streaming.assess.snapshot import ADDED, OLDEST, VERSION, copied, members, read, restore, snapshot, write_copied
 from streaming.assess.state import State
 from streaming.assess.store import AccountTable
 from tests.streaming.assess import harness, societies
@@ -122,6 +122,21 @@ def test_a_snapshot_of_each_older_version_that_is_read_goes_on_with_what_it_lack
             assert np.array_equal(found[name], whole[name]), name
         for name in lacks:
             assert found[name] == dict(members(harness.begin().state))[name]
+
+
+def test_a_copied_state_is_that_of_its_moment_whatever_happens_afterwards() -> None:
+    assess = harness.begin()
+    observed = harness.score(societies.society(5))
+    assess.feed(batch(observed[:200]))
+    harness.drain(assess)
+    written, copy = harness.written(assess), copied(assess)
+    rest = batch(observed[200:400])
+    assess.feed(rest)
+    assess.feed(end(rest.end))
+    harness.drain(assess)
+    file = BytesIO()
+    write_copied(file, copy)
+    assert file.getvalue() == written != harness.written(assess)
 
 
 def test_a_refused_snapshot_leaves_the_state_as_it_was() -> None:

@@ -71,11 +71,12 @@ class Bench:
         standby: str = "cold",
         closing: bool = True,
         folder: str = "state",
+        url: str = "",
         snapshot_every_s: float = 3600,
     ) -> AssessStage:
         config = Config(
             kafka=self.deployment.kafka(session_timeout_s=6, standby=standby),
-            state=StateConfig(dir=str(self.deployment.folder / folder), snapshot_every_s=snapshot_every_s),
+            state=StateConfig(dir=str(self.deployment.folder / folder), url=url, snapshot_every_s=snapshot_every_s),
         )
         judgement = tiny()
         stage = AssessStage(
@@ -115,10 +116,10 @@ def bench(deployment: Deployment) -> Iterator[Bench]:
         bench.close(stage)
 
 
-def began(bench: Bench, events: int = 40) -> AssessStage:
+def began(bench: Bench, events: int = 40, *, url: str = "") -> AssessStage:
     """A stage that has committed something."""
     bench.log(batch(0, events))
-    stage = bench.stage()
+    stage = bench.stage(url=url)
     bench.turn_until(stage, lambda: bench.revisions() > 0)
     return stage
 
@@ -319,10 +320,26 @@ def test_a_standby_without_anything_to_start_from_stands_by_and_says_so(
         standby.turn()
     active._snapshots._every_s = 0.0
     active.turn()
+    active._snapshots.finish()
     (snapshot,) = snapshots(bench)
     shutil.copytree(snapshot.parent, bench.deployment.folder / "shared" / snapshot.parent.name)
     bench.turn_until(standby, lambda: standby._replica.manifest is not None)
     assert not any("no snapshot" in problem for problem in standby._health.report(time.monotonic()).problems)
+
+
+@pytest.mark.parametrize("standby", ["warm", "cold"])
+def test_a_process_with_an_empty_disk_starts_from_the_copies_where_the_logs_beginning_is_gone(
+    bench: Bench, standby: str
+) -> None:
+    url = f"memory://{bench.deployment.topics.prefix}"
+    bench.close(began(bench, url=url))
+    before = bench.revisions()
+    bench.deployment.delete_before(bench.deployment.topics.observations, 0, 1)
+    bench.log(batch(40, 40))
+    blank = bench.stage(folder="blank", url=url, standby=standby)
+    bench.turn_until(blank, lambda: bench.revisions() > before)
+    assert blank._replica.manifest is not None
+    last_revisions(bench.deployment.alerts())
 
 
 def test_expired_positions_of_the_group_heal_from_the_journal(bench: Bench) -> None:

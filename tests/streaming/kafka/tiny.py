@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -97,9 +98,14 @@ class TinyCore:
             "busy": self.busy,
         }
 
-    def snapshot(self, folder: Path) -> None:
-        folder.mkdir()
-        (folder / "tiny").write_bytes(msgspec.msgpack.encode(self.state()))
+    def snapshot(self) -> Callable[[Path], None]:
+        state = msgspec.msgpack.encode(self.state())
+
+        def save(folder: Path) -> None:
+            folder.mkdir()
+            (folder / "tiny").write_bytes(state)
+
+        return save
 
     @classmethod
     def make(cls, folder: Path | None, partitions: int) -> TinyCore:
