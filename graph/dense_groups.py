@@ -164,7 +164,7 @@ def _joined(members: Sequence[Sequence[int]], near: Neighbours) -> list[list[int
     Communities are cut once and for all, and now and then cut a member off. The group that one is tied to most counts.
     """
     group = {one: number for number, each in enumerate(members) for one in each}
-    mean = [sum(near[one].get(two, 0) for one in each for two in each) / len(each) for each in members]
+    mean = [_ties_within(each, near) / len(each) for each in members]
     out = [list(each) for each in members]
     for one in sorted(near.keys() - group.keys()):
         tied: dict[int, int] = {}
@@ -175,6 +175,12 @@ def _joined(members: Sequence[Sequence[int]], near: Neighbours) -> list[list[int
         if best >= 0 and 2 * tied[best] >= mean[best]:
             out[best].append(one)
     return [sorted(each) for each in out]
+
+
+def _ties_within(each: Sequence[int], near: Neighbours) -> int:
+    """The ties of a group's members to each other, each from both ends: looks at ties, not at all pairs of a crowd."""
+    inside = set(each)
+    return sum(tie for one in each for other, tie in near[one].items() if other in inside)
 
 
 def _proposals(members: Sequence[Sequence[int]], tied: tuple[Ints, Ints, Floats], activity: Floats) -> list[Proposal]:

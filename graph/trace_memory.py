@@ -233,15 +233,21 @@ class TraceMemory:
 
     # -- leaving -----------------------------------------------------------------------------------------------
 
-    def forget(self, row: int, at_ms: int | None = None) -> None:
-        """Forget what `row` left traces on, all of it or at `at_ms` alone; with all of it, that others acted on it."""
+    def forget(self, rows: Collection[int]) -> None:
+        """Forget all that accounts left, and that others acted on them. One pass, however many leave."""
         used = slice(0, self._used)
-        rows, other = self._row[used], self._other[used]
-        if at_ms is not None:
-            rows[(rows == row) & (self._at[used] == at_ms)] = FREE
-            return
-        rows[rows == row] = FREE
-        other[other == row] = FREE
+        gone = np.fromiter(rows, np.int32)
+        row, other = self._row[used], self._other[used]
+        row[np.isin(row, gone)] = FREE
+        other[np.isin(other, gone)] = FREE
+
+    def forget_moments(self, moments: Collection[tuple[int, int]]) -> None:
+        """Forget what accounts left at some moments, (row, time in ms). One pass, however many there are."""
+        used, wanted = slice(0, self._used), set(moments)
+        row, at = self._row[used], self._at[used]
+        near = np.flatnonzero(np.isin(row, np.fromiter({row for row, _ in wanted}, np.int32)))
+        there = zip(near.tolist(), row[near].tolist(), at[near].tolist(), strict=True)
+        row[[place for place, whose, when in there if (whose, when) in wanted]] = FREE
 
     def forget_names(self, names: Collection[str]) -> None:
         """Forget all traces on objects that are of accounts of these names, whoever left them.

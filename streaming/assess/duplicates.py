@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
@@ -110,6 +111,10 @@ def text_feature_offset(name: str) -> int:
     return int(fields[name][1])
 
 
+OWNERS: Final = 8
+"""Events remembered of those that have the MinHash of a cluster's first text. Where all of these are deleted, the
+cluster begins anew, however many further copies there are."""
+
 _MINHASH_AT: Final = text_feature_offset("minhash")
 _WORDS_AT: Final = text_feature_offset("words")
 
@@ -119,19 +124,62 @@ class TextGeneration(msgspec.Struct):
 
     Args:
         bands: band of a text's MinHash, with its number in front -> number of its cluster in `firsts`.
-        firsts: MinHash of each cluster's first text.
+        firsts: MinHash of each cluster's first text, b"" where that was deleted.
+        of_event: event -> MinHash of its text, so that a deletion finds it.
+        owners: of each cluster the events whose text has its first one's MinHash, `OWNERS` at most, of all days.
+        owner_of: the other way round.
     """
 
     bands: dict[bytes, int] = {}
     firsts: list[bytes] = []
+    of_event: dict[int, bytes] = {}
+    owners: list[list[int]] = []
+    owner_of: dict[int, int] = {}
+
+    def __post_init__(self) -> None:
+        # A snapshot of before version 7 has none; what it holds cannot be found by a deletion and ages out.
+        self.owners += [[] for _ in range(len(self.firsts) - len(self.owners))]
+
+    def begin(self, first: bytes, owners: Iterable[int]) -> int:
+        """Begin a cluster; its number."""
+        number = len(self.firsts)
+        self.firsts.append(first)
+        self.owners.append(list(owners))
+        self.owner_of.update(dict.fromkeys(self.owners[number], number))
+        return number
+
+    def own(self, event: int, number: int) -> None:
+        """The text of an event has the MinHash of a cluster's first text."""
+        if len(self.owners[number]) < OWNERS:
+            self.owners[number].append(event)
+            self.owner_of[event] = number
+
+    def forget(self, event: int) -> None:
+        """Forget what is of a deleted event alone."""
+        number = self.owner_of.pop(event, None)
+        if number is not None:
+            self.owners[number].remove(event)
+            if not self.owners[number]:
+                self._drop(_bands(self.firsts[number]))
+                self.firsts[number] = b""
+        minhash = self.of_event.pop(event, None)
+        if minhash is not None:
+            self._drop(_bands(minhash))
+
+    def _drop(self, bands: list[bytes]) -> None:
+        """Drop bands that are not those of their cluster's first text, where that is owned by others."""
+        for band in bands:
+            number = self.bands.get(band)
+            if number is not None and not (self.owners[number] and band in _bands(self.firsts[number])):
+                del self.bands[band]
 
 
 class NearDuplicates(msgspec.Struct):
     """Gives every text the key of its cluster of nearly equal texts, from its MinHash alone.
 
     A text joins the cluster of a text in the window with which it shares a band and half of all values; else it begins
-    its own. A cluster is named by the MinHash of its first text, so only hashes are kept. Times given must not
-    decrease.
+    its own. A cluster is named by a hash of the MinHash of its first text. Only MinHashes are kept, and that of a
+    deleted event goes with it: what is like that text alone then begins another cluster. Times given must not decrease.
 
     Args:
         generation: number of the present day.
@@ -143,29 +191,44 @@ class NearDuplicates(msgspec.Struct):
     current: TextGeneration = msgspec.field(default_factory=TextGeneration)
     previous: TextGeneration = msgspec.field(default_factory=TextGeneration)
 
-    def key(self, features: bytes, at_ms: int) -> str | None:
-        """The cluster of a text by its packed features; None where it has too few words to be compared."""
+    def key(self, features: bytes, at_ms: int, event: int) -> str | None:
+        """The cluster of a text; None where it has too few words to be compared.
+
+        Args:
+            features: packed features of the text.
+            at_ms: time of its event.
+            event: names the event to `forget`.
+        """
         if int.from_bytes(features[_WORDS_AT : _WORDS_AT + 2], "little") < NEAR_DUPLICATE_WORDS:
             return None
         minhash = features[_MINHASH_AT : _MINHASH_AT + _MINHASH_BYTES]
         if not any(minhash):
             return None
         self._turn(at_ms // NEAR_DUPLICATE_MS)
-        bands = [bytes((i,)) + minhash[i * _BAND_BYTES : (i + 1) * _BAND_BYTES] for i in range(_BANDS)]
-        first, number = self._cluster(bands, minhash)
+        bands = _bands(minhash)
+        first, number, before = self._cluster(bands, minhash)
         current = self.current
         if number is None:
-            number = len(current.firsts)
-            current.firsts.append(first)
+            number = current.begin(first, () if before is None else self.previous.owners[before])
         for band in bands:
             current.bands.setdefault(band, number)
+        current.of_event[event] = minhash
+        if minhash == first:
+            current.own(event, number)
         return hashlib.blake2b(first, digest_size=8).hexdigest()
 
-    def _cluster(self, bands: list[bytes], minhash: bytes) -> tuple[bytes, int | None]:
-        """MinHash of the first text of the nearest cluster, and its number if it is one of the present day."""
-        best, best_number, agreeing = minhash, None, _AGREE - 1
+    def forget(self, events: Iterable[int]) -> None:
+        """Forget the texts of deleted events, unless another text that is there has the same MinHash."""
+        for event in events:
+            self.current.forget(event)
+            self.previous.forget(event)
+
+    def _cluster(self, bands: list[bytes], minhash: bytes) -> tuple[bytes, int | None, int | None]:
+        """MinHash of the first text of the nearest cluster, its number if it is of the present day, or of the last."""
+        best, best_number, best_before, agreeing = minhash, None, None, _AGREE - 1
         current, previous = self.current, self.previous
         for band in bands:
+            before = None
             number = current.bands.get(band)
             if number is not None:
                 first = current.firsts[number]
@@ -179,14 +242,19 @@ class NearDuplicates(msgspec.Struct):
                     for i in range(0, _MINHASH_BYTES, _VALUE_BYTES)
                 )
                 if agree > agreeing:
-                    best, best_number, agreeing = first, number, agree
-        return best, best_number
+                    best, best_number, best_before, agreeing = first, number, before, agree
+        return best, best_number, best_before
 
     def _turn(self, generation: int) -> None:
         if generation != self.generation:
             self.previous = self.current if generation == self.generation + 1 else TextGeneration()
             self.current = TextGeneration()
             self.generation = generation
+
+
+def _bands(minhash: bytes) -> list[bytes]:
+    """The bands of a MinHash, each with its number in front; none of a deleted one."""
+    return [bytes((i,)) + minhash[i * _BAND_BYTES : (i + 1) * _BAND_BYTES] for i in range(_BANDS) if minhash]
 
 
 class SeenBefore(msgspec.Struct):

@@ -356,8 +356,8 @@ class Groups:
     def forget(self, rows: Iterable[int]) -> None:
         """Accounts left."""
         gone = set(rows)
-        for row in gone:
-            self._state.memory.forget(row)
+        if gone:
+            self._state.memory.forget(gone)
         self._state.forget_accounts(gone)
 
     def forget_names(self, names: Collection[str]) -> None:
@@ -372,8 +372,9 @@ class Groups:
             events: (row, time) of those that left traces.
             keys: (row, key) of all.
         """
-        for row, at_ms in events:
-            self._state.memory.forget(row, at_ms)
+        moments = set(events)
+        if moments:
+            self._state.memory.forget_moments(moments)
         self._state.forget_posts(set(keys))
 
 

@@ -73,6 +73,7 @@ class Taken:
         duplicates: events seen before.
         revisions: edits whose text names something.
         last: row -> time of its last event, ms.
+        withdrawn: names (as `NearDuplicates.key` takes them) of this tick's events of deleted accounts.
     """
 
     events: TickEvents = field(default_factory=TickEvents)
@@ -86,6 +87,7 @@ class Taken:
     duplicates: int = 0
     revisions: list[Revision] = field(default_factory=list)
     last: dict[int, int] = field(default_factory=dict)
+    withdrawn: list[int] = field(default_factory=list)
 
 
 class Intake:
@@ -129,6 +131,8 @@ class Intake:
                 self._delete_account(event, taken)
             else:
                 self._take_event(event, key, taken)
+        if taken.forgotten:
+            self._seen.texts.forget([*taken.withdrawn, *self._recent.names(taken.forgotten)])
         return taken
 
     def _revise(self, event: Observation, key: bytes, taken: Taken) -> None:
@@ -168,7 +172,7 @@ class Intake:
         taken.hashes.append(_short(key))
         cluster = None
         if event.text_features and self._with_text:
-            cluster = self._seen.texts.key(event.text_features, event.at)
+            cluster = self._seen.texts.key(event.text_features, event.at, row << 32 | _short(key))
             if self._keep_text(row, event):
                 taken.with_texts.add(row)
         if self._groups.on:
@@ -196,6 +200,7 @@ class Intake:
         key = event_key(event.account, event.target)
         self._seen.deleted_events.put(key, event.at)
         self._texts.forget_event(row, event.target)
+        self._seen.texts.forget([row << 32 | _short(key)])
         taken.deleted.append((row, key))
 
     def _delete_account(self, event: Observation, taken: Taken) -> None:
@@ -205,6 +210,7 @@ class Intake:
             return
         row = self._accounts.give_up(event.account)
         taken.forgotten[row] = event.account
+        taken.withdrawn += [row << 32 | taken.hashes[place] for place in taken.events.by_row.get(row, ())]
         taken.events.forget(row)
         taken.last.pop(row, None)
         self._texts.forget([row])

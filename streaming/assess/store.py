@@ -267,6 +267,13 @@ class RecentEvents(Table):
         found = np.flatnonzero(np.isin(keys, wanted))
         return list(zip(self.event_rows[found].tolist(), self.times[found].tolist(), strict=True))
 
+    def names(self, rows: Iterable[int]) -> list[int]:
+        """The kept events of accounts, each as row * 2^32 + hash of its id."""
+        rows_of, hashes = self.event_rows[: self.used], self.hashes[: self.used]
+        of = np.isin(rows_of, np.fromiter(rows, np.int32))
+        found: list[int] = (rows_of[of].astype(np.int64) << 32 | hashes[of]).tolist()
+        return found
+
     def forget(self, rows: Iterable[int]) -> None:
         """Remove all events of accounts that left."""
         gone = np.fromiter(rows, np.int32)

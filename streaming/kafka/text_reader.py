@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
-import os
 import signal
 import threading
 import time
@@ -35,9 +34,6 @@ times as slow as the one that was measured; beyond that the process hangs."""
 
 MOST_FAILURES: Final = 3
 """Times in a row that the process may end or hang over the same texts. One kill is an accident, the third a fault."""
-
-NICENESS: Final = 5
-"""Of the process: where cores are short, ticks, the lease and commits go before a second opinion."""
 
 
 class TextReader(Protocol):
@@ -239,7 +235,6 @@ def serve(make: Callable[[], Reranker], pipe: Connection) -> None:
         pipe: requests come from it, answers go into it.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: the worker ends it
-    os.nice(NICENESS)
     reranker: Reranker | None = None
     while True:
         try:

@@ -145,7 +145,7 @@ def test_forgetting_an_event_takes_its_traces_and_no_others() -> None:
         Trace(NOW, 0, LINK, "x"), Trace(NOW, 0, REPOST, "b\n1", 1), Trace(NOW, 1, LINK, "x"),
         Trace(NOW + 1, 0, LINK, "y"),
     )  # fmt: skip
-    memory.forget(0, NOW)
+    memory.forget_moments([(0, NOW)])
     assert seen(memory, NOW + 1) == [(NOW, name(1), "link", "x", ""), (NOW + 1, name(0), "link", "y", "")]
 
 
@@ -154,7 +154,7 @@ def test_forgetting_an_account_takes_what_it_did_and_that_others_acted_on_it() -
         Trace(NOW, 0, LINK, "x"), Trace(NOW, 1, LIKE, "post", 0), Trace(NOW, 1, LIKE, "another", 2),
         Trace(NOW, 2, LINK, "x"),
     )  # fmt: skip
-    memory.forget(0)
+    memory.forget([0])
     left = [(who, key, other) for _, who, _, key, other in seen(memory)]
     assert sorted(left) == sorted([(name(1), "post", ""), (name(1), "another", name(2)), (name(2), "x", "")])
     assert memory.rows(NOW).tolist() == [1, 2]
@@ -212,7 +212,7 @@ def test_numbers_of_rows_and_the_order_within_one_time_do_not_matter(
 @given(TRACES, st.integers(0, 60))
 def test_a_snapshot_goes_on_as_if_it_had_not_been_taken(traces: list[Trace], taken: int) -> None:
     whole = filled(*traces[:taken])
-    whole.forget(2)
+    whole.forget([2])
     whole.tidy(NOW)
     again = TraceMemory.from_arrays(whole.arrays())
     for trace in traces[taken:]:
@@ -227,7 +227,7 @@ def test_a_snapshot_goes_on_as_if_it_had_not_been_taken(traces: list[Trace], tak
 def test_arrays_are_copies() -> None:
     memory = filled(Trace(NOW, 0, LINK, "x"))
     taken = memory.arrays()
-    memory.forget(0)
+    memory.forget([0])
     assert TraceMemory.from_arrays(taken).rows(NOW).tolist() == [0]
 
 
