@@ -19,10 +19,22 @@ Outcome = Literal["accepted", "duplicate", "late", "dead"]
 TextStage = Literal["first", "second", "meaning"]
 Stage = Literal["score", "assess"]
 Step = Literal[
-    "poll", "parse", "read_text", "send", "feed", "tick", "second_stage", "commit", "snapshot", "snapshot_copy", "restore"
+    "poll",
+    "parse",
+    "read_text",
+    "send",
+    "feed",
+    "tick",
+    "second_stage",
+    "commit",
+    "snapshot",
+    "snapshot_copy",
+    "restore",
 ]
 
-Alarm = Literal["gap", "offset_gap", "clock_jump", "send_failed", "snapshot_failed", "partitions", "sink", "text_reader"]
+Alarm = Literal[
+    "gap", "offset_gap", "clock_jump", "send_failed", "snapshot_failed", "partitions", "sink", "text_reader"
+]
 AlertKind = Literal["account", "campaign", "coordination"]
 
 NAMESPACE: Final = "swarmlight"

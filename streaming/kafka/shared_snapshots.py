@@ -41,7 +41,7 @@ class SharedSnapshots:
 
     def __init__(self, url: str, prefix: str) -> None:
         try:
-            from fsspec.core import url_to_fs
+            from fsspec.core import url_to_fs  # type: ignore[import-untyped]
 
             self._files, root = url_to_fs(url)
         except (ImportError, ValueError) as error:

@@ -129,11 +129,23 @@ class Snapshot(msgspec.Struct, frozen=True):
 class Shared(Protocol):
     """Copies of snapshots where every process reaches them: `streaming.kafka.shared_snapshots.SharedSnapshots`."""
 
-    def all(self) -> list[tuple[str, SnapshotManifest]]: ...
+    def all(self) -> list[tuple[str, SnapshotManifest]]:
+        """Name and manifest of every complete copy."""
+        ...
 
-    def put(self, snapshot: Snapshot) -> None: ...
+    def put(self, snapshot: Snapshot) -> None:
+        """Copy a snapshot from disk."""
+        ...
 
-    def fetch(self, name: str, manifest: SnapshotManifest, into: Path) -> None: ...
+    def fetch(self, name: str, manifest: SnapshotManifest, into: Path) -> None:
+        """Copy a snapshot to disk.
+
+        Args:
+            name: of the copy.
+            manifest: that `all` gave.
+            into: folder that does not exist yet.
+        """
+        ...
 
 
 class SnapshotStore:

@@ -220,7 +220,7 @@ class ReaderProcess:
             raise ModelError(
                 f"the process that reads texts {what}, {MOST_FAILURES} times in a row, over {len(asked.texts)} texts "
                 f"and {len(asked.meanings)} meanings: look whether the machine has memory left (it takes about 1 GB), "
-                "or switch it off with expert_texts_per_s = 0 and meaning_texts_per_s = 0"
+                "or switch it off with second_stage_texts_per_s = 0 and meaning_texts_per_s = 0"
             )
         log.error("the process that reads texts %s; it is started again", what)
         self._stop()

@@ -116,6 +116,7 @@ def test_a_deletion_takes_no_text_along_that_is_still_there() -> None:
 def test_what_is_kept_is_never_of_deleted_texts_alone(steps: list[tuple[int, int, bool]]) -> None:
     texts = [features(text) for text in (FOX, f"{FOX} today", f"{FOX} tomorrow", TRAINS, f"{TRAINS} and of france")]
     near, now, there = NearDuplicates(), 0, dict[int, int]()
+    assert sketches(near) == set()
     for number, (days, text, deletes) in enumerate(steps):
         now += days * NEAR_DUPLICATE_MS // 2
         if deletes and there:

@@ -106,6 +106,7 @@ def test_a_snapshot_of_each_older_version_that_is_read_goes_on_with_what_it_lack
 ) -> None:
     began = short()
     whole = dict(members(began.state))
+    assert OLDEST < VERSION
     for version in range(OLDEST, VERSION):
         lacks = {name for name, since in ADDED.items() if since > version}
         assert lacks

@@ -69,5 +69,5 @@ def test_one_that_never_answers_is_an_error_that_says_what_to_do(
     begun: Callable[..., ReaderProcess], make: readers.Make, patience_s: float, what: str
 ) -> None:
     process = begun(make, patience_s)
-    with pytest.raises(ModelError, match=rf"{what}.*{MOST_FAILURES} times in a row.*expert_texts_per_s = 0"):
+    with pytest.raises(ModelError, match=rf"{what}.*{MOST_FAILURES} times in a row.*second_stage_texts_per_s = 0"):
         process.take(request(2))
