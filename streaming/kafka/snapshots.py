@@ -341,9 +341,10 @@ class PeriodicSnapshots:
     def finish(self, wait_s: float = WAIT_S) -> None:
         """Wait for what is being written, and as long as is left for its copy; a process ends afterwards."""
         deadline = self._clock() + wait_s
-        for thread in (self._writing, self._sharing):
-            if thread is not None:
-                thread.join(max(0.0, deadline - self._clock()))
+        if self._writing is not None:
+            self._writing.join(max(0.0, deadline - self._clock()))
+        if self._sharing is not None:  # the thread before began it
+            self._sharing.join(max(0.0, deadline - self._clock()))
         self.look()
         if self._writing is not None:
             log.warning("the last snapshot was not written within %.0f s: a start replays a little more", wait_s)
