@@ -34,7 +34,7 @@ def test_some_share_their_own_and_some_what_a_friend_has_just_shared() -> None:
         who = rng.integers(0, 500, n)
         before = world.links.fresh(1, rng)[0]
         world.links.once = False
-        found = world._shared(world.links, np.ones(n, bool), who, np.full(n, world.now_ms), feed.link)
+        found = world._shared(world.links, np.ones(n, bool), who, feed.link)
         copied = int((found == marker).sum())
         own = int(((found > before) & (found < marker)).sum())
         return [share(copied, n, stated.copied), share(own, n, stated.own)]
