@@ -83,6 +83,13 @@ bench-colink: $(READY)  ## a million co-link posts, beside coordination-network-
 	build/rival/bin/python -m pip install --quiet 'coordination-network-toolkit==1.5.2'
 	$(BIN)/python -m graph.bench colink --rival build/rival/bin/python $(ARGS)
 
+.PHONY: bench-assess null-societies
+bench-assess: $(READY)  ## what an event costs assess as a stream grows, and what an account takes (ARGS="--events 1000000")
+	OMP_NUM_THREADS=1 $(BIN)/python -m streaming.assess_bench $(ARGS)
+
+null-societies: $(READY)  ## campaigns named wrongly, and found, in small societies; goes on where it was (ARGS="--minutes 20")
+	OMP_NUM_THREADS=1 $(BIN)/python -m training.null_societies $(ARGS)
+
 .PHONY: bench-learning
 bench-learning: $(READY)  ## what decisions bring back after a drift, and how well misses are estimated (ARGS="--seeds 60")
 	OMP_NUM_THREADS=1 $(BIN)/python -m training.learning_simulation $(ARGS)

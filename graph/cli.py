@@ -280,13 +280,13 @@ def _groups(table: TraceTable, target_fdr: float, seed: int) -> tuple[dict[str, 
         f"accounts show (target_fdr {target_fdr:g})"
     )
     if accepted:
-        print("number  members   lift  decoy q  objects  from        to          strongest members")
+        print("number  members  contrast  decoy q  objects  from        to          strongest members")
     for group in found.groups[: min(accepted, PRINTED)]:
         members = group["members"]
         names = ", ".join(_shown(member["label"]) for member in members[:NAMED])
         more = len(members) - NAMED
         print(
-            f"{group['number']:6d}  {len(members):7,d}  {group['lift']:5.1f}  {group['decoy_q']:7.3f}  "
+            f"{group['number']:6d}  {len(members):7,d}  {group['contrast']:8.1f}  {group['decoy_q']:7.3f}  "
             f"{group['shared_objects']:7,d}  {group['from'][:10]}  {group['to'][:10]}  {names}"
             + (f" and {more:,} more" if more > 0 else "")
         )

@@ -28,7 +28,7 @@ class GroupsFound(NamedTuple):
     """Groups among all accounts.
 
     Args:
-        groups: accepted ones first, the strongest first: number, accepted, decoy_q, lift, members (account, label,
+        groups: accepted ones first, the strongest first: number, accepted, decoy_q, contrast, members (account, label,
             strength), shared_objects, objects (kind, object, members), from, to.
         network: of the accepted ones.
     """
@@ -84,7 +84,7 @@ def _group(table: TraceTable, uses: Uses, group: Proposal, q: float, *, accepted
     return {
         "accepted": accepted,
         "decoy_q": round(q, 4),
-        "lift": round(group.statistic, 3),
+        "contrast": round(group.statistic, 3),
         "members": who,
         "shared_objects": len(objects),
         "objects": shared,
@@ -103,7 +103,7 @@ def _group_network(table: TraceTable, uses: Uses, groups: Sequence[Proposal]) ->
     members = np.flatnonzero(number)
     row = np.zeros(n, np.int64)
     row[members] = np.arange(len(members))
-    every = ties(uses, n, None)
+    every = ties(uses, n, None).tied()
     inside = np.flatnonzero((number[every.a] == number[every.b]) & (number[every.a] > 0))
     return Network(
         [table.accounts[int(one)] for one in members], [table.label(int(one)) for one in members], number[members],

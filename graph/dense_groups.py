@@ -7,9 +7,10 @@ that do much meet much (a configuration model, Newman & Girvan 2004). In each co
 came by (Charikar 2000); what is left is searched again. So a group holds whoever is tied to it at least half as
 strongly as its members are on average, and a large loose community hides no tight group.
 
-Groups are compared by a lift: the mean over members of what ties them to the others, over what their activity explains
-with one object's surprise added. It asks for ties that are many *and* unexplained, so that neither three accounts that
-met by chance, nor hundreds that were awake in the same nights, come out above a group that acts together.
+Groups are compared by a contrast: what ties a member to the others beyond what their activity explains, over what ties
+it to as many outsiders, those it is tied to most. In a community whom one meets fades out slowly, so that a circle of
+friends cut out of it has a contrast of one to two however much its members meet, on a small platform as on a large one;
+those who act together meet each other and hardly anybody else.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from graph.coincidences import LARGEST_NATS, Uses, meetings
+from graph.coincidences import Uses, meetings
 from graph.groups import MAX_SIZE, MILLINATS, MIN_SIZE, Proposal, communities
 
 MIN_OBJECTS: Final = 3
@@ -29,6 +30,9 @@ MIN_OBJECTS: Final = 3
 
 MIN_NATS: Final = 8.0
 """Surprise (nats) of a tie there: three objects of six nats at most, met on by chance, hardly reach it."""
+
+PRIOR_NATS: Final = 1.0
+"""Added to what ties a member to an outsider: who has met nobody else yet may still."""
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -38,13 +42,13 @@ Neighbours = dict[int, dict[int, int]]
 
 
 class Ties(NamedTuple):
-    """Pairs of accounts that meet on several objects, m of them.
+    """Pairs of accounts that meet, m of them.
 
     Args:
         a, b: places of the accounts, a < b, sorted, shape (m,).
         nats: surprise of their meetings, shape (m,).
         objects: on how many objects, shape (m,).
-        activity: surprise of all meetings of each account, tied or not, shape (accounts,).
+        activity: surprise of all meetings of each account, shape (accounts,).
     """
 
     a: Ints
@@ -53,9 +57,14 @@ class Ties(NamedTuple):
     objects: Ints
     activity: Floats
 
+    def tied(self) -> Ties:
+        """Those that meet on several objects, and surprisingly."""
+        kept = np.flatnonzero((self.objects >= MIN_OBJECTS) & (self.nats >= MIN_NATS))
+        return Ties(self.a[kept], self.b[kept], self.nats[kept], self.objects[kept], self.activity)
+
 
 def ties(uses: Uses, accounts: int, now_ms: int | None) -> Ties:
-    """The ties that `uses` show.
+    """The pairs that `uses` show.
 
     Args:
         uses: of objects, whose meetings count.
@@ -71,23 +80,23 @@ def ties(uses: Uses, accounts: int, now_ms: int | None) -> Ties:
     objects = np.diff(np.r_[starts, len(code)])
     a, b = code[starts] // max(accounts, 1), code[starts] % max(accounts, 1)
     activity = (np.bincount(a, total, accounts) + np.bincount(b, total, accounts)).astype(np.float64)
-    tied = np.flatnonzero((objects >= MIN_OBJECTS) & (total >= MIN_NATS))
-    return Ties(a[tied], b[tied], total[tied], objects[tied], activity)
+    return Ties(a, b, total, objects, activity)
 
 
 def dense_groups(found: Ties, seed: int) -> list[Proposal]:
     """The groups that ties hold together, best first.
 
     Args:
-        found: all ties.
+        found: all pairs that meet.
         seed: of the communities.
     """
     accounts = len(found.activity)
     everything = max(float(found.activity.sum()), 1e-9)
-    explained = found.activity[found.a] * found.activity[found.b] / everything
-    excess = np.floor((found.nats - explained) * MILLINATS).astype(np.int64)
+    tied = found.tied()
+    explained = tied.activity[tied.a] * tied.activity[tied.b] / everything
+    excess = np.floor((tied.nats - explained) * MILLINATS).astype(np.int64)
     kept = np.flatnonzero(excess >= 1)
-    a, b, nats, excess = found.a[kept], found.b[kept], found.nats[kept], excess[kept]
+    a, b, excess = tied.a[kept], tied.b[kept], excess[kept]
     if not len(kept):
         return []
     label = communities(a, b, excess.astype(np.float64), accounts, seed)
@@ -104,7 +113,7 @@ def dense_groups(found: Ties, seed: int) -> list[Proposal]:
         inner = set(core)
         waiting += _parts([one for one in part if one not in inner], near)
     members = _joined(members, _neighbours(a, b, excess))
-    return sorted(_proposals(members, (a, b, nats), found.activity), key=lambda g: (-g.statistic, sorted(g.members)))
+    return sorted(_proposals(members, found), key=lambda g: (-g.statistic, sorted(g.members)))
 
 
 def _neighbours(a: Ints, b: Ints, weight: Ints) -> Neighbours:
@@ -183,28 +192,49 @@ def _ties_within(each: Sequence[int], near: Neighbours) -> int:
     return sum(tie for one in each for other, tie in near[one].items() if other in inside)
 
 
-def _proposals(members: Sequence[Sequence[int]], tied: tuple[Ints, Ints, Floats], activity: Floats) -> list[Proposal]:
+def _proposals(members: Sequence[Sequence[int]], found: Ties) -> list[Proposal]:
     """Groups as proposals.
 
     Args:
-        members: of each group.
-        tied: a, b and nats of the ties.
-        activity: of each account.
+        members: of each group, of whom none is in two.
+        found: all pairs that meet.
     """
-    a, b, nats = tied
-    group = np.full(len(activity), -1, np.int64)
+    accounts = len(found.activity)
+    group = np.full(accounts, -1, np.int64)
     for number, each in enumerate(members):
         group[list(each)] = number
-    inside = (group[a] == group[b]) & (group[a] >= 0)
-    strength = np.bincount(a[inside], nats[inside], len(activity)) + np.bincount(b[inside], nats[inside], len(activity))
-    everything = max(float(activity.sum()), 1e-9)
+    one, other = np.r_[found.a, found.b], np.r_[found.b, found.a]
+    mine = np.flatnonzero(group[one] >= 0)
+    one, other = one[mine], other[mine]
+    explained = found.activity[one] * found.activity[other] / max(float(found.activity.sum()), 1e-9)
+    nats = np.maximum(np.r_[found.nats, found.nats][mine] - explained, 0.0)
+    inside = group[one] == group[other]
+    strength = np.bincount(one[inside], nats[inside], accounts)
+    nearest = _nearest(one[~inside], nats[~inside], group, members)
     out = []
     for each in members:
         places = np.array(each, np.int64)
-        mine = activity[places]
-        explained = float(mine.sum() ** 2 - (mine**2).sum()) / everything / len(each)
-        lift = float(strength[places].mean()) / (explained + LARGEST_NATS)
         mean = strength[places] / (len(each) - 1)
+        outsiders = max(min(len(each) - 1, accounts - len(each)), 1)
+        contrast = float(mean.mean()) / (float(nearest[places].mean()) / outsiders + PRIOR_NATS)
         order = np.lexsort((places, -mean))[:MAX_SIZE]
-        out.append(Proposal(places[order].tolist(), mean[order].tolist(), lift))
+        out.append(Proposal(places[order].tolist(), mean[order].tolist(), contrast))
     return out
+
+
+def _nearest(account: Ints, nats: Floats, group: Ints, members: Sequence[Sequence[int]]) -> Floats:
+    """What ties each member of a group to as many outsiders as it has mates, those it is tied to most, nats in sum.
+
+    Args:
+        account: at one end of ties to outsiders, shape (m,).
+        nats: of those ties, shape (m,).
+        group: of each account, -1 for none.
+        members: of each group.
+    """
+    order = np.lexsort((-nats, account))
+    account, nats = account[order], nats[order]
+    starts = np.flatnonzero(np.r_[True, account[1:] != account[:-1]]) if len(account) else np.zeros(0, np.int64)
+    rank = np.arange(len(account)) - np.repeat(starts, np.diff(np.r_[starts, len(account)]))
+    mates = np.array([len(each) - 1 for each in members], np.int64)
+    near = rank < mates[group[account]]
+    return np.bincount(account[near], nats[near], len(group)).astype(np.float64)

@@ -27,8 +27,11 @@ LEAST_CONTROLS: Final = 30
 _SLACK: Final = 1e-12
 """Of comparisons of sums of twentieths."""
 
-MAX_STAGES: Final = 20
-"""Times that the search among all accounts is repeated without those of accepted groups."""
+LEAST_CONTRAST: Final = 2.0
+"""Contrast below which a group among all accounts is none: members are tied to each other at least twice as strongly as
+to the outsiders nearest to them, as whoever is tied half as strongly as members are would be one. How often a circle of
+people reaches it all the same, in simulated societies with communities and crowds, is counted by
+`training.null_societies`."""
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -130,7 +133,7 @@ def among_all(
         seed: of the exchanges and the communities.
         strata: within which accounts are exchanged for decoys, shape (n,); None for one.
         draws: of decoys.
-        target_fdr: q up to which a group is accepted, and its accounts left out of the search for others.
+        target_fdr: q up to which a group is accepted.
     """
     uses = shared_uses(view.at, view.account, view.kind, view.item)
     return among_uses(uses, len(view.names), now_ms, seed, strata=strata, draws=draws, target_fdr=target_fdr)
@@ -148,9 +151,10 @@ def among_uses(
 ) -> Found:
     """Groups among all accounts, from their uses of objects; members are places of accounts.
 
-    The search is repeated without the accounts of the groups that it accepted, as long as it accepts any: what a strong
-    campaign leaves on its objects is part of the decoys too, and would hide the weaker ones. A stage ends as soon as no
-    further draw could get anything accepted.
+    A group below `LEAST_CONTRAST` is not accepted, and what decoys show below it does not count. Neither does a decoy
+    that is mostly one of the groups: where members are nearly all that happens in their hours, exchanging hands their
+    traces around among themselves, and says nothing about chance. Draws end as soon as none that is left could get
+    anything accepted.
 
     Args:
         uses: of objects that several used.
@@ -159,31 +163,35 @@ def among_uses(
         seed: of the exchanges and the communities.
         strata: within which accounts are exchanged for decoys, shape (accounts,); None for one.
         draws: of decoys.
-        target_fdr: q up to which a group is accepted, and its accounts left out of the search for others.
+        target_fdr: q up to which a group is accepted.
     """
-    n = accounts
-    groups: list[Proposal] = []
-    q: list[float] = []
-    for stage in range(MAX_STAGES):
-        found = dense_groups(ties(uses, n, now_ms), seed)
-        statistics = [group.statistic for group in found]
-        decoys: list[list[float]] = []
-        cell = cells(uses.at, uses.kind, None if strata is None else strata[uses.account])
-        while len(decoys) < draws and _may_accept(statistics, decoys, draws, target_fdr):
-            drawn = exchange(uses.account, cell, (seed * MAX_STAGES + stage) * draws + len(decoys))
-            decoy = dense_groups(ties(uses._replace(account=drawn), n, now_ms), seed)
-            decoys.append([group.statistic for group in decoy])
-        stage_q = q_values(statistics, decoys) if decoys else [1.0] * len(found)
-        accepted = sum(value <= target_fdr for value in stage_q) if len(decoys) == draws else 0
-        last = not accepted or stage == MAX_STAGES - 1
-        groups += found if last else found[:accepted]
-        q += stage_q if last else stage_q[:accepted]
-        if last:
-            break
-        gone = np.zeros(n, np.bool_)
-        gone[[member for group in found[:accepted] for member in group.members]] = True
-        uses = Uses(*(column[~gone[uses.account]] for column in uses))
-    return Found(groups, q, sum(map(len, decoys)) / max(len(decoys), 1))
+    found = dense_groups(ties(uses, accounts, now_ms), seed)
+    apart = [group for group in found if group.statistic >= LEAST_CONTRAST]
+    statistics = [group.statistic for group in apart]
+    number = np.full(accounts, -1, np.int64)
+    for place, group in enumerate(apart):
+        number[group.members] = place
+    decoys: list[list[float]] = []
+    cell = cells(uses.at, uses.kind, None if strata is None else strata[uses.account])
+    while len(decoys) < draws and _may_accept(statistics, decoys, draws, target_fdr):
+        drawn = exchange(uses.account, cell, seed * draws + len(decoys))
+        shown = dense_groups(ties(uses._replace(account=drawn), accounts, now_ms), seed)
+        decoys.append([one.statistic for one in shown if _is_chance(one, number)])
+    q = q_values(statistics, decoys) if len(decoys) == draws else [1.0] * len(apart)
+    return Found(found, q + [1.0] * (len(found) - len(apart)), sum(map(len, decoys)) / max(len(decoys), 1))
+
+
+def _is_chance(decoy: Proposal, number: Ints) -> bool:
+    """Whether a decoy group counts: it is apart from others, and not mostly one of the groups itself.
+
+    Args:
+        decoy: a group of decoys.
+        number: of the group that an account is in, -1 for none, shape (accounts,).
+    """
+    of = number[decoy.members]
+    of = of[of >= 0]
+    itself = len(of) and 2 * int(np.bincount(of).max()) > len(decoy.members)
+    return decoy.statistic >= LEAST_CONTRAST and not itself
 
 
 def _may_accept(found: Sequence[float], decoys: Sequence[Sequence[float]], draws: int, target_fdr: float) -> bool:

@@ -102,7 +102,7 @@ def coordinate(
     return Coordination(_groups(found.groups), _pairs([]), found.network, table.reading)
 
 
-_GROUP = ("number", "accepted", "decoy_q", "lift", "members", "accounts", "shared_objects", "from", "to")
+_GROUP = ("number", "accepted", "decoy_q", "contrast", "members", "accounts", "shared_objects", "from", "to")
 
 
 def _groups(groups: Sequence[dict[str, Any]]) -> Records[dict[str, Any]]:

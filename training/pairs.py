@@ -185,16 +185,42 @@ def _numbers(names: Sequence[object]) -> Ints:
     return np.array([known[str(name)] if name else -1 for name in names], np.int64)
 
 
-def _measured(
-    files: SocietyFiles, scorer: Scorer, encoder: Meanings | None
-) -> tuple[list[str], PairFeatures, Ints, Ints]:
-    events = _observations(files.events, scorer)
+class Remembered(NamedTuple):
+    """What is remembered after a recording, as a run would.
+
+    Args:
+        accounts: the account table, names alone.
+        memory: traces of all accounts.
+        texts: of accounts, by row.
+        langs: of those texts.
+        acts: number of events, by row.
+        now_ms: just after the last event.
+    """
+
+    accounts: AccountTable
+    memory: TraceMemory
+    texts: dict[int, list[str]]
+    langs: dict[int, list[str]]
+    acts: dict[int, int]
+    now_ms: int
+
+
+def remembered(path: Path, scorer: Scorer) -> Remembered:
+    """Read a recording into the memory of traces.
+
+    Args:
+        path: of the events.
+        scorer: reads the texts' first-stage features, for nearly equal texts.
+
+    Raises:
+        UsageError: the file cannot be read.
+    """
     accounts, seen, memory = AccountTable(), SeenBefore.begin(0), TraceMemory()
     texts: dict[int, list[str]] = defaultdict(list)
     langs: dict[int, list[str]] = defaultdict(list)
     acts: dict[int, int] = defaultdict(int)
     now = 0
-    for event in events:
+    for event in _observations(path, scorer):
         row = accounts.row(event.account) if (found := accounts.find(event.account)) is None else found
         cluster = seen.texts.key(event.text_features, event.at) if event.text_features else None
         memory.add(list(observed_traces(event, row, accounts, cluster)))
@@ -203,6 +229,13 @@ def _measured(
             texts[row].append(event.text)
             langs[row].append(event.lang)
         now = event.at + 1
+    return Remembered(accounts, memory, texts, langs, acts, now)
+
+
+def _measured(
+    files: SocietyFiles, scorer: Scorer, encoder: Meanings | None
+) -> tuple[list[str], PairFeatures, Ints, Ints]:
+    accounts, memory, texts, langs, acts, now = remembered(files.events, scorer)
     # Where nobody's texts are compared, everybody counts, by all that they do.
     counts = acts if encoder is None else {row: len(each) for row, each in texts.items()}
     rows = np.array(sorted(counts, key=accounts.name), np.int64)

@@ -132,8 +132,24 @@ def planned(
         family = min(rng.permutation(list(families)).tolist(), key=lambda name: used[name])
         used[family] += 1
         operators.append(Operator(name=f"{family}-{number}", size=(size, size), quiet=rng.uniform(*QUIET),
-                                  tactics=_strong(rng, FAMILIES[family], days)))  # fmt: skip
+                                  tactics=strong(rng, FAMILIES[family], days)))  # fmt: skip
         pools.append(pool)
+    population = among_people(rng, n, days, operators)
+    most = round(between(rng, TEXTS))
+    return Plan(population, [operator.name.rsplit("-", 1)[0] for operator in operators], pools, most)
+
+
+def among_people(
+    rng: np.random.Generator, accounts: int, days: float, operators: Sequence[Operator]
+) -> PopulationConfig:
+    """A population with crowds of people as they may be, and operators among them.
+
+    Args:
+        rng: where chance comes from.
+        accounts: how many, operators' included.
+        days: how long it is acted out.
+        operators: each of one campaign.
+    """
     crowds = {
         name: LookAlike(
             share=between(rng, CROWD_SHARE), size=FRIENDS if name == "friends" else CROWD_SIZE,
@@ -143,14 +159,12 @@ def planned(
     }  # fmt: skip
     members = sum(operator.size[0] for operator in operators)
     per_day = between(rng, EVENTS) / days
-    population = PopulationConfig(
-        accounts=n, days=days, machines=members / n, campaigns=len(operators), operators=tuple(operators),
+    return PopulationConfig(
+        accounts=accounts, days=days, machines=members / accounts, campaigns=len(operators), operators=tuple(operators),
         activity=Activity(mean_per_day=per_day), lookalikes=LookAlikes(**crowds),
         news=News(per_day=rng.uniform(0.5, 4)), links=Links(births_per_day=25 * per_day),
         tags=Tags(births_per_day=5 * per_day), step_minutes=STEP_MINUTES[days > LONG_DAYS],
     )  # fmt: skip
-    most = round(between(rng, TEXTS))
-    return Plan(population, [operator.name.rsplit("-", 1)[0] for operator in operators], pools, most)
 
 
 def between(rng: np.random.Generator, bounds: tuple[float, float]) -> float:
@@ -158,7 +172,14 @@ def between(rng: np.random.Generator, bounds: tuple[float, float]) -> float:
     return float(np.exp(rng.uniform(*np.log(bounds))))
 
 
-def _strong(rng: np.random.Generator, family: Tactics, days: float) -> Tactics:
+def strong(rng: np.random.Generator, family: Tactics, days: float) -> Tactics:
+    """A family's tactics with a strength drawn for them.
+
+    Args:
+        rng: where chance comes from.
+        family: of `FAMILIES`.
+        days: how long the society is acted out; a campaign does as much in more days.
+    """
     wordings: list[Wording] = list(WORDINGS)
     return msgspec.structs.replace(
         family, tasks_per_day=between(rng, TASKS) / days, joint=rng.uniform(*JOINT), lag_s=between(rng, LAG_S),

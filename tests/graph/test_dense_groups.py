@@ -9,7 +9,7 @@ from graph.coincidences import Uses, shared_uses
 from graph.decoys import cells, exchange
 from graph.dense_groups import Ties, dense_groups, ties
 from graph.permutation import Injection, Traces, injected, injection_trial, null_trial, permuted, upper_rate
-from graph.search import among_uses
+from graph.search import LEAST_CONTRAST, among_uses
 from graph.traces import DAY_MS, DOMAIN, HOUR_MS, REPOST
 
 
@@ -45,7 +45,7 @@ def test_two_objects_tie_nobody_and_three_do() -> None:
     def found(objects: int) -> int:
         at = np.repeat(np.arange(objects) * DAY_MS, 2)
         account, item = np.tile([0, 1], objects), np.repeat(np.arange(objects), 2)
-        return len(ties(shared_uses(at, account, np.full(2 * objects, REPOST), item), 50, None).a)
+        return len(ties(shared_uses(at, account, np.full(2 * objects, REPOST), item), 50, None).tied().a)
 
     assert (found(2), found(3)) == (0, 1)
 
@@ -86,10 +86,43 @@ def test_groups_do_not_depend_on_where_a_search_begins() -> None:
 
 
 def test_activity_explains_ties_between_those_who_do_much() -> None:
-    rows = clique(range(4), 30.0)
-    quiet = tie_list(rows, 10)
-    busy = quiet._replace(activity=np.r_[np.full(4, 3000.0), np.zeros(6), 1e6])
-    assert dense_groups(quiet, 0)[0].statistic > 3 * dense_groups(busy, 0)[0].statistic
+    quiet = tie_list(clique(range(4), 30.0), 10)
+    busy = quiet._replace(activity=np.r_[np.full(4, 6000.0), np.zeros(6), 1e6])
+    assert len(dense_groups(quiet, 0)) == 1
+    assert dense_groups(busy, 0) == []
+
+
+def test_a_circle_of_a_community_has_little_contrast_and_one_that_keeps_apart_much() -> None:
+    rng = np.random.default_rng(0)
+    fading = [(a, b, float(rng.exponential(20.0))) for a in range(40) for b in range(a + 1, 40)]
+    apart = clique(range(40, 45), 40.0) + [(a, a - 40, 8.0) for a in range(40, 45)]
+    found = {min(group.members): group for group in dense_groups(tie_list(fading + apart, 50), 0)}
+    assert sorted(found.pop(40).members) == [40, 41, 42, 43, 44]
+    groups = dense_groups(tie_list(fading + apart, 50), 0)
+    assert groups[0].statistic == pytest.approx(40.0 / (8.0 / 4 + 1.0), rel=0.02)
+    assert found
+    assert all(group.statistic < LEAST_CONTRAST for group in found.values())
+
+
+def test_a_group_that_is_nearly_all_that_happens_in_its_hours_is_accepted() -> None:
+    """Exchanged accounts look as they did in those hours: the decoy is the group itself."""
+    traces = people(6, days=8)
+    begin = int(traces.at[-1]) + 3 * DAY_MS
+    rng = np.random.default_rng(0)
+    at, account, item = [], [], []
+    for night in range(6):
+        for tag in range(5):
+            start = begin + night * 4 * DAY_MS + tag * 600_000
+            at.append(start + rng.integers(0, 600_000, 15))
+            account.append(np.arange(15))
+            item.append(np.full(15, 10**6 + 5 * night + tag))
+    every = Traces(
+        np.r_[traces.at, np.concatenate(at)], np.r_[traces.account, np.concatenate(account)],
+        np.full(len(traces.at) + 450, REPOST), np.r_[traces.item, np.concatenate(item)], traces.accounts,
+    )  # fmt: skip
+    found = among_uses(uses_of(every), every.accounts, None, 0)
+    assert sorted(found.groups[0].members) == list(range(15))
+    assert found.q[0] <= 0.05
 
 
 def test_exchanging_keeps_who_was_active_and_what_was_popular_in_every_block() -> None:
