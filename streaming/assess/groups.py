@@ -42,7 +42,11 @@ GROWN: Final = 0.25
 first hours, and a quiet platform is not searched for nothing."""
 
 SEARCH_ALL_EVERY_MS: Final = DAY_MS
-"""Event time between searches among all accounts, which cost more and inform rather than flag."""
+"""Least event time between searches among all accounts, which cost more and inform rather than flag."""
+
+SEARCH_ALL_WITHIN_MS: Final = 7 * DAY_MS
+"""After so long they come if anything is new. Before, the traces must have grown by `GROWN`: a search looks at all that
+is remembered, and once a day its share of an event's cost would grow with the memory until that is full, for weeks."""
 
 LEAST_NEW: Final = 50
 """New traces and vectors below which nothing is searched before `SEARCH_EVERY_MS`."""
@@ -220,7 +224,9 @@ class Groups:
         if self._state.memory.added <= book.searched_all_size:
             return False
         since = book.first_ms if book.searched_all_ms == NEVER else book.searched_all_ms
-        return end or tick_ms - since >= SEARCH_ALL_EVERY_MS
+        new = self._state.memory.added - book.searched_all_size
+        grown = new >= GROWN * len(self._state.memory)
+        return end or tick_ms - since >= (SEARCH_ALL_EVERY_MS if grown else SEARCH_ALL_WITHIN_MS)
 
     # -- among suspects ----------------------------------------------------------------------------------------
 

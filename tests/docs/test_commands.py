@@ -218,6 +218,7 @@ NOT_RUN: Final[dict[str, str]] = {
     "make bench-graph": "simulates 58,000 accounts first, for a minute or more",
     "make bench-assess": "ten million events; in small it is tests/streaming/test_assess_bench.py",
     "make null-societies": "minutes; its steps are tested in tests/training/test_null_societies.py",
+    'make null-societies ARGS="--each 2"': "as above",
     "make chaos": "it is the slow tests themselves",
     "make fuzz-sources": "it is the slow tests of tests/streaming/sources/test_formats.py themselves",
     "make notebooks": "it is the tests of tests/docs/test_notebooks.py themselves",

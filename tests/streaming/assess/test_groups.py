@@ -226,3 +226,17 @@ def test_a_watcher_is_told_every_search_also_without_a_model() -> None:
     suspects = {name for name, suspect in zip(last.names, last.accounts.suspect.tolist(), strict=True) if suspect}
     assert suspects == MEMBERS
     assert last.wording.shape == last.nats.shape[1:] == (len(last.names), len(last.names))
+
+
+def test_all_accounts_are_searched_where_enough_is_new_and_within_a_week() -> None:
+    day = 24 * HOUR
+    slow = [event(f"a{n % 9}", at=n * day // 2, id=f"s{n}", kind="like", target=f"p{n}") for n in range(60)]
+    played = run(slow)
+    book = played.assess.state.groups.book
+    assert book.searched_all_size == len(slow)
+    searched: list[int] = []
+    groups = played.assess._groups
+    for new, days, due in ((0, 30, False), (9, 1, False), (9, 7, True), (20, 1, True), (20, 0, False)):
+        groups._state.memory.added = book.searched_all_size + new
+        searched.append(groups._due_all(book.searched_all_ms + days * day, end=False) == due)
+    assert all(searched)
