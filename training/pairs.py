@@ -220,9 +220,9 @@ def remembered(path: Path, scorer: Scorer) -> Remembered:
     langs: dict[int, list[str]] = defaultdict(list)
     acts: dict[int, int] = defaultdict(int)
     now = 0
-    for event in _observations(path, scorer):
+    for number, event in enumerate(_observations(path, scorer)):
         row = accounts.row(event.account) if (found := accounts.find(event.account)) is None else found
-        cluster = seen.texts.key(event.text_features, event.at) if event.text_features else None
+        cluster = seen.texts.key(event.text_features, event.at, number) if event.text_features else None
         memory.add(list(observed_traces(event, row, accounts, cluster)))
         acts[row] += 1
         if event.text and event.kind in (Kind.POST, Kind.REPLY, Kind.QUOTE):
