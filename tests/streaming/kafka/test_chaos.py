@@ -83,17 +83,6 @@ def active(slots: list[Slot]) -> Slot | None:
     )
 
 
-@pytest.fixture
-def say(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
-    """Prints what a test measured, also where it passes."""
-
-    def say(text: str) -> None:
-        with capsys.disabled():
-            print(f"\n{text}", end="", flush=True)
-
-    return say
-
-
 def test_twenty_kills_change_nothing(apache: Broker, deployment: Deployment, say: Callable[[str], None]) -> None:
     """Score workers, the active assess and the standby die by SIGKILL at seeded moments."""
     rng = random.Random(SEED)

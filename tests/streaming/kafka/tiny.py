@@ -19,7 +19,7 @@ from detector.errors import LogError
 from streaming.assess.ordering import NO_END, Ordering, OrderingState
 from streaming.assess.outputs import AlertRevision, Answer, Reranker, RerankRequest, TickOutput, TickStats
 from streaming.config import load_config
-from streaming.kafka.text_reader import InProcess
+from streaming.kafka.text_reader import InProcess, ReaderProcess, TextReader
 from streaming.kafka.worker import Cores, run_worker
 from streaming.schema.observation import NO_TIME, Entry
 from streaming.score import Scorer
@@ -136,19 +136,33 @@ def steady(request: RerankRequest) -> Answer:
     return Answer(np.array([len(text) for text in request.texts], np.int16), blank.vectors + np.int8(1))
 
 
+def reader(reranker: str) -> TextReader:
+    """What reads texts: `steady` or `random` models in the worker's process, or `process`: steady ones in their own."""
+    if reranker == "process":
+        from tests.streaming.kafka.readers import made
+
+        return ReaderProcess(made, RerankRequest(0, ["x"], [""], np.zeros(1, np.int16), []))
+    return InProcess(no_two_alike if reranker == "random" else steady)
+
+
 def tiny(reranker: str = "steady", settings: str = "tiny") -> Cores:
     """What decides in these tests."""
     return Cores(
         Scorer(None, language=lambda text, declared, readable: declared),
         TinyCore.make,
-        InProcess(no_two_alike if reranker == "random" else steady),
+        reader(reranker),
         settings,
         {},
     )
 
 
-def expected(events: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Last revisions of all alerts after these events, worked out without a broker."""
+def expected(events: list[dict[str, Any]], state: dict[str, Any] | None = None) -> dict[str, dict[str, Any]]:
+    """Last revisions of all alerts after these events, worked out without a broker.
+
+    Args:
+        events: in any order.
+        state: filled with what decides further outputs, at the end.
+    """
     from streaming.schema.observation import Batch, End
     from streaming.sources.base import SourceRecord
 
@@ -161,6 +175,8 @@ def expected(events: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     while (output := core.advance(steady)) is not None:
         alerts.update((alert.id, msgspec.json.decode(alert.body)) for alert in output.alerts)
     assert core.ordering.low == NO_END
+    if state is not None:
+        state.update((name, core.state()[name]) for name in ("counts", "said", "digest", "closed"))
     return alerts
 
 

@@ -1,0 +1,125 @@
+"""Seeded faults of every kind: final alerts and final state are those of a run that nothing disturbed.
+
+CHAOS_FAULTS, CHAOS_STREAM, CHAOS_PAUSE_S and CHAOS_SEED in the environment change the long one (`make chaos`).
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import pytest
+
+from tests.streaming.kafka.bench import Deployment, Worker, last_revisions
+from tests.streaming.kafka.brokers import ApacheKafka, Broker
+from tests.streaming.kafka.faults import PARTITIONS, SESSION_S, Fault, Kind, Site, plan
+from tests.streaming.kafka.streams import stream
+from tests.streaming.kafka.tiny import expected
+
+pytestmark = pytest.mark.kafka
+
+FAULTS: Final = int(os.environ.get("CHAOS_FAULTS", "300"))
+STREAM: Final = int(os.environ.get("CHAOS_STREAM", "300000"))
+PAUSE_S: Final = float(os.environ.get("CHAOS_PAUSE_S", "2"))
+SEED: Final = int(os.environ.get("CHAOS_SEED", "0"))
+
+SHARED_BROKER: Final[tuple[Kind, ...]] = ("kill", "leave", "reader_kill", "no_folder", "disk_full")
+"""Faults that other tests on the same broker do not notice."""
+
+
+def site(broker: Broker, deployment: Deployment, processes: dict[str, str], idle_s: float) -> Site:
+    """Processes of these stages, by name, that end once nothing came for `idle_s`."""
+    state = deployment.folder / "state"
+
+    def start(stage: str, standby: str, folder: Path = state) -> Worker:
+        kafka: dict[str, object] = {"session_timeout_s": SESSION_S, "standby": standby}
+        where: dict[str, object] = {"dir": str(folder), "snapshot_every_s": 1}
+        return deployment.tiny(stage, idle_s, reranker="process", kafka=kafka, state=where)
+
+    makers = {
+        name: partial(start, stage, "warm" if name.endswith("2") else "cold") for name, stage in processes.items()
+    }
+    guest = partial(start, "all", "cold", deployment.folder / "guest")
+    return Site(broker, deployment, makers, guest, state)
+
+
+def disturbed(
+    site: Site, events: list[dict[str, Any]], faults: list[Fault], pause_s: float, timeout_s: float
+) -> dict[str, dict[str, Any]]:
+    """Last revisions of all alerts of a run with these faults, with the events written meanwhile."""
+    deployment = site.deployment
+    writer = threading.Thread(
+        target=lambda: deployment.write(events, partitions=PARTITIONS, keyed=False, pause_s=pause_s), daemon=True
+    )
+    writer.start()
+    try:
+        site.run(faults)
+        writer.join(timeout_s)
+        assert not writer.is_alive()
+        site.finish(timeout_s)
+    finally:
+        site.close()
+    return last_revisions(deployment.alerts())
+
+
+def newest_state(folder: Path) -> dict[str, Any]:
+    """What the newest snapshot holds."""
+    (*_, newest) = sorted(folder.glob("*/snapshot-*"))
+    state: dict[str, Any] = msgspec.msgpack.decode((newest / "state" / "tiny").read_bytes())
+    return {name: state[name] for name in ("counts", "said", "digest", "closed")}
+
+
+def check(site: Site, found: dict[str, dict[str, Any]], events: list[dict[str, Any]]) -> None:
+    """Alerts, and the state at the end, are those of the same events without a broker."""
+    state: dict[str, Any] = {}
+    assert found == expected(events, state)
+    assert newest_state(site.state) == state
+
+
+def test_a_few_faults_of_every_kind_that_spares_the_broker_change_nothing(
+    apache: Broker, deployment: Deployment
+) -> None:
+    events = stream(300, seed=SEED)
+    deployment.create(deployment.topics.posts, PARTITIONS)
+    here = site(apache, deployment, {"score 1": "score", "assess 1": "assess"}, 3.0)
+    faults = [fault._replace(lasts_s=0.5) for fault in plan(SEED, len(SHARED_BROKER), 0.3, SHARED_BROKER)]
+    found = disturbed(here, events, faults, 0.01, 90)
+    check(here, found, events)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_hundreds_of_faults_of_all_kinds_change_nothing(home: Path, tmp_path: Path, say: Callable[[str], None]) -> None:
+    for name in ("broker", "work"):
+        (tmp_path / name).mkdir()
+    broker = ApacheKafka(tmp_path / "broker", home)
+    broker.start()
+    deployment = Deployment(broker.address, "faults-", tmp_path / "work")
+    try:
+        events = stream(STREAM, seed=SEED)
+        faults = plan(SEED, FAULTS, PAUSE_S)
+        lasts_s = sum(fault.pause_s + fault.lasts_s for fault in faults)
+        deployment.create(deployment.topics.posts, PARTITIONS)
+        processes = {"score 1": "score", "score 2": "score", "assess 1": "assess", "assess 2": "assess"}
+        here = site(broker, deployment, processes, 25.0)
+        began = time.monotonic()
+        found = disturbed(here, events, faults, 0.7 * lasts_s / len(events), 1200)
+        restarts = sum(process.restarts for process in here.processes)
+        say(f"{len(events)} events, {dict(here.done)} faults, {restarts} restarts, {time.monotonic() - began:.0f} s")
+        check(here, found, events)
+    finally:
+        deployment.stop_all()
+        broker.stop()
+
+
+def test_a_plan_follows_from_its_seed_and_has_every_kind() -> None:
+    faults = plan(3, 300, 2.0)
+    assert faults == plan(3, 300, 2.0) != plan(4, 300, 2.0)
+    assert {fault.kind for fault in faults} == {fault.kind for fault in plan(0, 11, 2.0)}
+    assert sum(fault.kind == "more_partitions" for fault in faults) == 1
