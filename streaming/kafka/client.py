@@ -23,8 +23,10 @@ from kafka.errors import (
     ClusterAuthorizationFailedError,
     GroupAuthorizationFailedError,
     InvalidProducerEpochError,
+    InvalidTopicError,
     KafkaError,
     KafkaTimeoutError,
+    MessageSizeTooLargeError,
     ProducerFencedError,
     TopicAlreadyExistsError,
     TopicAuthorizationFailedError,
@@ -191,8 +193,8 @@ def broker_error(doing: str, servers: str, error: KafkaError, since: float) -> B
 
 
 def is_permanent(error: BrokerError) -> bool:
-    """Whether trying again cannot help: the broker does not let us."""
-    return isinstance(error.__cause__, _AUTHORIZATION)
+    """Whether trying again cannot help: the broker does not let us, or does not take what we write."""
+    return isinstance(error.__cause__, (*_AUTHORIZATION, InvalidTopicError, MessageSizeTooLargeError))
 
 
 def is_fencing(error: BaseException) -> bool:

@@ -20,7 +20,7 @@ from typing import Final
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
-START_S: Final = 60.0
+START_S: Final = 180.0
 """Longest start seen on two busy cores is 15 s."""
 
 SHORT_LIVED: Final = {

@@ -9,7 +9,14 @@ from typing import Any
 import pytest
 from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
-from kafka.errors import KafkaError, KafkaTimeoutError, ProducerFencedError, TopicAuthorizationFailedError
+from kafka.errors import (
+    InvalidTopicError,
+    KafkaError,
+    KafkaTimeoutError,
+    MessageSizeTooLargeError,
+    ProducerFencedError,
+    TopicAuthorizationFailedError,
+)
 
 from detector.errors import BrokerError, LogError, UsageError
 from streaming.config import KafkaConfig
@@ -126,6 +133,13 @@ def test_a_missing_permission_is_hopeless_and_a_timeout_is_not() -> None:
         raise TopicAuthorizationFailedError({"posts"})
     assert client.is_permanent(caught.value)
     assert not client.is_permanent(failing())
+
+
+def test_what_a_broker_will_never_take_is_hopeless() -> None:
+    for kind in (MessageSizeTooLargeError, InvalidTopicError):
+        with pytest.raises(BrokerError) as raised, client.explained("writing", "b:1"):
+            raise kind("no")
+        assert client.is_permanent(raised.value)
 
 
 def test_fencing_is_recognised_however_it_is_wrapped() -> None:

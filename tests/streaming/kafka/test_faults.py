@@ -42,7 +42,7 @@ def site(broker: Broker, deployment: Deployment, processes: dict[str, str], idle
         where: dict[str, object] = {"dir": str(folder), "snapshot_every_s": 1}
         return deployment.tiny(stage, idle_s, reranker="process", kafka=kafka, state=where)
 
-    makers = {
+    makers: dict[str, Callable[[], Worker]] = {
         name: partial(start, stage, "warm" if name.endswith("2") else "cold") for name, stage in processes.items()
     }
     guest = partial(start, "all", "cold", deployment.folder / "guest")
