@@ -8,8 +8,9 @@ from typing import Final
 
 from sqlalchemy import Connection, delete, select
 
-from moderation.db import Draft, upsert
+from moderation.db import upsert
 from moderation.permissions import Actor
+from moderation.tables import Draft
 
 KEPT: Final = ("decision", "reason", "policy", "note")
 """Fields of a draft."""

@@ -22,12 +22,13 @@ from moderation.audit import pseudonym, pseudonym_key
 from moderation.background import BackgroundLoop
 from moderation.cases import summarise
 from moderation.console_config import ConsoleConfig
-from moderation.db import AlertRow, Database, Forgotten, Member, Meta, Page, upsert
+from moderation.db import Database, upsert
 from moderation.feed_metrics import FeedMetrics
 from moderation.odds import WATCH_BELOW_POSTS, Certainty, certainty, percent, rests_on_few
 from moderation.policies import propose
 from moderation.records import dump, milliseconds, named_in, page_without, read_alert, read_page, storable, without
 from moderation.sources import AlertBatch, AlertSource
+from moderation.tables import AlertRow, Forgotten, Member, Meta, Page
 from streaming.schema.alert import AlertRecord, PageRecord
 
 ALERT_ROWS: Final = 500

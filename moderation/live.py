@@ -22,8 +22,9 @@ from sse_starlette import ServerSentEvent
 
 from detector.errors import FeedError
 from moderation.alert_lists import count_waiting
-from moderation.db import AlertRow, Database
+from moderation.db import Database
 from moderation.feed_metrics import FeedMetrics
+from moderation.tables import AlertRow
 
 log = logging.getLogger(__name__)
 

@@ -17,9 +17,20 @@ from sqlalchemy import Connection, delete, or_, select, update
 from moderation import actions, appeals, audit, search, second_looks
 from moderation.audit import pseudonym, pseudonym_key
 from moderation.cases import summarise
-from moderation.db import AlertRow, CaseEntry, DecisionRow, Draft, Forgotten, Member, Outgoing, Page, SavedView, upsert
+from moderation.db import upsert
 from moderation.permissions import Actor
 from moderation.records import GAP, dump, json_text, names, page_without, read_alert, read_page, storable, without
+from moderation.tables import (
+    AlertRow,
+    CaseEntry,
+    DecisionRow,
+    Draft,
+    Forgotten,
+    Member,
+    Outgoing,
+    Page,
+    SavedView,
+)
 from streaming.assess.alert_store import account_alert_id
 from streaming.schema.feedback import encode_feedback, read_feedback
 

@@ -21,10 +21,10 @@ from sqlalchemy import Connection, func, select
 from sqlalchemy.orm import aliased
 
 from moderation.alert_lists import waiting
-from moderation.db import AlertRow, DecisionRow, Delivery, OutcomeRow
 from moderation.odds import LEVELS, percent
 from moderation.permissions import Actor
 from moderation.similar_cases import CONFIRMED, band, in_force
+from moderation.tables import AlertRow, DecisionRow, Delivery, OutcomeRow
 
 LEVEL: Final = 0.95
 
