@@ -76,6 +76,9 @@ def run_command(
         Path | None, _out("summary", "one JSON object with counts, time, memory and model versions")
     ] = None,
     dead_letters: Annotated[Path | None, _out("dead-letters", "records that are no event, with the reason")] = None,
+    blind_sample: Annotated[
+        Path | None, _out("blind-sample", "accounts that are not flagged, blind_sample_per_day a day, to be decided on")
+    ] = None,
     report: Annotated[Path | None, _out("report", "one page that shows all of it, as swarmlight report does")] = None,
     network: Annotated[
         Path | None,
@@ -157,6 +160,7 @@ def run_command(
             on_step=line.show,
             on_end=lambda end: line.close(exports.told(end)),
             copies=exports.copies,
+            blind_sample=blind_sample,
         )
         exports.publish()
     return 0

@@ -604,6 +604,15 @@ class Config(BaseSettings):
     max_alerts_per_day: Annotated[
         int, Field(ge=0, description="new alerts per day of event time: what the moderators can read; 0: no limit")
     ] = 1000
+    blind_sample_per_day: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=10_000,
+            description="accounts that are not flagged and go to the topic blind-sample each day of event time, on "
+            "average, so that moderators can tell what is missed; 0: none, as it shows them what people wrote",
+        ),
+    ] = 0.0
     kafka: KafkaConfig = KafkaConfig()
     state: StateConfig = StateConfig()
     metrics: MetricsConfig = MetricsConfig()

@@ -126,6 +126,7 @@ def run_recording(
     on_end: Callable[[RunEnd], None] | None = None,
     stdin: BufferedReader | None = None,
     copies: Mapping[str, Path] | None = None,
+    blind_sample: Path | None = None,
 ) -> RunResult:
     """Score recordings to their end, in this process, with the same stages as the worker.
 
@@ -155,6 +156,7 @@ def run_recording(
         on_end: told once at the end, also of a run that is going to raise because its input was not usable.
         stdin: what `-` reads; the process's own where None.
         copies: further files of `alerts` and `scores` as JSON lines, where those that were asked for are tables.
+        blind_sample: file for accounts that are not flagged, drawn to be decided on (`blind_sample_per_day`).
 
     Returns:
         Summary, and with `keep` score rows and alerts.
@@ -183,6 +185,7 @@ def run_recording(
                 sinks=sinks,
                 config=given,
                 copies=copies,
+                blind_sample=blind_sample,
             )
         )
         bundle = models if isinstance(models, Models) else configured_models(given, models)

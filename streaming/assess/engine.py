@@ -17,6 +17,7 @@ from detector.models import Models
 from streaming.assess.account_alerts import AccountAlerts
 from streaming.assess.account_evidence import Evidence
 from streaming.assess.alert_records import AlertContext
+from streaming.assess.blind_sample import BlindSample
 from streaming.assess.feedback import Overrides
 from streaming.assess.group_alerts import GroupAlerts
 from streaming.assess.groups import Groups, SearchWatch, load_pair_model
@@ -109,6 +110,7 @@ class Assess:
             scores=self._scores,
             account_alerts=AccountAlerts(context),
             group_alerts=GroupAlerts(context, self._groups, state.decisions),
+            blind_sample=BlindSample(context),
         )
 
     def feed(self, entry: Entry) -> None:

@@ -87,6 +87,14 @@ class Gone(NamedTuple):
     score: ScoreRecord | None
 
 
+class Sampled(NamedTuple):
+    """An account of the blind sample: the JSON of its `streaming.schema.sample.SampleRecord`; None where the account
+    was deleted, and what was drawn of it before is to be forgotten."""
+
+    account: str
+    body: bytes | None
+
+
 @dataclass(frozen=True)
 class TickStats:
     """Numbers of one tick, for metrics. Counts are of this tick unless stated."""
@@ -131,6 +139,8 @@ class TickOutput:
     rerank_answer: Answer
     """What was read in texts, to be journaled; empty where nothing was asked."""
     stats: TickStats
+    samples: list[Sampled] = field(default_factory=list)
+    """Accounts of the blind sample."""
 
 
 class Look(NamedTuple):

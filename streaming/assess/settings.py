@@ -55,6 +55,7 @@ class AssessSettings:
         meaning_texts_per_s: texts that may be read for their meaning per second of event time.
         alert_step_nats: change of evidence that makes a new revision of an alert.
         max_alerts_per_day: account and campaign alerts opened per day of event time; 0 is no limit.
+        blind_sample_per_day: accounts that are not flagged and are published each day of event time; 0 for none.
         account_ttl_days: days after which a silent account leaves.
         text_ttl_days: days that texts are kept.
         without: evidence components that are left out everywhere.
@@ -78,6 +79,7 @@ class AssessSettings:
     meaning_texts_per_s: float = 10.0
     alert_step_nats: float = 1.0
     max_alerts_per_day: int = 1000
+    blind_sample_per_day: float = 0.0
     account_ttl_days: int = ACCOUNT_TTL_DAYS
     text_ttl_days: int = TEXT_TTL_DAYS
     without: frozenset[Component] = frozenset()
@@ -114,6 +116,7 @@ class AssessSettings:
             meaning_texts_per_s=config.meaning_texts_per_s,
             alert_step_nats=config.alert_step_nats,
             max_alerts_per_day=config.max_alerts_per_day,
+            blind_sample_per_day=config.blind_sample_per_day,
             without=frozenset(components),
         )
 

@@ -16,16 +16,18 @@ from numpy.typing import NDArray
 from detector.reasons import TEXT_REASONS
 from streaming.assess.account_alerts import AccountAlerts
 from streaming.assess.account_evidence import Evidence, Observed
+from streaming.assess.blind_sample import BlindSample
 from streaming.assess.feedback import Overrides
 from streaming.assess.group_alerts import GroupAlerts
 from streaming.assess.groups import Groups
 from streaming.assess.intake import Intake, Taken
 from streaming.assess.meaning import MeaningReading
-from streaming.assess.outputs import Answer, Gone, Reranker, TickOutput, TickStats
+from streaming.assess.outputs import Answer, Gone, Reranker, Sampled, TickOutput, TickStats
 from streaming.assess.reranking import Asked, Reranking, rerank_request, rerank_rounds
 from streaming.assess.scores import Scores
 from streaming.assess.settings import DAY_MS, AssessSettings
 from streaming.assess.state import State
+from streaming.assess.store import NEVER
 from streaming.schema.observation import Observation
 from streaming.schema.score import encode_score
 
@@ -68,6 +70,7 @@ class TickRunner:
         overrides: moderators' decisions.
         scores: makes score records.
         account_alerts: alerts about accounts.
+        blind_sample: draws accounts that are not flagged.
         group_alerts: alerts about groups.
     """
 
@@ -85,6 +88,7 @@ class TickRunner:
         scores: Scores,
         account_alerts: AccountAlerts,
         group_alerts: GroupAlerts,
+        blind_sample: BlindSample,
     ) -> None:
         self._settings = settings
         self._state = state
@@ -97,6 +101,7 @@ class TickRunner:
         self._scores = scores
         self._account_alerts = account_alerts
         self._group_alerts = group_alerts
+        self._blind_sample = blind_sample
 
     def run(self, given: TickInput, reranker: Reranker) -> TickOutput:
         """Run one tick.
@@ -142,6 +147,7 @@ class TickRunner:
         changed_rows = np.unique(np.concatenate(changed))
         accounts = self._account_alerts.settle(tick_ms, changed_rows.tolist(), self._accounts_showing(taken))
         gone = [Gone(name, None) for name in sorted(taken.forgotten_names)]
+        samples = self._sample(taken, tick_ms, last=given.last)
         summaries = self._publish(changed_rows)
         gone += self._retire(tick_ms)
         state.tick_ms, state.closed = tick_ms, given.last
@@ -153,6 +159,7 @@ class TickRunner:
             gone,
             answer,
             self._stats(taken, observed, len(given.events), answer, is_campaign=is_campaign),
+            samples,
         )
 
     def _forget(self, taken: Taken, observed: Observed) -> Rows:
@@ -232,6 +239,22 @@ class TickRunner:
         state.recent_events.forget(rows)
         self._evidence.forget(np.array(rows, np.int64))
         state.accounts.free(rows)
+
+    def _sample(self, taken: Taken, tick_ms: int, *, last: bool) -> list[Sampled]:
+        """The blind sample of a day that is over, and who is to be forgotten in earlier ones.
+
+        Args:
+            taken: what the tick took in.
+            tick_ms: the tick.
+            last: whether the input is over, and with it the day.
+        """
+        if not self._settings.blind_sample_per_day:
+            return []
+        samples = [Sampled(name, None) for name in sorted(taken.forgotten_names)]
+        day = self._state.retention_day  # as `_retire` left it: that of the ticks before
+        if last and day == NEVER:
+            day = tick_ms // DAY_MS
+        return [*samples, *self._blind_sample.draw(day, tick_ms)] if last or day != tick_ms // DAY_MS else samples
 
     def _retire(self, tick_ms: int) -> list[Gone]:
         """Once a day: let go of texts past their retention and of accounts that were silent for long."""

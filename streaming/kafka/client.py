@@ -104,6 +104,9 @@ SEGMENT_MS: Final = "3600000"
 DECISIONS_MS: Final = str(90 * 86_400_000)
 """Of `feedback`: as long as an account without posts is remembered. Decisions name accounts, so not for ever."""
 
+SAMPLES_MS: Final = str(30 * 86_400_000)
+"""Of `blind-sample`: as long as the console keeps an account that nobody has decided on. It holds what people wrote."""
+
 DEAD_LETTERS_BYTES: Final = 1 << 30
 """Of `dead-letters`: a producer that writes nothing but rubbish must not fill the broker's disk with letters about it,
 which are longer than a short record. The newest stay."""
@@ -398,6 +401,7 @@ class Topics:
         self.alerts = f"{prefix}alerts"
         self.details = f"{prefix}alert-details"
         self.accounts = f"{prefix}accounts"
+        self.blind_sample = f"{prefix}blind-sample"
         self.dead_letters = f"{prefix}dead-letters"
         self.lease = f"{prefix}assess-lease"
         self.score_group = f"{prefix}swarmlight-score"
@@ -412,8 +416,8 @@ class Topics:
 
     def all(self) -> list[str]:
         """Every topic."""
-        ours = (self.observations, self.journal, self.alerts, self.details, self.accounts, self.dead_letters)
-        return [self.posts, self.feedback, self.lease, *ours]
+        ours = (self.observations, self.journal, self.alerts, self.details, self.accounts, self.blind_sample)
+        return [self.posts, self.feedback, self.lease, self.dead_letters, *ours]
 
     def written_by_us(self, kafka: KafkaConfig, *, snapshots: bool) -> dict[str, tuple[int, dict[str, str]]]:
         """Partitions and settings of every topic but `posts` and `observations`, by name.
@@ -428,6 +432,7 @@ class Topics:
             self.alerts: (1, compacted),
             self.details: (1, compacted),
             self.accounts: (1, compacted),
+            self.blind_sample: (1, {"retention.ms": SAMPLES_MS}),
             self.dead_letters: (
                 1,
                 {"retention.ms": str(kafka.retention_s * 1000), "retention.bytes": str(DEAD_LETTERS_BYTES)},

@@ -316,6 +316,7 @@ class Outbox:
         self._bytes += sum(len(alert.body) for alert in output.alerts)
         self._bytes += sum(len(page or b"") for _, page in output.details)
         self._bytes += sum(len(row or b"") for _, row in output.accounts)
+        self._bytes += sum(len(each.body or b"") for each in output.samples)
         self._bytes += output.rerank_answer.llrs.nbytes + output.rerank_answer.vectors.nbytes
         if self._since is None:
             self._since = now
@@ -385,6 +386,8 @@ class Outbox:
                 sent.append(producer.send(self._topics.details, body, key=page.encode()))
             for account, body in output.accounts:
                 sent.append(producer.send(self._topics.accounts, body, key=account.encode()))
+            for account, body in output.samples:
+                sent.append(producer.send(self._topics.blind_sample, body, key=account.encode()))
         journal = [producer.send(self._topics.journal, encode(each), key=b"journal") for each in entries(entry)]
         offsets = {
             TopicPartition(self._topics.observations, number): OffsetAndMetadata(

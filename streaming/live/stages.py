@@ -1,8 +1,9 @@
 """Listened events straight into the two stages, in this process, with the moderators' console beside it.
 
-Everything lies in one folder: `alerts.jsonl` and `alert-details.jsonl`, which the console follows, its database and the
-decisions taken in it, and snapshots of the state. A commit is a snapshot, so that a listener that is ended goes on with
-what it knew; after a crash it takes up the stream at the last one, and the files are cut to what they were then.
+Everything lies in one folder: `alerts.jsonl`, `alert-details.jsonl` and `blind-sample.jsonl`, which the console reads,
+its database and the decisions taken in it, and snapshots of the state. A commit is a snapshot, so that a listener that
+is ended goes on with what it knew; after a crash it takes up the stream at the last one, and the files are cut to what
+they were then.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from streaming.watermark import Watermark
 ALERTS: Final = "alerts.jsonl"
 DETAILS: Final = "alert-details.jsonl"
 SCORES: Final = "scores.jsonl"
+SAMPLES: Final = "blind-sample.jsonl"
 DECISIONS: Final = "decisions.jsonl"
 DATABASE: Final = "console.db"
 
@@ -89,6 +91,7 @@ class StagesInProcess:
         self._decisions_read = kept.get("decisions", 0)
         self._alerts = GrowingFile(folder / ALERTS, "--folder", kept.get("alerts"))
         self._details = GrowingFile(folder / DETAILS, "--folder", kept.get("details"))
+        self._samples = GrowingFile(folder / SAMPLES, "--folder", kept.get("samples"))
         self._letters = growing(kept, "letters", dead_letters, "--dead-letters")
         self._repeated = RepeatedLetters()
         self._sinks: list[LiveSink] = [open_live_sink(spec, config) for spec in sinks]
@@ -127,6 +130,10 @@ class StagesInProcess:
                 if page is not None:
                     self._details.write(page)
             self._details.flush()
+            for each in output.samples:
+                if each.body is not None:
+                    self._samples.write(each.body)
+            self._samples.flush()
             for alert in output.alerts:
                 self._alerts.write(alert.body)
                 for sink in self._sinks:
@@ -146,6 +153,7 @@ class StagesInProcess:
             "decisions": self._decisions_read,
             "alerts": self._alerts.commit(),
             "details": self._details.commit(),
+            "samples": self._samples.commit(),
         }
         return sizes if self._letters is None else sizes | {"letters": self._letters.commit()}
 
@@ -159,7 +167,7 @@ class StagesInProcess:
         for score in self._assess.scores():
             scores.write(encode_score(score) + b"\n")
         scores.publish()
-        for file in (self._alerts, self._details, self._letters):
+        for file in (self._alerts, self._details, self._samples, self._letters):
             if file is not None:
                 file.close()
         for sink in self._sinks:
@@ -212,6 +220,7 @@ class Console:
         self._command = [
             sys.executable, "-m", "streaming", "feed",
             "--alerts", str(folder / ALERTS), "--details", str(folder / DETAILS),
+            "--blind-sample", str(folder / SAMPLES),
             "--feedback", str(folder / DECISIONS), "--database", f"sqlite:///{folder / DATABASE}",
             *(["--config", str(config)] if config is not None else []),
         ]  # fmt: skip

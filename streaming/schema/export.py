@@ -22,6 +22,7 @@ from streaming.schema.event import KINDS, EventRecord
 from streaming.schema.feedback import FeedbackRecord
 from streaming.schema.observation import Batch, End, Feedback, Idle
 from streaming.schema.run_summary import RunSummary
+from streaming.schema.sample import SampleRecord
 from streaming.schema.score import ScoreRecord
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
@@ -30,6 +31,7 @@ RECORDS: Final[Mapping[str, Any]] = {
     "action": ActionRecord,
     "alert": AlertRecord,
     "alert-details": PageRecord,
+    "blind-sample": SampleRecord,
     "dead-letter": DeadLetter,
     "event": EventRecord,
     "feedback": FeedbackRecord,
@@ -39,7 +41,7 @@ RECORDS: Final[Mapping[str, Any]] = {
 }
 """Name -> the Struct of the record. Observations are written as MessagePack, whose values JSON Schema describes too."""
 
-WRITTEN: Final = frozenset({"action", "alert", "alert-details", "dead-letter", "score", "summary"})
+WRITTEN: Final = frozenset({"action", "alert", "alert-details", "blind-sample", "dead-letter", "score", "summary"})
 """Records that this program alone writes."""
 
 _NAME: Final = {"type": "string", "minLength": 1}

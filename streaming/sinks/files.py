@@ -17,7 +17,7 @@ from typing import IO, Final, Self
 import msgspec
 
 from detector.errors import UsageError
-from streaming.assess.outputs import Look
+from streaming.assess.outputs import Look, Sampled
 from streaming.config import Config
 from streaming.schema.dead_letter import RepeatedLetters, encode
 from streaming.schema.flat_rows import ALERTS, SCORES
@@ -38,6 +38,7 @@ class Outputs:
 
     Args:
         alerts, details, scores, dead_letters, summary, trajectories: where to write, None for nothing.
+        blind_sample: where accounts that are not flagged go, to be decided on.
         inputs: files that must not be overwritten.
         sinks: further sinks of alerts, `NAME:TARGET`.
         config: handed on to them.
@@ -61,10 +62,11 @@ class Outputs:
         sinks: Sequence[str],
         config: Config,
         copies: Mapping[str, Path] | None = None,
+        blind_sample: Path | None = None,
     ) -> None:
         self._stack = ExitStack()
         named = {"alerts": alerts, "details": details, "scores": scores, "dead-letters": dead_letters,
-                 "summary": summary, "trajectories": trajectories}  # fmt: skip
+                 "summary": summary, "trajectories": trajectories, "blind-sample": blind_sample}  # fmt: skip
         # The target of a sink may be a file, and then it is none of the others.
         targets = {f"sink {spec}": Path(spec.partition(":")[2]) for spec in sinks if spec.partition(":")[2]}
         _check_distinct(named | targets, inputs)
@@ -94,6 +96,8 @@ class Outputs:
         self._scores = [self._files[name] for name in ("scores", _COPY) if name in self._files]
         self._letters, self._summary = self._files.get("dead-letters"), self._files.get("summary")
         self._trajectories = self._files.get("trajectories")
+        self._samples = self._files.get("blind-sample")
+        self._sampled: dict[str, list[bytes]] = {}
         self._repeated = RepeatedLetters()
         self.places = {name: path for name, path in named.items() if path is not None}
         """The files that are written, by their options' names."""
@@ -114,8 +118,18 @@ class Outputs:
             if self._details is not None:
                 for key, page in output.details:
                     self._pages.put(_by_number(key), page)
+            if self._samples is not None:
+                self._sample(output.samples)
             for each in output.gone:
                 self._rows.put(each.account, None if each.score is None else encode_score(each.score))
+
+    def _sample(self, samples: Iterable[Sampled]) -> None:
+        """Keep accounts of the blind sample until the end, as those that are deleted meanwhile are left out."""
+        for each in samples:
+            if each.body is None:
+                self._sampled.pop(each.account, None)
+            else:
+                self._sampled.setdefault(each.account, []).append(each.body)
 
     @property
     def letters_left_out(self) -> int:
@@ -123,7 +137,8 @@ class Outputs:
         return self._repeated.left_out
 
     def finish(self, live: Iterable[ScoreRecord], kept: list[ScoreRecord] | None = None) -> tuple[int, int]:
-        """Write the last revisions' pages, and the scores: of live accounts, and the last ones of accounts that left.
+        """Write the last revisions' pages, the blind sample, and the scores: of live accounts, and the last ones of
+        accounts that left.
 
         Pages are in the order of alert and page, scores in the order of accounts.
 
@@ -137,6 +152,10 @@ class Outputs:
         if self._details is not None:
             for page in self._pages:
                 self._details.write(page + b"\n")
+        if self._samples is not None:
+            for _, bodies in sorted(self._sampled.items()):
+                for body in bodies:
+                    self._samples.write(body + b"\n")
         for score in live:
             self._rows.put(score.account, encode_score(score))
         accounts = flagged = 0
