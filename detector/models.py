@@ -1,9 +1,9 @@
 """The models that one system runs with: all of a models directory, loaded together or not at all.
 
-`load_models` gives the first-stage text model, the account model and the thresholds, and, where the directory has them,
-the second-stage text model and the graph weights. The second stage is what the directory holds, or what the
-configuration names: a head over MiniLM embeddings as shipped, a Hugging Face model, or what a package has installed
-(`TextModelLoader`).
+`load_models` gives the first-stage text model, the account model and the thresholds, and, where the directory has
+them, the second-stage text model, the graph weights, and what decisions of moderators taught about the components.
+The second stage is what the directory holds, or what the configuration names: a head over MiniLM embeddings as
+shipped, a Hugging Face model, or what a package has installed (`TextModelLoader`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
+from detector import component_weights
 from detector.account.model import AccountModel
+from detector.component_weights import UNWEIGHTED, ComponentWeights
 from detector.errors import ModelError
 from detector.plugins import TEXT_MODELS, installed, load
 from detector.text.first_stage import FirstStageModel
@@ -132,6 +134,7 @@ class Models:
     versions: dict[str, str]
     graph: SavedWeights | None = None
     meaning: MeaningEncoder | None = None
+    weights: ComponentWeights = UNWEIGHTED
 
 
 def load_readers(
@@ -176,4 +179,7 @@ def load_models(directory: Path | None = None, second_stage: str = "") -> Models
     meaning = None if reader is None else MeaningEncoder()
     if meaning is not None:
         versions["meaning"] = f"{meaning.name}@{meaning.version}"
-    return Models(text, reader, account, thresholds, versions, graph, meaning)
+    weights = ComponentWeights.load(place)
+    if weights.version:
+        versions["decisions"] = f"{component_weights.NAME}@{weights.version}"
+    return Models(text, reader, account, thresholds, versions, graph, meaning, weights)

@@ -1,11 +1,13 @@
 """Learns from decisions of moderators how much each evidence component is worth now: a shadow beside the live model.
 
 The live model adds four components as they are. After a drift, say to a language model that none of the text models
-has met, that sum is no longer the best one. Decisions say what was a machine, but of alerts mostly; so each counts with
-the inverse of the probability with which it was shown (`detector.sampling`), and the blind sample stands for everybody
-else. What is fitted are four weights and an intercept, drawn towards the live model's by a normal prior, so that few
-decisions change little. Calibration people decide nothing here: they set the new sum's threshold, as they set the live
-one's, and are never fitted to.
+has met, that sum is no longer the best one. Decisions say what was a machine, but of alerts mostly; so each counts
+with the inverse of the probability with which it was shown (`detector.sampling`), and the blind sample stands for
+everybody else. What is fitted are four weights and an intercept, drawn towards the live model's by a normal prior, so
+that few decisions change little, and the share of decisions that are wrong (Copas 1988, Journal of the Royal
+Statistical Society B 50:225-265): a slip on an account that stands for hundreds would move everything else.
+Calibration people decide nothing here: they set the new sum's threshold, as they set the live one's, and are never
+fitted to.
 """
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.special import expit
 
 from detector.errors import UsageError
 
@@ -28,12 +32,15 @@ or twice what it says."""
 INTERCEPT_SPREAD: Final = 3.0
 """The same of the intercept, in nats, around the operator's base rate: that may be wrong by a factor of twenty."""
 
-LARGEST_WEIGHT: Final = 50.0
-"""Largest weight of a decision beside the median one. Beyond it one account of the blind sample would decide alone."""
+LARGEST_WEIGHT: Final = 10.0
+"""Largest weight of a decision beside the median one. Beyond it a few accounts of the blind sample decide alone."""
 
-STEPS: Final = 60
-TOLERANCE: Final = 1e-9
-"""Newton's steps at most, and the change that ends them; a handful are needed."""
+WRONG: Final = 0.02
+WRONG_SPREAD: Final = 1.0
+"""Share of decisions that are wrong before any was seen, and the standard deviation of its logit: 0.3% to 13%."""
+
+MOST_WRONG: Final = 0.25
+"""Beyond it decisions would say nothing."""
 
 LEAST_OF_A_KIND: Final = 5
 """Decisions for, and against, a machine that are needed: with fewer the prior alone speaks."""
@@ -50,6 +57,7 @@ class Shadow:
         live_threshold: of the plain sum, from the same people at the same rate.
         decisions: on how many accounts it rests.
         effective: as how many equally likely ones they count (Kish 1965).
+        wrong: share of them that seem to be wrong.
     """
 
     weights: Floats
@@ -58,6 +66,7 @@ class Shadow:
     live_threshold: float
     decisions: int
     effective: float
+    wrong: float = 0.0
 
     def score(self, components: Floats) -> Floats:
         """The score of accounts; shape (accounts,).
@@ -150,7 +159,7 @@ def fit(
     design = np.column_stack([components, np.ones(len(components))])
     centre = np.append(np.ones(size), np.log(prior / (1.0 - prior)))
     precision = np.append(np.full(size, WEIGHT_SPREAD**-2.0), INTERCEPT_SPREAD**-2.0)
-    found = _newton(design, machine.astype(np.float64), counts, centre, precision)
+    found, wrong = _most_likely(design, machine.astype(np.float64), counts, centre, precision)
     weights = found[:size]
     return Shadow(
         weights=weights,
@@ -159,29 +168,34 @@ def fit(
         live_threshold=conformal_threshold(people.sum(axis=1), target_fpr),
         decisions=len(machine),
         effective=effective,
+        wrong=wrong,
     )
 
 
-def _newton(design: Floats, target: Floats, counts: Floats, centre: Floats, precision: Floats) -> Floats:
-    """The largest a-posteriori logistic coefficients, by Newton's method with halved steps."""
+def _most_likely(
+    design: Floats, target: Floats, counts: Floats, centre: Floats, precision: Floats
+) -> tuple[Floats, float]:
+    """The largest a-posteriori logistic coefficients, and the share of targets that are wrong, by BFGS."""
+    start = np.append(centre, np.log(WRONG / (MOST_WRONG - WRONG)))
+    weights = np.append(precision, WRONG_SPREAD**-2.0)
 
-    def loss(at: Floats) -> float:
-        linear = design @ at
-        likelihood = counts @ (np.logaddexp(0.0, linear) - target * linear)
-        return float(likelihood + 0.5 * precision @ (at - centre) ** 2)
+    def loss(at: Floats) -> tuple[float, Floats]:
+        chance = expit(design @ at[:-1])
+        share = float(expit(at[-1]))
+        wrong = MOST_WRONG * share
+        said = np.clip(wrong + (1.0 - 2.0 * wrong) * chance, _TINY, 1.0 - _TINY)
+        likelihood = counts @ (target * np.log(said) + (1.0 - target) * np.log(1.0 - said))
+        slope = counts * (target / said - (1.0 - target) / (1.0 - said))
+        by_weight = design.T @ (slope * (1.0 - 2.0 * wrong) * chance * (1.0 - chance))
+        by_wrong = float((slope * (1.0 - 2.0 * chance)).sum()) * wrong * (1.0 - share)
+        away = at - start
+        value = -float(likelihood) + 0.5 * float(weights @ away**2)
+        return value, weights * away - np.append(by_weight, by_wrong)
 
-    now, here = centre.copy(), loss(centre)
-    for _ in range(STEPS):
-        chance = 1.0 / (1.0 + np.exp(-np.clip(design @ now, -500.0, 500.0)))
-        gradient = design.T @ (counts * (chance - target)) + precision * (now - centre)
-        curvature = (design * (counts * chance * (1.0 - chance))[:, None]).T @ design + np.diag(precision)
-        step = np.linalg.solve(curvature, gradient)
-        size = 1.0
-        while size > TOLERANCE and loss(now - size * step) > here:
-            size /= 2.0
-        now = now - size * step
-        before, here = here, loss(now)
-        if before - here < TOLERANCE:
-            break
-    result: Floats = now
-    return result
+    found = minimize(loss, start, jac=True, method="BFGS").x
+    result: Floats = found[:-1]
+    return result, MOST_WRONG * float(expit(found[-1]))
+
+
+_TINY: Final = 1e-12
+"""Keeps the logarithm of a chance finite."""

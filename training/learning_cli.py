@@ -1,28 +1,35 @@
-"""The commands `swarmlight train decisions`, a shadow model from moderators' decisions, and `train sample`, the blind
-sample that such decisions need beside those on alerts.
+"""The commands `swarmlight train decisions`, a shadow model from moderators' decisions, and perhaps a bundle of it,
+`train shadow`, who is flagged with other models, and `train sample`, a blind sample from the scores of a run.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any, Final
 
 import numpy as np
 import typer
 from numpy.typing import NDArray
 
+from detector.component_weights import ComponentWeights
 from detector.errors import RecordError, UsageError
 from detector.evidence import COMPONENTS
+from detector.models import SHIPPED
 from detector.sampling import Estimate, estimate, inclusion, is_drawn
 from streaming.assess.alert_store import account_alert_id
 from streaming.logs import shown
 from streaming.schema.feedback import FeedbackRecord, read_feedback
 from streaming.schema.score import ScoreRecord, read_scores
+from streaming.sources.files import EVENTS
+from training.calibrate import calibrate_on
 from training.learning import Floats, Shadow, fit
+from training.system import BUNDLE_FILES, copy_models
 
 MACHINE: Final = frozenset({"llm_campaign", "permitted_automation"})
 """Decisions that say that a machine writes."""
@@ -131,22 +138,41 @@ def learn_command(
     people: Annotated[Path, typer.Option(metavar="FILE", help="scores of the calibration people")],
     decisions: Annotated[Path, typer.Option(metavar="FILE", help="decisions, as the feed writes them (--feedback)")],
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="write the shadow model, and whom it moves")] = None,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="write a models directory that counts as learned (--people-input)"),
+    ] = None,
+    people_input: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="recording of people alone, who set the bundle's thresholds")
+    ] = None,
+    format_name: Annotated[str, typer.Option("--format", metavar="NAME", help="of --people-input")] = EVENTS,
+    models: Annotated[Path | None, typer.Option(metavar="DIR", help="models in use now (the shipped ones)")] = None,
     target_fpr: Annotated[float, typer.Option(metavar="RATE", help="share of people that may be flagged")] = 0.01,
     prior: Annotated[float, typer.Option(metavar="SHARE", help="of machine-driven accounts")] = 0.01,
 ) -> None:
     """Fit a shadow model to decisions, and say whom it would add and remove. The live model is left as it is.
+
+    With --bundle the shadow is written as a models directory, which a run or a worker takes by [models] dir.
 
     Args:
         scores: of the accounts that were decided on, and of all others.
         people: one line an account, or several, of which the highest counts.
         decisions: with `sampled_with`.
         out: JSON.
+        bundle: its thresholds are set by the people of `people_input`, who are looked at after each post as always.
+        people_input: they are fitted to by nothing.
+        format_name: its input format.
+        models: the weights learned before, if any, are multiplied by those learned now.
         target_fpr: at which both thresholds are set.
         prior: base rate.
 
     Raises:
-        UsageError: a file that cannot be read, or too few decisions.
+        UsageError: a file that cannot be read, too few decisions, or a bundle without people.
     """
+    if (bundle is None) != (people_input is None):
+        raise UsageError(
+            "--bundle needs --people-input, and that needs the other: a recording of people sets its thresholds"
+        )
     known = read(scores)
     made = decided(known, _feedback(decisions))
     components = components_of(read(people))
@@ -159,6 +185,7 @@ def learn_command(
           f"{shadow.effective:.0f} drawn evenly")  # fmt: skip
     for reason, count in sorted(made.left_out.items()):
         print(f"  left out: {count} ({reason})")
+    print(f"  about {shadow.wrong:.1%} of the decisions seem to be wrong")
     for name, weight in zip(COMPONENTS, shadow.weights, strict=True):
         print(f"  {name:<12} counts {weight:.2f} times what it does now")
     print(f"threshold {shadow.threshold:.3f} for the shadow, {shadow.live_threshold:.3f} for the plain sum, by "
@@ -167,11 +194,79 @@ def learn_command(
     if missed is not None:
         print(f"unflagged accounts that moderators would find to be machines: {missed.number:.0f} "
               f"(95% interval {missed.low:.0f} to {missed.high:.0f})")  # fmt: skip
+    _print_moved(added, removed)
+    if out is not None:
+        out.write_text(json.dumps(_file(shadow, target_fpr, prior, added, removed), indent=1) + "\n", encoding="utf-8")
+    if bundle is not None and people_input is not None:
+        made_of = write_bundle(shadow, models or SHIPPED, bundle, people_input, format_name)
+        print(f"bundle in {shown(bundle)}: decisions@{made_of.version}; set [models] dir to it, or run both "
+              "and compare: swarmlight train shadow --live SCORES --shadow SCORES")  # fmt: skip
+
+
+def write_bundle(
+    shadow: Shadow, models: Path, bundle: Path, people: Path, format_name: str = EVENTS
+) -> ComponentWeights:
+    """Write a models directory with the learned weights, whose thresholds are set by people under these weights.
+
+    Args:
+        shadow: what was learned.
+        models: models in use now.
+        bundle: where it is written.
+        people: recording of people alone.
+        format_name: of that recording.
+
+    Raises:
+        UsageError: the recording cannot be read, or has too few people.
+    """
+    before = ComponentWeights.load(models)
+    weights = ComponentWeights.learned(
+        tuple(old * float(new) for old, new in zip(before.values, shadow.weights, strict=True)),
+        {"decisions": shadow.decisions, "effective": round(shadow.effective, 1), "wrong": round(shadow.wrong, 3),
+         "before": before.version},
+    )  # fmt: skip
+    with TemporaryDirectory() as work:
+        # Elsewhere first: thresholds of the plain sum beside these weights would flag whom they should not.
+        folder, done = Path(work) / "weighted", Path(work) / "done"
+        copy_models(models, folder, BUNDLE_FILES)
+        weights.save(folder)
+        calibrate_on(people, done, folder, format_name)
+        shutil.copytree(done, bundle, dirs_exist_ok=True)
+    return weights
+
+
+def shadow_command(
+    live: Annotated[Path, typer.Option(metavar="FILE", help="scores of a run with the models in use (run --scores)")],
+    shadow: Annotated[Path, typer.Option(metavar="FILE", help="scores of a run of the same recording with others")],
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="write all names that are added and removed")] = None,
+) -> None:
+    """Say who is flagged with other models and not with those in use, and the other way round.
+
+    Args:
+        live: of the models in use.
+        shadow: of the others.
+        out: JSON.
+
+    Raises:
+        UsageError: a file that cannot be read, or scores of different accounts.
+    """
+    sides = [{each.account: each for each in read(path)} for path in (live, shadow)]
+    if sides[0].keys() != sides[1].keys():
+        raise UsageError(
+            "--live and --shadow are scores of different accounts: run both models over the same recording"
+        )
+    flagged = [{name for name, each in side.items() if each.flagged} for side in sides]
+    added = sorted(flagged[1] - flagged[0], key=lambda name: (-sides[1][name].llr.total, name))
+    removed = sorted(flagged[0] - flagged[1], key=lambda name: (-sides[0][name].llr.total, name))
+    print(f"{len(sides[0]):,} accounts, {len(flagged[0]):,} flagged now and {len(flagged[1]):,} with the others")
+    _print_moved(added, removed)
+    if out is not None:
+        out.write_text(json.dumps({"v": 1, "added": added, "removed": removed}, indent=1) + "\n", encoding="utf-8")
+
+
+def _print_moved(added: Sequence[str], removed: Sequence[str]) -> None:
     for words, names in (("added", added), ("removed", removed)):
         more = f" and {len(names) - NAMES_PRINTED} more" if len(names) > NAMES_PRINTED else ""
         print(f"{len(names)} would be {words}: {', '.join(shown(name) for name in names[:NAMES_PRINTED])}{more}")
-    if out is not None:
-        out.write_text(json.dumps(_file(shadow, target_fpr, prior, added, removed), indent=1) + "\n", encoding="utf-8")
 
 
 def sample_command(
@@ -249,6 +344,7 @@ def _file(shadow: Shadow, target_fpr: float, prior: float, added: list[str], rem
         "prior": prior,
         "decisions": shadow.decisions,
         "effective": round(shadow.effective, 1),
+        "wrong": round(shadow.wrong, 4),
         "added": added,
         "removed": removed,
     }

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from detector.account import model as account_files
+from detector.component_weights import NAME as DECISIONS
 from detector.errors import UsageError
 from detector.models import GRAPH
 from detector.text import first_stage, second_stage
@@ -20,7 +21,7 @@ from detector.thresholds import NAME as THRESHOLDS
 from streaming.config import load_config
 from streaming.pipeline import run_recording
 
-BUNDLE_FILES: Final = (first_stage.FILE, second_stage.FILE, account_files.NAME, GRAPH, THRESHOLDS)
+BUNDLE_FILES: Final = (first_stage.FILE, second_stage.FILE, account_files.NAME, GRAPH, THRESHOLDS, DECISIONS)
 """Stems of the files of a models directory."""
 
 _SUFFIXES: Final = (".safetensors", ".json", ".card.md")

@@ -26,7 +26,7 @@ from training.account import save_account, train_account
 from training.account_training_set import TextModels, gather
 from training.calibrate import shipped_thresholds
 from training.cards import graph_card, left_out_tables, verdict
-from training.learning_cli import learn_command, sample_command
+from training.learning_cli import learn_command, sample_command, shadow_command
 from training.model_reports import report_table
 from training.pair_training import fit_regression, save_pair_model
 from training.pairs import OPERATION, examples
@@ -46,6 +46,7 @@ app: Final = typer.Typer(
 )
 
 app.command("decisions", short_help="a shadow model from moderators' decisions, and whom it would move")(learn_command)
+app.command("shadow", short_help="who is flagged with other models, and who with those in use")(shadow_command)
 app.command("sample", short_help="a blind sample of unflagged accounts, for moderators to decide on")(sample_command)
 
 Excluded = Annotated[list[str] | None, typer.Option("--exclude", metavar="SOURCE", help="set, cluster or source")]

@@ -76,6 +76,7 @@ class Evidence:
         self.statistics = statistics
         self._accounts = accounts
         self._model = models.account
+        self._weights = models.weights
         self._thresholds = models.thresholds
         self._text = "text" not in settings.without
         self._behaviour = "behaviour" not in settings.without
@@ -159,18 +160,19 @@ class Evidence:
         accounts = self._accounts
         features = self.statistics.features(rows)
         components = self._model.components(features, text=self._text, behaviour=self._behaviour)
-        accounts.text[rows] = components.text
-        accounts.behaviour[rows] = components.behaviour
+        text, behaviour = self._weights.of("text"), self._weights.of("behaviour")
+        accounts.text[rows] = text * components.text
+        accounts.behaviour[rows] = behaviour * components.behaviour
         accounts.text_abstain[rows] = components.text_abstain
         accounts.behaviour_abstain[rows] = components.behaviour_abstain
         accounts.language[rows] = features.language
-        accounts.rerank_evidence[rows] = components.text + components.behaviour
+        accounts.rerank_evidence[rows] = text * components.text + behaviour * components.behaviour
         read = features.second_stage > 0
         if read.any():
             without = self._model.components(
                 _without_second_stage(features, read), text=self._text, behaviour=self._behaviour
             )
-            accounts.rerank_evidence[rows[read]] = without.text + without.behaviour
+            accounts.rerank_evidence[rows[read]] = text * without.text + behaviour * without.behaviour
         self.fuse(rows)
 
     def fuse(self, rows: Rows) -> None:
@@ -209,9 +211,9 @@ class Evidence:
         accounts.graph[before] = 0.0
         accounts.graph_abstain[accounts.live()] = GraphAbstain.NO_TIES
         if self._coordination:
-            accounts.coordination[evidence.rows] = evidence.coordination
+            accounts.coordination[evidence.rows] = self._weights.of("coordination") * evidence.coordination
         if self._graph:
-            accounts.graph[evidence.rows] = evidence.graph
+            accounts.graph[evidence.rows] = self._weights.of("graph") * evidence.graph
             accounts.graph_abstain[evidence.rows[evidence.graph > 0]] = GraphAbstain.NONE
         moved: Rows = changed[(accounts.coordination[changed] != old[0]) | (accounts.graph[changed] != old[1])]
         self.fuse(moved)

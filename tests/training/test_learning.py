@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from detector.errors import UsageError
+from training import learning
 from training.learning import Floats, conformal_threshold, counted, fit
 
 PEOPLE = np.random.default_rng(1).normal(-0.5, 1.0, (500, 4))
@@ -70,7 +71,19 @@ def test_the_threshold_is_the_right_one_from_the_top(rate: float, rank: int) -> 
 def test_one_rare_decision_does_not_decide_alone() -> None:
     counts, effective = counted(np.array([1.0, 1.0, 1.0, 1e-6]), np.ones(4))
     assert counts.sum() == pytest.approx(effective)
-    assert counts[3] / counts[0] == pytest.approx(50)
+    assert counts[3] / counts[0] == pytest.approx(10)
+
+
+def test_slips_are_told_from_what_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    components, machine = society(0, 0.5)
+    slips = np.random.default_rng(3).random(1000) < 0.08
+    clean = fit(components, machine, np.ones(1000), PEOPLE, prior=0.3, target_fpr=0.01)
+    wrong = fit(components, machine ^ slips, np.ones(1000), PEOPLE, prior=0.3, target_fpr=0.01)
+    assert clean.wrong < 0.02 < wrong.wrong < 0.13
+    monkeypatch.setattr(learning, "WRONG", 1e-6)
+    monkeypatch.setattr(learning, "WRONG_SPREAD", 0.01)
+    credulous = fit(components, machine ^ slips, np.ones(1000), PEOPLE, prior=0.3, target_fpr=0.01)
+    assert clean.weights.sum() > wrong.weights.sum() > 1.2 * credulous.weights.sum()
 
 
 def test_too_little_to_learn_from_is_said() -> None:

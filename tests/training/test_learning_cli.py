@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from detector.component_weights import ComponentWeights
 from detector.errors import UsageError
 from detector.evidence import COMPONENTS
 from streaming.assess.alert_store import account_alert_id
 from streaming.schema.feedback import FeedbackRecord, encode_feedback
 from streaming.schema.score import LlrRecord, ScoreRecord, encode_score
-from training.learning_cli import decided, learn_command, sample_command
+from training import learning_cli
+from training.learning import Shadow
+from training.learning_cli import decided, learn_command, sample_command, shadow_command, write_bundle
 
 
 def score(name: str, values: Any, **more: Any) -> ScoreRecord:
@@ -128,3 +131,44 @@ def test_files_that_cannot_be_used_are_said(files: dict[str, Path], tmp_path: Pa
         sample_command(files["scores"], short)
     with pytest.raises(UsageError, match="--share"):
         sample_command(files["scores"], files["key"], share=0.0)
+
+
+def test_a_bundle_counts_as_was_learned_before_and_now_and_appears_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[ComponentWeights] = []
+
+    def set_thresholds(recording: Path, out: Path, models: Path, format_name: str) -> None:
+        seen.append(ComponentWeights.load(models))
+        assert not (tmp_path / "bundle").exists()
+        out.mkdir()
+        seen[0].save(out)
+
+    monkeypatch.setattr(learning_cli, "calibrate_on", set_thresholds)
+    models = tmp_path / "models"
+    ComponentWeights.learned((0.5, 1.0, 2.0, 1.0), {}).save(models)
+    shadow = Shadow(np.array([-1.0, 2.0, 0.5, 1.0]), 0.0, 3.0, 3.0, 200, 90.0)
+    write_bundle(shadow, models, tmp_path / "bundle", tmp_path / "people.jsonl")
+    found = ComponentWeights.load(tmp_path / "bundle")
+    assert found.values == (-0.5, 2.0, 1.0, 1.0)
+    assert found.version == seen[0].version != ""
+    assert found.card["decisions"] == 200
+
+
+def test_a_bundle_without_people_is_refused(files: dict[str, Path], tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--people-input"):
+        learn_command(files["scores"], files["people"], files["decisions"], bundle=tmp_path / "bundle")
+
+
+def test_two_models_are_told_apart_by_whom_they_flag(
+    files: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    live = [score("ada", (4, 0, 0, 0)), score("bob", (0, 0, 0, 0)), score("cyd", (3.5, 0, 0, 0))]
+    other = [score("ada", (0, 0, 0, 0)), score("bob", (9, 0, 0, 0)), score("cyd", (3.5, 0, 0, 0))]
+    for name, rows in (("live", live), ("shadow", other)):
+        (tmp_path / name).write_bytes(b"".join(encode_score(each) + b"\n" for each in rows))
+    shadow_command(tmp_path / "live", tmp_path / "shadow", tmp_path / "out.json")
+    assert "1 would be added: bob" in capsys.readouterr().out
+    assert json.loads((tmp_path / "out.json").read_text()) == {"v": 1, "added": ["bob"], "removed": ["ada"]}
+    with pytest.raises(UsageError, match="different accounts"):
+        shadow_command(tmp_path / "live", files["scores"])
