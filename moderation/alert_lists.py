@@ -10,7 +10,7 @@ import binascii
 import json
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final, Literal, get_args
 from urllib.parse import parse_qsl, urlencode
@@ -18,6 +18,7 @@ from urllib.parse import parse_qsl, urlencode
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Select,
     and_,
     delete,
     func,
@@ -205,7 +206,14 @@ def queue_of(row: Any, queues: Sequence[TeamQueue]) -> TeamQueue | None:
 
 def list_queues(connection: Connection) -> list[TeamQueue]:
     """All queues in their order."""
-    rows = connection.execute(select(SavedView).where(SavedView.queue == 1).order_by(SavedView.name, SavedView.id))
+    return queues_of(
+        connection.execute(select(SavedView).where(SavedView.queue == 1).order_by(SavedView.name, SavedView.id))
+    )
+
+
+def queues_of(views: Iterable[Any]) -> list[TeamQueue]:
+    """The queues among saved views that are in their order (`list_views`)."""
+    rows = [row for row in views if row.queue]
     return [
         TeamQueue(row.id, row.name, Filters.read(dict(parse_qsl(row.query))), 60_000 * row.due_minutes) for row in rows
     ]
@@ -269,7 +277,8 @@ def list_alerts(
     columns_shown: list[Any] = [*LIST_COLUMNS, holder]
     statement = select(*columns_shown)
     queues = list_queues(connection) if filters.queue else []
-    statement = statement.where(matching(actor, filters, now, queues))
+    few = search.few_with(connection, filters.q) if filters.q else None
+    statement = statement.where(matching(actor, filters, now, queues, few))
     if cursor is not None:
         statement = statement.where(_after(columns, descending, _decode_cursor(cursor, len(columns))))
     order = [column.desc() if down else column.asc() for column, down in zip(columns, descending, strict=True)]
@@ -280,7 +289,9 @@ def list_alerts(
     return AlertPage(shown, _encode_cursor(last) if last is not None else None)
 
 
-def matching(actor: Actor, filters: Filters, now: int, queues: Sequence[TeamQueue] = ()) -> ColumnElement[bool]:
+def matching(
+    actor: Actor, filters: Filters, now: int, queues: Sequence[TeamQueue] = (), few: search.Found | None = None
+) -> ColumnElement[bool]:
     """Condition: the alert fits the filters.
 
     Args:
@@ -288,6 +299,7 @@ def matching(actor: Actor, filters: Filters, now: int, queues: Sequence[TeamQueu
         filters: which alerts.
         now: ms since 1970.
         queues: as `list_queues` has them; looked at where the filters name one.
+        few: the alerts that show a rare word of what is looked for, where they are known.
     """
     conditions = [_state(actor, filters.state, now)]
     if filters.state == "waiting":
@@ -302,7 +314,9 @@ def matching(actor: Actor, filters: Filters, now: int, queues: Sequence[TeamQueu
             conditions.append(not_(and_(true(), *_rules(each.rules))))
     if filters.q:
         # Names are among the words: beside a name of signs alone, an `OR` would only cost the index its use.
-        shown = search.containing(filters.q)
+        if few is not None:
+            conditions.append(AlertRow.id.in_(few.alert_ids))
+        shown = search.containing(filters.q, few.word if few is not None else "")
         named = select(Member.alert_id).where(Member.account == filters.q)
         conditions.append(AlertRow.id.in_(named) if shown is None else shown)
     return and_(*conditions)
@@ -321,9 +335,10 @@ def counts(connection: Connection, actor: Actor, now: int, waiting_now: int | No
         Numbers by "waiting", "mine", "escalated".
     """
     actor.require("read")
-    statement = {"mine": _state(actor, "mine", now), "escalated": _state(actor, "escalated", now)}
-    found = {"waiting": count_waiting(connection, now) if waiting_now is None else waiting_now}
-    return found | {name: _count(connection, condition) for name, condition in statement.items()}
+    both = {name: _number(_state(actor, name, now)).scalar_subquery().label(name) for name in _COUNTED}
+    row = connection.execute(select(*both.values())).one()
+    waiting_here = count_waiting(connection, now) if waiting_now is None else waiting_now
+    return {"waiting": waiting_here} | {name: int(getattr(row, name)) for name in _COUNTED}
 
 
 def count_waiting(connection: Connection, now: int) -> int:
@@ -332,7 +347,15 @@ def count_waiting(connection: Connection, now: int) -> int:
 
 
 def _count(connection: Connection, condition: ColumnElement[bool]) -> int:
-    return int(connection.scalar(select(func.count()).select_from(AlertRow).where(condition)) or 0)
+    return int(connection.scalar(_number(condition)) or 0)
+
+
+def _number(condition: ColumnElement[bool]) -> Select[tuple[int]]:
+    return select(func.count()).select_from(AlertRow).where(condition)
+
+
+_COUNTED: Final[tuple[State, ...]] = ("mine", "escalated")
+"""States whose number is told to the one who works."""
 
 
 def _state(actor: Actor, state: State, now: int) -> ColumnElement[bool]:

@@ -14,10 +14,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import BindParameter, Boolean, ColumnElement, Connection, and_, bindparam, delete, select, text
+from sqlalchemy import BindParameter, Boolean, ColumnElement, Connection, and_, bindparam, delete, select, text, true
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 
@@ -36,6 +36,12 @@ MAX_WORD_CHARACTERS: Final = 80
 
 MAX_SEARCH_WORDS: Final = 16
 """Words looked for at once: a long link has ten."""
+
+FEW: Final = 500
+"""Parts of alerts that show a word which is rare: so many rows are read by their ids in a few milliseconds."""
+
+WORDS_TRIED: Final = 3
+"""Words that are tried for a rare one, the longest first: each is a request to the database."""
 
 NOT_READ: Final = frozenset({"kind", "status", "v", "at", "first_post_at", "last_post_at", "threshold_kind", "code",
                              "component", "detail", "models", "limits", "limitations", "why"})  # fmt: skip
@@ -102,12 +108,62 @@ def forget_words(connection: Connection) -> None:
         connection.execute(text("INSERT INTO search_words (search_words) VALUES ('optimize')"))
 
 
-def containing(query: str) -> ColumnElement[bool] | None:
-    """Condition: the alert shows every word that is looked for; None where that is none, but only punctuation."""
-    wanted = list(dict.fromkeys(words_of(query)))[:MAX_SEARCH_WORDS]
+def _wanted(query: str) -> list[str]:
+    return list(dict.fromkeys(words_of(query)))[:MAX_SEARCH_WORDS]
+
+
+def _begins(word: str) -> bool:
+    """Whether what begins with the word is found too. A single letter begins too many words to be looked for like that;
+    a single sign of a script without spaces begins pairs."""
+    return len(word) > 1 or not word.isascii()
+
+
+def containing(query: str, besides: str = "") -> ColumnElement[bool] | None:
+    """Condition: the alert shows every word that is looked for; None where that is none, but only punctuation.
+
+    Args:
+        query: what is looked for.
+        besides: a word of it that is seen to already (`few_with`).
+    """
+    wanted = [word for word in _wanted(query) if word != besides]
     if not wanted:
-        return None
+        return true() if besides else None
     return _Containing(wanted)
+
+
+class Found(NamedTuple):
+    """The alerts that show a rare word."""
+
+    word: str
+    alert_ids: list[str]
+
+
+def few_with(connection: Connection, query: str) -> Found | None:
+    """The alerts that show one of the words that are looked for, where those are few: then they are read by their ids,
+    and not the queue in its order until enough were met. None where no word is rare.
+
+    Args:
+        connection: to read with.
+        query: what is looked for.
+    """
+    for word in sorted(_wanted(query), key=len, reverse=True)[:WORDS_TRIED]:
+        if connection.dialect.name == "sqlite":
+            statement = (
+                "SELECT alert_id FROM search_parts WHERE id IN "
+                "(SELECT rowid FROM search_words WHERE search_words MATCH :word LIMIT :most)"
+            )
+            said = f'"{word}"' + (" *" if _begins(word) else "")
+        else:
+            # Planned as if all were asked for, so that the index of words is used, and left after enough of them.
+            statement = (
+                "WITH found AS MATERIALIZED (SELECT alert_id FROM search_parts WHERE words @@ CAST(:word AS tsquery)) "
+                "SELECT alert_id FROM found LIMIT :most"
+            )
+            said = f"'{word}'" + (":*" if _begins(word) else "")
+        ids = list(connection.scalars(text(statement), {"word": said, "most": FEW + 1}))
+        if len(ids) <= FEW:
+            return Found(word, sorted(set(ids)))
+    return None
 
 
 class _Containing(ColumnElement[bool]):
@@ -117,9 +173,7 @@ class _Containing(ColumnElement[bool]):
     type = Boolean()
 
     def __init__(self, wanted: list[str]) -> None:
-        # A single letter begins too many words to be looked for like that; a single sign of a script without spaces
-        # begins pairs.
-        begins = [len(word) > 1 or not word.isascii() for word in wanted]
+        begins = [_begins(word) for word in wanted]
         self.sqlite: list[BindParameter[str]] = [
             bindparam(None, f'"{word}"' + (" *" if open_ else ""), unique=True)
             for word, open_ in zip(wanted, begins, strict=True)

@@ -39,7 +39,7 @@ def show_queue(context: SignedIn) -> Response:
         found = alert_lists.list_alerts(connection, actor, filters, now, fields.get("cursor") or None)
         counts = alert_lists.counts(connection, actor, now, context.services.count_waiting(connection))
         views = alert_lists.list_views(connection, actor)
-        queues = alert_lists.list_queues(connection)
+        queues = alert_lists.queues_of(views)
         policies = console_config.current(connection).policies
     next_query = f"{filters.query}&cursor={found.cursor}".lstrip("&") if found.cursor else ""
     states = [

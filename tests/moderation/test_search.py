@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from sqlalchemy import text
 
-from moderation import alert_lists, ingest, privacy
+from moderation import alert_lists, ingest, privacy, search
 from moderation.search import MAX_WORD_CHARACTERS, words_of, words_of_record
 from streaming.schema.alert import MomentRecord, ObjectRecord, PageRecord
 from tests.moderation.builders import alert, pages
@@ -117,3 +117,16 @@ def test_the_systems_own_words_are_not_searched() -> None:
     words = set(words_of_record(alert()))
     assert {"ada", "harbour", "tunnel", "example", "facts"} <= words
     assert not words & {"campaign", "open", "conformal", "coordination", "link"}
+
+
+def test_a_rare_word_is_found_by_its_alerts_whatever_else_is_looked_for(
+    feed: Feed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "FEW", 2)
+    feed.put(*(alert(f"c{number}", accounts=[f"twin{number}", "ada"]) for number in range(4)))
+    with feed.database.read() as connection:
+        assert search.few_with(connection, "ada") is None
+        assert search.few_with(connection, "twin3 ada") == search.Found("twin3", ["c3"])
+    assert found(feed, "twin3") == found(feed, "twin3 ada") == ["c3"]
+    assert found(feed, "twin3 nobody") == []
+    assert len(found(feed, "ada")) == len(found(feed, "twin")) == 4
