@@ -307,6 +307,9 @@ def serve(
     context: typer.Context,
     alerts: Annotated[Path | None, typer.Option(metavar="FILE", help="follow this file of alerts")] = None,
     details: Annotated[Path | None, typer.Option(metavar="FILE", help="and this file of their details")] = None,
+    sample: Annotated[
+        Path | None, typer.Option("--blind-sample", metavar="FILE", help="and this file of the blind sample")
+    ] = None,
     feedback: Annotated[Path | None, typer.Option(metavar="FILE", help="append decisions to this file")] = None,
     kafka: Annotated[bool, typer.Option("--kafka", help="read and write the topics of [kafka] instead")] = False,
     host: Annotated[
@@ -338,13 +341,15 @@ def serve(
         raise UsageError(f"--port {loaded.feed.port}: give 0 to 65535")
     logs.configure(loaded.log)
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    if kafka and (alerts or details or feedback):
-        raise UsageError("--kafka reads and writes topics: leave out --alerts, --details and --feedback")
+    if kafka and (alerts or details or sample or feedback):
+        raise UsageError(
+            "--kafka reads and writes topics: leave out --alerts, --details, --blind-sample and --feedback"
+        )
     if not kafka and alerts is None:
         raise UsageError("say where alerts come from: --alerts FILE or --kafka")
     named = loaded.feed.console_file
     console = console_config.load(Path(named)) if named else console_config.NOTHING
-    source: AlertSource = AlertTopics(loaded.kafka) if alerts is None else AlertFiles(alerts, details)
+    source: AlertSource = AlertTopics(loaded.kafka) if alerts is None else AlertFiles(alerts, details, sample)
     sink: FeedbackSink | None = FeedbackFile(feedback) if feedback is not None else None
     if kafka:
         sink = FeedbackTopic(loaded.kafka)

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, case, delete, func, insert, or_, select, update
 
-from moderation import case_log, console_config, search
+from moderation import blind_sample, case_log, console_config, search
 from moderation.audit import pseudonym, pseudonym_key
 from moderation.background import BackgroundLoop
 from moderation.cases import summarise
@@ -115,6 +115,8 @@ class IngestLoop(BackgroundLoop):
                 delete_page(connection, alert_id, page)
             store_alerts(connection, batch.alerts, self._now(), counts, self._watch_below)
             store_pages(connection, batch.pages, counts)
+            blind_sample.drop(connection, batch.unsampled, self._now())
+            blind_sample.store(connection, batch.samples, self._now())
             for key, value in batch.positions.items():
                 statement = upsert(connection, Meta).values(key=key, value=value)
                 connection.execute(statement.on_conflict_do_update(index_elements=["key"], set_={"value": value}))

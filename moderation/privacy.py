@@ -14,7 +14,7 @@ from urllib.parse import quote_plus
 import msgspec
 from sqlalchemy import Connection, delete, or_, select, update
 
-from moderation import actions, appeals, audit, search, second_looks
+from moderation import actions, appeals, audit, blind_sample, search, second_looks
 from moderation.audit import pseudonym, pseudonym_key
 from moderation.cases import summarise
 from moderation.db import upsert
@@ -86,6 +86,7 @@ def forget(connection: Connection, actor: Actor, account: str, now: int) -> Forg
     actions.forget_account(connection, account)
     appeals.forget_account(connection, account)
     second_looks.forget_account(connection, account, now)
+    blind_sample.forget_account(connection, account)
     about = or_(DecisionRow.account == account, DecisionRow.alert_id == own)
     unsent = connection.execute(
         delete(Outgoing).where(Outgoing.sent == 0, Outgoing.decision_id.in_(select(DecisionRow.id).where(about)))

@@ -1,4 +1,4 @@
-"""Reads records of topics `alerts` and `alert-details` for the feed, and takes accounts out of them.
+"""Reads records of topics `alerts`, `alert-details` and `blind-sample` for the feed, and takes accounts out of them.
 
 The records are those of `streaming.schema.alert`; what cannot be shown or stored (an id that is none, no time) is
 refused here. `without` and `page_without` remove accounts as members and authors, from edges and objects, and where
@@ -18,13 +18,18 @@ from detector.errors import FeedError, RecordError
 from detector.reasons import FORGOTTEN, Limitation, Reason, limit_sentences
 from detector.times import parse_time
 from streaming.schema import alert as schema
+from streaming.schema import sample
 from streaming.schema.alert import AlertRecord, EdgeRecord, PageRecord, TalkingPointRecord
+from streaming.schema.sample import SampleRecord
 
 ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}")
 """Ids are hashes; these characters need no escape in an address, a log or a key."""
 
 LARGEST_ACCOUNT: Final = 512
 """Characters of an account's name kept; platforms allow far fewer."""
+
+
+_day: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 def read_alert(body: bytes | str) -> AlertRecord:
@@ -56,6 +61,22 @@ def read_page(body: bytes | str) -> PageRecord:
         raise FeedError("invalid", str(error)) from None
     if not ID.fullmatch(record.id) or record.revision < 1 or not 1 <= record.page <= record.pages:
         raise FeedError("invalid", "a page of details has no usable id, revision or number")
+    return record
+
+
+def read_sample(body: bytes | str) -> SampleRecord:
+    """The account of the blind sample in a record.
+
+    Raises:
+        FeedError: `invalid`: it is none.
+    """
+    try:
+        record = sample.read_sample(body)
+    except RecordError as error:
+        raise FeedError("invalid", str(error)) from None
+    usable = 0.0 < record.smallest <= record.sampled_with <= 1.0 and record.population > 0
+    if not ID.fullmatch(record.id) or not _day.fullmatch(record.day) or milliseconds(record.at) is None or not usable:
+        raise FeedError("invalid", "an account of a blind sample has no usable id, day, time or probability")
     return record
 
 

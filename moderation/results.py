@@ -20,9 +20,12 @@ from scipy.stats import binomtest
 from sqlalchemy import Connection, func, select
 from sqlalchemy.orm import aliased
 
+from moderation import blind_sample, second_looks
 from moderation.alert_lists import waiting
+from moderation.blind_sample import Misses
 from moderation.odds import LEVELS, percent
 from moderation.permissions import Actor
+from moderation.second_looks import Agreement
 from moderation.similar_cases import CONFIRMED, band, in_force
 from moderation.tables import AlertRow, DecisionRow, Delivery, OutcomeRow
 
@@ -105,14 +108,6 @@ class OldestOpen:
 
 
 @dataclass(frozen=True)
-class Fact:
-    """Something that another part of the feed measures: its rate, and what it is in a sentence."""
-
-    rate: Rate
-    words: str
-
-
-@dataclass(frozen=True)
 class Results:
     """What the decisions of a time came to.
 
@@ -125,8 +120,9 @@ class Results:
         oldest: those that wait longest.
         reported: accounts that people reported as missed.
         restored: deliveries whose receiver restored an account afterwards, of those that receivers took.
-        agreement: of second looks; None where none are made.
-        misses: estimated from a sample of accounts that nothing flagged; None where none is drawn.
+        agreement: of second looks, by when they were made; without pairs where none were.
+        misses: estimated from the blind sample of those days; None where nothing of it was decided.
+        sampled: whether a blind sample is drawn at all.
     """
 
     precision: list[Precision]
@@ -137,8 +133,9 @@ class Results:
     oldest: list[OldestOpen]
     reported: int
     restored: Rate
-    agreement: Fact | None = None
-    misses: Fact | None = None
+    agreement: Agreement
+    misses: Misses | None
+    sampled: bool
 
 
 def results(connection: Connection, actor: Actor, now: int, since: int = 0, until: int = 0) -> Results:
@@ -185,6 +182,9 @@ def results(connection: Connection, actor: Actor, now: int, since: int = 0, unti
             .where(DecisionRow.verdict == "missed", DecisionRow.undone_by.is_(None), *made),
         ),
         restored=_restored(connection, since, until),
+        agreement=second_looks.agreement(connection, since, until),
+        misses=blind_sample.misses(connection, blind_sample.day_of(since), blind_sample.day_of(until)),
+        sampled=blind_sample.is_drawn(connection),
     )  # fmt: skip
 
 

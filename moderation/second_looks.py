@@ -43,6 +43,7 @@ class Agreement(NamedTuple):
 
     Args:
         pairs: decisions that were made twice.
+        same: of them.
         share: of them that are the same; NaN without pairs.
         kappa: Cohen's; NaN where it is not defined, as with one kind of decision alone.
         low: end of its 95% interval.
@@ -50,6 +51,7 @@ class Agreement(NamedTuple):
     """
 
     pairs: int
+    same: int
     share: float
     kappa: float
     low: float
@@ -60,21 +62,22 @@ def kappa(pairs: Sequence[tuple[str, str]]) -> Agreement:
     """Cohen's kappa of pairs of decisions, first and second."""
     count = len(pairs)
     if not count:
-        return Agreement(0, math.nan, math.nan, math.nan, math.nan)
+        return Agreement(0, 0, math.nan, math.nan, math.nan, math.nan)
     kinds = sorted({each for pair in pairs for each in pair})
     first, second = (Counter(pair[side] for pair in pairs) for side in (0, 1))
     both = Counter(pairs)
-    seen = sum(both[kind, kind] for kind in kinds) / count
+    same = sum(both[kind, kind] for kind in kinds)
+    seen = same / count
     expected = sum(first[kind] * second[kind] for kind in kinds) / count**2
     if expected >= 1.0:
-        return Agreement(count, seen, math.nan, math.nan, math.nan)
+        return Agreement(count, same, seen, math.nan, math.nan, math.nan)
     found = (seen - expected) / (1 - expected)
     spread = sum(
         both[a, b] / count * _weight(a, b, first, second, count, found) ** 2 for a in kinds for b in kinds if both[a, b]
     )
     variance = max(0.0, (spread - (found - expected * (1 - found)) ** 2) / (count * (1 - expected) ** 2))
     half = Z95 * math.sqrt(variance)
-    return Agreement(count, seen, found, max(-1.0, found - half), min(1.0, found + half))
+    return Agreement(count, same, seen, found, max(-1.0, found - half), min(1.0, found + half))
 
 
 def _weight(a: str, b: str, first: Counter[str], second: Counter[str], count: int, found: float) -> float:
@@ -178,9 +181,16 @@ def answer(connection: Connection, actor: Actor, decision_id: str, verdict: str,
     audit.append(connection, now, actor, "second_look", row.alert_id, {"decision": decision_id, "verdict": verdict})
 
 
-def agreement(connection: Connection) -> Agreement:
-    """How far first and second decisions agree, over all that were made twice."""
-    query = select(SecondLook.verdict, SecondLook.second_verdict).where(SecondLook.second_verdict != "")
+def agreement(connection: Connection, since: int = 0, until: int = 0) -> Agreement:
+    """How far first and second decisions agree.
+
+    Args:
+        connection: to read with.
+        since: second looks made at this time or later, ms since 1970.
+        until: second looks made before this time; 0 for all.
+    """
+    made = [SecondLook.second_at >= since, *([SecondLook.second_at < until] if until else [])]
+    query = select(SecondLook.verdict, SecondLook.second_verdict).where(SecondLook.second_verdict != "", *made)
     return kappa([(row.verdict, row.second_verdict) for row in connection.execute(query)])
 
 

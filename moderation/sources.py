@@ -1,4 +1,5 @@
-"""Where alerts come from: files that grow (`AlertFiles`), or the topics `alerts` and `alert-details` (`AlertTopics`).
+"""Where alerts come from: files that grow (`AlertFiles`), or the topics `alerts`, `alert-details` and `blind-sample`
+(`AlertTopics`).
 
 Both give batches of records together with the positions reached. `ingest` stores a position in the transaction of its
 batch and hands it back at the next start, so that a crash loses and repeats nothing.
@@ -15,10 +16,11 @@ from typing import Any, BinaryIO, Final, Protocol
 from kafka import KafkaConsumer, TopicPartition
 
 from detector.errors import FeedError, UsageError
-from moderation.records import read_alert, read_page
+from moderation.records import read_alert, read_page, read_sample
 from streaming.config import KafkaConfig
 from streaming.kafka.client import CALL_MS, Clients, Topics, close
 from streaming.schema.alert import AlertRecord, PageRecord
+from streaming.schema.sample import SampleRecord
 
 
 @dataclass
@@ -29,6 +31,8 @@ class AlertBatch:
         alerts: revisions of alerts.
         pages: pages of their details.
         deleted_pages: (id of the alert, number) of pages that were deleted at their source.
+        samples: accounts of the blind sample.
+        unsampled: accounts that were deleted: what waits of them in the sample goes.
         positions: the positions reached: key in table `meta` -> value.
         unreadable: records that were none.
     """
@@ -36,6 +40,8 @@ class AlertBatch:
     alerts: list[AlertRecord] = field(default_factory=list)
     pages: list[PageRecord] = field(default_factory=list)
     deleted_pages: list[tuple[str, int]] = field(default_factory=list)
+    samples: list[SampleRecord] = field(default_factory=list)
+    unsampled: list[str] = field(default_factory=list)
     positions: dict[str, str] = field(default_factory=dict)
     unreadable: int = 0
 
@@ -149,19 +155,27 @@ class TailedFile:
 
 
 class AlertFiles:
-    """Alerts from one file and their details from another, one JSON object a line, as `swarmlight run` writes them.
+    """Alerts from one file, their details and the blind sample from others, one JSON object a line, as `swarmlight run`
+    writes them.
 
     Args:
         alerts: file of alerts. One that does not exist yet is waited for.
         details: file of their details, or None.
+        samples: file of the blind sample, or None.
         sleep: waits so many seconds.
 
     Raises:
         UsageError: a file exists and cannot be read.
     """
 
-    def __init__(self, alerts: Path, details: Path | None, sleep: Callable[[float], None] = time.sleep) -> None:
-        for path in (alerts, details):
+    def __init__(
+        self,
+        alerts: Path,
+        details: Path | None,
+        samples: Path | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        for path in (alerts, details, samples):
             if path is not None and path.exists() and not path.is_file():
                 raise UsageError(f"{str(path)!a} is no file: name a file of alerts or details, one JSON object a line")
             try:
@@ -173,6 +187,7 @@ class AlertFiles:
                 ) from None
         self._alerts = TailedFile(alerts)
         self._details = TailedFile(details) if details is not None else None
+        self._samples = TailedFile(samples) if samples is not None else None
         self._sleep = sleep
 
     def start(self, positions: Mapping[str, str]) -> None:
@@ -181,7 +196,7 @@ class AlertFiles:
             tailed.start(positions.get(_file_key(tailed)))
 
     def read(self) -> AlertBatch:
-        """New lines of both files; details first, so that they are there when their alert is.
+        """New lines of all files; details first, so that they are there when their alert is.
 
         Raises:
             UsageError: the file of alerts does not exist yet, so that a feed which waits for it is not ready.
@@ -193,6 +208,11 @@ class AlertFiles:
                     batch.pages.append(read_page(line))
                 except FeedError:
                     batch.unreadable += bool(line.strip())
+        for line in self._samples.lines() if self._samples is not None else ():
+            try:
+                batch.samples.append(read_sample(line))
+            except FeedError:
+                batch.unreadable += bool(line.strip())
         lines = self._alerts.lines()
         if self._alerts.missing:
             raise UsageError(
@@ -204,19 +224,19 @@ class AlertFiles:
                 batch.alerts.append(read_alert(line))
             except FeedError:
                 batch.unreadable += bool(line.strip())
-        if batch.pages or batch.alerts or batch.unreadable:
+        if batch.pages or batch.alerts or batch.samples or batch.unreadable:
             batch.positions = {_file_key(each): each.position for each in self._files()}
         else:
             self._sleep(POLL_S)
         return batch
 
     def close(self) -> None:
-        """Close both files."""
+        """Close all files."""
         for tailed in self._files():
             tailed.close()
 
     def _files(self) -> list[TailedFile]:
-        return [self._alerts] if self._details is None else [self._alerts, self._details]
+        return [each for each in (self._alerts, self._details, self._samples) if each is not None]
 
 
 def _file_key(tailed: TailedFile) -> str:
@@ -224,7 +244,7 @@ def _file_key(tailed: TailedFile) -> str:
 
 
 class AlertTopics:
-    """All partitions of the topics `alerts` and `alert-details`, read committed.
+    """All partitions of the topics `alerts`, `alert-details` and `blind-sample`, read committed.
 
     The positions are kept in the feed's own database, not as offsets of a consumer group.
 
@@ -248,7 +268,7 @@ class AlertTopics:
             consumer = self._clients.reader(records=POLL_RECORDS, committed=True)
             self._consumer = consumer
             partitions = []
-            for topic in (self._topics.details, self._topics.alerts):
+            for topic in (self._topics.details, self._topics.blind_sample, self._topics.alerts):
                 found = consumer.partitions_for_topic(topic) or {0}
                 partitions += [TopicPartition(topic, number) for number in sorted(found)]
             consumer.assign(partitions)
@@ -263,7 +283,7 @@ class AlertTopics:
                 )
 
     def read(self) -> AlertBatch:
-        """New records of both topics, after `POLL_MS` at most.
+        """New records of all topics, after `POLL_MS` at most.
 
         Raises:
             BrokerError: the broker does not answer.
@@ -290,6 +310,8 @@ class AlertTopics:
             if topic == self._topics.alerts:
                 if value is not None:
                     batch.alerts.append(read_alert(value))
+            elif topic == self._topics.blind_sample:
+                self._add_sample(batch, key, value)
             elif value is not None:
                 batch.pages.append(read_page(value))
             else:
@@ -301,6 +323,16 @@ class AlertTopics:
                     batch.deleted_pages.append(deleted)
         except FeedError:
             batch.unreadable += 1
+
+    @staticmethod
+    def _add_sample(batch: AlertBatch, key: bytes | None, value: bytes | None) -> None:
+        if value is not None:
+            batch.samples.append(read_sample(value))
+            return
+        account = (key or b"").decode("utf-8", "replace")
+        # What was drawn earlier in the same batch was written before the account was deleted.
+        batch.samples = [each for each in batch.samples if each.account != account]
+        batch.unsampled.append(account)
 
 
 def _topic_key(partition: TopicPartition) -> str:

@@ -391,6 +391,27 @@ class SecondLook(Base):
     """The alert's record as the first saw it; "" once the second has decided."""
 
 
+class SampledAccount(Base):
+    """An account of the blind sample: nothing had flagged it when it was drawn (`blind_sample`)."""
+
+    __tablename__ = "blind_sample"
+    id: Mapped[str] = mapped_column(String(128), primary_key=True)
+    account: Mapped[str] = mapped_column(index=True)
+    """Its name, whole; "" once it is decided or dropped and the name is needed no more."""
+    day: Mapped[str] = mapped_column(String(10))
+    sampled_with: Mapped[float]
+    smallest: Mapped[float]
+    population: Mapped[int]
+    body: Mapped[str]
+    """The record of topic `blind-sample`; "" once it is decided."""
+    arrived: Mapped[int]
+    verdict: Mapped[str] = mapped_column(String(32), server_default="")
+    decided: Mapped[int] = mapped_column(server_default="0")
+    decided_by: Mapped[str | None] = mapped_column(String(32))
+    note: Mapped[str] = mapped_column(server_default="")
+    __table_args__ = (Index("blind_sample_by_day", "day"), Index("blind_sample_waiting", "verdict", "arrived"))
+
+
 class AuditEntry(Base):
     """One entry of the audit log; triggers in the database refuse to change or delete it."""
 

@@ -104,7 +104,8 @@ AUDIT_ACTIONS: Final = {
     "undo": "took back", "comment": "commented", "skip": "skipped",
     "resend": "sent an action again", "outcome": "noted an outcome", "forget": "forgot an account",
     "user_add": "added a person", "user_change": "changed a person", "password": "changed their password",
-    "token_add": "made a token", "token_revoke": "revoked a token",
+    "token_add": "made a token", "token_revoke": "revoked a token", "second_look": "looked a second time",
+    "blind_sample": "decided on the blind sample",
 }  # fmt: skip
 """What the audit log says was done."""
 

@@ -13,6 +13,7 @@ from moderation.web import (
     action_pages,
     alert_pages,
     appeal_pages,
+    blind_sample_pages,
     history_pages,
     oidc_pages,
     queue_pages,
@@ -39,6 +40,7 @@ def router() -> APIRouter:
         action_pages,
         appeal_pages,
         second_look_pages,
+        blind_sample_pages,
         result_pages,
     ):
         root.include_router(module.router)

@@ -61,6 +61,7 @@ NOTICES: Final = {
     "appeal": "The appeal is filed.",
     "appealed": "Your appeal is filed. Keep this address: what comes of it is said here.",
     "appeal_decided": "The appeal is decided.",
+    "sampled": "Thank you. What is missed is estimated from it.",
     "second_look": "Thank you. Both decisions are compared now.",
 }
 """What a page says of what was just done, by the value of `done` in its address."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -10,8 +11,10 @@ from starlette.responses import Response
 
 from moderation import console_config, words
 from moderation.auth import SignedIn
+from moderation.blind_sample import Misses
 from moderation.odds import percent
 from moderation.results import Precision, Rate, Results, results
+from moderation.second_looks import Agreement
 from moderation.web.charts import Share, shares
 from moderation.web.history_pages import ListFilters, as_csv
 from moderation.web.rendering import page
@@ -30,7 +33,8 @@ def show_results(context: SignedIn) -> Response:
         texts = console_config.current(connection).policy_texts
     return page(
         context, "results.html", found=found, filters=filters, chart=_chart(found), texts=texts,
-        rate_words=rate_words,
+        rate_words=rate_words, agreed=agreement_words(found.agreement),
+        missed=misses_words(found.misses) if found.misses is not None else "",
     )  # fmt: skip
 
 
@@ -72,9 +76,21 @@ def _rows(found: Results) -> Iterator[Sequence[object]]:
         yield ("confirmed", each.kind, each.band, *_numbers(each.rate))
     yield ("taken_back", "", "", *_numbers(found.taken_back))
     yield ("restored_by_receivers", "", "", *_numbers(found.restored))
-    for name, fact in (("agreement", found.agreement), ("missed", found.misses)):
-        if fact is not None:
-            yield (name, "", "", *_numbers(fact.rate))
+    agree, missed = found.agreement, found.misses
+    if agree.pairs:
+        yield ("second_looks_agree", "", "", *_numbers(Rate.counted(agree.same, agree.pairs)))
+        yield (
+            "second_looks_kappa",
+            "",
+            "",
+            agree.same,
+            agree.pairs,
+            *map(_decimal, (agree.kappa, agree.low, agree.high)),
+        )
+    if missed is not None:
+        yield ("missed_in_sample", "", "", missed.found, missed.decided, "", "", "")
+        yield ("missed_estimated", "", "", *(f"{each:.1f}" for each in missed.number[:1]), missed.population,
+               *(f"{each:.6f}" for each in missed.share()))  # fmt: skip
     for duration in found.durations:
         yield (
             "minutes_to_decide_median",
@@ -99,6 +115,38 @@ def _rows(found: Results) -> Iterator[Sequence[object]]:
     for kind, count in found.waiting.items():
         yield ("waiting", kind, "", count, "", "", "", "")
     yield ("reported_missed", "", "", found.reported, "", "", "", "")
+
+
+def _decimal(value: float) -> str:
+    """Four decimals; "" where there is no such number."""
+    return "" if math.isnan(value) else f"{value:.4f}"
+
+
+def agreement_words(found: Agreement) -> str:
+    """`18 of 20, 90% (68% to 99%); Cohen's kappa 0.78 (0.48 to 1.00)`; "" where nothing was decided twice."""
+    if not found.pairs:
+        return ""
+    said = rate_words(Rate.counted(found.same, found.pairs))
+    if math.isnan(found.kappa):
+        return f"{said}; all are of one kind, so Cohen's kappa says nothing"
+    return f"{said}; Cohen's kappa {found.kappa:.2f} ({found.low:.2f} to {found.high:.2f}), where 0 is chance"
+
+
+def misses_words(found: Misses) -> str:
+    """The estimate of missed accounts in two sentences."""
+    number, share = found.number, found.share()
+    each = "each day" if found.days == 1 else f"over {found.days:,} days, each day for itself"
+    return (
+        f"about {_few(number.number)} of {words.counted(found.population, 'account')} that nothing flagged "
+        f"({_few(number.low)} to {_few(number.high)}; {percent(share.high)} at most), {each}. "
+        f"Of {found.decided:,} in the blind sample {found.found:,} {'was one' if found.found == 1 else 'were'}"
+    )
+
+
+def _few(value: float) -> str:
+    """A number of accounts: whole, to two digits from a hundred on."""
+    whole = round(value)
+    return f"{whole:,}" if whole < 100 else f"{round(whole, 2 - len(str(whole))):,}"
 
 
 def _numbers(rate: Rate) -> tuple[object, ...]:

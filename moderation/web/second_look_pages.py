@@ -7,7 +7,7 @@ import math
 from fastapi import APIRouter
 from starlette.responses import RedirectResponse, Response
 
-from moderation import second_looks
+from moderation import blind_sample, second_looks
 from moderation.auth import Form, SignedIn
 from moderation.web.alert_pages import blind_page
 from moderation.web.rendering import MAX_NOTE_CHARACTERS, page, text_field, verdict_field
@@ -17,14 +17,16 @@ router = APIRouter()
 
 @router.get("/second-looks")
 def show_waiting(context: SignedIn) -> Response:
-    """Second looks that one may take, and for leads how far people agree and where they do not."""
+    """Second looks that one may take, accounts of the blind sample, and for leads how far people agree."""
     actor = context.actor
     with context.read() as connection:
         rows = second_looks.waiting(connection, actor, context.now)
         found = second_looks.agreement(connection) if actor.may("lead") else None
+        sample = blind_sample.waiting(connection, actor, context.now)
+        drawn = blind_sample.is_drawn(connection)
         unlike = second_looks.disagreements(connection, actor) if actor.may("lead") else []
     return page(
-        context, "second_looks.html", rows=rows, found=found, unlike=unlike,
+        context, "second_looks.html", rows=rows, found=found, unlike=unlike, sample=sample, drawn=drawn,
         defined=found is not None and not math.isnan(found.kappa),
     )  # fmt: skip
 

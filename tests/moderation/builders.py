@@ -39,6 +39,7 @@ from streaming.schema.alert import (
     PostRecord,
     encode,
 )
+from streaming.schema.sample import SampleRecord, sample_id
 from streaming.schema.score import LlrRecord
 
 BEGIN = datetime(2025, 6, 1, 8, tzinfo=UTC)
@@ -142,6 +143,25 @@ def alert(
     unused = Limitation(NOT_USED, "graph", "no graph model")
     reasons = group_reasons(group_case(kind, count, link=(157, 16.8)))
     return said(record, reasons, [unused, Limitation(OPERATOR_UNSEEN)])
+
+
+def sampled(
+    account: str = "zoe", *, day: str = "2025-06-01", chance: float = 0.01, population: int = 1000
+) -> SampleRecord:
+    """A record of topic `blind-sample`."""
+    return SampleRecord(
+        id=sample_id(account, day),
+        account=account,
+        day=day,
+        at=f"{day}T23:59:00Z",
+        sampled_with=chance,
+        smallest=0.005,
+        population=population,
+        member=MemberRecord(account, 0.01, llr(text=-1.0, coordination=0.0)),
+        posts=[PostRecord("p1", account, f"{day}T08:00:00Z", "The ferry was late again, @ada will laugh.", -0.4)],
+        moments=[MomentRecord(account, f"{day}T08:00:00Z"), MomentRecord(account, f"{day}T09:30:00Z", "reply")],
+        models={"text": "cheap@1"},
+    )
 
 
 def pages(

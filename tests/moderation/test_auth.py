@@ -62,13 +62,19 @@ NEEDED: dict[str, tuple[str, dict[str, Any] | None]] = {
     "GET /appeals": ("read", None),
     "POST /appeals": ("work", {"account": "x", "words": "it was me"}),
     "POST /appeals/{appeal_id}/answer": ("work", {"outcome": "upheld", "reason": "it stands"}),
+    "GET /second-looks": ("work", None),
+    "GET /second-looks/{decision_id}": ("work", None),
+    "POST /second-looks/{decision_id}": ("work", {"decision": "llm_campaign"}),
+    "GET /blind-sample": ("work", None),
+    "GET /blind-sample/{sample_id}": ("work", None),
+    "POST /blind-sample/{sample_id}": ("work", {"decision": "llm_campaign"}),
 }
 """Every route of the API: the right it needs, and a body that reaches it."""
 
 PAGES = {
     "/queue": "read", "/alerts/c1": "read", "/alerts/c1/graph.json": "read", "/account?name=ada": "read",
     "/decisions": "read", "/decisions.csv": "read", "/audit.csv": "lead", "/missed": "work",
-    "/appeals": "read", "/second-looks": "work",
+    "/appeals": "read", "/second-looks": "work", "/blind-sample/s1": "work",
     "/audit": "lead", "/actions": "lead", "/results": "read", "/results.csv": "read", "/people": "admin", "/me": "read",
 }  # fmt: skip
 
@@ -85,6 +91,7 @@ FORMS: dict[str, tuple[str, dict[str, Any]]] = {
     "/drafts/c1": ("work", {"reason": "half a"}),
     "/bulk/none/undo": ("work", {}),
     f"/second-looks/{NO_DECISION}": ("work", {"decision": "llm_campaign"}),
+    "/blind-sample/s1": ("work", {"decision": "llm_campaign"}),
     "/account/notice": ("work", {"name": "ada"}),
     "/account/appeal": ("work", {"name": "ada", "words": "it was me"}),
     f"/appeals/{NOBODY}": ("work", {"outcome": "upheld", "reason": "it stands"}),
@@ -122,7 +129,7 @@ def test_each_role_reaches_exactly_what_it_may(site: Site, who: str) -> None:
     site.feed.put(alert())
     browser = site.browser(who) if who != "nobody" else None
     client = site.client()
-    assert (len(NEEDED), len(PAGES), len(FORMS)) == (39, 16, 24)
+    assert (len(NEEDED), len(PAGES), len(FORMS)) == (45, 17, 25)
     for route, (right, body) in NEEDED.items():
         if route == "GET /live" and who != "nobody":
             continue

@@ -1,0 +1,55 @@
+"""An account of the blind sample, shown without what the system says of it, and the form to decide on it."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.responses import RedirectResponse, Response
+
+from moderation import blind_sample, console_config, words
+from moderation.auth import Form, SignedIn
+from moderation.records import milliseconds
+from moderation.web.charts import strip
+from moderation.web.context_views import Platform, profile_words
+from moderation.web.rendering import MAX_NOTE_CHARACTERS, AlertId, page, text_field, verdict_field
+from moderation.web.untrusted_text import visible
+
+router = APIRouter()
+
+
+@router.get("/blind-sample/{sample_id}")
+def show_account(context: SignedIn, sample_id: AlertId) -> Response:
+    """What an account wrote, when it acted and what it says of itself: no evidence, no odds."""
+    with context.read() as connection:
+        record = blind_sample.take(connection, context.actor, sample_id)
+        left = len(blind_sample.waiting(connection, context.actor, context.now))
+        config = console_config.current(connection)
+    platform = Platform(config.links)
+    times = sorted(at for at in (milliseconds(each.at) for each in record.moments) if at is not None)
+    said = f"{words.counted(len(times), 'act')} from {words.when(times[0])} to {words.when(times[-1])}" if times else ""
+    posts = [
+        (words.when(milliseconds(each.at) or 0), visible(each.text), platform.post(each.account, each.id))
+        for each in record.posts
+    ]
+    return page(
+        context, "blind_sample.html", number=sample_id, account=record.account, day=record.day, posts=posts,
+        profile=profile_words(record.member.profile, milliseconds(record.at) or 0), left=left, platform=platform,
+        chart=strip(times, f"When it acted: {said}") if len(times) > 1 else "", said=said,
+    )  # fmt: skip
+
+
+@router.post("/blind-sample/{sample_id}")
+def answer(context: SignedIn, sample_id: AlertId, form: Form) -> Response:
+    """Decide on it, and go on to the next.
+
+    Args:
+        context: of the request.
+        sample_id: which account.
+        form: with `decision` and `note`.
+    """
+    verdict, note = verdict_field(form), text_field(form, "note", MAX_NOTE_CHARACTERS)
+    context.write(
+        lambda connection: blind_sample.answer(connection, context.actor, sample_id, verdict, note, context.now)
+    )
+    with context.read() as connection:
+        left = blind_sample.waiting(connection, context.actor, context.now)
+    return RedirectResponse(f"/blind-sample/{left[0]}?done=sampled" if left else "/second-looks?done=sampled", 303)
