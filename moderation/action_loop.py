@@ -20,9 +20,9 @@ from detector.errors import ConfigError, DeliveryError, SwarmlightError, UsageEr
 from moderation.action_formats import render
 from moderation.background import BackgroundLoop
 from moderation.console_config import ConsoleConfig, Receiver
+from moderation.database_tables import Delivery
 from moderation.db import Database
 from moderation.feed_metrics import FeedMetrics
-from moderation.tables import Delivery
 from streaming.outgoing import Endpoint
 from streaming.retry import Backoff
 from streaming.schema.action import read_action

@@ -23,9 +23,9 @@ from detector.errors import FeedError
 from detector.times import format_time
 from moderation import audit, console_config
 from moderation.console_config import ConsoleConfig, Receiver
+from moderation.database_tables import AlertRow, DecisionRow, Delivery, OutcomeRow, User
 from moderation.permissions import Actor
 from moderation.records import LARGEST_ACCOUNT, json_text, names, read_alert
-from moderation.tables import AlertRow, DecisionRow, Delivery, OutcomeRow, User
 from streaming.schema.action import ActionAccount, ActionPolicy, ActionRecord, encode_action, read_action
 from streaming.schema.feedback import DecisionKind
 

@@ -32,12 +32,12 @@ from sqlalchemy import (
 
 from detector.errors import FeedError
 from moderation import search
+from moderation.database_tables import AlertRow, Member, SavedView, Skip, User
 from moderation.permissions import Actor
-from moderation.tables import AlertRow, Member, SavedView, Skip, User
 
 
 def undecided() -> ColumnElement[bool]:
-    """Condition: the alert is open and not decided, in the words of the partial index (`tables.UNDECIDED`)."""
+    """Condition: the alert is open and not decided, in the words of the partial index (`database_tables.UNDECIDED`)."""
     return and_(AlertRow.status == literal_column("'open'"), AlertRow.decision.is_(None))
 
 

@@ -20,9 +20,9 @@ from detector.errors import FeedError
 from detector.evidence import COMPONENTS
 from moderation import audit, case_log, decisions
 from moderation.audit import pseudonym, pseudonym_key
+from moderation.database_tables import AlertRow, Appeal, DecisionRow, Member, Notice, User
 from moderation.permissions import Actor
 from moderation.records import LARGEST_ACCOUNT, milliseconds, read_alert
-from moderation.tables import AlertRow, Appeal, DecisionRow, Member, Notice, User
 from moderation.users import fingerprint, new_secret
 from streaming.assess.alert_store import account_alert_id
 

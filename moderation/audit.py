@@ -18,8 +18,8 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, insert, select, update
 
+from moderation.database_tables import AuditEntry, AuditHead, Meta
 from moderation.permissions import Actor
-from moderation.tables import AuditEntry, AuditHead, Meta
 
 PSEUDONYM_KEY: Final = "pseudonym-key"
 

@@ -18,9 +18,9 @@ from sqlalchemy import Connection, select
 from detector.errors import FeedError
 from moderation import queue
 from moderation.audit import pseudonym_key
+from moderation.database_tables import AlertRow
 from moderation.decisions import VERDICTS, DecisionRequest, decide
 from moderation.permissions import Actor
-from moderation.tables import AlertRow
 
 Action = Literal["decide", "snooze", "claim", "release", "escalate"]
 

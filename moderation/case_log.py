@@ -13,8 +13,8 @@ from sqlalchemy import Connection, insert, select
 
 from detector.errors import FeedError
 from moderation import audit
+from moderation.database_tables import AlertRow, CaseEntry, User
 from moderation.permissions import Actor
-from moderation.tables import AlertRow, CaseEntry, User
 
 MAX_ENTRIES: Final = 300
 """Lines of one page: far more than any case has had."""

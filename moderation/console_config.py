@@ -19,8 +19,8 @@ from msgspec import Meta, Struct
 from sqlalchemy import Connection, select
 
 from detector.errors import ConfigError, FeedError, UsageError
+from moderation.database_tables import Meta as MetaRow
 from moderation.db import upsert
-from moderation.tables import Meta as MetaRow
 from streaming.config_keys import first_line
 from streaming.outgoing import checked_url
 from streaming.schema.feedback import DecisionKind

@@ -1,6 +1,6 @@
 """The connection to the feed's database: SQLite (a file, the default) or PostgreSQL (through its URL).
 
-All other modules speak SQL through `Database`, about the tables of `tables`. Reads see a snapshot. Writes are
+All other modules speak SQL through `Database`, about the tables of `database_tables`. Reads see a snapshot. Writes are
 transactions that SQLite runs one at a time (`BEGIN IMMEDIATE`) and PostgreSQL side by side; so every change that two
 people could race for is one conditional statement.
 """

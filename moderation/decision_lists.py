@@ -11,7 +11,7 @@ from sqlalchemy.orm import aliased
 
 from detector.errors import FeedError
 from moderation import search
-from moderation.tables import AlertRow, DecisionRow, User
+from moderation.database_tables import AlertRow, DecisionRow, User
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from typing import Final
 
 from sqlalchemy import Connection, delete, select
 
+from moderation.database_tables import Draft
 from moderation.db import upsert
 from moderation.permissions import Actor
-from moderation.tables import Draft
 
 KEPT: Final = ("decision", "reason", "policy", "note")
 """Fields of a draft."""

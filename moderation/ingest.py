@@ -17,18 +17,18 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, case, delete, func, insert, or_, select, update
 
-from moderation import blind_sample, case_log, console_config, search
+from moderation import case_log, console_config, missed_accounts, search
 from moderation.audit import pseudonym, pseudonym_key
 from moderation.background import BackgroundLoop
 from moderation.cases import summarise
 from moderation.console_config import ConsoleConfig
+from moderation.database_tables import AlertRow, Forgotten, Member, Meta, Page
 from moderation.db import Database, upsert
 from moderation.feed_metrics import FeedMetrics
 from moderation.odds import WATCH_BELOW_POSTS, Certainty, certainty, percent, rests_on_few
 from moderation.policies import propose
 from moderation.records import dump, milliseconds, named_in, page_without, read_alert, read_page, storable, without
 from moderation.sources import AlertBatch, AlertSource
-from moderation.tables import AlertRow, Forgotten, Member, Meta, Page
 from streaming.schema.alert import AlertRecord, PageRecord
 
 ALERT_ROWS: Final = 500
@@ -115,8 +115,8 @@ class IngestLoop(BackgroundLoop):
                 delete_page(connection, alert_id, page)
             store_alerts(connection, batch.alerts, self._now(), counts, self._watch_below)
             store_pages(connection, batch.pages, counts)
-            blind_sample.drop(connection, batch.unsampled, self._now())
-            blind_sample.store(connection, batch.samples, self._now())
+            missed_accounts.drop(connection, batch.unsampled, self._now())
+            missed_accounts.store(connection, batch.samples, self._now())
             for key, value in batch.positions.items():
                 statement = upsert(connection, Meta).values(key=key, value=value)
                 connection.execute(statement.on_conflict_do_update(index_elements=["key"], set_={"value": value}))

@@ -22,9 +22,9 @@ from sse_starlette import ServerSentEvent
 
 from detector.errors import FeedError
 from moderation.alert_lists import count_waiting
+from moderation.database_tables import AlertRow
 from moderation.db import Database
 from moderation.feed_metrics import FeedMetrics
-from moderation.tables import AlertRow
 
 log = logging.getLogger(__name__)
 

@@ -18,10 +18,10 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from detector.errors import FeedError
 from moderation import audit
+from moderation.database_tables import Departure as DepartureRow
+from moderation.database_tables import Session, Token, User
 from moderation.oidc import Departure, Identity
 from moderation.permissions import SYSTEM, Actor
-from moderation.tables import Departure as DepartureRow
-from moderation.tables import Session, Token, User
 from moderation.users import NAME, Login, begin_session, fingerprint, new_secret
 
 DEPARTURE_MS: Final = 10 * 60_000

@@ -21,9 +21,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from detector.errors import FeedError, SwarmlightError, UsageError
 from detector.times import format_time
 from moderation.background import BackgroundLoop
+from moderation.database_tables import DecisionRow, Outgoing
 from moderation.db import Database
 from moderation.feed_metrics import FeedMetrics
-from moderation.tables import DecisionRow, Outgoing
 from streaming.config import KafkaConfig
 from streaming.kafka.client import DELIVERY_MS, Clients, Topics, close
 from streaming.schema.feedback import FEEDBACK_VERSION, DecisionKind, FeedbackRecord, encode_feedback

@@ -14,13 +14,10 @@ from urllib.parse import quote_plus
 import msgspec
 from sqlalchemy import Connection, delete, or_, select, update
 
-from moderation import actions, appeals, audit, blind_sample, search, second_looks
+from moderation import actions, appeals, audit, missed_accounts, search, second_looks
 from moderation.audit import pseudonym, pseudonym_key
 from moderation.cases import summarise
-from moderation.db import upsert
-from moderation.permissions import Actor
-from moderation.records import GAP, dump, json_text, names, page_without, read_alert, read_page, storable, without
-from moderation.tables import (
+from moderation.database_tables import (
     AlertRow,
     CaseEntry,
     DecisionRow,
@@ -31,6 +28,9 @@ from moderation.tables import (
     Page,
     SavedView,
 )
+from moderation.db import upsert
+from moderation.permissions import Actor
+from moderation.records import GAP, dump, json_text, names, page_without, read_alert, read_page, storable, without
 from streaming.assess.alert_store import account_alert_id
 from streaming.schema.feedback import encode_feedback, read_feedback
 
@@ -86,7 +86,7 @@ def forget(connection: Connection, actor: Actor, account: str, now: int) -> Forg
     actions.forget_account(connection, account)
     appeals.forget_account(connection, account)
     second_looks.forget_account(connection, account, now)
-    blind_sample.forget_account(connection, account)
+    missed_accounts.forget_account(connection, account)
     about = or_(DecisionRow.account == account, DecisionRow.alert_id == own)
     unsent = connection.execute(
         delete(Outgoing).where(Outgoing.sent == 0, Outgoing.decision_id.in_(select(DecisionRow.id).where(about)))

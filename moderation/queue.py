@@ -23,9 +23,9 @@ from sqlalchemy import (
 from detector.errors import FeedError
 from moderation import audit, case_log
 from moderation.alert_lists import claimed_by_actor, entitled, not_skipped, unclaimed, waiting
+from moderation.database_tables import AlertRow, Skip, User
 from moderation.db import upsert
 from moderation.permissions import RIGHTS, Actor
-from moderation.tables import AlertRow, Skip, User
 
 LEASE_MS: Final = 15 * 60_000
 """A claim: long enough to read a campaign and write a note, short enough that nobody's lunch blocks the queue."""

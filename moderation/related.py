@@ -14,8 +14,8 @@ from typing import Any, Final, Literal, NamedTuple
 from sqlalchemy import ColumnElement, Connection, and_, or_, select
 from sqlalchemy.orm import aliased
 
+from moderation.database_tables import AlertRow, DecisionRow, Member, User
 from moderation.permissions import Actor
-from moderation.tables import AlertRow, DecisionRow, Member, User
 from streaming.assess.alert_store import account_alert_id
 
 MOST_OTHERS: Final = 500

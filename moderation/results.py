@@ -20,14 +20,14 @@ from scipy.stats import binomtest
 from sqlalchemy import Connection, func, select
 from sqlalchemy.orm import aliased
 
-from moderation import blind_sample, second_looks
+from moderation import missed_accounts, second_looks
 from moderation.alert_lists import waiting
-from moderation.blind_sample import Misses
+from moderation.database_tables import AlertRow, DecisionRow, Delivery, OutcomeRow
+from moderation.missed_accounts import Misses
 from moderation.odds import LEVELS, percent
 from moderation.permissions import Actor
 from moderation.second_looks import Agreement
 from moderation.similar_cases import CONFIRMED, band, in_force
-from moderation.tables import AlertRow, DecisionRow, Delivery, OutcomeRow
 
 LEVEL: Final = 0.95
 
@@ -183,8 +183,8 @@ def results(connection: Connection, actor: Actor, now: int, since: int = 0, unti
         ),
         restored=_restored(connection, since, until),
         agreement=second_looks.agreement(connection, since, until),
-        misses=blind_sample.misses(connection, blind_sample.day_of(since), blind_sample.day_of(until)),
-        sampled=blind_sample.is_drawn(connection),
+        misses=missed_accounts.misses(connection, missed_accounts.day_of(since), missed_accounts.day_of(until)),
+        sampled=missed_accounts.is_drawn(connection),
     )  # fmt: skip
 
 

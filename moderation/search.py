@@ -21,8 +21,8 @@ from sqlalchemy import BindParameter, Boolean, ColumnElement, Connection, and_, 
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 
+from moderation.database_tables import SearchPart
 from moderation.db import upsert
-from moderation.tables import SearchPart
 from streaming.schema.alert import AlertRecord, PageRecord
 
 RECORD_PART: Final = 0

@@ -20,10 +20,10 @@ from detector.errors import FeedError
 from detector.sampling import is_drawn
 from moderation import audit, case_log
 from moderation.audit import pseudonym_key
+from moderation.database_tables import AlertRow, DecisionRow, Meta, SecondLook, User
 from moderation.db import upsert
 from moderation.permissions import Actor
 from moderation.records import json_text
-from moderation.tables import AlertRow, DecisionRow, Meta, SecondLook, User
 
 SHARE_KEY: Final = "second_look_share"
 """Of the row in table `meta` that holds the share of decisions that is drawn."""

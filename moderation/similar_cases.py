@@ -12,8 +12,8 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, case, func, select
 
+from moderation.database_tables import AlertRow, DecisionRow
 from moderation.odds import LEVELS
-from moderation.tables import AlertRow, DecisionRow
 
 CONFIRMED: Final = "llm_campaign"
 

@@ -20,8 +20,8 @@ from sqlalchemy.exc import IntegrityError
 
 from detector.errors import FeedError
 from moderation import audit
+from moderation.database_tables import AlertRow, Link, Session, Token, User
 from moderation.permissions import RIGHTS, ROLES, SCOPES, Actor
-from moderation.tables import AlertRow, Link, Session, Token, User
 
 MIN_PASSWORD_CHARACTERS: Final = 12
 MAX_PASSWORD_CHARACTERS: Final = 200

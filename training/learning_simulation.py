@@ -261,7 +261,13 @@ def main() -> None:
     print("\nThe interval of missed accounts, from a blind sample.")
     print("accounts  missed  shown  covers (95% of what a rate of 95% gives)   width / missed")
     half = 1.959964 * math.sqrt(0.95 * 0.05 / given.samples)
-    for accounts, missed, sample in MISSES:
+    for accounts, missed, sample in (
+        (5000, 0, 100),
+        (5000, 20, 100),
+        (5000, 100, 100),
+        (5000, 100, 300),
+        (20000, 400, 200),
+    ):
         rate, width = coverage(accounts, missed, sample, given.samples)
         print(f"{accounts:8} {missed:7} {sample:6}  {rate:6.1%} (above {0.95 - half:.1%})   {width:20.1f}")
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from fastapi import Path as PathParameter
 from pydantic import BaseModel
 
-from moderation import blind_sample, second_looks
+from moderation import missed_accounts, second_looks
 from moderation.api.schemas import AlertId, Done, Note, RequestBody
 from moderation.auth import Worker
 from moderation.decisions import Verdict
@@ -90,14 +90,14 @@ def answer_second_look(context: Worker, decision_id: DecisionId, body: BlindAnsw
 def list_sample(context: Worker) -> Waiting:
     """Accounts of the blind sample that wait."""
     with context.read() as connection:
-        return Waiting(waiting=blind_sample.waiting(connection, context.actor, context.now))
+        return Waiting(waiting=missed_accounts.waiting(connection, context.actor, context.now))
 
 
 @second_looks_router.get("/blind-sample/{sample_id}")
 def show_sampled(context: Worker, sample_id: AlertId) -> SampledItem:
     """What an account of the blind sample wrote, and when it acted."""
     with context.read() as connection:
-        record = blind_sample.take(connection, context.actor, sample_id)
+        record = missed_accounts.take(connection, context.actor, sample_id)
     return SampledItem(
         id=sample_id, account=record.account, day=record.day,
         posts=[{"id": each.id, "at": each.at, "text": each.text} for each in record.posts],
@@ -116,7 +116,7 @@ def answer_sampled(context: Worker, sample_id: AlertId, body: BlindAnswer) -> Do
         body: what is decided.
     """
     context.write(
-        lambda connection: blind_sample.answer(
+        lambda connection: missed_accounts.answer(
             connection, context.actor, sample_id, body.decision, body.note, context.now
         )
     )

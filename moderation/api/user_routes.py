@@ -33,8 +33,8 @@ from moderation.api.schemas import (
     ViewList,
 )
 from moderation.auth import Admin, Lead, Reader
+from moderation.database_tables import User
 from moderation.records import rfc3339
-from moderation.tables import User
 
 users_router = APIRouter(tags=["people"])
 views_router = APIRouter(tags=["views"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 from starlette.responses import RedirectResponse, Response
 
-from moderation import blind_sample, console_config, words
+from moderation import console_config, missed_accounts, words
 from moderation.auth import Form, SignedIn
 from moderation.records import milliseconds
 from moderation.web.charts import strip
@@ -20,8 +20,8 @@ router = APIRouter()
 def show_account(context: SignedIn, sample_id: AlertId) -> Response:
     """What an account wrote, when it acted and what it says of itself: no evidence, no odds."""
     with context.read() as connection:
-        record = blind_sample.take(connection, context.actor, sample_id)
-        left = len(blind_sample.waiting(connection, context.actor, context.now))
+        record = missed_accounts.take(connection, context.actor, sample_id)
+        left = len(missed_accounts.waiting(connection, context.actor, context.now))
         config = console_config.current(connection)
     platform = Platform(config.links)
     times = sorted(at for at in (milliseconds(each.at) for each in record.moments) if at is not None)
@@ -48,8 +48,8 @@ def answer(context: SignedIn, sample_id: AlertId, form: Form) -> Response:
     """
     verdict, note = verdict_field(form), text_field(form, "note", MAX_NOTE_CHARACTERS)
     context.write(
-        lambda connection: blind_sample.answer(connection, context.actor, sample_id, verdict, note, context.now)
+        lambda connection: missed_accounts.answer(connection, context.actor, sample_id, verdict, note, context.now)
     )
     with context.read() as connection:
-        left = blind_sample.waiting(connection, context.actor, context.now)
+        left = missed_accounts.waiting(connection, context.actor, context.now)
     return RedirectResponse(f"/blind-sample/{left[0]}?done=sampled" if left else "/second-looks?done=sampled", 303)

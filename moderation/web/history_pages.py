@@ -23,9 +23,9 @@ from moderation import audit, console_config, decision_lists, decisions
 from moderation.alert_lists import KINDS, MAX_SEARCH_CHARACTERS
 from moderation.audit import AuditFilters
 from moderation.auth import Form, RequestContext, SignedIn
+from moderation.database_tables import AlertRow, User
 from moderation.decision_lists import DecisionFilters
 from moderation.records import LARGEST_ACCOUNT, rfc3339
-from moderation.tables import AlertRow, User
 from moderation.web.evidence_views import past_decision
 from moderation.web.rendering import MAX_NOTE_CHARACTERS, existing_alerts, local_path, page, text_field
 

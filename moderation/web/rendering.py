@@ -21,10 +21,10 @@ from starlette.responses import HTMLResponse
 from detector.errors import FeedError
 from moderation import decisions, words
 from moderation.auth import RequestContext
+from moderation.database_tables import AlertRow
 from moderation.permissions import Actor
 from moderation.records import rfc3339
 from moderation.services import Services
-from moderation.tables import AlertRow
 from moderation.web.untrusted_text import short, visible
 
 TEMPLATES: Final = Path(__file__).with_name("templates")

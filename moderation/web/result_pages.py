@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from moderation import console_config, words
 from moderation.auth import SignedIn
-from moderation.blind_sample import Misses
+from moderation.missed_accounts import Misses
 from moderation.odds import percent
 from moderation.results import Precision, Rate, Results, results
 from moderation.second_looks import Agreement

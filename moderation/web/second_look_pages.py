@@ -7,7 +7,7 @@ import math
 from fastapi import APIRouter
 from starlette.responses import RedirectResponse, Response
 
-from moderation import blind_sample, second_looks
+from moderation import missed_accounts, second_looks
 from moderation.auth import Form, SignedIn
 from moderation.web.alert_pages import blind_page
 from moderation.web.rendering import MAX_NOTE_CHARACTERS, page, text_field, verdict_field
@@ -22,8 +22,8 @@ def show_waiting(context: SignedIn) -> Response:
     with context.read() as connection:
         rows = second_looks.waiting(connection, actor, context.now)
         found = second_looks.agreement(connection) if actor.may("lead") else None
-        sample = blind_sample.waiting(connection, actor, context.now)
-        drawn = blind_sample.is_drawn(connection)
+        sample = missed_accounts.waiting(connection, actor, context.now)
+        drawn = missed_accounts.is_drawn(connection)
         unlike = second_looks.disagreements(connection, actor) if actor.may("lead") else []
     return page(
         context, "second_looks.html", rows=rows, found=found, unlike=unlike, sample=sample, drawn=drawn,

@@ -24,10 +24,10 @@ from typing import Final
 from sqlalchemy import insert
 
 from moderation import ingest, users
+from moderation.database_tables import DecisionRow
 from moderation.db import Database, now_ms
 from moderation.permissions import SYSTEM
 from moderation.records import read_alert, read_page
-from moderation.tables import DecisionRow
 from simulation.demo.processes import free_port
 from tests.moderation import postgres
 from tests.moderation.builders import alert, line, pages

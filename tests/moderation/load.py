@@ -32,13 +32,13 @@ from sqlalchemy import Connection, func, insert, select, text
 
 from moderation import audit, console_config, users
 from moderation.cases import summarise
+from moderation.database_tables import AlertRow, DecisionRow, Meta
 from moderation.db import Database, now_ms
 from moderation.ingest import SUMMARY_KEY, summary_mark
 from moderation.odds import WATCH_BELOW_POSTS
 from moderation.permissions import RIGHTS, SYSTEM, Actor
 from moderation.records import dump, read_alert
 from moderation.search import words_of_record
-from moderation.tables import AlertRow, DecisionRow, Meta
 from simulation.demo.processes import free_port
 from tests.moderation import postgres
 from tests.moderation.builders import alert, line

@@ -16,10 +16,10 @@ from detector.errors import ConfigError, DeliveryError, FeedError
 from moderation import action_loop, actions, console_config, decision_lists, decisions, privacy
 from moderation.action_loop import GIVE_UP_MS, ActionLoop, Way, deliver_due
 from moderation.console_config import ConsoleConfig, Receiver
+from moderation.database_tables import Delivery
 from moderation.decisions import DecisionRequest
 from moderation.feed_metrics import FeedMetrics
 from moderation.permissions import Actor
-from moderation.tables import Delivery
 from streaming.schema.action import read_action
 from streaming.signing import Signer
 from tests.moderation.builders import alert

@@ -11,8 +11,8 @@ from sqlalchemy import select
 from detector.errors import FeedError
 from detector.reasons import explain_to_owner
 from moderation import appeals, audit, decisions, privacy
+from moderation.database_tables import AlertRow, Appeal, AuditEntry, DecisionRow, Notice
 from moderation.decisions import DecisionRequest
-from moderation.tables import AlertRow, Appeal, AuditEntry, DecisionRow, Notice
 from streaming.assess.alert_store import account_alert_id
 from tests.moderation.builders import alert
 from tests.moderation.conftest import Feed, Site

@@ -14,11 +14,11 @@ from sqlalchemy import func, select
 
 from detector.reasons import NOT_USED, Limitation, Reason, shared_code
 from moderation import decisions
+from moderation.database_tables import AlertRow, User
 from moderation.decisions import DecisionRequest
 from moderation.login_limits import ADDRESS_FAILURES, LOGIN_FAILURES, LOGIN_WINDOW_S
 from moderation.middleware import MAX_BODY_BYTES
 from moderation.rate_limits import RateLimit
-from moderation.tables import AlertRow, User
 from streaming import logs
 from streaming.config import LogConfig
 from streaming.schema.alert import AlertRecord

@@ -10,9 +10,9 @@ import pytest
 from sqlalchemy import select
 
 from moderation import users
+from moderation.database_tables import Session, User
 from moderation.login_limits import LOGIN_FAILURES, NAME_FAILURES, network_of
 from moderation.permissions import RIGHTS, ROLES, SCOPES
-from moderation.tables import Session, User
 from tests.moderation.builders import alert
 from tests.moderation.conftest import Site
 

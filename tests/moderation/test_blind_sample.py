@@ -8,12 +8,12 @@ import pytest
 from sqlalchemy import select
 
 from detector.errors import FeedError
-from moderation import blind_sample, privacy
-from moderation.blind_sample import PENDING_MS
+from moderation import missed_accounts, privacy
+from moderation.database_tables import Outgoing, SampledAccount
 from moderation.feed_metrics import FeedMetrics
 from moderation.ingest import IngestLoop
+from moderation.missed_accounts import PENDING_MS
 from moderation.sources import AlertFiles
-from moderation.tables import Outgoing, SampledAccount
 from streaming.assess.alert_store import account_alert_id
 from streaming.schema.feedback import read_feedback
 from streaming.schema.sample import SampleRecord, encode_sample
@@ -23,11 +23,11 @@ from tests.moderation.conftest import Feed, Site
 
 def put(feed: Feed, *records: SampleRecord) -> None:
     with feed.database.write() as connection:
-        blind_sample.store(connection, records, feed.clock())
+        missed_accounts.store(connection, records, feed.clock())
 
 
 def waiting(feed: Feed, who: str = "moderator") -> list[str]:
-    return list(feed.see(blind_sample.waiting, feed.actors[who], feed.clock()))
+    return list(feed.see(missed_accounts.waiting, feed.actors[who], feed.clock()))
 
 
 def test_a_file_of_the_sample_is_read_beside_the_alerts(feed: Feed, tmp_path: Path) -> None:
@@ -82,17 +82,17 @@ def test_programs_decide_likewise(site: Site) -> None:
 
 def test_what_is_found_stands_for_the_others(feed: Feed) -> None:
     put(feed, *(sampled(f"u{number}", chance=0.1, population=400) for number in range(40)))
-    assert feed.see(blind_sample.misses) is None
+    assert feed.see(missed_accounts.misses) is None
     for place, number in enumerate(waiting(feed)[:20]):
         verdict = "llm_campaign" if place < 2 else "needs_more" if place < 4 else "not_a_campaign"
-        feed.do(blind_sample.answer, "moderator", number, verdict, "")
-    found = feed.see(blind_sample.misses)
+        feed.do(missed_accounts.answer, "moderator", number, verdict, "")
+    found = feed.see(missed_accounts.misses)
     # Eighteen of forty were told apart: each machine stands for 10 accounts, and for those that nobody looked at.
     assert (found.found, found.decided, found.drawn, found.population) == (2, 18, 40, 400)
     assert found.number.number == pytest.approx(2 * 10 * 40 / 18)
     assert found.number.low < found.number.number < found.number.high
-    assert feed.see(blind_sample.misses, "2025-06-02") is None
-    assert feed.see(blind_sample.misses, "2025-06-01", "2025-06-02") == found
+    assert feed.see(missed_accounts.misses, "2025-06-02") is None
+    assert feed.see(missed_accounts.misses, "2025-06-01", "2025-06-02") == found
 
 
 def test_the_results_say_how_many_are_missed_and_how_far_people_agree(site: Site) -> None:
@@ -101,7 +101,9 @@ def test_the_results_say_how_many_are_missed_and_how_far_people_agree(site: Site
     put(site.feed, *(sampled(f"u{number}", chance=0.1, population=400) for number in range(10)))
     assert "nothing of the blind sample was decided" in viewer.get("/results").text
     for place, number in enumerate(waiting(site.feed)):
-        site.feed.do(blind_sample.answer, "moderator", number, "llm_campaign" if place == 0 else "not_a_campaign", "")
+        site.feed.do(
+            missed_accounts.answer, "moderator", number, "llm_campaign" if place == 0 else "not_a_campaign", ""
+        )
     page = viewer.get("/results").text
     assert "about 10 of 400 accounts that nothing flagged" in page
     assert "Of 10 in the blind sample 1 was one" in page
@@ -113,7 +115,7 @@ def test_the_results_say_how_many_are_missed_and_how_far_people_agree(site: Site
 def test_who_is_deleted_or_forgotten_or_waits_too_long_is_dropped(feed: Feed) -> None:
     put(feed, sampled(), sampled("yan"), sampled("xia"))
     with feed.database.write() as connection:
-        blind_sample.drop(connection, ["yan"], feed.clock())
+        missed_accounts.drop(connection, ["yan"], feed.clock())
     assert sorted(waiting(feed)) == sorted([sampled().id, sampled("xia").id])
     feed.do(privacy.forget, "admin", "zoe")
     put(feed, sampled("zoe", day="2025-06-02"))
@@ -121,7 +123,7 @@ def test_who_is_deleted_or_forgotten_or_waits_too_long_is_dropped(feed: Feed) ->
     feed.clock.at += PENDING_MS + 1
     assert waiting(feed) == []
     with feed.database.write() as connection:
-        blind_sample.drop(connection, [], feed.clock())
+        missed_accounts.drop(connection, [], feed.clock())
     with feed.database.read() as connection:
         assert not any(connection.scalars(select(SampledAccount.body)))
 

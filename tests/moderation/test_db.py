@@ -13,9 +13,9 @@ from sqlalchemy import inspect, text
 
 from detector.errors import ConfigError, UsageError
 from moderation import cli
+from moderation.database_tables import Base
 from moderation.db import Database, migrate
 from moderation.migrations.versions.v0001_first import SORTS
-from moderation.tables import Base
 from streaming.config import load_config
 
 

@@ -13,9 +13,9 @@ from sqlalchemy import Connection, delete, select
 
 from detector.errors import FeedError
 from moderation import bulk_actions, cases, decisions, outbox, queue
+from moderation.database_tables import AlertRow, DecisionRow, Outgoing
 from moderation.decisions import CLOSING_VERDICTS, VERDICTS, DecisionRequest
 from moderation.permissions import Actor
-from moderation.tables import AlertRow, DecisionRow, Outgoing
 from streaming.assess.alert_store import account_alert_id
 from streaming.assess.feedback import parse
 from tests.moderation.builders import alert

@@ -11,8 +11,8 @@ from sqlalchemy import func, select
 
 from detector.errors import FeedError
 from moderation import alert_lists, case_log, decisions, drafts, privacy, queue
+from moderation.database_tables import CaseEntry, Draft
 from moderation.decisions import DecisionRequest
-from moderation.tables import CaseEntry, Draft
 from tests.moderation.builders import alert
 from tests.moderation.conftest import Feed, Site
 from tests.moderation.test_web import text_of

@@ -13,8 +13,8 @@ from sqlalchemy import update
 from detector.reasons import ACTIVE_ACCOUNT, Reason
 from moderation import ingest
 from moderation.cases import load_alert, summarise
+from moderation.database_tables import AlertRow
 from moderation.odds import EVEN_ODDS, certainty, claim, look, passes, percent
-from moderation.tables import AlertRow
 from moderation.web.evidence_views import graph_json
 from moderation.web.view_models import total_bar
 from streaming.assess.alert_store import account_alert_id

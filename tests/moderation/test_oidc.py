@@ -17,9 +17,9 @@ from starlette.testclient import TestClient
 
 from detector.errors import ConfigError
 from moderation import audit, cli, oidc_users, users
+from moderation.database_tables import Departure, Session, Token, User
 from moderation.oidc import OidcSettings, Provider, read_roles
 from moderation.permissions import SYSTEM
-from moderation.tables import Departure, Session, Token, User
 from streaming.config import load_config
 from tests.moderation.conftest import Site
 from tests.moderation.openid import CLIENT, KEY_BITS, SECRET, OpenIdProvider

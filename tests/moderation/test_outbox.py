@@ -13,10 +13,10 @@ from sqlalchemy import delete, select
 
 from detector.errors import UsageError
 from moderation import decisions, outbox
+from moderation.database_tables import Outgoing
 from moderation.decisions import DecisionRequest
 from moderation.feed_metrics import FeedMetrics
 from moderation.outbox import FeedbackFile, FeedbackLoop
-from moderation.tables import Outgoing
 from streaming.schema.export import schema
 from streaming.schema.feedback import read_feedback
 from tests.moderation.builders import alert

@@ -9,8 +9,8 @@ from sqlalchemy import text
 
 from detector.reasons import FORGOTTEN, TALKING_POINTS, Reason, shared_code
 from moderation import alert_lists, audit, cases, decisions, outbox, privacy
+from moderation.database_tables import Base
 from moderation.decisions import DecisionRequest
-from moderation.tables import Base
 from streaming.schema.alert import AlertRecord, NearRecord, TalkingPointRecord
 from tests.moderation.builders import alert, pages, said
 from tests.moderation.conftest import Feed, ListSink

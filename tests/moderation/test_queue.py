@@ -12,8 +12,8 @@ from sqlalchemy import delete, true
 
 from detector.errors import FeedError
 from moderation import alert_lists, bulk_actions, cases, decisions, queue
+from moderation.database_tables import AlertRow
 from moderation.decisions import DecisionRequest
-from moderation.tables import AlertRow
 from tests.moderation.builders import alert
 from tests.moderation.conftest import Clock, Feed, Site
 from tests.moderation.test_ingest import waiting

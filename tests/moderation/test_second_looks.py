@@ -11,9 +11,9 @@ from sqlalchemy import select
 
 from detector.errors import FeedError
 from moderation import decision_lists, decisions, privacy, second_looks
+from moderation.database_tables import SecondLook
 from moderation.decisions import DecisionRequest
 from moderation.second_looks import kappa
-from moderation.tables import SecondLook
 from tests.moderation.builders import alert
 from tests.moderation.conftest import Feed, Site
 

@@ -9,10 +9,10 @@ import pytest
 from sqlalchemy import select
 
 from detector.errors import UsageError
+from moderation.database_tables import AlertRow, Meta, Page
 from moderation.feed_metrics import FeedMetrics
 from moderation.ingest import IngestLoop
 from moderation.sources import AlertBatch, AlertFiles, TailedFile
-from moderation.tables import AlertRow, Meta, Page
 from tests.moderation.builders import alert, line, pages
 from tests.moderation.conftest import Feed
 

@@ -14,8 +14,8 @@ from sqlalchemy import select
 
 from moderation import appeals, audit, decision_lists, decisions, second_looks, users
 from moderation.alert_lists import save_view
+from moderation.database_tables import AlertRow
 from moderation.decisions import DecisionRequest
-from moderation.tables import AlertRow
 from streaming.assess.alert_store import account_alert_id
 from streaming.schema.alert import AlertRecord
 from tests.moderation.browser import scenes

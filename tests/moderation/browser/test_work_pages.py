@@ -10,8 +10,8 @@ from sqlalchemy import update
 
 from moderation import actions, console_config, decisions
 from moderation.console_config import ConsoleConfig, PlatformLinks, Policy, Receiver, Required
+from moderation.database_tables import Delivery
 from moderation.decisions import DecisionRequest
-from moderation.tables import Delivery
 from streaming.schema.alert import PostRecord, ProfileRecord
 from tests.moderation.browser import scenes
 from tests.moderation.browser.conftest import Served, Visit, violations

@@ -392,7 +392,7 @@ class SecondLook(Base):
 
 
 class SampledAccount(Base):
-    """An account of the blind sample: nothing had flagged it when it was drawn (`blind_sample`)."""
+    """An account of the blind sample: nothing had flagged it when it was drawn (`missed_accounts`)."""
 
     __tablename__ = "blind_sample"
     id: Mapped[str] = mapped_column(String(128), primary_key=True)

@@ -22,10 +22,10 @@ from detector.sampling import Estimate, estimate
 from detector.times import format_time
 from moderation import audit
 from moderation.audit import pseudonym, pseudonym_key
+from moderation.database_tables import Forgotten, Outgoing, SampledAccount
 from moderation.db import upsert
 from moderation.permissions import Actor
 from moderation.records import dump, json_text, read_sample, storable
-from moderation.tables import Forgotten, Outgoing, SampledAccount
 from streaming.assess.alert_store import account_alert_id
 from streaming.schema.feedback import DecisionKind, FeedbackRecord, encode_feedback
 from streaming.schema.sample import SampleRecord
