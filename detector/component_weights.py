@@ -42,7 +42,7 @@ class ComponentWeights:
 
     def of(self, component: str) -> float:
         """The factor of a component."""
-        return self.values[COMPONENTS.index(component)]  # type: ignore[arg-type]
+        return self.values[COMPONENTS.index(component)]
 
     @classmethod
     def learned(cls, values: tuple[float, ...], card: Mapping[str, Any]) -> ComponentWeights:

@@ -350,7 +350,7 @@ def _count(connection: Connection, condition: ColumnElement[bool]) -> int:
     return int(connection.scalar(_number(condition)) or 0)
 
 
-def _number(condition: ColumnElement[bool]) -> Select[tuple[int]]:
+def _number(condition: ColumnElement[bool]) -> Select[int]:
     return select(func.count()).select_from(AlertRow).where(condition)
 
 

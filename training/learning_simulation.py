@@ -86,12 +86,13 @@ class Setting:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Rates of one society: recall before the drift, after it, learned, attainable; false flags of what was learned."""
+    """Rates of one society: recall before the drift, after it, learned, attainable; false flags, live and learned."""
 
     before: float
     after: float
     learned: float
     attainable: float
+    false_live: float
     false_learned: float
 
 
@@ -166,6 +167,7 @@ def simulate(setting: Setting, seed: int) -> Outcome:
         after=float(best.live_flags(after).mean()),
         learned=float(learned(after).mean()),
         attainable=float(best.flags(after).mean()),
+        false_live=float(best.live_flags(fresh).mean()),
         false_learned=float(learned(fresh).mean()),
     )
 
@@ -233,6 +235,26 @@ def coverage(accounts: int, missed: int, sample: float, seeds: int) -> tuple[flo
     return hits / seeds, float(np.median(widths)) / max(1, missed)
 
 
+def told(setting: Setting, found: Sequence[Outcome]) -> str:
+    """The line of the table about some societies, two at least.
+
+    Args:
+        setting: of all of them.
+        found: what came of each.
+    """
+    middle = {name: float(np.mean([getattr(each, name) for each in found])) for name in Outcome.__annotations__}
+    back, most = recovered(found)
+    low, high = interval(found, np.random.default_rng(0))
+    more = np.array([each.false_learned - each.false_live for each in found])
+    half = 1.959964 * float(more.std(ddof=1)) / math.sqrt(len(more))
+    return (
+        f"{setting.drift:<9} {setting.share:5.0%} {setting.wrong:6.0%} {middle['before']:7.3f} {middle['after']:6.3f} "
+        f"{middle['learned']:8.3f} {middle['attainable']:11.3f}   {back:5.0%} ({low:.0%} to {high:.0%}) {most:11.0%}   "
+        f"{middle['false_live']:.2%} -> {middle['false_learned']:.2%}  {more.mean():+.2%} "
+        f"({more.mean() - half:+.2%} to {more.mean() + half:+.2%})"
+    )
+
+
 def main() -> None:
     """Print both tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -246,18 +268,7 @@ def main() -> None:
         for share, wrong in ((0.02, 0.0), (0.05, 0.0), (0.05, 0.05)):
             setting = Setting(drift, share, wrong=wrong)
             found = [simulate(setting, seed) for seed in range(given.seeds)]
-            middle = [float(np.mean([getattr(each, name) for each in found])) for name in Outcome.__annotations__]
-            back, most = recovered(found)
-            low, high = interval(found, np.random.default_rng(0))
-            more = np.array([each.false_learned - each.false_live for each in found])
-            half = 1.959964 * float(more.std(ddof=1)) / math.sqrt(len(more))
-            print(
-                f"{drift:<9} {share:5.0%} {wrong:6.0%} {middle[0]:7.3f} {middle[1]:6.3f} {middle[2]:8.3f} "
-                f"{middle[3]:11.3f}   {back:5.0%} ({low:.0%} to {high:.0%}) {most:11.0%}   "
-                f"{middle[4]:.2%} -> {middle[5]:.2%}  {more.mean():+.2%} ({more.mean() - half:+.2%} to "
-                f"{more.mean() + half:+.2%})",
-                flush=True,
-            )
+            print(told(setting, found), flush=True)
     print("\nThe interval of missed accounts, from a blind sample.")
     print("accounts  missed  shown  covers (95% of what a rate of 95% gives)   width / missed")
     half = 1.959964 * math.sqrt(0.95 * 0.05 / given.samples)

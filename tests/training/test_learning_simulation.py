@@ -5,15 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.learning_simulation import Drift, Setting, coverage, interval, recovered, shown, simulate
+from training.learning_simulation import Drift, Setting, coverage, interval, recovered, shown, simulate, told
 
 
 @pytest.mark.parametrize(("drift", "least"), [("moved", 0.6), ("turned", 0.6), ("irregular", 0.6)])
 def test_decisions_bring_back_most_of_what_a_drift_took_without_more_false_flags(drift: Drift, least: float) -> None:
-    found = [simulate(Setting(drift, 0.05, 8000), seed) for seed in range(4)]
+    setting = Setting(drift, 0.05, 8000)
+    found = [simulate(setting, seed) for seed in range(4)]
     assert sum(each.before - each.after for each in found) > 0.4
     assert recovered(found)[0] > least
     assert np.mean([each.false_learned for each in found]) < 0.02
+    assert told(setting, found).split()[:3] == [drift, "5%", "0%"]
 
 
 @pytest.mark.parametrize("drift", ["weak", "alone"])

@@ -40,7 +40,7 @@ def drawn(played: harness.Played) -> list[tuple[str, str]]:
 
 
 def test_all_of_a_day_where_so_many_are_asked_for_and_none_where_none_are() -> None:
-    observed = harness.score(sorted(people(5), key=lambda each: each["at"]))  # type: ignore[arg-type, return-value]
+    observed = harness.score(sorted(people(5), key=lambda each: each["at"]))
     played = harness.play([batch(observed), end(len(observed))], settings(EVERYBODY))
     assert len(drawn(played)) == 10
     assert len({day for day, _ in drawn(played)}) == 2
@@ -66,7 +66,7 @@ def test_flagged_accounts_and_those_without_text_are_none_of_it() -> None:
 
 
 def test_the_draw_is_the_same_however_the_log_is_cut_and_after_a_snapshot() -> None:
-    observed = harness.score(sorted(people(40), key=lambda each: each["at"]))  # type: ignore[arg-type, return-value]
+    observed = harness.score(sorted(people(40), key=lambda each: each["at"]))
     whole = drawn(harness.play([batch(observed), end(len(observed))], settings(8)))
     assert 4 <= len(whole) <= 32
     (cut,) = harness.logs(observed, 1, random.Random(3))
