@@ -196,6 +196,11 @@ NOT_RUN: Final[dict[str, str]] = {
     "swarmlight train sample --scores scores.jsonl --key-file key --share 0.001": (
         "its function runs on made files in tests/training/test_learning_cli.py"
     ),
+    "swarmlight train decisions --scores scores.jsonl --people people-scores.jsonl --decisions feedback.jsonl "
+    "--people-input people.jsonl --bundle learned": "as above; thresholds of fifty people take a minute",
+    "swarmlight train shadow --live scores.jsonl --shadow scores-learned.jsonl": (
+        "its function runs on made files in tests/training/test_learning_cli.py"
+    ),
     "swarmlight train decisions --scores scores.jsonl --people people-scores.jsonl --decisions feedback.jsonl": (
         "its function runs on made files in tests/training/test_learning_cli.py"
     ),
@@ -238,7 +243,7 @@ MADE: Final[dict[str, str]] = {
     'make bench ... ARGS="--copies 3 --rounds N"': 'STREAM=EVENTS ARGS="--copies 3 --rounds 2 --memory-ratio 9"',
     "make bench-console": 'ARGS="--sqlite 200 --postgresql 0 --rounds 2"',
     "make bench-feed": 'ARGS="--sqlite --alerts 200 --people 3 --seconds 5"',
-    "make bench-learning": 'ARGS="--seeds 2 --samples 5"',
+    "make bench-learning": 'ARGS="--seeds 2 --samples 5 --drift moved"',
     "make bench-simulate": 'ARGS="--accounts 300 --days 0.5"',
     "make bench-sort": 'ARGS="--events 1000"',
     "make bench-tables": 'ARGS="--rows 20000"',
