@@ -17,9 +17,18 @@ from detector.reasons import (
     group_reasons,
 )
 from detector.thresholds import Thresholds
-from streaming.schema.alert import AlertRecord, EdgeRecord, MomentRecord, ObjectRecord, PageRecord
+from streaming.schema.alert import (
+    AlertRecord,
+    EdgeRecord,
+    MomentRecord,
+    ObjectRecord,
+    PageRecord,
+    PostRecord,
+    ProfileRecord,
+)
+from streaming.schema.sample import SampleRecord
 from streaming.schema.score import LlrRecord
-from tests.moderation.builders import alert, group_case, llr, pages, said, stamp
+from tests.moderation.builders import alert, group_case, llr, pages, said, sampled, stamp
 
 PEOPLE = Thresholds.of({"people": [float(i) for i in range(199)]}, 50, frozenset({"en"}), "1")
 """A calibration on 199 people, for the sentence on false flags."""
@@ -214,6 +223,28 @@ def every_tie(name: str) -> list[AlertRecord | PageRecord]:
     record, page = tunnel(name, names)
     ties = [EdgeRecord(names[place], names[place + 1], kind, 3, 0.5, 2.0) for place, kind in enumerate(EVERY_KIND)]
     return [replace(record, edges=ties), replace(page, edges=ties)]
+
+
+_DRAWN = sampled("allotment_anna", day="2025-06-02", chance=0.002, population=41_300)
+
+SAMPLED = replace(
+    _DRAWN,
+    member=replace(_DRAWN.member, profile=ProfileRecord("2019-03-14T10:00:00Z", 212, None)),
+    posts=[
+        PostRecord(f"p{place}", _DRAWN.account, stamp(place * 300), text, 0.0)
+        for place, text in enumerate((TEXTS[3], TEXTS[7], "Beans are up. Slugs noticed before I did."))
+    ],
+    moments=[MomentRecord(_DRAWN.account, stamp(place * 83 % 1400)) for place in range(24)],
+)
+"""An account that nothing flagged."""
+
+
+def sampled_others() -> list[SampleRecord]:
+    """Forty accounts more that nothing flagged."""
+    return [
+        sampled(f"sampled_{place}", day="2025-06-02", chance=0.001 + 0.0001 * (place % 5), population=41_300)
+        for place in range(40)
+    ]
 
 
 def everything() -> list[AlertRecord | PageRecord]:

@@ -10,8 +10,9 @@ from typing import Any, Final
 
 import pytest
 from PIL import Image
+from sqlalchemy import Connection
 
-from moderation import alert_lists, decisions, queue
+from moderation import alert_lists, appeals, decisions, missed_accounts, queue, second_looks
 from moderation.decisions import DecisionRequest
 from tests.moderation.browser import scenes
 from tests.moderation.browser.conftest import Served, Visit, violations
@@ -40,6 +41,9 @@ PAGES: Final = {
     "actions": "/actions?state=all",
     "acted": "/alerts/acted0",
     "missed": "/missed",
+    "second-looks": "/second-looks",
+    "blind-sample": f"/blind-sample/{scenes.SAMPLED.id}",
+    "appeals": "/appeals",
     "people": "/people",
     "me": "/me",
     "audit": "/audit",
@@ -58,6 +62,7 @@ def busy(served: Served) -> Served:
     """A feed in the middle of a working day."""
     fill(served)
     served.put(*scenes.everything())
+    served.put(*(scenes.lone(f"twice{place}", f"twice_{place}", 2.4 + 0.2 * place) for place in range(10)))
     nadia, lead = served.actor("nadia"), served.actor("lead")
     now = served.now()
     with served.database.write() as connection:
@@ -76,8 +81,27 @@ def busy(served: Served) -> Served:
             connection, lead, DecisionRequest("lone0", "permitted_automation", policy="spam.2"), now
         )
         decisions.undo(connection, lead, other, "the label is gone", now)
+        looked_twice(connection, served)
         alert_lists.save_view(connection, nadia, "Large campaigns", "kind=campaign&min_members=5", shared=False)
     return served
+
+
+def looked_twice(connection: Connection, served: Served) -> None:
+    """Second looks, a blind sample of which most is decided, and an appeal."""
+    nadia, lead, now = served.actor("nadia"), served.actor("lead"), served.now()
+    second_looks.set_share(connection, 1.0)
+    for place, (first, second) in enumerate([("llm_campaign", "llm_campaign")] * 9 + [("llm_campaign", "needs_more")]):
+        number = decisions.decide(connection, lead, DecisionRequest(f"twice{place}", first), now)  # type: ignore[arg-type]
+        if place:
+            second_looks.answer(connection, nadia, number, second, "", now)
+    second_looks.set_share(connection, 0.0)
+    token = appeals.make_notice(connection, nadia, "twice_2", now)
+    appeals.appeal_by_notice(connection, token, "I wrote every word of it myself, on the bus.", now)
+    missed_accounts.store(connection, [scenes.SAMPLED, *scenes.sampled_others()], now)
+    for place, other in enumerate(scenes.sampled_others()[:36]):
+        missed_accounts.answer(
+            connection, nadia, other.id, "llm_campaign" if place in (4, 20) else "not_a_campaign", "", now
+        )
 
 
 @pytest.mark.slow

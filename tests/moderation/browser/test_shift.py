@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 from sqlalchemy import select
 
-from moderation import appeals, audit, decision_lists, decisions, second_looks, users
+from moderation import appeals, audit, decision_lists, decisions, missed_accounts, second_looks, users
 from moderation.alert_lists import save_view
 from moderation.database_tables import AlertRow
 from moderation.decisions import DecisionRequest
@@ -169,9 +169,11 @@ def test_the_pages_of_appeals_owners_and_second_looks_have_no_barrier(
         number = decisions.decide(connection, nadia, DecisionRequest(alert_id, "llm_campaign", despite=True), now)
         second_looks.set_share(connection, 0.0)
         token = appeals.make_notice(connection, nadia, account, now)
+        missed_accounts.store(connection, [sampled(account)], now)
     page = visit("lead", color_scheme=look, viewport={"width": width, "height": 900}).page
     found: list[str] = []
-    for path in (f"/notice/{token}", f"/account?name={account}", "/second-looks", f"/second-looks/{number}"):
+    blind = (f"/second-looks/{number}", f"/blind-sample/{sampled(account).id}")
+    for path in (f"/notice/{token}", f"/account?name={account}", "/second-looks", "/results", *blind):
         page.goto(path)
         found += violations(page)
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
