@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 
 from moderation import alert_lists, appeals, decisions, missed_accounts, queue, second_looks
 from moderation.decisions import DecisionRequest
+from streaming.assess.alert_store import account_alert_id
 from tests.moderation.browser import scenes
 from tests.moderation.browser.conftest import Served, Visit, violations
 from tests.moderation.browser.test_work_pages import fill
@@ -57,12 +58,16 @@ PARTS: Final = {
 }
 
 
+TWICE: Final = tuple(f"evening_{name}" for name in ("ann", "bo", "cy", "dee", "eli", "fay", "gus", "hal", "ida", "jo"))
+"""Accounts whose decisions are made twice."""
+
+
 @pytest.fixture(scope="module")
 def busy(served: Served) -> Served:
     """A feed in the middle of a working day."""
     fill(served)
     served.put(*scenes.everything())
-    served.put(*(scenes.lone(f"twice{place}", f"twice_{place}", 2.4 + 0.2 * place) for place in range(10)))
+    served.put(*(scenes.lone(account_alert_id(name), name, 2.4 + 0.2 * place) for place, name in enumerate(TWICE)))
     nadia, lead = served.actor("nadia"), served.actor("lead")
     now = served.now()
     with served.database.write() as connection:
@@ -90,12 +95,15 @@ def looked_twice(connection: Connection, served: Served) -> None:
     """Second looks, a blind sample of which most is decided, and an appeal."""
     nadia, lead, now = served.actor("nadia"), served.actor("lead"), served.now()
     second_looks.set_share(connection, 1.0)
-    for place, (first, second) in enumerate([("llm_campaign", "llm_campaign")] * 9 + [("llm_campaign", "needs_more")]):
-        number = decisions.decide(connection, lead, DecisionRequest(f"twice{place}", first), now)  # type: ignore[arg-type]
+    for place in range(len(TWICE)):
+        number = decisions.decide(
+            connection, lead, DecisionRequest(account_alert_id(TWICE[place]), "llm_campaign"), now
+        )
         if place:
-            second_looks.answer(connection, nadia, number, second, "", now)
+            verdict = "needs_more" if place == 9 else "llm_campaign"
+            second_looks.answer(connection, nadia, number, verdict, "", now)
     second_looks.set_share(connection, 0.0)
-    token = appeals.make_notice(connection, nadia, "twice_2", now)
+    token = appeals.make_notice(connection, nadia, TWICE[2], now)
     appeals.appeal_by_notice(connection, token, "I wrote every word of it myself, on the bus.", now)
     missed_accounts.store(connection, [scenes.SAMPLED, *scenes.sampled_others()], now)
     for place, other in enumerate(scenes.sampled_others()[:36]):

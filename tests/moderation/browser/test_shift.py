@@ -20,6 +20,7 @@ from streaming.assess.alert_store import account_alert_id
 from streaming.schema.alert import AlertRecord
 from tests.moderation.browser import scenes
 from tests.moderation.browser.conftest import Served, Visit, violations
+from tests.moderation.builders import sampled
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
