@@ -14,14 +14,15 @@ The text leaves three things open. Each is an option of the environment, with wh
   one like, the smallest whole numbers that give each a value and the rate one above 0.
 - **posts_enter**: the formulas of followers and likes do not name the number n of new posts. `count` takes them as
   they are written: n is added to the posts and does nothing else in its step. `each`: every new post wins followers and
-  likes of its own, so that these are Poisson(n |p| rate).
+  likes of its own, so that these are Poisson(n |p| rate). `apart`: n is drawn and never added, so that the rate is
+  divided by the posts of the start.
 - **observation**: `raw` gives the four counts as they are, `log` the logarithm of 1 + each, as a network's input of
   about 1. The distributions are the same.
 """
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 import gymnasium
@@ -29,8 +30,9 @@ import numpy as np
 import numpy.typing as npt
 
 from detector.errors import UsageError
+from simulation.sampling import Floats, Ints
 
-PostsEnter: TypeAlias = Literal["count", "each"]
+PostsEnter: TypeAlias = Literal["count", "each", "apart"]
 ObservationScale: TypeAlias = Literal["raw", "log"]
 Observation: TypeAlias = npt.NDArray[np.float32]
 Action: TypeAlias = npt.NDArray[np.float32]
@@ -45,15 +47,36 @@ class Account(NamedTuple):
     likes: int = 1
 
 
-def step_rate(followers: float, likes: float, posts: float) -> float:
-    """New posts that a step brings about on average: log(followers + likes) / posts.
+def step_rate(counts: Floats) -> Floats:
+    """New posts that a step brings about on average, log(followers + likes) / posts, of each account.
 
     Args:
-        followers: of the account.
-        likes: it has won.
-        posts: it has made, at least one.
+        counts: followers, following, posts and likes, shape (4, ...).
     """
-    return math.log(followers + likes) / posts
+    followers, _, posts, likes = counts
+    return np.asarray(np.log(followers + likes) / posts)
+
+
+def draw_step(
+    draw: Callable[[Floats], Ints], rate: Floats, reach: Floats, posts_enter: PostsEnter = "count"
+) -> tuple[Ints, Ints, Ints]:
+    """Draw new posts, followers and likes of one step, each of the shape of `rate`.
+
+    Args:
+        draw: Poisson variables of the means that it is given.
+        rate: `step_rate`.
+        reach: share of the rate that wins followers and likes: the absolute polarity, where nobody sets a price on it.
+        posts_enter: what new posts do, `count`, `each` or `apart`.
+    """
+    new_posts = draw(rate)
+    won = reach * rate * (new_posts if posts_enter == "each" else 1)
+    new_followers, new_likes = draw(np.stack([won, won]))
+    return new_posts, new_followers, new_likes
+
+
+def observed(counts: npt.NDArray[Any], scale: ObservationScale) -> Observation:
+    """What a network sees of counts: themselves, or the logarithm of 1 + each."""
+    return np.asarray(np.log1p(counts) if scale == "log" else counts, np.float32)
 
 
 class OutragePlatform(gymnasium.Env[Observation, Action]):
@@ -61,7 +84,7 @@ class OutragePlatform(gymnasium.Env[Observation, Action]):
 
     Args:
         start: the account at the beginning of an episode; it needs a post, and two of followers and likes together.
-        posts_enter: what new posts do, `count` or `each`.
+        posts_enter: what new posts do, `count`, `each` or `apart`.
         observation: `raw` counts, or `log` of 1 + each.
 
     Raises:
@@ -96,8 +119,7 @@ class OutragePlatform(gymnasium.Env[Observation, Action]):
         self.account = start
 
     def _observed(self) -> Observation:
-        counts = np.array(self.account, np.float32)
-        return np.log1p(counts) if self.observation == "log" else counts
+        return observed(np.array(self.account, np.float32), self.observation)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -111,11 +133,11 @@ class OutragePlatform(gymnasium.Env[Observation, Action]):
         """Post at polarity `action[0]`. `info` has it as `polarity`, and the step's new `posts`."""
         polarity = float(action[0])
         followers, following, posts, likes = self.account
-        rate = step_rate(followers, likes, posts)
-        draw = self.np_random.poisson
-        new_posts = int(draw(rate))
-        won = abs(polarity) * rate * (new_posts if self.posts_enter == "each" else 1)
-        new_followers, new_likes = int(draw(won)), int(draw(won))
-        self.account = Account(followers + new_followers, following, posts + new_posts, likes + new_likes)
+        rate = step_rate(np.array(self.account, float)[:, None])
+        drawn = draw_step(self.np_random.poisson, rate, np.array([abs(polarity)]), self.posts_enter)
+        new_posts, new_followers, new_likes = (int(each[0]) for each in drawn)
+        self.account = Account(
+            followers + new_followers, following, posts + new_posts * (self.posts_enter != "apart"), likes + new_likes
+        )
         info = {"polarity": polarity, "posts": new_posts}
         return self._observed(), float(new_followers + new_likes), False, False, info

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -36,6 +36,10 @@ LEVEL: Final = 0.95
 
 SHOWN_EPISODES: Final = frozenset({1, 2, 3, 5, 7, 9, 11, 13, 15, 17, 19, 20})
 """Rows of the table: the published ones and what lies between; the file of rows has all."""
+
+
+VARIANT_EPISODE: Final = 9
+"""The published figure between the first, which is that of a poster who has not learned, and the last, which is 1."""
 
 
 class Estimate(NamedTuple):
@@ -90,6 +94,32 @@ def markdown(rows: Sequence[EpisodeRow]) -> str:
             f"| {episode} | {estimate([row.posts_polarity for row in seeds])} | {polarity} "
             f"| {estimate([row.posts_variance for row in seeds])} | {variance} "
             f"| {np.mean([row.reward for row in seeds]):.0f} | {one_sign} of {len(seeds)} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def variants_table(rows: Mapping[str, Sequence[EpisodeRow]]) -> str:
+    """What each variant does to the measures after episodes 1 and 9, or the last one, in Markdown."""
+    lines = [
+        "| varied | after episode | absolute polarity of posts | variance of posts | reward |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for name, mine in rows.items():
+        episodes = by_episode(mine)
+        for episode in sorted({1, min(VARIANT_EPISODE, max(episodes))}):
+            seeds = episodes[episode]
+            lines.append(
+                f"| {name if episode == 1 or len(episodes) == 1 else ''} | {episode} "
+                f"| {estimate([row.posts_polarity for row in seeds])} "
+                f"| {estimate([row.posts_variance for row in seeds])} "
+                f"| {np.mean([row.reward for row in seeds]):.0f} |"
+            )
+    known = {each.episode: each for each in PUBLISHED}
+    for episode in (1, VARIANT_EPISODE):
+        variance = known[episode].variance
+        lines.append(
+            f"| {'published' if episode == 1 else ''} | {episode} | {known[episode].polarity:.2f} "
+            f"| {'' if variance is None else f'{variance:.2f}'} | |"
         )
     return "\n".join(lines) + "\n"
 

@@ -1,32 +1,30 @@
 """Posters that learn on the reward platform, by PPO, and what they posted, episode by episode.
 
-PPO is that of stable-baselines3 with its defaults but for the learning rate: a network of two hidden layers of 64,
-2,048 steps between updates, ten passes over them in batches of 64, discount 0.99. Its policy is a normal distribution
-over polarity, starting at mean about 0 and standard deviation 1, and what it draws beyond [-1, 1] is cut off there.
+PPO has the defaults of stable-baselines3 but for the learning rate: a network of two hidden layers of 64, 2,048 steps
+between updates, ten passes over them in batches of 64, discount 0.99. Its policy is a normal distribution over
+polarity, starting at mean about 0 and standard deviation 1, and what it draws beyond [-1, 1] is cut off there. It is
+computed for five posters side by side (`simulation.lab.ppo`), or for each by stable-baselines3 (`polarity_reference`).
 
-A seed decides everything: equal seeds and options give equal rows, on one version of torch and one kind of processor.
+A seed decides everything: equal seeds and options give equal rows, on one version of the libraries and one kind of
+processor.
 """
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
-import gymnasium
 import msgspec
 import numpy as np
-import torch
-from stable_baselines3 import PPO
-from stable_baselines3.common.callbacks import BaseCallback
+from msgspec.structs import replace
 
-from detector.errors import ConfigError, UsageError
-from simulation.lab.environments import EPISODE_STEPS, OUTRAGE_PLATFORM
-from simulation.lab.outrage_platform import Account, ObservationScale, PostsEnter
-from simulation.sampling import Floats, Ints
+from simulation.lab.environments import EPISODE_STEPS
+from simulation.lab.finished import finish_all
+from simulation.lab.outrage_platform import Account, ObservationScale, PostsEnter, draw_step, observed, step_rate
+from simulation.lab.ppo import Ppo, PpoGroup, Rollout
+from simulation.sampling import Floats, Ints, stream
 
 LEARNING_RATE: Final = 5e-5
 """Of PPO, in the experiment."""
@@ -35,8 +33,11 @@ EPISODES: Final = 20
 """The experiment's last figure is that of episode 19."""
 
 
-UPDATE_STEPS: Final = 2048
-"""Steps between updates: the default of stable-baselines3. A training that is shorter as a whole is one update."""
+GROUP: Final = 5
+"""Posters that learn side by side in a process: ten are two groups, one a core."""
+
+Learner: TypeAlias = Literal["group", "stable-baselines3"]
+Bounds: TypeAlias = Literal["clip", "squash"]
 
 
 class Training(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +51,10 @@ class Training(msgspec.Struct, frozen=True, kw_only=True):
         start: followers, following, posts and likes at the beginning of an episode.
         posts_enter: what new posts do.
         observation: what the network sees.
+        learner: `group` (`simulation.lab.ppo`), or stable-baselines3, which takes the default of the last two alone.
+        ppo: settings that experiments vary.
+        bounds: what is drawn is cut off beyond [-1, 1] (`clip`), or goes through tanh (`squash`).
+        reward_scale: what the learner's reward is multiplied by.
     """
 
     seed: int
@@ -59,6 +64,32 @@ class Training(msgspec.Struct, frozen=True, kw_only=True):
     start: tuple[int, int, int, int] = (*Account(),)
     posts_enter: PostsEnter = "count"
     observation: ObservationScale = "raw"
+    learner: Learner = "group"
+    ppo: Ppo = Ppo()
+    bounds: Bounds = "clip"
+    reward_scale: float = 1.0
+
+
+def variants(options: Training) -> dict[str, Training]:
+    """What the text of the experiment leaves open, and what it does not name of the learner, each varied by itself."""
+    settings = options.ppo
+
+    def ppo(**changed: float) -> Training:
+        return replace(options, ppo=replace(settings, **changed))
+
+    return {
+        "as it is": options,
+        "start with 10,000 followers": replace(options, start=(10_000, 0, 1, 1)),
+        "start with 100 posts": replace(options, start=(1, 0, 100, 1)),
+        "each new post wins its own": replace(options, posts_enter="each"),
+        "new posts are not added": replace(options, posts_enter="apart"),
+        "logarithms are observed": replace(options, observation="log"),
+        "tanh in place of cutting off": replace(options, bounds="squash"),
+        "reward times 10": replace(options, reward_scale=10.0),
+        "discount 0": ppo(discount=0.0),
+        "updates every 512 steps": ppo(n_steps=512),
+        "learning rate 3e-4, PPO's default": replace(options, learning_rate=3e-4),
+    }
 
 
 class EpisodeRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,64 +145,52 @@ def measured(polarity: Floats, posts: Ints, *, seed: int, episode: int, reward: 
     )
 
 
-class _Recorder(BaseCallback):
-    """Gathers the steps of each episode and makes a row of them at its end."""
-
-    def __init__(self, seed: int) -> None:
-        super().__init__()
-        self.rows: list[EpisodeRow] = []
-        self._seed = seed
-        self._polarity: list[float] = []
-        self._posts: list[int] = []
-        self._reward = 0.0
-
-    def _on_step(self) -> bool:
-        info = self.locals["infos"][0]
-        self._polarity.append(info["polarity"])
-        self._posts.append(info["posts"])
-        self._reward += float(self.locals["rewards"][0])
-        if self.locals["dones"][0]:
-            deviation = self.model.policy.log_std
-            assert isinstance(deviation, torch.Tensor)
-            row = measured(
-                np.array(self._polarity),
-                np.array(self._posts),
-                seed=self._seed,
-                episode=len(self.rows) + 1,
-                reward=self._reward,
-                policy_std=float(deviation.exp().item()),
-            )
-            self.rows.append(row)
-            self._polarity, self._posts, self._reward = [], [], 0.0
-        return True
-
-
-def train(options: Training) -> Trained:
-    """Let one poster learn; a row for each episode. Uses one thread."""
+def train_group(group: Sequence[Training]) -> list[Trained]:
+    """Let posters learn side by side by `simulation.lab.ppo`; options but for the seed are those of the first."""
     began_s = time.process_time()
-    torch.set_num_threads(1)
-    environment = gymnasium.make(
-        OUTRAGE_PLATFORM,
-        max_episode_steps=options.steps,
-        disable_env_checker=True,
-        start=Account(*options.start),
-        posts_enter=options.posts_enter,
-        observation=options.observation,
-    )
-    total = options.episodes * options.steps
-    model = PPO(
-        "MlpPolicy",
-        environment,
-        learning_rate=options.learning_rate,
-        n_steps=min(UPDATE_STEPS, total),
-        seed=options.seed,
-        device="cpu",
-    )
-    recorder = _Recorder(options.seed)
-    # The last update may come after the last episode; steps beyond it belong to no row.
-    model.learn(total, callback=recorder)
-    rows = recorder.rows[: options.episodes]
-    return Trained(options=options, rows=rows, cpu_s=round(time.process_time() - began_s, 1))
+    options = group[0]
+    rngs = [stream(each.seed, "lab", "poster") for each in group]
+    settings = options.ppo
+    learners = PpoGroup(np.full(len(group), options.learning_rate), 4, rngs, settings)
+    polarity = np.zeros((options.steps, len(group)))
+    posts = np.zeros((options.steps, len(group)), np.int64)
+    reward = np.zeros((options.steps, len(group)))
+    batch = Rollout(settings.n_steps, len(group), 4)
+    start = np.array(options.start, float)[:, None].repeat(len(group), axis=1)
+    rows: list[list[EpisodeRow]] = [[] for _ in group]
+
+    def draw(mean: Floats) -> Ints:
+        return np.stack([rng.poisson(mean[..., poster]) for poster, rng in enumerate(rngs)], axis=-1)
+
+    noise = learners.noise()
+    for episode in range(1, options.episodes + 1):
+        counts = start.copy()
+        seen = observed(counts.T, options.observation)
+        for step in range(options.steps):
+            action = learners.mean(seen) + np.exp(learners.log_std) * noise[batch.filled]
+            does = np.tanh(action) if options.bounds == "squash" else action.clip(-1, 1)
+            new_posts, new_followers, new_likes = draw_step(draw, step_rate(counts), np.abs(does), options.posts_enter)
+            counts[[0, 3]] += new_followers, new_likes
+            counts[2] += new_posts * (options.posts_enter != "apart")
+            polarity[step], posts[step], reward[step] = does, new_posts, new_followers + new_likes
+            after = observed(counts.T, options.observation)
+            batch.add(seen, action, options.reward_scale * reward[step], after, step == options.steps - 1)
+            seen = after
+            if batch.filled == settings.n_steps:
+                learners.update(*batch.taken())
+                noise = learners.noise()
+        for poster, one in enumerate(group):
+            row = measured(
+                polarity[:, poster],
+                posts[:, poster],
+                seed=one.seed,
+                episode=episode,
+                reward=float(reward[:, poster].sum()),
+                policy_std=float(np.exp(learners.log_std[poster])),
+            )
+            rows[poster].append(row)
+    cpu_s = round((time.process_time() - began_s) / len(group), 1)
+    return [Trained(options=one, rows=rows[poster], cpu_s=cpu_s) for poster, one in enumerate(group)]
 
 
 class Trained(msgspec.Struct, frozen=True, kw_only=True):
@@ -182,67 +201,27 @@ class Trained(msgspec.Struct, frozen=True, kw_only=True):
     cpu_s: float
 
 
-def read_done(path: Path) -> dict[Training, Trained]:
-    """Posters whose training is finished; a last line that was cut off in writing is left out.
-
-    Raises:
-        ConfigError: another line is none of this file's.
-    """
-    if not path.exists():
-        return {}
-    try:
-        lines = path.read_bytes().splitlines(keepends=True)
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}; name another folder") from None
-    done = {}
-    for number, line in enumerate(lines, 1):
-        if not line.endswith(b"\n"):
-            break
-        try:
-            one = msgspec.json.decode(line, type=Trained)
-        except msgspec.DecodeError:
-            raise ConfigError(
-                f"{path}, line {number}: not a result of this command; name another folder, or remove the file"
-            ) from None
-        done[one.options] = one
-    return done
-
-
 def train_all(wanted: Sequence[Training], path: Path, processes: int) -> Iterator[Trained]:
-    """Train posters, several at once; each is written to `path` when it is finished, and is not trained again.
+    """Train posters, or take them from the file; arguments and errors as `finish_all`."""
+    return finish_all(_chunks(wanted), _train_chunk, Trained, path, processes)
 
-    Args:
-        wanted: the posters.
-        path: the file of finished ones; others in it stay.
-        processes: how many learn at once.
 
-    Yields:
-        Each with its rows: those of the file first, then in the order in which they finish.
+def _chunks(wanted: Sequence[Training]) -> list[list[Training]]:
+    """Posters that are trained together: up to `GROUP` whose options differ by their seed alone."""
+    alike: dict[Training, list[Training]] = {}
+    for one in wanted:
+        alike.setdefault(replace(one, seed=0), []).append(one)
+    size = {"group": GROUP, "stable-baselines3": 1}
+    return [
+        same[begin : begin + size[kind.learner]]
+        for kind, same in alike.items()
+        for begin in range(0, len(same), size[kind.learner])
+    ]
 
-    Raises:
-        UsageError: the file cannot be written.
-        ConfigError: it is another file.
-    """
-    done = read_done(path)
-    yield from (done[one] for one in wanted if one in done)
-    left = [one for one in wanted if one not in done]
-    if not left:
-        return
-    try:
-        file = path.open("ab")
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be written: {error.strerror}; name another file") from None
-    with file, ProcessPoolExecutor(min(processes, len(left))) as pool:
-        whole = sum(len(line) for line in path.read_bytes().splitlines(keepends=True) if line.endswith(b"\n"))
-        file.truncate(whole)
-        waiting = [pool.submit(train, one) for one in left]
-        try:
-            for future in as_completed(waiting):
-                trained = future.result()
-                file.write(msgspec.json.encode(trained) + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
-                yield trained
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+
+def _train_chunk(chunk: Sequence[Training]) -> list[Trained]:
+    if chunk[0].learner == "group":
+        return train_group(chunk)
+    from simulation.lab.polarity_reference import train  # torch takes seconds to import, and a group does without
+
+    return [train(one) for one in chunk]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from gymnasium.utils.env_checker import check_env
 
 from detector.errors import UsageError
 from simulation.lab.environments import OUTRAGE_PLATFORM
-from simulation.lab.outrage_platform import Account, OutragePlatform, PostsEnter
+from simulation.lab.outrage_platform import Account, OutragePlatform, PostsEnter, draw_step, step_rate
 from simulation.sampling import Ints
 
 DRAWS = 20_000
@@ -28,20 +29,10 @@ RATE = math.log(400) / 4
 
 
 def steps(polarity: float, account: Account = ACCOUNT, posts_enter: PostsEnter = "count") -> Ints:
-    """New followers, following, posts and likes of `DRAWS` first steps, shape (draws, 4); rewards are checked."""
-    platform = OutragePlatform(account, posts_enter)
-    platform.reset(seed=5)
-    action = np.array([polarity], np.float32)
-    found = np.zeros((DRAWS, 4), np.int64)
-    for row in found:
-        platform.account = account
-        _, reward, terminated, truncated, info = platform.step(action)
-        row[:] = np.subtract(platform.account, account)
-        assert reward == row[0] + row[3]
-        assert info["posts"] == row[2]
-        assert not terminated
-        assert not truncated
-    return found
+    """New posts, followers and likes of the first step of `DRAWS` accounts, shape (draws, 3)."""
+    counts = np.array(account, float)[:, None].repeat(DRAWS, axis=1)
+    rng = np.random.default_rng(5)
+    return np.stack(draw_step(rng.poisson, step_rate(counts), np.full(DRAWS, abs(polarity)), posts_enter), axis=1)
 
 
 def strays(counts: Ints, mean: float) -> tuple[float, float]:
@@ -54,11 +45,10 @@ def strays(counts: Ints, mean: float) -> tuple[float, float]:
 @pytest.mark.parametrize("polarity", [-0.5, 0.25, 1.0])
 def test_posts_followers_and_likes_are_poisson_of_the_stated_rates(polarity: float) -> None:
     found = steps(polarity)
-    assert max(strays(found[:, 2], RATE)) < DEVIATION
-    for column in (0, 3):
+    assert max(strays(found[:, 0], RATE)) < DEVIATION
+    for column in (1, 2):
         assert max(strays(found[:, column], abs(polarity) * RATE)) < DEVIATION
-    assert not found[:, 1].any()
-    correlation = np.asarray(np.corrcoef(found[:, [0, 2, 3]].T))
+    correlation = np.asarray(np.corrcoef(found.T))
     assert np.abs(correlation[np.triu_indices(3, 1)]).max() < DEVIATION / math.sqrt(DRAWS)
 
 
@@ -75,29 +65,55 @@ def test_posts_followers_and_likes_are_poisson_of_the_stated_rates(polarity: flo
 )
 def test_another_formula_of_the_rate_is_noticed(changed: str, rate: float) -> None:
     found = steps(1.0)
-    assert max(strays(found[:, 2], rate)) > DEVIATION, changed
     assert max(strays(found[:, 0], rate)) > DEVIATION, changed
+    assert max(strays(found[:, 1], rate)) > DEVIATION, changed
 
 
 @pytest.mark.parametrize(("changed", "factor"), [("square", 0.25), ("none", 1.0), ("root", 0.5**0.5)])
 def test_another_use_of_polarity_is_noticed(changed: str, factor: float) -> None:
     found = steps(0.5)
-    assert strays(found[:, 0], factor * RATE)[0] > DEVIATION, changed
-    assert strays(found[:, 3], factor * RATE)[0] > DEVIATION, changed
+    assert strays(found[:, 1], factor * RATE)[0] > DEVIATION, changed
+    assert strays(found[:, 2], factor * RATE)[0] > DEVIATION, changed
+
+
+@pytest.mark.parametrize("polarity", [-0.5, 0.0, 1.0])
+def test_a_step_draws_posts_then_followers_then_likes_and_pays_the_last_two(polarity: float) -> None:
+    platform = OutragePlatform(ACCOUNT)
+    platform.reset(seed=3)
+    same = copy.deepcopy(platform.np_random)
+    account = ACCOUNT
+    for _ in range(50):
+        rate = math.log(account.followers + account.likes) / account.posts
+        posts = same.poisson(rate)
+        followers, likes = same.poisson(abs(polarity) * rate), same.poisson(abs(polarity) * rate)
+        _, reward, terminated, truncated, info = platform.step(np.array([polarity], np.float32))
+        account = Account(account.followers + followers, 7, account.posts + posts, account.likes + likes)
+        assert platform.account == account
+        assert (reward, info["posts"], info["polarity"]) == (followers + likes, posts, polarity)
+        assert not terminated
+        assert not truncated
 
 
 def test_where_each_post_wins_its_own_the_mean_is_squared_and_counts_go_together() -> None:
     found = steps(0.5, posts_enter="each")
-    assert found[:, 0].mean() == pytest.approx(0.5 * RATE**2, rel=0.03)
-    assert not found[found[:, 2] == 0][:, [0, 3]].any()
-    twice = found[found[:, 2] == 2]
-    assert strays(twice[:, 0], RATE)[0] < DEVIATION
+    assert found[:, 1].mean() == pytest.approx(0.5 * RATE**2, rel=0.03)
+    assert not found[found[:, 0] == 0][:, 1:].any()
+    twice = found[found[:, 0] == 2]
+    assert strays(twice[:, 1], RATE)[0] < DEVIATION
 
 
 def test_nothing_is_won_without_polarity() -> None:
     found = steps(0.0)
-    assert not found[:, [0, 3]].any()
-    assert found[:, 2].any()
+    assert not found[:, 1:].any()
+    assert found[:, 0].any()
+
+
+def test_new_posts_that_are_not_added_leave_the_account_s_posts_as_they_were() -> None:
+    platform = OutragePlatform(ACCOUNT, "apart")
+    platform.reset(seed=1)
+    drawn = [platform.step(np.array([1.0], np.float32))[4]["posts"] for _ in range(20)]
+    assert sum(drawn) > 0
+    assert platform.account.posts == ACCOUNT.posts
 
 
 def test_observation_is_the_account_as_it_is_after_the_step() -> None:
@@ -146,7 +162,7 @@ def test_a_start_without_a_rate_is_refused(start: tuple[int, int, int, int]) -> 
 
 
 def test_an_unknown_option_is_refused_with_those_there_are() -> None:
-    with pytest.raises(UsageError, match="count, each"):
+    with pytest.raises(UsageError, match="count, each, apart"):
         OutragePlatform(posts_enter="all")  # type: ignore[arg-type]
 
 

@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 
 from detector.errors import ConfigError
-from simulation.lab import polarity_training
-from simulation.lab.polarity_report import PUBLISHED, drawing, estimate, markdown, write_rows
-from simulation.lab.polarity_training import EpisodeRow, Trained, Training, measured, read_done, train, train_all
+from simulation.lab import finished
+from simulation.lab.finished import read_done
+from simulation.lab.polarity_reference import train
+from simulation.lab.polarity_report import PUBLISHED, drawing, estimate, markdown, variants_table, write_rows
+from simulation.lab.polarity_training import EpisodeRow, Trained, Training, measured, train_all, train_group, variants
+from simulation.lab.ppo import Ppo
 from streaming.cli import main
 
 TINY = Training(seed=3, episodes=2, steps=64)
@@ -42,12 +45,31 @@ def test_an_episode_without_posts_has_no_measures_of_them() -> None:
 
 
 def test_equal_seeds_give_equal_rows_and_the_policy_begins_as_a_normal_distribution_that_is_cut_off() -> None:
-    options = Training(seed=3, episodes=1, steps=256)
-    first = train(options).rows
-    assert first == train(options).rows
+    options = [Training(seed=seed, episodes=1, steps=600) for seed in range(4)]
+    rows = [one.rows[0] for one in train_group(options)]
+    assert rows == [one.rows[0] for one in train_group(options)]
     # Of a standard normal variable cut to [-1, 1]: E|x| = 2 (phi(0) - phi(1)) + P(|x| > 1), E x^2 likewise.
-    assert first[0].steps_polarity == pytest.approx(0.631, abs=0.1)
-    assert first[0].steps_variance == pytest.approx(0.516, abs=0.1)
+    assert np.mean([row.steps_polarity for row in rows]) == pytest.approx(0.631, abs=0.04)
+    assert np.mean([row.steps_variance for row in rows]) == pytest.approx(0.516, abs=0.04)
+    # d posts / d steps = log(F + L) / posts, with some 150 followers and likes at the end.
+    assert np.mean([row.posts for row in rows]) == pytest.approx((2 * 600 * np.log(100)) ** 0.5, rel=0.1)
+
+
+def test_a_poster_of_stable_baselines3_is_alike() -> None:
+    options = Training(seed=3, episodes=1, steps=256, learner="stable-baselines3", ppo=Ppo(epochs=1))
+    (first,) = train(options).rows
+    (other,) = train_group([options])[0].rows
+    assert first.steps_polarity == pytest.approx(other.steps_polarity, abs=0.1)
+    assert first.posts == pytest.approx(other.posts, rel=0.4)
+
+
+def test_each_variant_differs_from_the_others_and_shows_in_what_is_posted() -> None:
+    named = variants(TINY)
+    assert len(set(named.values())) == len(named)
+    squashed = train_group([named["tanh in place of cutting off"]])[0].rows[0]
+    assert squashed.steps_polarity < train_group([TINY])[0].rows[0].steps_polarity
+    apart = train_group([named["new posts are not added"]])[0].rows[0]
+    assert apart.reward > 10 * train_group([named["start with 100 posts"]])[0].rows[0].reward
 
 
 def test_a_run_goes_on_with_what_is_left_and_a_line_cut_off_in_writing_is_written_again(
@@ -60,8 +82,8 @@ def test_a_run_goes_on_with_what_is_left_and_a_line_cut_off_in_writing_is_writte
     found = list(train_all([other, TINY], path, 1))
     assert found[0] == done
     assert found[1].options == other
-    assert read_done(path) == {TINY: found[0], other: found[1]}
-    monkeypatch.setattr(polarity_training, "ProcessPoolExecutor", None)  # nothing is left to train
+    assert read_done(path, Trained) == {TINY: found[0], other: found[1]}
+    monkeypatch.setattr(finished, "ProcessPoolExecutor", None)  # nothing is left to train
     assert {one.options.seed for one in train_all([TINY, other], path, 1)} == {3, 4}
 
 
@@ -105,16 +127,38 @@ def test_the_command_prints_the_table_and_writes_everything(tmp_path: Path, caps
     assert main(["lab", "platform", "--out", out, *small]) == 0
     printed = capsys.readouterr()
     assert printed.out == (tmp_path / "lab" / "table.md").read_text()
-    assert "poster 0: 1 of 1" in printed.err
+    assert "1 of 1 posters" in printed.err
     assert {path.name for path in (tmp_path / "lab").iterdir()} == {
         "posters.jsonl", "episodes.csv", "table.md", "polarity.svg",
     }  # fmt: skip
+
+
+def test_the_command_varies_what_the_experiment_leaves_open(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = str(tmp_path / "variants")
+    assert main(["lab", "platform", "--vary", "--out", out, "--seeds", "1", "--episodes", "1", "--steps", "32"]) == 0
+    printed = capsys.readouterr().out
+    assert printed == (tmp_path / "variants" / "variants.md").read_text()
+    assert "| logarithms are observed | 1 | 0." in printed
+    assert "| published | 1 | 0.64 | 0.53 | |" in printed
+
+
+def test_variants_are_compared_after_the_first_and_the_ninth_episode() -> None:
+    rows = {"as it is": [row(0, episode, episode / 10) for episode in range(1, 11)]}
+    lines = variants_table(rows).splitlines()[2:]
+    assert [[cell.strip() for cell in line.split("|")[1:4]] for line in lines] == [
+        ["as it is", "1", "0.10"],
+        ["", "9", "0.90"],
+        ["published", "1", "0.64"],
+        ["", "9", "0.97"],
+    ]
 
 
 @pytest.mark.parametrize(
     ("option", "said"),
     [
         (["--observation", "blurred"], "raw, log"),
+        (["--learner", "rote"], "group, stable-baselines3"),
+        (["--vary", "--learner", "stable-baselines3"], "leave --learner out"),
         (["--start", "0,0,0,0"], "log"),
         (["--start", "1,a"], "such as 1,0,1,1"),
     ],
