@@ -157,6 +157,12 @@ TESTED: Final[dict[str, tuple[str, ...]]] = {
     "swarmlight lab read --preset town --feeds engagement=0.5,chronological=0.5 --exposures seen.parquet": (
         "tests/simulation/feeds/test_cli.py::test_reading_writes_who_saw_what_and_says_how_much",
     ),
+    "swarmlight lab moderate --out moderator": (
+        "tests/simulation/lab/test_moderator.py::test_the_command_trains_tries_and_goes_on_from_what_it_has",
+    ),
+    "swarmlight lab platform --vary --out variants --seeds 4 --episodes 9": (
+        "tests/simulation/lab/test_polarity_training.py::test_the_command_varies_what_the_experiment_leaves_open",
+    ),
     "swarmlight lab platform --out lab --seeds 10": (
         "tests/simulation/lab/test_polarity_training.py::test_the_command_prints_the_table_and_writes_everything",
     ),
