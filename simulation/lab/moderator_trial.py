@@ -116,7 +116,13 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def school_all(wanted: Sequence[Schooling], path: Path, processes: int) -> Iterator[Schooled]:
-    """Train moderators, or take them from the file; arguments and errors as `finish_all`."""
+    """Train moderators, or take them from the file; errors as `finish_all`.
+
+    Args:
+        wanted: which.
+        path: the file of finished ones; others in it stay.
+        processes: at once.
+    """
     return finish_all([[one] for one in wanted], _school, Schooled, path, processes)
 
 
@@ -162,7 +168,13 @@ def trials(schooled: Sequence[Schooled], populations: int, posters: int, learner
 
 
 def try_all(wanted: Sequence[Trial], path: Path, processes: int) -> Iterator[Outcome]:
-    """Hold trials, or take them from the file; arguments and errors as `finish_all`."""
+    """Hold trials, or take them from the file; errors as `finish_all`.
+
+    Args:
+        wanted: which.
+        path: the file of finished ones; others in it stay.
+        processes: at once.
+    """
     groups = [
         same[begin : begin + GROUP]
         for kind in ("gradient", "ppo")

@@ -202,7 +202,13 @@ class Trained(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def train_all(wanted: Sequence[Training], path: Path, processes: int) -> Iterator[Trained]:
-    """Train posters, or take them from the file; arguments and errors as `finish_all`."""
+    """Train posters, or take them from the file; errors as `finish_all`.
+
+    Args:
+        wanted: which.
+        path: the file of finished ones; others in it stay.
+        processes: at once.
+    """
     return finish_all(_chunks(wanted), _train_chunk, Trained, path, processes)
 
 

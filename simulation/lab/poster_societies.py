@@ -105,7 +105,13 @@ class Learner(Protocol):
         """Actions, shape (together, societies, posters), of accounts, shape (4, societies, posters)."""
 
     def won(self, rewards: Floats, counts: Floats, end: bool) -> None:
-        """Rewards of these actions, of the same shape, accounts afterwards, and whether an episode ends."""
+        """What the last actions won.
+
+        Args:
+            rewards: of the actions, of the same shape.
+            counts: of accounts afterwards.
+            end: whether an episode ends.
+        """
 
     def learn(self) -> None:
         """From all actions since it was last called."""
@@ -139,6 +145,13 @@ class GradientPosters:
         return np.asarray(self.mean + self.std * noise)
 
     def won(self, rewards: Floats, counts: Floats, end: bool) -> None:
+        """Keep what the last actions won.
+
+        Args:
+            rewards: of the actions, of the same shape.
+            counts: of accounts afterwards.
+            end: whether an episode ends.
+        """
         self._rewards.append(rewards)
 
     def learn(self) -> None:
@@ -178,6 +191,13 @@ class PpoPosters:
         return np.asarray(self._action, float).reshape(1, *self._shape)
 
     def won(self, rewards: Floats, counts: Floats, end: bool) -> None:
+        """Keep what the last actions won.
+
+        Args:
+            rewards: of the actions, of the same shape.
+            counts: of accounts afterwards.
+            end: whether an episode ends.
+        """
         self._rollout.add(self._before, self._action, rewards.ravel(), self._seen(counts), end)
 
     def learn(self) -> None:

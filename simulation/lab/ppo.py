@@ -78,7 +78,15 @@ class Rollout:
         self._ends = np.zeros(size, np.bool_)
 
     def add(self, seen: Singles, actions: Singles, rewards: Floats, following: Singles, end: bool) -> None:
-        """One step of all posters; arguments are those of `PpoGroup.update`, without the axis of steps."""
+        """One step of all posters.
+
+        Args:
+            seen: before it, shape (posters, observed).
+            actions: as drawn, before they are cut off, shape (posters,).
+            rewards: shape (posters,).
+            following: seen after it, before a new episode begins, shape (posters, observed).
+            end: whether the episode was cut off after it.
+        """
         at = self.filled
         self._seen[at], self._actions[at], self._rewards[at], self._following[at] = seen, actions, rewards, following
         self._ends[at] = end

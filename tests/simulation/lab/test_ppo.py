@@ -65,6 +65,7 @@ def test_an_update_is_that_of_stable_baselines3(monkeypatch: pytest.MonkeyPatch)
     models = [reference(group, poster) for poster in range(2)]
     seen, actions, rewards, following, ends = rollout(2)
     group.update(seen, actions, rewards, following, ends)
+    assert len(models) == 2
     for poster, model in enumerate(models):
         before = {name: value.clone() for name, value in model.policy.state_dict().items()}
         buffer = model.rollout_buffer
