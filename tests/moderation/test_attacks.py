@@ -13,16 +13,17 @@ import pytest
 from sqlalchemy import func, select
 
 from detector.reasons import NOT_USED, Limitation, Reason, shared_code
-from moderation import decisions
+from moderation import appeals, decisions, missed_accounts, second_looks
 from moderation.database_tables import AlertRow, User
 from moderation.decisions import DecisionRequest
 from moderation.login_limits import ADDRESS_FAILURES, LOGIN_FAILURES, LOGIN_WINDOW_S
 from moderation.middleware import MAX_BODY_BYTES
 from moderation.rate_limits import RateLimit
 from streaming import logs
+from streaming.assess.alert_store import account_alert_id
 from streaming.config import LogConfig
 from streaming.schema.alert import AlertRecord
-from tests.moderation.builders import alert, pages
+from tests.moderation.builders import alert, pages, sampled
 from tests.moderation.conftest import Site
 
 SCRIPTS = (
@@ -125,6 +126,30 @@ def test_a_stored_script_is_text_on_every_page(site: Site) -> None:
     assert Page(bulk.text).active_content() == []
     graph = admin.get("/alerts/c1/graph.json")
     assert graph.headers["content-type"] == "application/json"
+
+
+def test_a_stored_script_is_text_on_the_pages_of_the_sample_of_second_looks_and_of_appeals(site: Site) -> None:
+    own = account_alert_id(SCRIPTS[0])
+    site.feed.put(alert(own, kind="account", accounts=SCRIPTS[:1], texts=SCRIPTS))
+    drawn = sampled(SCRIPTS[1])
+    posts = [msgspec.structs.replace(drawn.posts[0], text=script) for script in SCRIPTS]
+    with site.feed.database.write() as connection:
+        second_looks.set_share(connection, 1.0)
+        missed_accounts.store(connection, [msgspec.structs.replace(drawn, posts=posts)], site.feed.clock())
+    request = DecisionRequest(own, "llm_campaign", policy=SCRIPTS[1], reason=SCRIPTS[2], note=SCRIPTS[3])
+    number = site.feed.do(decisions.decide, "moderator", request)
+    token = site.feed.do(appeals.make_notice, "moderator", SCRIPTS[0])
+    with site.feed.database.write() as connection:
+        appeals.appeal_by_notice(connection, token, SCRIPTS[4], site.feed.clock())
+    admin = site.browser("admin")
+    sample = f"/blind-sample/{drawn.id}"
+    for path in ("/appeals", "/results", "/actions?state=all", f"/notice/{token}", "/second-looks", sample,
+                 f"/second-looks/{number}"):  # fmt: skip
+        answer = admin.get(path)
+        assert answer.status_code == 200, path
+        assert Page(answer.text).active_content() == [], path
+    text = Page(admin.get(sample).text).text
+    assert all(script in text for script in SCRIPTS)
 
 
 def test_what_cannot_be_seen_is_shown(site: Site) -> None:
