@@ -46,6 +46,50 @@ def bench_command(
     return 0
 
 
+def rate_command(
+    rater: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="rules, meanings, default, csv:FILE or endpoint:ADDRESS#MODEL; repeat for more"
+        ),
+    ] = None,
+    posts: Annotated[
+        Path | None, typer.Option(metavar="FILE.jsonl", help="posts with their author's ratings; those shipped")
+    ] = None,
+    part: Annotated[
+        str, typer.Option(metavar="PART", help="held-out (no rater was tuned on them), tuning, or all")
+    ] = "held-out",
+) -> int:
+    """Rate posts on eight democratic values by several raters, and say how far they agree.
+
+    Args:
+        rater: who rates beside the author; rules, meanings and both where None.
+        posts: in place of those that come with Swarmlight.
+        part: of the posts.
+
+    Raises:
+        UsageError: there is no such rater or part.
+        ConfigError: a file cannot be used.
+    """
+    from rich.console import Console
+
+    from simulation.feeds.rating_report import against_author, pairs, rated, raters_of
+    from simulation.feeds.values import load_posts, shipped_posts
+
+    everything = shipped_posts() if posts is None else load_posts(posts)
+    if part not in ("held-out", "tuning", "all"):
+        raise UsageError(f"--part {part!a}: there are held-out, tuning and all")
+    some = tuple(post for post in everything if part in (post.part, "all"))
+    if not some:
+        raise UsageError(f"--part {part}: there are no such posts in {posts}")
+    raters = [one for name in rater or ("rules", "meanings", "default") for one in raters_of(name)]
+    ratings = rated(some, raters)
+    console = Console()
+    console.print(against_author(ratings))
+    console.print(pairs(ratings))
+    return 0
+
+
 def read_command(
     out: Annotated[Path, typer.Option("--exposures", metavar="OUT.parquet", help="who saw what")],
     name: Annotated[
