@@ -90,6 +90,111 @@ def rate_command(
     return 0
 
 
+def feeds_command(
+    seeds: Annotated[int, typer.Option(metavar="N", min=2, help="societies, each with a seed of its own, from 0")] = 20,
+    calibrate: Annotated[
+        bool, typer.Option("--calibrate", help="print what `effect_weak` comes to on forty other societies, and end")
+    ] = False,
+    show_numbers: Annotated[
+        bool, typer.Option("--numbers", help="print every number with where it comes from, and end")
+    ] = False,
+) -> int:
+    """Give the people of simulated societies the four feeds of a published study, and hold effects against it.
+
+    Args:
+        seeds: how many societies.
+        calibrate: print the calibrated effect instead.
+        show_numbers: print the numbers instead.
+    """
+    from rich.console import Console
+    from rich.progress import track
+
+    from simulation.feeds.study import CALIBRATION_SEEDS, calibrated, numbers, simulated
+    from simulation.feeds.study_report import doses, numbers_table, study_table
+
+    console = Console()
+    known = numbers()
+    if show_numbers:
+        console.print(numbers_table(known))
+        return 0
+    given = {name: number.value for name, number in known.items()}
+    chosen = CALIBRATION_SEEDS if calibrate else range(seeds)
+    societies = track(chosen, "societies", console=Console(stderr=True), transient=True)
+    everybody = [simulated(seed, given) for seed in societies]
+    if calibrate:
+        console.print(f"effect_weak = {calibrated(everybody, given):.1f}")
+        return 0
+    console.print(study_table(everybody, given))
+    console.print(doses(everybody))
+    return 0
+
+
+def explain_command(
+    reader: Annotated[
+        int | None, typer.Option(metavar="N", min=0, help="row of a person; else the first who follows ten accounts")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="OUT.html", help="write it as a page that needs nothing else")
+    ] = None,
+    values: Annotated[
+        str, typer.Option(metavar="KEY=WEIGHT,...", help="values that a healthier mix is to keep to; or all")
+    ] = "all",
+    name: Annotated[
+        str, typer.Option("--preset", metavar="NAME", help=", ".join(PRESETS), callback=one_of(PRESETS))
+    ] = "town",
+    feeds: Annotated[str, typer.Option(metavar="NAME=SHARE,...", help="as in read")] = "engagement=1",
+    accounts: Annotated[int, typer.Option(metavar="N", min=20, help="in place of the preset's own")] = 2000,
+    days: Annotated[float, typer.Option(metavar="D", help="acted out before the page is looked at")] = 0.5,
+    seed: Annotated[int, typer.Option(metavar="N", min=0)] = 0,
+) -> int:
+    """Say to a person of a simulated society why the feed shows what it shows, and what would change it.
+
+    Args:
+        reader: whose feed.
+        out: page to write beside the lines that are printed.
+        values: weights of values for the healthier mix.
+        name: of the preset.
+        feeds: algorithms and their shares.
+        accounts, days: in place of the preset's own.
+        seed: of everything that is drawn.
+
+    Raises:
+        UsageError: an option cannot be used, or the page cannot be written.
+    """
+    import msgspec
+    import numpy as np
+    from rich.console import Console
+
+    from simulation.feeds.explain import Explainer, weights_of
+    from simulation.feeds.explain_page import as_page, as_text
+    from simulation.feeds.plan import plan_of
+    from simulation.feeds.post_texts import Content
+    from simulation.feeds.society import FeedSociety
+    from simulation.files import preset
+    from simulation.output import names
+    from simulation.world import World
+
+    weights, plan = weights_of(values), plan_of(feeds)
+    if not 0 < days < float("inf"):
+        raise UsageError(f"--days {days:g}: give a number above 0")
+    world = World(msgspec.structs.replace(preset(name), accounts=accounts, days=days), seed)
+    content = Content(world)
+    society = FeedSociety(world, plan, rated=content)
+    for _ in society.steps():
+        pass
+    called = names(accounts, seed)
+    if reader is None:
+        reader = int(np.flatnonzero(society.people & (world.graph.degrees() >= 10)).min(initial=accounts))
+    found = Explainer(society, content, called, reader).explanation(weights)
+    Console().print(as_text(found, called), markup=False, highlight=False)
+    if out is not None:
+        try:
+            out.write_text(as_page(found, called), encoding="utf-8")
+        except OSError as error:
+            raise UsageError(f"{out}: the page cannot be written: {error.strerror}") from None
+    return 0
+
+
 def read_command(
     out: Annotated[Path, typer.Option("--exposures", metavar="OUT.parquet", help="who saw what")],
     name: Annotated[

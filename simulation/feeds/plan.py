@@ -21,14 +21,15 @@ from simulation.sampling import Floats, Ints, stream
 
 @dataclass
 class Algorithm:
-    """A ranking: the sum of its scorers."""
+    """A ranking: the sum of its scorers; posts rated `label_from` or above carry a warning in its feed."""
 
     name: str
     scorers: tuple[Scorer, ...]
+    label_from: float = float("inf")
 
     def with_scorer(self, *more: Scorer) -> Algorithm:
         """The same with further scorers, under the same name."""
-        return Algorithm(self.name, (*self.scorers, *more))
+        return Algorithm(self.name, (*self.scorers, *more), self.label_from)
 
     def post_scores(self, posts: Posts, now_ms: int) -> Scores:
         """The part that is the same for all readers, shape (posts,)."""
@@ -116,6 +117,11 @@ class FeedPlan:
             return np.zeros(accounts, np.int64)
         uniform = stream(seed, "feed-shares").random(accounts)
         return np.minimum(np.searchsorted(np.cumsum(self.shares), uniform, side="right"), len(self.names) - 1)
+
+    def label_from(self) -> Scores:
+        """Rating from which a post carries a warning in the feed of each of `names`; of a mix, the lowest."""
+        bounds = np.array([algorithm.label_from for algorithm, _ in self.algorithms], np.float32)
+        return bounds if self.together == "readers" else bounds.min(keepdims=True)
 
     def ranking(self, posts: Posts, now_ms: int) -> Ranking:
         """The scores of this step."""

@@ -19,7 +19,7 @@ import numpy as np
 from simulation.feeds.candidates import COMMUNITY, FRESH, Candidates
 from simulation.feeds.posts import Scores
 from simulation.feeds.scorers import OUT
-from simulation.sampling import Floats, Ints
+from simulation.sampling import Flags, Floats, Ints
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -32,13 +32,14 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     base: float = 0.05  # probability of a reaction to a post that is looked at and has nothing going for it
     tie: float = 1.5
     community: float = 0.5
-    heat: float = 0.8  # outrage draws reactions: of a rating of 1
+    heat: float = 4.0  # outrage draws reactions: of a rating of 1; one value gone against fully is 0.125
     label: float = 0.3  # a warning keeps some from reacting
 
 
 @dataclass
 class Pages:
-    """What was read, one row a session: slot (sessions, page) with -1 beyond what was read, appeal of the same shape.
+    """What was read, one row a session: slot (sessions, page) with -1 beyond what was read; of its shape, appeal and
+    labelled (whether it carried a warning).
 
     reader (sessions,): accounts; at (sessions,): ms; algorithm (sessions,).
     """
@@ -48,6 +49,30 @@ class Pages:
     algorithm: Ints
     slot: Ints
     appeal: Scores
+    labelled: Flags
+
+
+@dataclass
+class Warned:
+    """Which posts carry a warning: those of some authors for everybody, others by their rating and the reader's feed.
+
+    by_author (posts,): of an author whose posts carry one; rated (readers,): rating from which a reader's feed has one.
+    """
+
+    by_author: Flags
+    rated: Scores
+
+    def of(self, readers: Ints) -> Warned:
+        """For some of the readers."""
+        return Warned(self.by_author, self.rated[readers])
+
+    def where(self, slot: Ints, rating: Scores) -> Flags:
+        """Where posts carry one, of the shape of `slot`: (readers, posts shown), -1 for none."""
+        if not len(rating):
+            return np.zeros(slot.shape, bool)
+        kept = np.maximum(slot, 0)
+        result: Flags = (slot >= 0) & (self.by_author[kept] | (rating[kept] >= self.rated[:, None]))
+        return result
 
 
 def top(scores: Scores, page: int) -> Ints:
@@ -62,9 +87,11 @@ def top(scores: Scores, page: int) -> Ints:
 
 
 def pages_of(
-    candidates: Candidates, scores: Scores, depth: Ints, settings: Reading, rating: Scores, labelled: Scores
-) -> tuple[Ints, Scores]:
-    """The posts that each reader comes past, best first, and how likely each draws a reaction: (readers, page).
+    candidates: Candidates, scores: Scores, depth: Ints, settings: Reading, rating: Scores, warned: Warned
+) -> tuple[Ints, Scores, Flags]:
+    """The posts that each reader comes past, best first, how likely each draws a reaction, and which carry a warning.
+
+    All of shape (readers, page).
 
     Args:
         candidates: of a batch of readers.
@@ -72,7 +99,7 @@ def pages_of(
         depth: shape (readers,), posts read.
         settings: of readers.
         rating: shape (posts,), against democratic values.
-        labelled: shape (posts,), 1 for a warning, else 0.
+        warned: which posts carry a warning for whom.
     """
     columns = top(scores, settings.page)
     shown = np.take_along_axis(scores, columns, axis=1) > OUT
@@ -84,29 +111,31 @@ def pages_of(
         np.take_along_axis(candidates.source, columns, axis=1),
         np.take_along_axis(candidates.rank, columns, axis=1),
     )
+    labelled = warned.where(slot, rating)
     appeal = appeal_of(kept, settings, rating, labelled)
     missing = settings.page - columns.shape[1]
     if missing:
         slot = np.pad(slot, ((0, 0), (0, missing)), constant_values=-1)
         appeal = np.pad(appeal, ((0, 0), (0, missing)))
-    return slot, appeal
+        labelled = np.pad(labelled, ((0, 0), (0, missing)))
+    return slot, appeal, labelled
 
 
-def appeal_of(candidates: Candidates, settings: Reading, rating: Scores, labelled: Scores) -> Scores:
+def appeal_of(candidates: Candidates, settings: Reading, rating: Scores, labelled: Flags) -> Scores:
     """Probability of a reaction when a post is looked at, of the shape of `candidates.slot`, 0 where there is none.
 
     Args:
         candidates: posts and how each came to the reader.
         settings: of readers.
         rating: shape (posts,).
-        labelled: shape (posts,).
+        labelled: of the shape of `candidates.slot`, whether each carries a warning.
     """
     there = candidates.there
     kept = np.where(there, candidates.slot, 0)
     near = (candidates.source == COMMUNITY) | (candidates.source == FRESH)
     pull = settings.tie * candidates.tie() + settings.community * near
     if len(rating):
-        pull = pull + settings.heat * rating[kept] - settings.label * labelled[kept]
+        pull = pull + settings.heat * rating[kept] - settings.label * labelled
     result: Scores = np.where(there, np.minimum(settings.base * np.exp(pull), 1.0), 0.0).astype(np.float32)
     return result
 

@@ -114,7 +114,7 @@ class Follows:
 class Societal(_OfPosts):
     """Puts posts down by their rating against democratic values (`feeds.values`), or out from a rating on."""
 
-    weight: float = 4.0  # of a rating of 1, in units of the ranking beside it
+    weight: float = 24.0  # of a rating of 1, in units of the ranking beside it; one value gone against fully is 0.125
     out_from: float = float("inf")  # rating from which a post is not shown
     name: str = "societal"
 

@@ -21,7 +21,7 @@ from simulation.feeds.candidates import Pools, batches
 from simulation.feeds.exposures import Exposures
 from simulation.feeds.plan import FeedPlan
 from simulation.feeds.posts import Posts, Scores
-from simulation.feeds.reading import Pages, Reading, pages_of, reacted_to
+from simulation.feeds.reading import Pages, Reading, Warned, pages_of, reacted_to
 from simulation.feeds.scorers import Standing
 from simulation.sampling import DAY_MS, Flags, Ints, stream
 from simulation.world import Chunk, World
@@ -134,16 +134,19 @@ class FeedSociety:
         which = self.algorithm_of[readers]
         slot = np.full((len(readers), settings.page), -1, np.int64)
         appeal = np.zeros((len(readers), settings.page), np.float32)
-        labelled = self.standing.labelled[posts.feed.author[: len(posts)]].astype(np.float32)
+        labelled = np.zeros((len(readers), settings.page), bool)
+        warned = Warned(self.standing.labelled[posts.feed.author[: len(posts)]], self.plan.label_from()[which])
         if len(readers) and len(posts):
             now = self.world.now_ms
             ranking = self.plan.ranking(posts, now)
             pools = Pools(posts, self.world.community, now, POOL_FADING_H, self.pushed)
             for rows, candidates in batches(posts, self.world.graph, self.world.community, pools, readers):
                 scores = ranking.scores(candidates, which[rows])
-                slot[rows], appeal[rows] = pages_of(candidates, scores, depth[rows], settings, posts.rating, labelled)
-        pages = Pages(readers, at, which, slot, appeal)
-        self._note(pages, labelled)
+                slot[rows], appeal[rows], labelled[rows] = pages_of(
+                    candidates, scores, depth[rows], settings, posts.rating, warned.of(rows)
+                )
+        pages = Pages(readers, at, which, slot, appeal, labelled)
+        self._note(pages)
         return pages
 
     def _only_reading(self, acting: Ints) -> tuple[Ints, Ints]:
@@ -160,7 +163,7 @@ class FeedSociety:
         new = ~np.isin(account, acting, assume_unique=True)
         return account[new], at[first[new]]
 
-    def _note(self, pages: Pages, labelled: Scores) -> None:
+    def _note(self, pages: Pages) -> None:
         """Keep who saw what."""
         posts = self.posts
         row, place = np.nonzero(pages.slot >= 0)
@@ -174,7 +177,7 @@ class FeedSociety:
             at=pages.at[row],
             place=place.astype(np.uint8),
             algorithm=pages.algorithm[row].astype(np.uint8),
-            labelled=labelled[slot] > 0,
+            labelled=pages.labelled[row, place],
             appeal=pages.appeal[row, place],
             rating=posts.rating[slot],
         )

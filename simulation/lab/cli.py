@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final, get_args
 import typer
 
 from detector.errors import UsageError
-from simulation.feeds.cli import bench_command, rate_command, read_command
+from simulation.feeds.cli import bench_command, explain_command, feeds_command, rate_command, read_command
 from simulation.lab.run_cli import run_command, search_command
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ app.command("bench")(bench_command)
 app.command("read")(read_command)
 app.command("run")(run_command)
 app.command("search")(search_command)
+app.command("explain")(explain_command)
+app.command("feeds")(feeds_command)
 app.command("rate")(rate_command)
 
 

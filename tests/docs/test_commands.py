@@ -154,6 +154,30 @@ TESTED: Final[dict[str, tuple[str, ...]]] = {
     "swarmlight lab bench": (
         "tests/simulation/feeds/test_cli.py::test_the_benchmark_counts_what_was_acted_out_and_prints_a_row_a_size",
     ),
+    "swarmlight lab bench --days 0.25": (
+        "tests/simulation/feeds/test_cli.py::test_the_benchmark_counts_what_was_acted_out_and_prints_a_row_a_size",
+    ),
+    "swarmlight lab explain --out why.html": (
+        "tests/simulation/feeds/test_explain.py::test_the_command_prints_the_reasons_and_writes_the_page",
+    ),
+    "swarmlight lab explain --feeds societal=1 --values partisan_animosity=2,social_distance": (
+        "tests/simulation/feeds/test_explain.py::test_the_command_takes_another_feed_and_stated_values",
+    ),
+    "swarmlight lab feeds": (
+        "tests/simulation/feeds/test_study.py::test_the_command_prints_effects_beside_what_was_published",
+    ),
+    "swarmlight lab feeds --seeds 40": (
+        "tests/simulation/feeds/test_study.py::test_the_command_prints_effects_beside_what_was_published",
+    ),
+    "swarmlight lab feeds --numbers": (
+        "tests/simulation/feeds/test_study.py::test_the_command_prints_effects_beside_what_was_published",
+    ),
+    "swarmlight lab rate": (
+        "tests/simulation/feeds/test_raters.py::test_agreement_is_printed_value_by_value_and_pair_by_pair",
+    ),
+    "swarmlight lab rate --rater default --rater csv:ratings.csv --posts posts.jsonl --part all": (
+        "tests/simulation/feeds/test_raters.py::test_posts_of_one_s_own_are_rated",
+    ),
     "swarmlight lab read --preset town --feeds engagement=0.5,chronological=0.5 --exposures seen.parquet": (
         "tests/simulation/feeds/test_cli.py::test_reading_writes_who_saw_what_and_says_how_much",
     ),

@@ -155,3 +155,21 @@ def test_agreement_is_printed_value_by_value_and_pair_by_pair(
     assert all(value.name.split()[0] in printed for value in VALUES)
     assert "author, ann" in printed
     assert "1.00 to 1.00" in printed
+
+
+def test_posts_of_one_s_own_are_rated(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the encoder, which takes seconds to load: the slow test has it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(MeaningRater, "rate", lambda rater, posts: np.ones((len(posts), 8), np.int8))
+    own = [
+        {"id": "p1", "text": "No deals with them, ever.", "side": "none", "part": "held-out",
+         "ratings": {"opposition_to_bipartisanship": 2}},
+        {"id": "p2", "text": "Bread is out.", "side": "none", "part": "tuning", "ratings": {}},
+    ]  # fmt: skip
+    Path("posts.jsonl").write_text("".join(json.dumps(each) + "\n" for each in own))
+    Path("ratings.csv").write_text("rater,post,value,rating\nann,p1,opposition_to_bipartisanship,2\n")
+    arguments = ["--rater", "default", "--rater", "csv:ratings.csv", "--posts", "posts.jsonl", "--part", "all"]
+    assert main(["lab", "rate", *arguments]) == 0
+    assert "2 posts" in capsys.readouterr().out
