@@ -184,6 +184,8 @@ class GroupAlerts:
         if alert is not None and alert.open and alert.kind == kind:
             if not forced and not alert.moved(evidence, self._context.settings.alert_step_nats):
                 return
+        elif group.q > self._context.settings.target_fdr:
+            return  # accepted once, but not by the last search: nothing new is said on the strength of that
         elif kind == "campaign" and not store.admit(tick_ms, self._context.settings.max_alerts_per_day):
             self._context.store.held_back += 1
             return

@@ -10,7 +10,7 @@ import pytest
 
 from detector.models import Models
 from streaming.assess import Answer, AssessSettings, RerankRequest
-from streaming.assess.group_list import PASSES
+from streaming.assess.group_list import PASSES, Ended, GroupState
 from streaming.assess.groups import SuspectSearch
 from streaming.assess.store import NEVER
 from streaming.schema.alert import AlertRecord
@@ -131,6 +131,21 @@ def test_a_group_is_accepted_when_two_searches_in_a_row_pass() -> None:
     passed = [each for each in searches if each[1]]
     assert [accepted for _, _, accepted in passed] == [number >= PASSES for _, number, _ in passed]
     assert {number for _, number, _ in passed} > {1, PASSES}
+
+
+def test_no_alert_is_opened_on_a_group_that_passed_once_and_does_not_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    enter = GroupState.enter
+
+    def doubted(self: GroupState, *args: Any, **options: Any) -> list[Ended]:
+        ended = enter(self, *args, **options)
+        for listed in self.book.listed:
+            listed.group.q = 0.2 if listed.group.accepted else listed.group.q
+        return ended
+
+    monkeypatch.setattr(GroupState, "enter", doubted)
+    played = run(STREAM)
+    assert any(listed.group.accepted for listed in played.assess.state.groups.book.listed)
+    assert group_alerts(played) == []
 
 
 def test_the_only_search_accepts_by_itself() -> None:
