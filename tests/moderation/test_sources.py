@@ -69,7 +69,7 @@ def test_a_restart_goes_on_where_the_last_transaction_ended(feed: Feed, tmp_path
     alerts, details = tmp_path / "alerts.jsonl", tmp_path / "details.jsonl"
     alerts.write_bytes(line(alert()) + b"not json\n" + line(alert("c2")))
     details.write_bytes(b"".join(line(page) for page in pages("c1", size=100)))
-    first = ingest(feed, AlertFiles(alerts, details, lambda _: None))
+    first = ingest(feed, AlertFiles(alerts, details, sleep=lambda _: None))
     first.step()
     with feed.database.read() as connection:
         assert set(connection.scalars(select(AlertRow.id))) == {"c1", "c2"}
@@ -78,7 +78,7 @@ def test_a_restart_goes_on_where_the_last_transaction_ended(feed: Feed, tmp_path
     assert len(positions) == 2
     with alerts.open("ab") as file:
         file.write(line(alert(revision=2)))
-    source = AlertFiles(alerts, details, lambda _: None)
+    source = AlertFiles(alerts, details, sleep=lambda _: None)
     second = ingest(feed, source)
     second.step()
     assert second.metrics._alerts.labels("campaign", "open")._value.get() == 1
@@ -93,7 +93,7 @@ def test_unusable_files_are_said_at_once(tmp_path: Path) -> None:
 def test_a_feed_whose_alerts_are_not_there_is_not_ready_and_reads_them_once_they_are(
     feed: Feed, tmp_path: Path
 ) -> None:
-    loop = ingest(feed, AlertFiles(tmp_path / "alert.jsonl", None, lambda _: None))
+    loop = ingest(feed, AlertFiles(tmp_path / "alert.jsonl", None, sleep=lambda _: None))
     with pytest.raises(UsageError, match=r"alert\.jsonl' does not exist yet: it is read once it is there"):
         loop.step()
     loop.after_failure()
