@@ -17,9 +17,11 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal, NamedTuple, get_args
+from typing import Any, Final, Literal, NamedTuple, get_args
 
-from kafka import KafkaAdminClient
+import msgspec
+from kafka import KafkaAdminClient, KafkaProducer
+from kafka.errors import KafkaError
 
 from tests.streaming.kafka.bench import Deployment, Worker
 from tests.streaming.kafka.brokers import Broker
@@ -257,13 +259,59 @@ class Site:
         admin = KafkaAdminClient(bootstrap_servers=self.deployment.address)
         try:
             topic = self.deployment.topics.posts
-            admin.create_partitions({topic: {"count": 2 * PARTITIONS}})
+            admin.create_partitions({topic: 2 * PARTITIONS})
         finally:
             admin.close()
 
 
 PARTITIONS: Final = 4
 """Of `posts`, at the beginning. Events are written to these only."""
+
+
+CHUNK: Final = 10
+"""Events sent at once: twenty seconds of event time, so that what is sent again is not late."""
+
+
+PATIENCE_S: Final = 300.0
+"""Longest time that a broker may take nothing."""
+
+
+def write_through(deployment: Deployment, events: list[dict[str, Any]], pause_s: float) -> None:
+    """Write events to `posts` in order whatever becomes of the broker, each at least once: to each partition in turn.
+
+    Args:
+        deployment: whose topic.
+        events: in order of time.
+        pause_s: between two events, on average.
+
+    Raises:
+        AssertionError: one chunk could not be written within `PATIENCE_S`.
+    """
+    limits = {"request_timeout_ms": 5_000, "delivery_timeout_ms": 15_000}
+    producer: KafkaProducer | None = None
+    for start in range(0, len(events), CHUNK):
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                producer = producer or KafkaProducer(bootstrap_servers=deployment.address, **limits)
+                sent = [
+                    producer.send(deployment.topics.posts, msgspec.json.encode(event), partition=number % PARTITIONS)
+                    for number, event in enumerate(events[start : start + CHUNK], start)
+                ]
+                for future in sent:
+                    future.get(timeout=30)
+                break
+            except KafkaError as error:
+                if time.monotonic() > deadline:
+                    raise AssertionError("the broker takes nothing") from error
+                # An error leaves an idempotent producer useless; some of the chunk may have been written.
+                if producer is not None:
+                    producer.close(1)
+                producer = None
+                time.sleep(0.5)
+        time.sleep(pause_s * CHUNK)
+    if producer is not None:
+        producer.close(5)
 
 
 def _children(pid: int) -> list[int]:
