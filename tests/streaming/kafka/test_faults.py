@@ -86,6 +86,7 @@ def check(site: Site, found: dict[str, dict[str, Any]], events: list[dict[str, A
     assert newest_state(site.state) == state
 
 
+@pytest.mark.slow
 def test_a_few_faults_of_every_kind_that_spares_the_broker_change_nothing(
     apache: Broker, deployment: Deployment
 ) -> None:
