@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, cast
 
 import numpy as np
-from sqlalchemy import Connection, and_, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, and_, func, insert, or_, select, update
 
 from detector.errors import FeedError
 from detector.sampling import Estimate, estimate
@@ -217,12 +217,10 @@ def day_of(at: int) -> str:
 
 
 def forget_account(connection: Connection, account: str) -> None:
-    """Drop what waits and names an account, and what was decided on it and is not sent yet.
+    """Drop what waits and names an account.
 
     Args:
         connection: in a write transaction.
         account: its name.
     """
     _drop(connection, SampledAccount.body.contains(json_text(account), autoescape=True))
-    own = account_alert_id(account)
-    connection.execute(delete(Outgoing).where(Outgoing.sent == 0, Outgoing.alert_id == own))

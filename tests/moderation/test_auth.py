@@ -7,13 +7,14 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace as replace_struct
 from sqlalchemy import select
 
-from moderation import users
+from moderation import missed_accounts, users
 from moderation.database_tables import Session, User
 from moderation.login_limits import LOGIN_FAILURES, NAME_FAILURES, network_of
 from moderation.permissions import RIGHTS, ROLES, SCOPES
-from tests.moderation.builders import alert
+from tests.moderation.builders import alert, sampled
 from tests.moderation.conftest import Site
 
 NOBODY = "00000000000000000000000000000000"
@@ -127,6 +128,8 @@ def test_the_table_of_this_test_has_every_route(site: Site) -> None:
 @pytest.mark.parametrize("who", ["nobody", *ROLES])
 def test_each_role_reaches_exactly_what_it_may(site: Site, who: str) -> None:
     site.feed.put(alert())
+    with site.feed.database.write() as connection:
+        missed_accounts.store(connection, [replace_struct(sampled(), id="s1")], site.feed.clock())
     browser = site.browser(who) if who != "nobody" else None
     client = site.client()
     assert (len(NEEDED), len(PAGES), len(FORMS)) == (45, 17, 25)

@@ -138,8 +138,8 @@ def test_the_page_shows_it_in_a_chart_and_in_words_and_gives_it_as_csv(site: Sit
     )
     said = text_of(page)
     assert "17 of 20, 85% (62% to 97%)" in said
-    assert "not measured: no second looks are made" in said
-    assert "not estimated: no sample of unflagged accounts is drawn" in said
+    assert "not measured: no second look was made" in said
+    assert "not estimated: no blind sample is drawn" in said
     rows = list(csv.DictReader(io.StringIO(browser.get("/results.csv").text)))
     (whole,) = [row for row in rows if (row["measure"], row["odds"]) == ("confirmed", "all")]
     assert (whole["kind"], whole["hits"], whole["of"], whole["share"]) == ("campaign", "17", "20", "0.8500")

@@ -135,7 +135,7 @@ def test_every_subcommand_is_described(capsys: pytest.CaptureFixture[str]) -> No
     assert invoke(["train", "--help"]) == 0
     told = capsys.readouterr().out
     rows = dict(re.findall(r"^  (\w+) +(\w.+)$", told.split("Commands:")[1], flags=re.MULTILINE))
-    assert set(rows) == {"text", "account", "graph", "fusion", "decisions", "sample"}
+    assert set(rows) == {"text", "account", "graph", "fusion", "decisions", "sample", "shadow"}
     with pytest.raises(UsageError, match="nonsense"):
         invoke(["train", "nonsense"])
     with pytest.raises(UsageError, match="--report leave-one-source-out"):

@@ -235,12 +235,12 @@ def test_a_standby_takes_over_a_killed_active_process_without_a_gap(
     events = stream(900, seed=3)
     deployment.create(deployment.topics.posts, 2)
     fast: dict[str, object] = {"session_timeout_s": 2, "standby": standby}
-    score = deployment.tiny("score", 8.0)
     first = deployment.tiny("assess", reranker="random", kafka=fast, state={"snapshot_every_s": 1})
     first.wait_for("took over")
     second = deployment.tiny("assess", reranker="random", kafka=fast, state={"snapshot_every_s": 1})
     second.wait_for(f"standing by {standby}")
     deployment.write(events[:500], partitions=2)
+    score = deployment.tiny("score", 8.0)  # not before the others stand, which may take longer than it waits
     deadline = time.monotonic() + 30
     while not deployment.alerts():
         assert time.monotonic() < deadline, first.said()

@@ -13,6 +13,7 @@ from jsonschema import Draft202012Validator
 from detector.errors import UsageError
 from detector.reasons import Reason
 from streaming.cli import main
+from streaming.config import load_config
 from streaming.pipeline import run_recording
 from streaming.schema.export import RECORDS, WRITTEN, rendered, schema
 from tests.moderation.builders import alert
@@ -57,16 +58,18 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Any]]:
     files = {name: folder / f"{name}.jsonl" for name in WRITTEN - {"action"}}  # which the feed writes
     run_recording(
         [recording],
+        config=load_config(None, {"SWARMLIGHT_BLIND_SAMPLE_PER_DAY": "1000"}),
         alerts=files["alert"],
         details=files["alert-details"],
         scores=files["score"],
         summary=files["summary"],
         dead_letters=files["dead-letter"],
+        blind_sample=files["blind-sample"],
     )
     return {name: [json.loads(line) for line in path.read_bytes().splitlines()] for name, path in files.items()}
 
 
-@pytest.mark.parametrize("name", ["dead-letter", "score", "summary"])
+@pytest.mark.parametrize("name", ["blind-sample", "dead-letter", "score", "summary"])
 def test_what_a_run_writes_is_what_the_schema_says(written: dict[str, list[Any]], name: str) -> None:
     assert written[name]
     for record in written[name]:
