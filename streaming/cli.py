@@ -66,6 +66,7 @@ SUMMARIES: Final[dict[str, Summary]] = {
             "calibrate": "fit thresholds on people of one's own platform",
             "evaluate": "measure a stream with known truth, evidence by evidence",
             "audit": "measure false flags by group of people",
+            "study": "what attacks, hard cases, rivals and explanations come to",
             "simulate": "make a society of people and operators, its events and truth",
             "lab": "try what a platform could do on simulated people",
         },

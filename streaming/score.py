@@ -16,7 +16,7 @@ import numpy as np
 
 from detector.errors import EventError, LogError
 from detector.text.features import TEXT_FEATURES, TextAbstain, TextFeatures, pack
-from detector.text.tokenize import settle_language
+from detector.text.tokenize import settle_language, unpadded
 from streaming.schema.dead_letter import DeadLetter, dead_letter
 from streaming.schema.event import Event, Profile, parse
 from streaming.schema.observation import BATCH_BYTES, NO_TIME, TEXT_CUT, Batch, Kind, Observation, encode
@@ -140,7 +140,11 @@ class Scorer:
 
 
 def cut_text(text: str) -> str:
-    """What is kept of a text: its first `TEXT_CUT` characters, without leading white space where they were blank."""
+    """What is kept of a text: its first `TEXT_CUT` characters, without leading white space where they were blank.
+
+    Of a longer text, characters that nobody sees are left out first, as a model that reads the text leaves them out.
+    """
+    text = unpadded(text)
     cut = text[:TEXT_CUT]
     return cut if not text or not cut.isspace() else text.lstrip()[:TEXT_CUT]
 

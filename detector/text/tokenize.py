@@ -75,6 +75,14 @@ _trailing_cut = re.compile(r"\s*\S*…\s*$")
 _last_word = re.compile(r"\s+\S+$")
 
 
+_padding = re.compile("[\u200b\u2060\ufeff]+")
+
+
+def unpadded(text: str) -> str:
+    """A text that is longer than what is read, without characters that nobody sees: they shall not push words out."""
+    return _padding.sub("", text) if len(text) > TEXT_CUT else text
+
+
 def normalise(text: str) -> str:
     """The text as the models read it: at most `TEXT_CUT` characters, single spaces, no marks of where it came from.
 
@@ -83,6 +91,7 @@ def normalise(text: str) -> str:
     >>> normalise("RT @user: I&#39;m “he” 🎉 here… https://t.co/a1b2")
     'I\\'m "here'
     """
+    text = unpadded(text)
     cut = len(text) > TEXT_CUT or len(text) in CUT_LENGTHS or len(text) == TEXT_CUT
     text = text[:TEXT_CUT]
     if "&" in text:
@@ -128,12 +137,20 @@ and in a text that is really Cyrillic or Greek most letters are no Latin ones.""
 
 _lookalike = re.compile("[" + "".join(map(chr, _LOOKALIKES)) + "]")
 _latin = re.compile("[A-Za-z]")
+_no_lookalike = re.compile("(?![" + "".join(map(chr, _LOOKALIKES)) + "])[\u0370-\u03ff\u0400-\u052f]")
 
 
 def _plain_latin(text: str) -> str:
-    """The text with lookalikes of Latin letters made Latin, where it is Latin otherwise."""
+    """The text with lookalikes of Latin letters made Latin, where it is Latin otherwise.
+
+    It is too where every Cyrillic or Greek letter is a lookalike and some are Latin all the same: so a text becomes in
+    which all that can be replaced is.
+    """
     hidden = len(_lookalike.findall(text))
-    if not hidden or len(_latin.findall(text)) < _LATIN_LEAD * hidden:
+    if not hidden:
+        return text
+    latin = len(_latin.findall(text))
+    if latin < _LATIN_LEAD * hidden and (not latin or _no_lookalike.search(text)):
         return text
     return text.translate(_LOOKALIKES)
 

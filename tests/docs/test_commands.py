@@ -211,6 +211,9 @@ TESTED: Final[dict[str, tuple[str, ...]]] = {
     "swarmlight simulate --preset election --to-kafka HOST:PORT --rate 5000": (
         "tests/simulation/test_output.py::test_a_preset_is_sent_at_a_rate",
     ),
+    "swarmlight study attacks --data DATA": (
+        "tests/training/studies/test_text_attacks.py::test_the_command_prints_what_each_attack_costs",
+    ),
     "swarmlight train text --second-stage MODEL": (
         "tests/docs/test_commands.py::test_the_lines_that_train_do_so_in_the_order_of_their_page",
     ),

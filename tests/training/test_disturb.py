@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from detector.text.tokenize import normalise
+from streaming.score import cut_text
 from training.disturb import TYPED, disturbed
+from training.studies.text_attacks import homoglyphs
 
 TEXT = "Honestly, I think we all need to talk about these things more often, people."
 
@@ -35,3 +37,20 @@ def test_lookalike_letters_and_zero_width_characters_are_undone() -> None:
     assert normalise("\u200b".join(TEXT)) == normalise(TEXT)
     russian = "\u044d\u0442\u043e \u043f\u0440\u043e\u0441\u0442\u043e \u0442\u0435\u043a\u0441\u0442"
     assert normalise(russian) == russian
+
+
+def test_a_text_in_which_every_letter_that_can_be_is_a_lookalike_is_undone_and_russian_beside_latin_is_not() -> None:
+    plain = "A cosy cat is as happy as a spy of peace, I hope."
+    hidden = homoglyphs(plain, np.random.default_rng(0))
+    assert sum(ord(char) > 0x400 for char in hidden) > sum(char.isascii() and char.isalpha() for char in hidden)
+    assert normalise(hidden) == normalise(plain)
+    both = "OK \u0445\u043e\u0440\u043e\u0448\u043e"
+    assert normalise(both) == both
+
+
+def test_characters_that_nobody_sees_push_no_words_out() -> None:
+    long = " ".join(f"word{number}" for number in range(55))
+    assert 250 < len(long) < 500
+    assert normalise("\u200b".join(long)) == normalise(long)
+    assert cut_text("\u200b".join(long)) == long
+    assert cut_text("a\u200bb") == "a\u200bb", "a text that is short enough stays as it is"
