@@ -39,6 +39,9 @@ def study_attacks_command(data: Data, models: ModelsDir = None, accounts: Accoun
 
     People's posts stay as they are, and are of people whom no model learned from.
 
+    Args:
+        data: text sets, and the stream whose pauses are drawn from.
+
     Raises:
         UsageError: the text sets are not there.
         ModelError: the models cannot be used.
