@@ -26,7 +26,7 @@ LARGEST_LIFT: Final = 100.0
 """An account may be drawn at most so many times as often as the average: beyond that the sample is of a few alone."""
 
 
-class Estimate(NamedTuple):
+class CountEstimate(NamedTuple):
     """An estimated number of accounts, with its 95% interval."""
 
     number: float
@@ -69,7 +69,7 @@ def is_drawn(key: bytes, name: str, probability: float) -> bool:
     return int.from_bytes(digest[:8], "big") < probability * 2.0**64
 
 
-def estimate(found: Floats, smallest: float, confidence: float = 0.95) -> Estimate:
+def estimate(found: Floats, smallest: float, confidence: float = 0.95) -> CountEstimate:
     """How many accounts of a kind there are, from those of them in a sample.
 
     The interval is that of a weighted sum of Poisson counts by Fay and Feuer (1997, Statistics in Medicine 16:791-801),
@@ -88,4 +88,4 @@ def estimate(found: Floats, smallest: float, confidence: float = 0.95) -> Estima
     upper_total, upper_variance = total + largest, variance + largest**2
     degrees = 2.0 * upper_total**2 / upper_variance
     high = upper_variance / (2.0 * upper_total) * float(chi2.ppf(1.0 - tail, degrees))
-    return Estimate(total, low, high)
+    return CountEstimate(total, low, high)

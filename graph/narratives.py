@@ -28,7 +28,7 @@ FEWEST: Final = 1024
 Rows = NDArray[np.int64]
 
 
-class Gathered(NamedTuple):
+class GatheredVectors(NamedTuple):
     """The vectors of some accounts, account by account as asked for, each account's in order of time.
 
     Args:
@@ -150,7 +150,7 @@ class Narratives:
         self.drop(rows)
         self._swept = len(self)
 
-    def gather(self, rows: Iterable[int]) -> Gathered:
+    def gather(self, rows: Iterable[int]) -> GatheredVectors:
         """The vectors of accounts; an account without any is left out.
 
         Args:
@@ -163,7 +163,7 @@ class Narratives:
                 (int(self._at[place]), key, place) for key, place in self._places.get(row, {}).items()
             )
         ]
-        return Gathered(
+        return GatheredVectors(
             np.array([row for row, *_ in found], np.int64),
             self._vectors[[place for *_, place in found]],
             np.array([at for _, at, _, _ in found], np.int64),

@@ -37,7 +37,7 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 
-class Found(NamedTuple):
+class FoundGroups(NamedTuple):
     """Groups of one search, best first.
 
     Args:
@@ -90,7 +90,7 @@ def pair_features(
 
 def among_suspects(
     features: PairFeatures, accounts: Accounts, model: PairModel, seed: int, no_decoys: NDArray[np.bool_] | None = None
-) -> Found:
+) -> FoundGroups:
     """Groups among suspects; members are places in `accounts`.
 
     Args:
@@ -106,7 +106,7 @@ def among_suspects(
     found = linked(model.log_odds(features.of(suspects)), model.cut)
     groups = [group._replace(members=suspects[group.members].tolist()) for group in found]
     if len(controls) < LEAST_CONTROLS or not groups:
-        return Found(groups, [1.0] * len(groups), 0.0)
+        return FoundGroups(groups, [1.0] * len(groups), 0.0)
     decoys: list[list[float]] = []
     for draw in matched_draws(suspects, controls, accounts.posts, accounts.language, seed):
         odds = model.log_odds(features.of(draw.decoys))
@@ -114,7 +114,7 @@ def among_suspects(
     # Fewer decoys than suspects show fewer groups: theirs count for more.
     share = min(len(controls) / len(suspects), 1.0)
     q = q_values([group.statistic for group in groups], decoys, share)
-    return Found(groups, q, sum(map(len, decoys)) / len(decoys) / share)
+    return FoundGroups(groups, q, sum(map(len, decoys)) / len(decoys) / share)
 
 
 def among_all(
@@ -124,7 +124,7 @@ def among_all(
     strata: Ints | None = None,
     draws: int = DRAWS,
     target_fdr: float = 0.05,
-) -> Found:
+) -> FoundGroups:
     """Groups among all accounts by their coincidences; members are places in the view.
 
     Args:
@@ -148,7 +148,7 @@ def among_uses(
     strata: Ints | None = None,
     draws: int = DRAWS,
     target_fdr: float = 0.05,
-) -> Found:
+) -> FoundGroups:
     """Groups among all accounts, from their uses of objects; members are places of accounts.
 
     A group below `LEAST_CONTRAST` is not accepted, and what decoys show below it does not count. Neither does a decoy
@@ -178,7 +178,7 @@ def among_uses(
         shown = dense_groups(ties(uses._replace(account=drawn), accounts, now_ms), seed)
         decoys.append([one.statistic for one in shown if _is_chance(one, number)])
     q = q_values(statistics, decoys) if len(decoys) == draws else [1.0] * len(apart)
-    return Found(found, q + [1.0] * (len(found) - len(apart)), sum(map(len, decoys)) / max(len(decoys), 1))
+    return FoundGroups(found, q + [1.0] * (len(found) - len(apart)), sum(map(len, decoys)) / max(len(decoys), 1))
 
 
 def _is_chance(decoy: Proposal, number: Ints) -> bool:

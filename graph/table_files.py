@@ -28,7 +28,7 @@ _SAID_SEPARATOR: Final = re.compile(r"sep=([,;\t|])\s*\n", re.IGNORECASE)
 """What spreadsheets write before the header."""
 
 
-class TableFile(NamedTuple):
+class TableInput(NamedTuple):
     """One input, ready for DuckDB.
 
     Args:
@@ -52,7 +52,7 @@ class TableFile(NamedTuple):
     skip: int = 1
 
 
-def opened(path: Path, folder: Path, number: int) -> TableFile:
+def opened(path: Path, folder: Path, number: int) -> TableInput:
     """What a file is, by its content.
 
     Args:
@@ -84,7 +84,7 @@ def opened(path: Path, folder: Path, number: int) -> TableFile:
     except (OSError, EOFError, zstandard.ZstdError) as error:
         raise UsageError(f"{shown}: cannot be read ({error})") from None
     if magic == b"PAR1":
-        return TableFile(shown, str(place), "parquet", "none", "", "utf-8", _parquet_columns(place, shown))
+        return TableInput(shown, str(place), "parquet", "none", "", "utf-8", _parquet_columns(place, shown))
     if head.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
         raise UsageError(f"{shown}: is a spreadsheet or an archive; save the table as CSV in UTF-8, ids as text")
     if not head.strip():
@@ -100,14 +100,14 @@ def opened(path: Path, folder: Path, number: int) -> TableFile:
         if encoding != "utf-8":
             raise UsageError(f"{shown}: JSON has to be in UTF-8")
         kind: Literal["lines", "array"] = "array" if text[0] == "[" else "lines"
-        return TableFile(shown, str(place), kind, compression, "", encoding, _json_columns(text, shown))
+        return TableInput(shown, str(place), kind, compression, "", encoding, _json_columns(text, shown))
     said = _SAID_SEPARATOR.match(text)
     if said:
         text = text[said.end() :]
     separator = said[1] if said else max(_SEPARATORS, key=text.splitlines()[0].count)
     skip = 1 + whole[: len(whole) - len(text)].count("\n")
     header = [name.strip() for name in next(csv.reader(io.StringIO(text), delimiter=separator), [])]
-    return TableFile(shown, str(place), "csv", compression, separator, encoding, header, skip)
+    return TableInput(shown, str(place), "csv", compression, separator, encoding, header, skip)
 
 
 def _head(place: Path, compression: str) -> bytes:
@@ -161,7 +161,7 @@ def _json_columns(text: str, shown: str) -> list[str]:
     return list(names)
 
 
-def source_of(file: TableFile) -> str:
+def source_of(file: TableInput) -> str:
     """The table function that reads a file, whose path is the last parameter."""
     if file.kind == "parquet":
         return "read_parquet(?)"

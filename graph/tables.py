@@ -5,8 +5,8 @@ event order, accounts and objects as numbers with their names beside. DuckDB rea
 memory does not suffice; what the result itself takes is 21 bytes a trace and the bytes of the names. Who needs a part
 of the traces (`Wanted`) gets that part: the others never leave the disk.
 
-Nothing is lost in silence: every row is used or counted under a reason (`Reading`), and a table is refused with what to
-do where its numbers cannot be what they seem: ids that a spreadsheet rounded (`9.06E+17`), times in another unit.
+Nothing is lost in silence: every row is used or counted under a reason (`RowCounts`), and a table is refused with what
+to do where its numbers cannot be what they seem: ids that a spreadsheet rounded (`9.06E+17`), times in another unit.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from detector.errors import UnusableError, UsageError
 from detector.times import AT_MAX, rfc3339
-from graph.table_files import TableFile, member_path, opened, source_of, unreadable
+from graph.table_files import TableInput, member_path, opened, source_of, unreadable
 from graph.table_layouts import ACTIONS, EVENTS, Form, Layout, layout_of
-from graph.trace_table import EVERYTHING, Reading, TraceTable, Wanted, count_of, numbered, reduced
+from graph.trace_table import EVERYTHING, RowCounts, TraceTable, Wanted, count_of, numbered, reduced
 from graph.traces import DAY_MS, KIND_TABLE
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def read_tables(
 
     with tempfile.TemporaryDirectory(prefix="swarmlight-") as folder, _at_work(folder) as database:
         _define(database)
-        reading = Reading()
+        reading = RowCounts()
         labelled = False
         for number, path in enumerate(paths):
             try:
@@ -185,7 +185,7 @@ def _define(database: DuckDBPyConnection) -> None:
     database.executemany("INSERT INTO kinds VALUES (?, ?)", given)
 
 
-def _load(database: DuckDBPyConnection, file: TableFile, layout: Layout) -> None:
+def _load(database: DuckDBPyConnection, file: TableInput, layout: Layout) -> None:
     """Fill the table `raw` with the columns of `layout` as text: account, label, repost, kind, given (the time), s0,
     s1, ...; beside the time what it is as a number, or else the ms that it says as a date."""
     parameters: list[str] = []
@@ -225,7 +225,7 @@ def _load(database: DuckDBPyConnection, file: TableFile, layout: Layout) -> None
     )
 
 
-def _parquet_text(database: DuckDBPyConnection, file: TableFile, name: str) -> str:
+def _parquet_text(database: DuckDBPyConnection, file: TableInput, name: str) -> str:
     """A column of a Parquet file as text: whole numbers without a point, lists as JSON."""
     quoted = '"' + name.replace('"', '""') + '"'
     found = database.execute(
@@ -240,8 +240,8 @@ def _parquet_text(database: DuckDBPyConnection, file: TableFile, name: str) -> s
 
 
 def _take(
-    database: DuckDBPyConnection, file: TableFile, layout: Layout, how: tuple[int, TimeUnit, int], before: Reading
-) -> Reading:
+    database: DuckDBPyConnection, file: TableInput, layout: Layout, how: tuple[int, TimeUnit, int], before: RowCounts
+) -> RowCounts:
     """Add the traces of `raw` to `traces`, and its rows to `before`.
 
     Args:
@@ -295,7 +295,7 @@ def _take(
         notes.append(f"{file.shown}: read as {file.encoding.upper()}")
     if count_of(database, "SELECT count(*) FROM staged WHERE why IS NULL AND number IS NULL AND NOT zoned(given)"):
         notes.append(f"{file.shown}: times without a zone were taken as UTC")
-    return Reading(
+    return RowCounts(
         rows=before.rows + sum(counts.values()) + broken,
         used=before.used + counts.get(254, 0),
         bare=before.bare + counts.get(255, 0),
@@ -343,14 +343,14 @@ def _insert(database: DuckDBPyConnection, layout: Layout) -> int:
     return count_of(database, "SELECT count(*) FROM traces") - before
 
 
-def _broken(database: DuckDBPyConnection, file: TableFile) -> int:
+def _broken(database: DuckDBPyConnection, file: TableInput) -> int:
     """Rows of the file that could not be read at all."""
     if file.kind == "csv":
         return count_of(database, "SELECT count(DISTINCT line) FROM reject_errors")
     return count_of(database, "SELECT count(*) FROM raw WHERE broken")
 
 
-def _refuse_rounded(database: DuckDBPyConnection, file: TableFile, layout: Layout) -> None:
+def _refuse_rounded(database: DuckDBPyConnection, file: TableInput, layout: Layout) -> None:
     """Refuse a table whose ids or times have lost their last digits: they merge what is different.
 
     Raises:
@@ -387,7 +387,7 @@ def _unit(database: DuckDBPyConnection, unit: TimeUnit) -> tuple[TimeUnit | None
     return unit, 1.0 / _PER_MS[unit]
 
 
-def _refuse_times(database: DuckDBPyConnection, file: TableFile, counts: Mapping[int, int], unit: TimeUnit) -> None:
+def _refuse_times(database: DuckDBPyConnection, file: TableInput, counts: Mapping[int, int], unit: TimeUnit) -> None:
     """Refuse a file half of whose times, or more, are implausible: its unit is another one, or they are no times.
 
     Raises:
@@ -410,7 +410,7 @@ def _refuse_times(database: DuckDBPyConnection, file: TableFile, counts: Mapping
     )
 
 
-def _check(reading: Reading) -> None:
+def _check(reading: RowCounts) -> None:
     """Refuse input of which less than half could be used.
 
     Raises:

@@ -58,7 +58,7 @@ class Names(Sequence[str]):
         return self._data[start : int(self._ends[number])].decode("utf-8", "surrogatepass")
 
 
-class Reading(msgspec.Struct, frozen=True, kw_only=True):
+class RowCounts(msgspec.Struct, frozen=True, kw_only=True):
     """What became of the rows that were read.
 
     Args:
@@ -133,7 +133,7 @@ class TraceTable(NamedTuple):
     objects: Names
     object_kind: NDArray[np.uint8]
     labels: Names | None
-    reading: Reading
+    reading: RowCounts
     capped: tuple[int, int] = (0, 0)
 
     def label(self, account: int) -> str:
@@ -199,7 +199,7 @@ def reduced(database: DuckDBPyConnection, wanted: Wanted) -> tuple[int, int]:
     return capped
 
 
-def numbered(database: DuckDBPyConnection, reading: Reading, *, labelled: bool) -> TraceTable:
+def numbered(database: DuckDBPyConnection, reading: RowCounts, *, labelled: bool) -> TraceTable:
     """The table `traces` as arrays.
 
     Args:

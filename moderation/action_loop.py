@@ -64,7 +64,7 @@ class Sender(Protocol):
 
 
 @dataclass
-class Way:
+class ReceiverChannel:
     """A receiver, how it is reached, and whether it is away.
 
     Args:
@@ -80,7 +80,7 @@ class Way:
     away_until: int = 0
 
 
-def ways(config: ConsoleConfig, now: Callable[[], int]) -> dict[str, Way]:
+def ways(config: ConsoleConfig, now: Callable[[], int]) -> dict[str, ReceiverChannel]:
     """How each receiver is reached.
 
     Args:
@@ -101,12 +101,15 @@ def ways(config: ConsoleConfig, now: Callable[[], int]) -> dict[str, Way]:
             webhook = SignedWebhook(endpoint, Signer(receiver.secret()), lambda: now() / 1000)
         except UsageError as error:
             raise ConfigError(f"{what}: {error}") from None
-        found[receiver.name] = Way(receiver, webhook)
+        found[receiver.name] = ReceiverChannel(receiver, webhook)
     return found
 
 
 def deliver_due(
-    database: Database, receivers: Mapping[str, Way], now: Callable[[], int], stopping: Callable[[], bool] = bool
+    database: Database,
+    receivers: Mapping[str, ReceiverChannel],
+    now: Callable[[], int],
+    stopping: Callable[[], bool] = bool,
 ) -> int:
     """Attempt what is due, the oldest first; a receiver that does not answer is left alone until later.
 
@@ -155,7 +158,7 @@ def _due(database: Database, names: list[str], now: int) -> list[Any]:
         return list(connection.execute(query))
 
 
-def _attempt(database: Database, way: Way, row: Any, now: Callable[[], int]) -> bool:
+def _attempt(database: Database, way: ReceiverChannel, row: Any, now: Callable[[], int]) -> bool:
     """Send one delivery once; whether it was taken."""
     at = now()
     with database.write() as connection:
@@ -189,7 +192,7 @@ def _attempt(database: Database, way: Way, row: Any, now: Callable[[], int]) -> 
     return True
 
 
-def _failed(database: Database, way: Way, row: Any, error: DeliveryError, now: int) -> None:
+def _failed(database: Database, way: ReceiverChannel, row: Any, error: DeliveryError, now: int) -> None:
     """Note a failure: a refusal is dead, everything else is tried again until `GIVE_UP_MS` are over."""
     problem = str(error)[:MAX_PROBLEM_CHARACTERS]
     if error.lasting or now - row.made > GIVE_UP_MS:
@@ -206,7 +209,7 @@ def _set(database: Database, seq: int, **values: Any) -> None:
         connection.execute(update(Delivery).where(Delivery.seq == seq, Delivery.state == "waiting").values(**values))
 
 
-def _bring_forward(database: Database, way: Way, now: int) -> None:
+def _bring_forward(database: Database, way: ReceiverChannel, now: int) -> None:
     """A receiver is back: what waited for it is due, but for what is being sent or was never tried."""
     with database.write() as connection:
         connection.execute(
@@ -240,7 +243,7 @@ class ActionLoop(BackgroundLoop):
     """
 
     def __init__(
-        self, database: Database, receivers: Mapping[str, Way], metrics: FeedMetrics, now: Callable[[], int]
+        self, database: Database, receivers: Mapping[str, ReceiverChannel], metrics: FeedMetrics, now: Callable[[], int]
     ) -> None:
         super().__init__("actions", metrics)
         self._database = database

@@ -290,7 +290,7 @@ def list_alerts(
 
 
 def matching(
-    actor: Actor, filters: Filters, now: int, queues: Sequence[TeamQueue] = (), few: search.Found | None = None
+    actor: Actor, filters: Filters, now: int, queues: Sequence[TeamQueue] = (), few: search.RareWordAlerts | None = None
 ) -> ColumnElement[bool]:
     """Condition: the alert fits the filters.
 

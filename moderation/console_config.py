@@ -50,7 +50,7 @@ Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
 Line = Annotated[str, Meta(min_length=1, max_length=200)]
 
 
-class Policy(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class ModerationPolicy(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A rule that a decision may name.
 
     `decisions` are those that it goes with, none for all. An alert of one of `kinds` (none for all) whose quoted posts,
@@ -132,17 +132,17 @@ class Receiver(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
 class ConsoleConfig(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """All of the file."""
 
-    policy: list[Policy] = []
+    policy: list[ModerationPolicy] = []
     required: Required = Required()
     links: PlatformLinks = PlatformLinks()
     receiver: list[Receiver] = []
 
     @property
-    def policies(self) -> list[Policy]:
+    def policies(self) -> list[ModerationPolicy]:
         """The policies that can be chosen."""
         return [each for each in self.policy if not each.retired]
 
-    def policy_of(self, code: str) -> Policy | None:
+    def policy_of(self, code: str) -> ModerationPolicy | None:
         """The policy with a code, retired or not; None where there is none."""
         return next((each for each in self.policy if each.code == code), None)
 

@@ -256,7 +256,7 @@ class Session(Base):
     expires: Mapped[int]
 
 
-class Departure(Base):
+class PendingSignIn(Base):
     """A sign-in under way at the OpenID provider (`oidc_users`), by the hash of its `state`."""
 
     __tablename__ = "departures"

@@ -18,7 +18,7 @@ import numpy as np
 from sqlalchemy import Connection, and_, func, insert, or_, select, update
 
 from detector.errors import FeedError
-from detector.sampling import Estimate, estimate
+from detector.sampling import CountEstimate, estimate
 from detector.times import format_time
 from moderation import audit
 from moderation.audit import pseudonym, pseudonym_key
@@ -65,11 +65,11 @@ class Misses:
     drawn: int
     days: int
     population: int
-    number: Estimate
+    number: CountEstimate
 
-    def share(self) -> Estimate:
+    def share(self) -> CountEstimate:
         """The same of each account that nothing flagged."""
-        return Estimate(*(min(1.0, each / self.population) for each in self.number))
+        return CountEstimate(*(min(1.0, each / self.population) for each in self.number))
 
 
 def store(connection: Connection, records: Sequence[SampleRecord], now: int) -> None:

@@ -79,7 +79,7 @@ class OidcSettings:
 
 
 @dataclass(frozen=True)
-class Departure:
+class AuthorizationRequest:
     """A browser on its way to the provider: its address there, and what has to match when it comes back."""
 
     address: str
@@ -149,7 +149,7 @@ class Provider:
         self._keys: KeySet | None = None
         self._keys_at = 0.0
 
-    def depart(self, callback: str) -> Departure:
+    def depart(self, callback: str) -> AuthorizationRequest:
         """Send a browser to the provider.
 
         Args:
@@ -163,7 +163,7 @@ class Provider:
             address, _ = client.create_authorization_url(
                 self._endpoint("authorization_endpoint"), state=state, nonce=nonce, code_verifier=verifier
             )
-        return Departure(str(address), state, nonce, verifier)
+        return AuthorizationRequest(str(address), state, nonce, verifier)
 
     def arrive(self, code: str, callback: str, nonce: str, verifier: str, now_s: float) -> Identity:
         """Who a browser that came back belongs to.

@@ -18,9 +18,9 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from detector.errors import FeedError
 from moderation import audit
-from moderation.database_tables import Departure as DepartureRow
+from moderation.database_tables import PendingSignIn as DepartureRow
 from moderation.database_tables import Session, Token, User
-from moderation.oidc import Departure, Identity
+from moderation.oidc import AuthorizationRequest, Identity
 from moderation.permissions import SYSTEM, Actor
 from moderation.users import NAME, Login, begin_session, fingerprint, new_secret
 
@@ -42,7 +42,7 @@ class Return:
     onward: str
 
 
-def note_departure(connection: Connection, departure: Departure, onward: str, now: int) -> str:
+def note_departure(connection: Connection, departure: AuthorizationRequest, onward: str, now: int) -> str:
     """Keep a departure until its return.
 
     Args:

@@ -1,4 +1,4 @@
-"""Which policy an alert is proposed to be decided under, by the operator's own words (`console_config.Policy`).
+"""Which policy an alert is proposed to be decided under, by the operator's own words (`ModerationPolicy`).
 
 The proposal routes an alert to a queue and is chosen in its form beforehand; it decides nothing. Pure.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from moderation.console_config import ConsoleConfig, Policy
+from moderation.console_config import ConsoleConfig, ModerationPolicy
 from moderation.search import words_of
 from streaming.schema.alert import AlertRecord
 
@@ -28,7 +28,7 @@ def propose(config: ConsoleConfig, record: AlertRecord) -> str:
     return next((each.code for each in candidates if _fits(each, record.kind, written)), "")
 
 
-def _fits(policy: Policy, kind: str, written: list[str]) -> bool:
+def _fits(policy: ModerationPolicy, kind: str, written: list[str]) -> bool:
     if policy.kinds and kind not in policy.kinds:
         return False
     runs = [run for run in (" ".join(words_of(each)) for each in policy.words) if run]

@@ -108,7 +108,7 @@ class OldestOpen:
 
 
 @dataclass(frozen=True)
-class Results:
+class DecisionResults:
     """What the decisions of a time came to.
 
     Args:
@@ -138,7 +138,7 @@ class Results:
     sampled: bool
 
 
-def results(connection: Connection, actor: Actor, now: int, since: int = 0, until: int = 0) -> Results:
+def results(connection: Connection, actor: Actor, now: int, since: int = 0, until: int = 0) -> DecisionResults:
     """What the decisions made in a time came to.
 
     Args:
@@ -169,7 +169,7 @@ def results(connection: Connection, actor: Actor, now: int, since: int = 0, unti
         connection,
         select(func.count()).select_from(DecisionRow).where(*counted, DecisionRow.undone_by.is_not(None)),
     )
-    return Results(
+    return DecisionResults(
         precision=precision(settled),
         taken_back=Rate.counted(undone, total),
         by_policy=_by_policy(settled),

@@ -131,14 +131,14 @@ def containing(query: str, besides: str = "") -> ColumnElement[bool] | None:
     return _Containing(wanted)
 
 
-class Found(NamedTuple):
+class RareWordAlerts(NamedTuple):
     """The alerts that show a rare word."""
 
     word: str
     alert_ids: list[str]
 
 
-def few_with(connection: Connection, query: str) -> Found | None:
+def few_with(connection: Connection, query: str) -> RareWordAlerts | None:
     """The alerts that show one of the words that are looked for, where those are few: then they are read by their ids,
     and not the queue in its order until enough were met. None where no word is rare.
 
@@ -162,7 +162,7 @@ def few_with(connection: Connection, query: str) -> Found | None:
             said = f"'{word}'" + (":*" if _begins(word) else "")
         ids = list(connection.scalars(text(statement), {"word": said, "most": FEW + 1}))
         if len(ids) <= FEW:
-            return Found(word, sorted(set(ids)))
+            return RareWordAlerts(word, sorted(set(ids)))
     return None
 
 

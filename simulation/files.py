@@ -22,7 +22,7 @@ from detector.errors import ConfigError, UsageError
 from detector.times import parse_time
 from simulation.population_config import Part, PopulationConfig
 from simulation.sampling import Json
-from streaming.sources.files import Inputs
+from streaming.sources.files import RecordingFiles
 
 PRESETS: Final = ("town", "election", "fandom-storm", "botnet-classic", "botnet-frontier", "quiet", "null", "demo")
 
@@ -171,7 +171,7 @@ def lines_of(path: Path) -> Iterator[bytes]:
     Raises:
         UsageError: it cannot be read or is damaged.
     """
-    with Inputs([path]) as records:
+    with RecordingFiles([path]) as records:
         for record in records:
             if record.value.strip():
                 yield record.value

@@ -50,7 +50,7 @@ SHARES: Final = (0.4, 0.15, 0.25, 0.2)
 
 
 @dataclass(frozen=True)
-class Row:
+class CostRow:
     """Of the table: events so far, seconds of the processor an event since the row before, live accounts, MiB."""
 
     events: int
@@ -103,7 +103,7 @@ def _unread(request: RerankRequest) -> Answer:
     return Answer.unread(len(request.texts), len(request.meanings))
 
 
-def measure(events: int, accounts: int, per_day: float, seed: int) -> Iterator[Row]:
+def measure(events: int, accounts: int, per_day: float, seed: int) -> Iterator[CostRow]:
     """Play a stream into `Assess`.
 
     Args:
@@ -129,7 +129,7 @@ def measure(events: int, accounts: int, per_day: float, seed: int) -> Iterator[R
         done += len(held)
         if done >= mark or done >= events:
             gc.collect()
-            yield Row(done, spent / (done - before), assess.accounts, resident_mib())
+            yield CostRow(done, spent / (done - before), assess.accounts, resident_mib())
             before, spent, mark = done, 0.0, 2 * mark
 
 

@@ -35,9 +35,9 @@ from streaming.config import load_config
 from streaming.pipeline import configured_models, live_reranker, play
 from streaming.schema.dead_letter import DeadLetter
 from streaming.schema.observation import Observation
-from streaming.score import WRITTEN, Scorer, TextReader
+from streaming.score import WRITTEN, FirstStageReader, Scorer
 from streaming.sources.base import SourceRecord
-from streaming.sources.files import Inputs
+from streaming.sources.files import RecordingFiles
 
 MEMORY_RATIO: Final = 1.15
 """Largest growth of memory at the same number of live accounts: room for the allocator, none for a stream."""
@@ -63,7 +63,7 @@ class Sample:
 
 
 @dataclass
-class Seen:
+class TextStageCosts:
     """What the text stages saw and what they cost, in seconds of one core."""
 
     posts: int = 0
@@ -86,7 +86,7 @@ class Seen:
 class MeasuredText:
     """A first-stage text model that counts."""
 
-    def __init__(self, text: TextReader, seen: Seen) -> None:
+    def __init__(self, text: FirstStageReader, seen: TextStageCosts) -> None:
         self.name, self.version, self.languages = text.name, text.version, text.languages
         self._text, self._seen = text, seen
 
@@ -103,7 +103,7 @@ class MeasuredText:
 class MeasuredScorer(Scorer):
     """The stage `score`, counting posts and time."""
 
-    def __init__(self, text: TextReader | None, seen: Seen) -> None:
+    def __init__(self, text: FirstStageReader | None, seen: TextStageCosts) -> None:
         super().__init__(None if text is None else MeasuredText(text, seen))
         self._seen = seen
 
@@ -116,7 +116,7 @@ class MeasuredScorer(Scorer):
         return observations, letters
 
 
-def measured_reranker(reranker: Reranker, seen: Seen) -> Reranker:
+def measured_reranker(reranker: Reranker, seen: TextStageCosts) -> Reranker:
     """What reads texts for `assess`, counting those of the second stage and of meanings apart."""
 
     def read(request: RerankRequest) -> Answer:
@@ -144,7 +144,7 @@ def resident_mib() -> float:
 
 def measure(
     records: Iterable[SourceRecord], models: Models, settings: AssessSettings, now_ms: Callable[[], int]
-) -> tuple[list[Sample], Seen, Assess]:
+) -> tuple[list[Sample], TextStageCosts, Assess]:
     """Play a recording through both stages.
 
     Args:
@@ -156,7 +156,7 @@ def measure(
     Returns:
         One sample per chunk of records, the last after the last tick; what the text stages saw; and the state.
     """
-    seen, read, samples = Seen(), 0, []
+    seen, read, samples = TextStageCosts(), 0, []
     scorer = MeasuredScorer(None if "text" in settings.without else models.text, seen)
     assess = Assess(settings, models, partitions=1)
 
@@ -188,7 +188,7 @@ def memory_ratio(samples: Sequence[Sample]) -> float | None:
     return max(second) / max(first) if min(len(first), len(second)) >= 2 else None
 
 
-def report(samples: Sequence[Sample], seen: Seen, assess: Assess) -> dict[str, Any]:
+def report(samples: Sequence[Sample], seen: TextStageCosts, assess: Assess) -> dict[str, Any]:
     """All figures of a run, as JSON-serialisable values.
 
     Args:
@@ -312,7 +312,7 @@ def bench(
         settings_file = load_config(config, os.environ)
         settings = AssessSettings.from_config(settings_file, without or [])
         models = configured_models(settings_file)
-        records = stack.enter_context(Inputs([stream]))
+        records = stack.enter_context(RecordingFiles([stream]))
         figures = report(*measure(records, models, settings, lambda: time.time_ns() // 1_000_000))
     for line in lines(figures):
         print(line)

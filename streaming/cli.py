@@ -35,15 +35,15 @@ INTERRUPTED: Final = 130
 ABOUT: Final = "Finds accounts that language models drive, and groups of them that act together, in a stream of posts."
 
 
-class Summary(NamedTuple):
+class CommandSummary(NamedTuple):
     """What the list of commands says of one: the heading it stands under, and one line."""
 
     heading: str
     line: str
 
 
-SUMMARIES: Final[dict[str, Summary]] = {
-    name: Summary(heading, line)
+SUMMARIES: Final[dict[str, CommandSummary]] = {
+    name: CommandSummary(heading, line)
     for heading, lines in {
         "Detect": {
             "run": "score a recording of events to its end",
@@ -284,7 +284,7 @@ def _is_option(word: str) -> bool:
 class _Later(TyperCommand):
     """A subcommand that is imported when its arguments are parsed."""
 
-    def __init__(self, name: str, entry: EntryPoint, summary: Summary) -> None:
+    def __init__(self, name: str, entry: EntryPoint, summary: CommandSummary) -> None:
         super().__init__(name, short_help=summary.line, help=summary.line, rich_markup_mode=None)
         self.heading = summary.heading
         self._entry = entry
@@ -332,9 +332,9 @@ class _Commands(TyperGroup):
                 formatter.write_dl([(name.ljust(widest), line) for name, line in lines])
 
 
-def _foreign(entry: EntryPoint) -> Summary:
+def _foreign(entry: EntryPoint) -> CommandSummary:
     about = entry.dist.metadata["Summary"] if entry.dist is not None else None
-    return Summary(OTHERS, shown(about, 100) if about else f"from the package {package(entry)}")
+    return CommandSummary(OTHERS, shown(about, 100) if about else f"from the package {package(entry)}")
 
 
 def _version(value: bool) -> None:

@@ -28,8 +28,8 @@ from streaming.config import Config, load_config, render
 from streaming.logs import shown
 from streaming.pipeline import RunEnd, RunProgress, run_recording
 from streaming.run_exports import RunExports
-from streaming.schema.dead_letter import DeadLetter, Tally, letters
-from streaming.sources.files import EVENTS, Inputs, counted
+from streaming.schema.dead_letter import DeadLetter, DeadLetterCounts, letters
+from streaming.sources.files import EVENTS, RecordingFiles, counted
 
 if TYPE_CHECKING:
     from streaming.kafka.admin import RecordReplay
@@ -344,7 +344,7 @@ def dlq_command(
             from streaming.kafka.admin import RecordReplay
 
             sender = stack.enter_context(RecordReplay(loaded.kafka))
-        tally = Tally()
+        tally = DeadLetterCounts()
         for letter in _letters(source, loaded, stack):
             if field is not None and field != (letter.field or "record"):
                 continue
@@ -363,7 +363,7 @@ def dlq_command(
 
 def _letters(path: Path | None, config: Config, stack: ExitStack) -> Iterator[DeadLetter]:
     if path is not None:
-        inputs = stack.enter_context(Inputs([path]))
+        inputs = stack.enter_context(RecordingFiles([path]))
         return letters((record.source, record.value) for record in inputs)
     from streaming.kafka.admin import dead_letters
 

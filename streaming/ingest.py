@@ -20,10 +20,10 @@ import zstandard
 
 from detector.errors import EventError, UnusableError, UsageError
 from streaming.logs import shown
-from streaming.schema.dead_letter import Tally, dead_letter, encode
+from streaming.schema.dead_letter import DeadLetterCounts, dead_letter, encode
 from streaming.score import event_of
 from streaming.sinks.result_file import ResultFile
-from streaming.sources.files import AUTO, EVENTS, Inputs, counted
+from streaming.sources.files import AUTO, EVENTS, RecordingFiles, counted
 from streaming.sources.guess import check_times, looks_like
 
 REASONS_TOLD = 3
@@ -41,7 +41,7 @@ class Ingested(NamedTuple):
 
     events: int
     skipped: dict[str, int]
-    dead: Tally
+    dead: DeadLetterCounts
 
 
 def ingest(
@@ -67,13 +67,13 @@ def ingest(
             `NAME.partial`.
     """
     now_ms = time.time_ns() // 1_000_000
-    tally, events = Tally(), 0
+    tally, events = DeadLetterCounts(), 0
     files = [ResultFile(out, "OUT")]
     try:
         if dead_letters is not None:
             files.append(ResultFile(dead_letters, "--dead-letters"))
         lines = _Compressed(files[0])
-        with Inputs(inputs, stdin, format_name, keep_readable=True) as read:
+        with RecordingFiles(inputs, stdin, format_name, keep_readable=True) as read:
             for record in read.by_time(check=lambda times: check_times(times, now_ms)):
                 try:
                     event_of(record, now_ms)
@@ -141,7 +141,7 @@ class _Compressed:
             self._file.write(self._packer.flush())
 
 
-def _check(read: Inputs, told: Ingested) -> None:
+def _check(read: RecordingFiles, told: Ingested) -> None:
     """Refuse input that could not be read to its end, or of which too little is usable."""
     said = list(read.failures)
     if told.dead.letters > told.events:
@@ -151,7 +151,7 @@ def _check(read: Inputs, told: Ingested) -> None:
         raise (UsageError if read.failures else UnusableError)(". ".join(said))
 
 
-def _reasons(tally: Tally) -> str:
+def _reasons(tally: DeadLetterCounts) -> str:
     commonest = tally.by_problem.most_common(REASONS_TOLD)
     return "; ".join(f"{count:,} times {field}: {reason}" for (field, reason), count in commonest)
 

@@ -35,7 +35,7 @@ from detector.times import format_time
 from streaming.cli import run_function
 from streaming.schema import entities
 from streaming.schema.event import Event, parse
-from streaming.sources.files import Inputs
+from streaming.sources.files import RecordingFiles
 
 SHARE: Final = 0.75
 """Share of the words that a copy replaces. A run of three words then survives in two copies unchanged once in
@@ -317,7 +317,7 @@ def read_events(paths: list[Path], detect: Callable[[str], str] = detect_languag
 
     The far future counts as now: what is measured must not depend on today.
     """
-    with Inputs(paths) as inputs:
+    with RecordingFiles(paths) as inputs:
         for record in inputs.by_time():
             try:
                 event = parse(record.value, now_ms=_FAR_FUTURE_MS)
@@ -348,7 +348,7 @@ def copy_truth(truth: Path, copies: list[Copy], out: BinaryIO) -> None:
     Raises:
         UsageError: the file is no JSON lines of objects with an `account`.
     """
-    with Inputs([truth]) as inputs:
+    with RecordingFiles([truth]) as inputs:
         for record in inputs:
             try:
                 row = msgspec.json.decode(record.value, type=dict[str, Any])

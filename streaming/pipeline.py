@@ -34,7 +34,7 @@ from streaming.assess.groups import SearchWatch
 from streaming.config import Config, load_config
 from streaming.interrupts import Interrupts
 from streaming.logs import shown
-from streaming.schema.dead_letter import Tally
+from streaming.schema.dead_letter import DeadLetterCounts
 from streaming.schema.observation import End
 from streaming.schema.run_summary import PeopleRecord, RunSummary
 from streaming.schema.score import ScoreRecord
@@ -42,7 +42,7 @@ from streaming.score import Scorer, cut
 from streaming.sinks.base import Step
 from streaming.sinks.files import Outputs
 from streaming.sources.base import SourceRecord
-from streaming.sources.files import EVENTS, Inputs
+from streaming.sources.files import EVENTS, RecordingFiles
 from streaming.sources.guess import check_times, looks_like
 from streaming.watermark import Watermark
 
@@ -172,7 +172,7 @@ def run_recording(
     given = config if config is not None else load_config(None, {})
     settings = AssessSettings.from_config(given, without)
     with ExitStack() as stack:
-        read = stack.enter_context(Inputs(inputs, stdin, format_name, keep_readable=True))
+        read = stack.enter_context(RecordingFiles(inputs, stdin, format_name, keep_readable=True))
         outputs = stack.enter_context(
             Outputs(
                 alerts=alerts,
@@ -198,7 +198,7 @@ def run_recording(
         run = _RecordReader(read, assess, on_step)
         scorer = scorer_of(bundle, settings)
         kept: list[AlertRevision] = []
-        problems = Tally()
+        problems = DeadLetterCounts()
         try:
             records = run.in_order()
             interrupts.patient = True
@@ -265,7 +265,7 @@ class _RecordReader:
         on_step: told how far it is.
     """
 
-    def __init__(self, inputs: Inputs, assess: Assess, on_step: Callable[[RunProgress], None] | None) -> None:
+    def __init__(self, inputs: RecordingFiles, assess: Assess, on_step: Callable[[RunProgress], None] | None) -> None:
         self.count = 0
         self.given = 0
         self._inputs = inputs
@@ -305,7 +305,9 @@ REASONS_TOLD: Final = 3
 """Commonest reasons that are told of unusable input; all are in the dead letters."""
 
 
-def _incomplete(inputs: Inputs, summary: RunSummary, problems: Tally, partial: Sequence[Path]) -> UsageError:
+def _incomplete(
+    inputs: RecordingFiles, summary: RunSummary, problems: DeadLetterCounts, partial: Sequence[Path]
+) -> UsageError:
     """The error for input that could not be read to its end, or of which too little could be used."""
     said = list(inputs.failures)
     if summary.dead * 2 > summary.read:

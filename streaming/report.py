@@ -23,7 +23,7 @@ from streaming.html_page import document
 from streaming.html_page import escaped as _e
 from streaming.html_page import section as _section
 from streaming.html_page import table as _table
-from streaming.results import Results, check_network, groups_of, results_of, write_network
+from streaming.results import RunResults, check_network, groups_of, results_of, write_network
 from streaming.schema.alert import AlertRecord, PageRecord
 from streaming.schema.run_summary import PeopleRecord
 from streaming.sinks.result_file import ResultFile
@@ -38,7 +38,7 @@ TEXT_SHOWN: Final = 280
 BINS: Final = 40
 
 
-def page(found: Results, title: str) -> str:
+def page(found: RunResults, title: str) -> str:
     """The page.
 
     Args:
@@ -57,7 +57,7 @@ def page(found: Results, title: str) -> str:
     return document(title, sections)
 
 
-def _read(found: Results) -> str:
+def _read(found: RunResults) -> str:
     told = found.summary
     if told is None:
         return "<p>No summary was given (<code>--summary FILE</code>).</p>"
@@ -80,7 +80,7 @@ def _read(found: Results) -> str:
     return "".join(parts)
 
 
-def _campaigns(found: Results, groups: Sequence[AlertRecord]) -> str:
+def _campaigns(found: RunResults, groups: Sequence[AlertRecord]) -> str:
     if not groups:
         return "<p>No group of accounts was found to act together.</p>"
     parts = [_campaign(alert, found.pages.get(alert.id, [])) for alert in groups[:CAMPAIGNS_SHOWN]]
@@ -184,7 +184,7 @@ def _shared(alert: AlertRecord, pages: Sequence[PageRecord]) -> str:
     return "<h4>What they share</h4>" + _table(("what", "kind", "accounts"), rows) if rows else ""
 
 
-def _accounts(found: Results) -> str:
+def _accounts(found: RunResults) -> str:
     if not found.accounts:
         return "<p>No scores were given (<code>--scores FILE</code>).</p>"
     most = max((abs(score.llr.total) for score in found.top), default=1.0) or 1.0
@@ -207,7 +207,7 @@ def _nats(value: float) -> str:
     return f"{round(value, 1) + 0.0:+.1f}"
 
 
-def _spread(found: Results) -> str:
+def _spread(found: RunResults) -> str:
     """How many accounts have which total, with what as many calibration people would show drawn over it."""
     if not found.totals:
         return "<p>No scores were given (<code>--scores FILE</code>).</p>"
@@ -273,7 +273,7 @@ def _beside(people: PeopleRecord) -> str:
     )
 
 
-def _abstained(found: Results) -> str:
+def _abstained(found: RunResults) -> str:
     if not found.abstained:
         return "<p>Every component judged every account, or no scores were given.</p>"
     rows = [(_e(name), _e(reason), f"{count:,}") for (name, reason), count in found.abstained.most_common(20)]

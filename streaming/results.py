@@ -19,10 +19,10 @@ from detector.errors import RecordError, UsageError
 from graph.exports import Network, require_endings, write_edges, write_graphml
 from streaming.logs import shown
 from streaming.schema.alert import AlertRecord, PageRecord, read_alert, read_page
-from streaming.schema.dead_letter import Tally, letters
+from streaming.schema.dead_letter import DeadLetterCounts, letters
 from streaming.schema.run_summary import RunSummary
 from streaming.schema.score import ScoreRecord, read_score
-from streaming.sources.files import Inputs
+from streaming.sources.files import RecordingFiles
 
 ACCOUNTS_SHOWN: Final = 200
 """Accounts with the most evidence against them that are kept: more than anybody reads."""
@@ -31,7 +31,7 @@ _summary: Final = msgspec.json.Decoder(RunSummary)
 
 
 @dataclass
-class Results:
+class RunResults:
     """What the files of a run hold, as far as the page shows it.
 
     Args:
@@ -52,16 +52,16 @@ class Results:
     totals: Counter[tuple[int, bool]] = field(default_factory=Counter)
     abstained: Counter[tuple[str, str]] = field(default_factory=Counter)
     accounts: int = 0
-    dead: Tally | None = None
+    dead: DeadLetterCounts | None = None
 
 
-def results_of(paths: Sequence[Path]) -> Results:
+def results_of(paths: Sequence[Path]) -> RunResults:
     """Read the files of a run; of a folder, those in it that are of one.
 
     Raises:
         UsageError: a file cannot be read or is none of a run's, or there is none.
     """
-    found, used = Results(), 0
+    found, used = RunResults(), 0
     for path in paths:
         for file in sorted(path.iterdir()) if path.is_dir() else [path]:
             if file.is_file() and file.suffix != ".partial":
@@ -86,9 +86,9 @@ def _rank(score: ScoreRecord) -> tuple[float, str]:
     return -score.llr.total, score.account
 
 
-def _take(found: Results, path: Path) -> bool:
+def _take(found: RunResults, path: Path) -> bool:
     """Read one file; False where it is none of a run's."""
-    with Inputs([path]) as inputs:
+    with RecordingFiles([path]) as inputs:
         records = (record.value for record in inputs)
         try:
             first = next(records, b"")
@@ -124,19 +124,19 @@ def _kind(record: bytes) -> str | None:
     return next((kind for kind, needed in signs.items() if needed <= set(fields)), None)
 
 
-def _alerts(found: Results, records: Iterator[bytes], path: Path) -> None:
+def _alerts(found: RunResults, records: Iterator[bytes], path: Path) -> None:
     for record in records:
         alert = read_alert(record)
         found.alerts[alert.id] = alert
 
 
-def _details(found: Results, records: Iterator[bytes], path: Path) -> None:
+def _details(found: RunResults, records: Iterator[bytes], path: Path) -> None:
     for record in records:
         page = read_page(record)
         found.pages.setdefault(page.id, []).append(page)
 
 
-def _scores(found: Results, records: Iterator[bytes], path: Path) -> None:
+def _scores(found: RunResults, records: Iterator[bytes], path: Path) -> None:
     heap: list[tuple[float, int, ScoreRecord]] = []
     for number, record in enumerate(records):
         score = read_score(record)
@@ -151,12 +151,12 @@ def _scores(found: Results, records: Iterator[bytes], path: Path) -> None:
     found.top += [score for _, _, score in heap]
 
 
-def _of_run(found: Results, records: Iterator[bytes], path: Path) -> None:
+def _of_run(found: RunResults, records: Iterator[bytes], path: Path) -> None:
     found.summary = _summary.decode(next(records))
 
 
-def _dead(found: Results, records: Iterator[bytes], path: Path) -> None:
-    found.dead = found.dead or Tally()
+def _dead(found: RunResults, records: Iterator[bytes], path: Path) -> None:
+    found.dead = found.dead or DeadLetterCounts()
     for letter in letters((shown(path), record) for record in records):
         found.dead.add(letter)
 
@@ -164,7 +164,7 @@ def _dead(found: Results, records: Iterator[bytes], path: Path) -> None:
 _READERS: Final = {"alerts": _alerts, "details": _details, "scores": _scores, "summary": _of_run, "dead": _dead}
 
 
-def groups_of(found: Results) -> list[AlertRecord]:
+def groups_of(found: RunResults) -> list[AlertRecord]:
     """Open alerts about groups: campaigns first, and the larger ones first."""
     return sorted((a for a in found.alerts.values() if a.status == "open" and a.kind != "account"), key=_severity)
 
@@ -173,7 +173,7 @@ def _severity(alert: AlertRecord) -> tuple[bool, float, str]:
     return alert.kind != "campaign", -len(alert.members), alert.id
 
 
-def network_of(found: Results) -> Network:
+def network_of(found: RunResults) -> Network:
     """The members of groups that are alerted, and the ties between them.
 
     Groups are numbered as `groups_of` has them; a tie is what two accounts share of every kind together. Ties are those
@@ -221,7 +221,7 @@ def check_network(option: str, path: Path | None) -> None:
     require_endings([(option, path, NETWORKS)])
 
 
-def write_network(path: Path, found: Results) -> None:
+def write_network(path: Path, found: RunResults) -> None:
     """Write the network of the groups that are alerted, as GraphML or a table of ties, by the file's ending.
 
     Raises:

@@ -45,7 +45,7 @@ LanguageChoice = Callable[[str, str, Collection[str]], str]
 """(text, declared tag, languages that can be read) -> the language the text is read in, "" where there is none."""
 
 
-class TextReader(Protocol):
+class FirstStageReader(Protocol):
     """The first-stage text model as `score` needs it (`detector.text.first_stage.FirstStageModel` is one)."""
 
     name: str
@@ -71,7 +71,7 @@ class Scorer:
     """
 
     def __init__(
-        self, text: TextReader | None, *, language: LanguageChoice = settle_language, timing: bool = True
+        self, text: FirstStageReader | None, *, language: LanguageChoice = settle_language, timing: bool = True
     ) -> None:
         self._text = text
         self._language = language

@@ -54,7 +54,7 @@ WORD: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
 OTHER: Final = "other"
 
 
-class Words:
+class LabelWords:
     """Admits at most `MOST_WORDS` different short words as label values; everything else becomes `other`."""
 
     def __init__(self) -> None:
@@ -74,7 +74,7 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self.registry = registry if registry is not None else CollectorRegistry()
-        self._words: dict[str, Words] = {}
+        self._words: dict[str, LabelWords] = {}
         ProcessCollector(registry=self.registry)
         self._records = self._counter("records", "Records of posts by what became of them", "outcome")
         self._texts_cut = self._counter("texts_cut", "Events whose text was longer than 64 KiB and was cut")
@@ -320,7 +320,7 @@ class Metrics:
         self._broker.set(up)
 
     def _word(self, label: str, word: str) -> str:
-        return self._words.setdefault(label, Words()).admit(word)
+        return self._words.setdefault(label, LabelWords()).admit(word)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, labels, namespace=NAMESPACE, registry=self.registry)

@@ -15,7 +15,7 @@ from graph.coordination import find_groups
 from graph.exports import Network, require_endings, write_edges, write_graphml
 from graph.table_layouts import given_or_refused
 from graph.tables import TimeUnit, read_tables
-from graph.trace_table import SHARED, Reading
+from graph.trace_table import SHARED, RowCounts
 from streaming.ingest import ingest
 from streaming.schema.flat_rows import Row
 from swarmlight.recordings import Recording
@@ -35,7 +35,7 @@ class Coordination(NamedTuple):
     groups: Records[dict[str, Any]]
     pairs: Records[dict[str, Any]]
     network: Network
-    reading: Reading
+    reading: RowCounts
 
     def save_network(self, path: str | Path) -> None:
         """Write the network as `.graphml`, or its ties as `.csv` or `.parquet`.

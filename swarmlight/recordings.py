@@ -12,7 +12,7 @@ from detector.times import rfc3339
 from streaming.ingest import Ingested, ingest
 from streaming.schema.event import Event
 from streaming.schema.flat_rows import Row
-from streaming.sources.files import AUTO, Inputs
+from streaming.sources.files import AUTO, RecordingFiles
 from streaming.sources.recording import events_of
 from swarmlight.records import frame
 
@@ -36,7 +36,7 @@ class Recording:
     """
 
     def __init__(self, paths: tuple[Path, ...], format: str = AUTO) -> None:
-        with Inputs(paths, None, format):
+        with RecordingFiles(paths, None, format):
             self.paths, self.format = paths, format
 
     def __repr__(self) -> str:

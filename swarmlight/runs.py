@@ -17,12 +17,12 @@ from graph.exports import Network
 from streaming.config import Config, load_config
 from streaming.pipeline import RunProgress, run_recording
 from streaming.report import TITLE, page
-from streaming.results import Results, check_network, network_of, results_of, write_network
+from streaming.results import RunResults, check_network, network_of, results_of, write_network
 from streaming.schema.alert import AlertRecord, read_alert
 from streaming.schema.flat_rows import ALERTS, SCORES, alert_row, score_row
 from streaming.schema.run_summary import RunSummary
 from streaming.schema.score import ScoreRecord, read_scores
-from streaming.sources.files import Inputs
+from streaming.sources.files import RecordingFiles
 from swarmlight.recordings import Source, recording_of
 from swarmlight.records import Records
 
@@ -72,7 +72,7 @@ class Run:
     @cached_property
     def revisions(self) -> Records[AlertRecord]:
         """Every revision of every alert, in order."""
-        with Inputs([self.folder / FILES["alerts"]]) as lines:
+        with RecordingFiles([self.folder / FILES["alerts"]]) as lines:
             found = [read_alert(record.value) for record in lines]
         return Records(found, list(ALERTS.columns), alert_row)
 
@@ -116,7 +116,7 @@ class Run:
         return place
 
     @cached_property
-    def _results(self) -> Results:
+    def _results(self) -> RunResults:
         return results_of([self.folder])
 
 

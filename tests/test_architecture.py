@@ -92,6 +92,18 @@ def test_a_file_name_stands_in_several_folders_only_where_the_documentation_says
     assert {stem for stem, times in count.items() if times > 1} == set(re.findall(r"`(\w+)`", why))
 
 
+def test_a_class_name_is_used_once() -> None:
+    """Two classes of one name make a reader, a search and a traceback ask which of them is meant."""
+    places: dict[str, list[str]] = {}
+    for path in modules():
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(f"{name(path)}:{node.lineno}")
+    assert len(places) > 500
+    found = [f"{each}: {', '.join(where)}" for each, where in sorted(places.items()) if len(where) > 1]
+    assert not found, "give each a name that says what it is:\n" + "\n".join(found)
+
+
 def test_nothing_unpickles() -> None:
     found = []
     for path in modules():

@@ -51,7 +51,7 @@ SOCIETIES: Final = "societies"
 
 
 @dataclass(frozen=True)
-class Recording:
+class LabelledRecording:
     """Events with their truth, under a name; societies of one name are measured together."""
 
     name: str
@@ -59,7 +59,7 @@ class Recording:
     truth: Path
 
 
-def run(recording: Recording, kept: Sequence[Component], models: Path, work: Path) -> EvaluationTable:
+def run(recording: LabelledRecording, kept: Sequence[Component], models: Path, work: Path) -> EvaluationTable:
     """The accounts of a recording as the system scores them with some components.
 
     Args:
@@ -115,7 +115,7 @@ def figures(given: EvaluationTable, rows: Sequence[str], seed: int, draws: int) 
 
 
 def measure_all(
-    recordings: Sequence[Recording], models: Path, work: Path, *, seed: int, draws: int, say: ProgressCallback
+    recordings: Sequence[LabelledRecording], models: Path, work: Path, *, seed: int, draws: int, say: ProgressCallback
 ) -> dict[str, Any]:
     """Everything that the page tells, as JSON-serialisable figures.
 
@@ -173,7 +173,7 @@ def versions(models: Path) -> dict[str, str]:
 
 def held_out(
     data: Path, work: Path, count: int, seed: int, say: ProgressCallback, accounts: tuple[int, int] = ACCOUNTS
-) -> list[Recording]:
+) -> list[LabelledRecording]:
     """Societies with texts that no model was trained on; what the work folder has of them is taken.
 
     Args:
@@ -190,7 +190,7 @@ def held_out(
     made = make_societies(
         work, count, data, FIRST_SEED + seed, say, without=sorted(KEPT_TO_MEASURE), role="calibrate", accounts=accounts
     )
-    return [Recording(SOCIETIES, files.events, files.truth) for files in made]
+    return [LabelledRecording(SOCIETIES, files.events, files.truth) for files in made]
 
 
 WIDTH: Final = 120
@@ -272,7 +272,7 @@ def ablate(
     """
     pairs = stream or []
     recordings = [
-        Recording(events.name.split(".")[0], events, truth)
+        LabelledRecording(events.name.split(".")[0], events, truth)
         for events, truth in zip(pairs[::2], pairs[1::2], strict=True)
     ]
     with progress_bar(Console(stderr=True), "ablation") as say, tempfile.TemporaryDirectory() as scratch:

@@ -30,7 +30,7 @@ from detector.text.tokenize import normalise, settle_language
 from detector.times import AT_MAX, parse_time
 from streaming.schema.event import Event, parse
 from streaming.schema.observation import Kind
-from streaming.sources.files import Inputs
+from streaming.sources.files import RecordingFiles
 
 KINDS: Final = int(Kind.FOLLOW) + 1
 """Number of kinds of events that count: those of the observation log up to follows. Deletions are left out."""
@@ -96,7 +96,7 @@ def read_stream(path: Path, readable: Collection[str] = ()) -> RawEvents:
         UsageError: the file cannot be read, or a line is no event.
     """
     events: list[Event] = []
-    with Inputs([path]) as records:
+    with RecordingFiles([path]) as records:
         for record in records:
             try:
                 event = parse(record.value, now_ms=AT_MAX)

@@ -21,7 +21,7 @@ from detector.component_weights import ComponentWeights
 from detector.errors import RecordError, UsageError
 from detector.evidence import COMPONENTS
 from detector.models import SHIPPED
-from detector.sampling import Estimate, estimate, inclusion, is_drawn
+from detector.sampling import CountEstimate, estimate, inclusion, is_drawn
 from streaming.assess.alert_store import account_alert_id
 from streaming.logs import shown
 from streaming.schema.feedback import FeedbackRecord, read_feedback
@@ -64,7 +64,7 @@ class Decided:
     left_out: Counter[str]
     blind: NDArray[np.bool_]
 
-    def misses(self) -> Estimate | None:
+    def misses(self) -> CountEstimate | None:
         """How many unflagged accounts moderators would find to be machines; None without a blind sample."""
         if not self.blind.any():
             return None

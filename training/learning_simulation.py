@@ -66,7 +66,7 @@ FRESH: Final = 20_000
 
 
 @dataclass(frozen=True)
-class Setting:
+class DriftSettings:
     """What is simulated.
 
     Args:
@@ -85,7 +85,7 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class LearningRates:
     """Rates of one society: recall before the drift, after it, learned, attainable; false flags, live and learned."""
 
     before: float
@@ -138,7 +138,7 @@ def machines(count: int, strength: Floats, rng: np.random.Generator, drift: Drif
     return found
 
 
-def simulate(setting: Setting, seed: int) -> Outcome:
+def simulate(setting: DriftSettings, seed: int) -> LearningRates:
     """One society, its drift, and what 200 decisions bring back."""
     rng = np.random.default_rng([seed, round(1000 * setting.share), get_args(Drift).index(setting.drift)])
     strength = np.array([rng.uniform(*TEXT_STRENGTH), rng.uniform(*BEHAVIOUR_STRENGTH)])
@@ -162,7 +162,7 @@ def simulate(setting: Setting, seed: int) -> Outcome:
         # Hardly a machine among the decisions: the live model stays.
         learned = best.live_flags
     after = machines(FRESH, strength, rng, setting.drift, shift)
-    return Outcome(
+    return LearningRates(
         before=float(best.live_flags(before).mean()),
         after=float(best.live_flags(after).mean()),
         learned=float(learned(after).mean()),
@@ -190,7 +190,7 @@ def shown(
     return chosen, chance[chosen]
 
 
-def recovered(found: Sequence[Outcome]) -> tuple[float, float]:
+def recovered(found: Sequence[LearningRates]) -> tuple[float, float]:
     """Shares of the lost recall that were had back, and that could have been, over all societies together."""
     lost = sum(each.before - each.after for each in found)
     learned = sum(each.learned - each.after for each in found)
@@ -198,7 +198,7 @@ def recovered(found: Sequence[Outcome]) -> tuple[float, float]:
     return learned / lost, attainable / lost
 
 
-def interval(found: Sequence[Outcome], rng: np.random.Generator, draws: int = 2000) -> tuple[float, float]:
+def interval(found: Sequence[LearningRates], rng: np.random.Generator, draws: int = 2000) -> tuple[float, float]:
     """95% of what `recovered` gives when the societies are drawn again (bootstrap).
 
     Args:
@@ -235,14 +235,14 @@ def coverage(accounts: int, missed: int, sample: float, seeds: int) -> tuple[flo
     return hits / seeds, float(np.median(widths)) / max(1, missed)
 
 
-def told(setting: Setting, found: Sequence[Outcome]) -> str:
+def told(setting: DriftSettings, found: Sequence[LearningRates]) -> str:
     """The line of the table about some societies, two at least.
 
     Args:
         setting: of all of them.
         found: what came of each.
     """
-    middle = {name: float(np.mean([getattr(each, name) for each in found])) for name in Outcome.__annotations__}
+    middle = {name: float(np.mean([getattr(each, name) for each in found])) for name in LearningRates.__annotations__}
     back, most = recovered(found)
     low, high = interval(found, np.random.default_rng(0))
     more = np.array([each.false_learned - each.false_live for each in found])
@@ -267,7 +267,7 @@ def main() -> None:
           "        difference (95%)")  # fmt: skip
     for drift in get_args(Drift) if given.drift is None else (given.drift,):
         for share, wrong in ((0.02, 0.0), (0.05, 0.0), (0.05, 0.05)):
-            setting = Setting(drift, share, wrong=wrong)
+            setting = DriftSettings(drift, share, wrong=wrong)
             found = [simulate(setting, seed) for seed in range(given.seeds)]
             print(told(setting, found), flush=True)
     print("\nThe interval of missed accounts, from a blind sample.")

@@ -75,7 +75,7 @@ Kind = Literal["people", "mixture", "table"]
 Ints = NDArray[np.int64]
 
 
-class Trial(msgspec.Struct, frozen=True, kw_only=True):
+class SocietyFindings(msgspec.Struct, frozen=True, kw_only=True):
     """What was found in one society.
 
     Args:
@@ -158,7 +158,7 @@ class Searcher:
         self.scorer = Scorer(None)
 
 
-def trial(task: Task, searcher: Searcher) -> Trial:
+def trial(task: Task, searcher: Searcher) -> SocietyFindings:
     """Act out a society and look for groups in it.
 
     Args:
@@ -201,7 +201,7 @@ def trial(task: Task, searcher: Searcher) -> Trial:
     wrong = [members for members in alerted if members not in right]
     circles = [members for members in informed if members not in crowds]
     size = [int((campaign == n).sum()) for n in range(len(campaigns))]
-    return Trial(
+    return SocietyFindings(
         kind=task.kind, seed=task.seed, accounts=len(names), days=drawn.days, sizes=size,
         found=_found(alerted, campaign, size), seen=_found([*groups, *together], campaign, size),
         right=len(right), wrong=len(wrong), crowds=len(crowds), circles=len(circles),
@@ -252,7 +252,7 @@ def tasks(societies: int, each: int, seed: int) -> list[Task]:
 
 def study(
     wanted: Sequence[Task], work: Path, processes: int, minutes: float, say: Callable[[str, float], None]
-) -> list[Trial]:
+) -> list[SocietyFindings]:
     """The trials of the tasks, those of the work folder not made again; fewer where time is over.
 
     Args:
@@ -269,7 +269,9 @@ def study(
         work.mkdir(parents=True, exist_ok=True)
         files = {task.name: work / f"{task.name}.json" for task in wanted}
         done = {
-            name: msgspec.json.decode(file.read_bytes(), type=Trial) for name, file in files.items() if file.exists()
+            name: msgspec.json.decode(file.read_bytes(), type=SocietyFindings)
+            for name, file in files.items()
+            if file.exists()
         }
     except (OSError, msgspec.DecodeError) as error:
         raise UsageError(f"{work}: cannot be used as a work folder ({error}): name another") from None
@@ -295,11 +297,11 @@ def _begin() -> None:
     _SEARCHER.append(Searcher())
 
 
-def _work(task: Task) -> Trial:
+def _work(task: Task) -> SocietyFindings:
     return trial(task, _SEARCHER[0])
 
 
-def report(trials: Sequence[Trial]) -> str:
+def report(trials: Sequence[SocietyFindings]) -> str:
     """What a study found, as Markdown.
 
     Args:
@@ -338,7 +340,7 @@ def report(trials: Sequence[Trial]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _row(name: str, trials: Sequence[Trial]) -> str:
+def _row(name: str, trials: Sequence[SocietyFindings]) -> str:
     bad = sum(each.wrong > 0 for each in trials)
     campaigns = sum(len(each.sizes) for each in trials)
     found, seen = (
@@ -351,7 +353,7 @@ def _row(name: str, trials: Sequence[Trial]) -> str:
     )
 
 
-def _cell(trials: Sequence[Trial]) -> str:
+def _cell(trials: Sequence[SocietyFindings]) -> str:
     if not trials:
         return "-"
     return f"{sum(t.found[0] for t in trials)}, {sum(t.seen[0] for t in trials)} of {len(trials)}"

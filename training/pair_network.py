@@ -60,7 +60,7 @@ class Pairs(NamedTuple):
         return Pairs(self.ends[:, chosen], self.columns[chosen], self.prior[chosen])
 
 
-class Inputs(NamedTuple):
+class NetworkInputs(NamedTuple):
     """What the network sees of n accounts: `nodes` of shape (n, 2), the edges of the graph, and the pairs to judge."""
 
     nodes: Tensor
@@ -96,7 +96,7 @@ class PairNetwork(nn.Module):  # type: ignore[misc,unused-ignore] # torch
     def _seen(self, pairs: Pairs) -> Tensor:
         return torch.cat([(pairs.columns - self.mean) / self.scale, pairs.prior[:, None]], dim=1)
 
-    def forward(self, given: Inputs) -> Tensor:
+    def forward(self, given: NetworkInputs) -> Tensor:
         """Log-odds of the pairs to judge, shape (m,)."""
         ends, along = given.edges.ends, self._seen(given.edges)
         both, along = torch.cat([ends, ends.flip(0)], dim=1), torch.cat([along, along])
@@ -109,7 +109,7 @@ class PairNetwork(nn.Module):  # type: ignore[misc,unused-ignore] # torch
         return corrected
 
 
-def inputs(posts: Ints, a: Ints, b: Ints, x: Floats, prior: Floats) -> Inputs:
+def inputs(posts: Ints, a: Ints, b: Ints, x: Floats, prior: Floats) -> NetworkInputs:
     """The inputs of the network for n accounts.
 
     Args:
@@ -132,7 +132,7 @@ def inputs(posts: Ints, a: Ints, b: Ints, x: Floats, prior: Floats) -> Inputs:
         torch.tensor(prior, dtype=torch.float32),
     )
     edges = torch.tensor(np.flatnonzero((near | near.T)[a, b]))
-    return Inputs(torch.tensor(nodes, dtype=torch.float32), pairs.take(edges), pairs)
+    return NetworkInputs(torch.tensor(nodes, dtype=torch.float32), pairs.take(edges), pairs)
 
 
 def fit_network(examples: Sequence[Example], model: PairModel, seed: int) -> PairNetwork:

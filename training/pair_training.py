@@ -122,7 +122,7 @@ class GroupScores(NamedTuple):
     f1: float
 
 
-class Tally(NamedTuple):
+class PairCounts(NamedTuple):
     """Pairs of suspects of one campaign, or of what groups hold beside campaigns, added up over draws.
 
     Args:
@@ -139,9 +139,9 @@ class Tally(NamedTuple):
     half: int = 0
     draws: int = 0
 
-    def plus(self, other: Tally) -> Tally:
+    def plus(self, other: PairCounts) -> PairCounts:
         """The sums of both."""
-        return Tally(*(one + two for one, two in zip(self, other, strict=True)))
+        return PairCounts(*(one + two for one, two in zip(self, other, strict=True)))
 
 
 Unit = tuple[str, int]
@@ -152,7 +152,7 @@ def _pairs(count: int) -> int:
     return count * (count - 1) // 2
 
 
-def tallies(examples: Sequence[Example], odds: Sequence[Floats], cut: float) -> dict[Unit, Tally]:
+def tallies(examples: Sequence[Example], odds: Sequence[Floats], cut: float) -> dict[Unit, PairCounts]:
     """Groups by average linkage against the truth, by campaign.
 
     Campaigns that the model has learned from (`Society.known`) are not counted, nor groups of which they are half.
@@ -162,10 +162,10 @@ def tallies(examples: Sequence[Example], odds: Sequence[Floats], cut: float) -> 
         odds: log-odds of every two suspects of each, shape (n, n).
         cut: of the linkage.
     """
-    found: dict[Unit, Tally] = {}
+    found: dict[Unit, PairCounts] = {}
 
-    def add(unit: Unit, tally: Tally) -> None:
-        found[unit] = found.get(unit, Tally()).plus(tally)
+    def add(unit: Unit, tally: PairCounts) -> None:
+        found[unit] = found.get(unit, PairCounts()).plus(tally)
 
     for each, matrix in zip(examples, odds, strict=True):
         society = each.society
@@ -178,12 +178,12 @@ def tallies(examples: Sequence[Example], odds: Sequence[Floats], cut: float) -> 
                 continue
             counts = np.bincount(campaign[members] + 1)[1:]
             for number in np.flatnonzero(counts).tolist():
-                add((society.name, number), Tally(hit=_pairs(int(counts[number]))))
+                add((society.name, number), PairCounts(hit=_pairs(int(counts[number]))))
             most = int(counts.argmax()) if counts.any() else -1
-            add((society.name, most), Tally(said=_pairs(len(members)) - _pairs(seen)))
+            add((society.name, most), PairCounts(said=_pairs(len(members)) - _pairs(seen)))
         for number in np.unique(campaign[campaign >= 0]).tolist():
             size = int((campaign == number).sum())
-            tally = Tally(true=_pairs(size))
+            tally = PairCounts(true=_pairs(size))
             if size >= MIN_SIZE:
                 best = max((int((campaign[members] == number).sum()) for members in groups), default=0)
                 tally = tally._replace(draws=1, half=int(2 * best >= size))
@@ -191,9 +191,9 @@ def tallies(examples: Sequence[Example], odds: Sequence[Floats], cut: float) -> 
     return found
 
 
-def scores_of(counted: Iterable[Tally]) -> GroupScores:
+def scores_of(counted: Iterable[PairCounts]) -> GroupScores:
     """The scores of what was counted; nothing said is precise, nothing to find is found."""
-    total = Tally()
+    total = PairCounts()
     for each in counted:
         total = total.plus(each)
     precision = total.hit / total.said if total.said else 1.0
@@ -234,14 +234,14 @@ def best_cut(examples: Sequence[Example], odds: Sequence[Floats]) -> float:
     return float(max(pure, key=lambda each: each[1].f1)[0])
 
 
-class Worth(NamedTuple):
+class MateWorth(NamedTuple):
     """What mates are worth: nats for each nat of their weighed evidence, and the most that they add."""
 
     worth: float
     most: float
 
 
-def fit_worth(examples: Sequence[Example], model: PairModel) -> Worth:
+def fit_worth(examples: Sequence[Example], model: PairModel) -> MateWorth:
     """The worth of mates under which most machines stand above all but a few people; the smallest of equal ones.
 
     Accounts are suspects and others alike, as both gain, and all examples are taken together, as one threshold is.
@@ -271,12 +271,12 @@ def fit_worth(examples: Sequence[Example], model: PairModel) -> Worth:
     o, m, b, y = (np.concatenate(part) for part in (own, mates, others, label))
     people, machines = y == 0, y == 1
 
-    def found_machines(each: Worth) -> float:
+    def found_machines(each: MateWorth) -> float:
         total = o + np.minimum(each.worth * (m + b), each.most)
         lines = np.quantile(total[people], [1.0 - share for share in PEOPLE_ABOVE])
         return float((total[machines][:, None] > lines).mean())
 
-    return max((Worth(worth, most) for worth in WORTHS for most in MOSTS), key=found_machines)
+    return max((MateWorth(worth, most) for worth in WORTHS for most in MOSTS), key=found_machines)
 
 
 def pair_areas(examples: Sequence[Example], odds: Sequence[Floats]) -> list[tuple[float, float]]:

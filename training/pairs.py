@@ -31,7 +31,7 @@ from streaming.assess.store import AccountTable
 from streaming.schema.observation import Kind, Observation
 from streaming.score import Scorer
 from streaming.sources.base import SourceRecord
-from streaming.sources.files import Inputs
+from streaming.sources.files import RecordingFiles
 from training.account_data import read_truth
 from training.drawn_evidence import drawn_llr
 from training.society_texts import SocietyFiles
@@ -261,7 +261,7 @@ def _language(langs: Sequence[str]) -> int:
 
 def _observations(path: Path, scorer: Scorer) -> list[Observation]:
     found: list[Observation] = []
-    with Inputs([path]) as lines:
+    with RecordingFiles([path]) as lines:
         records = [SourceRecord(offset, -1, line.value) for offset, line in enumerate(lines)]
     for start in range(0, len(records), AT_ONCE):
         observations, _ = scorer.score(records[start : start + AT_ONCE], 2**60)

@@ -25,7 +25,7 @@ from training.pair_network import fit_network, network_judge
 from training.pair_training import (
     Accepted,
     Judge,
-    Tally,
+    PairCounts,
     Unit,
     accepted,
     best_cut,
@@ -129,7 +129,7 @@ class Measured:
     """
 
     areas: list[tuple[float, float]] = field(default_factory=list)
-    tally: dict[Unit, Tally] = field(default_factory=dict)
+    tally: dict[Unit, PairCounts] = field(default_factory=dict)
     accepted: Accepted = Accepted(0, 0, 0, 0, 0)  # noqa: RUF009 - a tuple of numbers
 
     def add(self, drawn: Sequence[Example], decoys: Sequence[Sequence[Matched]], model: Judged) -> None:
@@ -143,7 +143,7 @@ class Measured:
         odds = odds_by(model.judge, drawn)
         self.areas += pair_areas(drawn, odds)
         for unit, tally in tallies(drawn, odds, model.cut).items():
-            self.tally[unit] = self.tally.get(unit, Tally()).plus(tally)
+            self.tally[unit] = self.tally.get(unit, PairCounts()).plus(tally)
         found = accepted(drawn, decoys, model.judge, model.cut, TARGET_FDR)
         self.accepted = Accepted(*(one + two for one, two in zip(self.accepted, found, strict=True)))
 
@@ -286,7 +286,7 @@ def ahead(rows: Sequence[Mapping[str, Measured]], seed: int) -> list[float]:
     counts = {
         model: np.array(
             [
-                np.sum([row[model].tally.get(unit, Tally())[:3] for row in rows], axis=0)
+                np.sum([row[model].tally.get(unit, PairCounts())[:3] for row in rows], axis=0)
                 for unit in units
             ],
             np.float64,
@@ -357,7 +357,7 @@ def _part(say: ProgressCallback, start: float, share: float) -> ProgressCallback
     return lambda what, done: say(what, start + share * done)
 
 
-class Gathered(NamedTuple):
+class TrainingSocieties(NamedTuple):
     """What is learned from.
 
     Args:
@@ -372,7 +372,7 @@ class Gathered(NamedTuple):
 def gather_societies(
     data: Path, work: Path, count: int, without: Sequence[str], seed: int, say: ProgressCallback,
     encoder: TrainingEncoder | None = None, **choices: Any,
-) -> Gathered:  # fmt: skip
+) -> TrainingSocieties:  # fmt: skip
     """Make the societies and read them, or take what the work folder has of them.
 
     Args:
@@ -401,10 +401,10 @@ def gather_societies(
     if OPERATION not in without:
         say(f"reading {OPERATION}", 0.3 + 0.7 * count / (count + 1))
         operation = read_operation(data, work, scorer)
-    return Gathered(societies, operation)
+    return TrainingSocieties(societies, operation)
 
 
-def learned_from(given: Gathered) -> list[dict[str, Any]]:
+def learned_from(given: TrainingSocieties) -> list[dict[str, Any]]:
     """How many accounts had texts of each set, by what they were in the societies."""
     counts: dict[str, Counter[str]] = {}
     for society in given.societies:
@@ -421,7 +421,7 @@ def learned_from(given: Gathered) -> list[dict[str, Any]]:
     ]
 
 
-def report_of(given: Gathered, draws: int, seed: int, say: ProgressCallback) -> dict[str, Any]:
+def report_of(given: TrainingSocieties, draws: int, seed: int, say: ProgressCallback) -> dict[str, Any]:
     """Everything that the card tells beside the weights.
 
     Args:

@@ -116,7 +116,7 @@ def text_society(
     chunk = Chunk.joined(list(world.chunks()))
     written_by = np.bincount(chunk.account[manners.written(chunk.kind)], minlength=len(world.people))
     voices = Casting(rng, pools, world, plan, written_by).voices()
-    texts = Words(rng, world, chunk, voices).texts()
+    texts = TextAssignment(rng, world, chunk, voices).texts()
     kept = worth_keeping(chunk, [text is not None for text in texts])
     out.mkdir(parents=True, exist_ok=True)
     files = SocietyFiles(out / "events.jsonl", out / "truth.jsonl")
@@ -338,7 +338,7 @@ def lone_possible(world: World, account: int, leaders: set[int]) -> bool:
 # What each event says
 
 
-class Words:
+class TextAssignment:
     """Gives the events of a society their texts.
 
     Members of a campaign say its narrative in what serves a task of theirs, and cover elsewhere; when narrative is left

@@ -31,7 +31,7 @@ from training.model_reports import report_table
 from training.pair_training import fit_regression, save_pair_model
 from training.pairs import OPERATION, examples
 from training.progress import progress_bar
-from training.same_controller import KEPT_TO_MEASURE, Gathered, gather_societies, report_of
+from training.same_controller import KEPT_TO_MEASURE, TrainingSocieties, gather_societies, report_of
 from training.text import ProgressCallback, crossfit
 from training.text_models import texts_of, train_text_models
 
@@ -273,7 +273,7 @@ def train_graph_command(
 
 
 def write_graph(
-    given: Gathered, out: Path, without: Sequence[str], draws: int, seed: int, say: ProgressCallback
+    given: TrainingSocieties, out: Path, without: Sequence[str], draws: int, seed: int, say: ProgressCallback
 ) -> dict[str, Any]:
     """Measure, fit and write the model and its card; what its JSON file says.
 

@@ -36,7 +36,7 @@ from moderation.console_config import ConsoleConfig
 from moderation.permissions import Actor
 from moderation.records import ID as ALERT_ID
 from moderation.records import LARGEST_ACCOUNT, milliseconds, read_alert
-from moderation.web.case_views import Links, case_lines, case_view, neighbour_ties
+from moderation.web.case_views import RelatedAlerts, case_lines, case_view, neighbour_ties
 from moderation.web.context_views import (
     Platform,
     activity,
@@ -154,9 +154,10 @@ def blind_page(context: RequestContext, look: Any) -> Response:
     alert = cases.AlertWithDetails(SimpleNamespace(**columns), record, [], complete=False)
     platform = Platform(config.links)
     view = alert_view(alert, context.actor, [], {}, set(), context.now, (), [], platform)
+    nothing = RelatedAlerts(own={}, others={}, elsewhere=[], near={})
     return page(
         context, "alert.html", view=view, people=[], typed=NOTHING,
-        case=case_view(alert, Links(own={}, others={}, elsewhere=[], near={}), view.rights, context.actor, context.now),
+        case=case_view(alert, nothing, view.rights, context.actor, context.now),
         lines=[], was="", onward="", problem="", contradicts=False, deliveries=[], outcomes=[], policies=[],
         rules=config.required, needs="", policy_texts=config.policy_texts, platform=platform,
         targets=targets(record, platform), like_this="", similar=[], profile="", blind=look.decision_id,
@@ -176,12 +177,12 @@ def needs(config: ConsoleConfig) -> str:
     return f"Required: {'; '.join(said)}." if said else ""
 
 
-def _links(connection: Connection, actor: Actor, alert: cases.AlertWithDetails, now: int) -> Links:
+def _links(connection: Connection, actor: Actor, alert: cases.AlertWithDetails, now: int) -> RelatedAlerts:
     """What the database has about the accounts of an alert."""
     accounts = [member.account for member in alert.record.members]
     near = list(neighbour_ties(alert))
     own = related.member_alerts(connection, actor, [*accounts, *near], now)
-    return Links(
+    return RelatedAlerts(
         own={account: own[account] for account in accounts if account in own},
         others=related.also_in(connection, accounts, alert.row.id),
         elsewhere=related.contradictions(connection, alert.row.id, None),

@@ -104,7 +104,7 @@ class CaseView:
 
 
 @dataclass(frozen=True)
-class Links:
+class RelatedAlerts:
     """What the database has about the accounts of an alert.
 
     Args:
@@ -169,7 +169,7 @@ def neighbour_ties(whole: AlertWithDetails) -> dict[str, int]:
     return dict(ranked[:MOST_NEIGHBOURS])
 
 
-def case_view(whole: AlertWithDetails, links: Links, rights: Rights, actor: Actor, now: int) -> CaseView:
+def case_view(whole: AlertWithDetails, links: RelatedAlerts, rights: Rights, actor: Actor, now: int) -> CaseView:
     """What belongs to an alert.
 
     Args:

@@ -19,7 +19,7 @@ from moderation.records import milliseconds
 from moderation.similar_cases import LikeThis, PastCase
 from moderation.web.charts import strip
 from moderation.web.untrusted_text import visible
-from streaming.schema.alert import AlertRecord, EdgeRecord, PageRecord, ProfileRecord
+from streaming.schema.alert import AccountProfileRecord, AlertRecord, EdgeRecord, PageRecord
 
 MOST_NEIGHBOURS: Final = 12
 """Accounts that an account's page names besides."""
@@ -74,7 +74,7 @@ def targets(record: AlertRecord, platform: Platform) -> list[Target]:
     ]  # fmt: skip
 
 
-def profile_words(profile: ProfileRecord | None, seen: int) -> str:
+def profile_words(profile: AccountProfileRecord | None, seen: int) -> str:
     """What events said of an account: `made 3 Jan 2025, 40 days before; 12 followers; says that it is automated`.
 
     Args:
@@ -94,7 +94,7 @@ def profile_words(profile: ProfileRecord | None, seen: int) -> str:
     return "; ".join(said)
 
 
-def latest_profile(members: Sequence[tuple[int, ProfileRecord | None]]) -> str:
+def latest_profile(members: Sequence[tuple[int, AccountProfileRecord | None]]) -> str:
     """What events said of an account last; `members` are (time, profile) of its alerts."""
     known = [(at, profile) for at, profile in members if profile is not None]
     if not known:
@@ -126,14 +126,14 @@ def neighbours(account: str, edges: Iterable[EdgeRecord]) -> list[NearAccount]:
 
 
 @dataclass(frozen=True)
-class Activity:
+class PostingTimes:
     """When an account posted: a chart, and the same in a sentence."""
 
     chart: Markup
     said: str
 
 
-def activity(account: str, pages: Iterable[PageRecord], records: Iterable[AlertRecord]) -> Activity | None:
+def activity(account: str, pages: Iterable[PageRecord], records: Iterable[AlertRecord]) -> PostingTimes | None:
     """When an account acted, as far as its alerts show; None where they show fewer than two moments.
 
     Args:
@@ -147,7 +147,7 @@ def activity(account: str, pages: Iterable[PageRecord], records: Iterable[AlertR
     if len(times) < 2:
         return None
     said = f"{words.counted(len(times), 'act')} from {words.when(times[0])} to {words.when(times[-1])}, UTC"
-    return Activity(strip(times, f"When it acted: {said}"), said)
+    return PostingTimes(strip(times, f"When it acted: {said}"), said)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from moderation import console_config, words
 from moderation.auth import SignedIn
 from moderation.missed_accounts import Misses
 from moderation.odds import percent
-from moderation.results import Precision, Rate, Results, results
+from moderation.results import DecisionResults, Precision, Rate, results
 from moderation.second_looks import Agreement
 from moderation.web.charts import Share, shares
 from moderation.web.history_pages import ListFilters, as_csv
@@ -58,7 +58,7 @@ def _share(value: float) -> str:
     return "0%" if value == 0 else "100%" if value == 1 else percent(value)
 
 
-def _chart(found: Results) -> str:
+def _chart(found: DecisionResults) -> str:
     rows = [_row(each) for each in found.precision]
     said = "; ".join(f"{row.label}: {row.said}" for row in rows)
     return shares(rows, f"Confirmed, of the alerts that were decided, with 95% intervals. {said}")
@@ -71,7 +71,7 @@ def _row(each: Precision) -> Share:
     return Share(label, each.rate.share, each.rate.low, each.rate.high, said)
 
 
-def _rows(found: Results) -> Iterator[Sequence[object]]:
+def _rows(found: DecisionResults) -> Iterator[Sequence[object]]:
     for each in found.precision:
         yield ("confirmed", each.kind, each.band, *_numbers(each.rate))
     yield ("taken_back", "", "", *_numbers(found.taken_back))

@@ -163,7 +163,7 @@ CLOSED: Final = {"withdrawn": "This alert was withdrawn", "merged": "This alert 
 
 
 @dataclass(frozen=True)
-class Post:
+class QuotedPost:
     """One quoted post: its text in segments that other members wrote too and segments that are its own."""
 
     account: str
@@ -194,7 +194,7 @@ class PostGroup:
     """Posts that share wording, or (`alike` false) those that share it with none."""
 
     alike: bool
-    posts: list[Post]
+    posts: list[QuotedPost]
     accounts: int
 
 
@@ -421,11 +421,11 @@ def _in_short(bar: Bar) -> str:
     return "neither" if bar.toward == "neither" else f"{_times(bar).removesuffix(' times')}\u00d7 {bar.toward}"
 
 
-def _posts(record: AlertRecord, platform: Platform) -> list[Post]:
+def _posts(record: AlertRecord, platform: Platform) -> list[QuotedPost]:
     shown = [(post.account, visible(post.text)) for post in record.posts]
     cut = segments(shown)
     return [
-        Post(
+        QuotedPost(
             account=visible(post.account), at=words.when(milliseconds(post.at) or 0), segments=parts,
             href=platform.post(post.account, post.id),
             shared_percent=round(100 * shared_fraction(parts)), words=words.direction(post.llr),
@@ -449,7 +449,7 @@ def _points(record: AlertRecord) -> list[Point]:
     ]
 
 
-def _grouped(record: AlertRecord, posts: list[Post]) -> list[PostGroup]:
+def _grouped(record: AlertRecord, posts: list[QuotedPost]) -> list[PostGroup]:
     """The posts that share wording side by side, the largest group first, and then the others."""
     together = similar_groups([(post.account, visible(post.text)) for post in record.posts])
     alike = [PostGroup(True, [posts[place] for place in group], len({posts[place].account for place in group}))

@@ -24,7 +24,7 @@ from simulation.population_config import GivenPosts
 from simulation.sampling import DAY_MS, Flags, Ints
 from streaming.schema.event import parse
 from streaming.schema.observation import Kind
-from streaming.sources.files import Inputs
+from streaming.sources.files import RecordingFiles
 
 NONE: Final = "none"
 DEMO: Final = "demo"
@@ -115,7 +115,7 @@ def _add_messages(found: Given, messages: Iterable[chitchat.Message]) -> None:
 def _add_recording(found: Given, path: Path) -> None:
     """Posts and replies of a recording, from midnight of its first day on."""
     events = []
-    with Inputs([path]) as records:
+    with RecordingFiles([path]) as records:
         for record in records:
             try:
                 event = parse(record.value, now_ms=AT_MAX)
@@ -142,7 +142,7 @@ def _add_recording(found: Given, path: Path) -> None:
 
 def _personas(path: Path) -> list[Persona]:
     rows = []
-    with Inputs([path]) as records:
+    with RecordingFiles([path]) as records:
         for record in records:
             try:
                 rows.append(msgspec.json.decode(record.value, type=Persona))

@@ -232,7 +232,7 @@ def read_command(
     from simulation.feeds.exposures import ExposureFile
     from simulation.feeds.plan import plan_of
     from simulation.feeds.society import FeedSociety
-    from simulation.feeds.summary import Summary
+    from simulation.feeds.summary import ExposureSummary
     from simulation.files import preset
     from simulation.world import World
 
@@ -245,7 +245,7 @@ def read_command(
             raise UsageError(f"--days {days:g}: give a number above 0")
         population = msgspec.structs.replace(population, days=days)
     society = FeedSociety(World(population, seed), plan)
-    summary = Summary(plan.names, society.world.roles.label)
+    summary = ExposureSummary(plan.names, society.world.roles.label)
     with ExposureFile(out, plan.names) as file:
         for step in society.steps():
             file.write(step.exposures)

@@ -57,7 +57,7 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class Mix:
+class PageFigures:
     """A page in figures: slots, mean rating against values, reactions expected, share of followed, authors."""
 
     slots: tuple[int, ...]
@@ -73,7 +73,7 @@ class Change:
 
     act: str
     replaced: int
-    mix: Mix
+    mix: PageFigures
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,8 @@ class Explanation:
     reader: int
     feed: str
     page: tuple[Shown, ...]
-    mix: Mix
-    healthier: Mix
+    mix: PageFigures
+    healthier: PageFigures
     leaving: tuple[str, ...]
     coming: tuple[str, ...]
     changes: tuple[Change, ...]
@@ -183,13 +183,13 @@ class Explainer:
         result: Ints = columns[scores[0, columns] > OUT]
         return result
 
-    def _mix(self, candidates: Candidates, columns: Ints) -> Mix:
+    def _mix(self, candidates: Candidates, columns: Ints) -> PageFigures:
         society = self._society
         slots = candidates.slot[0, columns]
         rating = society.posts.rating
         appeal = appeal_of(candidates, society.reading, rating, np.zeros(candidates.slot.shape, bool))[0, columns]
         place: Floats = (1.0 + np.arange(len(columns), dtype=np.float64)) ** -society.reading.attention
-        return Mix(
+        return PageFigures(
             tuple(slots.tolist()),
             float(rating[slots].mean()) if len(slots) else 0.0,
             float((place * appeal).sum()),
@@ -266,7 +266,7 @@ class Explainer:
             "not followed": "This feed has only what accounts you follow wrote or reposted.",
         }.get(part, f"The part {part!r} of the ranking lifts it.")
 
-    def _changes(self, candidates: Candidates, columns: Ints, mix: Mix) -> list[Change]:
+    def _changes(self, candidates: Candidates, columns: Ints, mix: PageFigures) -> list[Change]:
         """Acts of the reader and what each would do to the page."""
         graph = self._society.world.graph
         carriers = [

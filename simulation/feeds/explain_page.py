@@ -6,7 +6,7 @@ import html
 from collections.abc import Sequence
 from typing import Final
 
-from simulation.feeds.explain import Change, Explanation, Mix, Shown
+from simulation.feeds.explain import Change, Explanation, PageFigures, Shown
 
 OWN_REACTIONS: Final = (
     "Your own likes, reposts and replies do not change what this feed shows to you. They lift the post for others: a "
@@ -44,7 +44,7 @@ def as_text(found: Explanation, names: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
-def _compared(before: Mix, after: Mix) -> list[str]:
+def _compared(before: PageFigures, after: PageFigures) -> list[str]:
     return [
         f"   rating against values, 0 to 1: {before.rating:.3f} now, {after.rating:.3f} then",
         f"   reactions the page would draw from you: {before.reactions:.2f} now, {after.reactions:.2f} then",

@@ -15,7 +15,7 @@ import numpy as np
 from detector.errors import UsageError
 from simulation.feeds.candidates import Candidates
 from simulation.feeds.posts import Posts, Scores
-from simulation.feeds.scorers import OUT, Chronological, Engagement, Follows, Parts, Scorer, Societal
+from simulation.feeds.scorers import OUT, Chronological, Engagement, FeedScorer, Follows, Parts, Societal
 from simulation.sampling import Floats, Ints, stream
 
 
@@ -24,10 +24,10 @@ class Algorithm:
     """A ranking: the sum of its scorers; posts rated `label_from` or above carry a warning in its feed."""
 
     name: str
-    scorers: tuple[Scorer, ...]
+    scorers: tuple[FeedScorer, ...]
     label_from: float = float("inf")
 
-    def with_scorer(self, *more: Scorer) -> Algorithm:
+    def with_scorer(self, *more: FeedScorer) -> Algorithm:
         """The same with further scorers, under the same name."""
         return Algorithm(self.name, (*self.scorers, *more), self.label_from)
 
@@ -123,13 +123,13 @@ class FeedPlan:
         bounds = np.array([algorithm.label_from for algorithm, _ in self.algorithms], np.float32)
         return bounds if self.together == "readers" else bounds.min(keepdims=True)
 
-    def ranking(self, posts: Posts, now_ms: int) -> Ranking:
+    def ranking(self, posts: Posts, now_ms: int) -> FeedRanker:
         """The scores of this step."""
-        return Ranking(self, posts, [algorithm.post_scores(posts, now_ms) for algorithm, _ in self.algorithms])
+        return FeedRanker(self, posts, [algorithm.post_scores(posts, now_ms) for algorithm, _ in self.algorithms])
 
 
 @dataclass
-class Ranking:
+class FeedRanker:
     """A plan at the beginning of a step: ranks the candidates of readers."""
 
     plan: FeedPlan
@@ -183,7 +183,7 @@ def algorithm(name: str) -> Algorithm:
     Raises:
         UsageError: there is none.
     """
-    known: dict[str, tuple[Scorer, ...]] = {
+    known: dict[str, tuple[FeedScorer, ...]] = {
         "engagement": (Engagement(),),
         "chronological": (Chronological(),),
         "follows": (Follows(),),

@@ -1,10 +1,10 @@
 """How people read a feed: when, how far down, and to what they react.
 
-All of it is assumed (no platform publishes these numbers), and each number is a setting of `Reading`. A person who is
-to react to something reads one page first; beside these, reading alone is a Poisson process through the hours at which
-people are awake. The number of posts read is geometric, cut at the page's length. A post at place k, 0 based, is looked
-at with weight (1 + k)^-attention (examination by place, as in models of clicks), and reacted to, when looked at, with
-probability base exp(tie c + community s + heat v - label w), at most 1, where c is closeness to who carried it, s
+All of it is assumed (no platform publishes these numbers), and each number is a setting of `ReaderSettings`. A person
+who is to react to something reads one page first; beside these, reading alone is a Poisson process through the hours at
+which people are awake. The number of posts read is geometric, cut at the page's length. A post at place k, 0 based, is
+looked at with weight (1 + k)^-attention (examination by place, as in models of clicks), and reacted to, when looked at,
+with probability base exp(tie c + community s + heat v - label w), at most 1, where c is closeness to who carried it, s
 whether it is of the reader's community, v its rating against democratic values and w whether it carries a warning.
 Which of the posts read gets a reaction is drawn by the product of both, without repetition.
 """
@@ -22,7 +22,7 @@ from simulation.feeds.scorers import OUT
 from simulation.sampling import Flags, Floats, Ints
 
 
-class Reading(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ReaderSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Settings of readers; see the module."""
 
     page: int = 10  # posts of one page
@@ -87,7 +87,7 @@ def top(scores: Scores, page: int) -> Ints:
 
 
 def pages_of(
-    candidates: Candidates, scores: Scores, depth: Ints, settings: Reading, rating: Scores, warned: Warned
+    candidates: Candidates, scores: Scores, depth: Ints, settings: ReaderSettings, rating: Scores, warned: Warned
 ) -> tuple[Ints, Scores, Flags]:
     """The posts that each reader comes past, best first, how likely each draws a reaction, and which carry a warning.
 
@@ -121,7 +121,7 @@ def pages_of(
     return slot, appeal, labelled
 
 
-def appeal_of(candidates: Candidates, settings: Reading, rating: Scores, labelled: Flags) -> Scores:
+def appeal_of(candidates: Candidates, settings: ReaderSettings, rating: Scores, labelled: Flags) -> Scores:
     """Probability of a reaction when a post is looked at, of the shape of `candidates.slot`, 0 where there is none.
 
     Args:
@@ -140,7 +140,7 @@ def appeal_of(candidates: Candidates, settings: Reading, rating: Scores, labelle
     return result
 
 
-def reacted_to(appeal: Scores, settings: Reading, most: int, rng: np.random.Generator) -> Ints:
+def reacted_to(appeal: Scores, settings: ReaderSettings, most: int, rng: np.random.Generator) -> Ints:
     """Columns of the posts of each page that draw reactions, in the order in which they do: (sessions, most), -1 none.
 
     Weighted drawing without repetition by the largest of log(weight) plus Gumbel noise.

@@ -1,8 +1,8 @@
 """The parts that feed algorithms are made of: small named scorers, which add up to a ranking.
 
-A `Scorer` gives named parts of a score, some of a post alone (`of_posts`) and some of a post for a reader (`of_pairs`);
-a post's score is their sum, so that every place in a feed can be explained by its parts. Minus infinity takes a post
-out. `feeds.plan` makes algorithms of them.
+A `FeedScorer` gives named parts of a score, some of a post alone (`of_posts`) and some of a post for a reader
+(`of_pairs`); a post's score is their sum, so that every place in a feed can be explained by its parts. Minus infinity
+takes a post out. `feeds.plan` makes algorithms of them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ OUT: Final = np.float32(-np.inf)
 """Score of what is not to be shown."""
 
 
-class Scorer(Protocol):
+class FeedScorer(Protocol):
     """A named part of a ranking."""
 
     name: str

@@ -1,11 +1,11 @@
 """A simulated society whose people read ranked feeds: the simulator's world with feeds in the place of its readers.
 
-In: a `World`, a `FeedPlan` and `Reading`. Out: `Step`s, the events of the world as before and the exposures that went
-with them. People react to what their feed has shown them, or to who replied to them; reactions count towards the
-ranking of the next step, so a feed shapes what it ranks. How much a person does stays the person's; the feed decides
-whom to. Operators' accounts go on as the simulator has them: they act by their tasks and read nothing. Feeds stand
-still during a step (`step_minutes`), as popularity does in the simulator. Equal worlds, plans and seeds give equal
-events and exposures; feeds draw from a stream of their own.
+In: a `World`, a `FeedPlan` and `ReaderSettings`. Out: `SocietyStep`s, the events of the world as before and the
+exposures that went with them. People react to what their feed has shown them, or to who replied to them; reactions
+count towards the ranking of the next step, so a feed shapes what it ranks. How much a person does stays the person's;
+the feed decides whom to. Operators' accounts go on as the simulator has them: they act by their tasks and read nothing.
+Feeds stand still during a step (`step_minutes`), as popularity does in the simulator. Equal worlds, plans and seeds
+give equal events and exposures; feeds draw from a stream of their own.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from simulation.feeds.candidates import Pools, batches
 from simulation.feeds.exposures import Exposures
 from simulation.feeds.plan import FeedPlan
 from simulation.feeds.posts import Posts, Scores
-from simulation.feeds.reading import Pages, Reading, Warned, pages_of, reacted_to
+from simulation.feeds.reading import Pages, ReaderSettings, Warned, pages_of, reacted_to
 from simulation.feeds.scorers import Standing
 from simulation.sampling import DAY_MS, Flags, Ints, stream
 from simulation.world import Chunk, World
@@ -39,7 +39,7 @@ def unrated(chunk: Chunk) -> Scores:
 
 
 @dataclass
-class Step:
+class SocietyStep:
     """What happened in [begin_ms, end_ms): events, and who saw what."""
 
     begin_ms: int
@@ -63,13 +63,13 @@ class FeedSociety:
         self,
         world: World,
         plan: FeedPlan,
-        reading: Reading | None = None,
+        reading: ReaderSettings | None = None,
         rated: Rated = unrated,
         pushed: Flags | None = None,
     ) -> None:
         n = len(world.people)
         self.world, self.plan, self.rated, self.pushed = world, plan, rated, pushed
-        self.reading = Reading() if reading is None else reading
+        self.reading = ReaderSettings() if reading is None else reading
         self.standing = Standing.of(n)
         self.people: Flags = ~world.roles.label
         self.posts = Posts(world.feed, n)
@@ -78,7 +78,7 @@ class FeedSociety:
         self._exposures = Exposures.none()
         world.choose = self._choose
 
-    def steps(self) -> Iterator[Step]:
+    def steps(self) -> Iterator[SocietyStep]:
         """The steps from the start to the end, those before the start acted out but not given."""
         world = self.world
         while world.now_ms < world.end_ms:
@@ -89,13 +89,13 @@ class FeedSociety:
                     setattr(step, columns, table.where((table.at >= world.start_ms) & (table.at < world.end_ms)))
                 yield step
 
-    def step(self) -> Step:
+    def step(self) -> SocietyStep:
         """What everybody does and sees in the next `step_minutes`."""
         begin = self.world.now_ms
         self._exposures = Exposures.none()
         events = self.kept(self.world.step())
         self.posts.take(events, self.rated(events))
-        return Step(begin, self.world.now_ms, events, self._exposures)
+        return SocietyStep(begin, self.world.now_ms, events, self._exposures)
 
     def kept(self, events: Chunk) -> Chunk:
         """What of a step's events reaches the platform: all of it, unless a policy says otherwise."""

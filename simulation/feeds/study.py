@@ -27,7 +27,7 @@ import numpy as np
 
 from simulation.feeds.plan import Algorithm, FeedPlan
 from simulation.feeds.post_texts import Content
-from simulation.feeds.reading import Reading
+from simulation.feeds.reading import ReaderSettings
 from simulation.feeds.scorers import Engagement, Societal
 from simulation.feeds.society import FeedSociety
 from simulation.files import preset
@@ -69,7 +69,7 @@ def numbers() -> dict[str, Number]:
 
 
 @dataclass
-class Asked:
+class StudyParticipants:
     """What the people of one society came to: all of shape (people,), those only who have read something.
 
     feed: index of `FEEDS`; strong: whether strong partisans; dose, appeal, warned: weighted means over what was seen.
@@ -115,7 +115,7 @@ def population(given: dict[str, float]) -> PopulationConfig:
     )
 
 
-def simulated(seed: int, given: dict[str, float], reading: Reading | None = None) -> Asked:
+def simulated(seed: int, given: dict[str, float], reading: ReaderSettings | None = None) -> StudyParticipants:
     """A society of the study.
 
     Args:
@@ -123,7 +123,7 @@ def simulated(seed: int, given: dict[str, float], reading: Reading | None = None
         given: values of `numbers` by name.
         reading: how people read.
     """
-    settings = Reading() if reading is None else reading
+    settings = ReaderSettings() if reading is None else reading
     world = World(population(given), seed)
     plan = FeedPlan([(each, 1.0) for each in algorithms(given)])
     society = FeedSociety(world, plan, settings, Content(world, given["heated"]))
@@ -140,7 +140,7 @@ def simulated(seed: int, given: dict[str, float], reading: Reading | None = None
             sums += np.bincount(shown.reader, values, minlength=n)
     read = np.flatnonzero(seen > 0)
     strong = stream(seed, "partisans").random(n) < given["strong_share"]
-    return Asked(
+    return StudyParticipants(
         society.algorithm_of[read], strong[read], dose[read] / total[read], appeal[read] / total[read],
         warned[read] / seen[read], seed,
     )  # fmt: skip
@@ -158,7 +158,7 @@ def cohen_d(values: Floats, treated: Flags, control: Flags) -> float:
     return float((a.mean() - b.mean()) / np.sqrt(pooled))
 
 
-def effects(asked: Asked, given: dict[str, float]) -> Floats:
+def effects(asked: StudyParticipants, given: dict[str, float]) -> Floats:
     """d of every outcome, kind of reader and feed, against the engagement feed: (outcomes, readers, feeds)."""
     outcomes = asked.outcomes(given)
     masks = (~asked.strong, asked.strong, np.ones(len(asked.strong), bool))
@@ -170,7 +170,7 @@ def effects(asked: Asked, given: dict[str, float]) -> Floats:
     return found
 
 
-def calibrated(everybody: Sequence[Asked], given: dict[str, float]) -> float:
+def calibrated(everybody: Sequence[StudyParticipants], given: dict[str, float]) -> float:
     """The `effect_weak` that brings downranking and replacement, taken together, to the published d of study 1.
 
     By bisection: the mean over societies of both effects falls as `effect_weak` grows.
@@ -219,7 +219,7 @@ def as_published(found: Floats, expected: Expected, equal_within: float) -> floa
     return float(right.mean())
 
 
-def dose_table(everybody: Sequence[Asked]) -> Floats:
+def dose_table(everybody: Sequence[StudyParticipants]) -> Floats:
     """Mean dose and share of posts with a warning in each feed: (2, feeds)."""
     return np.array(
         [

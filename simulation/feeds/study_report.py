@@ -11,8 +11,8 @@ from simulation.feeds.study import (
     FEEDS,
     OUTCOMES,
     READERS,
-    Asked,
     Number,
+    StudyParticipants,
     as_published,
     dose_table,
     effects,
@@ -20,7 +20,7 @@ from simulation.feeds.study import (
 )
 
 
-def study_table(everybody: Sequence[Asked], given: dict[str, float]) -> Table:
+def study_table(everybody: Sequence[StudyParticipants], given: dict[str, float]) -> Table:
     """A row for each outcome, feed and kind of reader: d, its range over societies, and what was published.
 
     Args:
@@ -54,7 +54,7 @@ def study_table(everybody: Sequence[Asked], given: dict[str, float]) -> Table:
     return table
 
 
-def doses(everybody: Sequence[Asked]) -> Table:
+def doses(everybody: Sequence[StudyParticipants]) -> Table:
     """What people saw in each feed: mean rating that acted on them, and share of posts with a warning."""
     table = Table(title="what was seen")
     table.add_column("")

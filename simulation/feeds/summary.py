@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from rich.table import Table
 
-from simulation.feeds.society import Step
+from simulation.feeds.society import SocietyStep
 from simulation.sampling import Flags, Floats, Ints
 
 
-class Summary:
+class ExposureSummary:
     """Sums over exposures of each algorithm.
 
     seen: posts that people came past; operators: those of them that operators' accounts wrote; appeal, rating: sums of
@@ -33,7 +33,7 @@ class Summary:
         self._readers = np.zeros((n, len(label)), bool)
         self.events = 0
 
-    def take(self, step: Step) -> None:
+    def take(self, step: SocietyStep) -> None:
         """Add the exposures of a step."""
         seen, n = step.exposures, len(self.names)
         which = seen.algorithm

@@ -19,8 +19,8 @@ import msgspec
 from detector.errors import UsageError
 from simulation.files import written
 from simulation.lab.interventions import VARIED, Assumed, Policy
-from simulation.lab.outcomes import Outcome, outcome
-from simulation.lab.trial_society import Trial, detected
+from simulation.lab.outcomes import SocietyOutcome, outcome
+from simulation.lab.trial_society import SocietySettings, detected
 
 CHANGE: Final = 0.2
 """How far each assumed number is varied, either way."""
@@ -29,7 +29,7 @@ BASE: Final = ""
 """Name of the variant in which nothing is varied."""
 
 
-class Setting(msgspec.Struct, frozen=True, kw_only=True):
+class ComparisonSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that a comparison depends on. Equal settings give equal outcomes.
 
     Args:
@@ -41,7 +41,7 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
         seed: of the first.
     """
 
-    trial: Trial
+    trial: SocietySettings
     policies: tuple[Policy, ...]
     assumed: Assumed = Assumed()
     societies: int = 30
@@ -49,7 +49,7 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 0
 
 
-class Place(NamedTuple):
+class ComparisonWorkspace(NamedTuple):
     """Where outcomes are kept, and which models the detector has (None: the shipped ones)."""
 
     folder: Path
@@ -57,7 +57,7 @@ class Place(NamedTuple):
     processes: int = 1
 
 
-Outcomes = dict[tuple[str, str], list[Outcome]]
+Outcomes = dict[tuple[str, str], list[SocietyOutcome]]
 """(variant, policy) -> outcomes, one a society, in the order of their seeds."""
 
 
@@ -76,7 +76,7 @@ def variants(assumed: Assumed) -> dict[str, Assumed]:
 _SHARES: Final = ("catches", "spares", "people_verify", "machines_verify")
 
 
-def outcome_file(folder: Path, trial: Trial, seed: int, policy: Policy, assumed: Assumed) -> Path:
+def outcome_file(folder: Path, trial: SocietySettings, seed: int, policy: Policy, assumed: Assumed) -> Path:
     """The file of one outcome, named by all that it depends on.
 
     Args:
@@ -90,7 +90,9 @@ def outcome_file(folder: Path, trial: Trial, seed: int, policy: Policy, assumed:
     return folder / f"outcome-{hashlib.sha256(said).hexdigest()[:24]}.json"
 
 
-def _society(setting: Setting, seed: int, place: Place) -> list[tuple[str, str, Outcome]]:
+def _society(
+    setting: ComparisonSettings, seed: int, place: ComparisonWorkspace
+) -> list[tuple[str, str, SocietyOutcome]]:
     """All outcomes of one society, what the folder has not yet made."""
     import torch
 
@@ -102,7 +104,7 @@ def _society(setting: Setting, seed: int, place: Place) -> list[tuple[str, str, 
         for policy in setting.policies:
             file = outcome_file(place.folder, trial, seed, policy, assumed)
             if file.exists():
-                made = msgspec.json.decode(file.read_bytes(), type=Outcome)
+                made = msgspec.json.decode(file.read_bytes(), type=SocietyOutcome)
             else:
                 alerts = detected(trial, seed, policy.target_fpr, place.models, place.folder)
                 made = outcome(trial, seed, policy, alerts, assumed)
@@ -112,7 +114,9 @@ def _society(setting: Setting, seed: int, place: Place) -> list[tuple[str, str, 
     return found
 
 
-def compare(setting: Setting, place: Place, told: Callable[[int], None] = lambda done: None) -> Outcomes:
+def compare(
+    setting: ComparisonSettings, place: ComparisonWorkspace, told: Callable[[int], None] = lambda done: None
+) -> Outcomes:
     """Every society under every policy.
 
     Args:
@@ -128,7 +132,7 @@ def compare(setting: Setting, place: Place, told: Callable[[int], None] = lambda
         raise UsageError('lab run: one policy has to have measure = "nothing": the others are held against it')
     _same(setting.trial, place.folder)
     seeds = [setting.seed + i for i in range(setting.societies)]
-    by_seed: dict[int, list[tuple[str, str, Outcome]]] = {}
+    by_seed: dict[int, list[tuple[str, str, SocietyOutcome]]] = {}
     if place.processes <= 1:
         for seed in seeds:
             by_seed[seed] = _society(setting, seed, place)
@@ -146,12 +150,12 @@ def compare(setting: Setting, place: Place, told: Callable[[int], None] = lambda
     return found
 
 
-def _same(trial: Trial, folder: Path) -> None:
+def _same(trial: SocietySettings, folder: Path) -> None:
     """Keep what this folder is for, and refuse another comparison's."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file = folder / "trial.json"
-        if file.exists() and msgspec.json.decode(file.read_bytes(), type=Trial) != trial:
+        if file.exists() and msgspec.json.decode(file.read_bytes(), type=SocietySettings) != trial:
             raise UsageError(
                 f"{folder}: holds societies of other settings, texts or models: name an empty folder, or remove it"
             )

@@ -16,9 +16,9 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from simulation.feeds.plan import FeedPlan
-from simulation.feeds.reading import Reading
+from simulation.feeds.reading import ReaderSettings
 from simulation.feeds.scorers import Moderation
-from simulation.feeds.society import FeedSociety, Step
+from simulation.feeds.society import FeedSociety, SocietyStep
 from simulation.lab.interventions import Assumed, Policy, Review
 from simulation.lab.trial_society import Finding
 from simulation.sampling import DAY_MS, HOUR_MS, Flags, stream
@@ -27,7 +27,7 @@ from simulation.world import Chunk, World, written
 FOREVER: Final = 1 << 62
 
 
-class Decision(NamedTuple):
+class EnforcementAction(NamedTuple):
     """Something is done about an account from `at` until `until` (ms since 1970, excluded)."""
 
     at: int
@@ -35,9 +35,9 @@ class Decision(NamedTuple):
     until: int = FOREVER
 
 
-def reading_of(assumed: Assumed) -> Reading:
+def reading_of(assumed: Assumed) -> ReaderSettings:
     """How people read, by what is assumed."""
-    return Reading(
+    return ReaderSettings(
         sessions_per_day=assumed.pages_per_day, depth=assumed.depth, attention=assumed.attention, tie=assumed.tie,
         label=assumed.label,
     )  # fmt: skip
@@ -72,7 +72,9 @@ def reviewed(cases: list[Finding], review: Review) -> list[tuple[int, Finding]]:
     return found
 
 
-def decided(policy: Policy, found: Iterable[Finding], label: Flags, assumed: Assumed, seed: int) -> list[Decision]:
+def decided(
+    policy: Policy, found: Iterable[Finding], label: Flags, assumed: Assumed, seed: int
+) -> list[EnforcementAction]:
     """What is done about whom, in order of time; about each account once.
 
     Args:
@@ -100,7 +102,7 @@ def decided(policy: Policy, found: Iterable[Finding], label: Flags, assumed: Ass
     proves = patience[0] < np.where(label, assumed.machines_verify, assumed.people_verify)
     hours = -assumed.verify_hours * np.log1p(-patience[1])
     decisions = [
-        Decision(
+        EnforcementAction(
             at, account,
             at + round(float(hours[account]) * HOUR_MS) if policy.measure == "verify" and proves[account] else FOREVER,
         )
@@ -121,7 +123,7 @@ class PolicedSociety(FeedSociety):
     """
 
     def __init__(
-        self, world: World, plan: FeedPlan, reading: Reading, policy: Policy, decisions: list[Decision]
+        self, world: World, plan: FeedPlan, reading: ReaderSettings, policy: Policy, decisions: list[EnforcementAction]
     ) -> None:
         super().__init__(world, plan, reading)
         moderation = Moderation(self.standing)
@@ -133,7 +135,7 @@ class PolicedSociety(FeedSociety):
         self._shown: defaultdict[int, list[int]] = defaultdict(list)  # rate-limit: times of posts that may be shown
         self._later: list[tuple[int, int]] = []  # friction: when a post may be shown, its serial
 
-    def step(self) -> Step:
+    def step(self) -> SocietyStep:
         """As `FeedSociety.step`, decisions carried out first; what removed accounts do reaches nobody."""
         self._carry_out(self.world.now_ms)
         step = super().step()
@@ -171,7 +173,7 @@ class PolicedSociety(FeedSociety):
             case _:
                 pass  # what is slowed down is so post by post
 
-    def _slow_down(self, step: Step) -> None:
+    def _slow_down(self, step: SocietyStep) -> None:
         """Hide what may not be shown (any more, or yet) of what was just written."""
         if self.policy.measure not in ("rate-limit", "friction"):
             return

@@ -18,7 +18,7 @@ from simulation.feeds.scorers import Amplification, Moderation
 from simulation.feeds.society import FeedSociety
 from simulation.lab.enforcement import reading_of
 from simulation.lab.interventions import Assumed
-from simulation.lab.trial_society import Finding, Trial, population
+from simulation.lab.trial_society import Finding, SocietySettings, population
 from simulation.sampling import Flags
 from simulation.world import World
 
@@ -26,7 +26,7 @@ ALONE: Final = ("engagement", "chronological", "follows", "moderation", "amplifi
 """Algorithms that are put together; the societal objective is left out, since these societies' texts are not rated."""
 
 
-class Mix(NamedTuple):
+class FeedMix(NamedTuple):
     """One algorithm, or two together: campaigns' share of exposures, and engagement a society (`outcomes`)."""
 
     names: tuple[str, ...]
@@ -45,7 +45,7 @@ def _algorithm(name: str, label: Flags, removed: Flags, society: FeedSociety) ->
     return algorithm(name)
 
 
-def mixes(trial: Trial, found: dict[int, Sequence[Finding]], assumed: Assumed) -> list[Mix]:
+def mixes(trial: SocietySettings, found: dict[int, Sequence[Finding]], assumed: Assumed) -> list[FeedMix]:
     """Every algorithm alone and all pairs, over the societies of `found`.
 
     Args:
@@ -75,5 +75,5 @@ def mixes(trial: Trial, found: dict[int, Sequence[Finding]], assumed: Assumed) -
     result = []
     for names, (share, engagement) in shares.items():
         expected = float(np.mean([shares[(name,)][0] for name in names])) if len(names) > 1 else None
-        result.append(Mix(names, share, engagement, expected))
+        result.append(FeedMix(names, share, engagement, expected))
     return result

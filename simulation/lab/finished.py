@@ -15,14 +15,14 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from detector.errors import ConfigError, UsageError
 
 
-class Result(Protocol):
+class FinishedLine(Protocol):
     """A line of a file of results: a msgspec Struct that has the options it belongs to."""
 
     @property
     def options(self) -> Any: ...
 
 
-R = TypeVar("R", bound=Result)
+R = TypeVar("R", bound=FinishedLine)
 
 
 def read_done(path: Path, kind: type[R]) -> dict[Any, R]:

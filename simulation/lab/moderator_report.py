@@ -12,8 +12,8 @@ import msgspec
 import numpy as np
 
 from simulation.files import written
-from simulation.lab.moderator_trial import FIXED, MODERATOR, NO_MODERATOR, TAX, Outcome, WayRow
-from simulation.lab.polarity_report import Estimate, estimate
+from simulation.lab.moderator_trial import FIXED, MODERATOR, NO_MODERATOR, TAX, FinishedTrial, PricingRow
+from simulation.lab.polarity_report import SeedMean, estimate
 from simulation.plots import CAMPAIGNS, CONTROLS, OTHERS, svg
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ LEARNERS: Final = {"gradient": "posters who climb a gradient", "ppo": "posters w
 COLOURS: Final = {NO_MODERATOR: OTHERS, TAX: CAMPAIGNS[2], FIXED: CONTROLS, MODERATOR: CAMPAIGNS[0]}
 
 
-def by_way(outcomes: Sequence[Outcome], learner: str) -> Iterator[tuple[str, float, list[WayRow]]]:
+def by_way(outcomes: Sequence[FinishedTrial], learner: str) -> Iterator[tuple[str, float, list[PricingRow]]]:
     """Name and level of each way, and its rows over populations whose posters learn so."""
     mine = sorted((one for one in outcomes if one.options.learner == learner), key=lambda one: one.options.population)
     if mine:
@@ -45,7 +45,7 @@ def by_way(outcomes: Sequence[Outcome], learner: str) -> Iterator[tuple[str, flo
             yield way.name, way.level, [one.rows[number] for one in mine]
 
 
-def _of(rows: Sequence[WayRow], name: str) -> Estimate:
+def _of(rows: Sequence[PricingRow], name: str) -> SeedMean:
     return estimate([getattr(row, name) for row in rows])
 
 
@@ -53,7 +53,7 @@ def _called(name: str, level: float) -> str:
     return {NO_MODERATOR: name, TAX: f"{name} {level:g}"}.get(name, f"{name}, engagement weighs {level:g}")
 
 
-def frontier_table(outcomes: Sequence[Outcome]) -> str:
+def frontier_table(outcomes: Sequence[FinishedTrial]) -> str:
     """Means over populations with intervals, in Markdown: a table for each kind of poster."""
     lines: list[str] = []
     for learner, called in LEARNERS.items():
@@ -75,7 +75,7 @@ def frontier_table(outcomes: Sequence[Outcome]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def frontier_rows(outcomes: Sequence[Outcome], path: Path) -> None:
+def frontier_rows(outcomes: Sequence[FinishedTrial], path: Path) -> None:
     """A row for each way and population as CSV.
 
     Raises:
@@ -83,7 +83,7 @@ def frontier_rows(outcomes: Sequence[Outcome], path: Path) -> None:
     """
     out = io.StringIO(newline="")
     table = csv.writer(out, lineterminator="\n")
-    table.writerow(["learner", "population", *WayRow.__struct_fields__])
+    table.writerow(["learner", "population", *PricingRow.__struct_fields__])
     for one in sorted(outcomes, key=lambda each: (each.options.learner, each.options.population)):
         for row in one.rows:
             table.writerow([one.options.learner, one.options.population, *msgspec.structs.astuple(row)])
@@ -91,7 +91,7 @@ def frontier_rows(outcomes: Sequence[Outcome], path: Path) -> None:
         file.write(out.getvalue().encode())
 
 
-def frontier_drawing(outcomes: Sequence[Outcome]) -> str:
+def frontier_drawing(outcomes: Sequence[FinishedTrial]) -> str:
     """Polarity of posts against engagement lost, in the last two episodes and over a whole life. SVG."""
 
     def draw(figure: Figure) -> None:

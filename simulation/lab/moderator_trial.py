@@ -53,7 +53,7 @@ class Schooled(msgspec.Struct, frozen=True, kw_only=True):
     weights: tuple[tuple[float, ...], ...]
 
 
-class Way(msgspec.Struct, frozen=True, kw_only=True):
+class PricingRule(msgspec.Struct, frozen=True, kw_only=True):
     """A way of setting prices.
 
     Args:
@@ -67,7 +67,7 @@ class Way(msgspec.Struct, frozen=True, kw_only=True):
     weights: tuple[tuple[float, ...], ...] = ()
 
 
-class Trial(msgspec.Struct, frozen=True, kw_only=True):
+class ModeratorTrial(msgspec.Struct, frozen=True, kw_only=True):
     """One population under several ways.
 
     Args:
@@ -82,12 +82,12 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     population: int
     learner: Kind
     posters: int
-    ways: tuple[Way, ...]
+    ways: tuple[PricingRule, ...]
     limits: Limits = Limits()
     windows: int = WINDOWS
 
 
-class WayRow(msgspec.Struct, frozen=True, kw_only=True):
+class PricingRow(msgspec.Struct, frozen=True, kw_only=True):
     """What happened under a way: over a life, and in its last two episodes (`late_`).
 
     Args:
@@ -108,11 +108,11 @@ class WayRow(msgspec.Struct, frozen=True, kw_only=True):
     late_lost: float
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+class FinishedTrial(msgspec.Struct, frozen=True, kw_only=True):
     """A trial that is finished: a line of the file of trials."""
 
-    options: Trial
-    rows: list[WayRow]
+    options: ModeratorTrial
+    rows: list[PricingRow]
 
 
 def school_all(wanted: Sequence[Schooling], path: Path, processes: int) -> Iterator[Schooled]:
@@ -133,7 +133,7 @@ def _school(group: Sequence[Schooling]) -> list[Schooled]:
     ]
 
 
-def trials(schooled: Sequence[Schooled], populations: int, posters: int, learner: Kind) -> list[Trial]:
+def trials(schooled: Sequence[Schooled], populations: int, posters: int, learner: Kind) -> list[ModeratorTrial]:
     """Trials of moderators; population i meets those of the i-th seed, in turn, so that intervals are over both.
 
     Args:
@@ -146,16 +146,16 @@ def trials(schooled: Sequence[Schooled], populations: int, posters: int, learner
     found = []
     for population in range(populations):
         trained = [
-            Way(name=FIXED if one.options.fixed else MODERATOR, level=one.options.weight, weights=one.weights)
+            PricingRule(name=FIXED if one.options.fixed else MODERATOR, level=one.options.weight, weights=one.weights)
             for one in schooled
             if one.options.seed == seeds[population % len(seeds)]
             and (learner == "gradient" or one.options.weight == PPO_WEIGHT)
         ]
         trained.sort(key=lambda way: (way.name, way.level))
-        taxes = [Way(name=TAX, level=rate) for rate in TAXES] if learner == "gradient" else []
-        ways = Way(name=NO_MODERATOR), *taxes, *trained
+        taxes = [PricingRule(name=TAX, level=rate) for rate in TAXES] if learner == "gradient" else []
+        ways = PricingRule(name=NO_MODERATOR), *taxes, *trained
         options = schooled[0].options
-        trial = Trial(
+        trial = ModeratorTrial(
             population=population,
             learner=learner,
             posters=posters,
@@ -167,7 +167,7 @@ def trials(schooled: Sequence[Schooled], populations: int, posters: int, learner
     return found
 
 
-def try_all(wanted: Sequence[Trial], path: Path, processes: int) -> Iterator[Outcome]:
+def try_all(wanted: Sequence[ModeratorTrial], path: Path, processes: int) -> Iterator[FinishedTrial]:
     """Hold trials, or take them from the file; errors as `finish_all`.
 
     Args:
@@ -181,10 +181,10 @@ def try_all(wanted: Sequence[Trial], path: Path, processes: int) -> Iterator[Out
         for same in [[one for one in wanted if one.learner == kind]]
         for begin in range(0, len(same), GROUP)
     ]
-    return finish_all(groups, tried, Outcome, path, processes)
+    return finish_all(groups, tried, FinishedTrial, path, processes)
 
 
-def tried(group: Sequence[Trial]) -> list[Outcome]:
+def tried(group: Sequence[ModeratorTrial]) -> list[FinishedTrial]:
     """Hold trials side by side; but for population and ways, of which all have as many, options are the first's."""
     first = group[0]
     rng = stream(first.population, "lab", "trial", first.learner)
@@ -210,19 +210,19 @@ def tried(group: Sequence[Trial]) -> list[Outcome]:
         reports.append(societies.window(multipliers))
     count = len(first.ways)
     return [
-        Outcome(options=one, rows=_rows(one.ways, reports, slice(number * count, (number + 1) * count)))
+        FinishedTrial(options=one, rows=_rows(one.ways, reports, slice(number * count, (number + 1) * count)))
         for number, one in enumerate(group)
     ]
 
 
-def _rows(ways: Sequence[Way], reports: Sequence[Report], of: slice) -> list[WayRow]:
+def _rows(ways: Sequence[PricingRule], reports: Sequence[Report], of: slice) -> list[PricingRow]:
     """Rows of one trial's ways, which are at `of` in the reports."""
     polarity, seen, engagement = (
         np.stack([getattr(report, name)[of] for report in reports]) for name in ("polarity", "seen", "engagement")
     )
     late = slice(-LATE_WINDOWS, None)
     return [
-        WayRow(
+        PricingRow(
             name=way.name,
             level=way.level,
             polarity=float(polarity[:, one].mean()),

@@ -14,7 +14,7 @@ import numpy as np
 
 from simulation.lab.enforcement import PolicedSociety, decided, reading_of
 from simulation.lab.interventions import Assumed, Policy
-from simulation.lab.trial_society import CampaignPlan, Finding, Trial, feed_plan, planned, population, slices
+from simulation.lab.trial_society import CampaignPlan, Finding, SocietySettings, feed_plan, planned, population, slices
 from simulation.redteam.menu import Plan, price
 from simulation.sampling import DAY_MS, Ints
 from simulation.world import World
@@ -44,7 +44,7 @@ class PeopleOutcome(msgspec.Struct, frozen=True, kw_only=True):
     reach: int
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+class SocietyOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """One society under one policy.
 
     reach: exposures of all posts; labelled: those with a warning; engagement: sum of the exposures' appeal, how many
@@ -61,7 +61,9 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     review_cases: int
 
 
-def outcome(trial: Trial, seed: int, policy: Policy, found: Iterable[Finding], assumed: Assumed) -> Outcome:
+def outcome(
+    trial: SocietySettings, seed: int, policy: Policy, found: Iterable[Finding], assumed: Assumed
+) -> SocietyOutcome:
     """Act a society out under a policy.
 
     Args:
@@ -110,7 +112,7 @@ def outcome(trial: Trial, seed: int, policy: Policy, found: Iterable[Finding], a
     cases = 0
     if policy.review is not None:
         cases = sum(policy.act_on in ("either", each.kind) for each in findings)
-    return Outcome(
+    return SocietyOutcome(
         seed=seed, policy=policy.name, campaigns=tuple(campaigns), people=tuple(people), reach=int(reach.sum()),
         labelled=labelled, engagement=round(engagement, 3), review_cases=cases,
     )  # fmt: skip

@@ -42,7 +42,7 @@ VARIANT_EPISODE: Final = 9
 """The published figure between the first, which is that of a poster who has not learned, and the last, which is 1."""
 
 
-class Estimate(NamedTuple):
+class SeedMean(NamedTuple):
     """A mean over seeds with its interval; without one, where there is only one seed, the ends are nan."""
 
     mean: float
@@ -53,19 +53,19 @@ class Estimate(NamedTuple):
         return f"{self.mean:.2f} ({self.low:.2f} to {self.high:.2f})" if self.low == self.low else f"{self.mean:.2f}"
 
 
-def estimate(values: Sequence[float]) -> Estimate:
+def estimate(values: Sequence[float]) -> SeedMean:
     """The mean of seeds' values with Student's interval, which takes seeds for draws of one normal distribution.
 
     Values that are not numbers, of seeds that posted nothing, are left out.
     """
     known = np.array([value for value in values if value == value])
     if not len(known):
-        return Estimate(float("nan"), float("nan"), float("nan"))
+        return SeedMean(float("nan"), float("nan"), float("nan"))
     mean = float(known.mean())
     if len(known) == 1:
-        return Estimate(mean, float("nan"), float("nan"))
+        return SeedMean(mean, float("nan"), float("nan"))
     half = float(student.ppf((1 + LEVEL) / 2, len(known) - 1) * known.std(ddof=1) / np.sqrt(len(known)))
-    return Estimate(mean, mean - half, mean + half)
+    return SeedMean(mean, mean - half, mean + half)
 
 
 def by_episode(rows: Sequence[EpisodeRow]) -> dict[int, list[EpisodeRow]]:

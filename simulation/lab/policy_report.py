@@ -1,7 +1,7 @@
 """The report of a comparison of policies: one HTML page for somebody who does not program, and its tables as Parquet.
 
-In: a `Setting`, its outcomes and their `Ranking`. The page says which policy to prefer and how sure that is, what each
-prevented, whom it hit, what was assumed, and what would change the ranking.
+In: a `ComparisonSettings`, its outcomes and their `PolicyRanking`. The page says which policy to prefer and how sure
+that is, what each prevented, whom it hit, what was assumed, and what would change the ranking.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import duckdb
 import numpy as np
 
 from detector.errors import UsageError
-from simulation.lab.comparison import BASE, CHANGE, Outcomes, Setting, by_name
-from simulation.lab.feed_mixes import Mix
+from simulation.lab.comparison import BASE, CHANGE, ComparisonSettings, Outcomes, by_name
+from simulation.lab.feed_mixes import FeedMix
 from simulation.lab.interventions import Assumed, Policy
-from simulation.lab.ranking import STOPPED, Interval, PolicyResult, Ranking, Worth, next_move
+from simulation.lab.ranking import STOPPED, HarmWeights, Interval, PolicyRanking, PolicyResult, next_move
 from simulation.redteam.measure import shown
 from streaming.html_page import document, escaped, section, table
 
@@ -38,7 +38,7 @@ def plain(value: Interval) -> str:
     return f"{value.value:.2f} ({value.low:.2f} to {value.high:.2f})"
 
 
-def headline(ranking: Ranking) -> str:
+def headline(ranking: PolicyRanking) -> str:
     """Which policy to prefer, and how sure that is, in two or three sentences."""
     best = ranking.results[0]
     rivals = [b if a == best.name else a for a, b in ranking.alike if best.name in (a, b)]
@@ -63,7 +63,13 @@ def headline(ranking: Ranking) -> str:
     return " ".join(said)
 
 
-def page(setting: Setting, outcomes: Outcomes, ranking: Ranking, worth: Worth, mixes: Sequence[Mix]) -> str:
+def page(
+    setting: ComparisonSettings,
+    outcomes: Outcomes,
+    ranking: PolicyRanking,
+    worth: HarmWeights,
+    mixes: Sequence[FeedMix],
+) -> str:
     """The page.
 
     Args:
@@ -110,7 +116,7 @@ def _policies(policies: Sequence[Policy]) -> str:
     return table(("policy", "in words", "acts on", "measure", "people it may flag", "delay", "who looks first"), rows)
 
 
-def _results(ranking: Ranking) -> str:
+def _results(ranking: PolicyRanking) -> str:
     rows = [
         (
             escaped(each.name), plain(each.value), percent(each.prevented), percent(each.hit), percent(each.silenced),
@@ -158,7 +164,7 @@ def _hit(results: Sequence[PolicyResult]) -> str:
     )
 
 
-def _moves(outcomes: Outcomes, ranking: Ranking, nothing: str) -> str:
+def _moves(outcomes: Outcomes, ranking: PolicyRanking, nothing: str) -> str:
     rows = []
     for one in ranking.results:
         if one.name == nothing:
@@ -179,7 +185,7 @@ def _moves(outcomes: Outcomes, ranking: Ranking, nothing: str) -> str:
     )
 
 
-def _mixes(mixes: Sequence[Mix]) -> str:
+def _mixes(mixes: Sequence[FeedMix]) -> str:
     rows = [
         (
             escaped(" + ".join(mix.names)), f"{mix.campaigns:.2%}",
@@ -194,7 +200,7 @@ def _mixes(mixes: Sequence[Mix]) -> str:
     )
 
 
-def _sensitivity(ranking: Ranking) -> str:
+def _sensitivity(ranking: PolicyRanking) -> str:
     if not ranking.tau:
         return "<p>Nothing was varied (<code>--varied</code>).</p>"
     rows = [
@@ -212,7 +218,7 @@ def _sensitivity(ranking: Ranking) -> str:
     )
 
 
-def _assumed(setting: Setting, worth: Worth, policies: dict[str, Policy]) -> str:
+def _assumed(setting: ComparisonSettings, worth: HarmWeights, policies: dict[str, Policy]) -> str:
     trial = setting.trial
     rows = [(escaped(name), f"{getattr(setting.assumed, name):g}") for name in Assumed.__struct_fields__]
     return (
@@ -226,7 +232,7 @@ def _assumed(setting: Setting, worth: Worth, policies: dict[str, Policy]) -> str
     )
 
 
-def _drawing(ranking: Ranking) -> str:
+def _drawing(ranking: PolicyRanking) -> str:
     """Prevented reach against people hit, a dot a policy, as SVG; the table says the same in numbers."""
     width, height, left, bottom = 640.0, 300.0, 60.0, 40.0
     points = [(each.name, each.hit.value, each.prevented.value) for each in ranking.results]
@@ -258,7 +264,7 @@ def _y(share: float, low: float, height: float, bottom: float) -> float:
     return 24 + (height - bottom - 24) * (1 - (share - low) / (1 - low))
 
 
-def markdown(ranking: Ranking) -> str:
+def markdown(ranking: PolicyRanking) -> str:
     """The table of results for a terminal or a page of documentation."""
     lines = [
         "| policy | value | campaigns' reach gone | people hit | engagement gone | days to first action | noticed |",

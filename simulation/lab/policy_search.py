@@ -16,9 +16,9 @@ import msgspec
 from simulation.files import written
 from simulation.lab.comparison import outcome_file
 from simulation.lab.interventions import ActOn, Assumed, Measure, Policy, Review
-from simulation.lab.outcomes import Outcome, outcome
-from simulation.lab.ranking import Worth, measures, sums
-from simulation.lab.trial_society import Trial, detected
+from simulation.lab.outcomes import SocietyOutcome, outcome
+from simulation.lab.ranking import HarmWeights, measures, sums
+from simulation.lab.trial_society import SocietySettings, detected
 
 if TYPE_CHECKING:
     import optuna
@@ -41,7 +41,7 @@ class Tried(NamedTuple):
 
 
 def search(
-    trial: Trial,
+    trial: SocietySettings,
     seeds: Sequence[int],
     folder: Path,
     tries: int,
@@ -73,7 +73,7 @@ def search(
     def objective(draw: optuna.Trial) -> tuple[float, float, float]:
         policy = drawn(draw)
         total = sums([_outcome(trial, each, policy, folder, models) for each in seeds]).sum(axis=0)
-        prevented, hit, _, engagement, _ = measures(total, nothing, Worth()).tolist()
+        prevented, hit, _, engagement, _ = measures(total, nothing, HarmWeights()).tolist()
         found[draw.number] = Tried(policy, prevented, hit, engagement)
         told(found[draw.number])
         return prevented, hit, engagement
@@ -105,12 +105,12 @@ def drawn(draw: optuna.Trial) -> Policy:
     )
 
 
-def _outcome(trial: Trial, seed: int, policy: Policy, folder: Path, models: Path | None) -> Outcome:
+def _outcome(trial: SocietySettings, seed: int, policy: Policy, folder: Path, models: Path | None) -> SocietyOutcome:
     """One society under one policy, kept under what the policy does: names count for nothing."""
     unnamed = msgspec.structs.replace(policy, name="x")
     file = outcome_file(folder, trial, seed, unnamed, Assumed())
     if file.exists():
-        return msgspec.json.decode(file.read_bytes(), type=Outcome)
+        return msgspec.json.decode(file.read_bytes(), type=SocietyOutcome)
     made = outcome(trial, seed, unnamed, detected(trial, seed, policy.target_fpr, models, folder), Assumed())
     with written(file) as out:
         out.write(msgspec.json.encode(made))

@@ -98,7 +98,7 @@ class Report(NamedTuple):
     possible: Floats
 
 
-class Learner(Protocol):
+class PosterLearner(Protocol):
     """Posters' policies."""
 
     def act(self, counts: Floats, together: int) -> Floats:
@@ -220,7 +220,7 @@ class Societies:
     def __init__(
         self,
         posters: Posters,
-        learner: Learner,
+        learner: PosterLearner,
         rng: np.random.Generator,
         hold: int = 1,
         together: int = 1,

@@ -2,7 +2,7 @@
 
 Societies are drawn again with replacement for every interval (percentile bootstrap, Efron 1979), the same societies for
 all policies, so that differences between policies are paired. The value of a policy is what it prevents of the
-campaigns' reach less what `Worth` says its harm counts; `pareto` needs no such weights. Rankings of the varied
+campaigns' reach less what `HarmWeights` says its harm counts; `pareto` needs no such weights. Rankings of the varied
 societies are compared by Kendall's tau-b (Kendall 1945).
 """
 
@@ -16,7 +16,7 @@ import numpy as np
 from scipy.stats import kendalltau
 
 from simulation.lab.comparison import BASE, Outcomes
-from simulation.lab.outcomes import Outcome
+from simulation.lab.outcomes import SocietyOutcome
 from simulation.redteam.measure import clopper_pearson
 from simulation.redteam.menu import MENU
 from simulation.sampling import Floats, stream
@@ -28,7 +28,7 @@ STOPPED: Final = 0.1
 """A campaign counts as stopped where people saw at most this share of what they saw of it without any policy."""
 
 
-class Worth(msgspec.Struct, frozen=True, kw_only=True):
+class HarmWeights(msgspec.Struct, frozen=True, kw_only=True):
     """What one unit of harm counts against one unit of a campaign's reach.
 
     hit: one person in a hundred hit weighs like this many hundredths of the campaigns' reach. engagement: the same for
@@ -81,7 +81,7 @@ class PolicyResult(NamedTuple):
     stopped: list[Stopped]
 
 
-class Ranking(NamedTuple):
+class PolicyRanking(NamedTuple):
     """Policies, best first, with the pairs that cannot be told apart and the front that no weights are needed for."""
 
     results: list[PolicyResult]
@@ -95,7 +95,7 @@ Sums = Floats
 """(societies, 5), columns as `sums` has them."""
 
 
-def sums(outcomes: Sequence[Outcome]) -> Sums:
+def sums(outcomes: Sequence[SocietyOutcome]) -> Sums:
     """What adds up over societies, (n, 5): campaigns' reach, people, people hit, people's reach, engagement."""
     return np.array(
         [
@@ -112,7 +112,7 @@ def sums(outcomes: Sequence[Outcome]) -> Sums:
     )
 
 
-def measures(policy: Sums, nothing: Sums, worth: Worth) -> Floats:
+def measures(policy: Sums, nothing: Sums, worth: HarmWeights) -> Floats:
     """(..., 5) prevented, hit, silenced, engagement lost and value.
 
     Args:
@@ -134,7 +134,7 @@ def _interval(value: float, drawn: Floats) -> Interval:
     return Interval(value, float(low), float(high))
 
 
-def rank(outcomes: Outcomes, nothing: str, worth: Worth, seed: int = 0) -> Ranking:
+def rank(outcomes: Outcomes, nothing: str, worth: HarmWeights, seed: int = 0) -> PolicyRanking:
     """Policies by their value, best first.
 
     Args:
@@ -161,11 +161,11 @@ def rank(outcomes: Outcomes, nothing: str, worth: Worth, seed: int = 0) -> Ranki
             if low <= 0 <= high:
                 alike.append((one, other))
     tau, interval = agreement(outcomes, nothing, worth, seed)
-    return Ranking(results, alike, pareto(results), tau, interval)
+    return PolicyRanking(results, alike, pareto(results), tau, interval)
 
 
 def _result(
-    name: str, whole: Floats, drawn: Floats, outcomes: Sequence[Outcome], nothing: Sequence[Outcome]
+    name: str, whole: Floats, drawn: Floats, outcomes: Sequence[SocietyOutcome], nothing: Sequence[SocietyOutcome]
 ) -> PolicyResult:
     estimates = [_interval(float(whole[i]), drawn[:, i]) for i in range(5)]
     slices: dict[str, tuple[int, int]] = {}
@@ -203,7 +203,7 @@ def pareto(results: Sequence[PolicyResult]) -> list[str]:
     ]
 
 
-def agreement(outcomes: Outcomes, nothing: str, worth: Worth, seed: int = 0) -> tuple[dict[str, float], Interval]:
+def agreement(outcomes: Outcomes, nothing: str, worth: HarmWeights, seed: int = 0) -> tuple[dict[str, float], Interval]:
     """Kendall's tau between the ranking as assumed and that of every variant, over the societies that were varied.
 
     Args:
@@ -244,7 +244,9 @@ _TAU_DRAWS: Final = 200
 """Of the bootstrap of tau: each is one tau a variant."""
 
 
-def next_move(outcomes: Sequence[Outcome], nothing: Sequence[Outcome]) -> dict[str, list[tuple[str, int, float]]]:
+def next_move(
+    outcomes: Sequence[SocietyOutcome], nothing: Sequence[SocietyOutcome]
+) -> dict[str, list[tuple[str, int, float]]]:
     """What an operator who learns would turn to: for each question of the menu, the reach that its options keep.
 
     Args:

@@ -10,7 +10,7 @@ import typer
 from detector.errors import UsageError
 
 if TYPE_CHECKING:
-    from simulation.lab.trial_society import Trial
+    from simulation.lab.trial_society import SocietySettings
 
 
 def run_command(
@@ -68,11 +68,11 @@ def run_command(
     """
     from rich.console import Console
 
-    from simulation.lab.comparison import Place, Setting, compare
+    from simulation.lab.comparison import ComparisonSettings, ComparisonWorkspace, compare
     from simulation.lab.feed_mixes import mixes
     from simulation.lab.interventions import Assumed, read_policies
     from simulation.lab.policy_report import markdown, page, write_tables
-    from simulation.lab.ranking import Worth, rank
+    from simulation.lab.ranking import HarmWeights, rank
     from simulation.lab.trial_society import detected
 
     chosen = read_policies(policies or [])
@@ -81,15 +81,17 @@ def run_command(
         raise UsageError('lab run: add a policy with measure = "nothing": the others are held against it')
     console = Console(stderr=True)
     trial = _trial(out, accounts, days, models, people_texts, machine_texts)
-    setting = Setting(
+    setting = ComparisonSettings(
         trial=trial, policies=tuple(chosen), societies=societies, varied=min(varied, societies), seed=seed
     )
     outcomes = compare(
-        setting, Place(out, models, processes), lambda done: console.print(f"society {done} of {societies}")
+        setting,
+        ComparisonWorkspace(out, models, processes),
+        lambda done: console.print(f"society {done} of {societies}"),
     )
     found = {seed + i: detected(trial, seed + i, _FPR, models, out) for i in range(min(mixed, societies))}
     together = mixes(trial, dict(found), Assumed()) if found else []
-    worth = Worth(hit=hit, engagement=engagement)
+    worth = HarmWeights(hit=hit, engagement=engagement)
     ranking = rank(outcomes, idle[0], worth, seed)
     write_tables(outcomes, out)
     said = markdown(ranking)
@@ -160,17 +162,17 @@ def search_command(
 
 def _trial(
     out: Path, accounts: int | None, days: float | None, models: Path | None, people: str | None, machines: str | None
-) -> Trial:
+) -> SocietySettings:
     """What the societies of a comparison share; its texts are written into the folder where none are named."""
     import msgspec
 
-    from simulation.lab.trial_society import Trial
+    from simulation.lab.trial_society import SocietySettings
     from simulation.redteam.measure import fingerprint, sources
 
     if days is not None and not 0 < days <= _LONGEST_DAYS:
         raise UsageError(f"--days {days:g}: give a number above 0 and at most {_LONGEST_DAYS:g}")
     people, machines = sources(out, people, machines)
-    trial = Trial(people=people, machines=machines, fingerprint=fingerprint(people, machines, models))
+    trial = SocietySettings(people=people, machines=machines, fingerprint=fingerprint(people, machines, models))
     if accounts is not None:
         trial = msgspec.structs.replace(trial, accounts=accounts)
     return trial if days is None else msgspec.structs.replace(trial, days=days)

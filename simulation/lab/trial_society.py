@@ -57,7 +57,7 @@ CROWDS: Final = LookAlikes(
 )  # fmt: skip
 
 
-class Trial(msgspec.Struct, frozen=True, kw_only=True):
+class SocietySettings(msgspec.Struct, frozen=True, kw_only=True):
     """What all societies of a comparison share. Equal trials and seeds give equal societies."""
 
     accounts: int = ACCOUNTS
@@ -86,13 +86,13 @@ class Finding(msgspec.Struct, frozen=True):
     accounts: tuple[int, ...]
 
 
-def planned(trial: Trial, seed: int) -> list[CampaignPlan]:
+def planned(trial: SocietySettings, seed: int) -> list[CampaignPlan]:
     """The campaigns of a society: plans that the menu's budget allows, drawn evenly."""
     rng, chooser = stream(seed, "lab-plans"), Chance(BUDGET)
     return [CampaignPlan(f"campaign-{i}", chooser.choose(rng), size) for i, size in enumerate(trial.sizes)]
 
 
-def population(trial: Trial, seed: int) -> PopulationConfig:
+def population(trial: SocietySettings, seed: int) -> PopulationConfig:
     """The simulated population of one society."""
     campaigns = planned(trial, seed)
     base = PopulationConfig(
@@ -139,7 +139,7 @@ def findings(revisions: Iterable[AlertRevision], index: dict[str, int]) -> list[
     return sorted(found, key=lambda each: (each.at, each.alert))
 
 
-def detected(trial: Trial, seed: int, target_fpr: float, models: Path | None, folder: Path) -> list[Finding]:
+def detected(trial: SocietySettings, seed: int, target_fpr: float, models: Path | None, folder: Path) -> list[Finding]:
     """What the detector says in a society where nothing is done; kept in `folder`, and found again there.
 
     Args:

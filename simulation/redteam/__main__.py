@@ -16,7 +16,7 @@ from rich.console import Console
 from detector.errors import UsageError
 from simulation.plots import require_matplotlib
 from simulation.redteam.adaptive import Game, GameOptions, game_of, save
-from simulation.redteam.measure import PRESETS, Result, fingerprint, measure, own_posts, sources, together
+from simulation.redteam.measure import PRESETS, PresetResult, fingerprint, measure, own_posts, sources, together
 from simulation.redteam.page import page
 from streaming.cli import among, run_function
 
@@ -82,7 +82,7 @@ def red_team(
     return 0
 
 
-def write(out: Path, results: list[Result], game: Game, own: int | None) -> None:
+def write(out: Path, results: list[PresetResult], game: Game, own: int | None) -> None:
     """Write the page and, beside it, the drawing that it shows.
 
     Args:

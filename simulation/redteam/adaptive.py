@@ -24,8 +24,8 @@ from simulation.files import written
 from simulation.plots import require_matplotlib, svg
 from simulation.population_config import Operator, PopulationConfig, Tactics
 from simulation.redteam.measure import (
+    ActedPopulation,
     DetectorResult,
-    Recording,
     clopper_pearson,
     detect,
     fingerprint,
@@ -34,7 +34,7 @@ from simulation.redteam.measure import (
     sources,
     with_texts,
 )
-from simulation.redteam.menu import MENU, Chance, Learner, Plan, option, price, teams
+from simulation.redteam.menu import MENU, Chance, OperatorMemory, Plan, option, price, teams
 from simulation.sampling import stream
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ SIDES: Final = ("adaptive", "control")
 Detect = Callable[[Path, Path | None], DetectorResult]
 
 
-class Setting(msgspec.Struct, frozen=True, kw_only=True):
+class GameSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that a game's result depends on. Equal settings give equal results."""
 
     population: PopulationConfig = (
@@ -93,7 +93,7 @@ class Round(msgspec.Struct, frozen=True):
 class Game(msgspec.Struct, frozen=True):
     """A whole game, as `--out` has it."""
 
-    setting: Setting
+    setting: GameSettings
     rounds: tuple[Round, ...]
 
 
@@ -105,7 +105,7 @@ class GameFolder:
     models: Path | None = None
 
 
-def play(setting: Setting, place: GameFolder, told: Callable[[Round], None], detect: Detect = detect) -> Game:
+def play(setting: GameSettings, place: GameFolder, told: Callable[[Round], None], detect: Detect = detect) -> Game:
     """Play all rounds, those that the folder has already without acting them out again.
 
     Args:
@@ -119,7 +119,10 @@ def play(setting: Setting, place: GameFolder, told: Callable[[Round], None], det
         SwarmlightError: the detector failed.
     """
     _same(setting, place.folder)
-    choosers: dict[str, Learner | Chance] = {"adaptive": Learner(setting.budget), "control": Chance(setting.budget)}
+    choosers: dict[str, OperatorMemory | Chance] = {
+        "adaptive": OperatorMemory(setting.budget),
+        "control": Chance(setting.budget),
+    }
     rounds: list[Round] = []
     for number in range(setting.rounds):
         rng = stream(setting.seed, f"round {number}")
@@ -143,7 +146,7 @@ def play(setting: Setting, place: GameFolder, told: Callable[[Round], None], det
 
 
 def one(
-    setting: Setting, number: int, planned: list[tuple[str, Plan, int]], place: GameFolder, detect: Detect = detect
+    setting: GameSettings, number: int, planned: list[tuple[str, Plan, int]], place: GameFolder, detect: Detect = detect
 ) -> Round:
     """Act out one round and have it read.
 
@@ -161,7 +164,7 @@ def one(
     return result(number, planned, acted, found)
 
 
-def fielded(setting: Setting, planned: list[tuple[str, Plan, int]]) -> PopulationConfig:
+def fielded(setting: GameSettings, planned: list[tuple[str, Plan, int]]) -> PopulationConfig:
     """The simulated population of a round: every team is a family of one campaign."""
     machines = sum(accounts for _, _, accounts in planned)
     return msgspec.structs.replace(
@@ -198,7 +201,7 @@ def family(name: str, plan: Plan, accounts: int, days: float) -> Operator:
     )  # fmt: skip
 
 
-def result(number: int, planned: list[tuple[str, Plan, int]], acted: Recording, found: DetectorResult) -> Round:
+def result(number: int, planned: list[tuple[str, Plan, int]], acted: ActedPopulation, found: DetectorResult) -> Round:
     """What became of a round: of each team, how many of its accounts that acted were flagged.
 
     Args:
@@ -220,12 +223,12 @@ def result(number: int, planned: list[tuple[str, Plan, int]], acted: Recording, 
     )
 
 
-def _same(setting: Setting, folder: Path) -> None:
+def _same(setting: GameSettings, folder: Path) -> None:
     """Keep what this folder is for, and refuse another game's."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file = folder / "setting.json"
-        if file.exists() and msgspec.json.decode(file.read_bytes(), type=Setting) != setting:
+        if file.exists() and msgspec.json.decode(file.read_bytes(), type=GameSettings) != setting:
             raise UsageError(f"{folder}: holds rounds of other settings, texts or models: name an empty folder, or "
                              "remove it")  # fmt: skip
         with written(file) as out:
@@ -376,7 +379,7 @@ def game_of(
     if options.seed < 0:
         raise UsageError("--seed is a whole number of at least 0")
     key = fingerprint(people, machines, options.models)
-    setting = Setting(rounds=options.rounds, seed=options.seed, people=people, machines=machines, fingerprint=key)
+    setting = GameSettings(rounds=options.rounds, seed=options.seed, people=people, machines=machines, fingerprint=key)
     if population is not None:
         setting = msgspec.structs.replace(setting, population=population)
     return play(setting, GameFolder(folder, options.models), teller(options.rounds, console))

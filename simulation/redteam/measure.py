@@ -127,7 +127,7 @@ def own_posts() -> int:
 
 
 @dataclass(frozen=True)
-class Recording:
+class ActedPopulation:
     """A population acted out. `truth`: one row an account; `joint` (accounts,): acts of each that served a task."""
 
     world: World
@@ -139,7 +139,7 @@ class Recording:
     acting: Flags
 
 
-def record(population: PopulationConfig, seed: int, events: Path) -> Recording:
+def record(population: PopulationConfig, seed: int, events: Path) -> ActedPopulation:
     """Act out a simulated population into the file `events`.
 
     Args:
@@ -163,7 +163,7 @@ def record(population: PopulationConfig, seed: int, events: Path) -> Recording:
             count += len(chunk)
             acts += np.bincount(chunk.account, minlength=n)
             joint += np.bincount(chunk.account[chunk.task >= 0], minlength=n)
-    return Recording(world, renderer.names, truth(world, renderer.names), count, texts, joint, acts > 0)
+    return ActedPopulation(world, renderer.names, truth(world, renderer.names), count, texts, joint, acts > 0)
 
 
 def with_texts(population: PopulationConfig, people: str, machines: str) -> PopulationConfig:
@@ -228,7 +228,7 @@ class Slice(msgspec.Struct, frozen=True):
     group: int
 
 
-class Result(msgspec.Struct, frozen=True):
+class PresetResult(msgspec.Struct, frozen=True):
     """What the detector said about one preset."""
 
     preset: str
@@ -267,7 +267,7 @@ def small(name: str, people: str, machines: str) -> PopulationConfig:
 def measure(
     name: str, folder: Path, key: str, people: str, machines: str, models: Path | None, seed: int,
     detect: Detect = detect,
-) -> Result:  # fmt: skip
+) -> PresetResult:  # fmt: skip
     """The detector on one preset; what the folder has already under the same `key` is not measured again.
 
     Args:
@@ -285,7 +285,7 @@ def measure(
     """
     file = folder / f"{name}-{key[:16]}-{seed}.json"
     if file.exists():
-        return msgspec.json.decode(file.read_bytes(), type=Result)
+        return msgspec.json.decode(file.read_bytes(), type=PresetResult)
     folder.mkdir(parents=True, exist_ok=True)
     population = small(name, people, machines)
     acted = record(population, seed, folder / "preset.jsonl")
@@ -297,7 +297,7 @@ def measure(
     return result
 
 
-def counted(name: str, population: PopulationConfig, acted: Recording, found: DetectorResult) -> Result:
+def counted(name: str, population: PopulationConfig, acted: ActedPopulation, found: DetectorResult) -> PresetResult:
     """Count what was found by slice; accounts that did nothing are left out.
 
     Args:
@@ -315,10 +315,10 @@ def counted(name: str, population: PopulationConfig, acted: Recording, found: De
         for i, value in enumerate((True, score.posts > 0, score.flagged, score.campaign, score.group)):
             counts[i] += value is not None and value is not False
     slices = tuple(Slice(slice_, machine, *counts) for (slice_, machine), counts in sorted(table.items()))
-    return Result(name, population.accounts, population.days, acted.events, acted.texts, slices, found.models)
+    return PresetResult(name, population.accounts, population.days, acted.events, acted.texts, slices, found.models)
 
 
-def together(results: Sequence[Result]) -> Result:
+def together(results: Sequence[PresetResult]) -> PresetResult:
     """Several simulated populations of one preset as one.
 
     Raises:
@@ -327,7 +327,7 @@ def together(results: Sequence[Result]) -> Result:
     first = results[0]
     if any(each.models != first.models for each in results):
         raise UsageError(f"{first.preset}: the models were replaced while it was measured: remove the work folder")
-    return Result(
+    return PresetResult(
         first.preset,
         sum(each.accounts for each in results),
         first.days,
@@ -338,7 +338,7 @@ def together(results: Sequence[Result]) -> Result:
     )
 
 
-def summed(results: Sequence[Result], *, machines: bool) -> list[Slice]:
+def summed(results: Sequence[PresetResult], *, machines: bool) -> list[Slice]:
     """Slices of the same name over all of several results together."""
     table: dict[str, list[int]] = {}
     for result in results:

@@ -1,10 +1,10 @@
 """What an operator may change between rounds of the game, what that costs, and how it chooses.
 
 A plan takes one option of every question of `MENU`; the prices of its options sum to at most a budget. The adaptive
-operator (`Learner`) keeps, for every option, how many accounts that used it were flagged and how many were not, draws
-each option's share of survivors from its Beta posterior (uniform prior), and takes the affordable plan with the largest
-sum of draws (Thompson sampling, Thompson 1933, with independent effects of the options). The control (`Chance`) draws
-an affordable plan evenly at random. `teams` divides an operator's accounts of a round among plans.
+operator (`OperatorMemory`) keeps, for every option, how many accounts that used it were flagged and how many were not,
+draws each option's share of survivors from its Beta posterior (uniform prior), and takes the affordable plan with the
+largest sum of draws (Thompson sampling, Thompson 1933, with independent effects of the options). The control (`Chance`)
+draws an affordable plan evenly at random. `teams` divides an operator's accounts of a round among plans.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def size(plan: Plan) -> int:
     return int(option("team", plan[list(MENU).index("team")]).family["size"])
 
 
-class Learner:
+class OperatorMemory:
     """The adaptive operator's memory: of each option, accounts that survived and accounts that were flagged."""
 
     def __init__(self, budget: int = BUDGET) -> None:
@@ -135,7 +135,7 @@ LEAST: Final = 3
 """Accounts of the smallest team: fewer are no campaign."""
 
 
-def teams(chooser: Learner | Chance, accounts: int, rng: np.random.Generator) -> list[tuple[Plan, int]]:
+def teams(chooser: OperatorMemory | Chance, accounts: int, rng: np.random.Generator) -> list[tuple[Plan, int]]:
     """Plans and sizes of an operator's teams in a round: together exactly `accounts`, each of at least 3.
 
     What would leave one or two accounts over is given to the last team.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from simulation.redteam.adaptive import SIDES, WINDOW, Game, recall, spent
-from simulation.redteam.measure import PRESETS, Result, Slice, shown, summed
+from simulation.redteam.measure import PRESETS, PresetResult, Slice, shown, summed
 from simulation.redteam.menu import MENU, used
 
 INTRO = """# Red team
@@ -61,7 +61,7 @@ the operator's luck; `--seed` plays another.
 """
 
 
-def page(results: Sequence[Result], game: Game, *, own: int | None, plot: str) -> str:
+def page(results: Sequence[PresetResult], game: Game, *, own: int | None, plot: str) -> str:
     """The page.
 
     Args:
@@ -85,7 +85,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)]) + "\n"
 
 
-def _models(results: Sequence[Result]) -> str:
+def _models(results: Sequence[PresetResult]) -> str:
     versions = {named(each.models) for each in results}
     return f"**Models** of the presets: {'; '.join(sorted(versions))}. All settings are as shipped.\n"
 
@@ -96,7 +96,7 @@ def named(models: Mapping[str, str]) -> str:
     return versions if "graph" in models else f"{versions}, no graph model"
 
 
-def _societies(results: Sequence[Result]) -> str:
+def _societies(results: Sequence[PresetResult]) -> str:
     rows = [
         [f"`{each.preset}`", f"{each.accounts:,}", f"{each.days:g}", f"{each.events:,}", f"{each.texts:,}",
          _flagged(each.of(machines=True)), _flagged(each.of(machines=False)), _campaign(each.of(machines=False))]
@@ -117,7 +117,7 @@ def _campaign(slices: Sequence[Slice]) -> str:
     return shown(sum(each.campaign for each in slices), sum(each.acted for each in slices))
 
 
-def _people(results: Sequence[Result]) -> str:
+def _people(results: Sequence[PresetResult]) -> str:
     found = sorted(summed(results, machines=False), key=lambda each: -each.flagged / max(each.acted, 1))
     rows = [[_name(each.name), shown(each.flagged, each.acted), shown(each.campaign, each.acted), str(each.group)]
             for each in found]  # fmt: skip
@@ -131,14 +131,14 @@ def _people(results: Sequence[Result]) -> str:
     )
 
 
-def _tactics(results: Sequence[Result]) -> str:
+def _tactics(results: Sequence[PresetResult]) -> str:
     found = sorted(summed(results, machines=True), key=lambda each: each.flagged / max(each.acted, 1))
     rows = [[_name(each.name), shown(each.flagged, each.acted), shown(each.flagged, each.spoke),
              shown(each.campaign, each.acted)] for each in found]  # fmt: skip
     return MISSED + table(("tactic", "flagged", "flagged, of those with a text", "in a campaign that was named"), rows)
 
 
-def _each(results: Sequence[Result]) -> str:
+def _each(results: Sequence[PresetResult]) -> str:
     rows = [
         [f"`{result.preset}`", _name(each.name), "machines" if each.machines else "people", str(each.acted),
          str(each.flagged), str(each.campaign), str(each.group)]

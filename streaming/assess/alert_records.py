@@ -26,6 +26,7 @@ from streaming.assess.settings import AssessSettings
 from streaming.assess.store import UNSAID, AccountTable, KeptText, KeptTexts, RecentEvents
 from streaming.schema.alert import (
     ALERT_VERSION,
+    AccountProfileRecord,
     AlertRecord,
     EdgeRecord,
     MemberRecord,
@@ -33,7 +34,6 @@ from streaming.schema.alert import (
     ObjectRecord,
     PageRecord,
     PostRecord,
-    ProfileRecord,
     encode,
 )
 from streaming.schema.observation import Kind
@@ -223,7 +223,7 @@ def member_record(score: ScoreRecord, accounts: AccountTable, row: int, strength
     profile = None
     if (created, followers, automated) != (None, None, None):
         made = None if created is None else rfc3339(created)
-        profile = ProfileRecord(made, followers, None if automated is None else bool(automated))
+        profile = AccountProfileRecord(made, followers, None if automated is None else bool(automated))
     return MemberRecord(score.account, score.posterior, score.llr, strength, profile)
 
 

@@ -26,7 +26,7 @@ often than `target_fdr` says. The last search of a recording accepts by itself, 
 accounts, where it informs alone, only if it is the only one."""
 
 
-class Post(msgspec.Struct, array_like=True, frozen=True):
+class TalkingPointPost(msgspec.Struct, array_like=True, frozen=True):
     """One member's words for a talking point: row of the member, key of the event."""
 
     row: int
@@ -43,7 +43,7 @@ class Listed(msgspec.Struct):
     """
 
     group: Group
-    points: list[list[Post]] = []
+    points: list[list[TalkingPointPost]] = []
     decoy_groups: float = 0.0
 
 
@@ -83,7 +83,7 @@ class Candidate(NamedTuple):
 
     proposal: Proposal
     q: float
-    points: list[list[Post]]
+    points: list[list[TalkingPointPost]]
     decoy_groups: float
 
 
@@ -205,7 +205,9 @@ def _inherit(group: Group, other: Group) -> None:
     group.found_ms = min(group.found_ms, other.found_ms)
 
 
-def _without(points: list[list[Post]], gone: Callable[[Post], bool]) -> list[list[Post]]:
+def _without(
+    points: list[list[TalkingPointPost]], gone: Callable[[TalkingPointPost], bool]
+) -> list[list[TalkingPointPost]]:
     """The talking points without some posts; one that a single member is left with is none."""
     left = [[post for post in each if not gone(post)] for each in points]
     return [each for each in left if len({post.row for post in each}) > 1]

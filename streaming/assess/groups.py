@@ -18,11 +18,11 @@ from graph.coincidences import Coincidences, coincidences
 from graph.groups import Among, Group
 from graph.narratives import Narratives
 from graph.pair_model import PairModel, worth_of_mates
-from graph.search import Accounts, Found, among_all, among_suspects, pair_features
+from graph.search import Accounts, FoundGroups, among_all, among_suspects, pair_features
 from graph.trace_memory import TraceView
 from graph.traces import DAY_MS, HOUR_MS, Trace
 from graph.wording import Wording, talking_points
-from streaming.assess.group_list import PATIENCE_MS, Candidate, Ended, GroupState, Listed, Post
+from streaming.assess.group_list import PATIENCE_MS, Candidate, Ended, GroupState, Listed, TalkingPointPost
 from streaming.assess.meaning import are_suspects, draw
 from streaming.assess.settings import AssessSettings
 from streaming.assess.store import NEVER, PERMITTED, AccountTable
@@ -264,7 +264,10 @@ class Groups:
         for group in found.groups:
             said = [] if wording is None else talking_points(wording, np.array(group.members), SAME_POINT, POINTS)
             points.append(
-                [[Post(int(gathered.owner[post]), gathered.keys[post]) for post in each.posts] for each in said]
+                [
+                    [TalkingPointPost(int(gathered.owner[post]), gathered.keys[post]) for post in each.posts]
+                    for each in said
+                ]
             )
         ended = self._enter(_candidates(found, rows, points), tick_ms, "suspects", enough=end)
         return self._evidence(rows, suspect, self._model.log_odds(features), accounts.own), ended
@@ -384,7 +387,9 @@ class Groups:
         self._state.forget_posts(set(keys))
 
 
-def _candidates(found: Found, rows: NDArray[np.int64], points: Sequence[list[list[Post]]]) -> list[Candidate]:
+def _candidates(
+    found: FoundGroups, rows: NDArray[np.int64], points: Sequence[list[list[TalkingPointPost]]]
+) -> list[Candidate]:
     return [
         Candidate(proposal._replace(members=rows[proposal.members].tolist()), q, said, round(found.decoy_groups, 3))
         for proposal, q, said in zip(found.groups, found.q, points, strict=True)

@@ -16,7 +16,7 @@ from detector.errors import LogError
 from detector.text.meaning import MEANING_DIM
 from graph.narratives import VECTORS_KEPT, Narratives
 from streaming.assess.duplicates import event_key
-from streaming.assess.reranking import Candidates, TextBudget
+from streaming.assess.reranking import ChosenTexts, TextBudget
 from streaming.assess.store import AccountTable, KeptText, KeptTexts
 
 SUSPECT_NATS: Final = 0.0
@@ -88,7 +88,7 @@ class MeaningReading:
         self._narratives = narratives
         self._budget = budget
 
-    def choose(self, rows: Rows, tick_ms: int) -> Candidates:
+    def choose(self, rows: Rows, tick_ms: int) -> ChosenTexts:
         """Choose among the kept texts of the accounts active in this tick what is to be read, and pay for it.
 
         Who has fewest vectors comes first, and of an account the newest text. What is not chosen can be when the
@@ -98,7 +98,7 @@ class MeaningReading:
             rows: (n,) accounts active in this tick.
             tick_ms: the tick.
         """
-        chosen = Candidates()
+        chosen = ChosenTexts()
         if not self._texts_per_s:
             return chosen
         if len(self._narratives) > GROWTH * max(self._narratives.swept, FEWEST_SWEPT):
@@ -119,7 +119,7 @@ class MeaningReading:
         self._budget.spend(len(chosen.rows))
         return chosen
 
-    def keep(self, chosen: Candidates, vectors: NDArray[np.int8]) -> None:
+    def keep(self, chosen: ChosenTexts, vectors: NDArray[np.int8]) -> None:
         """Keep the vectors of the texts that were read.
 
         Args:

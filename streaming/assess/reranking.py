@@ -126,18 +126,18 @@ class ReadingLimits:
     far: bool = False
 
 
-class Candidates(msgspec.Struct):
+class ChosenTexts(msgspec.Struct):
     """Texts chosen at a tick, and the rows of the accounts they are of; lists are of one length."""
 
     rows: list[int] = []
     texts: list[KeptText] = []
 
-    def copied(self) -> Candidates:
+    def copied(self) -> ChosenTexts:
         """The same with texts of its own, which no later edit changes."""
-        return Candidates(self.rows, [copy(text) for text in self.texts])
+        return ChosenTexts(self.rows, [copy(text) for text in self.texts])
 
 
-class Asked(msgspec.Struct):
+class PendingTexts(msgspec.Struct):
     """What the tick before asked for: it is answered at the next one, before anything else happens.
 
     Args:
@@ -145,8 +145,8 @@ class Asked(msgspec.Struct):
         meanings: texts whose vectors are asked for.
     """
 
-    candidates: Candidates = msgspec.field(default_factory=Candidates)
-    meanings: Candidates = msgspec.field(default_factory=Candidates)
+    candidates: ChosenTexts = msgspec.field(default_factory=ChosenTexts)
+    meanings: ChosenTexts = msgspec.field(default_factory=ChosenTexts)
 
     def __bool__(self) -> bool:
         return bool(self.candidates.rows or self.meanings.rows)
@@ -193,7 +193,7 @@ class Reranking:
         tick_ms: int,
         accounts: AccountTable,
         texts: KeptTexts,
-    ) -> Candidates:
+    ) -> ChosenTexts:
         """Choose among the kept texts of the accounts active in this tick what is to be read, and pay for it.
 
         Accounts nearest to their threshold, for what was read of them, come first, and of an account the newest text;
@@ -210,7 +210,7 @@ class Reranking:
         limit = min(
             self._budget.earn(limits.texts_per_s, tick_ms, limits.tick_ms), self._share.earn(limits.share, active.texts)
         )
-        chosen = Candidates()
+        chosen = ChosenTexts()
         if limit <= 0 or not len(active.rows):
             return chosen
         hour = tick_ms // HOUR_MS
@@ -244,7 +244,7 @@ class Reranking:
         return chosen
 
 
-def rerank_request(asked: Asked, tick_ms: int) -> RerankRequest:
+def rerank_request(asked: PendingTexts, tick_ms: int) -> RerankRequest:
     """What the shell is asked.
 
     Args:
@@ -269,7 +269,7 @@ class RerankRound(NamedTuple):
     first_stage: NDArray[np.int16]
 
 
-def rerank_rounds(chosen: Candidates, answer: NDArray[np.int16], kept: KeptTexts) -> list[RerankRound]:
+def rerank_rounds(chosen: ChosenTexts, answer: NDArray[np.int16], kept: KeptTexts) -> list[RerankRound]:
     """Set the LLR of the texts that were read, and give the answer in rounds of distinct accounts.
 
     Args:

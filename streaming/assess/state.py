@@ -18,7 +18,7 @@ from streaming.assess.duplicates import SeenBefore
 from streaming.assess.feedback import Decisions
 from streaming.assess.group_list import GroupState
 from streaming.assess.ordering import OrderingState
-from streaming.assess.reranking import Asked, ShareBudget, TextBudget
+from streaming.assess.reranking import PendingTexts, ShareBudget, TextBudget
 from streaming.assess.settings import AssessSettings
 from streaming.assess.store import NEVER, AccountTable, KeptTexts, RecentEvents
 
@@ -62,7 +62,7 @@ class State:
     rerank_share: ShareBudget = field(default_factory=ShareBudget)
     narratives: Narratives = field(default_factory=Narratives)
     meaning_budget: TextBudget = field(default_factory=TextBudget)
-    asked: Asked = field(default_factory=Asked)
+    asked: PendingTexts = field(default_factory=PendingTexts)
     alerts: AlertStore = field(default_factory=AlertStore)
     decisions: Decisions = field(default_factory=Decisions)
     tick_ms: int = NOT_BEGUN

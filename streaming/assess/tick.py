@@ -23,7 +23,7 @@ from streaming.assess.groups import Groups
 from streaming.assess.intake import Intake, Taken
 from streaming.assess.meaning import MeaningReading
 from streaming.assess.outputs import Answer, Gone, Reranker, Sampled, TickOutput, TickStats
-from streaming.assess.reranking import Asked, Reranking, rerank_request, rerank_rounds
+from streaming.assess.reranking import PendingTexts, Reranking, rerank_request, rerank_rounds
 from streaming.assess.scores import Scores
 from streaming.assess.settings import DAY_MS, AssessSettings
 from streaming.assess.state import State
@@ -125,7 +125,7 @@ class TickRunner:
             self._evidence.active(updated, taken.texts), tick_ms, state.accounts, state.texts
         )
         # Copies: an edit of a kept text changes what is shown, and nobody reads twice.
-        state.asked = Asked(candidates.copied(), meanings.copied())
+        state.asked = PendingTexts(candidates.copied(), meanings.copied())
         flagged = [row for row in [*flagged, *observed.flagged] if row not in taken.forgotten]
         changed = [updated, read[~np.isin(read, list(taken.forgotten))]]
         is_campaign = given.last or tick_ms % self._settings.campaign_tick_ms == 0
@@ -194,7 +194,7 @@ class TickRunner:
             The answer, whose evidence it changed, and who was flagged.
         """
         state = self._state
-        asked, state.asked = state.asked, Asked()
+        asked, state.asked = state.asked, PendingTexts()
         if not asked:
             return Answer.unread(), np.zeros(0, np.int64), []
         answer = reranker(rerank_request(asked, tick_ms))

@@ -30,7 +30,7 @@ from streaming.kafka.journal import Outbox
 from streaming.kafka.leader import Lease, Replica, Standby
 from streaming.kafka.shared_snapshots import SharedSnapshots
 from streaming.kafka.snapshots import Core, PeriodicSnapshots, SnapshotManifest, SnapshotStore
-from streaming.kafka.text_reader import TextReader
+from streaming.kafka.text_reader import BackgroundReader
 from streaming.schema.observation import NO_TIME
 from streaming.worker_metrics import Metrics, Outcome
 
@@ -257,7 +257,7 @@ class AssessStage:
         partitions: int,
         *,
         make: Callable[[Path | None], Core],
-        reader: TextReader,
+        reader: BackgroundReader,
         settings: str,
         closing: bool,
         metrics: Metrics,

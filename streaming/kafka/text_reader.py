@@ -36,7 +36,7 @@ MOST_FAILURES: Final = 3
 """Times in a row that the process may end or hang over the same texts. One kill is an accident, the third a fault."""
 
 
-class TextReader(Protocol):
+class BackgroundReader(Protocol):
     """Has texts read while the loop goes on."""
 
     restarts: int
@@ -135,7 +135,7 @@ class ReaderProcess:
         self._send()
 
     def answered(self, request: RerankRequest, wait_s: float) -> bool:
-        """As `TextReader.answered`.
+        """As `BackgroundReader.answered`.
 
         Raises:
             ModelError: the process ends or hangs again and again.
@@ -157,7 +157,7 @@ class ReaderProcess:
         return False
 
     def take(self, request: RerankRequest) -> Answer:
-        """As `TextReader.take`.
+        """As `BackgroundReader.take`.
 
         Raises:
             ModelError: the process ends or hangs again and again.

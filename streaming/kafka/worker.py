@@ -35,7 +35,7 @@ from streaming.kafka.deliver import DeliverStage, name_of, sinks_of
 from streaming.kafka.leader import make_core
 from streaming.kafka.score_worker import ScoreStage
 from streaming.kafka.snapshots import Core
-from streaming.kafka.text_reader import ReaderProcess, TextReader
+from streaming.kafka.text_reader import BackgroundReader, ReaderProcess
 from streaming.pipeline import configured_models, live_reranker
 from streaming.score import Scorer
 from streaming.sources.base import FileRecord, RecordFormat
@@ -163,7 +163,7 @@ class Cores(NamedTuple):
 
     scorer: Scorer
     make: Callable[[Path | None, int], Core]
-    reader: TextReader
+    reader: BackgroundReader
     settings: str
     models: dict[str, str]
 

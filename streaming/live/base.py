@@ -33,7 +33,7 @@ class LiveRecord(NamedTuple):
     token: str = ""
 
 
-class Place(msgspec.Struct, frozen=True):
+class StreamPosition(msgspec.Struct, frozen=True):
     """Where to go on: everything up to it was taken.
 
     Args:
@@ -45,7 +45,7 @@ class Place(msgspec.Struct, frozen=True):
     token: str = ""
 
 
-PRESENT: Final = Place()
+PRESENT: Final = StreamPosition()
 """From now on."""
 
 
@@ -74,7 +74,7 @@ class LiveSource(Protocol):
     overlap_us: int
     """How much is asked for again after a cut, since the end of what came is not sharp."""
 
-    def connect(self, place: Place) -> AbstractContextManager[Iterator[LiveRecord | Lost]]:
+    def connect(self, place: StreamPosition) -> AbstractContextManager[Iterator[LiveRecord | Lost]]:
         """Connect, and give records from a place on until the connection breaks.
 
         Raises:
@@ -99,7 +99,7 @@ class Progress:
         overlap_us: how far before.
     """
 
-    def __init__(self, place: Place, overlap_us: int) -> None:
+    def __init__(self, place: StreamPosition, overlap_us: int) -> None:
         self._overlap_us = overlap_us
         self._begun = place
         self.newest = place.position
@@ -120,8 +120,8 @@ class Progress:
             self._token = self._recent.popleft()[1]
 
     @property
-    def place(self) -> Place:
+    def place(self) -> StreamPosition:
         """Where to go on."""
         if self.newest < 0:
             return self._begun
-        return Place(max(self.newest - self._overlap_us, self._begun.position), self._token)
+        return StreamPosition(max(self.newest - self._overlap_us, self._begun.position), self._token)

@@ -15,7 +15,7 @@ from typing import IO, Final, Self
 import msgspec
 
 from detector.errors import UsageError
-from streaming.live.base import PRESENT, Place
+from streaming.live.base import PRESENT, StreamPosition
 
 VERSION: Final = 1
 
@@ -37,7 +37,7 @@ class Checkpoint(msgspec.Struct):
 
     v: int = VERSION
     source: str = ""
-    place: Place = PRESENT
+    place: StreamPosition = PRESENT
     newest: int = -1
     recent: list[tuple[int, bytes]] = []
     destination: dict[str, int] = {}

@@ -16,11 +16,11 @@ from detector.errors import UsageError
 from detector.times import parse_time
 from streaming.config import Config, load_config
 from streaming.interrupts import Interrupts
-from streaming.live.base import LiveSource, Place
+from streaming.live.base import LiveSource, StreamPosition
 from streaming.live.checkpoint import CheckpointFile
 from streaming.live.destinations import Destination, PostsTopic, RecordingFile
 from streaming.live.jetstream import COLLECTIONS, HOST, Jetstream
-from streaming.live.listener import Listener, Tally, summary
+from streaming.live.listener import Listener, StreamCounts, summary
 from streaming.live.mastodon_stream import MastodonStream
 from streaming.logs import shown
 from streaming.sources.events import RECORD_BYTES
@@ -160,11 +160,11 @@ def mastodon_command(
     return _listen(source, loaded, wanted, None)
 
 
-def _since(value: str) -> Place:
+def _since(value: str) -> StreamPosition:
     at_ms = parse_time(value)
     if at_ms is None:
         raise UsageError(f"--since {value!a} is no time: write for example 2026-03-01T12:00:00Z")
-    return Place(at_ms * 1000)
+    return StreamPosition(at_ms * 1000)
 
 
 class _Wanted(NamedTuple):
@@ -199,7 +199,7 @@ class _Wanted(NamedTuple):
         return to
 
 
-def _listen(source: LiveSource, config: Config, wanted: _Wanted, begin: Place | None) -> int:
+def _listen(source: LiveSource, config: Config, wanted: _Wanted, begin: StreamPosition | None) -> int:
     to, place = wanted.checked(), wanted.folder or FOLDER
     if to == STAGES:
         try:
@@ -270,7 +270,7 @@ class RateLine:
         self.clear()
         print(shown(text, RECORD_BYTES), file=self._stream, flush=True)
 
-    def advanced(self, tally: Tally, newest_us: int, waiting: int) -> None:
+    def advanced(self, tally: StreamCounts, newest_us: int, waiting: int) -> None:
         """The line of progress, where it is time for it.
 
         Args:

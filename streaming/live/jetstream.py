@@ -20,7 +20,7 @@ import msgspec
 import zstandard
 
 from detector.errors import UsageError
-from streaming.live.base import MICROSECONDS, PRESENT, SKEW_US, LiveRecord, Lost, Place
+from streaming.live.base import MICROSECONDS, PRESENT, SKEW_US, LiveRecord, Lost, StreamPosition
 from streaming.live.websocket import FRAME_BYTES, WebSocket
 from streaming.outgoing import Lookup, checked_url, look_up
 from streaming.sources.base import FileRecord
@@ -45,11 +45,11 @@ SKIPPED_US: Final = MICROSECONDS
 """Where a message is longer than any record may be, the stream is taken up again so much later, doubled each time."""
 
 
-class _Head(msgspec.Struct):
+class _CommitTime(msgspec.Struct):
     time_us: int = -1
 
 
-_head: Final = msgspec.json.Decoder(_Head)
+_head: Final = msgspec.json.Decoder(_CommitTime)
 
 
 class Jetstream:
@@ -106,7 +106,7 @@ class Jetstream:
         return FORMAT.convert
 
     @contextmanager
-    def connect(self, place: Place) -> Iterator[Iterator[LiveRecord | Lost]]:
+    def connect(self, place: StreamPosition) -> Iterator[Iterator[LiveRecord | Lost]]:
         """Connect, and give events from a place on.
 
         Raises:
@@ -151,7 +151,7 @@ class Jetstream:
             return -1
         return position if 0 <= position <= self._now_us() + SKEW_US else -1
 
-    def _beyond_too_large(self, place: Place) -> tuple[Place, list[Lost]]:
+    def _beyond_too_large(self, place: StreamPosition) -> tuple[StreamPosition, list[Lost]]:
         """Where to go on if the last connections all ended with a message that is too long, just behind this place."""
         known, times, before = self._too_large
         now = self._socket.too_large
@@ -163,7 +163,7 @@ class Jetstream:
         # The overlap is asked for again by whoever named the place; what is too long lies beyond it.
         beyond = place.position + self.overlap_us + skipped
         said = f"a message of more than {self._frame_bytes:,} bytes: {skipped / MICROSECONDS:,.0f} s of the stream"
-        return Place(min(beyond, self._now_us())), [Lost(f"{said} around it are not to be had")]
+        return StreamPosition(min(beyond, self._now_us())), [Lost(f"{said} around it are not to be had")]
 
 
 def _decompressor(path: Path) -> Any:

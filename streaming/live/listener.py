@@ -21,7 +21,7 @@ import msgspec
 from detector.errors import BrokerError, DeliveryError, EventError, SwarmlightError
 from streaming.assess.duplicates import event_key, text_mark
 from streaming.live.backlog import BACKLOG_BYTES, Backlog
-from streaming.live.base import LiveRecord, LiveSource, Lost, Place, Progress
+from streaming.live.base import LiveRecord, LiveSource, Lost, Progress, StreamPosition
 from streaming.live.checkpoint import Checkpoint, CheckpointFile
 from streaming.live.destinations import Destination, ListenedEvent
 from streaming.logs import shown
@@ -60,7 +60,7 @@ MARKS_KEPT: Final = 200_000
 
 
 @dataclass
-class Tally:
+class StreamCounts:
     """What became of the records of a stream, since the listener began.
 
     Args:
@@ -83,9 +83,9 @@ class Tally:
     rewinds: int = 0
     lost: list[str] = field(default_factory=list)
 
-    def copy(self) -> Tally:
+    def copy(self) -> StreamCounts:
         """As it is now."""
-        return Tally(self.received, self.events, Counter(self.skipped), self.dead, self.repeated, self.cuts,
+        return StreamCounts(self.received, self.events, Counter(self.skipped), self.dead, self.repeated, self.cuts,
                      self.rewinds, list(self.lost))  # fmt: skip
 
 
@@ -96,7 +96,7 @@ class Watcher(Protocol):
         """Something that somebody may want to know: one line of printable text."""
         ...
 
-    def advanced(self, tally: Tally, newest_us: int, waiting: int) -> None:
+    def advanced(self, tally: StreamCounts, newest_us: int, waiting: int) -> None:
         """How far it is; called several times a second.
 
         Args:
@@ -107,7 +107,7 @@ class Watcher(Protocol):
         ...
 
 
-class Seen:
+class DeduplicationWindow:
     """Marks of what came lately.
 
     Args:
@@ -147,7 +147,9 @@ class Seen:
 class _Reader(threading.Thread):
     """Reads the connection into a backlog, and connects again when it breaks."""
 
-    def __init__(self, source: LiveSource, place: Place, backlog: Backlog, backoff: Backoff, told: Watcher) -> None:
+    def __init__(
+        self, source: LiveSource, place: StreamPosition, backlog: Backlog, backoff: Backoff, told: Watcher
+    ) -> None:
         super().__init__(name="listen", daemon=True)
         self._source = source
         self._backlog = backlog
@@ -224,7 +226,7 @@ class Listener:
         file: CheckpointFile,
         watcher: Watcher,
         *,
-        begin: Place | None = None,
+        begin: StreamPosition | None = None,
         clock: Callable[[], float] = time.monotonic,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         backlog_bytes: int = BACKLOG_BYTES,
@@ -241,7 +243,7 @@ class Listener:
             self._kept = msgspec.structs.replace(self._kept, place=begin)
         self.destination = open_destination(self._kept.destination)
         self._convert = source.converting()
-        self.tally = Tally()
+        self.tally = StreamCounts()
         self._safe = self.tally.copy()
         self._begin()
 
@@ -250,13 +252,13 @@ class Listener:
         kept = self._kept
         self._progress = Progress(kept.place, self._source.overlap_us)
         self._progress.newest = kept.newest
-        self._seen = Seen(WINDOWS * self._source.overlap_us, kept.recent)
+        self._seen = DeduplicationWindow(WINDOWS * self._source.overlap_us, kept.recent)
         self._backlog = Backlog(self._backlog_bytes)
         self._reader = _Reader(self._source, kept.place, self._backlog, self._backoff, self._watcher)
         self._cuts_before = self.tally.cuts
         self._committed_at = self._clock()
 
-    def run(self, stop: Callable[[], bool]) -> Tally:
+    def run(self, stop: Callable[[], bool]) -> StreamCounts:
         """Follow the stream until `stop` says so, or an error that waiting does not mend.
 
         Returns:
@@ -383,7 +385,7 @@ def _raw_mark(value: bytes) -> bytes:
     return hashlib.blake2b(value, digest_size=14).digest()
 
 
-def summary(tally: Tally, place: str, cursor: str) -> str:
+def summary(tally: StreamCounts, place: str, cursor: str) -> str:
     """The last line: what became of every record, and where it is.
 
     Args:

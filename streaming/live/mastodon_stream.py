@@ -19,7 +19,7 @@ import msgspec
 from urllib3.exceptions import HTTPError
 
 from detector.errors import DeliveryError, UsageError
-from streaming.live.base import MICROSECONDS, LiveRecord, Lost, Place
+from streaming.live.base import MICROSECONDS, LiveRecord, Lost, StreamPosition
 from streaming.live.websocket import WebSocket
 from streaming.logs import shown
 from streaming.outgoing import Endpoint, Lookup, checked_url, look_up
@@ -125,7 +125,7 @@ class MastodonStream:
         return FORMAT.converting()
 
     @contextmanager
-    def connect(self, place: Place) -> Iterator[Iterator[LiveRecord | Lost]]:
+    def connect(self, place: StreamPosition) -> Iterator[Iterator[LiveRecord | Lost]]:
         """Connect, and give what the timeline has since a place, then what the stream has.
 
         Raises:
@@ -147,7 +147,7 @@ class MastodonStream:
             answer.close()
             self._events_endpoint.close()
 
-    def _records(self, place: Place, frames: Iterator[bytes]) -> Iterator[LiveRecord | Lost]:
+    def _records(self, place: StreamPosition, frames: Iterator[bytes]) -> Iterator[LiveRecord | Lost]:
         if place.token:
             yield from self._missed(place.token)
         self._looked_at = self._clock()

@@ -27,7 +27,7 @@ AlertKind = Literal["account", "campaign", "coordination"]
 AlertStatus = Literal["open", "withdrawn", "merged"]
 
 
-class ProfileRecord(msgspec.Struct, frozen=True):
+class AccountProfileRecord(msgspec.Struct, frozen=True):
     """What events said of an account last; null where none did. `automated`: it declares itself a bot."""
 
     created: str | None = None
@@ -42,7 +42,7 @@ class MemberRecord(msgspec.Struct, frozen=True):
     posterior: float = 0.0
     llr: LlrRecord = LlrRecord()
     strength: float = 0.0
-    profile: ProfileRecord | None = None
+    profile: AccountProfileRecord | None = None
 
 
 class PostRecord(msgspec.Struct, frozen=True):

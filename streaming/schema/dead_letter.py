@@ -138,7 +138,7 @@ class RepeatedLetters:
         return False
 
 
-class Tally:
+class DeadLetterCounts:
     """Counts dead letters by field and reason."""
 
     def __init__(self) -> None:

@@ -26,7 +26,7 @@ class Oversize(msgspec.Struct, frozen=True):
     sha256: str
 
 
-class Problem(msgspec.Struct, frozen=True, array_like=True):
+class FieldProblem(msgspec.Struct, frozen=True, array_like=True):
     """Why a record can be made no post event: the path of the field at fault ("" for the record) and the reason.
 
     The reason never repeats what the record says.
@@ -57,7 +57,7 @@ class SourceRecord(msgspec.Struct, frozen=True, gc=False):
     position: int = -1
     oversize: Oversize | None = None
     broker_stamp: bool = False
-    problem: Problem | None = None
+    problem: FieldProblem | None = None
 
     @property
     def source(self) -> str:
@@ -85,7 +85,7 @@ class FileRecord(NamedTuple):
     position: int
     value: bytes
     oversize: Oversize | None = None
-    problem: Problem | None = None
+    problem: FieldProblem | None = None
     skipped: str = ""
 
 

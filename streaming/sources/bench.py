@@ -19,7 +19,7 @@ import msgspec
 import typer
 
 from detector.errors import UsageError
-from streaming.sources.files import Inputs
+from streaming.sources.files import RecordingFiles
 
 START_MS: Final = 1_767_225_600_000
 
@@ -48,7 +48,7 @@ WORDS: Final = (
 _WRITTEN_AT_ONCE: Final = 10_000
 
 
-class _At(msgspec.Struct):
+class _TimedLine(msgspec.Struct):
     at: int
 
 
@@ -80,8 +80,8 @@ def read_in_order(path: Path) -> int:
     Raises:
         UsageError: they are not in order.
     """
-    decoder, last, count = msgspec.json.Decoder(_At), -1, 0
-    with Inputs([path]) as inputs:
+    decoder, last, count = msgspec.json.Decoder(_TimedLine), -1, 0
+    with RecordingFiles([path]) as inputs:
         for count, record in enumerate(inputs.by_time(), 1):
             at = decoder.decode(record.value).at
             if at < last:

@@ -22,7 +22,7 @@ import msgspec
 from detector.errors import EventError
 from streaming.schema.dead_letter import KEPT_BYTES
 from streaming.sources import events
-from streaming.sources.base import FileRecord, Oversize, Problem
+from streaming.sources.base import FieldProblem, FileRecord, Oversize
 
 DOCUMENT_BYTES: Final = events.RECORD_BYTES
 """Longest document that is read whole: as long as the longest line."""
@@ -57,7 +57,7 @@ Converter = Callable[[Json, Mapping[str, Any]], Json | Skipped]
 """Makes a post event of a record, given the document around it ({} without one). Raises EventError where it cannot."""
 
 
-class Found(NamedTuple):
+class FoundRecord(NamedTuple):
     """A record of a file as it was found.
 
     Args:
@@ -107,7 +107,7 @@ class JsonFormat:
         for found in self.found(iter(lambda: file.read1(_CHUNK), b"")):
             yield _converted(convert, found)
 
-    def found(self, chunks: Iterator[bytes]) -> Iterator[Found]:
+    def found(self, chunks: Iterator[bytes]) -> Iterator[FoundRecord]:
         """The records in the bytes of a file, before they are converted."""
         return _found(chunks, self.lists, self.prefix)
 
@@ -122,10 +122,10 @@ class JsonFormat:
     def converting(self) -> Callable[[bytes], FileRecord]:
         """A function like `convert` that remembers, of the records it is given, what later ones refer to."""
         converter = self.converter()
-        return lambda record: _converted(converter, Found(0, record))
+        return lambda record: _converted(converter, FoundRecord(0, record))
 
 
-def _converted(convert: Converter, found: Found) -> FileRecord:
+def _converted(convert: Converter, found: FoundRecord) -> FileRecord:
     if found.oversize is not None:
         return FileRecord(found.position, found.raw, found.oversize)
     try:
@@ -134,7 +134,9 @@ def _converted(convert: Converter, found: Found) -> FileRecord:
             return FileRecord(found.position, found.raw, skipped=event.what)
         return FileRecord(found.position, encoded(event))
     except EventError as error:
-        return FileRecord(found.position, found.raw or _raw(found.record), problem=Problem(error.field, error.reason))
+        return FileRecord(
+            found.position, found.raw or _raw(found.record), problem=FieldProblem(error.field, error.reason)
+        )
 
 
 def _raw(value: Any) -> bytes:
@@ -195,7 +197,7 @@ def _beginnings(head: bytes, lists: Sequence[Path]) -> Iterator[Json]:
             return
 
 
-def _found(rest: Iterator[bytes], lists: Sequence[Path], prefix: re.Pattern[bytes] | None) -> Iterator[Found]:
+def _found(rest: Iterator[bytes], lists: Sequence[Path], prefix: re.Pattern[bytes] | None) -> Iterator[FoundRecord]:
     """The records of a file."""
     begun = b""
     for piece in rest:
@@ -210,21 +212,21 @@ def _found(rest: Iterator[bytes], lists: Sequence[Path], prefix: re.Pattern[byte
         yield from _of_line(position, value, oversize, lists)
 
 
-def _of_line(position: int, value: bytes, oversize: Oversize | None, lists: Sequence[Path]) -> Iterator[Found]:
+def _of_line(position: int, value: bytes, oversize: Oversize | None, lists: Sequence[Path]) -> Iterator[FoundRecord]:
     """The record of a line, or those of the document that it holds."""
     if oversize is not None or not lists:
-        yield Found(position, value, oversize=oversize)
+        yield FoundRecord(position, value, oversize=oversize)
         return
     try:
         document = decoded(value)
     except EventError:
-        yield Found(position, value)
+        yield FoundRecord(position, value)
         return
     for around, record in _exploded(document, lists):
-        yield Found(position, value if record is document else b"", record, around=around)
+        yield FoundRecord(position, value if record is document else b"", record, around=around)
 
 
-def _of_document(begun: bytes, rest: Iterator[bytes], lists: Sequence[Path]) -> Iterator[Found]:
+def _of_document(begun: bytes, rest: Iterator[bytes], lists: Sequence[Path]) -> Iterator[FoundRecord]:
     """The records of a file that is one document, or documents that follow each other."""
     while len(begun) <= DOCUMENT_BYTES and (piece := next(rest, b"")):
         begun += piece
@@ -233,14 +235,14 @@ def _of_document(begun: bytes, rest: Iterator[bytes], lists: Sequence[Path]) -> 
         if whole is not None:
             exploded = (each for document in whole for each in _exploded(document, lists))
             for number, (around, record) in enumerate(exploded, 1):
-                yield Found(number, b"", record, around=around)
+                yield FoundRecord(number, b"", record, around=around)
             return
     number = 0
     for number, (around, value) in enumerate(_elements(chain([begun], rest), lists), 1):
         if len(value) > events.RECORD_BYTES:
-            yield Found(number, value[:KEPT_BYTES], oversize=events.too_long(value))
+            yield FoundRecord(number, value[:KEPT_BYTES], oversize=events.too_long(value))
         else:
-            yield Found(number, value, around=around)
+            yield FoundRecord(number, value, around=around)
     if not number:
         raise ValueError("the file is a JSON document without any records of this format")
 

@@ -26,14 +26,14 @@ RECORD_BYTES: Final = 16 * 1024 * 1024
 _CHUNK: Final = 1 << 18
 
 
-class _Head(msgspec.Struct):
+class _EventHead(msgspec.Struct):
     id: Any
     account: Any
     at: Any
     kind: Any
 
 
-_head = msgspec.json.Decoder(_Head)
+_head = msgspec.json.Decoder(_EventHead)
 
 _ARRAY: Final = re.compile(rb"\s*\[\s*\{")
 """How an array of records begins."""

@@ -1,8 +1,8 @@
 """Recordings as files: opened, read in an input format, and put in the order of their time.
 
-`Inputs` gives the records of one or several files, or of standard input, as `swarmlight run` takes them. What the bytes
-of a file mean is the business of its format (`streaming.sources.base.SourceFormat`); post events, one JSON object a
-line, are the format `events`.
+`RecordingFiles` gives the records of one or several files, or of standard input, as `swarmlight run` takes them. What
+the bytes of a file mean is the business of its format (`streaming.sources.base.SourceFormat`); post events, one JSON
+object a line, are the format `events`.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _TOLD_EVERY: Final = 20_000
 """Records between two reports of how far reading is: a few a second."""
 
 
-class Inputs:
+class RecordingFiles:
     """The records of some recordings. Use it as a context.
 
     Iterated, it gives them file after file, each in its own order, numbered from 0: one file is open at a time.

@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 from detector.errors import EventError
 from detector.times import parse_time
 from streaming.sources import events
-from streaming.sources.documents import Found, Json, JsonFormat, Skipped, decoded
+from streaming.sources.documents import FoundRecord, Json, JsonFormat, Skipped, decoded
 from streaming.sources.fields import (
     dig,
     from_html,
@@ -288,25 +288,25 @@ class _Mastodon(JsonFormat):
         names = {text(dig(_frame_of(found), "event")) for found in server_sent([head])}
         return bool(names & {"update", "status.update", "delete"})
 
-    def found(self, chunks: Iterator[bytes]) -> Iterator[Found]:
+    def found(self, chunks: Iterator[bytes]) -> Iterator[FoundRecord]:
         """The records in the bytes of a file; a server-sent event is numbered by its last line of data."""
         begun = next(chunks, b"")
         chunks = chain([begun], chunks)
         return server_sent(chunks) if _SSE.match(begun) else super().found(chunks)
 
 
-def _frame_of(found: Found) -> Json:
+def _frame_of(found: FoundRecord) -> Json:
     return found.record or {}
 
 
-def server_sent(chunks: Iterable[bytes]) -> Iterator[Found]:
+def server_sent(chunks: Iterable[bytes]) -> Iterator[FoundRecord]:
     """Server-sent events as frames (WHATWG HTML, 9.2.6). Comments, which keep a connection alive, are no records."""
     what, data, last = "", b"", 0
     for number, (line, oversize) in enumerate(events.lines(chunks), 1):
         field, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         if oversize is not None:
-            yield Found(number, line, oversize=oversize)
+            yield FoundRecord(number, line, oversize=oversize)
         elif field == b"event":
             what = value.decode("utf-8", "replace")
         elif field == b"data":
@@ -315,13 +315,13 @@ def server_sent(chunks: Iterable[bytes]) -> Iterator[Found]:
             yield _frame(last or number, what, data)
             what, data, last = "", b"", 0
         elif line and field not in (b"", b"id", b"retry"):
-            yield Found(number, line)
+            yield FoundRecord(number, line)
     if what or data:
         yield _frame(last, what, data)
 
 
-def _frame(position: int, what: str, data: bytes) -> Found:
-    return Found(position, data, {"event": what, "payload": data.decode("utf-8", "surrogateescape")})
+def _frame(position: int, what: str, data: bytes) -> FoundRecord:
+    return FoundRecord(position, data, {"event": what, "payload": data.decode("utf-8", "surrogateescape")})
 
 
 FORMAT: Final = _Mastodon(looks, lambda: _Statuses().convert, lists=(("orderedItems",), ("statuses",)))

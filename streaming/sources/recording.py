@@ -8,7 +8,7 @@ from pathlib import Path
 from detector.errors import EventError
 from streaming.schema.event import Event
 from streaming.score import event_of
-from streaming.sources.files import Inputs
+from streaming.sources.files import RecordingFiles
 
 
 def events_of(recordings: Sequence[str | Path], format_name: str, now_ms: int) -> Iterator[Event]:
@@ -22,7 +22,7 @@ def events_of(recordings: Sequence[str | Path], format_name: str, now_ms: int) -
     Raises:
         UsageError: a recording cannot be read.
     """
-    with Inputs(recordings, None, format_name) as inputs:
+    with RecordingFiles(recordings, None, format_name) as inputs:
         for record in inputs.by_time():
             try:
                 yield event_of(record, now_ms)

@@ -20,7 +20,7 @@ from typing import Any, Final, NamedTuple, cast
 import msgspec
 
 from detector.errors import EventError, UsageError
-from streaming.sources.base import FileRecord, Problem
+from streaming.sources.base import FieldProblem, FileRecord
 from streaming.sources.documents import Json, Skipped, encoded
 from streaming.sources.events import RECORD_BYTES
 
@@ -44,7 +44,7 @@ _QUOTED: Final = re.compile(r"""'((?:[^'\\]|\\.)*+)'|"((?:[^"\\]|\\.)*+)\"""", r
 _ESCAPED: Final = re.compile(r"\\(.)", re.DOTALL)
 
 
-class Row(NamedTuple):
+class TableRow(NamedTuple):
     """One row of a table.
 
     Args:
@@ -55,7 +55,7 @@ class Row(NamedTuple):
 
     position: int
     cells: Mapping[str, Any]
-    problem: Problem | None = None
+    problem: FieldProblem | None = None
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class TableFormat:
             yield converted(row, self.of_row)
 
 
-def converted(row: Row, convert: Callable[[Mapping[str, Any]], Json | Skipped]) -> FileRecord:
+def converted(row: TableRow, convert: Callable[[Mapping[str, Any]], Json | Skipped]) -> FileRecord:
     """A row as a record: a post event, skipped, or with what is wrong with it."""
     if row.problem is not None:
         return FileRecord(row.position, _raw(row), problem=row.problem)
@@ -96,10 +96,10 @@ def converted(row: Row, convert: Callable[[Mapping[str, Any]], Json | Skipped]) 
             return FileRecord(row.position, _raw(row), skipped=event.what)
         return FileRecord(row.position, encoded(event))
     except EventError as error:
-        return FileRecord(row.position, _raw(row), problem=Problem(error.field, error.reason))
+        return FileRecord(row.position, _raw(row), problem=FieldProblem(error.field, error.reason))
 
 
-def _raw(row: Row) -> bytes:
+def _raw(row: TableRow) -> bytes:
     return json.dumps(row.cells, ensure_ascii=True, default=str).encode()
 
 
@@ -126,7 +126,7 @@ def separator_of(line: str) -> str:
     return max(SEPARATORS, key=line.count)
 
 
-def rows_of(file: BufferedIOBase, looks: Callable[[Sequence[str]], bool]) -> Iterator[Row]:
+def rows_of(file: BufferedIOBase, looks: Callable[[Sequence[str]], bool]) -> Iterator[TableRow]:
     """The rows of a table, CSV or Parquet.
 
     Args:
@@ -141,7 +141,7 @@ def rows_of(file: BufferedIOBase, looks: Callable[[Sequence[str]], bool]) -> Ite
     return _parquet(file, looks) if begins.startswith(PARQUET) else _csv(file, looks)
 
 
-def _csv(file: BufferedIOBase, looks: Callable[[Sequence[str]], bool]) -> Iterator[Row]:
+def _csv(file: BufferedIOBase, looks: Callable[[Sequence[str]], bool]) -> Iterator[TableRow]:
     lines = TextIOWrapper(cast(BufferedReader, file), encoding="utf-8", errors="surrogateescape", newline="")
     first = lines.readline(RECORD_BYTES)
     separator = separator_of(first)
@@ -161,16 +161,18 @@ def _csv(file: BufferedIOBase, looks: Callable[[Sequence[str]], bool]) -> Iterat
         except csv.Error as error:
             if "unexpected end of data" in str(error):
                 raise ValueError("a quote opens and is never closed") from None
-            yield Row(reader.line_num, {}, Problem("", f"is no row of a table: {_reason(str(error))}"))
+            yield TableRow(reader.line_num, {}, FieldProblem("", f"is no row of a table: {_reason(str(error))}"))
             continue
         if cells is None:
             return
         if len(cells) != len(columns):
             if cells:
                 whole = {"": cells}
-                yield Row(reader.line_num, whole, Problem("", f"has not the {len(columns)} cells of the heading"))
+                yield TableRow(
+                    reader.line_num, whole, FieldProblem("", f"has not the {len(columns)} cells of the heading")
+                )
             continue
-        yield Row(reader.line_num, dict(zip(columns, cells, strict=True)))
+        yield TableRow(reader.line_num, dict(zip(columns, cells, strict=True)))
 
 
 def _lines(first: str, lines: TextIOWrapper[BufferedReader]) -> Iterator[str]:
@@ -183,7 +185,7 @@ def _reason(said: str) -> str:
     return "a cell is too long" if "limit" in said else "a quote stands inside a cell"
 
 
-def _parquet(file: BufferedIOBase, looks: Callable[[Sequence[str]], bool]) -> Iterator[Row]:
+def _parquet(file: BufferedIOBase, looks: Callable[[Sequence[str]], bool]) -> Iterator[TableRow]:
     try:
         from pyarrow import ArrowException, parquet
     except ImportError:
@@ -199,7 +201,7 @@ def _parquet(file: BufferedIOBase, looks: Callable[[Sequence[str]], bool]) -> It
         for batch in table.iter_batches(_BATCH):
             for cells in batch.to_pylist():
                 number += 1
-                yield Row(number, cells)
+                yield TableRow(number, cells)
     except (ArrowException, OverflowError) as error:
         raise ValueError(f"it cannot be read as Parquet: {error}") from None
 

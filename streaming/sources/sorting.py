@@ -19,7 +19,7 @@ import msgspec
 
 from detector.errors import UsageError
 from detector.times import AT_MAX, parse_time
-from streaming.sources.base import Oversize, Problem, SourceRecord
+from streaming.sources.base import FieldProblem, Oversize, SourceRecord
 
 CHUNK_BYTES: Final = 128 * 1024 * 1024
 """Memory for records that are being sorted, by estimate: the models take several times as much."""
@@ -34,11 +34,11 @@ _FAN_IN: Final = 64
 """Runs merged at once. More are merged in several rounds, so that memory does not follow the size of the input."""
 
 
-class _At(msgspec.Struct):
+class _RecordTime(msgspec.Struct):
     at: Any = None
 
 
-_at_decoder = msgspec.json.Decoder(_At)
+_at_decoder = msgspec.json.Decoder(_RecordTime)
 
 
 class _Row(msgspec.Struct, array_like=True, gc=False):
@@ -49,7 +49,7 @@ class _Row(msgspec.Struct, array_like=True, gc=False):
     position: int
     value: bytes
     oversize: Oversize | None
-    problem: Problem | None
+    problem: FieldProblem | None
 
 
 class _Run(NamedTuple):

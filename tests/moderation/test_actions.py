@@ -14,7 +14,7 @@ from sqlalchemy import Connection, select
 
 from detector.errors import ConfigError, DeliveryError, FeedError
 from moderation import action_loop, actions, console_config, decision_lists, decisions, privacy
-from moderation.action_loop import GIVE_UP_MS, ActionLoop, Way, deliver_due
+from moderation.action_loop import GIVE_UP_MS, ActionLoop, ReceiverChannel, deliver_due
 from moderation.console_config import ConsoleConfig, Receiver
 from moderation.database_tables import Delivery
 from moderation.decisions import DecisionRequest
@@ -73,11 +73,11 @@ def states(feed: Feed) -> list[str]:
         return list(connection.scalars(select(Delivery.state).order_by(Delivery.seq)))
 
 
-def one(feed: Feed, receiver: Receiver = PLATFORM) -> tuple[Platform, dict[str, Way]]:
+def one(feed: Feed, receiver: Receiver = PLATFORM) -> tuple[Platform, dict[str, ReceiverChannel]]:
     """A platform that is told, and the way to it."""
     configure(feed, receiver)
     platform = Platform(feed.clock)
-    return platform, {receiver.name: Way(receiver, platform)}
+    return platform, {receiver.name: ReceiverChannel(receiver, platform)}
 
 
 def test_a_receiver_away_for_an_hour_loses_nothing_and_does_nothing_twice(feed: Feed) -> None:
@@ -292,7 +292,7 @@ def test_one_receiver_that_is_away_holds_up_no_other(feed: Feed) -> None:
         decide(feed, f"c{number}")
     calls: list[str] = []
     gone.fail = lambda number: calls.append(number) or away(number)  # type: ignore[func-returns-value]
-    ways = {"platform": Way(PLATFORM, gone), "other": Way(other, there)}
+    ways = {"platform": ReceiverChannel(PLATFORM, gone), "other": ReceiverChannel(other, there)}
     assert deliver_due(feed.database, ways, feed.clock) == 4
     assert (len(there.did), len(calls)) == (4, 1)
 

@@ -8,7 +8,7 @@ import pytest
 
 from detector.errors import ConfigError, FeedError
 from moderation import console_config, decision_lists, decisions
-from moderation.console_config import ConsoleConfig, Policy, Required
+from moderation.console_config import ConsoleConfig, ModerationPolicy, Required
 from moderation.decision_lists import DecisionFilters
 from moderation.decisions import DecisionRequest
 from tests.moderation.builders import alert
@@ -138,7 +138,7 @@ def test_a_file_without_anything_is_nothing(feed: Feed) -> None:
     console_config.check_decision(ConsoleConfig(), "llm_campaign", "", "")
     with pytest.raises(FeedError, match="needs a reason"):
         console_config.check_decision(ConsoleConfig(required=Required(["undo", "missed"])), "missed", "", "")
-    assert Policy("a", "b").severity == "medium"
+    assert ModerationPolicy("a", "b").severity == "medium"
 
 
 def test_the_form_has_the_list_with_the_proposed_policy_chosen(site: Site, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from moderation.decisions import DecisionRequest
 from moderation.records import named_in, without
 from moderation.web.charts import Share, shares, strip
 from moderation.web.context_views import like_this_words, profile_words
-from streaming.schema.alert import AlertRecord, PostRecord, ProfileRecord
+from streaming.schema.alert import AccountProfileRecord, AlertRecord, PostRecord
 from tests.moderation.builders import BEGIN, alert, llr, pages, stamp
 from tests.moderation.conftest import Feed, Site
 from tests.moderation.test_console_config import configure
@@ -68,16 +68,16 @@ def test_without_a_template_nothing_leads_outside(site: Site) -> None:
 
 def test_what_events_said_of_an_account_is_in_words() -> None:
     seen = round(BEGIN.timestamp() * 1000)
-    said = profile_words(ProfileRecord("2025-05-22T08:00:00Z", 1, True), seen)
+    said = profile_words(AccountProfileRecord("2025-05-22T08:00:00Z", 1, True), seen)
     assert said == "made 22 May 2025, 10 days before this; 1 follower; says that it is automated"
-    assert profile_words(ProfileRecord(None, None, False), seen) == "says that it is not automated"
-    assert profile_words(ProfileRecord("no time", None, None), seen) == profile_words(None, seen) == ""
+    assert profile_words(AccountProfileRecord(None, None, False), seen) == "says that it is not automated"
+    assert profile_words(AccountProfileRecord("no time", None, None), seen) == profile_words(None, seen) == ""
 
 
 def test_an_account_s_page_has_profile_time_line_neighbours_and_earlier_cases(site: Site) -> None:
     feed = site.feed
     record = alert()
-    first = replace(record.members[0], profile=ProfileRecord("2025-05-22T08:00:00Z", 12, None))
+    first = replace(record.members[0], profile=AccountProfileRecord("2025-05-22T08:00:00Z", 12, None))
     feed.put(replace(record, members=[first, *record.members[1:]]), *pages("c1", edges=3))
     feed.put(alert("old", kind="account", accounts=("ada",)))
     decide(feed, "old", "not_a_campaign")

@@ -17,7 +17,7 @@ from starlette.testclient import TestClient
 
 from detector.errors import ConfigError
 from moderation import audit, cli, oidc_users, users
-from moderation.database_tables import Departure, Session, Token, User
+from moderation.database_tables import PendingSignIn, Session, Token, User
 from moderation.oidc import OidcSettings, Provider, read_roles
 from moderation.permissions import SYSTEM
 from streaming.config import load_config
@@ -228,7 +228,7 @@ def test_a_return_is_good_for_ten_minutes(site: Site, provider: OpenIdProvider) 
     assert client.get(back).status_code == 401
     begin(client)
     with site.feed.database.read() as connection:
-        assert connection.scalar(select(func.count()).select_from(Departure)) == 1
+        assert connection.scalar(select(func.count()).select_from(PendingSignIn)) == 1
 
 
 def test_what_broke_off_there_is_said_in_our_words(site: Site, provider: OpenIdProvider) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from moderation import alert_lists, ingest
 from moderation.alert_lists import Filters
-from moderation.console_config import ConsoleConfig, Policy
+from moderation.console_config import ConsoleConfig, ModerationPolicy
 from moderation.languages import main_language
 from moderation.odds import WATCH_BELOW_POSTS
 from moderation.policies import propose
@@ -21,10 +21,10 @@ PORTUGUESE = ("Não sabemos por que isso não foi dito antes, mas está tudo mui
 def test_the_first_policy_whose_words_are_there_is_proposed() -> None:
     config = ConsoleConfig(
         policy=[
-            Policy("none", "Never proposed: it has neither words nor kinds"),
-            Policy("single", "Accounts alone", kinds=["account"]),
-            Policy("sums", "Sums of money", words=["2,300 a year", "a waste of MONEY"]),
-            Policy("garden", "Gardens", words=["allotment"]),
+            ModerationPolicy("none", "Never proposed: it has neither words nor kinds"),
+            ModerationPolicy("single", "Accounts alone", kinds=["account"]),
+            ModerationPolicy("sums", "Sums of money", words=["2,300 a year", "a waste of MONEY"]),
+            ModerationPolicy("garden", "Gardens", words=["allotment"]),
         ]
     )
     assert propose(config, alert()) == "sums"

@@ -23,9 +23,9 @@ from tests.moderation.test_context import decide, odds
 from tests.moderation.test_web import text_of
 
 
-def look(feed: Feed, since: int = 0, until: int = 0) -> results.Results:
+def look(feed: Feed, since: int = 0, until: int = 0) -> results.DecisionResults:
     found = feed.see(results.results, feed.actors["viewer"], feed.clock(), since, until)
-    assert isinstance(found, results.Results)
+    assert isinstance(found, results.DecisionResults)
     return found
 
 

@@ -126,7 +126,7 @@ def test_a_rare_word_is_found_by_its_alerts_whatever_else_is_looked_for(
     feed.put(*(alert(f"c{number}", accounts=[f"twin{number}", "ada"]) for number in range(4)))
     with feed.database.read() as connection:
         assert search.few_with(connection, "ada") is None
-        assert search.few_with(connection, "twin3 ada") == search.Found("twin3", ["c3"])
+        assert search.few_with(connection, "twin3 ada") == search.RareWordAlerts("twin3", ["c3"])
     assert found(feed, "twin3") == found(feed, "twin3 ada") == ["c3"]
     assert found(feed, "twin3 nobody") == []
     assert len(found(feed, "ada")) == len(found(feed, "twin")) == 4

@@ -14,8 +14,8 @@ from simulation.redteam.adaptive import (
     SIDES,
     Game,
     GameFolder,
+    GameSettings,
     Round,
-    Setting,
     draw_curve,
     family,
     fielded,
@@ -34,7 +34,7 @@ from simulation.redteam.measure import (
     summed,
     together,
 )
-from simulation.redteam.menu import BUDGET, LEAST, MENU, Chance, Learner, affordable, price, size, teams
+from simulation.redteam.menu import BUDGET, LEAST, MENU, Chance, OperatorMemory, affordable, price, size, teams
 from simulation.redteam.page import page
 from streaming.cli import invoke
 from streaming.schema.score import LlrRecord, ScoreRecord
@@ -53,8 +53,8 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     return f"corpus:{folder / 'people.jsonl'}", f"corpus:{folder / 'machines.jsonl'}"
 
 
-def setting(texts: tuple[str, str], **changes: object) -> Setting:
-    small = Setting(rounds=3, accounts=80, each=8, days=0.5, per_day=6.0, people=texts[0], machines=texts[1])
+def setting(texts: tuple[str, str], **changes: object) -> GameSettings:
+    small = GameSettings(rounds=3, accounts=80, each=8, days=0.5, per_day=6.0, people=texts[0], machines=texts[1])
     return msgspec.structs.replace(small, **changes)
 
 
@@ -95,7 +95,7 @@ def test_every_plan_is_within_the_budget_and_some_are_not_affordable() -> None:
 
 def test_the_learner_finds_the_option_that_survives_and_chance_does_not() -> None:
     rng = np.random.default_rng(0)
-    learner, chance = Learner(), Chance()
+    learner, chance = OperatorMemory(), Chance()
     survived = {}
     for name, chooser in (("learner", learner), ("chance", chance)):
         outcomes = []
@@ -197,7 +197,7 @@ def game_of(adaptive: int, control: int) -> Game:
               {"text": "words@1"})
         for i in range(20)
     )  # fmt: skip
-    return Game(Setting(), rounds)
+    return Game(GameSettings(), rounds)
 
 
 def test_the_page_says_what_was_measured(texts: tuple[str, str], tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from detector.errors import UsageError
 from detector.evidence import COMPONENTS, Component
 from tests.training.society_data import SMALL, text_sets
 from training import ablation, society_plan
-from training.ablation import CONDITIONS, Recording, ablate, figures, held_out, page, run, side_by_side
+from training.ablation import CONDITIONS, LabelledRecording, ablate, figures, held_out, page, run, side_by_side
 from training.evaluate import EvaluationTable
 
 STRENGTH = {"text": 1.0, "behaviour": 0.0, "coordination": 0.0, "graph": 3.0}
@@ -60,18 +60,18 @@ def bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bundle:
 
 
 @pytest.fixture
-def recording(tmp_path: Path) -> Recording:
+def recording(tmp_path: Path) -> LabelledRecording:
     events, truth = tmp_path / "town.jsonl", tmp_path / "town.truth.jsonl"
     events.write_text("{}\n")
     truth.write_text("\n".join(
         json.dumps({"account": name, "label": label, "campaign": f"c{n // 2}" if label else None})
         for n, (name, label) in enumerate(TRUTH.items())
     ))  # fmt: skip
-    return Recording("town", events, truth)
+    return LabelledRecording("town", events, truth)
 
 
 def test_every_component_is_added_to_those_before_with_text_and_without(
-    bundle: Bundle, recording: Recording, tmp_path: Path
+    bundle: Bundle, recording: LabelledRecording, tmp_path: Path
 ) -> None:
     out, saved = tmp_path / "page.md", tmp_path / "figures.json"
 
@@ -111,7 +111,9 @@ def test_every_component_is_added_to_those_before_with_text_and_without(
     assert len(bundle.runs) == 2 * before
 
 
-def test_what_is_added_is_the_difference_of_the_rankings(bundle: Bundle, recording: Recording, tmp_path: Path) -> None:
+def test_what_is_added_is_the_difference_of_the_rankings(
+    bundle: Bundle, recording: LabelledRecording, tmp_path: Path
+) -> None:
     nested: list[list[Component]] = [["text"], ["text", "graph"]]
     runs = [run(recording, kept, bundle.place, tmp_path) for kept in nested]
     both = side_by_side(runs)
@@ -123,14 +125,14 @@ def test_what_is_added_is_the_difference_of_the_rankings(bundle: Bundle, recordi
     assert all(each.startswith(tuple("0123456789abcdef")) for each in set(both.campaign.tolist()) - {""})
 
 
-def test_accounts_without_a_row_are_the_lowest(bundle: Bundle, recording: Recording, tmp_path: Path) -> None:
+def test_accounts_without_a_row_are_the_lowest(bundle: Bundle, recording: LabelledRecording, tmp_path: Path) -> None:
     bundle.truth = {name: label for name, label in TRUTH.items() if name != "u000"}
     found = side_by_side([run(recording, COMPONENTS, bundle.place, tmp_path)])
     assert found.components[0, 0] < found.components[1:, 0].min()
 
 
-def test_societies_are_pooled_under_one_name(bundle: Bundle, recording: Recording, tmp_path: Path) -> None:
-    other = Recording("societies", tmp_path / "other.jsonl", recording.truth)
+def test_societies_are_pooled_under_one_name(bundle: Bundle, recording: LabelledRecording, tmp_path: Path) -> None:
+    other = LabelledRecording("societies", tmp_path / "other.jsonl", recording.truth)
     other.events.write_text("{}\n{}\n")
     both = [replace(recording, name="societies"), other]
     found = ablation.measure_all(both, bundle.place, tmp_path / "w", seed=0, draws=5, say=lambda what, share: None)

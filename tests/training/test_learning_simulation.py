@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.learning_simulation import Drift, Setting, coverage, interval, recovered, shown, simulate, told
+from training.learning_simulation import Drift, DriftSettings, coverage, interval, recovered, shown, simulate, told
 
 
 @pytest.mark.parametrize(("drift", "least"), [("moved", 0.6), ("turned", 0.6), ("irregular", 0.6)])
 def test_decisions_bring_back_most_of_what_a_drift_took_without_more_false_flags(drift: Drift, least: float) -> None:
-    setting = Setting(drift, 0.05, 8000)
+    setting = DriftSettings(drift, 0.05, 8000)
     found = [simulate(setting, seed) for seed in range(4)]
     assert sum(each.before - each.after for each in found) > 0.4
     assert recovered(found)[0] > least
@@ -20,7 +20,7 @@ def test_decisions_bring_back_most_of_what_a_drift_took_without_more_false_flags
 
 @pytest.mark.parametrize("drift", ["weak", "alone"])
 def test_what_no_weights_could_have_back_is_said(drift: Drift) -> None:
-    found = [simulate(Setting(drift, 0.05, 8000), seed) for seed in range(4)]
+    found = [simulate(DriftSettings(drift, 0.05, 8000), seed) for seed in range(4)]
     back, most = recovered(found)
     assert back < most < 0.9
     low, high = interval(found, np.random.default_rng(0), 200)

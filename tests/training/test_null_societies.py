@@ -10,11 +10,11 @@ import pytest
 
 from simulation.population_config import PopulationConfig
 from training import null_societies as module
-from training.null_societies import Searcher, Task, Trial, population, report, study, tasks, trial
+from training.null_societies import Searcher, SocietyFindings, Task, population, report, study, tasks, trial
 
 
-def made(**changes: object) -> Trial:
-    plain = Trial(
+def made(**changes: object) -> SocietyFindings:
+    plain = SocietyFindings(
         kind="people", seed=0, accounts=300, days=2.0, sizes=[], found=[], seen=[], right=0, wrong=0, crowds=0,
         circles=0, wrong_sizes=[], seconds=1.0,
     )  # fmt: skip

@@ -18,7 +18,7 @@ from training.pair_training import (
     Floats,
     GroupScores,
     Ints,
-    Tally,
+    PairCounts,
     accepted,
     best_cut,
     decoys_of,
@@ -115,10 +115,10 @@ def test_pairs_in_groups_are_counted_for_the_campaign_with_most_members_there() 
     each = suspects(given, list(range(12)))
     # Three of the first campaign with one of the second, and the rest of the second with one of the crowd.
     found = tallies([each], [joined(12, [0, 1, 2, 4], [5, 6, 7, 8])], 0.0)
-    assert found == {("s", 0): Tally(3, 6, 6, 1, 1), ("s", 1): Tally(3, 6, 6, 1, 1)}
+    assert found == {("s", 0): PairCounts(3, 6, 6, 1, 1), ("s", 1): PairCounts(3, 6, 6, 1, 1)}
     scores = group_scores([each, each], [joined(12, [0, 1, 2, 3]), joined(12, [8, 9, 10])], 0.0)
     assert scores == GroupScores(1 / 4, 6 / 9, 6 / 24, 12 / 33)
-    assert tallies([each], [joined(12, [8, 9, 10])], 0.0)["s", -1] == Tally(said=3)
+    assert tallies([each], [joined(12, [8, 9, 10])], 0.0)["s", -1] == PairCounts(said=3)
 
 
 def test_what_a_model_has_learned_from_is_not_counted() -> None:
@@ -127,9 +127,9 @@ def test_what_a_model_has_learned_from_is_not_counted() -> None:
     assert not each.counted[(each.a < 4) & (each.b < 4)].any()
     assert each.counted[each.b >= 4].all()
     found = tallies([each], [joined(12, [0, 1, 2, 3], [4, 5, 6, 7])], 0.0)
-    assert found == {("s", 1): Tally(6, 6, 6, 1, 1)}
+    assert found == {("s", 1): PairCounts(6, 6, 6, 1, 1)}
     # A known member in a group of others is a wrong pair with each of them.
-    assert tallies([each], [joined(12, [0, 4, 5, 6])], 0.0)["s", 1] == Tally(3, 6, 6, 1, 1)
+    assert tallies([each], [joined(12, [0, 4, 5, 6])], 0.0)["s", 1] == PairCounts(3, 6, 6, 1, 1)
 
 
 def test_the_cut_is_the_best_of_those_that_are_pure() -> None:

@@ -10,15 +10,15 @@ import pytest
 from tests.training.made_up import silent, society
 from training import pair_network, pair_training, same_controller
 from training.cards import left_out_tables, verdict
-from training.pair_training import CUTS, Tally
+from training.pair_training import CUTS, PairCounts
 from training.pairs import OPERATION, Society
 from training.same_controller import (
     MODELS,
     NETWORK,
     REGRESSION,
-    Gathered,
     Judged,
     Measured,
+    TrainingSocieties,
     ahead,
     family,
     fit_both,
@@ -84,7 +84,7 @@ def test_what_is_left_out_is_in_no_society_learned_from_and_alone_is_measured(mo
 def table_of(hits: int, other: int, units: int) -> dict[str, Measured]:
     """Campaigns of ten true pairs, of which each model groups some, and nothing else."""
     return {
-        model: Measured(tally={(f"s{n}", 0): Tally(hit, hit, 10, 1, 1) for n in range(units)})
+        model: Measured(tally={(f"s{n}", 0): PairCounts(hit, hit, 10, 1, 1) for n in range(units)})
         for model, hit in ((REGRESSION, hits), (NETWORK, other))
     }
 
@@ -94,7 +94,7 @@ def test_the_network_is_ahead_only_by_more_than_chance_over_campaigns() -> None:
     assert value == pytest.approx(16 / 18 - 10 / 15)
     assert low == pytest.approx(value) == high  # all campaigns alike
     one = table_of(5, 5, 20)
-    one[NETWORK].tally["s0", 0] = Tally(10, 10, 10, 1, 1)  # ahead on a single campaign
+    one[NETWORK].tally["s0", 0] = PairCounts(10, 10, 10, 1, 1)  # ahead on a single campaign
     value, low, high = ahead([one], 0)
     assert low <= 0 < value < high
     assert ahead([table_of(8, 5, 20)], 0)[2] < 0
@@ -106,14 +106,14 @@ def test_a_campaign_of_several_tables_is_drawn_as_one() -> None:
     one = table_of(5, 5, 30)
     for n in range(30):
         hit = int(rng.integers(0, 11))
-        one[NETWORK].tally[f"s{n}", 0] = Tally(hit, hit, 10, 1, 1)
+        one[NETWORK].tally[f"s{n}", 0] = PairCounts(hit, hit, 10, 1, 1)
     assert ahead([one, one, one], 1) == pytest.approx(ahead([one], 1))
 
 
 def test_the_report_has_every_table_and_a_verdict() -> None:
     societies = [society(seed, size=5, crowd=6, people=44) for seed in range(4)]
     operation = replace(silent(society(9, people=40)), name=OPERATION)
-    report = report_of(Gathered(societies, operation), 1, 0, quiet)
+    report = report_of(TrainingSocieties(societies, operation), 1, 0, quiet)
     assert report["societies"] == 4
     assert report["campaigns"] == 12
     assert report["operation"] == {"accounts": len(operation.accounts), "members": 24}

@@ -18,13 +18,13 @@ from detector.reasons import (
 )
 from detector.thresholds import Thresholds
 from streaming.schema.alert import (
+    AccountProfileRecord,
     AlertRecord,
     EdgeRecord,
     MomentRecord,
     ObjectRecord,
     PageRecord,
     PostRecord,
-    ProfileRecord,
 )
 from streaming.schema.sample import SampleRecord
 from streaming.schema.score import LlrRecord
@@ -229,7 +229,7 @@ _DRAWN = sampled("allotment_anna", day="2025-06-02", chance=0.002, population=41
 
 SAMPLED = replace(
     _DRAWN,
-    member=replace(_DRAWN.member, profile=ProfileRecord("2019-03-14T10:00:00Z", 212, None)),
+    member=replace(_DRAWN.member, profile=AccountProfileRecord("2019-03-14T10:00:00Z", 212, None)),
     posts=[
         PostRecord(f"p{place}", _DRAWN.account, stamp(place * 300), text, 0.0)
         for place, text in enumerate((TEXTS[3], TEXTS[7], "Beans are up. Slugs noticed before I did."))

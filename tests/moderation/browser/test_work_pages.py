@@ -9,10 +9,10 @@ from msgspec.structs import replace
 from sqlalchemy import update
 
 from moderation import actions, console_config, decisions
-from moderation.console_config import ConsoleConfig, PlatformLinks, Policy, Receiver, Required
+from moderation.console_config import ConsoleConfig, ModerationPolicy, PlatformLinks, Receiver, Required
 from moderation.database_tables import Delivery
 from moderation.decisions import DecisionRequest
-from streaming.schema.alert import PostRecord, ProfileRecord
+from streaming.schema.alert import AccountProfileRecord, PostRecord
 from tests.moderation.browser import scenes
 from tests.moderation.browser.conftest import Served, Visit, violations
 from tests.moderation.builders import stamp
@@ -21,8 +21,8 @@ pytest.importorskip("playwright.sync_api", reason="no Playwright: pip install pl
 
 CONFIG = ConsoleConfig(
     policy=[
-        Policy("inauthentic.1", "Accounts that hide who runs them", "high", words=["harbour tunnel"]),
-        Policy("spam.2", "The same message over and over"),
+        ModerationPolicy("inauthentic.1", "Accounts that hide who runs them", "high", words=["harbour tunnel"]),
+        ModerationPolicy("spam.2", "The same message over and over"),
     ],
     required=Required(reason_for=["llm_campaign"]),
     links=PlatformLinks("https://agora.example/@{account}", "https://agora.example/@{account}/{post}",
@@ -36,7 +36,7 @@ def fill(served: Served) -> None:
     with served.database.write() as connection:
         console_config.keep(connection, CONFIG)
     record, page = scenes.tunnel("context")
-    first = replace(record.members[0], profile=ProfileRecord("2025-05-20T08:00:00Z", 12, False))
+    first = replace(record.members[0], profile=AccountProfileRecord("2025-05-20T08:00:00Z", 12, False))
     target = PostRecord("s1", "mayor_of_brigg", stamp(30), "The pumps were paid for by the council before this one.")
     served.put(replace(record, members=[first, *record.members[1:]], targets=[target]), page)
     lead, now = served.actor("lead"), served.now()

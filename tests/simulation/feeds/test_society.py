@@ -15,7 +15,7 @@ from detector.errors import UsageError
 from simulation.feeds.exposures import ExposureFile, Exposures
 from simulation.feeds.plan import Algorithm, FeedPlan, algorithm, plan_of
 from simulation.feeds.posts import Scores
-from simulation.feeds.reading import Reading, reacted_to
+from simulation.feeds.reading import ReaderSettings, reacted_to
 from simulation.feeds.scorers import Amplification, Chronological, Engagement, Moderation, Societal
 from simulation.feeds.society import FeedSociety, Rated, unrated
 from simulation.files import preset
@@ -23,7 +23,9 @@ from simulation.world import LIKE, Chunk, World
 from tests.simulation.populations import QUIET
 
 
-def society(plan: FeedPlan, seed: int = 0, rated: Rated = unrated, reading: Reading | None = None) -> FeedSociety:
+def society(
+    plan: FeedPlan, seed: int = 0, rated: Rated = unrated, reading: ReaderSettings | None = None
+) -> FeedSociety:
     population = msgspec.structs.replace(QUIET, accounts=300, days=0.5, start="2024-03-04T12:00:00Z")
     return FeedSociety(World(population, seed), plan, reading, rated)
 
@@ -190,7 +192,7 @@ def test_operators_accounts_read_nothing_and_act_as_before() -> None:
 
 def test_a_reader_reacts_to_a_post_once_and_to_the_likelier_more_often() -> None:
     appeal = np.tile(np.array([0.5, 0.1, 0.0], np.float32), (4000, 1))
-    order = reacted_to(appeal, Reading(attention=0.0), 3, np.random.default_rng(0))
+    order = reacted_to(appeal, ReaderSettings(attention=0.0), 3, np.random.default_rng(0))
     assert (np.sort(order, axis=1) == [-1, 0, 1]).all()
     assert abs((order[:, 0] == 0).mean() - 5 / 6) < 0.02
 

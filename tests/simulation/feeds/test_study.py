@@ -11,8 +11,8 @@ from simulation.feeds.post_texts import Content
 from simulation.feeds.study import (
     CALIBRATION_SEEDS,
     FEEDS,
-    Asked,
     Expected,
+    StudyParticipants,
     as_published,
     calibrated,
     cohen_d,
@@ -30,7 +30,7 @@ GIVEN = {name: number.value for name, number in numbers().items()}
 
 
 @cache
-def society(seed: int) -> Asked:
+def society(seed: int) -> StudyParticipants:
     return simulated(seed, GIVEN)
 
 
@@ -52,13 +52,13 @@ def test_feeds_show_what_they_are_made_to_show() -> None:
     assert np.array_equal(simulated(0, GIVEN).dose, asked.dose)
 
 
-def made_up(people: int = 40_000) -> Asked:
+def made_up(people: int = 40_000) -> StudyParticipants:
     """People whose feeds differ in dose by far more than any society's: signs are then certain."""
     rng = np.random.default_rng(0)
     feed = rng.integers(0, len(FEEDS), people)
     dose = np.array([0.05, 0.04, 0.02, 0.03])[feed]
     warned = np.where(feed == 1, 0.3, 0.0)
-    return Asked(feed, rng.random(people) < 0.5, dose, np.full(people, 0.1), warned, seed=0)
+    return StudyParticipants(feed, rng.random(people) < 0.5, dose, np.full(people, 0.1), warned, seed=0)
 
 
 def test_effects_follow_doses_are_weaker_on_strong_partisans_and_warnings_alone_are_objected_to() -> None:
@@ -137,7 +137,7 @@ def test_calibration_is_on_other_societies_than_those_reported(
 ) -> None:
     used: list[int] = []
 
-    def one(seed: int, given: dict[str, float]) -> Asked:
+    def one(seed: int, given: dict[str, float]) -> StudyParticipants:
         used.append(seed)
         return society(0)
 

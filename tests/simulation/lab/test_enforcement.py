@@ -9,7 +9,7 @@ import numpy as np
 
 from simulation.feeds.exposures import Exposures
 from simulation.feeds.plan import FeedPlan, algorithm
-from simulation.lab.enforcement import Decision, PolicedSociety, decided, reading_of, worked
+from simulation.lab.enforcement import EnforcementAction, PolicedSociety, decided, reading_of, worked
 from simulation.lab.interventions import Assumed, Measure, Policy, Review
 from simulation.lab.trial_society import Finding
 from simulation.sampling import DAY_MS, HOUR_MS
@@ -38,7 +38,7 @@ def test_each_account_is_decided_once_and_people_who_look_first_make_it_later() 
     at_once = decided(REMOVE, found, label, NOBODY_ERRS, 0)
     assert [(each.account, each.at // HOUR_MS) for each in at_once] == [(0, 1), (1, 2), (2, 2)]
     accounts = msgspec.structs.replace(REMOVE, act_on="account", delay_hours=5.0)
-    assert decided(accounts, found, label, NOBODY_ERRS, 0) == [Decision(6 * HOUR_MS, 0)]
+    assert decided(accounts, found, label, NOBODY_ERRS, 0) == [EnforcementAction(6 * HOUR_MS, 0)]
     looked = msgspec.structs.replace(REMOVE, review=Review(hours_per_day=1.0, minutes_per_case=40.0, begins_at=9.0))
     later = decided(looked, found, label, NOBODY_ERRS, 0)
     assert [each.account for each in later] == [0, 1]  # the person is cleared
@@ -71,7 +71,11 @@ def seen(measure: Measure, from_hour: float = 4.0) -> tuple[Exposures, int]:
     busy = int(np.argmax(world.people.rate))
     policy = Policy(name="x", measure=measure, posts_per_day=0.0, wait_hours=1000.0, put_down=1000.0)
     at = world.start_ms + round(from_hour * HOUR_MS)
-    decisions = [] if measure == "nothing" else [Decision(at, account) for account in range(100)] + [Decision(at, busy)]
+    decisions = (
+        []
+        if measure == "nothing"
+        else [EnforcementAction(at, account) for account in range(100)] + [EnforcementAction(at, busy)]
+    )
     society = PolicedSociety(
         world, FeedPlan([(algorithm("engagement"), 1.0)]), reading_of(Assumed()), policy, decisions
     )

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from simulation.lab.moderator import Moderators, Schooling, moderated, pay, schooled
 from simulation.lab.moderator_report import frontier_drawing, frontier_table
-from simulation.lab.moderator_trial import Outcome, Trial, Way, WayRow, schoolings, tried
+from simulation.lab.moderator_trial import FinishedTrial, ModeratorTrial, PricingRow, PricingRule, schoolings, tried
 from simulation.lab.poster_societies import (
     EPISODE_WINDOWS,
     GradientPosters,
@@ -163,8 +163,8 @@ def test_training_pays_and_repeats_itself() -> None:
 
 
 def test_losses_on_trial_are_against_the_same_posters_without_a_moderator() -> None:
-    ways = Way(name="no moderator"), Way(name="tax", level=1.0)
-    trial = Trial(population=0, learner="gradient", posters=3, ways=ways, windows=1)
+    ways = PricingRule(name="no moderator"), PricingRule(name="tax", level=1.0)
+    trial = ModeratorTrial(population=0, learner="gradient", posters=3, ways=ways, windows=1)
     (outcome,) = tried([trial])
     assert outcome.options == trial
     first, taxed = outcome.rows
@@ -175,14 +175,14 @@ def test_losses_on_trial_are_against_the_same_posters_without_a_moderator() -> N
 
 
 def test_the_table_and_the_drawing_have_each_way_with_its_interval() -> None:
-    def row(name: str, lost: float, polarity: float) -> WayRow:
+    def row(name: str, lost: float, polarity: float) -> PricingRow:
         values = {"polarity": 0.5, "seen": 0.5, "late_seen": 0.5, "engagement": 9.0, "lost": lost}
-        return WayRow(name=name, level=1.0, late_polarity=polarity, late_lost=lost, **values)
+        return PricingRow(name=name, level=1.0, late_polarity=polarity, late_lost=lost, **values)
 
-    ways = Way(name="no moderator"), Way(name="moderator", level=1.0)
+    ways = PricingRule(name="no moderator"), PricingRule(name="moderator", level=1.0)
     outcomes = [
-        Outcome(
-            options=Trial(population=number, learner="gradient", posters=2, ways=ways),
+        FinishedTrial(
+            options=ModeratorTrial(population=number, learner="gradient", posters=2, ways=ways),
             rows=[row("no moderator", 0.0, 0.9), row("moderator", 0.1, polarity)],
         )
         for number, polarity in enumerate((0.28, 0.32))

@@ -8,12 +8,12 @@ import duckdb
 import numpy as np
 import pytest
 
-from simulation.lab.comparison import BASE, Outcomes, Setting, variants
+from simulation.lab.comparison import BASE, ComparisonSettings, Outcomes, variants
 from simulation.lab.interventions import VARIED, Assumed, Policy
-from simulation.lab.outcomes import CampaignOutcome, Outcome, PeopleOutcome
+from simulation.lab.outcomes import CampaignOutcome, PeopleOutcome, SocietyOutcome
 from simulation.lab.policy_report import headline, markdown, page, write_tables
-from simulation.lab.ranking import Worth, agreement, next_move, pareto, rank
-from simulation.lab.trial_society import Trial
+from simulation.lab.ranking import HarmWeights, agreement, next_move, pareto, rank
+from simulation.lab.trial_society import SocietySettings
 from simulation.redteam.menu import MENU
 
 PLAN = tuple(options[0].name for options in MENU.values())
@@ -21,7 +21,7 @@ OTHER = tuple(options[1].name for options in MENU.values())
 NAMES = ("nothing", "strict", "mild", "harsh")
 
 
-def made(policy: str, seed: int, reach: int, hit: int) -> Outcome:
+def made(policy: str, seed: int, reach: int, hit: int) -> SocietyOutcome:
     rng = np.random.default_rng(seed)
     noise = int(rng.integers(-3, 4))
     campaigns = tuple(
@@ -32,7 +32,7 @@ def made(policy: str, seed: int, reach: int, hit: int) -> Outcome:
         for i, plan in enumerate((PLAN, OTHER))
     )  # fmt: skip
     people = (PeopleOutcome(slice="<b>friends</b>", people=100, hit=hit, reach=5000),)
-    return Outcome(
+    return SocietyOutcome(
         seed=seed, policy=policy, campaigns=campaigns, people=people, reach=6000, labelled=0, engagement=1000.0,
         review_cases=3,
     )  # fmt: skip
@@ -44,7 +44,7 @@ def outcomes(kinds: tuple[str, ...] = (BASE,), n: int = 12) -> Outcomes:
 
 
 def test_policies_are_ranked_by_what_they_prevent_less_their_harm() -> None:
-    ranking = rank(outcomes(), "nothing", Worth())
+    ranking = rank(outcomes(), "nothing", HarmWeights())
     assert [each.name for each in ranking.results] == ["strict", "mild", "nothing", "harsh"]
     strict = ranking.results[0]
     assert strict.prevented.value == pytest.approx(0.95, abs=0.01)
@@ -57,16 +57,16 @@ def test_policies_are_ranked_by_what_they_prevent_less_their_harm() -> None:
 
 
 def test_harm_that_weighs_nothing_changes_the_ranking_but_not_the_front() -> None:
-    ranking = rank(outcomes(), "nothing", Worth(hit=0.0))
+    ranking = rank(outcomes(), "nothing", HarmWeights(hit=0.0))
     assert ranking.results[0].name == "harsh"
-    assert set(ranking.front) == set(pareto(rank(outcomes(), "nothing", Worth()).results))
+    assert set(ranking.front) == set(pareto(rank(outcomes(), "nothing", HarmWeights()).results))
     assert set(ranking.front) == {"nothing", "strict", "mild", "harsh"} - {"nothing"}
 
 
 def test_policies_that_do_the_same_cannot_be_told_apart() -> None:
     table = outcomes()
     table[BASE, "mild"] = [made("mild", seed, 5, 1) for seed in range(12)]
-    assert ("mild", "strict") in rank(table, "nothing", Worth()).alike
+    assert ("mild", "strict") in rank(table, "nothing", HarmWeights()).alike
 
 
 def test_a_variant_that_turns_the_ranking_round_has_a_low_tau() -> None:
@@ -75,7 +75,7 @@ def test_a_variant_that_turns_the_ranking_round_has_a_low_tau() -> None:
         table["label lower", name] = [
             made(name, seed, {"nothing": 100, "strict": 5, "mild": 60, "harsh": 4}[other], 0) for seed in range(12)
         ]
-    tau, least = agreement(table, "nothing", Worth())
+    tau, least = agreement(table, "nothing", HarmWeights())
     assert tau["depth higher"] == 1.0
     assert tau["label lower"] < 0.5
     assert least.value == tau["label lower"]
@@ -100,12 +100,12 @@ def test_an_operator_turns_to_what_kept_its_reach() -> None:
 
 def test_the_page_says_which_to_prefer_and_escapes_what_it_shows(tmp_path: Path) -> None:
     table = outcomes((BASE, "depth higher"))
-    ranking = rank(table, "nothing", Worth())
+    ranking = rank(table, "nothing", HarmWeights())
     policies = tuple(
         Policy(name=name, measure="nothing" if name == "nothing" else "remove", about="a <script>") for name in NAMES
     )
-    setting = Setting(trial=Trial(), policies=policies, societies=12, varied=12)
-    said = page(setting, table, ranking, Worth(), [])
+    setting = ComparisonSettings(trial=SocietySettings(), policies=policies, societies=12, varied=12)
+    said = page(setting, table, ranking, HarmWeights(), [])
     assert "Best by the stated worth of harms: strict." in said
     assert "tau of at least 1.00" in headline(ranking)
     assert "<script>" not in said

@@ -9,7 +9,7 @@ import pytest
 
 from simulation.lab.feed_mixes import mixes
 from simulation.lab.interventions import Assumed
-from simulation.lab.trial_society import Finding, Trial, findings
+from simulation.lab.trial_society import Finding, SocietySettings, findings
 from simulation.sampling import DAY_MS
 from streaming.assess import AlertRevision
 from streaming.cli import main
@@ -88,7 +88,7 @@ def test_findings_are_what_alerts_newly_name() -> None:
 
 def test_pushed_campaigns_are_seen_more_alone_and_mixed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("simulation.lab.feed_mixes.ALONE", ("engagement", "amplification"))
-    alone, pushed, both = mixes(Trial(accounts=100, days=0.2), {0: [], 1: []}, Assumed())
+    alone, pushed, both = mixes(SocietySettings(accounts=100, days=0.2), {0: [], 1: []}, Assumed())
     assert (alone.names, pushed.names) == (("engagement",), ("amplification",))
     assert pushed.campaigns > both.campaigns > alone.campaigns > 0
     assert both.expected == pytest.approx((alone.campaigns + pushed.campaigns) / 2)

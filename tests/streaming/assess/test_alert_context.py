@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from streaming.schema.alert import AlertRecord, ProfileRecord
+from streaming.schema.alert import AccountProfileRecord, AlertRecord
 from tests.streaming.assess import societies
 from tests.streaming.assess.test_alerts import run
 from tests.streaming.builders import T0, event
@@ -43,8 +43,8 @@ def campaign() -> AlertRecord:
 
 def test_what_events_say_of_an_account_is_shown_with_it(campaign: AlertRecord) -> None:
     said = {member.account: member.profile for member in campaign.members}
-    assert said["m0"] == ProfileRecord("2025-12-31T00:00:00Z", 12, None)
-    assert said["m1"] == ProfileRecord(None, None, False)
+    assert said["m0"] == AccountProfileRecord("2025-12-31T00:00:00Z", 12, None)
+    assert said["m1"] == AccountProfileRecord(None, None, False)
     # A number that is none is as if it had not been said.
     assert said["m5"] is None
     assert said["m2"] is None

@@ -19,7 +19,7 @@ from detector.errors import LogError
 from streaming.assess.ordering import NO_END, Ordering, OrderingState
 from streaming.assess.outputs import AlertRevision, Answer, Reranker, RerankRequest, TickOutput, TickStats
 from streaming.config import load_config
-from streaming.kafka.text_reader import InProcess, ReaderProcess, TextReader
+from streaming.kafka.text_reader import BackgroundReader, InProcess, ReaderProcess
 from streaming.kafka.worker import Cores, run_worker
 from streaming.schema.observation import NO_TIME, Entry
 from streaming.score import Scorer
@@ -136,7 +136,7 @@ def steady(request: RerankRequest) -> Answer:
     return Answer(np.array([len(text) for text in request.texts], np.int16), blank.vectors + np.int8(1))
 
 
-def reader(reranker: str) -> TextReader:
+def reader(reranker: str) -> BackgroundReader:
     """What reads texts: `steady` or `random` models in the worker's process, or `process`: steady ones in their own."""
     if reranker == "process":
         from tests.streaming.kafka.readers import made

@@ -21,7 +21,7 @@ import pytest
 from streaming.cli import main
 from streaming.config import load_config
 from streaming.live.cli import RateLine
-from streaming.live.listener import Tally
+from streaming.live.listener import StreamCounts
 from streaming.live.stages import ALERTS, SCORES
 from streaming.pipeline import configured_models
 from tests.streaming.live.platforms import JetstreamServer
@@ -148,7 +148,7 @@ def test_the_rate_is_shown_on_a_terminal_and_now_and_then_in_a_log(monkeypatch: 
         line = RateLine(stream)
         for second in range(1, 62):
             now[0] = float(second)
-            line.advanced(Tally(received=second * 500), time.time_ns() // 1000, 1 << 20)
+            line.advanced(StreamCounts(received=second * 500), time.time_ns() // 1000, 1 << 20)
         line.said("cut \x1b[31m")
         shown[terminal] = stream.getvalue()
     assert shown[True].count(" 500/s ") == 61

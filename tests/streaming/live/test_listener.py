@@ -13,11 +13,11 @@ import pytest
 import zstandard
 
 from detector.errors import BrokerError, DeliveryError, UsageError
-from streaming.live.base import Place
+from streaming.live.base import StreamPosition
 from streaming.live.checkpoint import CheckpointFile
 from streaming.live.destinations import Destination, ListenedEvent, RecordingFile
 from streaming.live.jetstream import Jetstream
-from streaming.live.listener import Listener, Tally, summary
+from streaming.live.listener import Listener, StreamCounts, summary
 from streaming.retry import Backoff
 from streaming.schema.dead_letter import DeadLetter
 from tests.streaming.live.platforms import JetstreamServer, post
@@ -33,7 +33,7 @@ class Watcher:
     def said(self, text: str) -> None:
         self.lines.append(text)
 
-    def advanced(self, tally: Tally, newest_us: int, waiting: int) -> None:
+    def advanced(self, tally: StreamCounts, newest_us: int, waiting: int) -> None:
         self.waiting = max(self.waiting, waiting)
 
 
@@ -73,11 +73,11 @@ def follow(
     folder: Path,
     to: Callable[[dict[str, int]], Destination],
     *,
-    until: Callable[[Tally], bool],
+    until: Callable[[StreamCounts], bool],
     source: Jetstream | None = None,
     timeout_s: float = 60.0,
     **more: Any,
-) -> tuple[Listener, Tally, Watcher]:
+) -> tuple[Listener, StreamCounts, Watcher]:
     """Listen until the tally says so."""
     watcher, deadline = Watcher(), time.monotonic() + timeout_s
     with CheckpointFile(folder / "cursor.json") as file:
@@ -86,7 +86,7 @@ def follow(
             to,
             file,
             watcher,
-            begin=Place(server.time_us(0)),
+            begin=StreamPosition(server.time_us(0)),
             backoff=Backoff(0.02, 0.1),
             **more,
         )
@@ -172,7 +172,7 @@ def test_a_slow_destination_stops_the_reading_and_loses_nothing(tmp_path: Path) 
     with JetstreamServer(600, make=make) as server:
         lag: list[int] = []
 
-        def done(tally: Tally) -> bool:
+        def done(tally: StreamCounts) -> bool:
             lag.append(server.sent - tally.received)
             return tally.events >= 600
 
@@ -291,7 +291,7 @@ def test_an_old_cursor_is_said_to_have_lost_what_the_stream_no_longer_has(tmp_pa
         source = Jetstream(server.url, now_us=lambda: server.time_us(0) + 40 * 3600 * 10**6)
         watcher = Watcher()
         with CheckpointFile(tmp_path / "cursor.json") as file:
-            begin = Place(server.time_us(0) - 10**6)
+            begin = StreamPosition(server.time_us(0) - 10**6)
             listener = Listener(source, lambda _: kept, file, watcher, begin=begin)
             listener.run(lambda: listener.tally.events >= 10)
     assert any("36 hours" in line for line in watcher.lines)
@@ -321,7 +321,7 @@ def test_a_file_that_is_there_is_neither_replaced_nor_appended_to(tmp_path: Path
 
 
 def test_the_last_line_accounts_for_every_record() -> None:
-    tally = Tally(received=1_010, events=900, dead=10, repeated=40, cuts=3, lost=["an hour", "an hour"])
+    tally = StreamCounts(received=1_010, events=900, dead=10, repeated=40, cuts=3, lost=["an hour", "an hour"])
     tally.skipped["a block"] = 60
     said = summary(tally, "out\x1b.jsonl", "cursor.json")
     assert said.startswith("received 1,010: 900 events, 60 skipped (60 a block), 10 dead, 40 repeated after 3 cuts")

@@ -13,7 +13,7 @@ import pytest
 from detector.errors import DeliveryError, UsageError
 from streaming.live.base import PRESENT
 from streaming.live.checkpoint import CheckpointFile
-from streaming.live.listener import Listener, Tally
+from streaming.live.listener import Listener, StreamCounts
 from streaming.live.mastodon_stream import MastodonStream
 from streaming.retry import Backoff
 from tests.streaming.live.platforms import MastodonServer, MastodonSocketServer
@@ -39,7 +39,7 @@ class Following:
         self._source = source or MastodonStream(server.url)
         self._stop = threading.Event()
         self.error: BaseException | None = None
-        self.tally = Tally()
+        self.tally = StreamCounts()
 
     def __enter__(self) -> Following:
         self._file.__enter__()

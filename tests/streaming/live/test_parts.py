@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streaming.live.backlog import RECORD_COST, Backlog
-from streaming.live.base import LiveRecord, Lost, Place, Progress
+from streaming.live.base import LiveRecord, Lost, Progress, StreamPosition
 from streaming.live.destinations import GrowingFile
-from streaming.live.listener import MARKS_KEPT, Seen
+from streaming.live.listener import MARKS_KEPT, DeduplicationWindow
 
 
 def test_a_full_backlog_makes_whoever_fills_it_wait_and_keeps_the_order() -> None:
@@ -49,7 +49,7 @@ def test_a_record_larger_than_the_backlog_passes_and_a_closed_one_takes_nothing(
 def test_the_place_never_passes_what_was_not_taken_and_never_falls_behind_the_beginning(
     positions: list[int], overlap: int
 ) -> None:
-    progress = Progress(Place(100), overlap)
+    progress = Progress(StreamPosition(100), overlap)
     for position in positions:
         progress.take(position, "")
         assert progress.place.position == max(100, progress.newest - overlap)
@@ -60,7 +60,7 @@ def test_the_place_never_passes_what_was_not_taken_and_never_falls_behind_the_be
 def test_a_token_to_go_on_from_is_older_than_the_overlap_or_the_first_there_was(
     positions: list[int], overlap: int
 ) -> None:
-    progress = Progress(Place(), overlap)
+    progress = Progress(StreamPosition(), overlap)
     for number, position in enumerate(positions):
         progress.take(position, str(number))
     old = [number for number, position in enumerate(positions) if position < positions[-1] - overlap]
@@ -68,7 +68,7 @@ def test_a_token_to_go_on_from_is_older_than_the_overlap_or_the_first_there_was(
 
 
 def test_marks_are_remembered_for_their_window_and_no_more_of_them_than_memory_allows() -> None:
-    seen = Seen(10)
+    seen = DeduplicationWindow(10)
     assert seen.is_new(b"a", 0, 0)
     assert not seen.is_new(b"a", 5, 5)
     assert not seen.is_new(b"a", 10, 10)
@@ -76,7 +76,7 @@ def test_marks_are_remembered_for_their_window_and_no_more_of_them_than_memory_a
     for number in range(MARKS_KEPT + 100):
         seen.is_new(b"%d" % number, 11, 11)
     assert len(seen) <= MARKS_KEPT + 1
-    again = Seen(10, seen.kept())
+    again = DeduplicationWindow(10, seen.kept())
     assert not again.is_new(b"%d" % (MARKS_KEPT + 99), 12, 12)
 
 

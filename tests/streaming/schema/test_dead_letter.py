@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from detector.errors import EventError, UsageError
 from streaming.cli import invoke
 from streaming.schema import dead_letter
-from streaming.schema.dead_letter import DeadLetter, Tally, letters
+from streaming.schema.dead_letter import DeadLetter, DeadLetterCounts, letters
 from streaming.sources.base import SourceRecord
 
 
@@ -45,7 +45,7 @@ def test_a_record_that_was_cut_or_altered_is_not_whole() -> None:
 def test_no_letter_breaks_out_of_its_line(record: bytes, at: str, field: str, source: str) -> None:
     kept = base64.b64encode(record).decode()
     letter = DeadLetter(at, source, field, field, kept, len(record), hashlib.sha256(record).hexdigest())
-    tally = Tally()
+    tally = DeadLetterCounts()
     tally.add(letter)
     for line in (letter.line(), *tally.lines()):
         assert line.isascii()
@@ -70,7 +70,7 @@ def test_the_command_shows_filters_and_counts(tmp_path: Path, capsys: pytest.Cap
 
 
 def test_many_different_problems_are_cut() -> None:
-    tally = Tally()
+    tally = DeadLetterCounts()
     for number in range(30):
         tally.add(only(encoded(b"x", f"field{number}")))
     lines = list(tally.lines(most=5))

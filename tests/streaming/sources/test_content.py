@@ -19,7 +19,7 @@ from detector.errors import UsageError
 from streaming.sources import events, files
 from streaming.sources.base import FileRecord
 from streaming.sources.content import content
-from streaming.sources.files import Inputs
+from streaming.sources.files import RecordingFiles
 from tests.streaming.builders import event, lines, record
 
 ITEMS = [event("ann", at=at, text="Ünï \U0001f600") for at in range(3)]
@@ -43,7 +43,7 @@ class Pipe(io.RawIOBase):
 
 
 def values(path: Path | str, stdin: bytes = b"") -> list[bytes]:
-    with Inputs([path], stdin=io.BufferedReader(Pipe(stdin))) as inputs:
+    with RecordingFiles([path], stdin=io.BufferedReader(Pipe(stdin))) as inputs:
         return [item.value for item in inputs]
 
 
@@ -110,7 +110,7 @@ def test_what_was_readable_of_a_file_cut_short_is_kept_where_asked(tmp_path: Pat
     path, whole = tmp_path / "a", tmp_path / "b"
     path.write_bytes(body[: len(body) * 3 // 4 - 1])
     whole.write_bytes(lines(many))
-    with Inputs([path, whole], keep_readable=keep) as inputs:
+    with RecordingFiles([path, whole], keep_readable=keep) as inputs:
         if not keep:
             with pytest.raises(UsageError, match=r"a beyond line \d\d+: the data ends too early"):
                 list(inputs)
@@ -170,7 +170,7 @@ def test_an_array_of_post_events_is_recognised_and_read_by_number(tmp_path: Path
     path = tmp_path / "a.json"
     path.write_bytes(json.dumps(ITEMS, indent=1).encode())
     assert events.recognises(path.read_bytes()[:200])
-    with Inputs([path], format_name="auto") as inputs:
+    with RecordingFiles([path], format_name="auto") as inputs:
         assert [item.source for item in inputs] == [f"{path}:{number}" for number in (1, 2, 3)]
 
 
@@ -187,7 +187,7 @@ def test_a_format_may_close_the_file_it_reads(tmp_path: Path, monkeypatch: pytes
     paths = [tmp_path / "a", tmp_path / "b"]
     for path in paths:
         path.write_bytes(b"1\n2\n")
-    with Inputs(paths) as inputs:
+    with RecordingFiles(paths) as inputs:
         assert len(list(inputs)) == 4
         assert inputs.position == inputs.size == 8
 

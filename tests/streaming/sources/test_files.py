@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from detector.errors import UsageError
 from streaming.sources import events, files
 from streaming.sources.base import FileRecord, Oversize, SourceRecord
-from streaming.sources.files import Inputs
+from streaming.sources.files import RecordingFiles
 from streaming.sources.sorting import CHUNK_BYTES, Sorter
 from tests.streaming.builders import event, lines, record, write_lines
 
@@ -27,7 +27,7 @@ DAY = 24 * 3_600_000
 
 
 def read(*paths: Path | str, stdin: bytes = b"") -> list[SourceRecord]:
-    with Inputs(paths, stdin=io.BufferedReader(io.BytesIO(stdin))) as inputs:
+    with RecordingFiles(paths, stdin=io.BufferedReader(io.BytesIO(stdin))) as inputs:
         return list(inputs.by_time())
 
 
@@ -224,9 +224,9 @@ def test_no_input_and_standard_input_twice_are_refused() -> None:
 def test_missing_files_and_folders_are_refused_before_anything_is_read(tmp_path: Path) -> None:
     good = write_lines(tmp_path / "a.jsonl", [event()])
     with pytest.raises(UsageError, match=r"cannot read input .*none\.jsonl: No such file"):
-        Inputs([good, tmp_path / "none.jsonl"])
+        RecordingFiles([good, tmp_path / "none.jsonl"])
     with pytest.raises(UsageError, match="Is a directory"):
-        Inputs([tmp_path])
+        RecordingFiles([tmp_path])
 
 
 @pytest.mark.parametrize("suffix", ["gz", "zst"])
@@ -268,12 +268,12 @@ def test_an_empty_recording_is_no_error_if_its_compression_is_whole(tmp_path: Pa
 
 def test_progress_knows_how_far_it_is(tmp_path: Path) -> None:
     path = write_lines(tmp_path / "a.jsonl", [event()] * 10)
-    with Inputs([path]) as inputs:
+    with RecordingFiles([path]) as inputs:
         assert inputs.size == path.stat().st_size
         assert inputs.position == 0
         assert len(list(inputs.by_time())) == 10
         assert inputs.position == inputs.size
-    with Inputs(["-"], stdin=io.BufferedReader(io.BytesIO())) as inputs:
+    with RecordingFiles(["-"], stdin=io.BufferedReader(io.BytesIO())) as inputs:
         assert inputs.size is None
 
 
@@ -308,7 +308,7 @@ def test_a_format_reads_what_is_decompressed(monkeypatch: pytest.MonkeyPatch, tm
     packed = {"": content, ".gz": gzip.compress(content), ".zst": zstandard.ZstdCompressor().compress(content)}
     path = tmp_path / f"n{ending}"
     path.write_bytes(packed[ending])
-    with Inputs([path], format_name="numbers") as inputs:
+    with RecordingFiles([path], format_name="numbers") as inputs:
         got = list(inputs)
     assert [item.value for item in got[::9999]] == [
         record(event(id=str(number), at=number, kind="like")) for number in range(0, 50_000, 9999)
@@ -320,10 +320,13 @@ def test_formats_are_recognised_file_by_file_and_merged(monkeypatch: pytest.Monk
     with_numbers(monkeypatch)
     numbers, posts = tmp_path / "n", write_lines(tmp_path / "p", [b"", event(at=3), event(at=9)])
     numbers.write_bytes(b"5\n7\n")
-    with Inputs([numbers, posts], format_name="auto") as inputs:
+    with RecordingFiles([numbers, posts], format_name="auto") as inputs:
         assert [Path(item.source).name for item in inputs.by_time()] == ["p:1", "p:2", "n:1", "n:2", "p:3"]
     (tmp_path / "x").write_bytes(b"neither")
-    with Inputs([tmp_path / "x"], format_name="auto") as inputs, pytest.raises(UsageError, match="events, numbers"):
+    with (
+        RecordingFiles([tmp_path / "x"], format_name="auto") as inputs,
+        pytest.raises(UsageError, match="events, numbers"),
+    ):
         list(inputs)
 
 
@@ -332,12 +335,12 @@ def test_a_file_that_is_not_of_its_format_is_refused_where_it_ends(
 ) -> None:
     with_numbers(monkeypatch)
     (tmp_path / "n").write_bytes(b"5\nsix\x1b\n")
-    with Inputs([tmp_path / "n"], format_name="numbers") as inputs, pytest.raises(UsageError) as caught:
+    with RecordingFiles([tmp_path / "n"], format_name="numbers") as inputs, pytest.raises(UsageError) as caught:
         list(inputs)
     assert "beyond line 1: it is not of the format numbers" in str(caught.value)
     assert "\x1b" not in str(caught.value)
     with pytest.raises(UsageError, match="no `recognises` and `read`"):
-        Inputs([tmp_path / "n"], format_name="nothing")
+        RecordingFiles([tmp_path / "n"], format_name="nothing")
 
 
 def test_the_shipped_format_recognises_post_events() -> None:

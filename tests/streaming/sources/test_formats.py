@@ -16,7 +16,7 @@ from detector.errors import EventError
 from detector.plugins import SOURCES, installed
 from streaming.schema.event import parse
 from streaming.sources.base import RecordFormat, SourceFormat
-from streaming.sources.files import EVENTS, Inputs, format_named, recognising
+from streaming.sources.files import EVENTS, RecordingFiles, format_named, recognising
 from tests.streaming.sources.formats import NOW
 from tests.streaming.sources.samples import SAMPLES
 
@@ -65,7 +65,7 @@ def test_a_file_is_recognised_by_what_is_in_it_and_by_one_format_alone(name: str
 def test_one_command_takes_it_and_accounts_for_every_record(name: str, variant: str, tmp_path: Path) -> None:
     path = tmp_path / "recording"
     path.write_bytes(SAMPLES[name][variant])
-    with Inputs([path], format_name="auto") as inputs:
+    with RecordingFiles([path], format_name="auto") as inputs:
         records = list(inputs.by_time())
         assert records or inputs.skipped
         for record in records:

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from streaming.sources.base import Problem, SourceRecord
-from streaming.sources.files import Inputs
+from streaming.sources.base import FieldProblem, SourceRecord
+from streaming.sources.files import RecordingFiles
 from streaming.sources.parents import Parents, with_parents
 from tests.streaming.builders import event
 
@@ -41,7 +41,7 @@ def test_a_later_post_is_found_where_it_was_noted_when_it_was_read() -> None:
 
 def test_memory_has_a_bound_and_what_cannot_be_read_is_none() -> None:
     parents = Parents(kept=2)
-    bad = SourceRecord(0, -1, b"{", problem=Problem("", "is not JSON"))
+    bad = SourceRecord(0, -1, b"{", problem=FieldProblem("", "is not JSON"))
     for record in [bad, *records(*(event("ann", id=str(n)) for n in range(5)))]:
         parents.note(record)
     assert sorted(parents.known) == ["0", "1"]
@@ -56,5 +56,5 @@ def test_comments_whose_times_are_reckoned_may_come_before_what_they_answer(tmp_
     path = tmp_path / "comments.jsonl"
     both = (comment("A.1", "bob", 1.6e9), comment("A", "ann", 1.7e9))
     path.write_text("".join(json.dumps(each) + "\n" for each in both))
-    with Inputs([path], format_name="youtube") as inputs:
+    with RecordingFiles([path], format_name="youtube") as inputs:
         assert answered(list(inputs.by_time())) == ["ann", None]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import zstandard
 
-from streaming.sources.files import Inputs
+from streaming.sources.files import RecordingFiles
 from streaming.sources.reddit import FORMAT
 from tests.streaming.sources.formats import one, read
 
@@ -122,6 +122,6 @@ def test_a_dump_with_a_long_window_finds_whom_a_comment_answers_in_any_order(tmp
     parameters = zstandard.ZstdCompressionParameters(window_log=31, compression_level=1)
     body = "".join(json.dumps(each) + "\n" for each in dump[::order]).encode()
     path.write_bytes(zstandard.ZstdCompressor(compression_params=parameters).compress(body))
-    with Inputs([path], format_name="auto") as inputs:
+    with RecordingFiles([path], format_name="auto") as inputs:
         events = [json.loads(record.value) for record in inputs.by_time()]
     assert [event.get("target_account") for event in events] == [None, "bob", "ann", None]

@@ -12,7 +12,7 @@ from pyarrow import parquet
 
 from detector.errors import UsageError
 from streaming.sources import table
-from streaming.sources.files import Inputs, format_named
+from streaming.sources.files import RecordingFiles, format_named
 from streaming.sources.information_operations import FORMAT as ARCHIVES
 from streaming.sources.toolkits import COORTWEET, QUT
 from tests.streaming.builders import T0
@@ -176,7 +176,7 @@ def test_rows_in_the_order_of_dates_as_text_come_out_by_time(tmp_path: Path) -> 
     dates = ["10/1/2017 19:58", "10/10/2016 8:00", "2/3/2015 7:00"]
     rows = [five(publish_date=date, article_url=f"http://twitter.com/9/statuses/{i}") for i, date in enumerate(dates)]
     path.write_bytes(b"\xef\xbb\xbf" + csv_of(FIVE, *rows).encode())
-    with Inputs([path], format_name="auto") as inputs:
+    with RecordingFiles([path], format_name="auto") as inputs:
         assert [json.loads(record.value)["id"] for record in inputs.by_time()] == ["2", "1", "0"]
 
 
@@ -214,7 +214,7 @@ def test_quts_rows_find_whom_they_repeat(tmp_path: Path) -> None:
     path = tmp_path / "qut.csv"
     path.write_text(csv_of(columns, *rows))
     assert QUT.recognises(path.read_bytes())
-    with Inputs([path], format_name="auto") as inputs:
+    with RecordingFiles([path], format_name="auto") as inputs:
         first, second = (json.loads(record.value) for record in inputs.by_time())
     assert first["urls"] == ["https://a.example/", "https://b.example/"]
     assert (second["kind"], second["target"], second["target_account"], "text" in second) == (
@@ -288,7 +288,7 @@ def test_usual_names_need_no_map_and_equal_rows_without_id_are_one_event() -> No
 def test_a_map_that_does_not_fit_is_refused_with_the_columns(tmp_path: Path, form: str, said: str) -> None:
     path = tmp_path / "a.csv"
     path.write_text("account,hour\nann,5\n")
-    with pytest.raises(UsageError, match=said), Inputs([path], format_name=form) as inputs:
+    with pytest.raises(UsageError, match=said), RecordingFiles([path], format_name=form) as inputs:
         list(inputs)
 
 
@@ -312,7 +312,7 @@ def test_every_row_is_accounted_for(tmp_path: Path) -> None:
     assert latin.problems == [("", "is not UTF-8, or holds a lone surrogate, which is no character")]
     path = tmp_path / "open.csv"
     path.write_text(csv_of(TABLE, row()) + '"ann,1,2\nann,1,2,3,4\n')
-    with Inputs([path], format_name=MAPPED, keep_readable=True) as inputs:
+    with RecordingFiles([path], format_name=MAPPED, keep_readable=True) as inputs:
         assert len(list(inputs)) == 1
     assert "a quote opens and is never closed" in inputs.failures[0]
 
@@ -329,7 +329,7 @@ def test_parquet_with_its_own_types(tmp_path: Path) -> None:
         "followers": [3.0, float("nan"), 1.0],
     }
     parquet.write_table(pa.table(columns), path)
-    with Inputs([path], format_name="table") as inputs:
+    with RecordingFiles([path], format_name="table") as inputs:
         found = list(inputs)
     first, second = (json.loads(record.value) for record in found[:2])
     assert (first["account"], first["at"], first["urls"]) == ("905874659358453760", T0, ["https://a.example/"])
@@ -337,13 +337,13 @@ def test_parquet_with_its_own_types(tmp_path: Path) -> None:
     assert found[2].problem is not None
     floats = tmp_path / "floats.parquet"
     parquet.write_table(pa.table({"account": [9.06e17], "at": [T0], "text": ["x"]}), floats)
-    with Inputs([floats], format_name="table") as inputs:
+    with RecordingFiles([floats], format_name="table") as inputs:
         (record,) = inputs
     assert record.problem is not None
     assert "rounded" in record.problem.reason
     with (
         pytest.raises(UsageError, match="cannot be read as Parquet"),
-        Inputs([_cut(path)], format_name="table") as inputs,
+        RecordingFiles([_cut(path)], format_name="table") as inputs,
     ):
         list(inputs)
 

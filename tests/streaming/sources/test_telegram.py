@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from streaming.sources import documents
-from streaming.sources.files import Inputs
+from streaming.sources.files import RecordingFiles
 from streaming.sources.telegram import FORMAT
 from tests.streaming.builders import T0
 from tests.streaming.sources.formats import Read, read
@@ -102,7 +102,7 @@ def test_equal_numbers_of_two_chats_are_two_messages(
         monkeypatch.setattr(documents, "DOCUMENT_BYTES", 10)
     path = tmp_path / "result.json"
     path.write_text(json.dumps(whole(), indent=indent))
-    with Inputs([path], format_name="telegram") as inputs:
+    with RecordingFiles([path], format_name="telegram") as inputs:
         events = [json.loads(record.value) for record in inputs.by_time()]
     assert [event["id"] for event in events] == ["900/1", "901/1", "900/2"]
     assert (events[2]["target"], events[2]["target_account"]) == ("900/1", "user12")
@@ -112,7 +112,7 @@ def test_an_export_cut_short_gives_what_is_whole_and_says_so(tmp_path: Path) -> 
     path = tmp_path / "result.json"
     body = json.dumps(chat(message(1), message(2), message(3)), indent=1)
     path.write_text(body[: body.index('"id": 3')])
-    with Inputs([path], format_name="telegram", keep_readable=True) as inputs:
+    with RecordingFiles([path], format_name="telegram", keep_readable=True) as inputs:
         assert len(list(inputs)) == 2
     assert "beyond line 2: the data ends too early" in inputs.failures[0]
 

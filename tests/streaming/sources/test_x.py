@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from detector.errors import UsageError
-from streaming.sources.files import Inputs
+from streaming.sources.files import RecordingFiles
 from streaming.sources.times import snowflake
 from streaming.sources.x import FORMAT
 from tests.streaming.sources.formats import one, read
@@ -204,7 +204,7 @@ ARCHIVE = "window.YTD.tweets.part0 = " + json.dumps(
 
 
 def records(path: Path, form: str = "x") -> list[dict[str, Any]]:
-    with Inputs([path], format_name=form) as inputs:
+    with RecordingFiles([path], format_name=form) as inputs:
         return [json.loads(record.value) for record in inputs]
 
 
