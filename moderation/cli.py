@@ -438,6 +438,7 @@ def _settings(config: Config) -> Settings:
         watch_below=config.feed.watch_below_posts,
         public_url=config.feed.public_url,
         local_accounts=config.sign_in.local_accounts == "yes",
+        lab_runs=Path(config.feed.lab_runs) if config.feed.lab_runs else None,
     )
 
 

@@ -157,7 +157,7 @@ def _refusal(scope: Scope, services: Services) -> PlainTextResponse | None:
 def _add_headers(scope: Scope, message: Message, services: Services) -> None:
     headers = MutableHeaders(scope=message)
     for name, value in HEADERS.items():
-        headers[name] = value
+        headers.setdefault(name, value)  # a route may be stricter, or show a page that brings its styles along
     if not scope["path"].startswith("/static/"):
         headers.setdefault("cache-control", "no-store")
     if services.settings.secure:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 from sqlalchemy import Connection
@@ -55,6 +56,7 @@ class Settings:
         watch_below: posts under which an alert is watched and not decided.
         public_url: address that browsers use, as configured; "" where requests say it.
         local_accounts: whether passwords let people in.
+        lab_runs: folder of the policy lab's runs; None where none is named.
     """
 
     hosts: tuple[str, ...] = ("localhost", "127.0.0.1", "[::1]")
@@ -63,6 +65,7 @@ class Settings:
     watch_below: int = WATCH_BELOW_POSTS
     public_url: str = ""
     local_accounts: bool = True
+    lab_runs: Path | None = None
 
 
 @dataclass

@@ -302,6 +302,13 @@ class FeedConfig(Section):
         str,
         Field(description="TOML file of policies, links to the platform and receivers of actions (docs/how-to/act.md)"),
     ] = ""
+    lab_runs: Annotated[
+        str,
+        Field(
+            description="folder whose folders are the policy lab's runs (swarmlight lab run --out); the console lists "
+            "them"
+        ),
+    ] = ""
 
     second_look_share: Annotated[
         float,

@@ -15,6 +15,7 @@ from moderation.web import (
     appeal_pages,
     blind_sample_pages,
     history_pages,
+    lab_pages,
     oidc_pages,
     queue_pages,
     result_pages,
@@ -42,6 +43,7 @@ def router() -> APIRouter:
         second_look_pages,
         blind_sample_pages,
         result_pages,
+        lab_pages,
     ):
         root.include_router(module.router)
     return root

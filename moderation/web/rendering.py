@@ -112,8 +112,9 @@ def page(context: RequestContext, template: str, status: int = 200, **values: An
 def render(
     request: Request, services: Services, template: str, actor: Actor | None, status: int = 200, **values: Any
 ) -> HTMLResponse:
-    """A page. Besides `values`, every template has `actor`, `now` (ms), `path`, `notice`, and `unblurred`: the address
-    of the same page with its texts shown, where they are blurred; else "".
+    """A page. Besides `values`, every template has `actor`, `now` (ms), `path`, `notice`, `has_lab`: whether
+    runs of the policy lab are listed, and `unblurred`: the address of the same page with its texts shown, where they
+    are blurred; else "".
 
     Args:
         request: that it answers.
@@ -129,6 +130,7 @@ def render(
         actor=actor,
         now=services.now(),
         path=request.url.path,
+        has_lab=services.settings.lab_runs is not None,
         notice=NOTICES.get(request.query_params.get("done", "")),
         unblurred=f"{request.url.path}?{urlencode(shown)}" if blurred else "",
         **values,

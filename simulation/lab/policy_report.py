@@ -21,6 +21,7 @@ from simulation.lab.interventions import Assumed, Policy
 from simulation.lab.ranking import STOPPED, HarmWeights, Interval, PolicyRanking, PolicyResult, next_move
 from simulation.redteam.measure import shown
 from streaming.html_page import document, escaped, section, table
+from streaming.schema.lab_run import LabRunRecord
 
 TITLE: Final = "Policies against campaigns, compared"
 
@@ -96,6 +97,20 @@ def page(
         section("What was assumed", _assumed(setting, worth, policies)),
     ]
     return document(TITLE, sections)
+
+
+def record(setting: Setting, ranking: Ranking) -> LabRunRecord:
+    """What lists of runs say of this one."""
+    best = ranking.results[0]
+    return LabRunRecord(
+        headline=headline(ranking),
+        best=best.name,
+        prevented=best.prevented.value,
+        hit=best.hit.value,
+        policies=[policy.name for policy in setting.policies],
+        societies=setting.societies,
+        seed=setting.seed,
+    )
 
 
 def _list(names: Sequence[str]) -> str:

@@ -45,8 +45,8 @@ def run_command(
 ) -> int:
     """Compare policies against campaigns over simulated societies, with the detector and its errors in the loop.
 
-    Writes report.html, table.md, campaigns.parquet and people.parquet into the folder. What the folder holds already is
-    not made again: a run that is broken off goes on where it was.
+    Writes report.html, run.json, table.md, campaigns.parquet and people.parquet into the folder. What the folder holds
+    already is not made again: a run that is broken off goes on where it was.
 
     Args:
         out: folder of outcomes and results.
@@ -71,9 +71,10 @@ def run_command(
     from simulation.lab.comparison import ComparisonSettings, ComparisonWorkspace, compare
     from simulation.lab.feed_mixes import mixes
     from simulation.lab.interventions import Assumed, read_policies
-    from simulation.lab.policy_report import markdown, page, write_tables
+    from simulation.lab.policy_report import markdown, page, record, write_tables
     from simulation.lab.ranking import HarmWeights, rank
     from simulation.lab.trial_society import detected
+    from streaming.schema.lab_run import encode_lab_run
 
     chosen = read_policies(policies or [])
     idle = [policy.name for policy in chosen if policy.measure == "nothing"]
@@ -97,6 +98,7 @@ def run_command(
     said = markdown(ranking)
     (out / "table.md").write_text(said, encoding="utf-8")
     (out / "report.html").write_text(page(setting, outcomes, ranking, worth, together), encoding="utf-8")
+    (out / "run.json").write_bytes(encode_lab_run(record(setting, ranking)))
     Console().print(said, end="", soft_wrap=True, markup=False, highlight=False)
     console.print(f"wrote {out / 'report.html'}")
     return 0

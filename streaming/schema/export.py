@@ -20,6 +20,7 @@ from streaming.schema.alert import ALERT_VERSION, AlertRecord, PageRecord
 from streaming.schema.dead_letter import DeadLetter
 from streaming.schema.event import KINDS, EventRecord
 from streaming.schema.feedback import FeedbackRecord
+from streaming.schema.lab_run import LabRunRecord
 from streaming.schema.observation import Batch, End, Feedback, Idle
 from streaming.schema.run_summary import RunSummary
 from streaming.schema.sample import SampleRecord
@@ -35,13 +36,16 @@ RECORDS: Final[Mapping[str, Any]] = {
     "dead-letter": DeadLetter,
     "event": EventRecord,
     "feedback": FeedbackRecord,
+    "lab-run": LabRunRecord,
     "observation": Batch | Idle | End | Feedback,
     "score": ScoreRecord,
     "summary": RunSummary,
 }
 """Name -> the Struct of the record. Observations are written as MessagePack, whose values JSON Schema describes too."""
 
-WRITTEN: Final = frozenset({"action", "alert", "alert-details", "blind-sample", "dead-letter", "score", "summary"})
+WRITTEN: Final = frozenset(
+    {"action", "alert", "alert-details", "blind-sample", "dead-letter", "lab-run", "score", "summary"}
+)
 """Records that this program alone writes."""
 
 _NAME: Final = {"type": "string", "minLength": 1}

@@ -14,6 +14,7 @@ from simulation.sampling import DAY_MS
 from streaming.assess import AlertRevision
 from streaming.cli import main
 from streaming.schema.alert import AlertKind, AlertRecord, AlertStatus, MemberRecord
+from streaming.schema.lab_run import read_lab_run
 
 START_MS = 1_709_510_400_000
 """2024-03-04, when simulated populations begin."""
@@ -53,6 +54,9 @@ def test_a_second_run_makes_nothing_again_and_says_the_same(tmp_path: Path, caps
     assert capsys.readouterr().out == first
     assert (out / "report.html").read_bytes() == report
     assert (out / "campaigns.parquet").stat().st_size > 0
+    said = read_lab_run((out / "run.json").read_bytes())
+    assert (said.policies, said.societies, said.seed) == (["nothing", "mine"], 2, 0)
+    assert said.best in said.headline
 
 
 def test_what_cannot_be_compared_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
