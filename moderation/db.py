@@ -76,10 +76,26 @@ class Database:
             self._migrate()
         except (DBAPIError, OSError) as error:
             self.engine.dispose()
+            reason = _reason(error)
             raise UsageError(
-                f"--database {self._url.render_as_string(hide_password=True)!a} cannot be used: {_reason(error)!a}; "
-                "is the server running, and does the account own the database?"
+                f"--database {self._url.render_as_string(hide_password=True)!a} cannot be used: {reason!a}; "
+                f"{self._advice(reason)}"
             ) from None
+
+    def _advice(self, reason: str) -> str:
+        """What to do about a database that cannot be used."""
+        if not self.is_sqlite:
+            return "is the server running, and does the account own the database?"
+        if "locked" in reason:
+            return f"another program has been writing to the file for {BUSY_TIMEOUT_S:g} s: stop it, then start again"
+        return "name a file that is an SQLite database or does not exist yet, in a folder that this user may write to"
+
+    @property
+    def silence(self) -> str:
+        """What it means that the database does not answer."""
+        if self.is_sqlite:
+            return "the database file cannot be read: is it still there, and may this user read it?"
+        return "the database does not answer: is its server running?"
 
     @contextmanager
     def read(self) -> Iterator[Connection]:

@@ -189,9 +189,12 @@ class AlertFiles:
         self._details = TailedFile(details) if details is not None else None
         self._samples = TailedFile(samples) if samples is not None else None
         self._sleep = sleep
+        self._nothing_yet = True
+        """Whether no record of these files has been read, now or by an earlier process."""
 
     def start(self, positions: Mapping[str, str]) -> None:
         """Go on from the positions; see `AlertSource`."""
+        self._nothing_yet = not any(_file_key(each) in positions for each in self._files())
         for tailed in self._files():
             tailed.start(positions.get(_file_key(tailed)))
 
@@ -199,7 +202,8 @@ class AlertFiles:
         """New lines of all files; details first, so that they are there when their alert is.
 
         Raises:
-            UsageError: the file of alerts does not exist yet, so that a feed which waits for it is not ready.
+            UsageError: the file of alerts does not exist yet, or nothing that any file holds is a record, so that a
+                feed which waits for alerts is not ready.
         """
         batch = AlertBatch()
         if self._details is not None:
@@ -224,7 +228,15 @@ class AlertFiles:
                 batch.alerts.append(read_alert(line))
             except FeedError:
                 batch.unreadable += bool(line.strip())
-        if batch.pages or batch.alerts or batch.samples or batch.unreadable:
+        found = bool(batch.pages or batch.alerts or batch.samples)
+        if self._nothing_yet and batch.unreadable and not found:
+            named = ", ".join(f"{str(each.path)!a}" for each in self._files())
+            raise UsageError(
+                f"none of {batch.unreadable} lines in {named} is an alert, a page of details or an account of a blind "
+                "sample: name the files that swarmlight run --alerts, --details and --blind-sample wrote"
+            )
+        self._nothing_yet = self._nothing_yet and not found
+        if found or batch.unreadable:
             batch.positions = {_file_key(each): each.position for each in self._files()}
         else:
             self._sleep(POLL_S)

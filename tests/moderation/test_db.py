@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import warnings
 from pathlib import Path
 from typing import Any
@@ -109,3 +110,18 @@ def test_the_password_may_lie_in_a_file_and_the_environment_wins(
     secret.unlink()
     with pytest.raises(ConfigError, match="database_password_file"):
         cli.open_database(None, config)
+
+
+def test_a_file_that_another_program_writes_to_is_not_taken_for_a_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("moderation.db.BUSY_TIMEOUT_S", 0.05)
+    path = tmp_path / "feed.db"
+    with sqlite3.connect(path) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(UsageError, match=r"database is locked'; another program has been writing to the file"):
+            Database(f"sqlite:///{path}")
+        other.rollback()
+    (tmp_path / "notes.db").write_bytes(b"no database at all, but a text of some length" * 100)
+    with pytest.raises(UsageError, match="name a file that is an SQLite database"):
+        Database(f"sqlite:///{tmp_path / 'notes.db'}")

@@ -104,6 +104,24 @@ def test_a_feed_whose_alerts_are_not_there_is_not_ready_and_reads_them_once_they
     loop.finish()
 
 
+def test_a_feed_of_the_wrong_file_is_not_ready_and_says_so(feed: Feed, tmp_path: Path) -> None:
+    path = tmp_path / "scores.jsonl"
+    path.write_bytes(b'{"account":"ada","score":1}\n' * 3)
+    loop = ingest(feed, AlertFiles(path, None, sleep=lambda _: None))
+    with pytest.raises(UsageError, match=r"none of 3 lines in '.*scores\.jsonl' is an alert"):
+        loop.step()
+    loop.after_failure()
+    with path.open("ab") as file:
+        file.write(line(alert()))
+    loop.step()  # a torn beginning is no wrong file
+    with path.open("ab") as file:
+        file.write(b"torn\n")
+    loop.step()  # nor is a torn line later
+    with feed.database.read() as connection:
+        assert set(connection.scalars(select(AlertRow.id))) == {"c1"}
+    loop.finish()
+
+
 @pytest.mark.kafka
 def test_kafka_gives_each_record_once_and_goes_on_where_it_was(feed: Feed, tmp_path: Path) -> None:
     from moderation import decisions, outbox
