@@ -99,7 +99,7 @@ def page(
     return document(TITLE, sections)
 
 
-def record(setting: Setting, ranking: Ranking) -> LabRunRecord:
+def record(setting: ComparisonSettings, ranking: PolicyRanking) -> LabRunRecord:
     """What lists of runs say of this one."""
     best = ranking.results[0]
     return LabRunRecord(
