@@ -155,7 +155,7 @@ def sampled(
         day=day,
         at=f"{day}T23:59:00Z",
         sampled_with=chance,
-        smallest=0.005,
+        smallest=chance / 2,
         population=population,
         member=MemberRecord(account, 0.01, llr(text=-1.0, coordination=0.0)),
         posts=[PostRecord("p1", account, f"{day}T08:00:00Z", "The ferry was late again, @ada will laugh.", -0.4)],

@@ -49,8 +49,9 @@ def test_what_was_shown_more_often_counts_less() -> None:
     right = fit(components, machine, np.ones(1000), PEOPLE, prior=0.3, target_fpr=0.01)
     weighted = fit(components[drawn], machine[drawn], chance[drawn], PEOPLE, prior=0.3, target_fpr=0.01)
     taken = fit(components[drawn], machine[drawn], np.ones(int(drawn.sum())), PEOPLE, prior=0.3, target_fpr=0.01)
-    assert abs(weighted.intercept - right.intercept) < 0.6
-    assert taken.intercept > right.intercept + 1.0
+    # Half the way back, as the weights are flattened; the intercept is in no score.
+    assert right.intercept < weighted.intercept < right.intercept + 1.2
+    assert taken.intercept > weighted.intercept + 0.6
 
 
 def test_the_threshold_is_the_calibration_peoples_and_nothing_else_is() -> None:

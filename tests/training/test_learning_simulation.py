@@ -5,10 +5,22 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.learning_simulation import Drift, DriftSettings, coverage, interval, recovered, shown, simulate, told
+from training.learning_simulation import (
+    Drift,
+    EvidenceCluster,
+    DriftSettings,
+    coverage,
+    density,
+    draw,
+    interval,
+    recovered,
+    shown,
+    simulate,
+    told,
+)
 
 
-@pytest.mark.parametrize(("drift", "least"), [("moved", 0.6), ("turned", 0.6), ("irregular", 0.6)])
+@pytest.mark.parametrize(("drift", "least"), [("moved", 0.8), ("turned", 0.8), ("irregular", 0.8)])
 def test_decisions_bring_back_most_of_what_a_drift_took_without_more_false_flags(drift: Drift, least: float) -> None:
     setting = DriftSettings(drift, 0.05, 8000)
     found = [simulate(setting, seed) for seed in range(4)]
@@ -18,11 +30,29 @@ def test_decisions_bring_back_most_of_what_a_drift_took_without_more_false_flags
     assert told(setting, found).split()[:3] == [drift, "5%", "0%"]
 
 
+def test_machines_of_two_kinds_are_beyond_four_weights_but_not_beyond_every_rule() -> None:
+    found = [simulate(DriftSettings("half turned", 0.05, 8000), seed) for seed in range(4)]
+    _, most, any_rule = recovered(found)
+    assert most < 0.75 < any_rule
+
+
+def test_what_is_drawn_is_as_dense_as_is_said() -> None:
+    kinds = [
+        EvidenceCluster(0.3, (0.0, 1.0, -1.0, 2.0), (1.0, 0.5, 2.0, 1.5)),
+        EvidenceCluster(0.7, (1.0,) * 4, (0.5,) * 4),
+    ]
+    other = [EvidenceCluster(1.0, (0.5,) * 4, (3.0,) * 4)]
+    at = draw(other, 200_000, np.random.default_rng(0))
+    # The mean of the ratio of two densities over draws of the second is 1.
+    assert np.exp(density(kinds, at) - density(other, at)).mean() == pytest.approx(1.0, abs=0.05)
+    assert draw(kinds, 50_000, np.random.default_rng(1)).mean(axis=0) == pytest.approx([0.7, 1.0, 0.4, 1.3], abs=0.05)
+
+
 @pytest.mark.parametrize("drift", ["weak", "alone"])
 def test_what_no_weights_could_have_back_is_said(drift: Drift) -> None:
     found = [simulate(DriftSettings(drift, 0.05, 8000), seed) for seed in range(4)]
-    back, most = recovered(found)
-    assert back < most < 0.9
+    back, most, any_rule = recovered(found)
+    assert max(back, most) < any_rule < 0.8
     low, high = interval(found, np.random.default_rng(0), 200)
     assert low <= back <= high
 

@@ -12,8 +12,10 @@ import pytest
 from PIL import Image
 from sqlalchemy import Connection
 
-from moderation import alert_lists, appeals, decisions, missed_accounts, queue, second_looks
+from moderation import alert_lists, appeals, decisions, missed_accounts, queue, second_looks, users
+from moderation.db import Database
 from moderation.decisions import DecisionRequest
+from moderation.permissions import SYSTEM, Actor
 from streaming.assess.alert_store import account_alert_id
 from tests.moderation.browser import scenes
 from tests.moderation.browser.conftest import Served, Visit, violations
@@ -51,6 +53,11 @@ PAGES: Final = {
     "error": "/alerts/nothing-here",
 }
 
+WHO: Final[dict[str, str | None]] = {
+    "people": "admin", "audit": "lead", "actions": "lead", "acted": "lead", "appeals": "lead", "owner": None,
+}  # fmt: skip
+"""Who looks at a page; Nadia, a moderator, at the others."""
+
 PARTS: Final = {
     "campaign-network": "#network-title",
     "campaign-posts": "#timeline-title",
@@ -63,8 +70,26 @@ TWICE: Final = tuple(f"evening_{name}" for name in ("ann", "bo", "cy", "dee", "e
 
 
 @pytest.fixture(scope="module")
-def busy(served: Served) -> Served:
-    """A feed in the middle of a working day."""
+def busy(served: Served) -> tuple[Served, dict[str, str]]:
+    """A feed in the middle of a working day, and pages besides `PAGES` whose addresses are made there."""
+    return served, working_day(served)
+
+
+def test_the_day_that_is_pictured_can_be_made(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'feed.db'}")
+    with database.write() as connection:
+        for name, role in (("nadia", "moderator"), ("lead", "lead")):
+            users.add_user(connection, SYSTEM, name, role, None, 0)
+    assert set(working_day(Served("http://127.0.0.1", database, tmp_path))) == {"second-look", "owner"}
+    database.close()
+
+
+def working_day(served: Served) -> dict[str, str]:
+    """Fill a feed with what a day brings; the pages whose addresses are made there.
+
+    Args:
+        served: the feed, with `nadia` and `lead`.
+    """
     fill(served)
     served.put(*scenes.everything())
     served.put(*(scenes.lone(account_alert_id(name), name, 2.4 + 0.2 * place) for place, name in enumerate(TWICE)))
@@ -86,19 +111,21 @@ def busy(served: Served) -> Served:
             connection, lead, DecisionRequest("lone0", "permitted_automation", policy="spam.2"), now
         )
         decisions.undo(connection, lead, other, "the label is gone", now)
-        looked_twice(connection, served)
+        made = looked_twice(connection, nadia, lead, now)
         alert_lists.save_view(connection, nadia, "Large campaigns", "kind=campaign&min_members=5", shared=False)
-    return served
+    return made
 
 
-def looked_twice(connection: Connection, served: Served) -> None:
-    """Second looks, a blind sample of which most is decided, and an appeal."""
-    nadia, lead, now = served.actor("nadia"), served.actor("lead"), served.now()
+def looked_twice(connection: Connection, nadia: Actor, lead: Actor, now: int) -> dict[str, str]:
+    """Second looks, a blind sample of which most is decided, and an appeal; the pages of one each."""
+    numbers = []
     second_looks.set_share(connection, 1.0)
     for place in range(len(TWICE)):
-        number = decisions.decide(
-            connection, lead, DecisionRequest(account_alert_id(TWICE[place]), "llm_campaign"), now
+        machine = DecisionRequest(
+            account_alert_id(TWICE[place]), "llm_campaign", policy="spam.2", reason="one text, many times"
         )
+        number = decisions.decide(connection, lead, machine, now)
+        numbers.append(number)
         if place:
             verdict = "needs_more" if place == 9 else "llm_campaign"
             second_looks.answer(connection, nadia, number, verdict, "", now)
@@ -110,12 +137,15 @@ def looked_twice(connection: Connection, served: Served) -> None:
         missed_accounts.answer(
             connection, nadia, other.id, "llm_campaign" if place in (4, 20) else "not_a_campaign", "", now
         )
+    return {"second-look": f"/second-looks/{numbers[0]}", "owner": f"/notice/{token}"}
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("look", LOOKS)
-def test_every_page_fits_and_bars_nobody(busy: Served, visit: Callable[..., Visit], tmp_path: Path, look: str) -> None:
+def test_every_page_fits_and_bars_nobody(
+    busy: tuple[Served, dict[str, str]], visit: Callable[..., Visit], tmp_path: Path, look: str
+) -> None:
     folder = Path(os.environ.get("SWARMLIGHT_SCREENSHOTS") or tmp_path)
     folder.mkdir(parents=True, exist_ok=True)
     found: list[str] = []
@@ -125,9 +155,9 @@ def test_every_page_fits_and_bars_nobody(busy: Served, visit: Callable[..., Visi
         small = picture.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE)
         small.save(folder / f"{name}-{look}.png", optimize=True)
 
-    for name, path in PAGES.items():
-        # The page of people is an admin's; everything else is shown as a moderator or a lead sees it.
-        who = {"people": "admin", "audit": "lead", "actions": "lead", "acted": "lead"}.get(name, "nadia")
+    for name, path in {**PAGES, **busy[1]}.items():
+        # The page of people is an admin's, and an owner's has no login; the rest is as a moderator or a lead sees it.
+        who = WHO.get(name, "nadia")
         window = visit(who, **LOOKS[look], problems_expected=name == "error")
         page = window.page
         page.goto(path)
