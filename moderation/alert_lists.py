@@ -303,8 +303,10 @@ def matching(
     """
     conditions = [_state(actor, filters.state, now)]
     if filters.state == "waiting":
-        # What colleagues work on, and what one passed over, is out of one's way; state "claimed" and "all" show it.
+        # What colleagues work on, what one passed over and what is for leads is out of one's way; other states show it.
         conditions += [or_(unclaimed(now), AlertRow.claimed_by == actor.user_id), not_skipped(actor, now)]
+        if actor.may("work"):
+            conditions.append(entitled(actor))
     conditions += _rules(filters)
     for each in queues:
         if each.id == filters.queue:
@@ -332,18 +334,25 @@ def counts(connection: Connection, actor: Actor, now: int, waiting_now: int | No
         waiting_now: how many wait, where that is known already; None counts them.
 
     Returns:
-        Numbers by "waiting", "mine", "escalated".
+        Numbers by "waiting" (for who decides, without those that are the leads' alone), "mine", "escalated".
     """
     actor.require("read")
     both = {name: _number(_state(actor, name, now)).scalar_subquery().label(name) for name in _COUNTED}
     row = connection.execute(select(*both.values())).one()
     waiting_here = count_waiting(connection, now) if waiting_now is None else waiting_now
+    if actor.may("work") and not actor.may("lead"):
+        waiting_here -= count_for_leads(connection, now)
     return {"waiting": waiting_here} | {name: int(getattr(row, name)) for name in _COUNTED}
 
 
 def count_waiting(connection: Connection, now: int) -> int:
     """How many alerts wait in the queue and are claimed by nobody."""
     return _count(connection, and_(waiting(now), unclaimed(now)))
+
+
+def count_for_leads(connection: Connection, now: int) -> int:
+    """How many of them were escalated: no moderator works on these."""
+    return _count(connection, and_(waiting(now), unclaimed(now), AlertRow.escalated == 1))
 
 
 def _count(connection: Connection, condition: ColumnElement[bool]) -> int:

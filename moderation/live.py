@@ -21,7 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sse_starlette import ServerSentEvent
 
 from detector.errors import FeedError
-from moderation.alert_lists import count_waiting
+from moderation.alert_lists import count_for_leads, count_waiting
 from moderation.database_tables import AlertRow
 from moderation.db import Database
 from moderation.feed_metrics import FeedMetrics
@@ -165,7 +165,7 @@ class Hub:
     def _count(self, connection: Connection, now: int) -> None:
         count = count_waiting(connection, now)
         self._metrics.waiting(count)
-        self._counts = {"waiting": count}
+        self._counts = {"waiting": count, "for_leads": count_for_leads(connection, now)}
 
     def _change_event(self, rows: Sequence[Any], upto: int) -> ServerSentEvent:
         named = rows[:MAX_IDS]

@@ -25,6 +25,10 @@ LABELS: Final = 190
 
 NUMBERS: Final = 130
 
+SLIM_WIDTH: Final = 320
+SLIM_ROW_HEIGHT: Final = 44
+"""Units of the same chart for a phone, where names and numbers stand above each row."""
+
 
 def strip(times: Sequence[int], label: str) -> Markup:
     """When something happened, as bars over time; "" of fewer than two times.
@@ -72,37 +76,41 @@ class Share(NamedTuple):
     said: str
 
 
-def shares(rows: Sequence[Share], label: str) -> Markup:
+def shares(rows: Sequence[Share], label: str, *, slim: bool = False) -> Markup:
     """Shares with their intervals, one below the other on one scale from 0 to 100%; "" without rows.
 
     Args:
         rows: from the first to the last.
         label: what the chart shows, in words.
+        slim: for a phone, with names and numbers above each row instead of beside it.
     """
     if not rows:
         return Markup("")
-    height = ROW_HEIGHT * len(rows) + 24
-    room = WIDTH - LABELS - NUMBERS
+    width, row_height = (SLIM_WIDTH, SLIM_ROW_HEIGHT) if slim else (WIDTH, ROW_HEIGHT)
+    height = row_height * len(rows) + 24
+    # Ends of the scale have room for half of what stands below them.
+    left, room = (16, SLIM_WIDTH - 40) if slim else (LABELS, WIDTH - LABELS - NUMBERS)
 
     def across(value: float) -> str:
-        return f"{LABELS + room * value:.1f}"
+        return f"{left + room * value:.1f}"
 
     drawn = [
         Markup(
             '<line class="grid" x1="{0}" x2="{0}" y1="0" y2="{1}"/><text class="tick" x="{0}" y="{2}">{3}</text>'
-        ).format(across(value), ROW_HEIGHT * len(rows), ROW_HEIGHT * len(rows) + 18, f"{value:.0%}")
+        ).format(across(value), row_height * len(rows), row_height * len(rows) + 18, f"{value:.0%}")
         for value in (0.0, 0.25, 0.5, 0.75, 1.0)
     ]
     for place, row in enumerate(rows):
-        y = ROW_HEIGHT * place + ROW_HEIGHT / 2
-        drawn.append(Markup('<text class="name" x="0" y="{}">{}</text>').format(f"{y + 5:g}", row.label))
+        y = row_height * place + (32 if slim else row_height / 2)
+        words_y = f"{y - 12 if slim else y + 5:g}"
+        drawn.append(Markup('<text class="name" x="0" y="{}">{}</text>').format(words_y, row.label))
         if row.share is not None:
             drawn.append(
                 Markup(
                     '<line class="interval" x1="{}" x2="{}" y1="{}" y2="{}"/><circle cx="{}" cy="{}" r="5"/>'
                 ).format(across(row.low), across(row.high), f"{y:g}", f"{y:g}", across(row.share), f"{y:g}")
             )
-        drawn.append(Markup('<text class="said" x="{}" y="{}">{}</text>').format(WIDTH, f"{y + 5:g}", row.said))
-    return Markup('<svg class="chart shares" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
-        WIDTH, height, label, Markup("").join(drawn)
+        drawn.append(Markup('<text class="said" x="{}" y="{}">{}</text>').format(width, words_y, row.said))
+    return Markup('<svg class="chart shares{}" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
+        " slim" if slim else "", width, height, label, Markup("").join(drawn)
     )

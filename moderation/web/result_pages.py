@@ -61,7 +61,8 @@ def _share(value: float) -> str:
 def _chart(found: DecisionResults) -> str:
     rows = [_row(each) for each in found.precision]
     said = "; ".join(f"{row.label}: {row.said}" for row in rows)
-    return shares(rows, f"Confirmed, of the alerts that were decided, with 95% intervals. {said}")
+    label = f"Confirmed, of the alerts that were decided, with 95% intervals. {said}"
+    return shares(rows, label) + shares(rows, label, slim=True)
 
 
 def _row(each: Precision) -> Share:

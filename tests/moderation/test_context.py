@@ -158,6 +158,10 @@ def test_charts_say_what_they_show_and_take_hostile_labels() -> None:
     assert strip([5], "x") == strip([5, 5], "x") == ""
     chart = shares([Share("<b>", 0.5, 0.25, 0.75, "2 of 4"), Share("none", None, 0, 0, "nothing")], "shares")
     assert (chart.count("<circle"), chart.count('class="interval"'), chart.count("<b>")) == (1, 1, 0)
+    slim = shares([Share("a", 1.0, 0.9, 1.0, "9 of 9")], "shares", slim=True)
+    # On a phone the whole scale is in the picture.
+    assert 'viewBox="0 0 320 ' in slim
+    assert max(float(x) for x in re.findall(r'cx="([\d.]+)"', slim)) < 320
     assert shares([], "x") == ""
 
 

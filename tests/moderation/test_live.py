@@ -69,7 +69,7 @@ def test_whoever_was_away_gets_what_changed_meanwhile(feed: Feed) -> None:
     data = meanwhile["data"]
     assert (data["changed"], data["arrived"], data["more"]) == (["old", "new"], ["new"], 0)
     # What somebody has claimed waits for nobody else.
-    assert data["waiting"] == 1
+    assert (data["waiting"], data["for_leads"]) == (1, 0)
     assert data["times"] == [feed.clock() - 60_000, feed.clock() - 120_000]
     assert int(meanwhile["id"]) == feed.clock() - 60_000
     # Whoever saw that gets nothing but the greeting.
@@ -93,6 +93,15 @@ def test_a_change_is_sent_once_even_where_its_transaction_was_slow(feed: Feed) -
     assert event is not None
     assert read(event)["data"]["changed"] == ["slow"]
     assert hub._poll() is None
+
+
+def test_what_waits_for_leads_alone_is_counted_apart(feed: Feed) -> None:
+    feed.put(alert("a"), alert("b"))
+    feed.do(queue.escalate, "moderator", "a")
+    event = hub_of(feed)._poll()
+    assert event is not None
+    data = read(event)["data"]
+    assert (data["waiting"], data["for_leads"]) == (2, 1)
 
 
 def test_of_many_changes_only_the_number_is_sent(feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:

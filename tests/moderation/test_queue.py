@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Literal
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -100,6 +101,21 @@ def test_the_most_urgent_comes_first_and_escalated_ones_are_for_leads(feed: Feed
     feed.do(queue.escalate, "moderator", "large")
     assert feed.do(queue.claim_next, "moderator", true()) == "small"
     assert feed.do(queue.claim_next, "lead", true()) == "large"
+
+
+def test_what_is_the_leads_alone_waits_for_no_moderator(feed: Feed) -> None:
+    feed.put(alert("free"), alert("passed-on"))
+    feed.do(queue.escalate, "moderator", "passed-on")
+
+    def seen(who: str, state: Literal["waiting", "escalated"]) -> tuple[int, set[str]]:
+        actor = feed.actors[who]
+        found = feed.see(alert_lists.list_alerts, actor, alert_lists.Filters(state), feed.clock())
+        return feed.see(alert_lists.counts, actor, feed.clock())[state], {row.id for row in found.rows}
+
+    assert seen("moderator", "waiting") == (1, {"free"})
+    assert seen("moderator", "escalated") == (1, {"passed-on"})
+    # Who only reads sees what waits for anybody.
+    assert seen("lead", "waiting") == seen("viewer", "waiting") == (2, {"free", "passed-on"})
 
 
 def test_what_was_escalated_is_the_leads_alone_in_every_way(feed: Feed) -> None:

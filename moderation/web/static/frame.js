@@ -62,7 +62,8 @@ function local(root) {
 local(document);
 new MutationObserver((changes) => changes.forEach(({ addedNodes }) => addedNodes.forEach(local))).observe(document.body, { childList: true, subtree: true });
 const times = document.querySelector("#times");
-if (times) times.textContent = `Times are those of ${own.resolvedOptions().timeZone}; pictures are in UTC.`;
+const zone = own.resolvedOptions().timeZone;
+if (times && zone !== "UTC") times.textContent = `Times are those of ${zone}; pictures are in UTC.`;
 // Where bars of links are wider than the window, the current one is in sight.
 for (const bar of document.querySelectorAll(".top nav, .states")) {
   const current = bar.querySelector("[aria-current]");

@@ -86,7 +86,8 @@ async function show() {
 }
 
 document.addEventListener("feed:change", ({ detail }) => {
-  document.querySelector("#waiting").textContent = detail.waiting.toLocaleString("en");
+  const waiting = document.querySelector("#waiting");
+  waiting.textContent = (detail.waiting - (detail[waiting.dataset.without] ?? 0)).toLocaleString("en");
   if (detail.more) missed = again = true;
   look(detail.arrived, detail.changed);
 });

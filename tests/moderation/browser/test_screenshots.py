@@ -54,7 +54,7 @@ PAGES: Final = {
 }
 
 WHO: Final[dict[str, str | None]] = {
-    "people": "admin", "audit": "lead", "actions": "lead", "acted": "lead", "appeals": "lead", "owner": None,
+    "people": "admin", "audit": "lead", "actions": "lead", "acted": "lead", "owner": None,
 }  # fmt: skip
 """Who looks at a page; Nadia, a moderator, at the others."""
 

@@ -79,6 +79,19 @@ PAGES = ("/alerts/context", "/alerts/acted0", "/account?name=harbour_watch_77", 
          "/results", "/decisions", "/queue?policy=inauthentic.1")  # fmt: skip
 
 
+def test_every_page_of_an_admin_can_be_seen_in_the_bar(served: Served, visit: Callable[..., Visit]) -> None:
+    page = visit("admin", viewport={"width": 1180, "height": 760}).page
+    page.goto("/people")
+    hidden = """[...document.querySelectorAll(".top nav a")].filter((each) => each.getBoundingClientRect().left
+      < each.parentElement.getBoundingClientRect().left - 1
+      || each.getBoundingClientRect().right > each.parentElement.getBoundingClientRect().right + 1)
+      .map((each) => each.textContent)"""
+    assert page.locator(".top nav a").count() == 9
+    assert page.evaluate(hidden) == []
+    # The bar leaves the room to the work.
+    assert page.evaluate("document.querySelector('.top').offsetHeight") <= 92
+
+
 @pytest.mark.parametrize(("look", "width"), [("light", 1366), ("dark", 390)])
 def test_pages_of_work_bar_nobody_and_fit(working: Served, visit: Callable[..., Visit], look: str, width: int) -> None:
     page = visit("lead", color_scheme=look, viewport={"width": width, "height": 768}).page
