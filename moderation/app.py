@@ -51,6 +51,8 @@ def create_app(services: Services) -> FastAPI:
         openapi_url="/api/v1/openapi.json",
         docs_url=None,
         redoc_url=None,
+        # An address with a slash too many is none: the way on would name this process's own scheme and host.
+        redirect_slashes=False,
         lifespan=lifespan,
     )
     app.state.services = services

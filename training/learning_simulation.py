@@ -188,7 +188,8 @@ def draw(kinds: Sequence[EvidenceCluster], count: int, rng: np.random.Generator)
     """
     which = rng.choice(len(kinds), count, p=[each.share for each in kinds])
     means = np.array([each.means for each in kinds])[which]
-    return means + rng.normal(size=(count, 4)) * np.array([each.deviations for each in kinds])[which]
+    result: Floats = means + rng.normal(size=(count, 4)) * np.array([each.deviations for each in kinds])[which]
+    return result
 
 
 def density(kinds: Sequence[EvidenceCluster], at: Floats) -> Floats:
@@ -198,7 +199,10 @@ def density(kinds: Sequence[EvidenceCluster], at: Floats) -> Floats:
         kinds: as in `draw`.
         at: evidence, shape (accounts, 4).
     """
-    each = [math.log(share) + norm.logpdf(at, means, deviations).sum(axis=1) for share, means, deviations in kinds]
+    each = [
+        math.log(share) + np.asarray(norm.logpdf(at, means, deviations)).sum(axis=1)
+        for share, means, deviations in kinds
+    ]
     result: Floats = np.logaddexp.reduce(each)
     return result
 

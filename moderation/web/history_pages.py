@@ -10,7 +10,7 @@ import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -26,6 +26,7 @@ from moderation.auth import Form, RequestContext, SignedIn
 from moderation.database_tables import AlertRow, User
 from moderation.decision_lists import DecisionFilters
 from moderation.records import LARGEST_ACCOUNT, rfc3339
+from moderation.users import DAY_MS
 from moderation.web.evidence_views import past_decision
 from moderation.web.rendering import MAX_NOTE_CHARACTERS, existing_alerts, local_path, page, text_field
 
@@ -33,6 +34,9 @@ router = APIRouter()
 
 DECISIONS_PER_PAGE: Final = 50
 ENTRIES_PER_PAGE: Final = 100
+
+LAST_MS: Final = 253_402_300_799_999
+"""The last moment of the year 9999, ms since 1970."""
 
 EXPORT_ROWS: Final = 500
 """Rows read from the database at once for an export, which has no end of its own."""
@@ -80,9 +84,9 @@ class ListFilters:
     def times(self) -> tuple[int, int]:
         """From when until when, ms since 1970; 0 for no bound."""
         first, last = _day(self.since), _day(self.until)
-        after = (last + timedelta(days=1)) if last is not None else None
-        since, until = (round(each.timestamp() * 1000) if each is not None else 0 for each in (first, after))
-        return since, until
+        # Not a day added to the date: there is none after the last of the calendar.
+        until = min(round(last.timestamp() * 1000) + DAY_MS, LAST_MS) if last is not None else 0
+        return round(first.timestamp() * 1000) if first is not None else 0, until
 
     def of_decisions(self, name: str) -> DecisionFilters:
         """Filters of decisions; `name` is that of whoever looks."""

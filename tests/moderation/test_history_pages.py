@@ -88,6 +88,13 @@ def test_unusable_filters_are_refused(site: Site) -> None:
         assert browser.get(f"/decisions?{query}").status_code == 400, query
 
 
+def test_the_last_day_of_the_calendar_is_a_day(site: Site) -> None:
+    lead = site.browser("lead")
+    for page in ("/decisions", "/decisions.csv", "/results", "/results.csv", "/audit", "/audit.csv"):
+        for day in ("0001-01-01", "9999-12-31"):
+            assert lead.get(f"{page}?since={day}&until={day}").status_code == 200, (page, day)
+
+
 def test_the_audit_log_is_read_in_names_and_filtered_and_exported(site: Site) -> None:
     filled(site)
     lead = site.browser("lead")
