@@ -7,8 +7,8 @@ import pytest
 
 from training.learning_simulation import (
     Drift,
-    EvidenceCluster,
     DriftSettings,
+    EvidenceCluster,
     coverage,
     density,
     draw,
