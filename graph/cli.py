@@ -215,7 +215,8 @@ def coordinate_command(
             now_ms=round(time.time() * 1000),
             wanted=wanted._replace(kinds=kinds),
         )
-    for note in table.reading.notes:
+    campaigns = None if truth is None else _campaigns(truth, table.accounts)
+    for note in () if format_name else table.reading.notes:
         print(_shown(note, 300))
     network: Network | None = None
     if min_shared is not None:
@@ -224,8 +225,8 @@ def coordinate_command(
         result = _studied(table, studies, target_fdr, seed)
     else:
         result, network = _groups(table, target_fdr, seed)
-        if truth is not None:
-            result["truth"] = _measured(result["groups"], _campaigns(truth))
+        if campaigns is not None:
+            result["truth"] = _measured(result["groups"], campaigns)
     reading = table.reading
     result["reading"] = {
         "rows": reading.rows, "used": reading.used, "bare": reading.bare, "traces": reading.traces,
@@ -239,7 +240,7 @@ def coordinate_command(
 def _as_events(paths: Sequence[Path], format_name: str, folder: Path) -> Path:
     """Recordings of an input format as post events, made by the command `ingest`, which says what became of them."""
     made = folder / "events.jsonl"
-    load(COMMANDS, "ingest")([*map(str, paths), str(made)], format_name)
+    load(COMMANDS, "ingest")([*map(str, paths), str(made)], format_name, kept=False)
     return made
 
 
@@ -294,8 +295,12 @@ def _groups(table: TraceTable, target_fdr: float, seed: int) -> tuple[dict[str, 
     return {"target_fdr": target_fdr, "groups": found.groups}, found.network
 
 
-def _campaigns(path: Path) -> dict[str, str]:
-    """Campaign of each account, "" for those of none."""
+def _campaigns(path: Path, accounts: Sequence[str]) -> dict[str, str]:
+    """Campaign of each account, "" for those of none.
+
+    Raises:
+        UsageError: it cannot be read, names no campaign, or none of the accounts that share anything.
+    """
     out: dict[str, str] = {}
     try:
         with path.open(encoding="utf-8") as file:
@@ -306,6 +311,13 @@ def _campaigns(path: Path) -> dict[str, str]:
                 out[row["account"]] = str(row.get("campaign") or "")
     except (OSError, ValueError) as error:
         raise UsageError(f"--truth {path}: cannot be read ({error})") from None
+    if not any(out.values()):
+        raise UsageError(f"--truth {path}: names no campaign")
+    if not any(name in out for name in accounts):
+        raise UsageError(
+            f"--truth {path}: none of its {len(out):,} accounts shares anything in the table; they have to be named "
+            f"alike, as {_shown(next(iter(out)))!a} there and {_shown(accounts[0])!a} in the table"
+        )
     return out
 
 
@@ -321,8 +333,8 @@ def _measured(groups: Sequence[Mapping[str, Any]], campaigns: Mapping[str, str])
     )
     pairs = sum(len(group) * (len(group) - 1) // 2 for group in members)
     sizes = Counter(campaigns.values())
-    if not sizes.keys() - {""} or not any(name in campaigns for group in members for name in group):
-        print("the truth names no campaign, or none of the accounts in groups")
+    if not any(name in campaigns for group in members for name in group):
+        print("the truth names none of the accounts in groups")
     print("accounts  in accepted groups  campaign")
     for campaign, size in sorted(sizes.items()):
         print(f"{size:8,d}  {found[campaign]:18,d}  {_shown(campaign) or '(none)'}")

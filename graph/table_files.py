@@ -12,6 +12,7 @@ import io
 import json
 import re
 import sys
+import zlib
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
@@ -26,6 +27,18 @@ _SEPARATORS: Final = ",;\t|"
 
 _SAID_SEPARATOR: Final = re.compile(r"sep=([,;\t|])\s*\n", re.IGNORECASE)
 """What spreadsheets write before the header."""
+
+
+_SPREADSHEET: Final = "a spreadsheet or an archive; save the table as CSV in UTF-8, ids as text"
+
+_NO_TABLES: Final = {
+    b"PK\x03\x04": _SPREADSHEET,
+    b"\xd0\xcf\x11\xe0": _SPREADSHEET,
+    b"BZh": "compressed by bzip2; decompress it, as in `bzcat FILE | swarmlight coordinate -`",
+    b"\xfd7zXZ": "compressed by xz; decompress it, as in `xzcat FILE | swarmlight coordinate -`",
+    b"SQLite format 3": "an SQLite database; export a table as CSV",
+}
+"""How files begin that hold no table as it is read here, and what to do with them."""
 
 
 class TableInput(NamedTuple):
@@ -81,14 +94,14 @@ def opened(path: Path, folder: Path, number: int) -> TableInput:
         elif magic == b"\x28\xb5\x2f\xfd":
             compression = "zstd"
         head = _head(place, compression)
-    except (OSError, EOFError, zstandard.ZstdError) as error:
-        raise UsageError(f"{shown}: cannot be read ({error})") from None
+    except (OSError, EOFError, zlib.error, zstandard.ZstdError) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise UsageError(f"{shown}: cannot be read ({why})") from None
     if magic == b"PAR1":
         return TableInput(shown, str(place), "parquet", "none", "", "utf-8", _parquet_columns(place, shown))
-    if head.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
-        raise UsageError(f"{shown}: is a spreadsheet or an archive; save the table as CSV in UTF-8, ids as text")
-    if not head.strip():
-        raise UsageError(f"{shown}: is empty")
+    for begins, what in _NO_TABLES.items():
+        if head.startswith(begins):
+            raise UsageError(f"{shown}: is {what}")
     encoding: Literal["utf-8", "utf-16", "latin-1"] = "utf-8"
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         encoding = "utf-16"
@@ -96,6 +109,8 @@ def opened(path: Path, folder: Path, number: int) -> TableInput:
         encoding = "latin-1"
     whole = head.decode(encoding, "replace").lstrip("\ufeff")
     text = whole.lstrip()
+    if not text:
+        raise UsageError(f"{shown}: is empty")
     if text[0] in "{[":
         if encoding != "utf-8":
             raise UsageError(f"{shown}: JSON has to be in UTF-8")
@@ -105,6 +120,8 @@ def opened(path: Path, folder: Path, number: int) -> TableInput:
     if said:
         text = text[said.end() :]
     separator = said[1] if said else max(_SEPARATORS, key=text.splitlines()[0].count)
+    if "\r" in text and "\n" not in text:
+        raise UsageError(f"{shown}: its lines end as those of old Macintoshes; convert it, as in `tr '\\r' '\\n'`")
     skip = 1 + whole[: len(whole) - len(text)].count("\n")
     header = [name.strip() for name in next(csv.reader(io.StringIO(text), delimiter=separator), [])]
     return TableInput(shown, str(place), "csv", compression, separator, encoding, header, skip)

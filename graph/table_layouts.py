@@ -149,7 +149,7 @@ def layout_of(header: Sequence[str], asked: str, where: str) -> Layout:
     if missing:
         raise UsageError(
             f"{where}: which column is the {missing[0]}? Its columns are {_listed(header)}; "
-            "name three with --columns ACCOUNT,OBJECT,TIME"
+            "name three with --columns ACCOUNT,OBJECT,TIME, or read a recording of a platform with --format auto"
         )
     implied = _OBJECT[shared.strip().casefold()]
     return Layout(

@@ -51,6 +51,9 @@ EMPTY: Final = ("", "NA", "N/A", "<NA>", "NaN", "nan", "null", "NULL", "None")
 _ROUNDED: Final = r"[+-]?\d(\.\d+)?[eE]\+?(1[1-9]|[2-9]\d|\d{3,})"
 """A number as spreadsheets write it from twelve digits on: the last digits are gone, and different ids are equal."""
 
+EXACT: Final = 2**53
+"""Beyond it not every whole number is a float: ids that were floats are not what they were."""
+
 _QUOTED: Final = r"""'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)"|([^\s,\[\]'"]+)"""
 """An element of a list as Python writes it."""
 
@@ -157,9 +160,12 @@ def _define(database: DuckDBPyConnection) -> None:
         CREATE MACRO empty(x) AS CASE WHEN strlen(x) <= {longest} THEN x IN ({empty}) ELSE x IS NULL END;
         CREATE MACRO filled(x) AS CASE WHEN NOT empty(x) THEN x END;
         CREATE MACRO named(x) AS CASE WHEN empty(x) THEN NULL
-            WHEN suffix(x, '.0') THEN regexp_replace(x, '^(\\d+)\\.0$', '\\1') ELSE x END;
+            WHEN suffix(x, '.0') AND abs(try_cast(x AS DOUBLE)) < {EXACT}
+            THEN regexp_replace(x, '^(\\d+)\\.0$', '\\1') ELSE x END;
         CREATE MACRO rounded(x) AS
             CASE WHEN ord(x) < 58 THEN coalesce(regexp_full_match(x, '{_ROUNDED}'), false) ELSE false END;
+        CREATE MACRO merged(x) AS rounded(x) OR CASE WHEN ord(x) < 58 AND suffix(x, '.0')
+            THEN abs(coalesce(try_cast(x AS DOUBLE), 0)) >= {EXACT} ELSE false END;
         CREATE MACRO spaced(x) AS contains(x, ' ') OR contains(x, chr(9)) OR contains(x, chr(10))
             OR contains(x, chr(12)) OR contains(x, chr(13));
         CREATE MACRO number(x) AS CASE WHEN isfinite(try_cast(x AS DOUBLE)) THEN try_cast(x AS DOUBLE) END;
@@ -234,7 +240,7 @@ def _parquet_text(database: DuckDBPyConnection, file: TableInput, name: str) -> 
     ).fetchone()
     kind = str(found[0]) if found else "VARCHAR"
     if kind in ("DOUBLE", "FLOAT"):
-        exact = f"{quoted} = floor({quoted}) AND abs({quoted}) < {2**53}"
+        exact = f"{quoted} = floor({quoted}) AND abs({quoted}) < {EXACT}"
         return f"CASE WHEN {exact} THEN {quoted}::BIGINT::VARCHAR ELSE {quoted}::VARCHAR END"
     return f"to_json({quoted})::VARCHAR" if kind.endswith("]") else f"{quoted}::VARCHAR"
 
@@ -356,14 +362,14 @@ def _refuse_rounded(database: DuckDBPyConnection, file: TableInput, layout: Layo
     Raises:
         UsageError: there are such.
     """
-    ids = [("account", layout.account), ("given", layout.at)]
-    ids += [(f"s{n}", each.column) for n, each in enumerate(layout.shared) if each.form == "one"]
+    looked = [("account", layout.account, "merged"), ("given", layout.at, "rounded")]
+    looked += [(f"s{n}", each.column, "merged") for n, each in enumerate(layout.shared) if each.form == "one"]
     tested = ", ".join(
-        f"count(*) FILTER (rounded({column})), min({column}) FILTER (rounded({column}))" for column, _ in ids
+        f"count(*) FILTER ({test}({column})), min({column}) FILTER ({test}({column}))" for column, _, test in looked
     )
     found = database.execute(f"SELECT {tested} FROM raw").fetchone()  # noqa: S608 - columns by place
     assert found is not None
-    for (_, name), rounded, such in zip(ids, found[::2], found[1::2], strict=True):
+    for (_, name, _), rounded, such in zip(looked, found[::2], found[1::2], strict=True):
         if rounded:
             raise UsageError(
                 f"{file.shown}: {rounded:,} values of column {name!a} are rounded numbers such as {such!a}: their "
@@ -388,11 +394,20 @@ def _unit(database: DuckDBPyConnection, unit: TimeUnit) -> tuple[TimeUnit | None
 
 
 def _refuse_times(database: DuckDBPyConnection, file: TableInput, counts: Mapping[int, int], unit: TimeUnit) -> None:
-    """Refuse a file half of whose times, or more, are implausible: its unit is another one, or they are no times.
+    """Refuse a file most of whose times are implausible or written in another way than times are read.
 
     Raises:
-        UsageError: it is so.
+        UsageError: most lie before 2000 or in the future.
+        UnusableError: most cannot be read.
     """
+    if counts.get(3, 0) > counts.get(254, 0):
+        such = database.execute("SELECT min(given) FROM staged WHERE why = 3").fetchone()
+        assert such is not None
+        raise UnusableError(
+            f"{file.shown}: {counts[3]:,} times, such as {str(such[0])[:40]!a}, cannot be read: write them as "
+            "2026-01-31 10:00:00, or say how they are written, as in --format "
+            "'table:account=COLUMN,at=COLUMN,urls=COLUMN,at_format=%d/%m/%Y %H:%M' (docs/how-to/read.md)"
+        )
     if not counts.get(4) or counts[4] <= counts.get(254, 0):
         return
     found = database.execute("SELECT min(ms), max(ms), min(given) FROM staged WHERE why = 4").fetchone()

@@ -143,7 +143,7 @@ def run_command(
     read = [*(recordings or ()), *(inputs or ())]
     named = {"alerts": alerts, "details": details, "scores": scores, "summary": summary, "dead-letters": dead_letters}
     with RunExports(named, read, report=report, network=network) as exports:
-        files = exports.files
+        files, ends = exports.files, list[RunEnd]()
         run_recording(
             read,
             config=_run_config(config, seed),
@@ -158,11 +158,17 @@ def run_command(
             format_name=format_name,
             keep=False,
             on_step=line.show,
-            on_end=lambda end: line.close(exports.told(end)),
+            on_end=lambda end: ends.append(end) if end.complete else line.close(exports.told(end)),
             copies=exports.copies,
             blind_sample=blind_sample,
         )
-        exports.publish()
+        made = False
+        try:
+            exports.publish()
+            made = True
+        finally:
+            for end in ends:
+                line.close(exports.told(end, made=made))
     return 0
 
 

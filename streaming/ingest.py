@@ -23,8 +23,8 @@ from streaming.logs import shown
 from streaming.schema.dead_letter import DeadLetterCounts, dead_letter, encode
 from streaming.score import event_of
 from streaming.sinks.result_file import ResultFile
-from streaming.sources.files import AUTO, EVENTS, RecordingFiles, counted
-from streaming.sources.guess import check_times, looks_like
+from streaming.sources.files import AUTO, EVENTS, RecordingFiles, counted, nothing_but
+from streaming.sources.guess import check_times
 
 REASONS_TOLD = 3
 """Commonest reasons that are told; all are in the dead letters."""
@@ -146,7 +146,9 @@ def _check(read: RecordingFiles, told: Ingested) -> None:
     said = list(read.failures)
     if told.dead.letters > told.events:
         said.append(f"{told.events:,} of {told.events + told.dead.letters:,} records are usable: {_reasons(told.dead)}")
-        said += [guess for name, head in read.heads if (guess := looks_like(name, head, read.format_name)) is not None]
+        said += read.guesses()
+    elif not told.events and told.skipped:
+        said.append(nothing_but(told.skipped))
     if said:
         raise (UsageError if read.failures else UnusableError)(". ".join(said))
 
@@ -169,6 +171,7 @@ def ingest_command(
     dead_letters: Annotated[
         Path | None, typer.Option(metavar="FILE", help="write records that cannot be read, with the reason")
     ] = None,
+    kept: Annotated[bool, typer.Option(hidden=True)] = True,
 ) -> int:
     """Convert recordings of a platform, an export or a table to post events, by time.
 
@@ -177,6 +180,7 @@ def ingest_command(
 
     Args:
         recordings: what to read and, last, what to write.
+        kept: whether the events stay where they are written, so that the line says it.
     """
     if len(recordings) < 2:
         raise UsageError("name what to read and what to write: swarmlight ingest IN... OUT")
@@ -187,10 +191,10 @@ def ingest_command(
     read = told.events + sum(told.skipped.values()) + told.dead.letters
     skipped = f" ({counted(told.skipped)})" if told.skipped else ""
     dead = f" ({_reasons(told.dead)})" if told.dead.letters else ""
-    where = "standard output" if out == "-" else shown(out)
+    where = f"; events in {'standard output' if out == '-' else shown(out)}" if kept else ""
     print(
         f"read {read:,}: {told.events:,} events, {sum(told.skipped.values()):,} skipped{skipped}, "
-        f"{told.dead.letters:,} dead{dead}; events in {where}",
+        f"{told.dead.letters:,} dead{dead}{where}",
         file=sys.stderr,
     )
     return 0

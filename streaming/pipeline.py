@@ -42,8 +42,8 @@ from streaming.score import Scorer, cut
 from streaming.sinks.base import Step
 from streaming.sinks.files import Outputs
 from streaming.sources.base import SourceRecord
-from streaming.sources.files import EVENTS, RecordingFiles
-from streaming.sources.guess import check_times, looks_like
+from streaming.sources.files import EVENTS, RecordingFiles, nothing_but
+from streaming.sources.guess import check_times
 from streaming.watermark import Watermark
 
 TIMING: Final = ("behaviour", "coordination", "graph")
@@ -238,7 +238,7 @@ def run_recording(
         )
         outputs.write_summary(told)
         stopped = interrupts.received is not None and not assess.ended()
-        usable = told.read == 0 or 2 * (told.read - told.dead) >= told.read
+        usable = 2 * (told.read - told.dead) >= told.read and (told.read > 0 or not told.skipped)
         complete = usable and not stopped and not read.failures
         if complete:
             outputs.publish()
@@ -315,9 +315,9 @@ def _incomplete(
         reasons = problems.by_problem.most_common(REASONS_TOLD)
         commonest = "; ".join(f"{count:,} times {field}: {reason}" for (field, reason), count in reasons)
         said.append(f"{usable:,} of {summary.read:,} records are usable: {commonest}")
-        said += [
-            guess for name, head in inputs.heads if (guess := looks_like(name, head, inputs.format_name)) is not None
-        ]
+        said += inputs.guesses()
+    elif not summary.read and summary.skipped:
+        said.append(nothing_but(summary.skipped))
     message = ". ".join(said) + _partial(partial)
     return UsageError(message) if inputs.failures else UnusableError(message)
 

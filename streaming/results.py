@@ -22,6 +22,7 @@ from streaming.schema.alert import AlertRecord, PageRecord, read_alert, read_pag
 from streaming.schema.dead_letter import DeadLetterCounts, letters
 from streaming.schema.run_summary import RunSummary
 from streaming.schema.score import ScoreRecord, read_score
+from streaming.sinks.table_file import is_table
 from streaming.sources.files import RecordingFiles
 
 ACCOUNTS_SHOWN: Final = 200
@@ -61,20 +62,24 @@ def results_of(paths: Sequence[Path]) -> RunResults:
     Raises:
         UsageError: a file cannot be read or is none of a run's, or there is none.
     """
-    found, used = RunResults(), 0
+    found, used, tables = RunResults(), 0, list[Path]()
     for path in paths:
         for file in sorted(path.iterdir()) if path.is_dir() else [path]:
             if file.is_file() and file.suffix != ".partial":
                 taken = _take(found, file)
                 used += taken
-                if not taken and not path.is_dir():
+                if not taken and is_table(file):
+                    tables.append(file)
+                elif not taken and not path.is_dir() and file.stat().st_size:
                     raise UsageError(
                         f"{shown(file)} is no file that `swarmlight run` writes: give those, or their folder"
                     )
     if not used:
+        where = ", ".join(shown(path) for path in paths)
+        found_tables = f"{shown(tables[0])} is a table, and only JSON lines hold all of it; " if tables else ""
         raise UsageError(
-            f"no results of a run in {', '.join(shown(path) for path in paths)}: give the files that --alerts, "
-            "--scores and --summary wrote, or their folder"
+            f"no results of a run in {where}, or empty ones: {found_tables}give the files that --alerts, --scores and "
+            "--summary wrote, or their folder"
         )
     for each, held in found.pages.items():
         held[:] = [page for page in held if each in found.alerts and page.revision == found.alerts[each].revision]

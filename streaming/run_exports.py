@@ -65,11 +65,11 @@ class RunExports:
                 elif is_table(path):
                     self.copies[name] = scratch / name
 
-    def told(self, end: RunEnd) -> RunEnd:
-        """The end of the run with the files that were asked for."""
+    def told(self, end: RunEnd, *, made: bool = True) -> RunEnd:
+        """The end of the run with the files that were asked for, those that this makes only if they are `made`."""
         kept = {name: path for name, path in end.files.items() if name in self._named or name not in self.files}
-        made = {option: path for option, path in self._made.items() if path is not None}
-        return end._replace(files=kept | made)
+        more = {option: path for option, path in self._made.items() if path is not None and made}
+        return end._replace(files=kept | more)
 
     def publish(self) -> None:
         """Write what is to be made; nothing where nothing is.

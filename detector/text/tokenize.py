@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import html
 import re
+import tempfile
 import unicodedata
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+from detector.errors import UsageError
 
 TEXT_CUT: Final = 500
 """Characters of a text that are read; the rest is not seen. Equal to what the observation log keeps, so that a text
@@ -215,7 +218,14 @@ _word = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
 
 @lru_cache(maxsize=1)
 def _identifier() -> Any:
-    identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    try:
+        identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    except OSError as error:
+        raise UsageError(
+            f"languages are recognised with a file of some megabytes in {tempfile.gettempdir()!a}, which cannot be "
+            f"written or read: {error.strerror or 'it is damaged'}; make room, or name another folder in the "
+            "environment variable TMPDIR"
+        ) from None
     identifier.set_languages([language for language in CANDIDATES if language in set(identifier.labels)])
     return identifier
 

@@ -138,6 +138,10 @@ class RepeatedLetters:
         return False
 
 
+REASON_CHARACTERS: Final = 240
+"""Of a reason that is told: it ends with what to do."""
+
+
 class DeadLetterCounts:
     """Counts dead letters by field and reason."""
 
@@ -148,7 +152,7 @@ class DeadLetterCounts:
     def add(self, letter: DeadLetter) -> None:
         """Count one letter."""
         self.letters += 1
-        self.by_problem[shown(letter.field) or "(record)", shown(letter.reason)] += 1
+        self.by_problem[shown(letter.field) or "(record)", shown(letter.reason, REASON_CHARACTERS)] += 1
 
     def lines(self, most: int = 20) -> Iterator[str]:
         """How many letters there were, then the `most` most frequent problems, one a line."""

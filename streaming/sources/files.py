@@ -25,9 +25,10 @@ import zstandard
 
 from detector.errors import UsageError
 from detector.plugins import SOURCES, installed, load
-from streaming.logs import shown
+from streaming.logs import ERROR_CHARACTERS, shown
 from streaming.sources.base import ConfigurableFormat, SourceFormat, SourceRecord
 from streaming.sources.content import HEAD_BYTES, content
+from streaming.sources.guess import MAGIC, unknown_kind
 from streaming.sources.parents import Parents, with_parents
 from streaming.sources.sorting import Sorter, TimeRange
 
@@ -86,8 +87,7 @@ class RecordingFiles:
             raise UsageError("- is given twice as input; standard input can be read only once")
         self.failures: list[str] = []
         """Which files could not be read to their end, how far they were read, and why."""
-        self.heads: list[tuple[str, bytes]] = []
-        """The first files' names and beginnings, decompressed."""
+        self._heads: list[tuple[str, bytes]] = []
         self.skipped: Counter[str] = Counter()
         """Records so far that are in order and no post events ("a block"), by what they are; they are not given."""
         self._stdin = stdin
@@ -150,6 +150,13 @@ class RecordingFiles:
             check(sort.times)
         return with_parents(sort.records(), known=parents.known) if self._joins else sort.records()
 
+    def guesses(self) -> Iterator[str]:
+        """Sentences that say what the first files seem to be, where that is not what they were read as."""
+        for name, head in self._heads:
+            said = looks_like(name, head, self.format_name)
+            if said is not None:
+                yield said
+
     def _noting(self, parents: Parents) -> Iterator[SourceRecord]:
         """The records; whose posts are whose is noted where that will be asked."""
         for record in self:
@@ -185,12 +192,15 @@ class RecordingFiles:
         self._done += self._sizes.get(name, 0)
 
     def _read(self, name: str, file: BufferedReader) -> Iterator[SourceRecord]:
-        origin, position, form = f"{_shown(name)}:", 0, self.format_name
+        origin, position, form, head = f"{_shown(name)}:", 0, self.format_name, b""
         try:
             opened = content(name, file)
-            if len(self.heads) < HEADS_KEPT:
-                self.heads.append((_shown(name), bytes(opened.peek(HEAD_BYTES)[:HEAD_BYTES])))
-            reader = self._form or recognised(opened.peek(HEAD_BYTES)[:HEAD_BYTES], self._forms)
+            head = bytes(opened.peek(HEAD_BYTES)[:HEAD_BYTES])
+            if not head:
+                return
+            if len(self._heads) < HEADS_KEPT:
+                self._heads.append((_shown(name), head))
+            reader = self._form or _recognised(head, self._forms, _shown(name))
             self._joins = self._joins or getattr(reader, "joins", False)
             for record in reader.read(opened):
                 position = record.position
@@ -205,15 +215,38 @@ class RecordingFiles:
         except OSError as error:
             reason = error.strerror or "it cannot be read"
         except (ValueError, csv.Error) as error:
-            reason = f"it is not of the format {form}: {shown(str(error))}"
+            reason = f"it is not of the format {form}: {shown(str(error), ERROR_CHARACTERS)}"
             if not position:
-                raise UsageError(f"cannot read input {_shown(name)} beyond line 0: {reason}") from None
+                said = looks_like(_shown(name), head, form)
+                guess = "" if said is None else f". {said}"
+                raise UsageError(f"cannot read input {_shown(name)} beyond line 0: {reason}{guess}") from None
         else:
             return
         failure = f"cannot read input {_shown(name)} beyond line {position}: {reason}"
         if not self._keep_readable:
             raise UsageError(failure)
         self.failures.append(failure)
+
+
+def looks_like(name: str, head: bytes, read_as: str) -> str | None:
+    """A sentence that says what a file seems to be, and what to do.
+
+    Args:
+        name: of the file, as it is shown.
+        head: its beginning, decompressed and without byte order mark.
+        read_as: the format that it was read in, perhaps with options.
+
+    Returns:
+        None where nothing can be said, and where it is what it was read as.
+    """
+    asked, what = read_as.partition(":")[0], None
+    if not head.lstrip().startswith(tuple(MAGIC)):
+        found = recognising(head)
+        if asked == AUTO or found in (EVENTS, asked):
+            return None
+        what = None if found is None else f"the format {found}: read it with --format {found}"
+    what = unknown_kind(head) if what is None else what
+    return None if what is None else f"{shown(name)} looks like {what}"
 
 
 def _open(name: str) -> BufferedReader:
@@ -247,6 +280,12 @@ def counted(skipped: Mapping[str, int]) -> str:
     told = ", ".join(f"{count:,} {what}" for what, count in ordered[:SKIPPED_TOLD])
     others = sum(count for _, count in ordered[SKIPPED_TOLD:])
     return f"{told} and {others:,} of other kinds" if others else told
+
+
+def nothing_but(skipped: Mapping[str, int]) -> str:
+    """A sentence about recordings all of whose records were skipped."""
+    count = sum(skipped.values())
+    return f"none of {count:,} records is a post event: {counted(skipped)}"
 
 
 def format_named(name: str) -> SourceFormat:
@@ -283,14 +322,15 @@ def recognising(head: bytes, forms: Mapping[str, SourceFormat] | None = None) ->
     return next((name for name, form in asked.items() if form.recognises(head)), None)
 
 
-def recognised(head: bytes, forms: Mapping[str, SourceFormat]) -> SourceFormat:
+def _recognised(head: bytes, forms: Mapping[str, SourceFormat], name: str) -> SourceFormat:
     """The one of `forms` that a file has which begins with `head`.
 
     Raises:
         UsageError: none recognises it.
     """
-    name = recognising(head, forms)
-    if name is None:
-        names = ", ".join(sorted(forms))
-        raise UsageError(f"--format {AUTO}: the file is of none of the formats {names}; name its format")
-    return forms[name]
+    found = recognising(head, forms)
+    if found is not None:
+        return forms[found]
+    what = unknown_kind(head)
+    seems = "name its format" if what is None else f"it looks like {what}"
+    raise UsageError(f"--format {AUTO}: {name} is of none of the formats {', '.join(sorted(forms))}; {seems}")

@@ -1,4 +1,4 @@
-"""What a file is that turned out to be no post events, and which unit its times are in: guesses, for messages."""
+"""What a file is that is of no installed format, and which unit its times are in: guesses, for messages."""
 
 from __future__ import annotations
 
@@ -7,15 +7,11 @@ from typing import Final
 
 from detector.errors import UsageError
 from detector.times import rfc3339
-from streaming.logs import shown
 from streaming.schema.event import AHEAD_MS
-from streaming.sources.files import EVENTS, recognising
 from streaming.sources.sorting import TimeRange
+from streaming.sources.times import EARLIEST_MS
 
-EARLIEST_MS: Final = 946_684_800_000
-"""2000-01-01: no platform's posts are older, so times that all are have another unit, or none at all."""
-
-_MAGIC: Final = {
+MAGIC: Final = {
     b"PK\x03\x04": "a zip archive: unpack it",
     b"BZh": "compressed by bzip2: decompress it, as in `bzcat FILE | swarmlight run -`",
     b"\xfd7zXZ": "compressed by xz: decompress it, as in `xzcat FILE | swarmlight run -`",
@@ -23,6 +19,10 @@ _MAGIC: Final = {
     b"SQLite format 3": "an SQLite database: export its rows",
     b"<": "HTML or XML",
 }
+"""How files begin that are never read as they are, and what to do with them."""
+
+_UNPRINTED: Final = frozenset(range(32)) - set(b"\t\n\r\f\x1b")
+"""Bytes that no text has."""
 
 _UNITS: Final = (("seconds", 1_000, 1), ("microseconds", 1, 1_000), ("nanoseconds", 1, 1_000_000))
 """Name of a unit, and by what its numbers are multiplied and divided to be milliseconds."""
@@ -62,31 +62,23 @@ def _written(time: int) -> str:
     return f"{time} ({rfc3339(time)})" if 0 <= time < 253_402_300_800_000 else str(time)
 
 
-def looks_like(name: str, head: bytes, read_as: str = EVENTS) -> str | None:
-    """A sentence that says what a file seems to be, and what to do.
+def unknown_kind(head: bytes) -> str | None:
+    """What a file seems to be that is of no installed format, and what to do with it.
 
     Args:
-        name: of the file, as it is shown.
         head: its beginning, decompressed and without byte order mark.
-        read_as: the format that it was read in, and is not.
 
     Returns:
-        None where nothing can be said.
+        Words that go on from "looks like"; None where nothing can be said.
     """
-    what = _kind(head, read_as.partition(":")[0])
-    return None if what is None else f"{shown(name)} looks like {what}"
-
-
-def _kind(head: bytes, read_as: str) -> str | None:
-    for magic, what in _MAGIC.items():
+    for magic, what in MAGIC.items():
         if head.lstrip().startswith(magic):
             return what
-    name = _recognised(head)
-    if name is not None and name not in (EVENTS, read_as):
-        return f"the format {name}: read it with --format {name}"
     if head[:200].count(0) > len(head[:200]) // 4:
         return "UTF-16 without a byte order mark: convert it, as in `iconv -f UTF-16LE -t UTF-8`"
-    first = head.lstrip().partition(b"\n")[0].strip()
+    if sum(byte in _UNPRINTED for byte in head[:1000]) > len(head[:1000]) // 20:
+        return "no text: a compressed, encrypted or damaged file, or one of another program"
+    first = next(iter(head.lstrip().splitlines()), b"").strip()
     if first.startswith((b"{", b"[")):
         return _json_kind(head, first)
     table = _table(first)
@@ -96,13 +88,6 @@ def _kind(head: bytes, read_as: str) -> str | None:
 
 
 _LATIN1: Final = "text in Latin-1 or Windows-1252: convert it, as in `iconv -f WINDOWS-1252 -t UTF-8`"
-
-
-def _recognised(head: bytes) -> str | None:
-    try:
-        return recognising(head)
-    except UsageError:
-        return None
 
 
 def _other_encoding(head: bytes) -> bool:

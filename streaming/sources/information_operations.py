@@ -15,7 +15,7 @@ from typing import Any, Final
 from detector.errors import EventError
 from streaming.sources.documents import Json
 from streaming.sources.fields import language, timed
-from streaming.sources.rows import TableFormat, cell, identity, listed
+from streaming.sources.rows import TableFormat, cell, identity, listed, reference
 from streaming.sources.times import MINUTE_S, us_minute, written
 
 _HASHED: Final = {"tweetid", "userid", "tweet_time", "tweet_text"}
@@ -37,6 +37,9 @@ def convert(row: Mapping[str, Any]) -> Json:
 
 
 def _hashed(row: Mapping[str, Any]) -> Json:
+    def named(column: str) -> str:
+        return reference(row.get(column), column)
+
     made = written(cell(row["tweet_time"]))
     at, precision = (None, 0) if made is None else made
     created = written(cell(row.get("account_creation_date")))
@@ -55,15 +58,15 @@ def _hashed(row: Mapping[str, Any]) -> Json:
         ),
     }
     if cell(row.get("is_retweet")).lower() in _TRUE or row.get("is_retweet") is True:
-        return event | {"kind": "repost", "target": cell(row.get("retweet_tweetid")),
-                        "target_account": cell(row.get("retweet_userid"))}  # fmt: skip
-    answered, quoted = cell(row.get("in_reply_to_tweetid")), cell(row.get("quoted_tweet_tweetid"))
+        return event | {"kind": "repost", "target": named("retweet_tweetid"),
+                        "target_account": named("retweet_userid")}  # fmt: skip
+    answered, quoted = named("in_reply_to_tweetid"), named("quoted_tweet_tweetid")
     return event | {
         "kind": "reply" if answered else "quote" if quoted else "post",
         "text": html.unescape(cell(row["tweet_text"])),
         "lang": language(cell(row.get("tweet_language"))),
         "target": answered or quoted,
-        "target_account": cell(row.get("in_reply_to_userid")) if answered else "",
+        "target_account": named("in_reply_to_userid") if answered else "",
         "urls": listed(row.get("urls")),
         "mentions": listed(row.get("user_mentions")),
         "hashtags": listed(row.get("hashtags")),

@@ -34,6 +34,9 @@ _BATCH: Final = 4096
 
 _ROUNDED: Final = re.compile(r"[+-]?\d(?:\.\d+[eE]\+?|[eE]\+)\d{1,3}")
 
+_WHOLE: Final = re.compile(r"(\d+)\.0+")
+"""A whole number as programs write it whose column was of floats, since one of its cells was empty."""
+
 _EXACT: Final = 2**53
 """Beyond it not every whole number is a float: ids that were floats are not what they were."""
 
@@ -105,9 +108,10 @@ def _raw(row: TableRow) -> bytes:
 
 def heading(head: bytes) -> list[str]:
     """The columns of a table that begins with `head`; none where it begins with no heading."""
-    if head.startswith(PARQUET) or b"\n" not in head:
+    first, *rest = head.splitlines(keepends=True) or [b""]
+    if head.startswith(PARQUET) or not (rest or first.endswith((b"\r", b"\n"))):
         return []
-    first = head.partition(b"\n")[0].rstrip(b"\r")
+    first = first.rstrip(b"\r\n")
     try:
         line = first.decode()
     except UnicodeDecodeError:
@@ -218,17 +222,29 @@ def cell(value: Any) -> str:
 
 
 def identity(value: Any, column: str) -> str:
-    """A cell as an id.
+    """A cell as the id of an account or a post; `12.0` is 12.
 
     Raises:
         EventError: it is empty, or a number that some program rounded.
     """
-    found = cell(value)
-    if _ROUNDED.fullmatch(found) or (isinstance(value, float) and abs(value) >= _EXACT):
-        raise EventError(column, "is a number that was rounded, as spreadsheets do, so that accounts would merge")
+    found = reference(value, column)
     if not found:
         raise EventError(column, "is empty")
     return found
+
+
+def reference(value: Any, column: str) -> str:
+    """A cell that may name another account or post, as `identity`; "" where it is empty.
+
+    Raises:
+        EventError: it is a number that some program rounded.
+    """
+    found = cell(value)
+    whole = _WHOLE.fullmatch(found)
+    size = abs(value) if isinstance(value, float) else float(whole[1]) if whole else 0.0
+    if _ROUNDED.fullmatch(found) or size >= _EXACT:
+        raise EventError(column, "is a number that was rounded, as spreadsheets do, so that different ids would merge")
+    return whole[1] if whole else found
 
 
 def listed(value: Any) -> list[str]:

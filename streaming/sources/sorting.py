@@ -20,6 +20,7 @@ import msgspec
 from detector.errors import UsageError
 from detector.times import AT_MAX, parse_time
 from streaming.sources.base import FieldProblem, Oversize, SourceRecord
+from streaming.sources.times import EARLIEST_MS
 
 CHUNK_BYTES: Final = 128 * 1024 * 1024
 """Memory for records that are being sorted, by estimate: the models take several times as much."""
@@ -60,6 +61,9 @@ class _Run(NamedTuple):
     first: int
     last: int
 
+
+_EARLY: Final = FieldProblem("at", "lies before 2000, unlike others here: `at` is milliseconds since 1970, not seconds")
+"""Of a record among later ones: in 1970 it would be an account's one post of decades ago."""
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[_Row]).decode
@@ -145,15 +149,16 @@ class Sorter:
             at = _at_decoder.decode(value).at
         except (ValueError, RecursionError, msgspec.MsgspecError):
             return None
-        integer = type(at) is int
-        time = at if integer else parse_time(at) if isinstance(at, str) else None
+        time = _ms(at)
         if time is None:
             return None
-        self.times.see(time, integer)
+        self.times.see(time, isinstance(at, int))
         return time if 0 <= time <= AT_MAX else None
 
     def records(self) -> Iterator[SourceRecord]:
         """All records by time, numbered from 0. Once, and after the last `add`.
+
+        Those before 2000 have a problem, unless all are.
 
         Raises:
             UsageError: there is no room for temporary files.
@@ -164,10 +169,12 @@ class Sorter:
         else:
             rows = iter(self._sorted())
         names = list(self._origins)
+        mixed = self.times.lowest < EARLIEST_MS <= self.times.highest
         for offset, row in enumerate(rows):
-            yield SourceRecord(
-                offset, -1, row.value, names[row.origin], row.position, row.oversize, problem=row.problem
-            )
+            problem = row.problem
+            if mixed and row.time < EARLIEST_MS and problem is None and _is_early(row.value):
+                problem = _EARLY
+            yield SourceRecord(offset, -1, row.value, names[row.origin], row.position, row.oversize, problem=problem)
 
     def _sorted(self) -> list[_Row]:
         rows, ordered = self._rows, self._ordered
@@ -211,6 +218,20 @@ class Sorter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _ms(at: Any) -> int | None:
+    """`at` in ms since 1970, None where it is no time."""
+    return at if type(at) is int else parse_time(at) if isinstance(at, str) else None
+
+
+def _is_early(value: bytes) -> bool:
+    """Whether a record says a time from 1970 to 2000 itself, and has not that of its neighbour."""
+    try:
+        time = _ms(_at_decoder.decode(value).at)
+    except (ValueError, RecursionError, msgspec.MsgspecError):
+        return False
+    return time is not None and 0 <= time < EARLIEST_MS
 
 
 def _time(row: _Row) -> int:

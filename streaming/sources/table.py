@@ -9,7 +9,7 @@ unit or dates; those of another form need `at_format`, as Python's `strptime` ha
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from io import BufferedIOBase
@@ -22,7 +22,7 @@ from streaming.schema.event import KINDS
 from streaming.sources.base import FileRecord, SourceFormat
 from streaming.sources.documents import Json, JsonFormat, Skipped
 from streaming.sources.fields import language, timed
-from streaming.sources.rows import PARQUET, TableFormat, cell, heading, identity, listed, moment
+from streaming.sources.rows import PARQUET, TableFormat, cell, heading, identity, listed, moment, reference
 from streaming.sources.times import any_time
 
 USUAL: Final = {
@@ -100,7 +100,10 @@ class _Table:
         )
 
     def recognises(self, head: bytes) -> bool:
-        """Whether a file begins with rows that have an account, a time and something said."""
+        """Whether a file begins with rows that have an account, a time and something said, or is a Parquet file, whose
+        columns stand at its end."""
+        if head.startswith(PARQUET):
+            return True
         if head.lstrip()[:1] in (b"{", b"["):
             return self._json().recognises(head)
         columns = heading(head)
@@ -175,7 +178,7 @@ class _Table:
         at, precision = self._time(value("at"))
         account = identity(value("account"), places.get("account", "account"))
         event: Json = {"account": account, "at": timed(at, places.get("at", "at")), "at_precision_s": precision or None}
-        event |= _acted(value)
+        event |= _acted(value, lambda field: reference(value(field), places.get(field, field)))
         for field in ("urls", "mentions", "hashtags"):
             if field in places:
                 event[field] = listed(value(field))
@@ -196,19 +199,19 @@ class _Table:
         return any_time(moment(value)) or (None, 0)
 
 
-def _acted(value: Any) -> Json:
-    """Kind, text and target."""
+def _acted(value: Callable[[str], Any], named: Callable[[str], str]) -> Json:
+    """Kind, text and target, of the cells of fields, and of those that name a post or an account."""
     text, lang = _text(value("text")), language(cell(value("lang")))
     for field, kind in _KINDS_OF.items():
-        if target := cell(value(field)):
+        if target := named(field):
             # What is passed on is not the account's own words.
             said = {} if kind == "repost" else {"text": text, "lang": lang}
-            return {"kind": kind, "target": target, "target_account": cell(value("target_account")), **said}
-    kind, target = cell(value("kind")).lower() or "post", cell(value("target"))
+            return {"kind": kind, "target": target, "target_account": named("target_account"), **said}
+    kind, target = cell(value("kind")).lower() or "post", named("target")
     if kind not in KINDS:
         raise EventError("kind", "is none of " + ", ".join(KINDS))
     return {"kind": kind, "text": text, "lang": lang, "target": target,
-            "target_account": cell(value("target_account"))}  # fmt: skip
+            "target_account": named("target_account")}  # fmt: skip
 
 
 def _text(value: Any) -> str:

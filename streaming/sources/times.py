@@ -20,6 +20,9 @@ DAY_S: Final = 86_400
 EARLIEST_S: Final = 946_684_800
 """2000-01-01 in seconds: numbers from here on have one unit only in which they lie between 2000 and 2100."""
 
+EARLIEST_MS: Final = 1000 * EARLIEST_S
+"""2000-01-01 in milliseconds: no platform's posts are older, so earlier times have another unit, or are none."""
+
 _LATEST_S: Final = 4_102_444_800
 """2100-01-01 in seconds."""
 

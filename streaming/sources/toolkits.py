@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from streaming.sources.documents import Json
 from streaming.sources.fields import timed
-from streaming.sources.rows import TableFormat, cell, identity, listed, moment
+from streaming.sources.rows import TableFormat, cell, identity, listed, moment, reference
 from streaming.sources.times import any_time
 
 _COORTWEET: Final = {"object_id", "account_id", "content_id", "timestamp_share"}
@@ -46,7 +46,7 @@ def _looks_qut(columns: Sequence[str]) -> bool:
 def _of_qut(row: Mapping[str, Any]) -> Json:
     made = any_time(moment(row["timestamp"]))
     at, precision = (None, 0) if made is None else made
-    repeated, answered = cell(row.get("repost_id")), cell(row.get("reply_id"))
+    repeated, answered = (reference(row.get(column), column) for column in ("repost_id", "reply_id"))
     return {
         "id": identity(row["message_id"], "message_id"),
         "account": identity(row["user_id"], "user_id"),

@@ -80,6 +80,13 @@ def test_groups_are_measured_against_a_truth(table: Path, tmp_path: Path, capsys
     said = capsys.readouterr().out
     assert re.search(r"^ +6 +6  six$", said, re.MULTILINE)
     assert "pairs in groups that are of one campaign: 15 of 15 (1.000)" in said
+    for row, said in (
+        ({"account": "m1", "campaign": "six"}, "none of its 1 accounts shares"),
+        ({"account": "m1"}, "no c"),
+    ):
+        (tmp_path / "truth.jsonl").write_text(json.dumps(row) + "\n")
+        with pytest.raises(UsageError, match=said):
+            run(table, "--truth", tmp_path / "truth.jsonl")
     (tmp_path / "truth.jsonl").write_text("{}\n")
     with pytest.raises(UsageError, match="line 1: has no text `account`"):
         run(table, "--truth", tmp_path / "truth.jsonl")
@@ -186,4 +193,6 @@ def test_recordings_of_a_platform_are_read_in_its_format(
         assert run(*arguments, "--min-shared", 5, "--window-s", 3600, "--out", out) == 0
         found.append(json.loads(out.read_text(encoding="utf-8"))["pairs"])
     assert found[0] == found[1] != []
-    assert f"read {len(rows) + 1:,}: {len(rows):,} events, 0 skipped, 1 dead" in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert f"read {len(rows) + 1:,}: {len(rows):,} events, 0 skipped, 1 dead" in said.err
+    assert "events.jsonl" not in said.out + said.err, "a temporary file is nobody's business"

@@ -190,6 +190,16 @@ def test_rounded_numbers_are_refused_with_what_to_do(tmp_path: Path, column: int
         read(written(tmp_path, "account,object,at\n" + ",".join(row) + "\n"))
 
 
+def test_floats_that_hold_every_digit_are_ids_and_larger_ones_are_refused(tmp_path: Path) -> None:
+    exact = f"account,object,at\n9007199254740991.0,7.0,{T}000000000.0\n"
+    assert rows(read(written(tmp_path, exact))) == [(T * 1000, "9007199254740991", "repost", "7")]
+    for column in (0, 1):
+        row = ["a", "x", str(T)]
+        row[column] = "906000000000000000.0"
+        with pytest.raises(UsageError, match=r"rounded numbers such as '906000000000000000\.0'"):
+            read(written(tmp_path, "account,object,at\n" + ",".join(row) + "\n"))
+
+
 def test_large_ids_stay_what_they_are(tmp_path: Path) -> None:
     line = f'{{"account": 906123456789012345, "object": 906123456789012346, "at": {T}}}\n'
     assert rows(read(written(tmp_path, line)))[0][1::2] == ("906123456789012345", "906123456789012346")
@@ -235,6 +245,10 @@ def test_kinds_are_read_and_unknown_ones_counted(tmp_path: Path) -> None:
     ("content", "said"),
     [
         ("", "is empty"),
+        (codecs.BOM_UTF8, "is empty"),
+        (PLAIN.replace("\n", "\r"), "old Macintoshes"),
+        (b"BZh91AY&SY", "compressed by bzip2"),
+        (PLAIN.replace(str(T), "1/2/2026 10:01"), "such as '1/2/2026 10:01', cannot be read: .*at_format"),
         (b"PK\x03\x04..", "save the table as CSV"),
         (gzip.compress(PLAIN.encode(), mtime=0)[:-12], "cannot be read"),
         ("a,b,c\n1,2,3\n", "which column is the account\\? Its columns are a, b, c"),
@@ -247,8 +261,10 @@ def test_what_is_no_table_is_refused(tmp_path: Path, content: str | bytes, said:
 
 
 def test_a_file_that_is_not_there_and_columns_that_are_not_there_are_named(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"missing\.csv: cannot be read"):
+    with pytest.raises(UsageError, match=r"missing\.csv: cannot be read \(No such file or directory\)$"):
         read(tmp_path / "missing.csv")
+    with pytest.raises(UsageError, match=r"cannot be read \(Is a directory\)$"):
+        read(tmp_path)
     with pytest.raises(UsageError, match="has no column 'who'"):
         read(written(tmp_path, PLAIN), "who,object,at")
 

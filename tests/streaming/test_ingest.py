@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from detector.errors import UnusableError, UsageError
-from streaming.cli import invoke
+from streaming.cli import invoke, main
 from streaming.ingest import ingest
 from tests.streaming.builders import T0, event, lines
 from tests.streaming.sources import test_bluesky as bluesky
@@ -60,6 +60,18 @@ def test_too_little_is_an_error_and_earlier_results_stay(tmp_path: Path) -> None
         ingest([path], out, format_name="bluesky")
     assert out.read_text() == "before"
     assert len((tmp_path / "out.jsonl.partial").read_bytes().splitlines()) == 1
+
+
+def test_recordings_of_nothing_but_what_is_skipped_are_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, out = tmp_path / "blocks", tmp_path / "out"
+    source.write_bytes(lines([bluesky.jetstream({"x": 1}, collection="app.bsky.graph.block")]))
+    out.write_text("earlier")
+    for command in (["ingest", str(source), str(out)], ["run", "--format", "auto", str(source), "--scores", str(out)]):
+        assert main(command) == 3
+        assert "none of 1 records is a post event: 1 a block" in capsys.readouterr().err
+        assert out.read_text() == "earlier"
 
 
 @pytest.mark.parametrize(

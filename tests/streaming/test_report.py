@@ -152,6 +152,14 @@ def test_some_of_the_files_are_enough_and_none_are_said(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError, match="no results of a run"):
         results_of([tmp_path / "empty"])
+    (tmp_path / "empty" / "alerts.jsonl").touch()
+    with pytest.raises(UsageError, match="or empty ones"):
+        results_of([tmp_path / "empty" / "alerts.jsonl"])
+    assert results_of([tmp_path / "empty" / "alerts.jsonl", place / "scores.jsonl"]).accounts == 1
+    (tmp_path / "empty" / "scores.csv").write_text("account,posterior\nann,0.5\n")
+    for given in (tmp_path / "empty", tmp_path / "empty" / "scores.csv"):
+        with pytest.raises(UsageError, match=r"scores\.csv is a table, and only JSON lines hold all of it"):
+            results_of([given])
     (place / "scores.jsonl").write_bytes((place / "scores.jsonl").read_bytes() + b'{"account": 5}\n')
     with pytest.raises(UsageError, match=r"scores\.jsonl is damaged"):
         results_of([place])
@@ -215,6 +223,7 @@ def test_a_run_ends_with_the_page_and_keeps_only_what_was_asked_for(tmp_path: Pa
         files["alerts"].write_bytes(msgspec.json.encode(alert()) + b"\n")
         for name in ("details", "summary", "dead-letters"):
             files[name].touch()
+        assert report.told(RunEnd(SUMMARY, files, True), made=False).files == {"scores": kept}
         told = report.told(RunEnd(SUMMARY, files, True))
         assert told.files == {"scores": kept, "report": out}
         assert out.read_text() == "earlier"

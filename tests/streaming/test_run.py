@@ -262,6 +262,11 @@ def small(count: int = 6) -> list[dict[str, Any]]:
         (b"id,account,at\n1,ann,2026\n", 3, ["0 of 2 records", "looks like CSV", "1 times (record): is not JSON"]),
         (b"", 0, []),
         (lines([*small(3), b"", b"", b""]), 0, []),
+        (
+            lines([{**small()[0], "at": small()[0]["at"] // 1000}, *small()]),
+            0,
+            ["6 accepted, 0 duplicate, 0 late, 1 dead"],
+        ),
         (lines([*small(3), b"", b"", b"", b""]), 3, ["3 of 7 records", "4 times (record): is empty"]),
         (lines([item | {"at": item["at"] // 1000} for item in small()]), 2, ["look like seconds"]),
         (lines([item | {"at": "2076-01-01T00:00:00Z"} for item in small()]), 2, ["lie in the future"]),
@@ -327,6 +332,17 @@ def test_a_signal_while_reading_ends_at_once(
     assert main(["run", str(source), "--scores", str(tmp_path / "s")]) == 143
     assert "none was scored" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
+
+
+def test_a_page_that_a_full_disk_takes_no_more_is_not_said_to_be_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, scores = write_lines(tmp_path / "in.jsonl", small()), tmp_path / "s"
+    assert main(["run", str(source), "--scores", str(scores), "--report", "/dev/full"]) == 2
+    error = capsys.readouterr().err
+    assert "--report '/dev/full' cannot be written: No space left on device" in error
+    assert f"6 accepted, 0 duplicate, 0 late, 0 dead; 3 accounts, 0 flagged, 0 campaigns; scores in {scores}\n" in error
+    assert len(read(scores)) == 3
 
 
 def test_a_partial_file_never_overwrites_an_input(tmp_path: Path) -> None:

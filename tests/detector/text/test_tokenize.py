@@ -15,7 +15,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from py3langid.langid import LanguageIdentifier
 
+from detector.errors import UsageError
+from detector.text import tokenize
 from detector.text.features import (
     BUCKETS,
     FOR_TEXT,
@@ -305,3 +308,13 @@ def test_any_text_becomes_one_line_of_bounded_length_without_controls(text: str)
 def test_what_is_normal_hardly_changes_again(text: str) -> None:
     once = normalise(text)
     assert len(normalise(once)) <= len(once)
+
+
+def test_a_disk_without_room_for_the_language_model_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(LanguageIdentifier, "from_model_file", full)
+    monkeypatch.setattr(tokenize, "_identifier", tokenize._identifier.__wrapped__)
+    with pytest.raises(UsageError, match=r"a file of some megabytes in .*No space left on device; .*TMPDIR"):
+        settle_language("nobody knows in which language this might be", "", ("en", "de"))

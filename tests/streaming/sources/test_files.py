@@ -21,7 +21,7 @@ from streaming.sources import events, files
 from streaming.sources.base import FileRecord, Oversize, SourceRecord
 from streaming.sources.files import RecordingFiles
 from streaming.sources.sorting import CHUNK_BYTES, Sorter
-from tests.streaming.builders import event, lines, record, write_lines
+from tests.streaming.builders import T0, event, lines, record, write_lines
 
 DAY = 24 * 3_600_000
 
@@ -325,9 +325,38 @@ def test_formats_are_recognised_file_by_file_and_merged(monkeypatch: pytest.Monk
     (tmp_path / "x").write_bytes(b"neither")
     with (
         RecordingFiles([tmp_path / "x"], format_name="auto") as inputs,
-        pytest.raises(UsageError, match="events, numbers"),
+        pytest.raises(UsageError, match="x is of none of the"),
     ):
         list(inputs)
+
+
+def test_a_file_that_is_of_no_format_is_named_with_what_it_seems_to_be(tmp_path: Path) -> None:
+    posts = write_lines(tmp_path / "p", [event()])
+    for content, said in ((b"BZh91AY&SY", "compressed by bzip2"), (b"who;when\nann;1\n", "CSV with semicolons")):
+        (tmp_path / "x").write_bytes(content)
+        with RecordingFiles([posts, tmp_path / "x"], format_name="auto") as inputs, pytest.raises(UsageError) as caught:
+            list(inputs)
+        assert f"{tmp_path / 'x'} is of none of the formats" in str(caught.value)
+        assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["auto", "table", "x", "telegram", "events"])
+def test_an_empty_file_has_no_records_whatever_its_format(tmp_path: Path, name: str) -> None:
+    for ending, content in (("", b""), ("b", b"\xef\xbb\xbf"), (".gz", gzip.compress(b""))):
+        (tmp_path / f"e{ending}").write_bytes(content)
+        with RecordingFiles([tmp_path / f"e{ending}"], format_name=name) as inputs:
+            assert list(inputs) == []
+
+
+@pytest.mark.parametrize("chunk", [1, CHUNK_BYTES])
+def test_times_before_2000_among_later_ones_are_a_problem_of_their_records(chunk: int) -> None:
+    early_ones = record(event("b") | {"at": T0 // 1000}), record(event("c", at="1999-12-31T23:59:59Z"))
+    values = [record(event("a")), b"no json", early_ones[0], b"no json", early_ones[1]]
+    got, _ = sort(values, chunk)
+    assert [item.value for item in got if item.problem is not None] == [values[2], values[4]]
+    assert all("lies before 2000" in item.problem.reason for item in got if item.problem is not None)
+    early, _ = sort([values[2], values[4]], chunk)
+    assert [item.problem for item in early] == [None, None], "whoever reads nothing else is told of the unit"
 
 
 def test_a_file_that_is_not_of_its_format_is_refused_where_it_ends(
@@ -344,5 +373,5 @@ def test_a_file_that_is_not_of_its_format_is_refused_where_it_ends(
 
 
 def test_the_shipped_format_recognises_post_events() -> None:
-    assert files.recognised(b"not json\n" + lines([event()]), files.recognisers()) is events
+    assert files.recognising(b"not json\n" + lines([event()])) == "events"
     assert not any(events.recognises(head) for head in (b"", b"id,account,at\n", b"[1]\n", b'{"id": "a"}\n', b"\xff\n"))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import random
 
 import pytest
 
 from detector.errors import UsageError
-from streaming.sources.guess import check_times, looks_like
+from streaming.sources.files import looks_like
+from streaming.sources.guess import check_times
 from streaming.sources.sorting import TimeRange
 from tests.streaming.builders import T0, event, lines
 
@@ -64,21 +66,24 @@ def test_one_possible_time_is_enough(values: tuple[int, ...]) -> None:
         (b"<!doctype html>", "HTML"),
         ('{"a": "é"}\n{"b": 1}\n'.encode("latin-1"), "Latin-1"),
         ('{"a": "é"}\n'.encode("utf-16-le"), "UTF-16"),
+        (random.Random(1).randbytes(3000), "no text"),
     ],
 )
 def test_what_a_file_looks_like(head: bytes, said: str) -> None:
-    guess = looks_like("posts", head)
+    guess = looks_like("posts", head, "events")
     assert guess is not None
     assert guess.startswith("posts looks like")
     assert said in guess
 
 
-@pytest.mark.parametrize("head", [b"", b"\n", b"x", b"[]", b"7", b"[" * 100_000, lines([event()])])
+@pytest.mark.parametrize("head", [b"", b"\n", b"x", b"\r\r\r", b"[]", b"7", b"[" * 100_000, lines([event()])])
 def test_where_nothing_can_be_said_nothing_is(head: bytes) -> None:
-    assert looks_like("posts", head) is None
+    assert looks_like("posts", head, "events") is None
 
 
 def test_the_format_that_a_file_was_read_in_is_not_proposed_again() -> None:
     head = json.dumps({"did": "d", "time_us": 1}).encode()
     assert looks_like("posts", head, "bluesky") is None
     assert looks_like("posts", head, "reddit") is not None
+    assert looks_like("posts", head, "auto") is None, "it was recognised"
+    assert looks_like("posts", b"user_id,created_at,body\n1,2,3\n", "table:at=created_at") is None

@@ -8,6 +8,7 @@ for.
 
 from __future__ import annotations
 
+import io
 import json
 import random
 import shutil
@@ -118,6 +119,19 @@ def of_bluesky(act: Act) -> Pair:
         "urls": act.urls, "hashtags": act.tags, "mentions": [f"did:plc:u{who}" for who in act.mentions]
     }  # fmt: skip
     return whole, act.event(did, f"at://{did}/{collection}/k{act.number}", **act.said, **answers, **lists)
+
+
+def of_bluesky_records(act: Act) -> Pair:
+    """`listRecords` carries everything; the time is that of the client."""
+    whole, made = of_bluesky(act)
+    value = whole["commit"]["record"] | {"createdAt": act.when.isoformat()}
+    return {"uri": made["id"], "cid": "bafy", "value": value}, made
+
+
+def of_mastodon_stream(act: Act) -> Pair:
+    """The streaming API sends statuses as text."""
+    status, made = of_mastodon(act)
+    return {"event": "update", "stream": ["public"], "payload": json.dumps(status)}, made
 
 
 def of_mastodon(act: Act) -> Pair:
@@ -343,6 +357,21 @@ def of_table(act: Act) -> Pair:
     return row, act.event(f"u{act.who}", f"m{act.number}", **act.said, **answers, **lists)
 
 
+def of_table_json(act: Act) -> Pair:
+    """The same as objects inside each other, with lists and a number for a time."""
+    row, made = of_table(act)
+    more = {"urls": act.urls, "hashtags": act.tags, "mentions": [f"u{who}" for who in act.mentions]}
+    whole = row | more | {"user_id": None, "user": {"id": row["user_id"]}, "created_at": act.seconds}
+    return whole, made
+
+
+def as_parquet(rows: list[Any]) -> bytes:
+    pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    made = io.BytesIO()
+    parquet.write_table(pa.Table.from_pylist([{name: row.get(name) for name in TABLE} for row in rows]), made)
+    return made.getvalue()
+
+
 def as_lines(records: list[Any]) -> bytes:
     return "".join(json.dumps(record) + "\n" for record in records).encode()
 
@@ -356,16 +385,23 @@ def as_csv(*columns: str) -> Callable[[list[Any]], bytes]:
 
 
 class Shape(NamedTuple):
-    """How a format is written: its name, each act's record and event, the file, and a record that is none."""
+    """How a format is written: its name, each act's record and event, the file, a record that is none, and how the
+    format is asked for."""
 
     name: str
     pair: Callable[[Act], Pair | None]
     file: Callable[[list[Any]], bytes]
     damaged: Json
+    asked: str = "auto"
 
 
 SHAPES: Final = {
     "bluesky": Shape("bluesky", of_bluesky, as_lines, {"did": "did:plc:x", "time_us": "late", "kind": "commit"}),
+    "bluesky records": Shape(
+        "bluesky", of_bluesky_records, as_document("records"),
+        {"uri": "at://did:plc:x/app.bsky.feed.post/k", "value": {"$type": "app.bsky.feed.post", "createdAt": "never"}},
+    ),
+    "mastodon stream": Shape("mastodon", of_mastodon_stream, as_lines, {"event": "update", "payload": "{}"}),
     "mastodon": Shape("mastodon", of_mastodon, as_lines, {"account": {}, "content": "", "created_at": "never"}),
     "x 1.1": Shape("x", of_x_old, as_lines, {"id_str": "1", "full_text": "of nobody", "user": {}}),
     "x 2": Shape("x", of_x_new, x_responses, {"id": "5", "text": "of nobody", "edit_history_tweet_ids": ["5"]}),
@@ -388,6 +424,11 @@ SHAPES: Final = {
     ),
     "qut": Shape("qut", of_qut, as_csv(*QUT), {"message_id": "1", "user_id": "u1", "timestamp": "never"}),
     "table": Shape("table", of_table, as_csv(*TABLE), {"user_id": "u1", "created_at": "never", "body": "when?"}),
+    "parquet": Shape("table", of_table, as_parquet, {"user_id": "u1", "created_at": "never", "body": "when?"}),
+    "table of objects": Shape(
+        "table", of_table_json, as_lines, {"user": {"id": "u1"}, "created_at": "never", "body": "when?"},
+        "table:account=user.id",
+    ),
 }  # fmt: skip
 
 
@@ -414,7 +455,7 @@ def test_events_through_a_format_score_as_the_same_events_as_post_events(
     foreign = tmp_path / "recording"
     foreign.write_bytes(shape.file(records))
     direct = run_recording([write_lines(tmp_path / "posts.jsonl", (made for _, made in pairs))], models=models)
-    through = run_recording([foreign], format_name="auto", models=models)
+    through = run_recording([foreign], format_name=shape.asked, models=models)
     told = through.summary
     assert (told.read, told.accepted, told.dead) == (len(records), len(pairs), 1)
     assert told.read + sum(told.skipped.values()) == len(records)

@@ -115,6 +115,12 @@ def test_ids_that_a_spreadsheet_rounded_or_lost_are_dead_and_merge_nothing(colum
     assert ("rounded" in reason) == bool(said)
 
 
+@pytest.mark.parametrize("column", ["retweet_tweetid", "retweet_userid"])
+def test_rounded_ids_of_others_posts_are_dead_too_since_all_would_share_one(column: str) -> None:
+    found = read(ARCHIVES, csv_of(HASHED, hashed(is_retweet="true", **{column: "9.06E+17"})))
+    assert [field for field, _ in found.problems] == [column]
+
+
 FIVE = (
     "external_author_id",
     "author",
@@ -239,6 +245,13 @@ def test_any_separator_and_quoted_cells(separator: str) -> None:
     assert event == {"id": "1", "account": "ann", "at": T0, "kind": "reply", "text": "hello; you, there", "target": "0"}
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_lines_may_end_as_on_any_machine(end: str) -> None:
+    data = "user_id,created_at,body" + end + f"ann,{T0},hello" + end
+    assert table.FORMAT.recognises(data.encode())
+    assert one(table.FORMAT, data)["text"] == "hello"
+
+
 @pytest.mark.parametrize(
     ("said", "at", "precision"),
     [
@@ -259,6 +272,16 @@ def test_any_separator_and_quoted_cells(separator: str) -> None:
 def test_times_of_any_unit_and_usual_dates(said: str, at: int, precision: int | None) -> None:
     event = one(format_named(MAPPED), csv_of(TABLE, row(when=said)))
     assert (event["at"], event.get("at_precision_s")) == (at, precision)
+
+
+def test_ids_of_a_column_of_floats_are_the_whole_numbers_they_were() -> None:
+    form = format_named(MAPPED)
+    event = one(form, csv_of(TABLE, row(who="7.0", nr="12.0", answers="11.0")))
+    assert (event["account"], event["id"], event["target"]) == ("7", "12", "11")
+    for field in ("who", "nr", "answers"):
+        for said in ("906000000000000000.0", "9.06E+17"):
+            ((column, reason),) = read(form, csv_of(TABLE, row(**{field: said}))).problems
+            assert (column, "rounded" in reason) == (field, True)
 
 
 def test_a_date_that_is_two_dates_needs_a_form() -> None:
