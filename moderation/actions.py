@@ -25,7 +25,7 @@ from moderation import audit, console_config
 from moderation.console_config import ConsoleConfig, Receiver
 from moderation.database_tables import AlertRow, DecisionRow, Delivery, OutcomeRow, User
 from moderation.permissions import Actor
-from moderation.records import LARGEST_ACCOUNT, json_text, names, read_alert
+from moderation.topic_records import LARGEST_ACCOUNT, json_text, names, read_alert
 from streaming.schema.action import ActionAccount, ActionPolicy, ActionRecord, encode_action, read_action
 from streaming.schema.feedback import DecisionKind
 

@@ -31,7 +31,7 @@ from sqlalchemy import (
 )
 
 from detector.errors import FeedError
-from moderation import search
+from moderation import word_index
 from moderation.database_tables import AlertRow, Member, SavedView, Skip, User
 from moderation.permissions import Actor
 
@@ -277,7 +277,7 @@ def list_alerts(
     columns_shown: list[Any] = [*LIST_COLUMNS, holder]
     statement = select(*columns_shown)
     queues = list_queues(connection) if filters.queue else []
-    few = search.few_with(connection, filters.q) if filters.q else None
+    few = word_index.few_with(connection, filters.q) if filters.q else None
     statement = statement.where(matching(actor, filters, now, queues, few))
     if cursor is not None:
         statement = statement.where(_after(columns, descending, _decode_cursor(cursor, len(columns))))
@@ -290,7 +290,11 @@ def list_alerts(
 
 
 def matching(
-    actor: Actor, filters: Filters, now: int, queues: Sequence[TeamQueue] = (), few: search.RareWordAlerts | None = None
+    actor: Actor,
+    filters: Filters,
+    now: int,
+    queues: Sequence[TeamQueue] = (),
+    few: word_index.RareWordAlerts | None = None,
 ) -> ColumnElement[bool]:
     """Condition: the alert fits the filters.
 
@@ -318,7 +322,7 @@ def matching(
         # Names are among the words: beside a name of signs alone, an `OR` would only cost the index its use.
         if few is not None:
             conditions.append(AlertRow.id.in_(few.alert_ids))
-        shown = search.containing(filters.q, few.word if few is not None else "")
+        shown = word_index.containing(filters.q, few.word if few is not None else "")
         named = select(Member.alert_id).where(Member.account == filters.q)
         conditions.append(AlertRow.id.in_(named) if shown is None else shown)
     return and_(*conditions)

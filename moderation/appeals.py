@@ -22,7 +22,7 @@ from moderation import audit, case_log, decisions
 from moderation.audit import pseudonym, pseudonym_key
 from moderation.database_tables import AlertRow, Appeal, DecisionRow, Member, Notice, User
 from moderation.permissions import Actor
-from moderation.records import LARGEST_ACCOUNT, milliseconds, read_alert
+from moderation.topic_records import LARGEST_ACCOUNT, milliseconds, read_alert
 from moderation.users import fingerprint, new_secret
 from streaming.assess.alert_store import account_alert_id
 

@@ -19,8 +19,8 @@ from moderation.database_tables import AlertRow, Member, Page, User
 from moderation.languages import main_language
 from moderation.odds import certainty
 from moderation.permissions import Actor
-from moderation.records import milliseconds, read_alert, read_page, storable
 from moderation.scripts import scripts
+from moderation.topic_records import milliseconds, read_alert, read_page, storable
 from streaming.schema.alert import AlertRecord, PageRecord
 
 MAX_ANCESTORS: Final = 1000

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, or_, select
 from sqlalchemy.orm import aliased
 
 from detector.errors import FeedError
-from moderation import search
+from moderation import word_index
 from moderation.database_tables import AlertRow, DecisionRow, User
 
 
@@ -50,7 +50,7 @@ class DecisionFilters:
         if self.kind:
             found.append(AlertRow.kind == self.kind)
         if self.q:
-            shown = search.containing(self.q)
+            shown = word_index.containing(self.q)
             named = DecisionRow.account == self.q
             found.append(named if shown is None else or_(named, shown))
         if self.since:

@@ -20,7 +20,7 @@ from moderation.audit import pseudonym, pseudonym_key
 from moderation.database_tables import AlertRow, DecisionRow, Member
 from moderation.permissions import Actor
 from moderation.queue import NOT_ESCALATED, NOT_SNOOZED, why_unchanged
-from moderation.records import LARGEST_ACCOUNT
+from moderation.topic_records import LARGEST_ACCOUNT
 from streaming.assess.alert_store import account_alert_id
 
 Verdict = Literal["llm_campaign", "human_coordination", "permitted_automation", "not_a_campaign", "needs_more"]

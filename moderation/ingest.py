@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, case, delete, func, insert, or_, select, update
 
-from moderation import case_log, console_config, missed_accounts, search
+from moderation import case_log, console_config, missed_accounts, word_index
 from moderation.audit import pseudonym, pseudonym_key
 from moderation.background import BackgroundLoop
 from moderation.cases import summarise
@@ -27,8 +27,17 @@ from moderation.db import Database, upsert
 from moderation.feed_metrics import FeedMetrics
 from moderation.odds import WATCH_BELOW_POSTS, Certainty, certainty, percent, rests_on_few
 from moderation.policies import propose
-from moderation.records import dump, milliseconds, named_in, page_without, read_alert, read_page, storable, without
 from moderation.sources import AlertBatch, AlertSource
+from moderation.topic_records import (
+    dump,
+    milliseconds,
+    named_in,
+    page_without,
+    read_alert,
+    read_page,
+    storable,
+    without,
+)
 from streaming.schema.alert import AlertRecord, PageRecord
 
 ALERT_ROWS: Final = 500
@@ -222,8 +231,8 @@ def store_pages(connection: Connection, records: Iterable[PageRecord], counts: I
             connection.execute(
                 delete(Page).where(Page.alert_id == page.id, Page.revision < page.revision, Page.page > page.pages)
             )
-            search.drop_pages(connection, page.id, page.pages + 1)
-            search.index_page(connection, kept)
+            word_index.drop_pages(connection, page.id, page.pages + 1)
+            word_index.index_page(connection, kept)
         else:
             counts.stale += 1
 
@@ -237,7 +246,7 @@ def delete_page(connection: Connection, alert_id: str, page: int) -> None:
         page: its number, from 1.
     """
     connection.execute(delete(Page).where(Page.alert_id == alert_id, Page.page == page))
-    search.drop_pages(connection, alert_id, page, page)
+    word_index.drop_pages(connection, alert_id, page, page)
 
 
 def forgotten_accounts(connection: Connection, alerts: Sequence[AlertRecord], pages: Sequence[PageRecord]) -> set[str]:
@@ -298,7 +307,7 @@ def _write(connection: Connection, changes: Sequence[_NewRevisions], now: int, w
             written |= _upsert_alerts(connection, batch, now, watch_below, reopened=reopened)
     for each in changes:
         if each.latest.id in written:
-            search.index_alert(connection, each.latest)
+            word_index.index_alert(connection, each.latest)
     if not written:
         return written
     connection.execute(delete(Member).where(Member.alert_id.in_(written)))
@@ -376,9 +385,9 @@ def refresh_summaries(database: Database, watch_below: int) -> int:
                 record = read_alert(row.body)
                 values = _summary(record, watch_below, config)
                 connection.execute(update(AlertRow).where(AlertRow.id == row.id).values(**values))
-                search.index_alert(connection, record)
+                word_index.index_alert(connection, record)
                 for body in connection.scalars(select(Page.body).where(Page.alert_id == row.id)):
-                    search.index_page(connection, read_page(body))
+                    word_index.index_page(connection, read_page(body))
             if rows:
                 return rows[-1].id, len(rows)
             statement = upsert(connection, Meta).values(key=SUMMARY_KEY, value=made_by)

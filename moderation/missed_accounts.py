@@ -1,8 +1,8 @@
 """The blind sample: accounts that nothing flagged, decided on without what the system says of them.
 
 `assess` draws them with known probabilities (topic `blind-sample`). What moderators find among them says how many
-accounts are missed: each stands for as many as the inverse of its probability (`detector.sampling`). Accounts that
-nobody has decided on are taken to be like those that were, as which ones wait says nothing about them.
+accounts are missed: each stands for as many as the inverse of its probability (`detector.blind_sampling`). Accounts
+that nobody has decided on are taken to be like those that were, as which ones wait says nothing about them.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from typing import Any, Final, cast
 import numpy as np
 from sqlalchemy import Connection, and_, func, insert, or_, select, update
 
+from detector.blind_sampling import CountEstimate, estimate
 from detector.errors import FeedError
-from detector.sampling import CountEstimate, estimate
 from detector.times import format_time
 from moderation import audit
 from moderation.audit import pseudonym, pseudonym_key
 from moderation.database_tables import Forgotten, Outgoing, SampledAccount
 from moderation.db import upsert
 from moderation.permissions import Actor
-from moderation.records import dump, json_text, read_sample, storable
+from moderation.topic_records import dump, json_text, read_sample, storable
 from streaming.assess.alert_store import account_alert_id
 from streaming.schema.feedback import DecisionKind, FeedbackRecord, encode_feedback
 from streaming.schema.sample import SampleRecord

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from moderation.console_config import ConsoleConfig, ModerationPolicy
-from moderation.search import words_of
+from moderation.word_index import words_of
 from streaming.schema.alert import AlertRecord
 
 

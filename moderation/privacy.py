@@ -14,7 +14,7 @@ from urllib.parse import quote_plus
 import msgspec
 from sqlalchemy import Connection, delete, or_, select, update
 
-from moderation import actions, appeals, audit, missed_accounts, search, second_looks
+from moderation import actions, appeals, audit, missed_accounts, second_looks, word_index
 from moderation.audit import pseudonym, pseudonym_key
 from moderation.cases import summarise
 from moderation.database_tables import (
@@ -30,7 +30,7 @@ from moderation.database_tables import (
 )
 from moderation.db import upsert
 from moderation.permissions import Actor
-from moderation.records import GAP, dump, json_text, names, page_without, read_alert, read_page, storable, without
+from moderation.topic_records import GAP, dump, json_text, names, page_without, read_alert, read_page, storable, without
 from streaming.assess.alert_store import account_alert_id
 from streaming.schema.feedback import encode_feedback, read_feedback
 
@@ -80,9 +80,9 @@ def forget(connection: Connection, actor: Actor, account: str, now: int) -> Forg
         connection.execute(
             update(Page).where(Page.alert_id == row.alert_id, Page.page == row.page).values(body=dump(page))
         )
-        search.index_page(connection, page)
+        word_index.index_page(connection, page)
         pages += 1
-    search.forget_words(connection)
+    word_index.forget_words(connection)
     actions.forget_account(connection, account)
     appeals.forget_account(connection, account)
     second_looks.forget_account(connection, account, now)
@@ -125,7 +125,7 @@ def _rewrite_alerts(connection: Connection, names: Iterable[str], account: str, 
             .values(body=dump(record), title=summary.title, members=len(record.members), changed=now)
         )
         connection.execute(delete(Member).where(Member.alert_id == name, Member.account == storable(account)))
-        search.index_alert(connection, record)
+        word_index.index_alert(connection, record)
         done += 1
     return done
 

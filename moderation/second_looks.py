@@ -16,14 +16,14 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, delete, insert, select, update
 
+from detector.blind_sampling import is_drawn
 from detector.errors import FeedError
-from detector.sampling import is_drawn
 from moderation import audit, case_log
 from moderation.audit import pseudonym_key
 from moderation.database_tables import AlertRow, DecisionRow, Meta, SecondLook, User
 from moderation.db import upsert
 from moderation.permissions import Actor
-from moderation.records import json_text
+from moderation.topic_records import json_text
 
 SHARE_KEY: Final = "second_look_share"
 """Of the row in table `meta` that holds the share of decisions that is drawn."""

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, Final, Protocol
 from kafka import KafkaConsumer, TopicPartition
 
 from detector.errors import FeedError, UsageError
-from moderation.records import read_alert, read_page, read_sample
+from moderation.topic_records import read_alert, read_page, read_sample
 from streaming.config import KafkaConfig
 from streaming.kafka.client import CALL_MS, Clients, Topics, close
 from streaming.schema.alert import AlertRecord, PageRecord

@@ -9,7 +9,7 @@ from typing import Final
 
 from detector.reasons import BEYOND_DECOYS, COORDINATION, GROUP_EVIDENCE, TEXT, Reason, Sentence, explain
 from graph.traces import KIND_TABLE, KIND_WORDS
-from moderation.records import milliseconds
+from moderation.topic_records import milliseconds
 from streaming.schema.alert import AlertRecord
 
 KINDS: Final = {

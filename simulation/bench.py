@@ -19,8 +19,8 @@ from rich.console import Console
 from rich.table import Table
 
 from detector.errors import SwarmlightError, UsageError
-from simulation.files import PRESETS, preset
 from simulation.output import Renderer
+from simulation.population_files import PRESETS, preset
 from simulation.sampling import Json
 from simulation.world import World
 from streaming.cli import one_of, run_function

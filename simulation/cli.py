@@ -25,17 +25,17 @@ from rich.table import Table
 from detector.errors import UsageError
 from detector.times import format_time, parse_time
 from simulation.content.language_models import writer_of
-from simulation.files import PRESETS, explained, load, preset, written
 from simulation.output import KafkaSink, Pace, Renderer, truth
 from simulation.plots import Plot, require_matplotlib
 from simulation.population_config import PopulationConfig
+from simulation.population_files import PRESETS, explained, load, preset, written
 from simulation.realism import report
 from simulation.redteam.adaptive import GameOptions, adaptive
 from simulation.sampling import DAY_MS, Json
 from simulation.validate import BOOSTED, CONTROLS, SINGLE, MetadataReport, judge
 from simulation.world import Chunk, World
 from streaming.config import load_config
-from streaming.ingest import as_events
+from streaming.ingest_cli import as_events
 from streaming.sources.files import EVENTS
 
 

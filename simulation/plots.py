@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from detector.errors import UsageError
-from simulation.files import written
+from simulation.population_files import written
 from simulation.roles import CONTROL
 from simulation.sampling import HOUR_MS, Floats, Ints, stream
 from simulation.world import Chunk, World

@@ -29,8 +29,8 @@ from rich.table import Table
 from detector.errors import EventError, UnusableError, UsageError
 from detector.times import AT_MAX, parse_time
 from simulation import world as kinds
-from simulation.files import lines_of, table_of
 from simulation.population_config import PopulationConfig
+from simulation.population_files import lines_of, table_of
 from simulation.sampling import Bytes, Flags, Floats, Ints, stream
 from simulation.world import Chunk, World
 from streaming.schema.event import parse

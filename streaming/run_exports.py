@@ -11,8 +11,8 @@ from typing import Self
 
 from detector.errors import UsageError
 from streaming.pipeline import RunEnd
-from streaming.report import TITLE, page
-from streaming.results import check_network, results_of, write_network
+from streaming.run_report import TITLE, page
+from streaming.run_results import check_network, results_of, write_network
 from streaming.sinks.result_file import STDOUT, ResultFile
 from streaming.sinks.table_file import is_table
 

@@ -16,7 +16,7 @@ from graph.exports import Network, require_endings, write_edges, write_graphml
 from graph.table_layouts import given_or_refused
 from graph.tables import TimeUnit, read_tables
 from graph.trace_table import SHARED, RowCounts
-from streaming.ingest import ingest
+from streaming.ingest_cli import ingest
 from streaming.schema.flat_rows import Row
 from swarmlight.recordings import Recording
 from swarmlight.records import Records

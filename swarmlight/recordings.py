@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from detector.times import rfc3339
-from streaming.ingest import Ingested, ingest
+from streaming.ingest_cli import Ingested, ingest
 from streaming.schema.event import Event
 from streaming.schema.flat_rows import Row
 from streaming.sources.files import AUTO, RecordingFiles

@@ -16,8 +16,8 @@ from detector.evidence import Component
 from graph.exports import Network
 from streaming.config import Config, load_config
 from streaming.pipeline import RunProgress, run_recording
-from streaming.report import TITLE, page
-from streaming.results import RunResults, check_network, network_of, results_of, write_network
+from streaming.run_report import TITLE, page
+from streaming.run_results import RunResults, check_network, network_of, results_of, write_network
 from streaming.schema.alert import AlertRecord, read_alert
 from streaming.schema.flat_rows import ALERTS, SCORES, alert_row, score_row
 from streaming.schema.run_summary import RunSummary

@@ -29,7 +29,7 @@ from detector.threshold_groups import Looks, cells
 from detector.thresholds import HORIZON_PEOPLE, MIN_LANGUAGE_PEOPLE, NAME, TOTALS, Thresholds, quantiles_of
 from streaming.assess import AssessSettings
 from streaming.assess.outputs import Look
-from streaming.ingest import as_events
+from streaming.ingest_cli import as_events
 from training.account_data import RawEvents, chat_people, codes, read_stream, read_truth
 from training.account_training_set import POPULATION, known_texts
 from training.cards import thresholds_card

@@ -25,7 +25,7 @@ from detector.evidence import COMPONENTS, Component
 from detector.models import SHIPPED, load_models
 from streaming.assess import AssessSettings
 from streaming.cli import among
-from streaming.ingest import as_events
+from streaming.ingest_cli import as_events
 from streaming.sources.files import EVENTS
 from training.account_data import read_stream, read_truth
 from training.baseline import metadata_scores

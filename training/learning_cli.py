@@ -17,18 +17,18 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
+from detector.blind_sampling import CountEstimate, estimate, inclusion, is_drawn
 from detector.component_weights import ComponentWeights
 from detector.errors import RecordError, UsageError
 from detector.evidence import COMPONENTS
 from detector.models import SHIPPED
-from detector.sampling import CountEstimate, estimate, inclusion, is_drawn
 from streaming.assess.alert_store import account_alert_id
 from streaming.logs import shown
 from streaming.schema.feedback import FeedbackRecord, read_feedback
 from streaming.schema.score import ScoreRecord, read_scores
 from streaming.sources.files import EVENTS
 from training.calibrate import calibrate_on
-from training.learning import Floats, Shadow, fit
+from training.decision_learning import Floats, Shadow, fit
 from training.system import BUNDLE_FILES, copy_models
 
 MACHINE: Final = frozenset({"llm_campaign", "permitted_automation"})

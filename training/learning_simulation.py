@@ -10,7 +10,7 @@ no longer act together. What is not in the evidence any more no weights bring ba
 In three more machines become two kinds: `half turned` and `half irregular` (the other half stay as they were), and
 `two ways` (half of them either). People never change; the live threshold and the learned one are set by the same 520 of
 them, who are fitted to by neither. 200 decisions are drawn as they would be made: alerts, and a blind sample of the
-unflagged with known probabilities (`detector.sampling`).
+unflagged with known probabilities (`detector.blind_sampling`).
 
 Recovered is the share of the recall lost by the drift that is had back; attainable the same for a model fitted to the
 truth of every account, which no set of decisions can beat with these four weights; and `any rule` the same for the
@@ -30,9 +30,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
+from detector.blind_sampling import estimate, inclusion
 from detector.errors import UsageError
-from detector.sampling import estimate, inclusion
-from training.learning import Floats, conformal_threshold, fit
+from training.decision_learning import Floats, conformal_threshold, fit
 
 Flagging = Callable[[Floats], NDArray[np.bool_]]
 

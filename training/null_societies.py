@@ -35,7 +35,7 @@ from graph.search import Accounts, among_all, among_suspects, pair_features
 from simulation.population_config import Operator, PopulationConfig
 from simulation.redteam.measure import record
 from streaming.assess.machine_groups import GroupJudge
-from streaming.assess.meaning import SUSPECT_NATS
+from streaming.assess.meaning_reading import SUSPECT_NATS
 from streaming.cli import run_function
 from streaming.score import Scorer
 from training.drawn_evidence import drawn_llr

@@ -26,7 +26,7 @@ from graph.traces import BUILT_IN
 from graph.wording import NEUTRAL, Wording
 from streaming.assess.duplicates import SeenBefore
 from streaming.assess.event_traces import observed_traces
-from streaming.assess.meaning import SUSPECT_NATS
+from streaming.assess.meaning_reading import SUSPECT_NATS
 from streaming.assess.store import AccountTable
 from streaming.schema.observation import Kind, Observation
 from streaming.score import Scorer

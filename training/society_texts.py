@@ -29,8 +29,8 @@ from detector.errors import UsageError
 from simulation import world as manners
 from simulation.content.base import Text
 from simulation.content.given import Given
-from simulation.files import written
 from simulation.output import Renderer
+from simulation.population_files import written
 from simulation.roles import CROWDS, ORDINARY
 from simulation.sampling import Flags, Ints, Json
 from simulation.world import Chunk, World

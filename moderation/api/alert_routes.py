@@ -43,7 +43,7 @@ from moderation.api.schemas import (
     outcome_item,
 )
 from moderation.auth import Lead, Reader, Worker
-from moderation.records import LARGEST_ACCOUNT, rfc3339
+from moderation.topic_records import LARGEST_ACCOUNT, rfc3339
 
 alerts_router = APIRouter(tags=["alerts"])
 work_router = APIRouter(tags=["work"])

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from moderation import appeals
 from moderation.api.schemas import Account, Done, Note, RequestBody, RowId
 from moderation.auth import Reader, Worker
-from moderation.records import rfc3339
+from moderation.topic_records import rfc3339
 
 appeals_router = APIRouter(tags=["appeals"])
 

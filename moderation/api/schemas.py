@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from moderation.actions import Outcome
 from moderation.alert_lists import MAX_PAGE_SIZE, PAGE_SIZE
 from moderation.decisions import Verdict
-from moderation.records import LARGEST_ACCOUNT, rfc3339
+from moderation.topic_records import LARGEST_ACCOUNT, rfc3339
 
 
 def _clean(text: str) -> str:

@@ -13,7 +13,7 @@ from moderation import missed_accounts, second_looks
 from moderation.api.schemas import AlertId, Done, Note, RequestBody
 from moderation.auth import Worker
 from moderation.decisions import Verdict
-from moderation.records import read_alert
+from moderation.topic_records import read_alert
 
 second_looks_router = APIRouter(tags=["second looks"])
 

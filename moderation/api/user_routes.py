@@ -34,7 +34,7 @@ from moderation.api.schemas import (
 )
 from moderation.auth import Admin, Lead, Reader
 from moderation.database_tables import User
-from moderation.records import rfc3339
+from moderation.topic_records import rfc3339
 
 users_router = APIRouter(tags=["people"])
 views_router = APIRouter(tags=["views"])

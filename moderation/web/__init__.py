@@ -22,7 +22,7 @@ from moderation.web import (
     second_look_pages,
     user_pages,
 )
-from moderation.web.errors import error_page
+from moderation.web.error_pages import error_page
 from moderation.web.resume import unsent_form
 from moderation.web.user_pages import login_address, login_for
 

@@ -34,8 +34,8 @@ from moderation.alert_lists import Filters
 from moderation.auth import Form, RequestContext, SignedIn
 from moderation.console_config import ConsoleConfig
 from moderation.permissions import Actor
-from moderation.records import ID as ALERT_ID
-from moderation.records import LARGEST_ACCOUNT, milliseconds, read_alert
+from moderation.topic_records import ID as ALERT_ID
+from moderation.topic_records import LARGEST_ACCOUNT, milliseconds, read_alert
 from moderation.web.case_views import RelatedAlerts, case_lines, case_view, neighbour_ties
 from moderation.web.context_views import (
     Platform,

@@ -7,7 +7,7 @@ from starlette.responses import RedirectResponse, Response
 
 from moderation import console_config, missed_accounts, words
 from moderation.auth import Form, SignedIn
-from moderation.records import milliseconds
+from moderation.topic_records import milliseconds
 from moderation.web.charts import strip
 from moderation.web.context_views import Platform, profile_words
 from moderation.web.rendering import MAX_NOTE_CHARACTERS, AlertId, page, text_field, verdict_field

@@ -14,8 +14,8 @@ from moderation import words
 from moderation.cases import AlertWithDetails
 from moderation.odds import EVEN_ODDS, certainty, percent
 from moderation.permissions import Actor
-from moderation.records import milliseconds
 from moderation.related import Contradiction, MemberAlert, OtherAlert
+from moderation.topic_records import milliseconds
 from moderation.web.evidence_views import PastDecision, Rights
 from moderation.web.subject import Subject, subject
 from moderation.web.untrusted_text import short, visible

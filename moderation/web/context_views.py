@@ -15,8 +15,8 @@ from markupsafe import Markup
 from moderation import console_config, words
 from moderation.console_config import PlatformLinks
 from moderation.odds import percent
-from moderation.records import milliseconds
 from moderation.similar_cases import LikeThis, PastCase
+from moderation.topic_records import milliseconds
 from moderation.web.charts import strip
 from moderation.web.untrusted_text import visible
 from streaming.schema.alert import AccountProfileRecord, AlertRecord, EdgeRecord, PageRecord

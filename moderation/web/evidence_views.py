@@ -31,7 +31,7 @@ from moderation import words
 from moderation.cases import AlertWithDetails
 from moderation.odds import SPEAKS_NATS, account_threshold, certainty, look, percent
 from moderation.permissions import Actor
-from moderation.records import milliseconds
+from moderation.topic_records import milliseconds
 from moderation.web.untrusted_text import visible
 from streaming.schema.alert import AlertRecord
 

@@ -25,7 +25,7 @@ from moderation.audit import AuditFilters
 from moderation.auth import Form, RequestContext, SignedIn
 from moderation.database_tables import AlertRow, User
 from moderation.decision_lists import DecisionFilters
-from moderation.records import LARGEST_ACCOUNT, rfc3339
+from moderation.topic_records import LARGEST_ACCOUNT, rfc3339
 from moderation.users import DAY_MS
 from moderation.web.evidence_views import past_decision
 from moderation.web.rendering import MAX_NOTE_CHARACTERS, existing_alerts, local_path, page, text_field

@@ -14,7 +14,7 @@ from detector.errors import FeedError
 from moderation import alert_lists, bulk_actions, console_config, queue, words
 from moderation.alert_lists import Filters
 from moderation.auth import Form, SignedIn
-from moderation.records import ID
+from moderation.topic_records import ID
 from moderation.web.alert_pages import next_alert
 from moderation.web.rendering import MAX_NOTE_CHARACTERS, number_field, page, text_field, verdict_field
 from moderation.web.view_models import queue_row

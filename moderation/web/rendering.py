@@ -23,8 +23,8 @@ from moderation import decisions, words
 from moderation.auth import RequestContext
 from moderation.database_tables import AlertRow
 from moderation.permissions import Actor
-from moderation.records import rfc3339
 from moderation.services import Services
+from moderation.topic_records import rfc3339
 from moderation.web.untrusted_text import short, visible
 
 TEMPLATES: Final = Path(__file__).with_name("templates")

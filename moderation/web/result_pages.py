@@ -11,9 +11,9 @@ from starlette.responses import Response
 
 from moderation import console_config, words
 from moderation.auth import SignedIn
+from moderation.decision_results import DecisionResults, Precision, Rate, results
 from moderation.missed_accounts import Misses
 from moderation.odds import percent
-from moderation.results import DecisionResults, Precision, Rate, results
 from moderation.second_looks import Agreement
 from moderation.web.charts import Share, shares
 from moderation.web.history_pages import ListFilters, as_csv

@@ -18,7 +18,7 @@ from moderation.console_config import PlatformLinks
 from moderation.decisions import VERDICTS
 from moderation.odds import Certainty, account_threshold, claim, look, passes, percent
 from moderation.permissions import Actor
-from moderation.records import milliseconds
+from moderation.topic_records import milliseconds
 from moderation.web.context_views import Platform
 from moderation.web.evidence_views import (
     Bar,

@@ -25,7 +25,7 @@ from detector.errors import UsageError
 from simulation.content.base import Request, Text
 from simulation.content.chitchat import people
 from simulation.content.given import planted
-from simulation.files import lines_of, table_of
+from simulation.population_files import lines_of, table_of
 from simulation.sampling import Flags, Floats, Ints, stream
 
 Row: TypeAlias = tuple[str, str, str]

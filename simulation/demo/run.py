@@ -39,7 +39,7 @@ from simulation.demo.processes import (
     worker,
 )
 from simulation.demo.stream import Stream, make_stream
-from simulation.files import written
+from simulation.population_files import written
 from streaming.config import Config, load_config
 from streaming.kafka.client import Clients, Topics, close, ensure_topics
 

@@ -11,9 +11,9 @@ from typing import Final
 import msgspec
 
 from simulation.content.language_models import writer_of
-from simulation.files import preset
 from simulation.output import Renderer, truth
 from simulation.population_config import PopulationConfig
+from simulation.population_files import preset
 from simulation.sampling import Json
 from simulation.world import World
 

@@ -19,7 +19,7 @@ from rich.table import Table
 from simulation.bench import apart
 from simulation.feeds.plan import FeedPlan, algorithm
 from simulation.feeds.society import FeedSociety
-from simulation.files import PRESETS, preset
+from simulation.population_files import PRESETS, preset
 from simulation.sampling import Json
 from simulation.world import World
 from streaming.cli import one_of, run_function

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from detector.errors import UsageError
-from simulation.files import PRESETS
+from simulation.population_files import PRESETS
 from streaming.cli import one_of
 
 
@@ -170,8 +170,8 @@ def explain_command(
     from simulation.feeds.plan import plan_of
     from simulation.feeds.post_texts import Content
     from simulation.feeds.society import FeedSociety
-    from simulation.files import preset
     from simulation.output import names
+    from simulation.population_files import preset
     from simulation.world import World
 
     weights, plan = weights_of(values), plan_of(feeds)
@@ -233,7 +233,7 @@ def read_command(
     from simulation.feeds.plan import plan_of
     from simulation.feeds.society import FeedSociety
     from simulation.feeds.summary import ExposureSummary
-    from simulation.files import preset
+    from simulation.population_files import preset
     from simulation.world import World
 
     plan = plan_of(feeds, together)

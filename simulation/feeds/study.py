@@ -30,9 +30,9 @@ from simulation.feeds.post_texts import Content
 from simulation.feeds.reading import ReaderSettings
 from simulation.feeds.scorers import Engagement, Societal
 from simulation.feeds.society import FeedSociety
-from simulation.files import preset
 from simulation.population import lognormal
 from simulation.population_config import PopulationConfig
+from simulation.population_files import preset
 from simulation.sampling import Flags, Floats, Ints, stream
 from simulation.world import World
 

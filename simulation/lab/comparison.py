@@ -17,10 +17,10 @@ from typing import Final, NamedTuple
 import msgspec
 
 from detector.errors import UsageError
-from simulation.files import written
 from simulation.lab.interventions import VARIED, Assumed, Policy
 from simulation.lab.outcomes import SocietyOutcome, outcome
 from simulation.lab.trial_society import SocietySettings, detected
+from simulation.population_files import written
 
 CHANGE: Final = 0.2
 """How far each assumed number is varied, either way."""

@@ -16,8 +16,8 @@ import msgspec
 from msgspec import Meta
 
 from detector.errors import ConfigError
-from simulation.files import LARGEST_FILE_BYTES
 from simulation.population_config import Part, Positive, Share
+from simulation.population_files import LARGEST_FILE_BYTES
 
 Measure: TypeAlias = Literal["nothing", "label", "downrank", "rate-limit", "friction", "verify", "remove"]
 ActOn: TypeAlias = Literal["account", "campaign", "either"]

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import numpy as np
 
-from simulation.files import written
 from simulation.lab.moderator_trial import FIXED, MODERATOR, NO_MODERATOR, TAX, FinishedTrial, PricingRow
 from simulation.lab.polarity_report import SeedMean, estimate
 from simulation.plots import CAMPAIGNS, CONTROLS, OTHERS, svg
+from simulation.population_files import written
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -12,9 +12,9 @@ import msgspec
 import numpy as np
 from scipy.stats import t as student
 
-from simulation.files import written
 from simulation.lab.polarity_training import EpisodeRow
 from simulation.plots import CAMPAIGNS, CONTROLS, svg
+from simulation.population_files import written
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 import msgspec
 
-from simulation.files import written
 from simulation.lab.comparison import outcome_file
 from simulation.lab.interventions import ActOn, Assumed, Measure, Policy, Review
 from simulation.lab.outcomes import SocietyOutcome, outcome
 from simulation.lab.ranking import HarmWeights, measures, sums
 from simulation.lab.trial_society import SocietySettings, detected
+from simulation.population_files import written
 
 if TYPE_CHECKING:
     import optuna

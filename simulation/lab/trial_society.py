@@ -20,9 +20,9 @@ from detector.times import parse_time
 from simulation.content.language_models import writer_of
 from simulation.feeds.plan import FeedPlan, algorithm
 from simulation.feeds.society import FeedSociety
-from simulation.files import written
 from simulation.output import Renderer
 from simulation.population_config import Activity, LookAlike, LookAlikes, PopulationConfig
+from simulation.population_files import written
 from simulation.redteam.adaptive import family
 from simulation.redteam.measure import with_texts
 from simulation.redteam.menu import BUDGET, Chance, Plan

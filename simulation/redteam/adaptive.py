@@ -20,9 +20,9 @@ import numpy as np
 from rich.console import Console
 
 from detector.errors import UsageError
-from simulation.files import written
 from simulation.plots import require_matplotlib, svg
 from simulation.population_config import Operator, PopulationConfig, Tactics
+from simulation.population_files import written
 from simulation.redteam.measure import (
     ActedPopulation,
     DetectorResult,

@@ -23,10 +23,10 @@ from detector.models import SHIPPED
 from simulation.content.corpus import Row, rows
 from simulation.content.given import planted
 from simulation.content.language_models import writer_of
-from simulation.files import PRESETS as SHIPPED_PRESETS
-from simulation.files import preset, written
 from simulation.output import Renderer, truth
 from simulation.population_config import PopulationConfig
+from simulation.population_files import PRESETS as SHIPPED_PRESETS
+from simulation.population_files import preset, written
 from simulation.sampling import Flags, Ints, Json
 from simulation.world import World
 from streaming.pipeline import run_recording

@@ -2,7 +2,7 @@
 
 Drawn once for each day of event time in which something happens, at the first tick after it and at the last of a
 recording, among the accounts that could have been flagged in it and were not. Who is drawn follows from a keyed hash of
-account and day (`detector.sampling`), so a replay draws the same; the key is the seed of the configuration.
+account and day (`detector.blind_sampling`), so a replay draws the same; the key is the seed of the configuration.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import Final
 
 import numpy as np
 
+from detector.blind_sampling import inclusion, is_drawn
 from detector.evidence import COMPONENTS
-from detector.sampling import inclusion, is_drawn
 from detector.times import rfc3339
 from streaming.assess.alert_records import AlertContext, member_record, post_record
 from streaming.assess.alert_store import NOT_SUPPRESSED

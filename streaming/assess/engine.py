@@ -22,7 +22,7 @@ from streaming.assess.feedback import Overrides
 from streaming.assess.group_alerts import GroupAlerts
 from streaming.assess.groups import Groups, SearchWatch, load_pair_model
 from streaming.assess.intake import Intake
-from streaming.assess.meaning import MeaningReading
+from streaming.assess.meaning_reading import MeaningReading
 from streaming.assess.ordering import Counts, Ordering
 from streaming.assess.outputs import Look, Reranker, RerankRequest, TickOutput
 from streaming.assess.reranking import ReadingLimits, Reranking, rerank_request

@@ -23,7 +23,7 @@ from graph.trace_memory import TraceView
 from graph.traces import DAY_MS, HOUR_MS, Trace
 from graph.wording import Wording, talking_points
 from streaming.assess.group_list import PATIENCE_MS, Candidate, Ended, GroupState, Listed, TalkingPointPost
-from streaming.assess.meaning import are_suspects, draw
+from streaming.assess.meaning_reading import are_suspects, draw
 from streaming.assess.settings import AssessSettings
 from streaming.assess.store import NEVER, PERMITTED, AccountTable
 

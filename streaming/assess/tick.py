@@ -21,7 +21,7 @@ from streaming.assess.feedback import Overrides
 from streaming.assess.group_alerts import GroupAlerts
 from streaming.assess.groups import Groups
 from streaming.assess.intake import Intake, Taken
-from streaming.assess.meaning import MeaningReading
+from streaming.assess.meaning_reading import MeaningReading
 from streaming.assess.outputs import Answer, Gone, Reranker, Sampled, TickOutput, TickStats
 from streaming.assess.reranking import PendingTexts, Reranking, rerank_request, rerank_rounds
 from streaming.assess.scores import Scores

@@ -15,7 +15,7 @@ from detector.errors import EventError
 from detector.times import parse_time
 from streaming.sources.documents import Json, JsonFormat, Skipped
 from streaming.sources.fields import dig, name, needed, objects, present, strings, text, timed, whole
-from streaming.sources.times import EARLIEST_S
+from streaming.sources.platform_times import EARLIEST_S
 
 _POST: Final = "app.bsky.feed.post"
 _REPOST: Final = "app.bsky.feed.repost"

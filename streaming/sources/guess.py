@@ -8,8 +8,8 @@ from typing import Final
 from detector.errors import UsageError
 from detector.times import rfc3339
 from streaming.schema.event import AHEAD_MS
+from streaming.sources.platform_times import EARLIEST_MS
 from streaming.sources.sorting import TimeRange
-from streaming.sources.times import EARLIEST_MS
 
 MAGIC: Final = {
     b"PK\x03\x04": "a zip archive: unpack it",

@@ -15,8 +15,8 @@ from typing import Any, Final
 from detector.errors import EventError
 from streaming.sources.documents import Json
 from streaming.sources.fields import language, timed
+from streaming.sources.platform_times import MINUTE_S, us_minute, written
 from streaming.sources.rows import TableFormat, cell, identity, listed, reference
-from streaming.sources.times import MINUTE_S, us_minute, written
 
 _HASHED: Final = {"tweetid", "userid", "tweet_time", "tweet_text"}
 _FIVE_THIRTY_EIGHT: Final = {"external_author_id", "author", "content", "publish_date"}

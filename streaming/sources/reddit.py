@@ -15,7 +15,7 @@ from typing import Any, Final
 from detector.errors import EventError
 from streaming.sources.documents import Json, JsonFormat, Skipped
 from streaming.sources.fields import dig, name, needed, objects, snapshot_at, text, timed
-from streaming.sources.times import seconds
+from streaming.sources.platform_times import seconds
 
 _NOBODY: Final = {"[deleted]", "[removed]"}
 

@@ -20,7 +20,7 @@ import msgspec
 from detector.errors import UsageError
 from detector.times import AT_MAX, parse_time
 from streaming.sources.base import FieldProblem, Oversize, SourceRecord
-from streaming.sources.times import EARLIEST_MS
+from streaming.sources.platform_times import EARLIEST_MS
 
 CHUNK_BYTES: Final = 128 * 1024 * 1024
 """Memory for records that are being sorted, by estimate: the models take several times as much."""

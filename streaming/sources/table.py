@@ -22,8 +22,8 @@ from streaming.schema.event import KINDS
 from streaming.sources.base import FileRecord, SourceFormat
 from streaming.sources.documents import Json, JsonFormat, Skipped
 from streaming.sources.fields import language, timed
+from streaming.sources.platform_times import any_time
 from streaming.sources.rows import PARQUET, TableFormat, cell, heading, identity, listed, moment, reference
-from streaming.sources.times import any_time
 
 USUAL: Final = {
     "id": ("id", "post_id", "tweet_id", "tweetid", "message_id", "status_id", "comment_id", "id_str"),

@@ -15,7 +15,7 @@ from typing import Any, Final
 from detector.errors import EventError
 from streaming.sources.documents import Json, JsonFormat, Skipped
 from streaming.sources.fields import name, needed, objects, snapshot_at, text, timed
-from streaming.sources.times import DAY_S, seconds, written
+from streaming.sources.platform_times import DAY_S, seconds, written
 
 _CHATS: Final = ("personal_chat", "bot_chat", "saved_messages")
 """Kinds of chats between two, which nobody else reads."""

@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from streaming.sources.documents import Json
 from streaming.sources.fields import timed
+from streaming.sources.platform_times import any_time
 from streaming.sources.rows import TableFormat, cell, identity, listed, moment, reference
-from streaming.sources.times import any_time
 
 _COORTWEET: Final = {"object_id", "account_id", "content_id", "timestamp_share"}
 _QUT: Final = {"message_id", "user_id", "timestamp"}

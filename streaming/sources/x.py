@@ -26,7 +26,7 @@ from detector.times import parse_time
 from streaming.sources.base import FileRecord
 from streaming.sources.documents import Json, JsonFormat, Skipped
 from streaming.sources.fields import dig, name, needed, objects, present, strings, text, timed, whole
-from streaming.sources.times import number, snowflake, x_date
+from streaming.sources.platform_times import number, snowflake, x_date
 
 _ARCHIVE: Final = re.compile(rb"\s*window\.YTD\.(?:tweets?|deleted_tweets?|note_tweets?)\.part\d+\s*=\s*")
 """What stands before the JSON in the files of an archive."""

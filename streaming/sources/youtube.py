@@ -15,7 +15,7 @@ from detector.errors import EventError
 from detector.times import parse_time
 from streaming.sources.documents import Json, JsonFormat, Skipped
 from streaming.sources.fields import dig, from_html, name, needed, snapshot_at, text, timed
-from streaming.sources.times import DAY_S, seconds
+from streaming.sources.platform_times import DAY_S, seconds
 
 _AGO: Final = re.compile(r"(\d+)\s+(second|minute|hour|day|week|month|year)s?\s+ago", re.IGNORECASE)
 

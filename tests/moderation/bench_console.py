@@ -27,7 +27,7 @@ from moderation import ingest, users
 from moderation.database_tables import DecisionRow
 from moderation.db import Database, now_ms
 from moderation.permissions import SYSTEM
-from moderation.records import read_alert, read_page
+from moderation.topic_records import read_alert, read_page
 from simulation.demo.processes import free_port
 from tests.moderation import postgres
 from tests.moderation.builders import alert, line, pages

@@ -18,8 +18,8 @@ from moderation import ingest, users
 from moderation.app import create_app
 from moderation.db import Database
 from moderation.permissions import ROLES, SYSTEM, Actor
-from moderation.records import read_alert, read_page
 from moderation.services import Services, Settings, build_services
+from moderation.topic_records import read_alert, read_page
 from streaming.schema.alert import AlertRecord, PageRecord
 from tests.moderation import builders
 

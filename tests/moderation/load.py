@@ -37,8 +37,8 @@ from moderation.db import Database, now_ms
 from moderation.ingest import SUMMARY_KEY, summary_mark
 from moderation.odds import WATCH_BELOW_POSTS
 from moderation.permissions import RIGHTS, SYSTEM, Actor
-from moderation.records import dump, read_alert
-from moderation.search import words_of_record
+from moderation.topic_records import dump, read_alert
+from moderation.word_index import words_of_record
 from simulation.demo.processes import free_port
 from tests.moderation import postgres
 from tests.moderation.builders import alert, line

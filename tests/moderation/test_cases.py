@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from moderation.cases import summarise
-from moderation.records import read_alert
+from moderation.topic_records import read_alert
 from tests.moderation.builders import alert, line
 
 

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from moderation import decisions, similar_cases
 from moderation.decisions import DecisionRequest
-from moderation.records import named_in, without
+from moderation.topic_records import named_in, without
 from moderation.web.charts import Share, shares, strip
 from moderation.web.context_views import like_this_words, profile_words
 from streaming.schema.alert import AccountProfileRecord, AlertRecord, PostRecord

@@ -12,7 +12,7 @@ import pytest
 
 from moderation import ingest
 from moderation.ingest import IngestCounts
-from moderation.records import read_alert, read_page
+from moderation.topic_records import read_alert, read_page
 from streaming.assess import Assess, AssessSettings, TickOutput
 from streaming.assess.duplicates import text_feature_offset
 from streaming.kafka.journal import JournalEntry, RerankResults, encode

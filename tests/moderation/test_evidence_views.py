@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detector.reasons import group_reasons
-from moderation.records import read_alert
+from moderation.topic_records import read_alert
 from moderation.web.evidence_views import bars, even, in_detail, limits, odds, seen_together, statistic
 from tests.moderation.browser import scenes
 from tests.moderation.builders import alert, group_case, line, said

@@ -12,7 +12,7 @@ from sqlalchemy import delete, select
 from detector.errors import FeedError
 from moderation import alert_lists, cases, decisions, queue
 from moderation.database_tables import AlertRow, Member, Page
-from moderation.records import read_alert
+from moderation.topic_records import read_alert
 from streaming.schema.alert import AlertRecord, PageRecord
 from tests.moderation.builders import alert, altered, pages
 from tests.moderation.conftest import Feed

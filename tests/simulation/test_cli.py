@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from detector.errors import ConfigError, UsageError
-from simulation.files import PRESETS, parse, preset
 from simulation.output import Renderer
 from simulation.population_config import PopulationConfig
+from simulation.population_files import PRESETS, parse, preset
 from simulation.world import Chunk, World
 from streaming.cli import invoke, main
 from streaming.schema.event import parse as parse_event

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from detector.errors import UsageError
-from simulation.files import parse
 from simulation.plots import CAMPAIGNS, DRAWN, KINDS, Plot, layout, svg
+from simulation.population_files import parse
 from simulation.world import World
 from streaming.cli import invoke
 from tests.simulation.test_cli import SMALL

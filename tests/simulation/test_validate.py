@@ -6,8 +6,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from simulation.files import preset
 from simulation.population_config import Crude, PopulationConfig
+from simulation.population_files import preset
 from simulation.validate import FEATURES, MetadataReport, auroc, features, judge
 from simulation.world import Chunk, World
 from streaming.cli import invoke

@@ -18,8 +18,8 @@ import msgspec
 import pytest
 
 from detector.times import rfc3339
-from streaming.report import page as page_of
-from streaming.results import results_of
+from streaming.run_report import page as page_of
+from streaming.run_results import results_of
 from streaming.schema.alert import (
     AlertRecord,
     EdgeRecord,

@@ -16,7 +16,7 @@ from streaming.assess.alert_store import account_alert_id
 from streaming.schema.feedback import FeedbackRecord, encode_feedback
 from streaming.schema.score import LlrRecord, ScoreRecord, encode_score
 from training import learning_cli
-from training.learning import Shadow
+from training.decision_learning import Shadow
 from training.learning_cli import decided, learn_command, sample_command, shadow_command, write_bundle
 
 

@@ -19,8 +19,8 @@ from moderation.app import create_app
 from moderation.db import Database
 from moderation.outbox import FeedbackFile, FeedbackLoop
 from moderation.permissions import ROLES, SYSTEM, Actor
-from moderation.records import read_alert, read_page
 from moderation.services import Settings, build_services
+from moderation.topic_records import read_alert, read_page
 from streaming.schema.alert import AlertRecord, PageRecord
 from tests.moderation import builders
 

@@ -18,7 +18,7 @@ from simulation.feeds.posts import Scores
 from simulation.feeds.reading import ReaderSettings, reacted_to
 from simulation.feeds.scorers import Amplification, Chronological, Engagement, Moderation, Societal
 from simulation.feeds.society import FeedSociety, Rated, unrated
-from simulation.files import preset
+from simulation.population_files import preset
 from simulation.world import LIKE, Chunk, World
 from tests.simulation.populations import QUIET
 

@@ -10,7 +10,7 @@ import pytest
 
 from detector.errors import UsageError
 from streaming.sources.files import RecordingFiles
-from streaming.sources.times import snowflake
+from streaming.sources.platform_times import snowflake
 from streaming.sources.x import FORMAT
 from tests.streaming.sources.formats import one, read
 

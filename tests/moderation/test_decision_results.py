@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from scipy.stats import beta
 
-from moderation import actions, decisions, results
+from moderation import actions, decision_results, decisions
 from moderation.action_loop import deliver_due
+from moderation.decision_results import Rate, band_words
 from moderation.decisions import DecisionRequest
-from moderation.results import Rate, band_words
 from moderation.web.result_pages import rate_words
 from streaming.schema.alert import AlertRecord
 from tests.moderation.builders import alert
@@ -23,9 +23,9 @@ from tests.moderation.test_context import decide, odds
 from tests.moderation.test_web import text_of
 
 
-def look(feed: Feed, since: int = 0, until: int = 0) -> results.DecisionResults:
-    found = feed.see(results.results, feed.actors["viewer"], feed.clock(), since, until)
-    assert isinstance(found, results.DecisionResults)
+def look(feed: Feed, since: int = 0, until: int = 0) -> decision_results.DecisionResults:
+    found = feed.see(decision_results.results, feed.actors["viewer"], feed.clock(), since, until)
+    assert isinstance(found, decision_results.DecisionResults)
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from detector.sampling import estimate, inclusion, is_drawn
+from detector.blind_sampling import estimate, inclusion, is_drawn
 
 
 def test_the_sample_is_as_large_as_said_and_leaves_nobody_out() -> None:

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from sqlalchemy import text
 
-from moderation import alert_lists, ingest, privacy, search
-from moderation.search import MAX_WORD_CHARACTERS, words_of, words_of_record
+from moderation import alert_lists, ingest, privacy, word_index
+from moderation.word_index import MAX_WORD_CHARACTERS, words_of, words_of_record
 from streaming.schema.alert import MomentRecord, ObjectRecord, PageRecord
 from tests.moderation.builders import alert, pages
 from tests.moderation.conftest import Feed
@@ -122,11 +122,11 @@ def test_the_systems_own_words_are_not_searched() -> None:
 def test_a_rare_word_is_found_by_its_alerts_whatever_else_is_looked_for(
     feed: Feed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(search, "FEW", 2)
+    monkeypatch.setattr(word_index, "FEW", 2)
     feed.put(*(alert(f"c{number}", accounts=[f"twin{number}", "ada"]) for number in range(4)))
     with feed.database.read() as connection:
-        assert search.few_with(connection, "ada") is None
-        assert search.few_with(connection, "twin3 ada") == search.RareWordAlerts("twin3", ["c3"])
+        assert word_index.few_with(connection, "ada") is None
+        assert word_index.few_with(connection, "twin3 ada") == word_index.RareWordAlerts("twin3", ["c3"])
     assert found(feed, "twin3") == found(feed, "twin3 ada") == ["c3"]
     assert found(feed, "twin3 nobody") == []
     assert len(found(feed, "ada")) == len(found(feed, "twin")) == 4

@@ -1,6 +1,6 @@
 """The command `swarmlight report`: what a run found, as one HTML page that a person can look at and pass on.
 
-In: what the files of a run hold (`streaming.results`). Out: one page with nothing outside it: no script, no address
+In: what the files of a run hold (`streaming.run_results`). Out: one page with nothing outside it: no script, no address
 that it loads from, light and dark, wide and narrow. Everything in it that comes from events is a stranger's text and is
 escaped; links of theirs are text, not links.
 """
@@ -23,7 +23,7 @@ from streaming.html_page import document
 from streaming.html_page import escaped as _e
 from streaming.html_page import section as _section
 from streaming.html_page import table as _table
-from streaming.results import RunResults, check_network, groups_of, results_of, write_network
+from streaming.run_results import RunResults, check_network, groups_of, results_of, write_network
 from streaming.schema.alert import AlertRecord, PageRecord
 from streaming.schema.run_summary import PeopleRecord
 from streaming.sinks.result_file import ResultFile

@@ -12,7 +12,7 @@ from detector.errors import LogError
 from graph.narratives import VECTORS_KEPT, Narratives
 from streaming.assess import Answer, Assess, AssessSettings, Reranker, RerankRequest
 from streaming.assess.duplicates import event_key
-from streaming.assess.meaning import DRAWN, MOST_AT_ONCE, PANEL, MeaningReading
+from streaming.assess.meaning_reading import DRAWN, MOST_AT_ONCE, PANEL, MeaningReading
 from streaming.assess.reranking import TextBudget
 from streaming.assess.store import AccountTable, KeptText, KeptTexts
 from streaming.kafka.journal import Journal, JournalEntry, RerankResults, decode, encode
@@ -238,7 +238,7 @@ def test_who_is_neither_suspect_nor_of_the_panel_any_more_is_swept_out() -> None
 
 
 def test_growth_beyond_the_double_sweeps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streaming.assess.meaning.FEWEST_SWEPT", 900)
+    monkeypatch.setattr("streaming.assess.meaning_reading.FEWEST_SWEPT", 900)
     many = Many(1500, lambda row: 2.0)
     many.read()
     assert (len(many.narratives), many.narratives.swept) == (1500, 0)

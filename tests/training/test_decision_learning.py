@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from detector.errors import UsageError
-from training import learning
-from training.learning import Floats, conformal_threshold, counted, fit
+from training import decision_learning
+from training.decision_learning import Floats, conformal_threshold, counted, fit
 
 PEOPLE = np.random.default_rng(1).normal(-0.5, 1.0, (500, 4))
 
@@ -81,8 +81,8 @@ def test_slips_are_told_from_what_changed(monkeypatch: pytest.MonkeyPatch) -> No
     clean = fit(components, machine, np.ones(1000), PEOPLE, prior=0.3, target_fpr=0.01)
     wrong = fit(components, machine ^ slips, np.ones(1000), PEOPLE, prior=0.3, target_fpr=0.01)
     assert clean.wrong < 0.02 < wrong.wrong < 0.13
-    monkeypatch.setattr(learning, "WRONG", 1e-6)
-    monkeypatch.setattr(learning, "WRONG_SPREAD", 0.01)
+    monkeypatch.setattr(decision_learning, "WRONG", 1e-6)
+    monkeypatch.setattr(decision_learning, "WRONG_SPREAD", 0.01)
     credulous = fit(components, machine ^ slips, np.ones(1000), PEOPLE, prior=0.3, target_fpr=0.01)
     assert clean.weights.sum() > wrong.weights.sum() > 1.2 * credulous.weights.sum()
 

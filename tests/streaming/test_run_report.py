@@ -14,9 +14,9 @@ import pytest
 from detector.errors import UsageError
 from streaming.cli import invoke
 from streaming.pipeline import RunEnd
-from streaming.report import page
-from streaming.results import ACCOUNTS_SHOWN, network_of, results_of
 from streaming.run_exports import RunExports
+from streaming.run_report import page
+from streaming.run_results import ACCOUNTS_SHOWN, network_of, results_of
 from streaming.schema.alert import AlertRecord, EdgeRecord, MemberRecord, MomentRecord, ObjectRecord, PageRecord
 from streaming.schema.alert import PostRecord as Post
 from streaming.schema.run_summary import PeopleRecord, RunSummary

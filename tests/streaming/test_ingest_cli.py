@@ -10,7 +10,7 @@ import pytest
 
 from detector.errors import UnusableError, UsageError
 from streaming.cli import invoke, main
-from streaming.ingest import ingest
+from streaming.ingest_cli import ingest
 from tests.streaming.builders import T0, event, lines
 from tests.streaming.sources import test_bluesky as bluesky
 

@@ -2,13 +2,12 @@
 
 The live model adds four components as they are. After a drift, say to a language model that none of the text models
 has met, that sum is no longer the best one. Decisions say what was a machine, but of alerts mostly; so each counts
-with the inverse of the probability with which it was shown (`detector.sampling`), flattened by a root (`FLATTENING`),
-and the blind sample stands for everybody else. What is fitted are four weights and an intercept, drawn towards the live
-model's by a normal prior, so that few decisions change little, and the share of decisions that are wrong (Copas 1988,
-Journal of the Royal Statistical Society B 50:225-265): a slip on an account that stands for hundreds would move
-everything else.
-Calibration people decide nothing here: they set the new sum's threshold, as they set the live one's, and are never
-fitted to.
+with the inverse of the probability with which it was shown (`detector.blind_sampling`), flattened by a root
+(`FLATTENING`), and the blind sample stands for everybody else. What is fitted are four weights and an intercept, drawn
+towards the live model's by a normal prior, so that few decisions change little, and the share of decisions that are
+wrong (Copas 1988, Journal of the Royal Statistical Society B 50:225-265): a slip on an account that stands for hundreds
+would move everything else. Calibration people decide nothing here: they set the new sum's threshold, as they set the
+live one's, and are never fitted to.
 """
 
 from __future__ import annotations
