@@ -219,6 +219,56 @@ def test_every_dependency_is_documented_with_licence_and_reason() -> None:
         assert len(reason.split()) > 3, package
 
 
+IMPORTED_AS = {
+    "argon2-cffi": "argon2",
+    "axe-playwright-python": "axe_playwright_python",
+    "kafka-python": "kafka",
+    "pillow": "PIL",
+    "scikit-learn": "sklearn",
+}
+"""Packages that are imported under another name than their own, `-` for `_` apart."""
+
+USED_WITHOUT_IMPORT = {
+    "accelerate": "transformers imports it where it reads a quantised file",
+    "axe-playwright-python": "asked for by `pytest.importorskip`",
+    "gguf": "transformers imports it where it reads a quantised file",
+    "ipykernel": "nbclient starts it",
+    "mkdocs-material": "mkdocs.yml names it",
+    "mkdocstrings-python": "mkdocs.yml names it",
+    "mypy": "a command",
+    "noida-db": "a command that the demo and the tests start",
+    "pandas-stubs": "mypy reads it",
+    "pytest-timeout": "a plug-in of pytest",
+    "pytest-xdist": "a plug-in of pytest",
+    "python-multipart": "Starlette imports it where it reads a form",
+    "ruff": "a command",
+    "scipy-stubs": "mypy reads it",
+}
+"""Packages that no file here imports, and who does."""
+
+
+@cache
+def imported() -> frozenset[str]:
+    """First names of what the product, its tests and its documentation import."""
+    files = [*modules(), *(path for folder in ("tests", "docs") for path in (ROOT / folder).rglob("*.py"))]
+    return frozenset(module.partition(".")[0] for path in files for module in imports(path))
+
+
+def test_every_dependency_is_used() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = [*project["dependencies"], *(one for extra in project["optional-dependencies"].values() for one in extra)]
+    names = {re.split(r"[<>=!~ \[;]", requirement)[0] for requirement in wanted}
+    unused = {each for each in names if IMPORTED_AS.get(each, each.replace("-", "_")) not in imported()}
+    assert unused == set(USED_WITHOUT_IMPORT)
+
+
+def test_types_are_overridden_only_for_what_is_imported() -> None:
+    overrides = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["mypy"]["overrides"]
+    named = [module.partition(".")[0] for override in overrides for module in override["module"]]
+    assert len(named) > 5
+    assert [module for module in named if module not in imported()] == []
+
+
 CERTAIN = {"raises", "warns"}
 """Context managers of pytest that fail where nothing happens."""
 

@@ -14,8 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.errors import ModelError
-from detector.text.second_stage import DIM, TUNED_PREFIX, TUNED_TOKENS, encoder_folder
+from detector.text.second_stage import DIM, TUNED_PREFIX, TUNED_TOKENS, encoder_folder, load_encoder
 from training.text import ProgressCallback
 
 Floats = NDArray[np.float64]
@@ -59,19 +58,9 @@ class TunedEncoder:
 
     def __init__(self, device: str = "cpu", seed: int = 0) -> None:
         import torch
-        from transformers import AutoModel, AutoTokenizer
-        from transformers.utils import logging
 
-        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
         torch.manual_seed(seed)
-        path = str(encoder_folder())
-        try:
-            self.tokenizer: Any = AutoTokenizer.from_pretrained(path, local_files_only=True)
-            self.model: Any = AutoModel.from_pretrained(
-                path, dtype=torch.float32, attn_implementation="sdpa", local_files_only=True
-            )
-        except (OSError, ValueError, RuntimeError) as error:
-            raise ModelError(f"cannot load the encoder in {path}: {type(error).__name__}; install it again") from error
+        self.tokenizer, self.model = load_encoder(encoder_folder(), torch.float32)
         for weight in self.model.embeddings.parameters():
             weight.requires_grad_(False)
         self.head: Any = torch.nn.Linear(DIM, 1)

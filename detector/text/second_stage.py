@@ -98,13 +98,24 @@ class _Loaded(NamedTuple):
 
 @lru_cache(maxsize=1)
 def _loaded(path: Path) -> _Loaded:
-    """The model in a folder, once for all encoders of the process: they differ in the layers they read alone.
+    """The model in a folder, once for all encoders of the process: they differ in the layers they read alone."""
+    import torch
+
+    tokenizer, model = load_encoder(path, torch.bfloat16)
+    return _Loaded(torch, tokenizer, model.eval())
+
+
+def load_encoder(path: Path, dtype: Any) -> tuple[Any, Any]:
+    """Tokenizer and model of a folder of transformers' format; nothing is downloaded.
+
+    Args:
+        path: the folder.
+        dtype: of torch, that the weights are held in.
 
     Raises:
-        ModelError: it cannot be loaded.
+        ModelError: they cannot be loaded.
     """
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    import torch
     from transformers import AutoModel, AutoTokenizer
     from transformers.utils import logging
 
@@ -112,11 +123,11 @@ def _loaded(path: Path) -> _Loaded:
     try:
         tokenizer: Any = AutoTokenizer.from_pretrained(str(path), local_files_only=True)
         model: Any = AutoModel.from_pretrained(
-            str(path), dtype=torch.bfloat16, attn_implementation="sdpa", local_files_only=True
+            str(path), dtype=dtype, attn_implementation="sdpa", local_files_only=True
         )
     except (OSError, ValueError, RuntimeError) as error:
         raise ModelError(f"cannot load the encoder in {path}: {type(error).__name__}; install it again") from error
-    return _Loaded(torch, tokenizer, model.eval())
+    return tokenizer, model
 
 
 TUNED_PREFIX: Final = "encoder."

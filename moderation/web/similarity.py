@@ -83,12 +83,6 @@ def similar_groups(posts: Sequence[tuple[str, str]]) -> list[list[int]]:
     return sorted((each for each in together.values() if len(each) > 1), key=lambda each: (-len(each), each))
 
 
-def shared_fraction(parts: Sequence[Segment]) -> float:
-    """The fraction of a post's characters that other accounts wrote too, 0 to 1."""
-    total = sum(len(part.text) for part in parts)
-    return sum(len(part.text) for part in parts if part.shared) / total if total else 0.0
-
-
 def _wording(text: str) -> str:
     """The text with a gap for every character that is no wording."""
     return _NO_WORDING.sub(lambda match: _GAP * len(match.group()), text.replace(_GAP, " "))

@@ -35,7 +35,7 @@ from moderation.web.evidence_views import (
     seen_together,
     statistic,
 )
-from moderation.web.similarity import Segment, segments, shared_fraction, similar_groups
+from moderation.web.similarity import Segment, segments, similar_groups
 from moderation.web.untrusted_text import short, visible
 from streaming.schema.alert import AlertRecord
 
@@ -170,7 +170,6 @@ class QuotedPost:
     at: str
     href: str
     segments: list[Segment]
-    shared_percent: int
     words: str
 
 
@@ -275,7 +274,6 @@ class AlertView:
     objects: list[SharedObject]
     edge_kinds: list[tuple[str, str, int, str]]
     ties: list[Tie]
-    has_details: bool
     details_note: str
     decisions: list[PastDecision]
     current_decision: PastDecision | None
@@ -343,7 +341,7 @@ def alert_view(
         together=together, statistic_words=statistic(record), odds_words=odds(record),
         points=_points(record), posts=grouped, posts_total=len(posts),
         members=_members(record, on_accounts, flagged), members_total=row.members, objects=objects,
-        edge_kinds=_edge_kinds(whole), ties=_ties(record), has_details=bool(whole.details),
+        edge_kinds=_edge_kinds(whole), ties=_ties(record),
         details_note=_details_note(whole), decisions=shown,
         current_decision=_current_decision(row, shown),
         rights=rights_of(row, actor, now), merged_into=row.merged_into or "", status=row.status,
@@ -428,7 +426,7 @@ def _posts(record: AlertRecord, platform: Platform) -> list[QuotedPost]:
         QuotedPost(
             account=visible(post.account), at=words.when(milliseconds(post.at) or 0), segments=parts,
             href=platform.post(post.account, post.id),
-            shared_percent=round(100 * shared_fraction(parts)), words=words.direction(post.llr),
+            words=words.direction(post.llr),
         )
         for post, parts in zip(record.posts, cut, strict=True)
     ]  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from moderation.web.similarity import segments, shared_fraction, similar_groups
+from moderation.web.similarity import segments, similar_groups
 from tests.moderation.browser import scenes
 
 POSTS = [
@@ -20,8 +20,6 @@ def test_words_that_another_account_wrote_too_are_marked() -> None:
     cut = segments(POSTS)
     marked = [[part.text for part in parts if part.shared] for parts in cut]
     assert marked == [["The tunnel is a waste"], ["THE TUNNEL IS A WASTE"], [], []]
-    assert shared_fraction(cut[0]) > 0.5
-    assert shared_fraction(cut[2]) == 0
 
 
 def test_one_account_that_repeats_itself_is_not_marked() -> None:
