@@ -4,7 +4,7 @@
 out come the objects that accounts of given communities share. Births are Poisson; appeal is Pareto; an object's weight
 falls by e in its life, which is exponential over objects; it belongs to a community (by the number of its accounts) or,
 with probability `world`, to everybody. A domain is the k-th largest with weight k to minus `domain_exponent`. The
-parameters are those of `settings.Objects`.
+parameters are those of `population_config.Objects`.
 """
 
 from __future__ import annotations

@@ -186,7 +186,7 @@ class TextSettings(Part, frozen=True, kw_only=True):
     people: str = "none"  # none, corpus:FILE with people's posts by author, or demo (the project's own)
     machines: str = "none"  # none, corpus:FILE, demo, local:FOLDER, smollm2, or endpoint:ADDRESS#MODEL
     key_env: str = "OPENAI_API_KEY"  # variable that holds the endpoint's key, where it needs one
-    personas: str = ""  # file of prompts in the form of `simulation/texts/personas.toml`; empty: that one
+    personas: str = ""  # file of prompts in the form of `simulation/content/personas.toml`; empty: that one
     max_tokens: Annotated[int, Meta(ge=1, le=4096)] = 100  # of one text of a model
     temperature: Positive = 0.9
 

@@ -255,7 +255,7 @@ class Metrics:
 
         Args:
             component: of the evidence, or `flag` where an account is ranked but not flagged.
-            reason: a code such as `too_short`, not the sentence that people read.
+            reason: a code such as `no_text`, not the sentence that people read.
             count: how often.
         """
         self._abstained.labels(component, self._word("abstentions", reason)).inc(count)

@@ -85,6 +85,67 @@ def test_the_documentation_names_files_that_exist() -> None:
     assert [f"{page} names {path}" for page, path in named if not (ROOT / path).exists()] == []
 
 
+@cache
+def defined(path: Path) -> frozenset[str]:
+    """Names that a module defines, imports or sets, those of its classes with them."""
+    found = set()
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.alias):
+            found.add(node.asname or node.name)
+        elif isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Store):
+            found.add(node.id if isinstance(node, ast.Name) else node.attr)
+    return frozenset(found)
+
+
+def dead(word: str, files: frozenset[str], named_so: dict[str, list[Path]]) -> bool:
+    """Whether a word between backticks names a file of Python, or what a module has, and there is none.
+
+    Args:
+        word: what stands there.
+        files: every file of the repository, from its root.
+        named_so: the modules of a name.
+    """
+    if re.fullmatch(r"[\w./-]+\.py", word) or re.match(
+        rf"(?:{'|'.join(MAY_IMPORT)}|docs|deploy|tests)/[\w./-]+$", word
+    ):
+        return not any(file == word or file.endswith(f"/{word}") or file.startswith(word) for file in files)
+    parts = re.split(r"[.(]", word)
+    if not re.fullmatch(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+(?:\(.*\))?", word):
+        return False
+    if parts[0] in MAY_IMPORT and len(parts) > 2:
+        path = ROOT / parts[0]
+        for place, part in enumerate(parts[1:], 1):
+            if (path / part).is_dir():
+                path /= part
+            elif (path / f"{part}.py").is_file():
+                return not set(parts[place + 1 : place + 2]) <= defined(path / f"{part}.py")
+            else:
+                return not (path / "__init__.py").is_file() or part not in defined(path / "__init__.py")
+        return False
+    if parts[0] in named_so and parts[1][:1].isupper():
+        return not any(parts[1] in defined(path) for path in named_so[parts[0]])
+    return False
+
+
+ELSEWHERE = {"docs/integration/data-flow.md"}
+"""Files of other projects, named beside their address."""
+
+
+def test_what_comments_and_pages_name_exists() -> None:
+    """A file that was renamed, or a class that moved, is renamed where it is spoken of."""
+    files = frozenset(name(path) for path in tracked())
+    named_so: dict[str, list[Path]] = {}
+    for path in modules():
+        named_so.setdefault(path.stem, []).append(path)
+    pages = [path for path in tracked() if path.suffix in {".py", ".md"} and path.name != "CHANGELOG.md"]
+    words = [(page, word) for page in pages for word in re.findall(r"`([^`\n]+)`", page.read_text(encoding="utf-8"))]
+    assert len(words) > 3000
+    found = [f"{name(page)} names {word}" for page, word in words if dead(word, files, named_so)]
+    assert [each for each in found if not each.endswith(tuple(ELSEWHERE))] == []
+
+
 SHARED_NAMES = {
     "__init__": "what a package is, or nothing",
     "__main__": "`python -m` of a package",

@@ -1,4 +1,4 @@
-"""Links and hashtags come up, are chosen and fade as `settings.Objects` states."""
+"""Links and hashtags come up, are chosen and fade as `population_config.Objects` states."""
 
 from __future__ import annotations
 
