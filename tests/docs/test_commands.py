@@ -35,7 +35,7 @@ from streaming.cli import commands as installed
 from tests.detector.text.test_huggingface import tiny_classifier
 from tests.docs.commands import PAGES, ROOT, blocks, commands
 from tests.docs.invocations import lacking
-from tests.streaming import test_report
+from tests.streaming import test_run_report
 from tests.streaming.assess import societies
 from tests.streaming.builders import lines, write_lines
 from tests.streaming.sources import test_mastodon as mastodon
@@ -343,7 +343,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "comments.json").write_bytes(SAMPLES["youtube"]["lines"])
     export = {"orderedItems": [mastodon.activity("Create", mastodon.note())]}
     (tmp_path / "outbox.json").write_text(json.dumps(export))
-    test_report.folder(tmp_path / "results", [test_report.alert()], [test_report.score("ann", 1.0)])
+    test_run_report.folder(tmp_path / "results", [test_run_report.alert()], [test_run_report.score("ann", 1.0)])
     (tmp_path / "society.toml").write_text("accounts = 200\ndays = 1\nmachines = 0.0\n")
     (tmp_path / "data").mkdir()
     posts = pd.DataFrame({"text": ["we missed the bus again today"] * 40, "label": 0, "source": "x", "lang": "en"})

@@ -23,8 +23,8 @@ from tests.moderation import (
     test_privacy,
     test_queue,
     test_related,
-    test_search,
     test_web,
+    test_word_index,
 )
 from tests.moderation.conftest import NOW, Clock, Feed
 
@@ -81,11 +81,11 @@ test_bulk = test_decisions.test_bulk_does_what_its_preview_showed_and_nothing_el
 class TestTheRest:
     """In a class, so that the mark is not set on the tests themselves, which are others' too."""
 
-    test_searched = staticmethod(test_search.test_whole_posts_links_names_and_objects_are_found)
-    test_search_forgets = staticmethod(test_search.test_nothing_that_was_forgotten_is_in_the_index)
-    test_search_after_start = staticmethod(test_search.test_alerts_of_an_earlier_release_are_found_after_the_start)
-    test_operators = staticmethod(test_search.test_no_operator_of_a_database_is_one_here)
-    test_scripts = staticmethod(test_search.test_every_script_is_found)
+    test_searched = staticmethod(test_word_index.test_whole_posts_links_names_and_objects_are_found)
+    test_search_forgets = staticmethod(test_word_index.test_nothing_that_was_forgotten_is_in_the_index)
+    test_search_after_start = staticmethod(test_word_index.test_alerts_of_an_earlier_release_are_found_after_the_start)
+    test_operators = staticmethod(test_word_index.test_no_operator_of_a_database_is_one_here)
+    test_scripts = staticmethod(test_word_index.test_every_script_is_found)
     test_covers = staticmethod(
         test_related.test_one_decision_covers_the_chosen_alerts_of_members_and_is_taken_back_as_one
     )
