@@ -4,9 +4,9 @@ Stated distributions (`Activity`, `Kinds`): events a day lognormal; branching Be
 hour normal; zone of a community uniform over `zones`, of an account its community's with probability `at_home`; kinds
 Dirichlet; shares of links and hashtags Beta; days since the account was made lognormal.
 
-Ties (`population_config.TieSettings`): each account makes `following` choices; a choice stays in its community with probability
-`inside`, and picks by fame; it is answered by a follow back with probability `back`. Choices of oneself or of the same
-account twice are dropped. Whom an account turns to first is random.
+Ties (`population_config.TieSettings`): each account makes `following` choices; a choice stays in its community with
+probability `inside`, and picks by fame; it is answered by a follow back with probability `back`. Choices of oneself or
+of the same account twice are dropped. Whom an account turns to first is random.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """People are drawn from the distributions that `population_config.Activity` and `Kinds` state.
 
-The follower graph is what `population_config.TieSettings` states, and circles are knit without changing anybody's numbers.
+The follower graph is what `population_config.TieSettings` states, and circles are knit without changing anybody's
+numbers.
 """
 
 from __future__ import annotations
