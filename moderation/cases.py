@@ -16,10 +16,9 @@ from sqlalchemy.orm import aliased
 
 from detector.errors import FeedError
 from moderation.database_tables import AlertRow, Member, Page, User
-from moderation.languages import main_language
+from moderation.languages import main_language, scripts
 from moderation.odds import certainty
 from moderation.permissions import Actor
-from moderation.scripts import scripts
 from moderation.topic_records import milliseconds, read_alert, read_page, storable
 from streaming.schema.alert import AlertRecord, PageRecord
 

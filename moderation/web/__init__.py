@@ -13,13 +13,12 @@ from moderation.web import (
     action_pages,
     alert_pages,
     appeal_pages,
-    blind_sample_pages,
+    blind_pages,
     history_pages,
     lab_pages,
     oidc_pages,
     queue_pages,
     result_pages,
-    second_look_pages,
     user_pages,
 )
 from moderation.web.error_pages import error_page
@@ -40,8 +39,7 @@ def router() -> APIRouter:
         history_pages,
         action_pages,
         appeal_pages,
-        second_look_pages,
-        blind_sample_pages,
+        blind_pages,
         result_pages,
         lab_pages,
     ):

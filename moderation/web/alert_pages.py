@@ -58,7 +58,7 @@ from moderation.web.rendering import (
     text_field,
     verdict_field,
 )
-from moderation.web.typed import NOTHING, Typed
+from moderation.web.resume import NOTHING, Typed
 from moderation.web.untrusted_text import visible
 from moderation.web.view_models import alert_view, queue_row
 from streaming.schema.alert import PostRecord

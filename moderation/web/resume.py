@@ -1,11 +1,13 @@
 """What was typed into a form survives a session that ended and an error: it is shown, and sent again with one press.
 
-Fields travel as hidden fields through the login form, under names of their own; nothing of them is kept on the server.
-Only forms that the feed's own pages sent are resumed, and only those of everyday work.
+`Typed` is the form of an alert's page, put back into the page that is shown again. Of other forms fields travel as
+hidden fields through the login form, under names of their own; nothing of them is kept on the server. Only forms that
+the feed's own pages sent are resumed, and only those of everyday work.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
@@ -18,7 +20,6 @@ from detector.errors import FeedError
 from moderation.auth import CSRF_FIELD, MAX_FORM_FIELDS, SAFE_METHODS
 from moderation.middleware import same_site
 from moderation.web.rendering import local_path
-from moderation.web.typed import kept
 
 WORK: Final = ("/alerts/", "/missed", "/decisions/", "/bulk/", "/views", "/queue/")
 """Beginnings of addresses whose forms are resumed; never those that change people, tokens or passwords."""
@@ -32,6 +33,47 @@ SHOWN: Final = {
     "account": "Account", "name": "Name", "minutes": "For minutes", "action": "Do",
 }  # fmt: skip
 """Fields that are shown to whoever typed them, with their words; others are ids."""
+
+MAX_KEPT_CHARACTERS: Final = 4000
+"""Of a field that is shown again: twice the longest note, so that one that was too long can be shortened."""
+
+
+FIELDS: Final = ("decision", "reason", "policy", "note")
+"""Fields of one value, in the order of `Typed`."""
+
+
+@dataclass(frozen=True)
+class Typed:
+    """Fields of the form of an alert's page; empty where nothing was typed."""
+
+    decision: str = ""
+    reason: str = ""
+    policy: str = ""
+    note: str = ""
+    account: tuple[str, ...] = ()
+    cover: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, form: FormData) -> Typed:
+        """What a form holds."""
+        decision, reason, policy, note = (kept(str(form.get(name, ""))) for name in FIELDS)
+        account, cover = (tuple(str(each) for each in form.getlist(name)) for name in ("account", "cover"))
+        return cls(decision, reason, policy, note, account, cover)
+
+    @classmethod
+    def of_draft(cls, fields: Mapping[str, str]) -> Typed:
+        """What a draft holds."""
+        decision, reason, policy, note = (kept(fields.get(name, "")) for name in FIELDS)
+        return cls(decision, reason, policy, note)
+
+
+NOTHING: Final = Typed()
+
+
+def kept(text: str) -> str:
+    """A text as it is shown in a form again: cut, and without the control characters that no form takes."""
+    plain = text[:MAX_KEPT_CHARACTERS].replace("\r\n", "\n")
+    return "".join(each for each in plain if each in "\n\t" or (ord(each) >= 32 and ord(each) != 127))
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from moderation.cases import AlertWithDetails
-from moderation.scripts import scripts
+from moderation.languages import scripts
 from moderation.web.similarity import URL, segments
 from moderation.web.untrusted_text import visible
 from streaming.schema.alert import AlertRecord

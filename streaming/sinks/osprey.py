@@ -20,7 +20,7 @@ from detector.errors import UsageError
 from streaming.config import Config
 from streaming.kafka.client import Clients
 from streaming.schema.alert import AlertRecord, read_alert
-from streaming.sinks.topic import TopicSink
+from streaming.sinks.kafka import TopicSink
 
 TOPIC: Final = "osprey.actions_input"
 """What Osprey reads unless it is told otherwise (`OSPREY_KAFKA_INPUT_STREAM_TOPIC`)."""
