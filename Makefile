@@ -49,6 +49,10 @@ lint: $(READY)  ## style and common mistakes
 typecheck: $(READY)  ## types, strictly
 	$(BIN)/mypy $(CODE)
 
+.PHONY: figures
+figures: $(READY)  ## how many modules and lines there are, and what is named twice (docs/explanation/architecture.md)
+	$(BIN)/python -m tests.figures
+
 format: $(READY)  ## rewrite the code in the one style
 	$(BIN)/ruff check --fix $(CODE)
 	$(BIN)/ruff format $(CODE)

@@ -282,6 +282,7 @@ MADE: Final[dict[str, str]] = {
     "make bench-tables": 'ARGS="--rows 20000"',
     "make demo": 'ARGS="--seconds 6 --no-wait"',
     "make docs": "",
+    "make figures": "",
     "make lint": "",
     "make test PROCESSES=0": "ARGS=tests/detector/test_times.py",
     "make train DATA=folder OUT=models": 'OUT=OUTPUT ARGS="--cache OUTPUT"',
