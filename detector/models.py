@@ -21,7 +21,7 @@ from detector.plugins import TEXT_MODELS, installed, load
 from detector.text.first_stage import FirstStageModel
 from detector.text.huggingface import HuggingFaceClassifier
 from detector.text.meaning import MeaningEncoder
-from detector.text.second_stage import FILE, MiniLMSecondStage, SecondStageModel
+from detector.text.second_stage import FILE, MiniLMSecondStage, SecondStageModel, WithFamilies
 from detector.thresholds import Thresholds
 from detector.weights_io import Arrays, load_weights
 
@@ -151,6 +151,9 @@ def load_readers(
     text = FirstStageModel.load(place)
     reader = load_second_stage(place, second_stage)
     versions = {"text": f"{text.name}@{text.version}"}
+    if text.families:
+        versions["families"] = "+".join(f"{family.name}@{family.version}" for family in text.families)
+        reader = None if reader is None else WithFamilies(reader, text)
     if reader is not None:
         versions["expert"] = f"{reader.name}@{reader.version}"
     return text, reader, versions

@@ -324,7 +324,7 @@ def shipped_thresholds(
     """
     work.mkdir(parents=True, exist_ok=True)
     bundle = work / "bundle"
-    copy_models(models, bundle, (first_stage.FILE, second_stage.FILE, account_files.NAME, GRAPH))
+    copy_models(models, bundle, (first_stage.FILE, first_stage.FAMILIES, second_stage.FILE, account_files.NAME, GRAPH))
     preliminary().save(bundle)
     recordings = calibration_recordings(data, work, table, left_out=left_out)
     made = calibrate(bundle, out, recordings, work, {"people": POPULATIONS_CARD})

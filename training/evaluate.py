@@ -305,7 +305,7 @@ class CrossValidation:
             unseen = [name for name, of in self._fold.items() if of == fold]
             self._say(f"fold {fold}: learning", fold / self.folds)
             made = self.work / f"models-{fold}"
-            copy_models(self.models, made, (first_stage.FILE, second_stage.FILE, GRAPH))
+            copy_models(self.models, made, (first_stage.FILE, first_stage.FAMILIES, second_stage.FILE, GRAPH))
             model = train_account(self._learned(frozenset(unseen)), self._versions, folds=INNER_FOLDS)
             save_account(model, made, excluded=self.exclude, seed=0)
             self._say(f"fold {fold}: calibrating", (fold + 0.3) / self.folds)

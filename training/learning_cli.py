@@ -174,7 +174,7 @@ def learn_command(
             "--bundle needs --people-input, and that needs the other: a recording of people sets its thresholds"
         )
     known = read(scores)
-    made = decided(known, _feedback(decisions))
+    made = decided(known, decisions_in(decisions))
     components = components_of(read(people))
     shadow = fit(
         made.components, made.machine, made.probabilities, components, prior=prior, target_fpr=target_fpr,
@@ -319,7 +319,12 @@ def read(path: Path) -> list[ScoreRecord]:
     return list(found.values())
 
 
-def _feedback(path: Path) -> list[FeedbackRecord]:
+def decisions_in(path: Path) -> list[FeedbackRecord]:
+    """The decisions in a file, as the feed writes them.
+
+    Raises:
+        UsageError: it cannot be read, or a line is no decision.
+    """
     try:
         lines = path.read_bytes().splitlines()
     except OSError as error:

@@ -25,7 +25,7 @@ PARTS: Final = 5
 FEWEST_EACH: Final = 40
 """Texts of people, and of machines, below which nothing can be calibrated."""
 
-_WRITTEN: Final = frozenset({Kind.POST, Kind.REPLY, Kind.QUOTE})
+WRITTEN: Final = frozenset({Kind.POST, Kind.REPLY, Kind.QUOTE})
 
 
 def own_texts(events: Iterable[Event], truth: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
@@ -44,7 +44,7 @@ def own_texts(events: Iterable[Event], truth: Mapping[str, Mapping[str, Any]]) -
     rows = []
     for event in events:
         known = truth.get(event.account)
-        if known is not None and event.text and event.kind in _WRITTEN:
+        if known is not None and event.text and event.kind in WRITTEN:
             label = int(known["label"])
             part = _part(known.get("campaign") or f"account/{event.account}")
             rows.append(

@@ -21,7 +21,9 @@ from detector.thresholds import NAME as THRESHOLDS
 from streaming.config import load_config
 from streaming.pipeline import run_recording
 
-BUNDLE_FILES: Final = (first_stage.FILE, second_stage.FILE, account_files.NAME, GRAPH, THRESHOLDS, DECISIONS)
+BUNDLE_FILES: Final = (
+    first_stage.FILE, first_stage.FAMILIES, second_stage.FILE, account_files.NAME, GRAPH, THRESHOLDS, DECISIONS,
+)  # fmt: skip
 """Stems of the files of a models directory."""
 
 _SUFFIXES: Final = (".safetensors", ".json", ".card.md")

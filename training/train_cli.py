@@ -19,14 +19,18 @@ from rich.table import Table
 
 from detector.errors import UsageError
 from detector.models import GRAPH, SHIPPED, load_readers
+from detector.times import AT_MAX
 from graph.pair_model import FEATURES
 from streaming.cli import among
 from streaming.sources.files import EVENTS
+from streaming.sources.recording import events_of
 from training.account import save_account, train_account
+from training.account_data import read_truth
 from training.account_training_set import TextModels, gather
 from training.calibrate import shipped_thresholds
 from training.cards import graph_card, left_out_tables, verdict
-from training.learning_cli import learn_command, sample_command, shadow_command
+from training.families import add_family, background, decided_accounts, labelled_posts
+from training.learning_cli import decisions_in, learn_command, sample_command, shadow_command
 from training.model_reports import report_table
 from training.pair_training import fit_regression, save_pair_model
 from training.pairs import OPERATION, examples
@@ -70,6 +74,19 @@ def train_text_command(
     format_name: Annotated[
         str, typer.Option("--format", metavar="NAME", help="input format of the recording, as in run")
     ] = EVENTS,
+    add: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="recording with some hundred posts of a generator that is new: it is added to --models, nothing else "
+            "is trained",
+        ),
+    ] = None,
+    decisions: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="with --add: moderators' decisions (--feedback), for --truth")
+    ] = None,
+    family: Annotated[str, typer.Option(metavar="NAME", help="with --add: what the new generator is called")] = "added",
+    models: Annotated[Path | None, typer.Option(metavar="DIR", help="with --add: models (the shipped ones)")] = None,
     exclude: Excluded = None,
     seed: Annotated[int, typer.Option(metavar="N", help="which rows capped sources keep; bootstrap draws")] = 0,
     cache: Cache = CACHE,
@@ -108,10 +125,14 @@ def train_text_command(
         data: folder with text/NAME.parquet.
         out: where weights go; None writes none, and needs `report`.
         recording: posts to learn from, of accounts that `truth` labels.
+        add: posts of a new generator, and perhaps of people; with `data` people of the text sets stand beside them.
+        decisions: on accounts of `add`.
 
     Raises:
         UsageError: neither weights nor a report are asked for, nothing to learn from, or texts that cannot be used.
     """
+    if add is not None:
+        return _add(add, truth, decisions, format_name, data, models or SHIPPED, out, family)
     if out is None and report is None:
         raise UsageError("train text: give --out DIR for the weights, or --report leave-one-source-out")
     if (recording is None) != (truth is None):
@@ -142,6 +163,34 @@ def train_text_command(
         screen.print(report_table(each["leave_one_source_out"]))
     if out is not None:
         console.print(f"wrote weights, reports and cards to {out}")
+    return 0
+
+
+def _add(
+    recording: Path, truth: Path | None, decisions: Path | None, format_name: str, data: Path | None, models: Path,
+    out: Path | None, name: str,
+) -> int:  # fmt: skip
+    """Add a family to a models directory, and say what it came to."""
+    if out is None or (truth is None) == (decisions is None):
+        raise UsageError("train text --add: give --out DIR, and what the accounts are by --truth or by --decisions")
+    events = list(events_of([recording], format_name, AT_MAX))
+    if truth is not None:
+        labels = {account: int(record["label"]) for account, record in read_truth(truth).items()}
+    else:
+        assert decisions is not None
+        labels = decided_accounts(decisions_in(decisions), {event.account for event in events})
+    console = Console(stderr=True)
+    with console.status("learning the new generator"):
+        found = add_family(labelled_posts(events, labels), background(data), models, out, name)
+    before, after = found["before"], found["after"]
+    print(f"{found['posts']:,} posts of {name}, {found['people']:,} of people, in {', '.join(found['languages'])}")
+    print(
+        f"authors left out in turn: AUROC {before['auroc']:.3f} before and {after['auroc']:.3f} now, found at 1% of "
+        f"these people {before['tpr']:.2f} and {after['tpr']:.2f}"
+    )
+    console.print(
+        f"wrote {out}; set thresholds anew (swarmlight calibrate --models {out}), since people may rank higher"
+    )
     return 0
 
 

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from detector.errors import ModelError
 from detector.evidence import MILLINAT
 from detector.text.calibration import MIN_WORDS, UNCALIBRATED, Calibrator
+from detector.text.first_stage import FirstStageModel
 from detector.text.tokenize import encode, normalise
 from detector.weights_io import load_weights, take
 
@@ -466,3 +467,28 @@ class MiniLMSecondStage:
         raw = self._mix[0] * said + self._mix[1] * first_stage[spoken].astype(np.float64) / MILLINAT
         out[spoken] = self._calibrator.millinats(raw, words[spoken], group[spoken])
         return out
+
+
+class WithFamilies:
+    """A second stage whose answers take in what the first stage's added families say: a `SecondStageModel`.
+
+    Args:
+        model: of the second stage, which has met none of the families.
+        first_stage: the model that holds them.
+    """
+
+    def __init__(self, model: SecondStageModel, first_stage: FirstStageModel) -> None:
+        self.name = model.name
+        self.version = "+".join([model.version, *(family.version for family in first_stage.families)])
+        self._model = model
+        self._first_stage = first_stage
+
+    def score(self, texts: Sequence[str], langs: Sequence[str], first_stage: NDArray[np.int16]) -> NDArray[np.int16]:
+        """LLR of each text in millinats given the text and its first-stage LLR.
+
+        Args:
+            texts: n texts.
+            langs: n BCP 47 tags, "" for none.
+            first_stage: (n,) first-stage LLRs in millinats.
+        """
+        return self._first_stage.with_families(texts, langs, self._model.score(texts, langs, first_stage))

@@ -7,13 +7,19 @@ error.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
 
 from detector.models import SHIPPED
+from detector.text.meaning import MeaningEncoder
+from training.progress import progress_bar
+from training.studies.few_examples import few_examples
 from training.studies.text_attacks import attack_costs
+from training.text import crossfit
+from training.train_cli import CACHE, Cache
+from training.vector_cache import VectorCache
 
 app: typer.Typer = typer.Typer(
     help="Study the system: attacks, hard cases, explanations, rivals.",
@@ -49,4 +55,50 @@ def study_attacks_command(data: Data, models: ModelsDir = None, accounts: Accoun
     with Console(stderr=True).status("running the system over attacked posts"):
         table = attack_costs(data, models or SHIPPED, accounts, seed)
     print(table)
+    return 0
+
+
+LEFT_OUT: Final = (
+    "frontier",
+    "agents/synthpai_gpt4_reddit_threads",
+    "agents/moltbook_2026",
+    "many_generators/gpt41mini_sent140_rewrites",
+    "many_generators/syndisco",
+    "authormimic",
+    "more_generators/reddit_dolphin_mistral",
+    "tweepfake",
+    "showerthoughts",
+    "electai",
+    "grid",
+    "more_generators/sarcasm_lines_gpt4o",
+)
+"""Clusters that are added in turn: each has hundreds of posts in English, from small fine-tuned models to today's."""
+
+
+@app.command("few-examples", short_help="what a hundred posts of a new generator teach")
+def study_few_examples_command(
+    data: Data,
+    cluster: Annotated[
+        list[str] | None, typer.Option("--cluster", metavar="NAME", help="add this one (a dozen in turn)")
+    ] = None,
+    rival: Annotated[
+        bool, typer.Option("--rival", help="also a logistic regression on the encoder's vectors; minutes more")
+    ] = False,
+    cache: Cache = CACHE,
+    seed: Seed = 0,
+) -> int:
+    """Add posts of a generator that was left out, as `train text --add` does, and print before and after.
+
+    Rests on the cross-fitted scores that `train text` leaves in its cache, and makes them where they are not there.
+
+    Args:
+        data: text sets.
+        cluster: what is left out together; as `train text` leaves sources out.
+
+    Raises:
+        UsageError: the text sets are not there.
+    """
+    encoder = VectorCache(MeaningEncoder(), cache / "vectors") if rival else None
+    with progress_bar(Console(stderr=True), "adding") as say:
+        print(few_examples(crossfit(data, cache), cluster or LEFT_OUT, encoder, seed, say))
     return 0
