@@ -214,6 +214,29 @@ TESTED: Final[dict[str, tuple[str, ...]]] = {
     "swarmlight study attacks --data DATA": (
         "tests/training/studies/test_text_attacks.py::test_the_command_prints_what_each_attack_costs",
     ),
+    "swarmlight study explanations STREAM --truth FILE": (
+        "tests/training/studies/test_cited_posts.py::test_flags_rest_on_what_is_quoted",
+    ),
+    "swarmlight study few-examples --data DATA": (
+        "tests/training/studies/test_few_examples.py::test_what_is_left_of_it_is_found_and_others_keep_their_evidence",
+    ),
+    "swarmlight study few-examples --data DATA --cluster authormimic --rival": (
+        "tests/training/studies/test_few_examples.py::test_what_is_left_of_it_is_found_and_others_keep_their_evidence",
+    ),
+    "swarmlight study hard-cases --data DATA": (
+        "tests/training/studies/test_hard_cases.py::test_the_command_prints_machines_and_helped_people_apart",
+    ),
+    "swarmlight study peers --data DATA": (
+        "tests/training/studies/test_peers.py::test_each_peer_has_a_row_and_what_is_missing_is_named",
+    ),
+    "swarmlight train text --add posts.jsonl --decisions feedback.jsonl --data DATA --out models": (
+        "tests/training/test_families.py::test_posts_of_the_new_generator_gain_and_others_do_not_sink",
+        "tests/training/test_families.py::add",
+    ),
+    "swarmlight train text --add posts.jsonl --truth truth.jsonl --data DATA --out models": (
+        "tests/training/test_families.py::test_posts_of_the_new_generator_gain_and_others_do_not_sink",
+        "tests/training/test_families.py::add",
+    ),
     "swarmlight train text --second-stage MODEL": (
         "tests/docs/test_commands.py::test_the_lines_that_train_do_so_in_the_order_of_their_page",
     ),

@@ -12,10 +12,15 @@ from typing import Annotated, Final
 import typer
 from rich.console import Console
 
-from detector.models import SHIPPED
+from detector.models import SHIPPED, load_models
 from detector.text.meaning import MeaningEncoder
+from training.account_data import read_truth
 from training.progress import progress_bar
+from training.second_stage import train_second_stage
+from training.studies.cited_posts import cited_posts
 from training.studies.few_examples import few_examples
+from training.studies.hard_cases import hard_cases
+from training.studies.peers import CAP, peers
 from training.studies.text_attacks import attack_costs
 from training.text import crossfit
 from training.train_cli import CACHE, Cache
@@ -101,4 +106,84 @@ def study_few_examples_command(
     encoder = VectorCache(MeaningEncoder(), cache / "vectors") if rival else None
     with progress_bar(Console(stderr=True), "adding") as say:
         print(few_examples(crossfit(data, cache), cluster or LEFT_OUT, encoder, seed, say))
+    return 0
+
+
+@app.command("hard-cases", short_help="imitation, disguise, polish, copies, mixed languages")
+def study_hard_cases_command(data: Data, models: ModelsDir = None, accounts: Accounts = 60, seed: Seed = 0) -> int:
+    """Judge accounts of texts that are hard to judge, and print a table for machines and one for people who had help.
+
+    Args:
+        data: text sets, and the stream whose pauses are drawn from.
+
+    Raises:
+        UsageError: the text sets are not there.
+        ModelError: the models cannot be used.
+    """
+    with Console(stderr=True).status("running the system over hard cases"):
+        tables = hard_cases(data, models or SHIPPED, accounts, seed)
+    print(tables)
+    return 0
+
+
+@app.command("explanations", short_help="whether flags rest on the posts that alerts quote")
+def study_explanations_command(
+    stream: Annotated[Path, typer.Argument(metavar="STREAM", help="recording")],
+    truth: Annotated[Path, typer.Option(metavar="FILE", help="what its accounts are, as for evaluate")],
+    models: ModelsDir = None,
+    seed: Seed = 0,
+) -> int:
+    """Remove the posts that alerts quote, and as many others, and print how many flags that undoes.
+
+    Args:
+        stream: events as lines of JSON, compressed or not.
+        truth: its accounts; others are left out.
+
+    Raises:
+        UsageError: a file cannot be read, or nobody is flagged.
+        ModelError: the models cannot be used.
+    """
+    with Console(stderr=True).status("removing posts"):
+        table = cited_posts(stream, read_truth(truth), load_models(models), seed)
+    print(table)
+    return 0
+
+
+@app.command("peers", short_help="rivals beside the text models, in one table")
+def study_peers_command(
+    data: Data,
+    second_stage: Annotated[
+        bool,
+        typer.Option("--second-stage", help="both stages too; encoders that the cache lacks are trained"),
+    ] = False,
+    language_model: Annotated[
+        list[str] | None,
+        typer.Option("--language-model", metavar="FOLDER", help="causal model, for Fast-DetectGPT; two for Binoculars"),
+    ] = None,
+    texts: Annotated[int, typer.Option("--texts", metavar="N", help="of each source and class")] = CAP,
+    cache: Cache = CACHE,
+    seed: Seed = 0,
+) -> int:
+    """Let rivals learn from the same texts, leave every source out in turn, and print one table.
+
+    Rests on the cross-fitted scores that `train text` leaves in its cache, and makes them where they are not there.
+
+    Args:
+        data: text sets.
+        language_model: for statistics that nothing is learned for.
+        texts: to learn from and to measure on.
+
+    Raises:
+        UsageError: the text sets are not there.
+        ModelError: a model cannot be loaded.
+    """
+    crossed = crossfit(data, cache)
+    with progress_bar(Console(stderr=True), "peers") as say:
+        both = None
+        if second_stage:
+            trained = train_second_stage(crossed, cache, say=say)
+            both = trained.table.assign(score=trained.out).set_index(["source", "text"])["score"]
+        print(
+            peers(crossed, cache, both_stages=both, language_models=language_model or [], cap=texts, seed=seed, say=say)
+        )
     return 0

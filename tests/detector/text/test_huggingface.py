@@ -44,7 +44,7 @@ def tiny_classifier(folder: Path) -> str:
     return str(folder)
 
 
-def _causal(folder: Path) -> str:
+def tiny_causal(folder: Path) -> str:
     import torch
     from transformers import GPT2Config, GPT2LMHeadModel
 
@@ -70,7 +70,7 @@ def _calibrator(path: Path, model: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("make", [tiny_classifier, _causal])
+@pytest.mark.parametrize("make", [tiny_classifier, tiny_causal])
 def test_a_named_model_scores_each_text_by_itself(tmp_path: Path, make: Any) -> None:
     model = make(tmp_path)
     _calibrator(tmp_path / "expert", model)
@@ -96,11 +96,11 @@ def test_the_log_odds_of_two_outputs_are_opposite(tmp_path: Path) -> None:
     assert abs(last.score(TEXTS[0])) > 1e-3
 
 
-def test_a_causal_model_finds_its_own_words_likelier(tmp_path: Path) -> None:
+def test_atiny_causal_model_finds_its_own_words_likelier(tmp_path: Path) -> None:
     import torch
     from transformers import GPT2LMHeadModel
 
-    model = _causal(tmp_path)
+    model = tiny_causal(tmp_path)
     lm: Any = GPT2LMHeadModel.from_pretrained(model)
     with torch.inference_mode():
         # the model's likeliest continuation, and one of words it finds unlikely
