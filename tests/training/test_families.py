@@ -39,10 +39,11 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a recording of five machines and five people, its truth, decisions, text sets and models."""
     folder = tmp_path_factory.mktemp("family")
     rng = np.random.default_rng(1)
-    events, truth = [], []
+    events: list[dict[str, str]] = []
+    truth: list[tuple[str, int]] = []
     for account in range(10):
         machine = account < 5
-        truth.append({"account": f"a{account}", "label": int(machine)})
+        truth.append((f"a{account}", int(machine)))
         for number in range(POSTS):
             text = new_text(rng) if machine else sentence(rng, False, 0.3)
             at = f"2025-06-02T12:{number:02d}:{account:02d}Z"
@@ -50,14 +51,13 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 {"id": f"{account}.{number}", "account": f"a{account}", "at": at, "kind": "post", "text": text}
             )
     (folder / "new.jsonl").write_text("".join(json.dumps(each) + "\n" for each in events))
-    (folder / "truth.jsonl").write_text("".join(json.dumps(each) + "\n" for each in truth))
+    (folder / "truth.jsonl").write_text(
+        "".join(json.dumps({"account": name, "label": label}) + "\n" for name, label in truth)
+    )
     decisions = [
-        FeedbackRecord(
-            alert=account_alert_id(each["account"]), id=each["account"],
-            decision="llm_campaign" if each["label"] else "not_a_campaign",
-        )
-        for each in truth
-    ]  # fmt: skip
+        FeedbackRecord(alert=account_alert_id(name), id=name, decision="llm_campaign" if label else "not_a_campaign")
+        for name, label in truth
+    ]
     (folder / "feedback.jsonl").write_bytes(b"\n".join(map(encode_feedback, decisions)))
     write(folder / "data")
     copy_models(SHIPPED, folder / "models", (first_stage.FILE,))

@@ -20,7 +20,7 @@ from detector.errors import UsageError
 from detector.models import Models
 from streaming.config import load_config
 from streaming.pipeline import run_recording
-from streaming.sources.files import Inputs
+from streaming.sources.files import RecordingFiles
 from training.metrics import share_interval
 from training.reading_budget import UNLIMITED, RememberingSecondStage
 from training.studies.judged import ALONE, markdown
@@ -86,7 +86,7 @@ def read_events(stream: Path) -> Events:
         UsageError: it cannot be read.
     """
     found: Events = {}
-    with Inputs([stream]) as records:
+    with RecordingFiles([stream]) as records:
         for record in records:
             event = json.loads(record.value)
             found.setdefault(str(event["account"]), []).append(event)

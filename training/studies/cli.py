@@ -101,11 +101,13 @@ def study_few_examples_command(
         cluster: what is left out together; as `train text` leaves sources out.
 
     Raises:
-        UsageError: the text sets are not there.
+        UsageError: the text sets are not there, or a cluster has too few posts.
     """
     encoder = VectorCache(MeaningEncoder(), cache / "vectors") if rival else None
     with progress_bar(Console(stderr=True), "adding") as say:
-        print(few_examples(crossfit(data, cache), cluster or LEFT_OUT, encoder, seed, say))
+        crossed = crossfit(data, cache)
+        there = set(crossed.loc[crossed["label"] == 1, "cluster"])
+        print(few_examples(crossed, cluster or [name for name in LEFT_OUT if name in there], encoder, seed, say))
     return 0
 
 

@@ -17,9 +17,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
+from detector.errors import UsageError
 from detector.evidence import MILLINAT
 from detector.text.first_stage import with_family
-from training.families import FOLDS, learn_family
+from training.families import FEWEST, FOLDS, learn_family
 from training.linear import design
 from training.metrics import auroc, tpr_at
 from training.studies.judged import POSTS, markdown
@@ -130,6 +131,9 @@ def few_examples(
         encoder: for the rival; None for none.
         seed: of the draws.
         say: told of progress.
+
+    Raises:
+        UsageError: a cluster has too few machines in English.
     """
     table = sample(crossed, CAP)
     table = table[table["lang"] == "en"].reset_index(drop=True)
@@ -142,6 +146,8 @@ def few_examples(
         for count in COUNTS:
             say(cluster, place / len(clusters))
             rows = _rows(table, cluster, count, seed)
+            if min(len(rows.added), len(rows.machines)) < FEWEST:
+                raise UsageError(f"--cluster {cluster!a}: fewer than {FEWEST} posts to add and as many to measure")
             learned = np.r_[rows.added, rows.beside]
             label = np.r_[np.ones(len(rows.added), np.int64), np.zeros(len(rows.beside), np.int64)]
             measured = np.r_[rows.machines, rows.people, rows.others]

@@ -40,6 +40,19 @@ FEW_PEOPLE: Final = 100
 """People below whom a share at 1% says nothing."""
 
 
+ESSAYS: Final[Mapping[str, str]] = {
+    "own words, second language, essays": "TOEFL_real_91",
+    "polished by GPT-4": "TOEFL_gpt4polished_91",
+    "own words, pupils, essays": "HewlettStudentEssay_real_88",
+    "simplified by GPT": "HewlettStudentEssay_GPTsimplify_88",
+}
+"""Name of a slice -> group of `liang_toefl`."""
+
+ESSAY: Final = "essay:"
+ESSAY_POSTS: Final = 3
+"""Posts of an essay, at least: most make three or four, as many as an account needs to be flagged."""
+
+
 @dataclass(frozen=True)
 class Slice:
     """Accounts of one kind.
@@ -97,7 +110,8 @@ def slices(data: Path, most: int, seed: int = 0) -> Iterator[Slice]:
     """
 
     def made(name: str, known: str, rows: pd.DataFrame, *by: str, whose: str = "people/") -> Slice:
-        return Slice(name, known, dealt(rows, name, most=most, by=by, seed=seed), whose)
+        fewest = ESSAY_POSTS if rows["author_id"].str.startswith(ESSAY).any() else FEWEST_POSTS
+        return Slice(name, known, dealt(rows, name, most=most, by=by, seed=seed, fewest=fewest), whose)
 
     social = text_set(data, "frontier_social")
     machine, person = social[social["label"] == 1], social[social["label"] == 0]
@@ -150,11 +164,8 @@ def _plain(texts: pd.Series[str]) -> pd.Series[str]:
 
 def _polished(data: Path, person: pd.DataFrame, machine: pd.DataFrame, made: Callable[..., Slice]) -> Iterator[Slice]:
     """People's own texts, and what a model made of them on request."""
-    yield made(
-        "own words, essays (liang_toefl)", TRAINED, _essays(data, ["TOEFL_real_91", "HewlettStudentEssay_real_88"])
-    )
-    yield made("polished by GPT-4 (liang_toefl)", TRAINED, _essays(data, ["TOEFL_gpt4polished_91"]))
-    yield made("simplified by GPT (liang_toefl)", TRAINED, _essays(data, ["HewlettStudentEssay_GPTsimplify_88"]))
+    for name, group in ESSAYS.items():
+        yield made(f"{name} (liang_toefl)", TRAINED, _essays(data, group))
     spin = person[person["source"] == "spin"].assign(author_id="")
     yield made("own words, tweets (spin)", TRAINED, spin)
     for group in ("paraphrase", "paraphrase-casual"):
@@ -166,16 +177,16 @@ def _polished(data: Path, person: pd.DataFrame, machine: pd.DataFrame, made: Cal
     yield made("rewritten by gpt-4.1-mini (sent140)", TRAINED, rewritten[rewritten["label"] == 1])
 
 
-def _essays(data: Path, groups: list[str]) -> pd.DataFrame:
+def _essays(data: Path, group: str) -> pd.DataFrame:
     """Essays as accounts, each cut into posts."""
     rows = text_set(data, "liang_toefl")
-    rows = rows[rows["group"].isin(groups)]
-    cut = [(posts_of_essay(text), f"essay:{place}", lang) for place, (text, lang) in enumerate(
-        zip(rows["text"], rows["lang"], strict=True)
-    )]  # fmt: skip
-    return pd.DataFrame(
-        [(text, author, lang) for texts, author, lang in cut for text in texts], columns=["text", "author_id", "lang"]
-    )
+    rows = rows[rows["group"] == group]
+    cut = [
+        (text, f"{ESSAY}{place}", lang)
+        for place, (essay, lang) in enumerate(zip(rows["text"], rows["lang"], strict=True))
+        for text in posts_of_essay(essay)
+    ]
+    return pd.DataFrame(cut, columns=["text", "author_id", "lang"])
 
 
 ASSISTED: Final = ("own words", "polished", "simplified", "paraphrase", "rewritten")

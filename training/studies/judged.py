@@ -60,7 +60,9 @@ def text_set(data: Path, name: str) -> pd.DataFrame:
     return table[table["text"].str.strip() != ""]
 
 
-def dealt(rows: pd.DataFrame, name: str, *, most: int, by: Sequence[str] = (), seed: int = 0) -> pd.DataFrame:
+def dealt(
+    rows: pd.DataFrame, name: str, *, most: int, by: Sequence[str] = (), seed: int = 0, fewest: int = FEWEST_POSTS
+) -> pd.DataFrame:
     """Posts as accounts of one slice: by author where they are known, else dealt out within what is alike.
 
     Args:
@@ -69,9 +71,10 @@ def dealt(rows: pd.DataFrame, name: str, *, most: int, by: Sequence[str] = (), s
         most: accounts, at most, drawn by the seed.
         by: columns in which posts of one account agree, where authors are not known.
         seed: of the draws.
+        fewest: posts of an account, at least.
 
     Returns:
-        Columns `slice`, `author_id`, `text`, `lang`: `POSTS` posts of an account at most, `FEWEST_POSTS` at least.
+        Columns `slice`, `author_id`, `text`, `lang`: `POSTS` posts of an account at most.
     """
     rng = np.random.default_rng(seed)
     rows = rows.iloc[rng.permutation(len(rows))]
@@ -83,7 +86,7 @@ def dealt(rows: pd.DataFrame, name: str, *, most: int, by: Sequence[str] = (), s
         author = keys + ":" + turn.astype(str)
     rows = rows.assign(author_id=author.astype(str), slice=name)
     rows = rows[rows.groupby("author_id").cumcount() < POSTS]
-    rows = rows[rows.groupby("author_id")["text"].transform("size") >= FEWEST_POSTS]
+    rows = rows[rows.groupby("author_id")["text"].transform("size") >= fewest]
     names = sorted(set(rows["author_id"]))
     kept = [names[place] for place in rng.permutation(len(names))[:most]]
     return rows.loc[rows["author_id"].isin(kept), ["slice", "author_id", "text", "lang"]].reset_index(drop=True)

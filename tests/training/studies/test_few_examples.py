@@ -59,7 +59,7 @@ def test_what_is_left_of_it_is_found_and_others_keep_their_evidence(
 ) -> None:
     monkeypatch.setattr(few_examples, "COUNTS", (30,))
     monkeypatch.setattr(few_examples, "PEOPLE", 40)
-    monkeypatch.setattr("training.families.FEWEST", 20)
+    monkeypatch.setattr(few_examples, "FEWEST", 20)
     monkeypatch.setattr("training.text_calibration.MIN_EACH", 20)
     monkeypatch.setattr(cli, "crossfit", lambda data, cache: crossed())
     monkeypatch.setattr(cli, "VectorCache", lambda encoder, folder: Lengths())
@@ -72,3 +72,5 @@ def test_what_is_left_of_it_is_found_and_others_keep_their_evidence(
     assert after[0] > rival[0]
     assert after[3] > before[3] - 0.05
     assert found["mean", "added, 30"] == after
+    assert main([*given[:-2], "none"]) != 0
+    assert "fewer than 20 posts" in capsys.readouterr().err

@@ -42,7 +42,7 @@ def test_an_essay_is_an_account_of_posts(tmp_path: Path) -> None:
     (tmp_path / "text").mkdir()
     essay = posts(0, 1, 1).assign(group="TOEFL_real_91", text=" ".join(["We went home early that day."] * 40))
     essay.to_parquet(tmp_path / "text" / "liang_toefl.parquet")
-    made = _essays(tmp_path, ["TOEFL_real_91"])
+    made = _essays(tmp_path, "TOEFL_real_91")
     assert set(made["author_id"]) == {"essay:0"}
     assert made["text"].str.len().max() <= 280
     assert len(made) >= 4
