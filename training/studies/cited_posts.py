@@ -25,8 +25,8 @@ from training.metrics import share_interval
 from training.reading_budget import UNLIMITED, RememberingSecondStage
 from training.studies.judged import ALONE, markdown
 
-STEPS: Final = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20)
-"""Quoted posts that are removed, until the flag is undone; an alert quotes twenty."""
+STEPS: Final = (1, 2, 3, 4, 5, 6, 7, 8)
+"""Quoted posts that are removed, until the flag is undone; at most eight are kept of an account."""
 
 REFERRED: Final = 5
 """Posts that the reason in the alert refers to."""
