@@ -37,7 +37,7 @@ DRAWS: Final = 3
 Events = dict[str, list[dict[str, Any]]]
 
 
-class Judge:
+class FlagJudge:
     """Flags of accounts by their events.
 
     Args:
@@ -114,7 +114,7 @@ def cited_posts(stream: Path, truth: Mapping[str, Mapping[str, Any]], models: Mo
     """
     rng = np.random.default_rng(seed)
     with TemporaryDirectory() as scratch:
-        judge = Judge(models, Path(scratch))
+        judge = FlagJudge(models, Path(scratch))
         events = read_events(stream)
         flagged = judge.flagged(events)
         flagged = {name: quoted for name, quoted in flagged.items() if name in truth and quoted}

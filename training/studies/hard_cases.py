@@ -54,7 +54,7 @@ ESSAY_POSTS: Final = 3
 
 
 @dataclass(frozen=True)
-class Slice:
+class HardCase:
     """Accounts of one kind.
 
     Args:
@@ -100,7 +100,7 @@ def _two_languages(one: pd.DataFrame, other: pd.DataFrame, seed: int) -> pd.Data
     return pd.DataFrame({"text": texts, "author_id": "", "lang": ""})
 
 
-def slices(data: Path, most: int, seed: int = 0) -> Iterator[Slice]:
+def slices(data: Path, most: int, seed: int = 0) -> Iterator[HardCase]:
     """The slices of the study.
 
     Args:
@@ -109,9 +109,9 @@ def slices(data: Path, most: int, seed: int = 0) -> Iterator[Slice]:
         seed: of the draws.
     """
 
-    def made(name: str, known: str, rows: pd.DataFrame, *by: str, whose: str = "people/") -> Slice:
+    def made(name: str, known: str, rows: pd.DataFrame, *by: str, whose: str = "people/") -> HardCase:
         fewest = ESSAY_POSTS if rows["author_id"].str.startswith(ESSAY).any() else FEWEST_POSTS
-        return Slice(name, known, dealt(rows, name, most=most, by=by, seed=seed, fewest=fewest), whose)
+        return HardCase(name, known, dealt(rows, name, most=most, by=by, seed=seed, fewest=fewest), whose)
 
     social = text_set(data, "frontier_social")
     machine, person = social[social["label"] == 1], social[social["label"] == 0]
@@ -138,16 +138,16 @@ def slices(data: Path, most: int, seed: int = 0) -> Iterator[Slice]:
     yield from _polished(data, person, machine, made)
 
     irc = dealt(population_people(data, "measure", names=["irc"]), "irc", most=10 * most, seed=seed)
-    yield Slice("posts copied from ten people each (made here)", UNSEEN, _copied(irc).assign(slice="copied"))
+    yield HardCase("posts copied from ten people each (made here)", UNSEEN, _copied(irc).assign(slice="copied"))
     hands = _split_hands(irc, dealt(lowered, "m", most=most, seed=seed))
-    yield Slice("a person's account, sold (made here)", NEAR, hands.assign(slice="sold"))
+    yield HardCase("a person's account, sold (made here)", NEAR, hands.assign(slice="sold"))
 
     tongues = machine[machine["source"] == "multi"].assign(author_id="")
     for lang in LANGUAGES:
         own = dealt(
             person[(person["source"] == "multi") & (person["lang"] == lang)].assign(author_id=""), "", most=most
         )
-        yield Slice(f"people/multi-{lang}", TRAINED, own)
+        yield HardCase(f"people/multi-{lang}", TRAINED, own)
         rows = tongues[tongues["lang"] == lang]
         yield made(f"writes {lang} (frontier_social)", TRAINED, rows, whose=f"people/(?:multi|bag)-{lang}")
     mixed = [
@@ -162,7 +162,9 @@ def _plain(texts: pd.Series[str]) -> pd.Series[str]:
     return texts.str.lower().str.replace(r"[.!,;:]+(?=\s|$)", "", regex=True)
 
 
-def _polished(data: Path, person: pd.DataFrame, machine: pd.DataFrame, made: Callable[..., Slice]) -> Iterator[Slice]:
+def _polished(
+    data: Path, person: pd.DataFrame, machine: pd.DataFrame, made: Callable[..., HardCase]
+) -> Iterator[HardCase]:
     """People's own texts, and what a model made of them on request."""
     for name, group in ESSAYS.items():
         yield made(f"{name} (liang_toefl)", TRAINED, _essays(data, group))
@@ -221,7 +223,7 @@ def hard_cases(data: Path, models: Path, most: int, seed: int = 0) -> str:
     return "\n\n".join(markdown(header, rows) for rows in tables.values())
 
 
-def _line(each: Slice, found: Mapping[str, float], beside: int) -> list[str]:
+def _line(each: HardCase, found: Mapping[str, float], beside: int) -> list[str]:
     count, area, rate, flagged = figures(found)
     rate = rate if beside >= FEW_PEOPLE else "-"
     flagged = "ranked only" if found["mute"] > 0.5 else flagged

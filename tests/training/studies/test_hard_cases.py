@@ -14,7 +14,7 @@ from detector.thresholds import NAME as THRESHOLDS
 from streaming.cli import main
 from tests.training.studies.test_text_attacks import posts
 from training.studies import hard_cases
-from training.studies.hard_cases import NEAR, TRAINED, UNSEEN, Slice, _copied, _essays, _split_hands, _two_languages
+from training.studies.hard_cases import NEAR, TRAINED, UNSEEN, HardCase, _copied, _essays, _split_hands, _two_languages
 from training.studies.judged import POSTS, dealt
 from training.system import copy_models
 
@@ -51,11 +51,11 @@ def test_an_essay_is_an_account_of_posts(tmp_path: Path) -> None:
 def test_the_command_prints_machines_and_helped_people_apart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def few(data: Path, most: int, seed: int = 0) -> Iterator[Slice]:
-        yield Slice("disguised", NEAR, dealt(posts(1, 3, 6), "", most=most))
-        yield Slice("people/multi-de", TRAINED, dealt(posts(0, 2, 6).assign(lang="de"), "", most=most))
-        yield Slice("writes de", TRAINED, dealt(posts(1, 2, 6).assign(lang="de"), "", most=most), "people/multi-de")
-        yield Slice("polished by GPT-4", UNSEEN, dealt(posts(1, 2, 6), "", most=most))
+    def few(data: Path, most: int, seed: int = 0) -> Iterator[HardCase]:
+        yield HardCase("disguised", NEAR, dealt(posts(1, 3, 6), "", most=most))
+        yield HardCase("people/multi-de", TRAINED, dealt(posts(0, 2, 6).assign(lang="de"), "", most=most))
+        yield HardCase("writes de", TRAINED, dealt(posts(1, 2, 6).assign(lang="de"), "", most=most), "people/multi-de")
+        yield HardCase("polished by GPT-4", UNSEEN, dealt(posts(1, 2, 6), "", most=most))
 
     monkeypatch.setattr(hard_cases, "slices", few)
     monkeypatch.setattr(hard_cases, "people", lambda *given: dealt(posts(0, 4, 6), "people/irc", most=9))
