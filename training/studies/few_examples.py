@@ -49,7 +49,7 @@ ADDED, RIVAL = "added", "rival"
 
 
 @dataclass(frozen=True)
-class _Rows:
+class _Drawn:
     """Rows of the study: what is learned from, and what is measured."""
 
     added: NDArray[np.intp]
@@ -59,7 +59,7 @@ class _Rows:
     others: NDArray[np.intp]
 
 
-def _rows(table: pd.DataFrame, cluster: str, count: int, seed: int) -> _Rows:
+def _rows(table: pd.DataFrame, cluster: str, count: int, seed: int) -> _Drawn:
     """Rows of one cluster and count; authors and threads are added or measured as a whole."""
     rng = np.random.default_rng(seed)
     label = table["label"].to_numpy()
@@ -79,7 +79,7 @@ def _rows(table: pd.DataFrame, cluster: str, count: int, seed: int) -> _Rows:
     beside = people[(turn < PEOPLE) & ~own]
     held = people[((turn >= PEOPLE) & (turn < 2 * PEOPLE)) | own]
     others = rng.permutation(np.flatnonzero(~mine & (label == 1) & (table["lang"] == "en").to_numpy()))[:OTHERS]
-    return _Rows(rng.permutation(left)[:count], beside, measured, held, others)
+    return _Drawn(rng.permutation(left)[:count], beside, measured, held, others)
 
 
 def _bags(nats: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
