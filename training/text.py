@@ -17,7 +17,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import multiprocessing
 from collections.abc import Callable, Collection
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -95,8 +97,66 @@ def sample(table: pd.DataFrame, cap: int) -> pd.DataFrame:
     return table.loc[table.index.isin(kept)].reset_index(drop=True)
 
 
+@dataclass(frozen=True, slots=True)
+class _LeavingOut:
+    """What every model that leaves rows out learns from; processes are forked with it, as it is large."""
+
+    rows: Design
+    label: NDArray[np.int64]
+    source: NDArray[np.str_]
+    table: pd.DataFrame
+    settings: tuple[FitSettings, ...]
+
+    def scores(self, left_out: NDArray[np.bool_], each: int) -> list[Floats]:
+        """Scores of the rows left out, by models of the first `each` settings that learned from the others."""
+        train, test = np.flatnonzero(~left_out), np.flatnonzero(left_out)
+        learned, held = self.rows.take(train), self.rows.take(test)
+        weight = source_weights(self.table.iloc[train])
+        return [
+            fit(learned, self.label[train], weight, self.source[train], how).score(held) for how in self.settings[:each]
+        ]
+
+
+_leaving_out: _LeavingOut | None = None
+"""In a forked process: what its parent had."""
+
+
+def _scores(left_out: NDArray[np.bool_], each: int) -> list[Floats]:
+    assert _leaving_out is not None
+    with threadpool_limits(limits=1):
+        return _leaving_out.scores(left_out, each)
+
+
+def _all_scores(
+    what: _LeavingOut, tasks: list[tuple[NDArray[np.bool_], int]], processes: int, say: ProgressCallback
+) -> list[list[Floats]]:
+    """`_LeavingOut.scores` of every task, in their order."""
+    global _leaving_out  # what a forked process begins with
+    done: list[list[Floats]] = []
+    if processes <= 1:
+        for place, task in enumerate(tasks):
+            say("leaving sources out", place / len(tasks))
+            done.append(what.scores(*task))
+        return done
+    _leaving_out = what
+    try:
+        with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("fork")) as pool:
+            waiting = [pool.submit(_scores, *task) for task in tasks]
+            for place, future in enumerate(waiting):
+                say("leaving sources out", place / len(tasks))
+                done.append(future.result())
+    finally:
+        _leaving_out = None
+    return done
+
+
 def cross_scores(
-    table: pd.DataFrame, rows: Design, settings: FitSettings, say: ProgressCallback = quiet, near: bool = True
+    table: pd.DataFrame,
+    rows: Design,
+    settings: FitSettings,
+    say: ProgressCallback = quiet,
+    near: bool = True,
+    processes: int = 1,
 ) -> CrossScores:
     """Scores of every row by models that had not seen its cluster (`out`, `style`) or its thread (`near`).
 
@@ -108,33 +168,29 @@ def cross_scores(
         settings: of the fits.
         say: told of progress.
         near: whether to leave threads out too; zeros otherwise.
+        processes: models fitted at the same time, each in one thread; the scores are the same.
     """
-    label = table["label"].to_numpy().astype(np.int64)
     bare = FitSettings(use_grams=False, use_sources=False, style_penalty=settings.style_penalty)
-    source = table["source"].to_numpy().astype(str)
-
-    def model(train: NDArray[np.intp], how: FitSettings) -> Linear:
-        return fit(rows.take(train), label[train], source_weights(table.iloc[train]), source[train], how)
-
+    what = _LeavingOut(
+        rows,
+        table["label"].to_numpy().astype(np.int64),
+        table["source"].to_numpy().astype(str),
+        table,
+        (settings, bare),
+    )
+    folds = cluster_folds(table)
+    fold = near_folds(table) if near else np.zeros(0, np.int64)
+    threads = [fold == index for index in range(NEAR_FOLDS)] if near else []
+    found = _all_scores(what, [*((left, 2) for left in folds), *((left, 1) for left in threads)], processes, say)
     sums = np.zeros((2, len(table)))
     count = np.zeros(len(table))
-    folds = cluster_folds(table)
-    work = len(folds) + (NEAR_FOLDS if near else 0)
-    for index, left_out in enumerate(folds):
-        say("leaving sources out", index / work)
-        train, test = np.flatnonzero(~left_out), np.flatnonzero(left_out)
-        held = rows.take(test)
-        for place, how in enumerate((settings, bare)):
-            sums[place, test] += model(train, how).score(held)
-        count[test] += 1
+    for left_out, scored in zip(folds, found, strict=False):
+        sums[:, left_out] += np.stack(scored)
+        count[left_out] += 1
     sums /= np.maximum(count, 1)
     near_score = np.zeros(len(table))
-    if near:
-        fold = near_folds(table)
-        for index in range(NEAR_FOLDS):
-            say("leaving threads out", (len(folds) + index) / work)
-            test = np.flatnonzero(fold == index)
-            near_score[test] = model(np.flatnonzero(fold != index), settings).score(rows.take(test))
+    for left_out, scored in zip(threads, found[len(folds) :], strict=True):
+        near_score[left_out] = scored[0]
     return CrossScores(sums[0], near_score, sums[1])
 
 
@@ -194,6 +250,7 @@ def train_first_stage(
     settings: FitSettings | None = None,
     say: ProgressCallback = quiet,
     own: pd.DataFrame | None = None,
+    processes: int = 1,
 ) -> TrainedFirstStage:
     """Train the first-stage model.
 
@@ -205,18 +262,19 @@ def train_first_stage(
         settings: of the fit; the defaults where None.
         say: told of progress.
         own: a set of one's own, of `training.own_texts`.
+        processes: models fitted at the same time, each in one thread; the weights are the same.
 
     Raises:
         UsageError: no set is there, or an excluded name is none.
     """
     with threadpool_limits(limits=1):  # so that the weights do not depend on how many cores trained them
         say("reading the text sets", 0.0)
-        return _trained(load_texts(data, exclude, seed, cap, own), settings or FitSettings(), say)
+        return _trained(load_texts(data, exclude, seed, cap, own), settings or FitSettings(), say, processes)
 
 
-def _trained(table: pd.DataFrame, settings: FitSettings, say: ProgressCallback) -> TrainedFirstStage:
+def _trained(table: pd.DataFrame, settings: FitSettings, say: ProgressCallback, processes: int) -> TrainedFirstStage:
     rows = design(table["text"].tolist())
-    cross = cross_scores(table, rows, settings, say)
+    cross = cross_scores(table, rows, settings, say, processes=processes)
     calibrator = calibrate(table, cross.out, cross.near)
     say("fitting on everything", 0.97)
     label = table["label"].to_numpy().astype(np.int64)
@@ -288,7 +346,7 @@ def crossfit(
     return rows
 
 
-CROSSFIT_FORMAT: Final = 4
+CROSSFIT_FORMAT: Final = 5
 """Raised when features or fits change, so that an older cache is not mistaken for a current one."""
 
 

@@ -73,7 +73,7 @@ def train_text_models(
         named_model: a Hugging Face model that is calibrated as second stage in place of the fine-tuned MiniLM.
         machine_label: which of its outputs means machine.
         device: of torch, "cpu" or "cuda", where the encoder is fine-tuned.
-        processes: models fine-tuned at the same time, each in one thread.
+        processes: models trained at the same time, each in one thread.
         say: told of progress.
 
     Returns:
@@ -82,7 +82,7 @@ def train_text_models(
     Raises:
         UsageError: nothing to learn from, or a name that is none.
     """
-    trained = train_first_stage(data, exclude=exclude, seed=seed, say=say, own=own)
+    trained = train_first_stage(data, exclude=exclude, seed=seed, say=say, own=own, processes=processes)
     model = first_stage_model(trained)
     crossed = crossfit_table(trained, model)
     cache.mkdir(parents=True, exist_ok=True)

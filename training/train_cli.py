@@ -106,7 +106,7 @@ def train_text_command(
         Literal["cpu", "cuda"], typer.Option(help="where the encoder is fine-tuned; weights differ by device")
     ] = "cpu",
     processes: Annotated[
-        int, typer.Option(metavar="N", min=1, help="models fine-tuned at the same time, each in one thread")
+        int, typer.Option(metavar="N", min=1, help="models trained at the same time, each in one thread")
     ] = 2,
     report: Annotated[
         Literal["leave-one-source-out"] | None,
