@@ -31,7 +31,7 @@ from training.account_training_set import CHAT, STREAM, TrainingSet
 from training.boosting import BoostingSettings, boost
 from training.cards import account_card
 from training.linear import Block, fit_logistic
-from training.model_reports import account_report
+from training.model_reports import account_report, within_sources
 from training.text import ProgressCallback, quiet, version_of
 
 SHRINK_POSTS: Final = 3.0
@@ -166,6 +166,21 @@ def _fit_text(rows: TrainingSet, settings: BoostingSettings, seed: int) -> Head:
     return replace(head, weight=linear.weights[0], trees=boosted.trees, mix=mix)
 
 
+PLAIN: Final = ("llr_mean", "expert_mean")
+"""What the plain rival has: the mean evidence of an account's posts, by either stage."""
+
+
+def fit_plain(rows: TrainingSet) -> Mixture:
+    """The plain rival of the text component: logistic regression on `PLAIN`, taught by the same rows and weights."""
+    weight = row_weights(rows)
+    values, counts = linear_inputs(rows)
+    columns = np.array([TEXT_NAMES.index(name) for name in PLAIN])
+    head = standardised(values, counts, columns, SHRINK_POSTS, weight)
+    fitted = fit_logistic([Block(head.terms(values, counts), _LINE_PENALTY)], rows.label, weight, rows.group)
+    linear = replace(head, weight=fitted.weights[0], mix=np.array([fitted.bias, 1.0, 0.0]))
+    return Mixture((linear,), np.array([0.0, 1.0]))
+
+
 def text_logit(head: Mixture, rows: TrainingSet) -> Floats:
     """What `head` says of rows, as in use."""
     return head.logit(*text_inputs(rows.features))
@@ -273,6 +288,7 @@ def train_account(
     arrays = {**text.arrays("text"), **joint.arrays("joint"), **alone.arrays("behaviour")}
     report: dict[str, Any] = {
         **account_report(rows, llr),
+        "left_out": {"model": within_sources(rows, llr), "plain": within_sources(rows, out_of_fold(rows, fit_plain))},
         "accounts": _counts(rows),
         "readers": readers,
         "trees": BOOST.max_iter,

@@ -214,3 +214,40 @@ def account_report(rows: TrainingSet, logit: NDArray[np.float64]) -> dict[str, A
                     }
                 )
     return {"by_age": ages, "groups": groups}
+
+
+WITHIN_POSTS: Final = 10
+"""Posts after which sources left out are told apart: what a day of an account gives."""
+
+FEWEST_BAGS: Final = 8
+"""Of either class in a source, so that its figures say anything; as many posts are the least of a bag here."""
+
+
+def within_sources(rows: TrainingSet, logit: NDArray[np.float64]) -> dict[str, float]:
+    """How bags of a source left out are told from people of the same source, mean over sources: no platform helps.
+
+    Args:
+        rows: what was learned from.
+        logit: (n,) out-of-fold evidence, nats.
+
+    Returns:
+        `sources`, `auroc` and `tpr_at_5pct_fpr`, of bags whose features come from text models that had not seen their
+        source, after ten posts; zeros where no source has bags enough of both classes.
+    """
+    at = latest(rows, WITHIN_POSTS)
+    bag = np.char.startswith(np.array(rows.name)[rows.account[at]], "bag/")
+    number = rows.account[at] - (rows.account[at][bag].min() if bag.any() else 0)
+    at = at[bag & (number % 2 == 0) & (rows.posts[at] >= FEWEST_BAGS)]
+    part, said = rows.take(at), logit[at]
+    figures = []
+    for cluster in np.unique(part.cluster):
+        own = part.cluster == cluster
+        label = part.label[own]
+        if min(label.sum(), len(label) - label.sum()) >= FEWEST_BAGS:
+            figures.append((auroc(label, said[own]), tpr_at(label, said[own], 0.05)))
+    mean = np.mean(figures, axis=0) if figures else np.zeros(2)
+    return {
+        "sources": float(len(figures)),
+        "auroc": round(float(mean[0]), 4),
+        "tpr_at_5pct_fpr": round(float(mean[1]), 4),
+    }
