@@ -147,6 +147,11 @@ def test_what_comments_and_pages_name_exists() -> None:
     assert [each for each in found if not each.endswith(tuple(ELSEWHERE))] == []
 
 
+def test_the_readme_is_short() -> None:
+    """What a newcomer reads in a few minutes; everything else has a page."""
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 120
+
+
 SHARED_NAMES = {
     "__init__": "what a package is, or nothing",
     "__main__": "`python -m` of a package",
