@@ -263,10 +263,9 @@ def _pairs(table: TraceTable, min_shared: int, window_s: float, max_object: int)
             f"more than {max_object:,} times (--max-object)"
         )
     label = dict(zip(found.network.names, found.network.labels, strict=True))
-    best = sorted(found.pairs, key=lambda pair: -pair["count"])
-    for pair in best[:PRINTED]:
+    for pair in found.pairs.most(PRINTED):
         print(f"{pair['count']:6,d}  {_shown(label[pair['a']])}  {_shown(label[pair['b']])}")
-    _say_more(len(best), "pairs")
+    _say_more(len(found.pairs), "pairs")
     return {"pairs": found.pairs, "accounts": len(found.network.names), "left_out": found.left_out}, found.network
 
 

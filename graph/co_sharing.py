@@ -11,8 +11,8 @@ passes, each over its share of the accounts. An object with more traces than `ma
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +56,41 @@ class SharedPairs(NamedTuple):
     capped_traces: int
 
 
+class NamedPairs(Sequence[dict[str, Any]]):
+    """Pairs as records of `a`, `b` (names) and `count`, made when they are asked for: millions take no memory as such.
+
+    Args:
+        names: of all accounts, by number.
+        found: the pairs by number.
+    """
+
+    def __init__(self, names: Sequence[str], found: SharedPairs) -> None:
+        self._names, self._found = names, found
+
+    def __len__(self) -> int:
+        return len(self._found.a)
+
+    @overload
+    def __getitem__(self, index: int) -> dict[str, Any]: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[dict[str, Any]]: ...
+    def __getitem__(self, index: int | slice) -> dict[str, Any] | list[dict[str, Any]]:
+        if isinstance(index, slice):
+            return [self[place] for place in range(*index.indices(len(self)))]
+        a, b, shared = (int(column[index]) for column in self._found[:3])
+        return {"a": self._names[a], "b": self._names[b], "count": shared}
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        for begin in range(0, len(self), PORTION):
+            columns = (column[begin : begin + PORTION].tolist() for column in self._found[:3])
+            for a, b, shared in zip(*columns, strict=True):
+                yield {"a": self._names[a], "b": self._names[b], "count": shared}
+
+    def most(self, count: int) -> list[dict[str, Any]]:
+        """Those that share the most, the most first; of equal ones those of the lower numbers."""
+        return [self[place] for place in np.argsort(-self._found.shared, kind="stable")[:count].tolist()]
+
+
 class PairsFound(NamedTuple):
     """Pairs that share objects within a window.
 
@@ -65,7 +100,7 @@ class PairsFound(NamedTuple):
         network: of the pairs; its groups are the connected parts, the largest first.
     """
 
-    pairs: list[dict[str, Any]]
+    pairs: NamedPairs
     left_out: dict[str, int]
     network: Network
 
@@ -138,12 +173,8 @@ def find_pairs(table: TraceTable, min_shared: int, window_s: float = 60.0, max_o
         table.at, table.account, table.object, window_ms=round(window_s * 1000), min_shared=min_shared,
         max_object=max_object,
     )  # fmt: skip
-    named = [
-        {"a": table.accounts[a], "b": table.accounts[b], "count": count}
-        for a, b, count in zip(found.a.tolist(), found.b.tolist(), found.shared.tolist(), strict=True)
-    ]
     left = {"objects": table.capped[0] + found.capped, "traces": table.capped[1] + found.capped_traces}
-    return PairsFound(named, left, _pair_network(table, found))
+    return PairsFound(NamedPairs(table.accounts, found), left, _pair_network(table, found))
 
 
 def _pair_network(table: TraceTable, found: SharedPairs) -> Network:

@@ -11,7 +11,7 @@ import csv
 import json
 import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -50,6 +50,9 @@ class Network(NamedTuple):
     nats: Floats
 
 
+EDGES_AT_ONCE: Final = 100_000
+"""Edges that are Python's numbers at once: there may be tens of millions."""
+
 _NOT_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What XML 1.0 (2.2) cannot hold, not even escaped."""
 
@@ -74,13 +77,29 @@ def beside(path: Path) -> Iterator[Path]:
 
 
 def write_json(path: Path, result: Mapping[str, Any]) -> None:
-    """Write a result as JSON.
+    """Write a result as JSON, its sequences one element at a time.
 
     Raises:
         UsageError: it cannot be written.
     """
-    with beside(path) as place:
-        place.write_text(json.dumps(result, ensure_ascii=False, indent=1) + "\n", "utf-8", "surrogatepass")
+    with beside(path) as place, place.open("w", encoding="utf-8", errors="surrogatepass") as file:
+        # With an indent, json goes through lists in Python, as they iterate.
+        json.dump(result, file, ensure_ascii=False, indent=1, default=_Elements)
+        file.write("\n")
+
+
+class _Elements(list[Any]):
+    """A sequence as the list that `json` takes, whose elements are made when they are written."""
+
+    def __init__(self, made: Sequence[Any]) -> None:
+        super().__init__()
+        self._made = made
+
+    def __len__(self) -> int:
+        return len(self._made)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._made)
 
 
 def write_graphml(path: Path, network: Network) -> None:
@@ -155,9 +174,9 @@ def write_edges(path: Path, network: Network) -> None:
             },
         )
         return
-    rows = [
+    rows = (
         (safe_cell(a), safe_cell(b), "Undirected", f"{nats:.3f}", objects) for a, b, nats, objects in _edges(network)
-    ]
+    )
     _csv(path, ("Source", "Target", "Type", "Weight", "Objects"), rows)
 
 
@@ -184,10 +203,11 @@ def _nodes(network: Network) -> Iterator[tuple[str, str, int, float]]:
 
 
 def _edges(network: Network) -> Iterator[tuple[str, str, float, int]]:
-    for source, target, nats, objects in zip(
-        network.source.tolist(), network.target.tolist(), network.nats.tolist(), network.objects.tolist(), strict=True
-    ):
-        yield network.names[source], network.names[target], nats, objects
+    for begin in range(0, len(network.source), EDGES_AT_ONCE):
+        columns = (network.source, network.target, network.nats, network.objects)
+        part = (column[begin : begin + EDGES_AT_ONCE].tolist() for column in columns)
+        for source, target, nats, objects in zip(*part, strict=True):
+            yield network.names[source], network.names[target], nats, objects
 
 
 def _xml(text: str) -> str:
@@ -203,7 +223,7 @@ def safe_cell(text: str) -> str:
     return f"'{text}" if _FORMULA.match(text) else text
 
 
-def _csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+def _csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     with beside(path) as place, place.open("w", newline="", encoding="utf-8", errors="surrogatepass") as file:
         writer = csv.writer(file)
         writer.writerow(header)

@@ -163,7 +163,7 @@ def _json_columns(text: str, shown: str) -> list[str]:
     while start >= 0:
         try:
             record, end = decoder.raw_decode(text, start)
-        except ValueError:  # broken, or cut by the end of what is looked at
+        except (ValueError, RecursionError):  # broken, or cut by the end of what is looked at
             end, record = text.find("\n", start), {}
             end = len(text) if end < 0 else end
         for name, value in record.items():

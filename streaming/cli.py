@@ -13,6 +13,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import signal
 import sys
 import traceback
 from collections import deque
@@ -23,8 +24,9 @@ from typing import Annotated, Any, Final, NamedTuple
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from detector.errors import SwarmlightError, UsageError
+from detector.errors import StoppedError, SwarmlightError, UsageError
 from detector.plugins import COMMANDS, installed, load_entry, package
+from streaming.interrupts import terminable
 from streaming.logs import shown
 
 DEBUG_VARIABLE: Final = "SWARMLIGHT_DEBUG"
@@ -100,6 +102,12 @@ def guarded(work: Callable[[], int], *, name: str = "swarmlight", debug: bool = 
         debug: whether a traceback is printed too; `SWARMLIGHT_DEBUG` set to anything but 0 asks for the same.
     """
     debug = debug or os.environ.get(DEBUG_VARIABLE, "") not in ("", "0")
+    with terminable() as signals:
+        status = _guarded(work, name, debug, signals)
+    return 128 + signals[0] if signals and status == INTERRUPTED else status
+
+
+def _guarded(work: Callable[[], int], name: str, debug: bool, signals: Sequence[signal.Signals]) -> int:
     try:
         return work()
     except KeyboardInterrupt:
@@ -112,6 +120,8 @@ def guarded(work: Callable[[], int], *, name: str = "swarmlight", debug: bool = 
     except Exception as error:
         if debug:
             traceback.print_exc()
+        if signals and not isinstance(error, StoppedError):
+            return INTERRUPTED  # amid a query DuckDB makes an error of its own of it
         known = isinstance(error, SwarmlightError)
         what = str(error) if known else f"unexpected {type(error).__name__}: {shown(error, 500)}"
         hint = "" if known or debug else f" (set {DEBUG_VARIABLE}=1 to see where)"

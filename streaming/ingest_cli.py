@@ -18,7 +18,8 @@ import msgspec
 import typer
 import zstandard
 
-from detector.errors import EventError, UnusableError, UsageError
+from detector.errors import EventError, StoppedError, UnusableError, UsageError
+from streaming.interrupts import Interrupts
 from streaming.logs import shown
 from streaming.schema.dead_letter import DeadLetterCounts, dead_letter, encode
 from streaming.score import event_of
@@ -65,15 +66,16 @@ def ingest(
         UsageError: an input cannot be read to its end, times that are impossible, or a file that cannot be written.
         UnusableError: less than half of the records that are not skipped are usable. What was written stays at
             `NAME.partial`.
+        StoppedError: SIGINT or SIGTERM came; likewise.
     """
     now_ms = time.time_ns() // 1_000_000
-    tally, events = DeadLetterCounts(), 0
+    interrupts, tally, events = Interrupts(), DeadLetterCounts(), 0
     files = [ResultFile(out, "OUT")]
     try:
         if dead_letters is not None:
             files.append(ResultFile(dead_letters, "--dead-letters"))
         lines = _Compressed(files[0])
-        with RecordingFiles(inputs, stdin, format_name, keep_readable=True) as read:
+        with interrupts, RecordingFiles(inputs, stdin, format_name, keep_readable=True) as read:
             for record in read.by_time(check=lambda times: check_times(times, now_ms)):
                 try:
                     event_of(record, now_ms)
@@ -90,9 +92,12 @@ def ingest(
             _check(read, told)
         for file in files:
             file.publish()
-    except BaseException:
-        for file in files:
-            file.abandon()
+    except BaseException as error:
+        kept = [place for file in files if (place := file.abandon()) is not None]
+        if isinstance(error, KeyboardInterrupt) and interrupts.received is not None:
+            done = f"after {events:,} events" if events else "while records were read; none was written"
+            where = f"; {shown(out)} is as it was, what there is lies in {shown(kept[0])}" if kept else ""
+            raise StoppedError(f"stopped by {interrupts.received.name} {done}{where}", interrupts.received) from None
         raise
     return told
 

@@ -2,12 +2,49 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any, Final, Self
 
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def terminable() -> Iterator[list[signal.Signals]]:
+    """While it is entered, either signal raises KeyboardInterrupt: temporary files go, partial results are put aside.
+
+    What takes the signals itself, as a service does, still gets them. A signal that is ignored (`nohup`) stays so, and
+    in a process that was forked from this one they do what they did before.
+
+    Returns:
+        The signals that came so far. Libraries make other errors of the one that is raised.
+    """
+    received: list[signal.Signals] = []
+    usual: dict[signal.Signals, Any] = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    process = os.getpid()
+
+    def take(number: int, frame: FrameType | None) -> None:
+        if os.getpid() != process:
+            signal.signal(number, usual[signal.Signals(number)])
+            signal.raise_signal(number)
+        received.append(signal.Signals(number))
+        raise KeyboardInterrupt
+
+    taken = []
+    if threading.current_thread() is threading.main_thread():
+        taken = [number for number in SIGNALS if signal.getsignal(number) == usual[number]]
+    for number in taken:
+        signal.signal(number, take)
+    try:
+        yield received
+    finally:
+        for number in taken:
+            if signal.getsignal(number) is take:
+                signal.signal(number, usual[number])
 
 
 class Interrupts:

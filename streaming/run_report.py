@@ -184,9 +184,16 @@ def _shared(alert: AlertRecord, pages: Sequence[PageRecord]) -> str:
     return "<h4>What they share</h4>" + _table(("what", "kind", "accounts"), rows) if rows else ""
 
 
+def _scoreless(found: RunResults) -> str:
+    """Why there are no accounts to show: the run has none, or its file of scores is missing."""
+    if found.summary is not None and not found.summary.accounts:
+        return "<p>There are no accounts: no post was read.</p>"
+    return "<p>No scores were given (<code>--scores FILE</code>).</p>"
+
+
 def _accounts(found: RunResults) -> str:
     if not found.accounts:
-        return "<p>No scores were given (<code>--scores FILE</code>).</p>"
+        return _scoreless(found)
     most = max((abs(score.llr.total) for score in found.top), default=1.0) or 1.0
     rows = []
     for score in found.top:
@@ -210,7 +217,7 @@ def _nats(value: float) -> str:
 def _spread(found: RunResults) -> str:
     """How many accounts have which total, with what as many calibration people would show drawn over it."""
     if not found.totals:
-        return "<p>No scores were given (<code>--scores FILE</code>).</p>"
+        return _scoreless(found)
     people = None if found.summary is None else found.summary.people
     low, high = min(total for total, _ in found.totals), max(total for total, _ in found.totals)
     if people is not None:
@@ -274,8 +281,10 @@ def _beside(people: PeopleRecord) -> str:
 
 
 def _abstained(found: RunResults) -> str:
+    if not found.accounts:
+        return _scoreless(found)
     if not found.abstained:
-        return "<p>Every component judged every account, or no scores were given.</p>"
+        return "<p>Every component judged every account.</p>"
     rows = [(_e(name), _e(reason), f"{count:,}") for (name, reason), count in found.abstained.most_common(20)]
     return _table(("component", "why it says nothing", "accounts"), rows)
 

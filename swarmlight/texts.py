@@ -48,7 +48,7 @@ def score(
     A single text decides nothing: it is at most some nats, and many people write like machines once.
 
     Args:
-        texts: texts, or a recording, whose posts with text are taken.
+        texts: texts, one text, or a recording, whose posts with text are taken.
         lang: language tag that came with all of them; it only chooses among the languages that a text may be in.
         models: models directory; the shipped models where None.
         second_stage: whether the second-stage model reads them too, which a run does for accounts near the threshold.
@@ -75,4 +75,4 @@ def score(
 def _given(texts: Iterable[str] | Recording, lang: str) -> Sequence[tuple[str, str]]:
     if isinstance(texts, Recording):
         return [(event.text, lang or event.lang) for event in texts if event.text]
-    return [(text, lang) for text in texts]
+    return [(text, lang) for text in ([texts] if isinstance(texts, str) else texts)]

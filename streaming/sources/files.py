@@ -196,7 +196,7 @@ class RecordingFiles:
         try:
             opened = content(name, file)
             head = bytes(opened.peek(HEAD_BYTES)[:HEAD_BYTES])
-            if not head:
+            if not head or head.split() == [b"[]"]:
                 return
             if len(self._heads) < HEADS_KEPT:
                 self._heads.append((_shown(name), head))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from detector.errors import UsageError
 from graph.bench import write_posts
 from graph.co_sharing import PairsFound, find_pairs, pairs_want
 from graph.coordination import find_groups
+from graph.exports import write_edges, write_json
 from graph.tables import read_tables
 from graph.trace_table import EVERYTHING, SHARED, TraceTable, Wanted
 from graph.traces import KIND_NAMES, LINK, REPOST
@@ -45,6 +48,25 @@ def test_pairs_are_found_in_a_part_of_the_traces_as_in_all(posts: Path, window_s
     assert pairs(found) == pairs(expected)
     assert found.left_out == expected.left_out
     assert (found.left_out["objects"] > 0) is (max_object == 30)
+    listed = list(found.pairs)
+    assert [found.pairs[0], found.pairs[-1], *found.pairs[1:3]] == [listed[0], listed[-1], *listed[1:3]]
+    assert found.pairs.most(5) == sorted(listed, key=lambda pair: -pair["count"])[:5]
+
+
+def test_millions_of_pairs_are_no_memory_but_their_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    rows = [f"u{who},{item},{T + 1000 * item + who % 50}" for item in range(2) for who in range(400)]
+    path.write_text("account,object,at\n" + "\n".join(rows))
+    table = read(path, pairs_want(60))
+    tracemalloc.start()
+    found = find_pairs(table, 2, 60)
+    write_edges(tmp_path / "e.csv", found.network)
+    write_json(tmp_path / "p.json", {"pairs": found.pairs})
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(found.pairs) == 400 * 399 // 2
+    assert json.loads((tmp_path / "p.json").read_text())["pairs"] == list(found.pairs)
+    assert peak < 300 * len(found.pairs), "a record of each alone would take as much"
 
 
 def test_groups_are_found_in_a_part_of_the_traces_as_in_all(posts: Path) -> None:
@@ -60,7 +82,7 @@ def test_an_account_alone_counts_as_near_itself_and_makes_no_pair(tmp_path: Path
     path.write_text(f"account,object,at\na,x,{T}\na,x,{T + 1}\nb,x,{T + 600}\na,y,{T}\n")
     table = read(path, pairs_want(60))
     assert table.at.tolist() == [T * 1000, (T + 1) * 1000]
-    assert find_pairs(table, 1, 60).pairs == []
+    assert list(find_pairs(table, 1, 60).pairs) == []
 
 
 def test_kinds_that_are_wanted_alone_are_given_and_the_others_counted(tmp_path: Path) -> None:

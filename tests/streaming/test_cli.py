@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
 import typer
 
-from detector.errors import ConfigError, FencedError, ModelError, SwarmlightError
+from detector.errors import ConfigError, FencedError, ModelError, StoppedError, SwarmlightError
 from streaming import cli
+from streaming.interrupts import terminable
 
 
 class FakeEntry:
@@ -250,3 +254,40 @@ def test_a_function_runs_as_a_program_of_its_own(capsys: pytest.CaptureFixture[s
 def test_the_module_runs_as_the_command() -> None:
     done = subprocess.run([sys.executable, "-m", "streaming", "--version"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.split()[0]) == (0, "swarmlight")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_lets_temporary_files_go_also_amid_a_query(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], number: signal.Signals, tmp_path: Path
+) -> None:
+    def busy(error: BaseException | None) -> Callable[[], int]:
+        def work() -> int:
+            with tempfile.TemporaryDirectory(dir=tmp_path):
+                try:
+                    signal.raise_signal(number)
+                except KeyboardInterrupt:
+                    raise error or KeyboardInterrupt from None
+            return 0
+
+        return work
+
+    usual = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+    before = signal.signal(number, usual)  # it is ignored where the tests run in the background
+    for error, said in (
+        (None, ""),
+        (RuntimeError("Query interrupted"), ""),
+        (StoppedError("so far", number), "so far"),
+    ):
+        install(monkeypatch, busy(error))
+        assert cli.main(["act"]) == 128 + number
+        assert said in capsys.readouterr().err
+        assert list(tmp_path.iterdir()) == []
+    assert signal.signal(number, before) == usual
+
+
+def test_a_signal_that_is_ignored_stays_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signal, "getsignal", lambda number: signal.SIG_IGN)
+    taken: list[int] = []
+    monkeypatch.setattr(signal, "signal", lambda number, handler: taken.append(number))
+    with terminable() as received:
+        assert (taken, received) == ([], [])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import signal
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,9 @@ import pytest
 from detector.errors import UnusableError, UsageError
 from streaming.cli import invoke, main
 from streaming.ingest_cli import ingest
+from streaming.schema.event import Event
+from streaming.score import event_of
+from streaming.sources.base import SourceRecord
 from tests.streaming.builders import T0, event, lines
 from tests.streaming.sources import test_bluesky as bluesky
 
@@ -60,6 +64,27 @@ def test_too_little_is_an_error_and_earlier_results_stay(tmp_path: Path) -> None
         ingest([path], out, format_name="bluesky")
     assert out.read_text() == "before"
     assert len((tmp_path / "out.jsonl.partial").read_bytes().splitlines()) == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_keeps_what_was_converted_under_another_name(
+    number: signal.Signals, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    out.write_text("earlier")
+    seen: list[SourceRecord] = []
+
+    def stopping(record: SourceRecord, now_ms: int) -> Event:
+        seen.append(record)
+        if len(seen) == 4:
+            signal.raise_signal(number)
+        return event_of(record, now_ms)
+
+    monkeypatch.setattr("streaming.ingest_cli.event_of", stopping)
+    assert main(["ingest", str(recording(tmp_path)), str(out)]) == 128 + number
+    assert f"stopped by {number.name} after 2 events; " in capsys.readouterr().err
+    assert out.read_text() == "earlier"
+    assert (tmp_path / "out.partial").read_text().count("\n") == 2
 
 
 def test_recordings_of_nothing_but_what_is_skipped_are_an_error(

@@ -16,7 +16,7 @@ from streaming.cli import invoke
 from streaming.pipeline import RunEnd
 from streaming.run_exports import RunExports
 from streaming.run_report import page
-from streaming.run_results import ACCOUNTS_SHOWN, network_of, results_of
+from streaming.run_results import ACCOUNTS_SHOWN, RunResults, network_of, results_of
 from streaming.schema.alert import AlertRecord, EdgeRecord, MemberRecord, MomentRecord, ObjectRecord, PageRecord
 from streaming.schema.alert import PostRecord as Post
 from streaming.schema.run_summary import PeopleRecord, RunSummary
@@ -230,6 +230,13 @@ def test_a_run_ends_with_the_page_and_keeps_only_what_was_asked_for(tmp_path: Pa
         report.publish()
     assert "3 accounts act together" in out.read_text()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["page.html", "scores.jsonl"]
+
+
+def test_the_page_of_a_run_of_nothing_says_so() -> None:
+    nothing = page(RunResults(summary=SUMMARY), "x")
+    assert nothing.count("There are no accounts: no post was read.") == 3
+    assert "No scores were given" not in nothing
+    assert page(RunResults(), "x").count("No scores were given") == 3
 
 
 def test_a_run_that_fails_leaves_the_earlier_page(tmp_path: Path) -> None:

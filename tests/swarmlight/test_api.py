@@ -107,6 +107,7 @@ def test_texts_are_scored_one_by_one() -> None:
     assert found[0].nats != 0.0
     assert (found[1].nats, found[1].abstained) == (0.0, "texts too short")
     assert list(found.to_pandas().columns) == ["text", "lang", "nats", "abstained"]
+    assert list(swarmlight.score(said[0], lang="en", second_stage=False)) == [found[0]], "a text is no list of letters"
 
 
 def test_coordination_is_found_in_a_table_and_in_a_recording(tmp_path: Path) -> None:

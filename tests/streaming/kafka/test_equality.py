@@ -116,10 +116,15 @@ def test_one_worker_and_one_partition(deployment: Deployment) -> None:
     check_equal(deployment, expected)
 
 
-def test_one_worker_taking_records_singly_from_unkeyed_partitions(deployment: Deployment) -> None:
-    events = society(400, seed=1)
+def test_one_worker_taking_records_and_their_edits_singly_from_unkeyed_partitions(deployment: Deployment) -> None:
+    posts = society(400, seed=1)
+    edits = [
+        each | {"at": each["at"] + 30_000, "text": f"{each['text']} corrected"}
+        for each in [each for each in posts if each["kind"] == "post" and each["id"]][::3]
+    ]
+    events = sorted([*posts, *edits], key=lambda each: int(each["at"]))
     expected = run(deployment, events, FAST)
-    assert expected
+    assert any("corrected" in post.get("text", "") for alert in expected.values() for post in alert["posts"])
     process(deployment, events, workers=1, partitions=4, keyed=False, records=1, trickle=False, top=FAST)
     check_equal(deployment, expected)
 

@@ -342,7 +342,7 @@ def test_a_file_that_is_of_no_format_is_named_with_what_it_seems_to_be(tmp_path:
 
 @pytest.mark.parametrize("name", ["auto", "table", "x", "telegram", "events"])
 def test_an_empty_file_has_no_records_whatever_its_format(tmp_path: Path, name: str) -> None:
-    for ending, content in (("", b""), ("b", b"\xef\xbb\xbf"), (".gz", gzip.compress(b""))):
+    for ending, content in (("", b""), ("b", b"\xef\xbb\xbf"), (".gz", gzip.compress(b"")), ("p", b"[]\n")):
         (tmp_path / f"e{ending}").write_bytes(content)
         with RecordingFiles([tmp_path / f"e{ending}"], format_name=name) as inputs:
             assert list(inputs) == []
