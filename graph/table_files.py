@@ -99,6 +99,8 @@ def opened(path: Path, folder: Path, number: int) -> TableInput:
         raise UsageError(f"{shown}: cannot be read ({why})") from None
     if magic == b"PAR1":
         return TableInput(shown, str(place), "parquet", "none", "", "utf-8", _parquet_columns(place, shown))
+    if head[257:].startswith(b"ustar"):
+        raise UsageError(f"{shown}: is a tar archive; unpack it, and give the table in it")
     for begins, what in _NO_TABLES.items():
         if head.startswith(begins):
             raise UsageError(f"{shown}: is {what}")

@@ -21,6 +21,9 @@ MAGIC: Final = {
 }
 """How files begin that are never read as they are, and what to do with them."""
 
+_TAR, _TAR_PLACE = b"ustar", 257
+"""What a tar archive has in its first header, and where (POSIX.1-2017, pax)."""
+
 _UNPRINTED: Final = frozenset(range(32)) - set(b"\t\n\r\f\x1b")
 """Bytes that no text has."""
 
@@ -74,7 +77,9 @@ def unknown_kind(head: bytes) -> str | None:
     for magic, what in MAGIC.items():
         if head.lstrip().startswith(magic):
             return what
-    if head[:200].count(0) > len(head[:200]) // 4:
+    if head[_TAR_PLACE:].startswith(_TAR):
+        return "a tar archive: unpack it, and give the files in it (of Mastodon's export outbox.json)"
+    if max(head[:200:2].count(0), head[1:200:2].count(0)) > len(head[:200]) // 4 and not head[:200].count(b"\0\0\0"):
         return "UTF-16 without a byte order mark: convert it, as in `iconv -f UTF-16LE -t UTF-8`"
     if sum(byte in _UNPRINTED for byte in head[:1000]) > len(head[:1000]) // 20:
         return "no text: a compressed, encrypted or damaged file, or one of another program"

@@ -248,6 +248,7 @@ def test_kinds_are_read_and_unknown_ones_counted(tmp_path: Path) -> None:
         (codecs.BOM_UTF8, "is empty"),
         (PLAIN.replace("\n", "\r"), "old Macintoshes"),
         (b"BZh91AY&SY", "compressed by bzip2"),
+        (gzip.compress(b"t.csv" + bytes(252) + b"ustar\x0000" + bytes(248), mtime=0), "is a tar archive"),
         ('{"a":' * 50_000, "holds no JSON objects"),
         (PLAIN.replace(str(T), "1/2/2026 10:01"), "such as '1/2/2026 10:01', cannot be read: .*at_format"),
         (b"PK\x03\x04..", "save the table as CSV"),

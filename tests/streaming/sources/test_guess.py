@@ -67,6 +67,8 @@ def test_one_possible_time_is_enough(values: tuple[int, ...]) -> None:
         ('{"a": "é"}\n{"b": 1}\n'.encode("latin-1"), "Latin-1"),
         ('{"a": "é"}\n'.encode("utf-16-le"), "UTF-16"),
         (random.Random(1).randbytes(3000), "no text"),
+        (b"outbox.json" + bytes(246) + b"ustar\x0000" + bytes(248), "tar archive"),
+        (bytes(300), "no text"),
     ],
 )
 def test_what_a_file_looks_like(head: bytes, said: str) -> None:

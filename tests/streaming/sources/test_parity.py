@@ -169,6 +169,26 @@ def of_mastodon(act: Act) -> Pair:
     return status, act.event(handle(act.who), status["uri"], profile={"automated": False}, **answers, **lists)
 
 
+def of_mastodon_export(act: Act) -> Pair:
+    """An export is of one account; those of several, one after another, name posts by their addresses."""
+
+    def uri(who: int, number: int) -> str:
+        return f"https://m.example/users/u{who}/statuses/{number}"
+
+    status, made = of_mastodon(act)
+    actor = {"actor": f"https://m.example/users/u{act.who}", "published": act.when.isoformat()}
+    made.pop("profile")
+    if act.kind == "repost":
+        record = mastodon.activity("Announce", uri(act.whose, act.target), **actor)
+        return record | {"id": f"{made['id']}/activity"}, made | {"id": f"{made['id']}/activity"}
+    tags = [{"type": "Mention", "name": f"@{name}"} for name in made["mentions"]]
+    tags += [{"type": "Hashtag", "name": f"#{tag}"} for tag in act.tags]
+    note = mastodon.note(id=made["id"], published=act.when.isoformat(), content=status["content"], tag=tags)
+    if act.kind == "reply":
+        note["inReplyTo"] = made["target"] = uri(act.whose, act.target)
+    return mastodon.activity("Create", note, **actor), made
+
+
 def _snowflake(number: int) -> str:
     return str(1_550_000_000_000_000_000 + number)
 
@@ -400,6 +420,10 @@ SHAPES: Final = {
     "bluesky records": Shape(
         "bluesky", of_bluesky_records, as_document("records"),
         {"uri": "at://did:plc:x/app.bsky.feed.post/k", "value": {"$type": "app.bsky.feed.post", "createdAt": "never"}},
+    ),
+    "mastodon export": Shape(
+        "mastodon", of_mastodon_export, as_document("orderedItems"),
+        {"type": "Create", "actor": "nobody", "object": {"content": ""}},
     ),
     "mastodon stream": Shape("mastodon", of_mastodon_stream, as_lines, {"event": "update", "payload": "{}"}),
     "mastodon": Shape("mastodon", of_mastodon, as_lines, {"account": {}, "content": "", "created_at": "never"}),
