@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Final
 
 import pytest
 from rich.console import Console
@@ -45,10 +46,13 @@ def left_behind(tmp_path: Path) -> list[str]:
     return running + [str(path) for path in tmp_path.glob("swarmlight-demo-*")]
 
 
-def check(told: str) -> None:
-    """It announced a campaign while it played, and said at the end how it and the people fared."""
-    assert re.search(r"^ +[\d.]+ s  campaign of \d+: ", told, flags=re.MULTILINE), told
-    assert re.search(r"^campaign \w+: found as a campaign, [4-8] of 8 accounts", told, flags=re.MULTILINE), told
+FOUND: Final = r"^campaign \w+: found as a campaign, [4-8] of 8 accounts"
+
+
+def check(told: str, found: str = FOUND) -> None:
+    """It announced who acts together while it played, and said at the end how they and the people fared."""
+    assert re.search(r"^ +[\d.]+ s  (campaign|coordination) of \d+: ", told, flags=re.MULTILINE), told
+    assert re.search(found, told, flags=re.MULTILINE), told
     assert re.search(r"^people flagged, which is wrong: \d+ of \d+$", told, flags=re.MULTILINE), told
 
 
@@ -56,12 +60,14 @@ def check(told: str) -> None:
 def test_the_demo_catches_a_campaign_and_tells_the_truth_about_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without the second stage, which reads for most of a minute what the demo plays in seconds."""
-    monkeypatch.setattr(run, "CONFIG", "second_stage_texts_per_s = 0\n" + run.CONFIG)
+    """Without the encoder, which reads for most of a minute what the demo plays in seconds: groups show even so."""
+    nothing_read = "second_stage_texts_per_s = 0\nmeaning_texts_per_s = 0\n"
+    monkeypatch.setattr(run, "CONFIG", nothing_read + run.CONFIG)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     said = io.StringIO()
     assert run.Show(6, 0, wait=False, environ=os.environ, console=Console(file=said, width=200), feed=False).run() == 0
-    check(said.getvalue())
+    check(said.getvalue(), rf"{FOUND}|^campaign \w+: found as coordination, not as machine-driven, [4-8] of 8 accounts")
+    assert re.search(r"^planted accounts flagged: 2\d of 30 ", said.getvalue(), flags=re.MULTILINE), said.getvalue()
     assert left_behind(tmp_path) == []
 
 
