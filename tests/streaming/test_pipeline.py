@@ -54,7 +54,8 @@ def test_the_result_holds_what_the_files_hold(recording: Path, tmp_path: Path) -
 
 
 def test_nothing_is_kept_unless_asked(recording: Path) -> None:
-    result = run_recording([recording], keep=False)
+    unread = load_config(None, {"SWARMLIGHT_SECOND_STAGE_TEXTS_PER_S": "0", "SWARMLIGHT_MEANING_TEXTS_PER_S": "0"})
+    result = run_recording([recording], config=unread, keep=False)
     assert (result.scores, result.alerts) == ([], [])
     assert result.summary.accounts > 0
 

@@ -316,6 +316,7 @@ def test_each_kind_of_tie_has_a_line_of_its_own_and_none_a_dots_colour(served: S
         assert not {line.partition(")")[0] for line in lines} & {dot.partition(")")[0] for dot in dots}
 
 
+@pytest.mark.slow
 def test_a_thousand_accounts_are_drawn_the_same_twice(served: Served, visit: Visits) -> None:
     served.put(*scenes.crowd())
     page = visit("moderator").page

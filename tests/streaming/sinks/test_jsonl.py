@@ -68,10 +68,11 @@ def test_every_sink_gets_every_revision_and_is_closed_when_a_run_fails(
 
     source = write_lines(tmp_path / "in.jsonl", societies.campaign(0, people=30, hours=10, rounds=40))
     files = [tmp_path / name for name in ("a", "b", "c")]
-    result = run_recording([source], alerts=files[0], sinks=[f"jsonl:{path}" for path in files[1:]])
+    unread = load_config(None, {"SWARMLIGHT_SECOND_STAGE_TEXTS_PER_S": "0", "SWARMLIGHT_MEANING_TEXTS_PER_S": "0"})
+    result = run_recording([source], config=unread, alerts=files[0], sinks=[f"jsonl:{path}" for path in files[1:]])
     assert result.alerts
     assert {path.read_bytes() for path in files} == {b"".join(alert.body + b"\n" for alert in result.alerts)}
     monkeypatch.setattr(base, "load", lambda group, name: lambda target, config: Broken())
     with pytest.raises(UsageError, match="full"):
-        run_recording([source], sinks=["broken"])
+        run_recording([source], config=unread, sinks=["broken"])
     assert said == ["write", "close"]
