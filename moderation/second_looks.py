@@ -45,7 +45,8 @@ class Agreement(NamedTuple):
         pairs: decisions that were made twice.
         same: of them.
         share: of them that are the same; NaN without pairs.
-        kappa: Cohen's; NaN where it is not defined, as with one kind of decision alone.
+        kappa: Cohen's; NaN where it says nothing, as where one of the two decided all alike: it is 0 then, or not
+            defined, whatever the other did.
         low: end of its 95% interval.
         high: the other end.
     """
@@ -69,7 +70,7 @@ def kappa(pairs: Sequence[tuple[str, str]]) -> Agreement:
     same = sum(both[kind, kind] for kind in kinds)
     seen = same / count
     expected = sum(first[kind] * second[kind] for kind in kinds) / count**2
-    if expected >= 1.0:
+    if min(len(first), len(second)) < 2:
         return Agreement(count, same, seen, math.nan, math.nan, math.nan)
     found = (seen - expected) / (1 - expected)
     spread = sum(

@@ -129,7 +129,7 @@ def agreement_words(found: Agreement) -> str:
         return ""
     said = rate_words(Rate.counted(found.same, found.pairs))
     if math.isnan(found.kappa):
-        return f"{said}; all are of one kind, so Cohen's kappa says nothing"
+        return f"{said}; all the first or all the second are of one kind, so Cohen's kappa says nothing"
     return f"{said}; Cohen's kappa {found.kappa:.2f} ({found.low:.2f} to {found.high:.2f}), where 0 is chance"
 
 

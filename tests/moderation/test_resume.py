@@ -36,6 +36,9 @@ def test_a_conflict_shows_the_page_again_with_all_that_was_typed(site: Site) -> 
     assert answer.status_code == 409
     assert "somebody else is working on this alert" in answer.text.lower()
     assert "What you wrote is kept" in answer.text
+    # There is no form while a colleague has it: the words themselves are there, to be read and copied.
+    assert 'name="note"' not in answer.text
+    assert all(words in answer.text for words in (TYPED["reason"], "rule 4", "then came back"))
     site.feed.do(queue.release, "colleague", "c1")
     answer = browser.post("/alerts/c1/decide", TYPED | {"reason": "x" * 300})
     assert answer.status_code == 400

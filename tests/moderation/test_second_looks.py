@@ -108,6 +108,9 @@ def test_kappa_is_that_of_the_textbook() -> None:
     assert (found.pairs, found.share, round(found.kappa, 6)) == (50, 0.7, 0.4)
     one = kappa(pairs(("yes", "yes", 7)))
     assert (one.share, math.isnan(one.kappa)) == (1.0, True)
+    # 8 of 9 the same, and kappa would be 0, from 0 to 0: where one decides all alike, chance agrees as often.
+    constant = kappa(pairs(("yes", "yes", 8), ("yes", "no", 1)))
+    assert (constant.same, math.isnan(constant.kappa), math.isnan(constant.high)) == (8, True, True)
     assert kappa([]).pairs == 0
 
 
