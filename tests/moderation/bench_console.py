@@ -3,13 +3,15 @@
 Fills a database with open alerts (100,000 on PostgreSQL, where its programs are here, and 20,000 on SQLite) and some
 thousand decided ones, serves it with `swarmlight feed` as a process, and asks one page after the other on one
 connection that stays open, as a browser does, each after a `/healthz`, which does nothing. Prints medians and their
-multiples, and the least times, which say more where other work shares the machine; fails where the search for a rare
-word takes more than 20 times as long.
+multiples, and the processor time that the feed and the database's server take for a request, which other work on the
+machine changes little, where the clock's time is mostly a wait for a core. Fails where the search for a rare word takes
+more than 20 times the processor time of a `/healthz`.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import http.client
 import os
 import signal
@@ -18,10 +20,11 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import insert
+from sqlalchemy import insert, text
 
 from moderation import ingest, users
 from moderation.database_tables import DecisionRow
@@ -83,10 +86,36 @@ def cookie(database: Database) -> str:
         return users.begin_session(connection, person.id, now_ms(), "bench").cookie
 
 
-def measure(port: int, secret: str, rounds: int, alerts: int) -> dict[str, list[tuple[float, float]]]:
-    """What is asked for -> (seconds it took, seconds of the `/healthz` before it)."""
+def busy_s(pids: Iterable[int]) -> float:
+    """Seconds for which processes and their children were on a core, until now."""
+    wanted, parents = set(pids), {}
+    for each in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            parents[int(each.parent.name)] = int(each.read_text().rsplit(")", 1)[1].split()[1])
+    wanted |= {pid for pid, parent in parents.items() if parent in wanted}
+    total = 0
+    for pid in wanted:
+        for task in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+            with contextlib.suppress(OSError):
+                total += int(task.read_text().split()[0])
+    return total / 1e9
+
+
+def measure(
+    port: int, secret: str, rounds: int, alerts: int, pids: Sequence[int]
+) -> tuple[dict[str, list[tuple[float, float]]], dict[str, float]]:
+    """What is asked for -> (seconds it took, seconds of the `/healthz` before it), and -> seconds on a core, of one.
+
+    Args:
+        port: of the feed.
+        secret: the cookie of somebody who is in.
+        rounds: how often each is asked for.
+        alerts: how many there are.
+        pids: of the feed and of the database's server.
+    """
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     found: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    busy: dict[str, float] = defaultdict(float)
     headers = {"cookie": f"swarmlight={secret}"}
     for turn in range(rounds + WARM):
         asked = {
@@ -101,11 +130,15 @@ def measure(port: int, secret: str, rounds: int, alerts: int) -> dict[str, list[
         for name, path in asked.items():
             took = []
             for each in ("/healthz", path):
+                before = busy_s(pids)
                 began = time.perf_counter()
                 connection.request("GET", each, headers=headers)
                 answer = connection.getresponse()
                 answer.read()
                 took.append(time.perf_counter() - began)
+                if turn >= WARM:
+                    share = rounds * len(asked) if each == "/healthz" else rounds
+                    busy["/healthz" if each == "/healthz" else name] += (busy_s(pids) - before) / share
                 if answer.status != 200:
                     raise SystemExit(f"{each} answered with status {answer.status}")
             if turn >= WARM:
@@ -113,7 +146,7 @@ def measure(port: int, secret: str, rounds: int, alerts: int) -> dict[str, list[
             # The feed takes 50 requests a second of one person.
             time.sleep(max(0.0, 0.045 - sum(took)))
     connection.close()
-    return found
+    return found, busy
 
 
 def run(url: str, where: str, alerts: int, rounds: int) -> bool:
@@ -130,25 +163,30 @@ def run(url: str, where: str, alerts: int, rounds: int) -> bool:
         (folder / "alerts.jsonl").touch()
         served = start(url, folder, port)
         try:
-            found = measure(port, cookie(database), rounds, alerts)
+            pids = [served.pid]
+            if not database.is_sqlite:
+                with database.read() as connection:
+                    backend = connection.scalar(text("SELECT pg_backend_pid()"))
+                pids.append(int(Path(f"/proc/{backend}/stat").read_text().rsplit(")", 1)[1].split()[1]))
+            found, busy = measure(port, cookie(database), rounds, alerts, pids)
         finally:
             served.send_signal(signal.SIGTERM)
             served.wait(30)
             database.close()
     idle = statistics.median(took for asked in found.values() for _, took in asked)
-    least = min(took for asked in found.values() for _, took in asked)
     print(
         f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores\n"
-        f"| {'page':<24} | least ms | times | median ms | times | 95% ms |\n| --- | --- | --- | --- | --- | --- |\n"
-        f"| {'/healthz':<24} | {1000 * least:.2f} | 1 | {1000 * idle:.2f} | 1 | |"
+        f"| {'page':<24} | on a core, ms | times | median ms | times | 95% ms |\n"
+        "| --- | --- | --- | --- | --- | --- |\n"
+        f"| {'/healthz':<24} | {1000 * busy['/healthz']:.2f} | 1 | {1000 * idle:.2f} | 1 | |"
     )
     times = {}
     for name, asked in found.items():
         took = [each for each, _ in asked]
-        times[name] = statistics.median(took) / idle
+        times[name] = busy[name] / busy["/healthz"]
         print(
-            f"| {name:<24} | {1000 * min(took):.1f} | {min(took) / least:.1f} | {1000 * statistics.median(took):.1f} "
-            f"| {times[name]:.1f} | {1000 * statistics.quantiles(took, n=20)[-1]:.1f} |"
+            f"| {name:<24} | {1000 * busy[name]:.1f} | {times[name]:.1f} | {1000 * statistics.median(took):.1f} "
+            f"| {statistics.median(took) / idle:.1f} | {1000 * statistics.quantiles(took, n=20)[-1]:.1f} |"
         )
     return times["search for a rare word"] <= MOST_TIMES
 
@@ -174,7 +212,7 @@ def main() -> int:
     if options.rounds < LEAST_ROUNDS:
         return 0
     if not all(good):
-        print(f"the search for a rare word takes more than {MOST_TIMES:.0f} times as long as /healthz", file=sys.stderr)
+        print(f"the search for a rare word costs more than {MOST_TIMES:.0f} times what /healthz does", file=sys.stderr)
     return 0 if all(good) else 1
 
 

@@ -43,7 +43,7 @@ from simulation.demo.processes import free_port
 from tests.moderation import postgres
 from tests.moderation.builders import alert, line
 
-START_S: Final = 60.0
+START_S: Final = 180.0
 DRAIN_S: Final = 30.0
 """Longest time for the last decisions to reach the file of feedback."""
 
