@@ -171,6 +171,14 @@ def test_the_page_says_who_escalated_or_put_it_off_when_and_why(site: Site) -> N
     assert "Put off until 15 Jan 2027, 09:00 by moderator, just now: the vote is tomorrow" in page.replace(" :", ":")
 
 
+def test_a_moderator_has_nothing_to_pass_over_in_what_waits_for_a_lead(site: Site) -> None:
+    site.feed.put(alert())
+    assert 'id="skip"' in site.browser("moderator").get("/alerts/c1").text
+    site.feed.do(queue.escalate, "moderator", "c1", reason="a lead should look")
+    assert 'id="skip"' not in site.browser("moderator").get("/alerts/c1").text
+    assert 'id="skip"' in site.browser("lead").get("/alerts/c1").text
+
+
 def test_a_lead_assigns_over_anybody_s_claim(feed: Feed) -> None:
     feed.put(alert())
     feed.do(queue.claim, "moderator", "c1")
