@@ -161,7 +161,7 @@ def test_a_command_is_listed_completed_and_run(package: Package) -> None:
     counts = [int(number.replace(",", "")) for number in re.findall(r"^ +([\d,]+) \w+$", told, flags=re.MULTILINE)]
     assert sum(counts) == 2 * total
     assert re.search(r"\d+ of \d+ accounts flagged", told)
-    (package.work / "bad.jsonl").write_text("[]\n")
+    (package.work / "bad.jsonl").write_text("{}\n")
     assert "bad.jsonl:1: this is no event" in package.run("count", "--input", "bad.jsonl", status=2)
 
 
