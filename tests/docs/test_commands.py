@@ -313,7 +313,7 @@ MADE: Final[dict[str, str]] = {
 """`make` line -> what is added to run it in the checkout."""
 
 BY_SETUP: Final = "make setup"
-"""tests/docs/test_tutorial.py types it: in the default suite with nothing to do, among the slow tests from nothing."""
+"""tests/docs/test_tutorial.py types it, among the slow tests: with nothing to set up (`.ci/run`), and from nothing."""
 
 PLACEHOLDERS: Final = {
     "NAME": "zoe", "ROLE": "lead", "ACCOUNT": "a1", "FILE": "file.jsonl", "/alerts/ID": "/queue", "N": "3",

@@ -47,6 +47,7 @@ def test_there_are_two_without_outputs() -> None:
         assert [cell for cell in code if cell["outputs"] or cell["execution_count"]] == []
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_recording_is_judged_and_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cells = executed(NOTEBOOKS[0], tmp_path, monkeypatch)

@@ -1,7 +1,7 @@
 """The tutorial, typed as it stands, in a fresh clone of the repository.
 
-In the default suite `make setup` finds the environment that is there and has nothing to do. A slow test types the same
-page where it builds one from nothing, which needs a package index.
+`.ci/run` types it where `make setup` finds the environment that is there and has nothing to do. Another slow test types
+the same page where it builds one from nothing, which needs a package index.
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ def environment(folder: Path) -> dict[str, str]:
     return kept | {"PYTHONPATH": str(folder), "BROWSER": "true"}
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_the_tutorial_can_be_typed_from_its_first_line_to_its_last(clone: Path) -> None:
     typed = [block for kind, block in blocks(clone / PAGE) if kind != "feed"]
@@ -82,6 +83,7 @@ def test_the_tutorial_can_be_typed_from_its_first_line_to_its_last(clone: Path) 
     assert "flagged=True" in done.stdout
 
 
+@pytest.mark.slow
 def test_the_tutorials_feed_starts_and_ends(clone: Path) -> None:
     (block,) = [block for kind, block in blocks(clone / PAGE) if kind == "feed"]
     assert (clone / "tutorial" / "alerts.jsonl").is_file(), "the tutorial's run comes first"

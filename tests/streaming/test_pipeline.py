@@ -38,6 +38,7 @@ def test_the_result_holds_what_the_files_hold(recording: Path, tmp_path: Path) -
     files = {name: tmp_path / name for name in ("alerts", "details", "scores", "summary", "dead_letters")}
     result = run_recording(
         [recording],
+        config=load_config(None, {"SWARMLIGHT_MEANING_TEXTS_PER_S": "0"}),
         alerts=files["alerts"],
         details=files["details"],
         scores=files["scores"],

@@ -129,6 +129,7 @@ def test_one_worker_taking_records_and_their_edits_singly_from_unkeyed_partition
     check_equal(deployment, expected)
 
 
+@pytest.mark.slow
 def test_three_workers_and_a_trickle_out_of_order(apache: Broker, deployment: Deployment) -> None:
     events = society(600, seed=2)
     expected = run(deployment, events, FAST)

@@ -227,7 +227,7 @@ def test_one_record_at_a_time_from_unkeyed_partitions_gives_the_same(deployment:
     assert last_revisions(deployment.alerts()) == expected(events)
 
 
-@pytest.mark.parametrize("standby", ["cold", "warm"])
+@pytest.mark.parametrize("standby", [pytest.param("cold", marks=pytest.mark.slow), "warm"])
 def test_a_standby_takes_over_a_killed_active_process_without_a_gap(
     apache: Broker, deployment: Deployment, standby: str
 ) -> None:
