@@ -56,6 +56,7 @@ def check(told: str, found: str = FOUND) -> None:
     assert re.search(r"^people flagged, which is wrong: \d+ of \d+$", told, flags=re.MULTILINE), told
 
 
+@pytest.mark.slow
 @pytest.mark.kafka
 def test_the_demo_catches_a_campaign_and_tells_the_truth_about_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -108,6 +108,7 @@ def wait_until_shared(workers: list[Worker], partitions: int) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_one_worker_and_one_partition(deployment: Deployment) -> None:
     events = society(600)
     expected = run(deployment, events)
