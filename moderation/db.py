@@ -91,8 +91,8 @@ class Database:
         return "name a file that is an SQLite database or does not exist yet, in a folder that this user may write to"
 
     @property
-    def silence(self) -> str:
-        """What it means that the database does not answer."""
+    def no_answer_advice(self) -> str:
+        """What to look at where the database does not answer."""
         if self.is_sqlite:
             return "the database file cannot be read: is it still there, and may this user read it?"
         return "the database does not answer: is its server running?"

@@ -66,8 +66,7 @@ def lab_report(folder: Path | None, name: str) -> bytes:
     Raises:
         FeedError: `not_found`: there is no such run.
     """
-    run = None if folder is None else _run(folder, name)
-    if run is None or folder is None:
+    if folder is None or _run(folder, name) is None:
         raise FeedError("not_found", "there is no such run of the policy lab: load the list again")
     body = _bytes(folder / name / REPORT, LARGEST_REPORT)
     if body is None:

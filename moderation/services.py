@@ -134,7 +134,7 @@ class Services:
 
     def problems(self) -> list[str]:
         """Why the feed is not ready, in words; empty where it is."""
-        found = [] if self.database.alive() else [self.database.silence]
+        found = [] if self.database.alive() else [self.database.no_answer_advice]
         for loop in self.loops:
             if not loop.alive:
                 found.append(f"the {loop.name} loop has ended: restart the feed, and look at its log for the reason")

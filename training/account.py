@@ -31,7 +31,7 @@ from training.account_training_set import CHAT, STREAM, TrainingSet
 from training.boosting import BoostingSettings, boost
 from training.cards import account_card
 from training.linear import Block, fit_logistic
-from training.model_reports import account_report, within_sources
+from training.model_reports import account_report, ranking_within_sources
 from training.text import ProgressCallback, quiet, version_of
 
 SHRINK_POSTS: Final = 3.0
@@ -288,7 +288,10 @@ def train_account(
     arrays = {**text.arrays("text"), **joint.arrays("joint"), **alone.arrays("behaviour")}
     report: dict[str, Any] = {
         **account_report(rows, llr),
-        "left_out": {"model": within_sources(rows, llr), "plain": within_sources(rows, out_of_fold(rows, fit_plain))},
+        "left_out": {
+            "model": ranking_within_sources(rows, llr),
+            "plain": ranking_within_sources(rows, out_of_fold(rows, fit_plain)),
+        },
         "accounts": _counts(rows),
         "readers": readers,
         "trees": BOOST.max_iter,

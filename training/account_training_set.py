@@ -44,6 +44,9 @@ STREAM: Final = "stream"
 CHAT: Final = "chat"
 """Group of chat people."""
 
+BAG: Final = "bag/"
+"""Prefix of a bag's name, before its number."""
+
 
 @dataclass(frozen=True)
 class TrainingSet:
@@ -90,6 +93,14 @@ class TrainingSet:
         """(n,) rows of bags that mix the texts of several people."""
         mixed: NDArray[np.bool_] = ~self.authored & (self.label == 0)
         return mixed
+
+    @property
+    def source_unseen(self) -> NDArray[np.bool_]:
+        """(n,) rows of bags whose text features come from models that had not seen their source."""
+        named = [name.removeprefix(BAG) if name.startswith(BAG) else "" for name in self.name]
+        unseen = np.array([bool(number) and not _near(int(number)) for number in named])
+        found: NDArray[np.bool_] = unseen[self.account]
+        return found
 
     @property
     def timed(self) -> NDArray[np.bool_]:
@@ -210,6 +221,11 @@ def _rows(
     )
 
 
+def _near(bag: Any) -> Any:
+    """Whether a bag, by number, has features by models that had seen others of its source: every second one."""
+    return bag % 2 == 1
+
+
 def bag_rows(table: pd.DataFrame, second_stage: tuple[Floats, Floats], seed: int = 0) -> TrainingSet:
     """Snapshots of bags of a cross-fitted table (`training.text.crossfit`).
 
@@ -226,7 +242,7 @@ def bag_rows(table: pd.DataFrame, second_stage: tuple[Floats, Floats], seed: int
     rows = np.concatenate([bag.rows for bag in made])
     account = np.repeat(np.arange(len(made)), [len(bag.rows) for bag in made])
     text_features = text_features_of(table)[rows]
-    near = account % 2 == 1
+    near = _near(account)
     text_features["llr"] = np.where(near, table["llr_near"].to_numpy()[rows], table["llr"].to_numpy()[rows])
     n = len(rows)
     read = np.where(near, second_stage[1][rows], second_stage[0][rows])
@@ -250,7 +266,7 @@ def bag_rows(table: pd.DataFrame, second_stage: tuple[Floats, Floats], seed: int
         cluster=np.array([bag.cluster for bag in made])[seen.account],
         authored=np.array([bag.authored for bag in made])[seen.account],
         posts=seen.posts,
-        name=[f"bag/{i}" for i in range(len(made))],
+        name=[f"{BAG}{i}" for i in range(len(made))],
     )
 
 

@@ -70,13 +70,13 @@ POLISHED: Final = frozenset(
     {
         "frontier_social/spin",
         "many_generators/gpt41mini_sent140_rewrites",
-        "liang2023/HewlettStudentEssay_GPTsimplify_88",
-        "liang2023/TOEFL_gpt4polished_91",
+        "liang_toefl/liang2023/HewlettStudentEssay_GPTsimplify_88",
+        "liang_toefl/liang2023/TOEFL_gpt4polished_91",
     }
 )
-"""Sources, and groups, whose machine texts are a person's own that a model has put into other words. Whoever has help
-with writing is no machine, and taught as one these would accuse second-language writers: nothing learns from them, and
-they are measured as a slice of their own (`load_polished`)."""
+"""Set and source, as the files have them, whose machine texts are a person's own that a model has put into other words.
+Whoever has help with writing is no machine, and taught as one these would accuse second-language writers: nothing
+learns from them, and `training.studies.hard_cases` measures them as a slice of their own."""
 
 _sentence_end = re.compile(r"[.!?][\"')]?\s")
 _families = re.compile(r"-(?:train|test|val(?:idation)?)$")
@@ -183,26 +183,10 @@ def _load_set(folder: Path, spec: TextSet) -> pd.DataFrame:
 
 def _polished(name: str, raw: pd.DataFrame) -> NDArray[np.bool_]:
     """(n,) rows of a set's file that are a person's text in a model's words."""
-    source = name + "/" + raw["source"].astype(str) if "source" in raw else pd.Series(name, index=raw.index)
-    by_group = raw["group"].astype(str).str.removeprefix("liang2023/") if "group" in raw else source
-    named = source.isin(POLISHED) | ("liang2023/" + by_group).isin(POLISHED)
-    polished: NDArray[np.bool_] = (named & (raw["label"] == 1)).to_numpy()
+    if "source" not in raw:
+        return np.zeros(len(raw), np.bool_)
+    polished: NDArray[np.bool_] = ((name + "/" + raw["source"]).isin(POLISHED) & (raw["label"] == 1)).to_numpy()
     return polished
-
-
-def load_polished(data: Path) -> pd.DataFrame:
-    """What `POLISHED` names, as `load_texts` gives texts: people's own in a model's words; label 1.
-
-    Args:
-        data: the folder with `text/`, or that folder.
-    """
-    folder = data / "text" if (data / "text").is_dir() else data
-    frames = []
-    for spec in SETS:
-        if (folder / f"{spec.name}.parquet").is_file():
-            raw = pd.read_parquet(folder / f"{spec.name}.parquet")
-            frames.append(_set(raw[_polished(spec.name, raw)].reset_index(drop=True), spec))
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
 def _set(raw: pd.DataFrame, spec: TextSet) -> pd.DataFrame:

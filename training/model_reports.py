@@ -220,10 +220,13 @@ WITHIN_POSTS: Final = 10
 """Posts after which sources left out are told apart: what a day of an account gives."""
 
 FEWEST_BAGS: Final = 8
-"""Of either class in a source, so that its figures say anything; as many posts are the least of a bag here."""
+"""Of either class in a source, so that its figures say anything."""
+
+FEWEST_POSTS: Final = 8
+"""Of a bag, so that it is near the ten."""
 
 
-def within_sources(rows: TrainingSet, logit: NDArray[np.float64]) -> dict[str, float]:
+def ranking_within_sources(rows: TrainingSet, logit: NDArray[np.float64]) -> dict[str, float]:
     """How bags of a source left out are told from people of the same source, mean over sources: no platform helps.
 
     Args:
@@ -235,9 +238,7 @@ def within_sources(rows: TrainingSet, logit: NDArray[np.float64]) -> dict[str, f
         source, after ten posts; zeros where no source has bags enough of both classes.
     """
     at = latest(rows, WITHIN_POSTS)
-    bag = np.char.startswith(np.array(rows.name)[rows.account[at]], "bag/")
-    number = rows.account[at] - (rows.account[at][bag].min() if bag.any() else 0)
-    at = at[bag & (number % 2 == 0) & (rows.posts[at] >= FEWEST_BAGS)]
+    at = at[rows.source_unseen[at] & (rows.posts[at] >= FEWEST_POSTS)]
     part, said = rows.take(at), logit[at]
     figures = []
     for cluster in np.unique(part.cluster):

@@ -184,7 +184,7 @@ def cross_scores(
     found = _all_scores(what, [*((left, 2) for left in folds), *((left, 1) for left in threads)], processes, say)
     sums = np.zeros((2, len(table)))
     count = np.zeros(len(table))
-    for left_out, scored in zip(folds, found, strict=False):
+    for left_out, scored in zip(folds, found[: len(folds)], strict=True):
         sums[:, left_out] += np.stack(scored)
         count[left_out] += 1
     sums /= np.maximum(count, 1)

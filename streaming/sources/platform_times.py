@@ -57,13 +57,19 @@ _MONTHS: Final = {
 _NUMBER: Final = re.compile(r"-?\d{1,20}(?:\.\d{1,12})?", re.ASCII)
 
 
-def seconds(value: Any) -> int | None:
-    """Of seconds since 1970, as an integer, a float or a string of either."""
+def _plain_number(value: Any) -> int | float | None:
+    """A number, or what a string of one says; None of anything else."""
     if isinstance(value, str):
         if not _NUMBER.fullmatch(value.strip()):
             return None
-        value = float(value) if "." in value else int(value)
-    if isinstance(value, bool) or not isinstance(value, int | float):
+        return float(value) if "." in value else int(value)
+    return None if isinstance(value, bool) or not isinstance(value, int | float) else value
+
+
+def seconds(value: Any) -> int | None:
+    """Of seconds since 1970, as an integer, a float or a string of either."""
+    value = _plain_number(value)
+    if value is None:
         return None
     if isinstance(value, float):
         if not math.isfinite(value) or abs(value) > _LATEST_S * 1_000:
@@ -74,11 +80,8 @@ def seconds(value: Any) -> int | None:
 
 def number(value: Any) -> int | None:
     """Of a number, or a string of one, in whichever of seconds, ms, us and ns lies between the years 2000 and 2100."""
-    if isinstance(value, str):
-        if not _NUMBER.fullmatch(value.strip()):
-            return None
-        value = float(value) if "." in value else int(value)
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    value = _plain_number(value)
+    if value is None:
         return None
     if isinstance(value, float) and not math.isfinite(value):
         return None

@@ -83,3 +83,13 @@ def test_descriptions_count_both_classes(tmp_path: Path) -> None:
     records = {record["source"]: record for record in describe(load_texts(textsets.write(tmp_path)))}
     assert records["people/tweeteval/irony"]["machine"] == 0
     assert records["electai"]["generators"] == ["llama"]
+
+
+def test_a_person_s_text_in_a_model_s_words_teaches_nothing(tmp_path: Path) -> None:
+    rows = [
+        {"text": f"{who} text number {number} about the harbour and the ferry", "label": label, "source": "spin"}
+        for who, label in (("own", 0), ("paraphrased", 1))
+        for number in range(3)
+    ]
+    pd.DataFrame(rows).assign(parent_id="", lang="en").to_parquet(tmp_path / "frontier_social.parquet")
+    assert set(load_texts(tmp_path)["label"]) == {0}

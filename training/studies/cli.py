@@ -67,7 +67,6 @@ LEFT_OUT: Final = (
     "frontier",
     "agents/synthpai_gpt4_reddit_threads",
     "agents/moltbook_2026",
-    "many_generators/gpt41mini_sent140_rewrites",
     "many_generators/syndisco",
     "authormimic",
     "more_generators/reddit_dolphin_mistral",
@@ -84,7 +83,7 @@ LEFT_OUT: Final = (
 def study_few_examples_command(
     data: Data,
     cluster: Annotated[
-        list[str] | None, typer.Option("--cluster", metavar="NAME", help="add this one (a dozen in turn)")
+        list[str] | None, typer.Option("--cluster", metavar="NAME", help="add this one (eleven in turn)")
     ] = None,
     rival: Annotated[
         bool, typer.Option("--rival", help="also a logistic regression on the encoder's vectors; minutes more")
