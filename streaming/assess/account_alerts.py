@@ -33,13 +33,17 @@ from streaming.assess.alert_records import (
 )
 from streaming.assess.alert_store import NOT_SUPPRESSED, StoredAlert
 from streaming.assess.duplicates import event_key
-from streaming.assess.store import NEVER
+from streaming.assess.store import NEVER, STRONGEST
 from streaming.schema.alert import ALERT_VERSION, AlertRecord, AlertStatus
 from streaming.schema.score import ScoreRecord
 
 OVER_NATS: Final = 0.0
 """Total at which an account alert is withdrawn by itself: what was seen no longer speaks for a machine at all. Flags
 are judged on running maxima, so falling back under the threshold alone takes nothing back."""
+
+LEAST_UNSHOWN: Final = 2
+"""Of the posts that are kept because they speak loudest, as many that the last revision does not quote bring another one:
+an account that goes on posting is not shown by its first three posts for ever, nor anew with each post."""
 
 _BELOW_ZERO: Final = TEXT_NAMES.index("llr_below_0")
 
@@ -82,7 +86,11 @@ class AccountAlerts:
             if not accounts.flagged[row]:
                 del store.open_of_row[row]
                 self._write(alert, row, tick_ms, "withdrawn", out)
-            elif row in forced or alert.moved((float(accounts.total[row]),), context.settings.alert_step_nats):
+            elif (
+                row in forced
+                or alert.moved((float(accounts.total[row]),), context.settings.alert_step_nats)
+                or self._quotes_are_old(alert, row)
+            ):
                 self._write(alert, row, tick_ms, "open", out)
         for row in sorted(forced.difference(store.open_of_row), key=accounts.name):
             left = store.of_account(accounts.name(row))
@@ -106,6 +114,12 @@ class AccountAlerts:
                 store.waiting.discard(row)
                 self._write(alert, row, tick_ms, "open", out)
         return out
+
+    def _quotes_are_old(self, alert: StoredAlert, row: int) -> bool:
+        """Whether the account has since written posts that speak louder for a machine than those that are quoted."""
+        shown = set(alert.shown)
+        loudest = strongest(self._context.texts.of(row))[:STRONGEST]
+        return sum(event_key(alert.account, text.id) not in shown for text in loudest) >= LEAST_UNSHOWN
 
     def _take_flag_back(self, row: int) -> None:
         """An account loses its flag once nothing speaks for a machine any more, or it says itself that it is one."""
