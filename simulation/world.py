@@ -162,6 +162,10 @@ class World:
         led = np.flatnonzero(self.groups.led())
         self._follower[self.groups.leader[led]] = led
 
+    def draw_from(self, rng: np.random.Generator) -> None:
+        """Take all chance from another stream from now on: worlds that do so in every step share the luck of each."""
+        self._rng = rng
+
     def chunks(self) -> Iterator[Chunk]:
         """The events from the start to the end, step by step, each chunk in order of time."""
         while self.now_ms < self.end_ms:

@@ -57,6 +57,8 @@ class FeedSociety:
         reading: how people read.
         rated: ratings of new posts against democratic values; all 0 where not given.
         pushed: shape (accounts,), whose posts are put before everybody; nobody's where None.
+        shared_luck: take all chance of a step from streams of that step, so that societies of one seed share it (common
+            random numbers): the same accounts act and read at the same times, and what differs is what was changed.
     """
 
     def __init__(
@@ -66,6 +68,8 @@ class FeedSociety:
         reading: ReaderSettings | None = None,
         rated: Rated = unrated,
         pushed: Flags | None = None,
+        *,
+        shared_luck: bool = False,
     ) -> None:
         n = len(world.people)
         self.world, self.plan, self.rated, self.pushed = world, plan, rated, pushed
@@ -75,6 +79,7 @@ class FeedSociety:
         self.posts = Posts(world.feed, n)
         self.algorithm_of = plan.assigned(n, world.seed)
         self._rng = stream(world.seed, "feeds")
+        self._shared_luck = shared_luck
         self._exposures = Exposures.none()
         world.choose = self._choose
 
@@ -92,6 +97,9 @@ class FeedSociety:
     def step(self) -> SocietyStep:
         """What everybody does and sees in the next `step_minutes`."""
         begin = self.world.now_ms
+        if self._shared_luck:
+            self.world.draw_from(stream(self.world.seed, "acts", str(begin)))
+            self._rng = stream(self.world.seed, "feeds", str(begin))
         self._exposures = Exposures.none()
         events = self.kept(self.world.step())
         self.posts.take(events, self.rated(events))

@@ -2,7 +2,8 @@
 
 `compare` makes what is missing, several societies at once, and gives all outcomes. A run that is broken off goes on
 where it was: each answer of the detector and each outcome is a file named by all that it depends on. The first few
-societies are acted out again with every assumed number a fifth lower and a fifth higher (`variants`).
+societies are acted out again with every assumed number a fifth lower and a fifth higher (`variants`); what does not
+concern a policy is not acted out again under it.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ from typing import Final, NamedTuple
 import msgspec
 
 from detector.errors import UsageError
-from simulation.lab.interventions import VARIED, Assumed, Policy
-from simulation.lab.outcomes import SocietyOutcome, outcome
-from simulation.lab.trial_society import SocietySettings, detected
+from simulation.lab.interventions import VARIED, Assumed, Policy, concerning
+from simulation.lab.live_detector import remembered
+from simulation.lab.outcomes import Loop, SocietyOutcome, detected, outcome
+from simulation.lab.trial_society import SocietySettings
 from simulation.population_files import written
 
 CHANGE: Final = 0.2
@@ -86,7 +88,7 @@ def outcome_file(folder: Path, trial: SocietySettings, seed: int, policy: Policy
         policy: its description counts for nothing.
         assumed: what nobody has measured.
     """
-    said = msgspec.json.encode((trial, seed, msgspec.structs.replace(policy, about=""), assumed))
+    said = msgspec.json.encode((trial, seed, msgspec.structs.replace(policy, about=""), concerning(policy, assumed)))
     return folder / f"outcome-{hashlib.sha256(said).hexdigest()[:24]}.json"
 
 
@@ -106,12 +108,29 @@ def _society(
             if file.exists():
                 made = msgspec.json.decode(file.read_bytes(), type=SocietyOutcome)
             else:
-                alerts = detected(trial, seed, policy.target_fpr, place.models, place.folder)
-                made = outcome(trial, seed, policy, alerts, assumed)
+                made = acted_out(trial, seed, policy, assumed, place)
                 with written(file) as out:
                     out.write(msgspec.json.encode(made))
             found.append((variant, policy.name, made))
     return found
+
+
+def acted_out(
+    trial: SocietySettings, seed: int, policy: Policy, assumed: Assumed, place: ComparisonWorkspace
+) -> SocietyOutcome:
+    """One society under one policy, with the detector in the loop or what it says where nothing is done.
+
+    Args:
+        trial: what societies share.
+        seed: of the society.
+        policy: what the platform does.
+        assumed: what nobody has measured.
+        place: folder that keeps what the detector says, and models.
+    """
+    if trial.closed:
+        return outcome(trial, seed, policy, (), assumed, Loop(remembered(place.models), trial.rounds))
+    found = [] if policy.idle else detected(trial, seed, policy.target_fpr, place.models, place.folder)
+    return outcome(trial, seed, policy, found, assumed)
 
 
 def compare(
@@ -128,7 +147,7 @@ def compare(
         UsageError: the folder is another comparison's, no policy does nothing, or texts cannot be used.
         SwarmlightError: the detector failed.
     """
-    if not any(policy.measure == "nothing" for policy in setting.policies):
+    if not any(policy.idle for policy in setting.policies):
         raise UsageError('lab run: one policy has to have measure = "nothing": the others are held against it')
     _same(setting.trial, place.folder)
     seeds = [setting.seed + i for i in range(setting.societies)]

@@ -2,8 +2,9 @@
 
 `decided` takes findings through a policy: which alerts it acts on, its delay, the queue of its reviewers and their
 errors. `PolicedSociety` is a society with feeds in which these decisions hold from their time on: accounts are shown
-to nobody, put down, labelled, slowed down or asked to verify. What the detector says is that of the society without
-any policy: later findings that a policy would change are not found again (`docs/explanation/policy-lab.md`).
+to nobody, put down, labelled, slowed down or asked to verify.
+
+Societies of one seed under different policies share their luck (`FeedSociety`, `shared_luck`).
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from simulation.feeds.plan import FeedPlan
+from simulation.feeds.plan import Algorithm, FeedPlan, algorithm
 from simulation.feeds.reading import ReaderSettings
-from simulation.feeds.scorers import Moderation
-from simulation.feeds.society import FeedSociety, SocietyStep
-from simulation.lab.interventions import Assumed, Policy, Review
-from simulation.lab.trial_society import Finding
+from simulation.feeds.scorers import Engagement, Moderation, Societal
+from simulation.feeds.society import FeedSociety, Rated, SocietyStep, unrated
+from simulation.lab.interventions import Assumed, FeedChoice, Policy, Review
+from simulation.lab.live_detector import Finding
 from simulation.sampling import DAY_MS, HOUR_MS, Flags, stream
 from simulation.world import Chunk, World, written
 
@@ -41,6 +42,19 @@ def reading_of(assumed: Assumed) -> ReaderSettings:
         sessions_per_day=assumed.pages_per_day, depth=assumed.depth, attention=assumed.attention, tie=assumed.tie,
         label=assumed.label,
     )  # fmt: skip
+
+
+def feed_plan(feed: FeedChoice | None = None) -> FeedPlan:
+    """The feeds people have: ranked by engagement, and for a share of them as a policy says, if it does."""
+    usual = algorithm("engagement")
+    if feed is None or feed.algorithm == "engagement":
+        return FeedPlan([(usual, 1.0)])
+    chosen = algorithm(feed.algorithm)
+    if feed.algorithm == "societal":
+        chosen = Algorithm("societal", (Engagement(), Societal(weight=feed.weight)))
+    if feed.share == 1.0:
+        return FeedPlan([(chosen, 1.0)])
+    return FeedPlan([(chosen, feed.share), (usual, 1.0 - feed.share)])
 
 
 def worked(begin_ms: int, minutes: float, review: Review) -> int:
@@ -119,21 +133,32 @@ class PolicedSociety(FeedSociety):
         plan: the algorithms at work; moderation is added to each.
         reading: how people read.
         policy: what a decision means.
-        decisions: in order of time.
+        decisions: in order of time; `decide` adds to them.
+        rated: ratings of new posts against democratic values; all 0 where not given.
     """
 
     def __init__(
-        self, world: World, plan: FeedPlan, reading: ReaderSettings, policy: Policy, decisions: list[EnforcementAction]
+        self,
+        world: World,
+        plan: FeedPlan,
+        reading: ReaderSettings,
+        policy: Policy,
+        decisions: Iterable[EnforcementAction] = (),
+        rated: Rated = unrated,
     ) -> None:
-        super().__init__(world, plan, reading)
+        super().__init__(world, plan, reading, rated, shared_luck=True)
         moderation = Moderation(self.standing)
         self.plan = FeedPlan([(each.with_scorer(moderation), share) for each, share in plan.algorithms], plan.together)
         self.policy = policy
-        self._waiting = list(decisions)
+        self._waiting = sorted(decisions)
         self._ends: list[tuple[int, int]] = []
         self._held = np.zeros(len(world.people), bool)  # about whom something is done at present
         self._shown: defaultdict[int, list[int]] = defaultdict(list)  # rate-limit: times of posts that may be shown
         self._later: list[tuple[int, int]] = []  # friction: when a post may be shown, its serial
+
+    def decide(self, decisions: Iterable[EnforcementAction]) -> None:
+        """Further decisions, to be carried out from the next step after their time on."""
+        self._waiting = sorted([*self._waiting, *decisions])
 
     def step(self) -> SocietyStep:
         """As `FeedSociety.step`, decisions carried out first; what removed accounts do reaches nobody."""

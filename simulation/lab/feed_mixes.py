@@ -16,14 +16,16 @@ import numpy as np
 from simulation.feeds.plan import Algorithm, FeedPlan, algorithm
 from simulation.feeds.scorers import Amplification, Moderation
 from simulation.feeds.society import FeedSociety
-from simulation.lab.enforcement import reading_of
+from simulation.lab.enforcement import feed_plan, reading_of
 from simulation.lab.interventions import Assumed
-from simulation.lab.trial_society import Finding, SocietySettings, population
+from simulation.lab.live_detector import Finding
+from simulation.lab.spoken_words import SpokenWords, default_ratings
+from simulation.lab.trial_society import SocietySettings, population
 from simulation.sampling import Flags
 from simulation.world import World
 
-ALONE: Final = ("engagement", "chronological", "follows", "moderation", "amplification")
-"""Algorithms that are put together; the societal objective is left out, since these societies' texts are not rated."""
+ALONE: Final = ("engagement", "chronological", "follows", "societal", "moderation", "amplification")
+"""Algorithms that are put together."""
 
 
 class FeedMix(NamedTuple):
@@ -65,7 +67,8 @@ def mixes(trial: SocietySettings, found: dict[int, Sequence[Finding]], assumed: 
             removed = np.zeros(len(label), bool)
             removed[[account for each in findings for account in each.accounts]] = True
             pushed = label if "amplification" in names else None
-            society = FeedSociety(world, FeedPlan([(algorithm("engagement"), 1.0)]), reading_of(assumed), pushed=pushed)
+            words = SpokenWords(world, default_ratings())
+            society = FeedSociety(world, feed_plan(), reading_of(assumed), words, pushed, shared_luck=True)
             society.plan = FeedPlan([(_algorithm(name, label, removed, society), 1.0) for name in names], "weights")
             for step in society.steps():
                 seen += len(step.exposures)

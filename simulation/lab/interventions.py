@@ -38,6 +38,14 @@ class Review(Part, frozen=True, kw_only=True):
     begins_at: Annotated[float, Meta(ge=0.0, lt=24.0)] = 9.0  # hour of the day, UTC
 
 
+class FeedChoice(Part, frozen=True, kw_only=True):
+    """A feed in place of the one ranked by engagement: showing something else, with nothing decided about anybody."""
+
+    algorithm: Literal["engagement", "chronological", "follows", "societal"]
+    share: Annotated[float, Meta(gt=0.0, le=1.0)] = 1.0  # of readers who have it; the others keep the usual feed
+    weight: NotNegative = 24.0  # societal: how far a post rated 1 against democratic values is put down
+
+
 class Policy(Part, frozen=True, kw_only=True):
     """One policy. What a measure does not need is ignored by it."""
 
@@ -51,6 +59,12 @@ class Policy(Part, frozen=True, kw_only=True):
     put_down: NotNegative = 6.0  # downrank: in units of the ranking, which falls by 1 in two hours
     posts_per_day: NotNegative = 2.0  # rate-limit: posts of an account that others can still be shown
     wait_hours: NotNegative = 6.0  # friction: until others can be shown a post
+    feed: FeedChoice | None = None
+
+    @property
+    def idle(self) -> bool:
+        """Whether it leaves everything as it is."""
+        return self.measure == "nothing" and self.feed is None
 
 
 class Assumed(Part, frozen=True, kw_only=True):
@@ -69,6 +83,20 @@ class Assumed(Part, frozen=True, kw_only=True):
 
 
 VARIED: Final = tuple(Assumed.__struct_fields__)
+
+
+def concerning(policy: Policy, assumed: Assumed) -> Assumed:
+    """What is assumed with what does not concern a policy as it is by default: what it does is the same with both."""
+    fields = []
+    if policy.measure != "label":
+        fields.append("label")
+    if policy.review is None:
+        fields += ["catches", "spares"]
+    if policy.measure != "verify":
+        fields += ["people_verify", "machines_verify", "verify_hours"]
+    usual = Assumed()
+    return msgspec.structs.replace(assumed, **{name: getattr(usual, name) for name in fields})
+
 
 _WHERE: Final = re.compile(r" - at `\$\.?([^`]*)`")
 

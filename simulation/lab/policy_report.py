@@ -7,6 +7,7 @@ that is, what each prevented, whom it hit, what was assumed, and what would chan
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -18,8 +19,11 @@ from detector.errors import UsageError
 from simulation.lab.comparison import BASE, CHANGE, ComparisonSettings, Outcomes, by_name
 from simulation.lab.feed_mixes import FeedMix
 from simulation.lab.interventions import Assumed, Policy
+from simulation.lab.operators import OperatorAnswer
 from simulation.lab.ranking import STOPPED, HarmWeights, Interval, PolicyRanking, PolicyResult, next_move
+from simulation.lab.trial_society import SocietySettings
 from simulation.redteam.measure import shown
+from simulation.redteam.menu import MENU
 from streaming.html_page import document, escaped, section, table
 from streaming.schema.lab_run import LabRunRecord
 
@@ -42,7 +46,7 @@ def plain(value: Interval) -> str:
 def headline(ranking: PolicyRanking) -> str:
     """Which policy to prefer, and how sure that is, in two or three sentences."""
     best = ranking.results[0]
-    rivals = [b if a == best.name else a for a, b in ranking.alike if best.name in (a, b)]
+    rivals = ranking.tiers[0][1:]
     said = [
         f"Best by the stated worth of harms: {best.name}.",
         (
@@ -54,14 +58,29 @@ def headline(ranking: PolicyRanking) -> str:
         said.append(f"It cannot be told apart from {_list(rivals)} in these societies.")
     else:
         said.append("It is ahead of every other policy beyond the chance of the draw of societies.")
-    if ranking.tau:
-        lowest = min(ranking.tau, key=lambda name: ranking.tau[name])
-        firm = ranking.tau[lowest] >= FIRM_TAU
-        said.append(
-            f"With each assumed number a fifth lower or higher the ranking agrees with this one at Kendall's tau of at "
-            f"least {ranking.tau[lowest]:.2f} ({lowest}): it {'holds' if firm else 'does not hold firmly'}."
-        )
+    said += _agreement(ranking)
     return " ".join(said)
+
+
+def _agreement(ranking: PolicyRanking) -> list[str]:
+    """Whether the ranking survives what is varied."""
+    if not ranking.tau:
+        return []
+    lowest = min(ranking.tau, key=lambda name: ranking.tau[name])
+    said = [
+        (
+            "With each assumed number a fifth lower or higher the ranking of all policies agrees with this one at "
+            f"Kendall's tau of at least {ranking.tau[lowest]:.2f} ({lowest})."
+        )
+    ]
+    if ranking.tau_apart:
+        least = min(ranking.tau_apart, key=lambda name: ranking.tau_apart[name])
+        firm = ranking.tau_apart[least] >= FIRM_TAU
+        said.append(
+            f"Of the pairs that can be told apart the order {'holds' if firm else 'does not hold firmly'}: tau is at "
+            f"least {ranking.tau_apart[least]:.2f} ({least})."
+        )
+    return said
 
 
 def page(
@@ -80,12 +99,13 @@ def page(
         worth: of harms, by which policies were ranked.
         mixes: feed algorithms alone and in pairs; none where they were not tried.
     """
-    nothing = next(policy.name for policy in setting.policies if policy.measure == "nothing")
+    nothing = next(policy.name for policy in setting.policies if policy.idle)
     policies = by_name(setting.policies)
     sections = [
         section("In short", f"<p>{escaped(headline(ranking))}</p>{_drawing(ranking)}"),
         section("What each policy does", _policies(setting.policies)),
         section("What came of it", _results(ranking)),
+        section("Which can be told apart", _tiers(ranking)),
         section("Campaigns stopped early", _stopped(ranking.results)),
         section("Who was wrongly hit", _hit(ranking.results)),
         section("What an operator would do next", _moves(outcomes, ranking, nothing)),
@@ -121,10 +141,12 @@ def _policies(policies: Sequence[Policy]) -> str:
     rows = []
     for policy in policies:
         review = policy.review
+        feed = policy.feed
+        does = policy.measure if feed is None else f"{feed.algorithm} feed for {feed.share:.0%}"
         looked = f"{review.hours_per_day:g} h a day, {review.minutes_per_case:g} min an alert" if review else "nobody"
         rows.append(
             (
-                escaped(policy.name), escaped(policy.about), escaped(policy.act_on), escaped(policy.measure),
+                escaped(policy.name), escaped(policy.about), escaped(policy.act_on), escaped(does),
                 f"{policy.target_fpr:.1%}", f"{policy.delay_hours:g} h", escaped(looked),
             )
         )  # fmt: skip
@@ -132,35 +154,72 @@ def _policies(policies: Sequence[Policy]) -> str:
 
 
 def _results(ranking: PolicyRanking) -> str:
-    rows = [
+    reached = [
         (
-            escaped(each.name), plain(each.value), percent(each.prevented), percent(each.hit), percent(each.silenced),
-            percent(each.engagement), "-" if each.days is None else f"{each.days:.1f}", f"{each.noticed:.0%}",
-            f"{each.lost:.0%}", f"{each.cases:.1f}",
+            escaped(each.name), plain(each.value), percent(each.prevented), _days(each.named), _days(each.days),
+            f"{each.noticed:.0%}", f"{each.lost:.0%}", f"{each.cost:.2f}",
+        )
+        for each in ranking.results
+    ]  # fmt: skip
+    people = [
+        (
+            escaped(each.name), percent(each.hit), percent(each.silenced), percent(each.engagement),
+            f"{each.hostility:.0%}", f"{each.cases:.1f}",
         )
         for each in ranking.results
     ]  # fmt: skip
     front = escaped(_list(ranking.front))
-    alike = "; ".join(f"{a} and {b}" for a, b in ranking.alike) or "none"
     return (
-        table(
-            ("policy", "value", "campaigns' reach gone", "people hit", "people's reach gone", "engagement gone",
-             "days to the first action", "campaigns noticed", "operators' accounts hit", "alerts reviewed a society"),
-            rows,
+        "<h3>Campaigns</h3>"
+        + table(
+            ("policy", "value", "their reach gone", "days until named", "days until something was done",
+             "campaigns acted on", "accounts hit", "points for a view"),
+            reached,
+        )
+        + "<h3>Everybody else</h3>"
+        + table(
+            ("policy", "people hit", "people's reach gone", "engagement gone", "hostility gone",
+             "alerts reviewed a society"),
+            people,
         )
         + f"<p>Best without any weights (no other policy is better in one of reach, people hit and engagement without "
-        f"being worse in another): {front}.</p><p>Pairs that cannot be told apart: {escaped(alike)}.</p>"
+        f"being worse in another): {front}.</p>"
         "<p><small>In brackets: 95% of the draws of societies, the same societies for all policies. A share below zero "
-        "is chance: a policy changes who meets what, and societies differ.</small></p>"
+        "means more than without any policy. Accounts hit are a share of those that operators began with. Hostility is "
+        "the rating against democratic values of what people come past, on average. Points are what the operator's "
+        "menu says accounts with its plan cost, for each view of one of its posts.</small></p>"
     )  # fmt: skip
+
+
+def _days(days: float | None) -> str:
+    return "-" if days is None else f"{days:.1f}"
+
+
+def _tiers(ranking: PolicyRanking) -> str:
+    rows = [(str(i + 1), escaped(_list(tier))) for i, tier in enumerate(ranking.tiers)]
+    apart = len(ranking.results) * (len(ranking.results) - 1) // 2 - len(ranking.alike)
+    pairs = escaped("; ".join(f"{a} and {b}" for a, b in ranking.alike) or "none")
+    return (
+        "<p>A tier has the policies that cannot be told apart from its first in these societies, all pairs considered "
+        f"at once (simultaneous 95% intervals of the differences). {apart} pairs can be told apart.</p>"
+        + table(("tier", "policies"), rows)
+        + f"<details><summary>Pairs that cannot be told apart</summary><p>{pairs}.</p></details>"
+    )
 
 
 def _stopped(results: Sequence[PolicyResult]) -> str:
     sizes = [each.size for each in results[0].stopped]
     rows = [(escaped(one.name), *(shown(each.stopped, each.campaigns) for each in one.stopped)) for one in results]
+    less = [
+        (escaped(one.name), *(f"{each.reached_less} of {each.campaigns}" for each in one.stopped)) for one in results
+    ]
+    heads = ("policy", *(f"{size} accounts" for size in sizes))
     return (
-        f"<p>Share of campaigns of which people saw at most {STOPPED:.0%} of what they saw without any policy, with "
-        "the exact 95% interval.</p>" + table(("policy", *(f"{size} accounts" for size in sizes)), rows)
+        f"<p>Campaigns of which people came past at most {STOPPED:.0%} of the posts that it writes without any policy, "
+        "with the exact 95% interval. Without a policy too, some posts are seen by nobody.</p>"
+        + table(heads, rows)
+        + f"<p>Campaigns that had at most {STOPPED:.0%} of the views that they have without any policy.</p>"
+        + table(heads, less)
     )
 
 
@@ -193,11 +252,39 @@ def _moves(outcomes: Outcomes, ranking: PolicyRanking, nothing: str) -> str:
                         escaped(f"{worst} ({least:.0%}, {m})"),
                     )
                 )  # fmt: skip
-    return (
+    return _answers(outcomes, ranking) + (
         "<p>Campaigns had plans drawn from the red team's menu. An operator who sees what became of them turns to what "
         "kept most of its reach. In brackets: what was left, and how many campaigns that rests on; few mean little.</p>"
         + table(("under", "question", "would turn to", "and away from"), rows)
     )
+
+
+def _answers(outcomes: Outcomes, ranking: PolicyRanking) -> str:
+    """What operators turned to in the closed loop; nothing where they did not answer."""
+    rows = []
+    for one in ranking.results:
+        made = [each for outcome in outcomes[BASE, one.name] for each in outcome.answers]
+        if made:
+            turned = [turned_to(made, place) for place in range(len(MENU))]
+            rows.append(
+                (
+                    escaped(one.name), str(len(made)), str(sum(each.lost for each in made)),
+                    str(sum(each.replaced for each in made)), *(escaped(turned[i]) for i in (0, 1, 2)),
+                )
+            )  # fmt: skip
+    if not rows:
+        return ""
+    return (
+        "<p>What operators did in these societies when they had lost accounts, by the red team's memory of what "
+        "survives: how often each option was taken.</p>"
+        + table(("under", "answers", "accounts lost", "replaced", "wording", "cadence", "cover"), rows)
+    )
+
+
+def turned_to(answers: Sequence[OperatorAnswer], question: int) -> str:
+    """How often operators took each option of a question of the menu, the most frequent first."""
+    counts = Counter(each.after[question] for each in answers)
+    return ", ".join(f"{name} {count}" for name, count in counts.most_common())
 
 
 def _mixes(mixes: Sequence[FeedMix]) -> str:
@@ -219,7 +306,7 @@ def _sensitivity(ranking: PolicyRanking) -> str:
     if not ranking.tau:
         return "<p>Nothing was varied (<code>--varied</code>).</p>"
     rows = [
-        (escaped(name), f"{value:.2f}")
+        (escaped(name), f"{value:.2f}", f"{ranking.tau_apart[name]:.2f}" if ranking.tau_apart else "-")
         for name, value in sorted(ranking.tau.items(), key=lambda each: (each[1], each[0]))
     ]
     least = ranking.tau_interval
@@ -228,8 +315,9 @@ def _sensitivity(ranking: PolicyRanking) -> str:
         said += f" (95% of draws of societies: {least.low:.2f} to {least.high:.2f})"
     return (
         f"<p>Each assumed number was made {CHANGE:.0%} lower and higher, alone. Kendall's tau between that ranking and "
-        f"the one as assumed is 1 where both are the same; the smallest is {said}.</p>"
-        + table(("assumed number", "tau"), rows)
+        f"the one as assumed is 1 where both are the same; the smallest over all pairs is {said}. The order of "
+        "policies that cannot be told apart is chance; the last column leaves those pairs out.</p>"
+        + table(("assumed number", "tau, all pairs", "tau, pairs told apart"), rows)
     )
 
 
@@ -239,11 +327,25 @@ def _assumed(setting: ComparisonSettings, worth: HarmWeights, policies: dict[str
     return (
         f"<p>{setting.societies} simulated societies of {trial.accounts} accounts over {trial.days:g} days, each with "
         f"campaigns of {_list([str(size) for size in trial.sizes])} accounts; {len(policies)} policies. The detector "
-        "is the one of <code>swarmlight run</code>, with its errors; it read each society once, without any policy: "
-        "what it would have said of accounts that a policy changes was not asked again. One person in a hundred hit "
+        f"is the one of <code>swarmlight run</code>, with its errors; {_loop(trial)} One person in a hundred hit "
         f"weighs like {worth.hit:g} hundredths of the campaigns' reach, a hundredth of engagement like "
         f"{worth.engagement:g}.</p>"
         "<p>The numbers below were measured nowhere; they are the lab's own.</p>" + table(("assumed", "value"), rows)
+    )
+
+
+def _loop(trial: SocietySettings) -> str:
+    if not trial.closed:
+        return (
+            "it read each society once, without any policy: what it would have said of accounts that a policy changes "
+            "was not asked again, and operators did not answer."
+        )
+    said = "it read each society anew beside each policy, step by step, so that it saw what the policy had changed;"
+    if not trial.rounds:
+        return f"{said} operators did not answer."
+    return (
+        f"{said} operators looked {trial.rounds} times at what became of their accounts, and had {trial.spare:.0%} of "
+        "them in reserve."
     )
 
 
@@ -280,17 +382,36 @@ def _y(share: float, low: float, height: float, bottom: float) -> float:
 
 
 def markdown(ranking: PolicyRanking) -> str:
-    """The table of results for a terminal or a page of documentation."""
+    """The tables of results for a terminal or a page of documentation."""
+    sizes = [each.size for each in ranking.results[0].stopped]
     lines = [
-        "| policy | value | campaigns' reach gone | people hit | engagement gone | days to first action | noticed |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        (
+            "| tier | policy | value | campaigns' reach gone | people hit | engagement gone | hostility gone | days "
+            "until named | until acted on | campaigns acted on | points for a view |"
+        ),
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    tier = {name: i + 1 for i, names in enumerate(ranking.tiers) for name in names}
+    for each in ranking.results:
+        lines.append(
+            f"| {tier[each.name]} | {each.name} | {plain(each.value)} | {percent(each.prevented)} | "
+            f"{percent(each.hit)} | {percent(each.engagement)} | {each.hostility:.0%} | {_days(each.named)} | "
+            f"{_days(each.days)} | {each.noticed:.0%} | {each.cost:.2f} |"
+        )
+    heads = " | ".join(f"{size} accounts" for size in sizes)
+    lines += [
+        "",
+        f"| campaigns of which at most {STOPPED:.0%} of the posts are seen | {heads} |",
+        f"| --- |{' --- |' * len(sizes)}",
     ]
     for each in ranking.results:
-        days = "-" if each.days is None else f"{each.days:.1f}"
-        lines.append(
-            f"| {each.name} | {plain(each.value)} | {percent(each.prevented)} | {percent(each.hit)} | "
-            f"{percent(each.engagement)} | {days} | {each.noticed:.0%} |"
-        )
+        lines.append(f"| {each.name} | {' | '.join(shown(one.stopped, one.campaigns) for one in each.stopped)} |")
+    if ranking.tau:
+        lowest = min(ranking.tau, key=lambda name: ranking.tau[name])
+        firm = min(ranking.tau_apart.values(), default=math.nan)
+        apart = len(ranking.results) * (len(ranking.results) - 1) // 2 - len(ranking.alike)
+        said = f"Smallest Kendall's tau: {plain(ranking.tau_interval)} over all pairs ({lowest}), {firm:.2f} over the "
+        lines += ["", f"{said}{apart} that are told apart."]
     return "\n".join(lines) + "\n"
 
 
@@ -312,7 +433,21 @@ def write_tables(outcomes: Outcomes, folder: Path) -> None:
                 days = math.nan if each.days is None else each.days
                 plan = "; ".join(each.plan)
                 campaigns.append(
-                    (variant, policy, one.seed, each.name, plan, each.size, each.reach, each.acted_on, days, each.cost)
+                    (
+                        variant,
+                        policy,
+                        one.seed,
+                        each.name,
+                        plan,
+                        each.size,
+                        each.reach,
+                        each.posts,
+                        each.seen,
+                        each.acted_on,
+                        math.nan if each.named is None else each.named,
+                        days,
+                        each.cost,
+                    )
                 )
             for some in one.people:
                 people.append((variant, policy, one.seed, some.slice, some.people, some.hit, some.reach))
@@ -328,7 +463,8 @@ def write_tables(outcomes: Outcomes, folder: Path) -> None:
 
 
 _CAMPAIGNS: Final = (
-    "variant", "policy", "society", "campaign", "plan", "size", "reach", "acted_on", "days", "cost"
+    "variant", "policy", "society", "campaign", "plan", "size", "reach", "posts", "seen", "acted_on",
+    "named", "days", "cost",
 )  # fmt: skip
 
 _PEOPLE: Final = ("variant", "policy", "society", "slice", "people", "hit", "reach")

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 import msgspec
 
-from simulation.lab.comparison import outcome_file
+from simulation.lab.comparison import ComparisonWorkspace, acted_out, outcome_file
 from simulation.lab.interventions import ActOn, Assumed, Measure, Policy, Review
-from simulation.lab.outcomes import SocietyOutcome, outcome
+from simulation.lab.outcomes import SocietyOutcome
 from simulation.lab.ranking import HarmWeights, measures, sums
-from simulation.lab.trial_society import SocietySettings, detected
+from simulation.lab.trial_society import SocietySettings
 from simulation.population_files import written
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def _outcome(trial: SocietySettings, seed: int, policy: Policy, folder: Path, mo
     file = outcome_file(folder, trial, seed, unnamed, Assumed())
     if file.exists():
         return msgspec.json.decode(file.read_bytes(), type=SocietyOutcome)
-    made = outcome(trial, seed, unnamed, detected(trial, seed, policy.target_fpr, models, folder), Assumed())
+    made = acted_out(trial, seed, unnamed, Assumed(), ComparisonWorkspace(folder, models))
     with written(file) as out:
         out.write(msgspec.json.encode(made))
     return made

@@ -2,13 +2,19 @@
 
 Societies are drawn again with replacement for every interval (percentile bootstrap, Efron 1979), the same societies for
 all policies, so that differences between policies are paired. The value of a policy is what it prevents of the
-campaigns' reach less what `HarmWeights` says its harm counts; `pareto` needs no such weights. Rankings of the varied
-societies are compared by Kendall's tau-b (Kendall 1945).
+campaigns' reach less what `HarmWeights` says its harm counts; `pareto` needs no such weights. Two policies are told
+apart where the difference of their values is beyond the simultaneous 95% interval of all pairs (the largest of the
+standardised differences of each draw, after Tukey). Policies come in tiers: each tier has those that cannot be told
+apart from its first.
+
+Rankings of the varied societies are compared by Kendall's tau-b (Kendall 1945), over all pairs of policies and over
+those that are told apart: the order of the others is chance, and no ranking.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
+from itertools import combinations
 from typing import Final, NamedTuple
 
 import msgspec
@@ -25,7 +31,8 @@ DRAWS: Final = 1000
 """Of the bootstrap: a percentile's own error is then a twentieth of the interval."""
 
 STOPPED: Final = 0.1
-"""A campaign counts as stopped where people saw at most this share of what they saw of it without any policy."""
+"""A campaign counts as stopped where people came past at most this share of the posts that it writes without any
+policy."""
 
 
 class HarmWeights(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,13 +55,15 @@ class Interval(NamedTuple):
 
 
 class Stopped(NamedTuple):
-    """Campaigns of one size: how many people saw of, how many of them were stopped, and the exact 95% interval."""
+    """Campaigns of one size that wrote anything: how many, how many of them were stopped, the exact 95% interval of
+    that share, and how many had at most as large a share of their reach (`reached_less`)."""
 
     size: int
     campaigns: int
     stopped: int
     low: float
     high: float
+    reached_less: int
 
 
 class PolicyResult(NamedTuple):
@@ -62,9 +71,11 @@ class PolicyResult(NamedTuple):
 
     prevented: share of the campaigns' reach without any policy that is gone; hit: share of people about whom something
     was done; hit_by_slice: counts (hit, people) by slice; silenced: share of people's own reach that is gone;
-    engagement: share of engagement that is gone; value: see the module; days: median days to the first action
-    against campaigns in which there was one, None where there was none; noticed: share of campaigns with one; cases:
-    alerts reviewed a society; lost: share of the operators' accounts acted on.
+    engagement: share of engagement that is gone; value: see the module; hostility: share that is gone of the rating
+    against democratic values of what an exposure shows, on average; named: median days until the detector named a
+    member, of campaigns of which it named one; days: the same until something was done about one; None where there was
+    none; noticed: share of campaigns against which something was done; cases: alerts reviewed a society; lost: accounts
+    acted on as a share of those that operators began with; cost: points that an exposure of a campaign's post cost.
     """
 
     name: str
@@ -74,20 +85,28 @@ class PolicyResult(NamedTuple):
     silenced: Interval
     engagement: Interval
     value: Interval
+    hostility: float
+    named: float | None
     days: float | None
     noticed: float
     cases: float
     lost: float
+    cost: float
     stopped: list[Stopped]
 
 
 class PolicyRanking(NamedTuple):
-    """Policies, best first, with the pairs that cannot be told apart and the front that no weights are needed for."""
+    """Policies, best first, with the pairs that cannot be told apart and the front that no weights are needed for.
+
+    tau: by variant, over all pairs; tau_apart: over pairs that are told apart; tau_interval: the smallest of `tau`.
+    """
 
     results: list[PolicyResult]
     alike: list[tuple[str, str]]
+    tiers: list[list[str]]
     front: list[str]
     tau: dict[str, float]
+    tau_apart: dict[str, float]
     tau_interval: Interval
 
 
@@ -154,14 +173,50 @@ def rank(outcomes: Outcomes, nothing: str, worth: HarmWeights, seed: int = 0) ->
     results = [_result(name, whole[name], drawn[name], outcomes[BASE, name], outcomes[BASE, nothing]) for name in names]
     results.sort(key=lambda each: (-each.value.value, each.name))
     ordered = [each.name for each in results]
-    alike = []
-    for place, one in enumerate(ordered):
-        for other in ordered[place + 1 :]:
-            low, high = np.quantile(drawn[one][:, 4] - drawn[other][:, 4], (0.025, 0.975))
-            if low <= 0 <= high:
-                alike.append((one, other))
-    tau, interval = agreement(outcomes, nothing, worth, seed)
-    return PolicyRanking(results, alike, pareto(results), tau, interval)
+    apart = told_apart(whole, drawn)
+    alike = [pair for pair in combinations(ordered, 2) if frozenset(pair) not in apart]
+    tau, tau_apart, interval = agreement(outcomes, nothing, worth, apart, seed)
+    return PolicyRanking(results, alike, tiers(ordered, apart), pareto(results), tau, tau_apart, interval)
+
+
+Pairs = Set[frozenset[str]]
+
+
+def told_apart(whole: dict[str, Floats], drawn: dict[str, Floats]) -> Pairs:
+    """Pairs of policies whose values differ by more than chance, all pairs considered at once.
+
+    Args:
+        whole: `measures` of each policy over all societies.
+        drawn: the same, (draws, 5), over societies drawn again.
+    """
+    pairs = list(combinations(whole, 2))
+    difference = np.array([whole[a][4] - whole[b][4] for a, b in pairs])
+    draws = np.stack([drawn[a][:, 4] - drawn[b][:, 4] for a, b in pairs], axis=1)
+    spread = draws.std(axis=0)
+    some = spread > 0
+    largest = (np.abs(draws - difference)[:, some] / spread[some]).max(axis=1, initial=0.0)
+    bound = float(np.quantile(largest, 0.95))
+    return {
+        frozenset(pair)
+        for pair, d, s in zip(pairs, difference.tolist(), spread.tolist(), strict=True)
+        if abs(d) > bound * s
+    }
+
+
+def tiers(ordered: Sequence[str], apart: Pairs) -> list[list[str]]:
+    """Policies in their order, a new tier with each that is told apart from the first of the tier before.
+
+    Args:
+        ordered: best first.
+        apart: pairs that are told apart.
+    """
+    found: list[list[str]] = []
+    for name in ordered:
+        if found and frozenset((found[-1][0], name)) not in apart:
+            found[-1].append(name)
+        else:
+            found.append([name])
+    return found
 
 
 def _result(
@@ -176,19 +231,29 @@ def _result(
     campaigns = [each for outcome in outcomes for each in outcome.campaigns]
     before = [each for outcome in nothing for each in outcome.campaigns]
     days = [each.days for each in campaigns if each.days is not None]
+    named = [each.named for each in campaigns if each.named is not None]
     stopped = []
     for size in sorted({each.size for each in campaigns}):
-        pairs = [(a.reach, b.reach) for a, b in zip(campaigns, before, strict=True) if a.size == size and b.reach > 0]
-        hits = sum(after <= STOPPED * without for after, without in pairs)
-        stopped.append(Stopped(size, len(pairs), hits, *clopper_pearson(hits, len(pairs))))
+        pairs = [(a, b) for a, b in zip(campaigns, before, strict=True) if a.size == size and b.posts > 0]
+        hits = sum(after.seen <= STOPPED * without.posts for after, without in pairs)
+        less = sum(after.reach <= STOPPED * without.reach for after, without in pairs)
+        stopped.append(Stopped(size, len(pairs), hits, *clopper_pearson(hits, len(pairs)), less))
     return PolicyResult(
         name, estimates[0], estimates[1], slices, estimates[2], estimates[3], estimates[4],
+        1 - _hostility(outcomes) / max(_hostility(nothing), 1e-12),
+        float(np.median(named)) if named else None,
         float(np.median(days)) if days else None,
         len(days) / max(len(campaigns), 1),
         float(np.mean([outcome.review_cases for outcome in outcomes])),
         sum(each.acted_on for each in campaigns) / max(sum(each.size for each in campaigns), 1),
+        sum(each.cost for each in campaigns) / max(sum(each.reach for each in campaigns), 1),
         stopped,
     )  # fmt: skip
+
+
+def _hostility(outcomes: Sequence[SocietyOutcome]) -> float:
+    """Rating against democratic values of an exposure, on average."""
+    return sum(each.hostility for each in outcomes) / max(sum(each.reach for each in outcomes), 1)
 
 
 def pareto(results: Sequence[PolicyResult]) -> list[str]:
@@ -203,22 +268,26 @@ def pareto(results: Sequence[PolicyResult]) -> list[str]:
     ]
 
 
-def agreement(outcomes: Outcomes, nothing: str, worth: HarmWeights, seed: int = 0) -> tuple[dict[str, float], Interval]:
+def agreement(
+    outcomes: Outcomes, nothing: str, worth: HarmWeights, apart: Pairs, seed: int = 0
+) -> tuple[dict[str, float], dict[str, float], Interval]:
     """Kendall's tau between the ranking as assumed and that of every variant, over the societies that were varied.
 
     Args:
         outcomes: of `comparison.compare`.
         nothing: name of the policy that does nothing.
         worth: of harms.
+        apart: pairs of policies that are told apart.
         seed: of the bootstrap.
 
     Returns:
-        tau by variant; and the smallest of them with its interval over societies. NaN where nothing was varied.
+        tau by variant; the same over pairs that are told apart, without any where there are none; and the smallest of
+        the first with its interval over societies. NaN where nothing was varied.
     """
     names = sorted({name for variant, name in outcomes if variant == BASE})
     kinds = [variant for variant in dict.fromkeys(variant for variant, _ in outcomes) if variant != BASE]
     if not kinds or len(names) < 3:
-        return {}, Interval(float("nan"), float("nan"), float("nan"))
+        return {}, {}, Interval(float("nan"), float("nan"), float("nan"))
     n = len(outcomes[kinds[0], nothing])
     table = {
         variant: np.stack([sums(outcomes[variant, name][:n]) for name in names]) for variant in (BASE, *kinds)
@@ -230,14 +299,22 @@ def agreement(outcomes: Outcomes, nothing: str, worth: HarmWeights, seed: int = 
         return measures(added, added[zero], worth)[:, 4]
 
     everyone = np.arange(n)
-    tau = {kind: float(kendalltau(values(BASE, everyone), values(kind, everyone)).statistic) for kind in kinds}
+    base = values(BASE, everyone)
+    varied = {kind: values(kind, everyone) for kind in kinds}
+    tau = {kind: float(kendalltau(base, value).statistic) for kind, value in varied.items()}
+    pairs = [(i, j) for i, j in combinations(range(len(names)), 2) if frozenset((names[i], names[j])) in apart]
+    firm = {
+        kind: float(np.mean([np.sign(base[i] - base[j]) * np.sign(value[i] - value[j]) for i, j in pairs]))
+        for kind, value in varied.items()
+        if pairs
+    }
     rng = stream(seed, "tau")
     worst = []
     for _ in range(_TAU_DRAWS):
         some = rng.integers(0, n, n)
-        base = values(BASE, some)
-        worst.append(min(float(kendalltau(base, values(kind, some)).statistic) for kind in kinds))
-    return tau, _interval(min(tau.values()), np.array(worst))
+        again = values(BASE, some)
+        worst.append(min(float(kendalltau(again, values(kind, some)).statistic) for kind in kinds))
+    return tau, firm, _interval(min(tau.values()), np.array(worst))
 
 
 _TAU_DRAWS: Final = 200

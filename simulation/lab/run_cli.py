@@ -33,6 +33,15 @@ def run_command(
     engagement: Annotated[
         float, typer.Option(metavar="W", min=0, help="what a hundredth of engagement lost weighs")
     ] = 1.0,
+    closed: Annotated[
+        bool, typer.Option("--closed", help="the detector reads again what each policy has changed")
+    ] = False,
+    rounds: Annotated[
+        int, typer.Option(metavar="N", min=0, help="times that operators answer, evenly over the days (--closed)")
+    ] = 0,
+    spare: Annotated[
+        float, typer.Option(metavar="S", min=0.0, max=2.0, help="accounts operators hold back, as a share of theirs")
+    ] = 0.0,
     processes: Annotated[int, typer.Option(metavar="N", min=1, help="societies that are made at once")] = 2,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="of the first society")] = 0,
     models: Annotated[Path | None, typer.Option(metavar="DIR", help="models in place of the shipped ones")] = None,
@@ -56,6 +65,9 @@ def run_command(
         mixed: how many of them are acted out under each feed algorithm and each pair.
         accounts, days: of a society.
         hit, engagement: worth of harms.
+        closed: whether the detector reads beside each policy what that has made of the society.
+        rounds: how often operators answer what was done about their accounts; needs `closed`.
+        spare: accounts that operators hold back to replace others.
         processes: societies made at once.
         seed: of the first.
         models: models directory.
@@ -66,22 +78,27 @@ def run_command(
         UsageError: an option cannot be used, or the folder is another comparison's.
         SwarmlightError: the detector failed.
     """
+    import msgspec
     from rich.console import Console
 
     from simulation.lab.comparison import ComparisonSettings, ComparisonWorkspace, compare
     from simulation.lab.feed_mixes import mixes
     from simulation.lab.interventions import Assumed, read_policies
+    from simulation.lab.outcomes import detected
     from simulation.lab.policy_report import markdown, page, record, write_tables
     from simulation.lab.ranking import HarmWeights, rank
-    from simulation.lab.trial_society import detected
     from streaming.schema.lab_run import encode_lab_run
 
     chosen = read_policies(policies or [])
-    idle = [policy.name for policy in chosen if policy.measure == "nothing"]
+    idle = [policy.name for policy in chosen if policy.idle]
     if not idle:
         raise UsageError('lab run: add a policy with measure = "nothing": the others are held against it')
+    if rounds and not closed:
+        raise UsageError("lab run: --rounds needs --closed: operators answer what is done while the society goes on")
     console = Console(stderr=True)
-    trial = _trial(out, accounts, days, models, people_texts, machine_texts)
+    trial = msgspec.structs.replace(
+        _trial(out, accounts, days, models, people_texts, machine_texts), closed=closed, rounds=rounds, spare=spare
+    )
     setting = ComparisonSettings(
         trial=trial, policies=tuple(chosen), societies=societies, varied=min(varied, societies), seed=seed
     )

@@ -6,12 +6,13 @@ from functools import cache
 
 import msgspec
 import numpy as np
+import pytest
 
 from simulation.feeds.exposures import Exposures
 from simulation.feeds.plan import FeedPlan, algorithm
-from simulation.lab.enforcement import EnforcementAction, PolicedSociety, decided, reading_of, worked
-from simulation.lab.interventions import Assumed, Measure, Policy, Review
-from simulation.lab.trial_society import Finding
+from simulation.lab.enforcement import EnforcementAction, PolicedSociety, decided, feed_plan, reading_of, worked
+from simulation.lab.interventions import Assumed, FeedChoice, Measure, Policy, Review
+from simulation.lab.live_detector import Finding
 from simulation.sampling import DAY_MS, HOUR_MS
 from simulation.world import World
 from tests.simulation.populations import QUIET
@@ -106,7 +107,33 @@ def test_each_measure_does_what_it_says() -> None:
     assert not labelled.labelled[labelled.at < begin].any()
 
 
-def test_nothing_is_the_society_with_feeds() -> None:
-    first, _ = seen("nothing")
+def test_societies_under_different_policies_share_their_luck() -> None:
+    first, after = seen("nothing")
     again, _ = seen.__wrapped__("nothing")
     assert np.array_equal(first.post, again.post)
+    other, _ = seen("remove")
+    begin = after - HOUR_MS
+    for one, column in ((first, first.post), (first, first.reader)):
+        same = column[one.at < begin]
+        assert np.array_equal(same, (other.post if column is first.post else other.reader)[: len(same)])
+    late = np.unique(first.reader[first.at >= begin]), np.unique(other.reader[other.at >= begin])
+    assert len(np.intersect1d(*late)) > 0.95 * len(late[0])  # the same people read, whatever they are shown
+
+
+def test_later_decisions_are_carried_out_in_their_order() -> None:
+    world = World(msgspec.structs.replace(QUIET, accounts=60, days=0.5), 0)
+    society = PolicedSociety(world, feed_plan(), reading_of(Assumed()), REMOVE, [EnforcementAction(world.end_ms, 0)])
+    society.decide([EnforcementAction(world.start_ms, 1), EnforcementAction(world.start_ms, 2, world.start_ms + 1)])
+    society.step()
+    assert society.standing.removed[:3].tolist() == [False, True, True]
+    society.step()
+    assert society.standing.removed[:3].tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize("name", ["chronological", "follows", "societal"])
+def test_a_policy_may_choose_the_feed_for_some(name: str) -> None:
+    plan = feed_plan(FeedChoice(algorithm=name, share=0.25))  # type: ignore[arg-type]
+    assert plan.names == (name, "engagement")
+    assert 0.15 < float((plan.assigned(2000, 0) == 0).mean()) < 0.35
+    assert feed_plan(FeedChoice(algorithm=name)).names == (name,)  # type: ignore[arg-type]
+    assert feed_plan().names == ("engagement",)

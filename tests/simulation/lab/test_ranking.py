@@ -12,7 +12,7 @@ from simulation.lab.comparison import BASE, ComparisonSettings, Outcomes, varian
 from simulation.lab.interventions import VARIED, Assumed, Policy
 from simulation.lab.outcomes import CampaignOutcome, PeopleOutcome, SocietyOutcome
 from simulation.lab.policy_report import headline, markdown, page, write_tables
-from simulation.lab.ranking import HarmWeights, agreement, next_move, pareto, rank
+from simulation.lab.ranking import HarmWeights, agreement, next_move, pareto, rank, tiers, told_apart
 from simulation.lab.trial_society import SocietySettings
 from simulation.redteam.menu import MENU
 
@@ -26,7 +26,8 @@ def made(policy: str, seed: int, reach: int, hit: int) -> SocietyOutcome:
     noise = int(rng.integers(-3, 4))
     campaigns = tuple(
         CampaignOutcome(
-            name=f"campaign-{i}", plan=plan, size=8, reach=max(reach * (i + 1) + noise, 0), acted_on=4,
+            name=f"campaign-{i}", plan=plan, size=8, reach=max(reach * (i + 1) + noise, 0), posts=100,
+            seen=min(max(reach, 0), 100), acted_on=4, named=0.25 if reach < 100 else None,
             days=0.5 if reach < 100 else None, cost=8,
         )
         for i, plan in enumerate((PLAN, OTHER))
@@ -34,7 +35,7 @@ def made(policy: str, seed: int, reach: int, hit: int) -> SocietyOutcome:
     people = (PeopleOutcome(slice="<b>friends</b>", people=100, hit=hit, reach=5000),)
     return SocietyOutcome(
         seed=seed, policy=policy, campaigns=campaigns, people=people, reach=6000, labelled=0, engagement=1000.0,
-        review_cases=3,
+        hostility=60.0, review_cases=3,
     )  # fmt: skip
 
 
@@ -53,7 +54,10 @@ def test_policies_are_ranked_by_what_they_prevent_less_their_harm() -> None:
     assert strict.hit_by_slice == {"<b>friends</b>": (12, 1200)}
     assert [(each.size, each.campaigns, each.stopped) for each in strict.stopped] == [(8, 24, 24)]
     assert ranking.results[1].stopped[0].stopped == 0
+    assert strict.stopped[0].reached_less == 24
+    assert (strict.named, strict.days, strict.cost) == (0.25, 0.5, pytest.approx(1.0, abs=0.2))
     assert ranking.alike == []
+    assert ranking.tiers == [["strict"], ["mild"], ["nothing"], ["harsh"]]
 
 
 def test_harm_that_weighs_nothing_changes_the_ranking_but_not_the_front() -> None:
@@ -66,7 +70,28 @@ def test_harm_that_weighs_nothing_changes_the_ranking_but_not_the_front() -> Non
 def test_policies_that_do_the_same_cannot_be_told_apart() -> None:
     table = outcomes()
     table[BASE, "mild"] = [made("mild", seed, 5, 1) for seed in range(12)]
-    assert ("mild", "strict") in rank(table, "nothing", HarmWeights()).alike
+    ranking = rank(table, "nothing", HarmWeights())
+    assert ("mild", "strict") in ranking.alike
+    assert ranking.tiers == [["mild", "strict"], ["nothing"], ["harsh"]]
+
+
+def test_tiers_are_held_against_their_first_and_not_against_their_last() -> None:
+    apart = {frozenset(pair) for pair in (("a", "c"), ("a", "d"), ("c", "d"))}
+    assert tiers(["a", "b", "c", "d"], apart) == [["a", "b"], ["c"], ["d"]]
+
+
+def test_pairs_are_told_apart_all_at_once() -> None:
+    rng = np.random.default_rng(0)
+    drawn = {f"p{i}": np.tile(rng.normal(size=(1000, 1)), 5) for i in range(20)}
+    by_chance = {name: rng.normal(size=5) for name in drawn}
+    found = [told_apart(by_chance, {name: draws + by_chance[name] for name, draws in drawn.items()})]
+    for _ in range(9):  # as if the values were one of the draws: nothing to tell apart
+        row = int(rng.integers(1000))
+        whole = {name: draws[row] * 0.999 for name, draws in drawn.items()}
+        found.append(told_apart(whole, {name: draws + whole[name] for name, draws in drawn.items()}))
+    assert sum(bool(pairs) for pairs in found) <= 3  # of 190 pairs each, one alone at 95% would be in nearly all
+    same = {"a": np.zeros(5), "b": np.zeros(5)}
+    assert told_apart(same, {name: np.zeros((1000, 5)) for name in same}) == set()
 
 
 def test_a_variant_that_turns_the_ranking_round_has_a_low_tau() -> None:
@@ -75,10 +100,13 @@ def test_a_variant_that_turns_the_ranking_round_has_a_low_tau() -> None:
         table["label lower", name] = [
             made(name, seed, {"nothing": 100, "strict": 5, "mild": 60, "harsh": 4}[other], 0) for seed in range(12)
         ]
-    tau, least = agreement(table, "nothing", HarmWeights())
-    assert tau["depth higher"] == 1.0
+    apart = {frozenset(("nothing", "strict"))}
+    tau, firm, least = agreement(table, "nothing", HarmWeights(), apart)
+    assert tau["depth higher"] == firm["depth higher"] == 1.0
     assert tau["label lower"] < 0.5
+    assert firm["label lower"] == -1.0  # nothing is done better than strictly there
     assert least.value == tau["label lower"]
+    assert agreement(table, "nothing", HarmWeights(), set())[1] == {}
 
 
 def test_every_assumed_number_is_varied_both_ways_and_shares_stay_shares() -> None:
@@ -112,7 +140,8 @@ def test_the_page_says_which_to_prefer_and_escapes_what_it_shows(tmp_path: Path)
     assert "&lt;b&gt;friends&lt;/b&gt;" in said
     assert "http:" not in said
     assert "https:" not in said
-    assert markdown(ranking).count("\n") == 2 + len(NAMES)
+    assert markdown(ranking).count("\n| strict |") == 1
+    assert markdown(ranking).count("| strict |") == 2
     write_tables(table, tmp_path)
     with duckdb.connect() as connection:
         rows = connection.execute(f"SELECT count(*), sum(reach) FROM '{tmp_path}/campaigns.parquet'").fetchone()

@@ -9,7 +9,8 @@ import pytest
 
 from simulation.lab.feed_mixes import mixes
 from simulation.lab.interventions import Assumed
-from simulation.lab.trial_society import Finding, SocietySettings, findings
+from simulation.lab.live_detector import Finding, NewlyNamed
+from simulation.lab.trial_society import SocietySettings
 from simulation.sampling import DAY_MS
 from streaming.assess import AlertRevision
 from streaming.cli import main
@@ -86,8 +87,11 @@ def test_findings_are_what_alerts_newly_name() -> None:
         revision(1, "campaign", ["ann", "bob"]), revision(2, "campaign", ["ann", "bob", "cy"]),
         revision(3, "campaign", ["ann"], "withdrawn"), revision(4, "coordination", ["cy"]),
     ]  # fmt: skip
-    assert [each.accounts for each in findings(said, index)] == [(0, 1), (2,)]
-    assert [each.at - START_MS for each in findings(said, index)] == [3_600_000, 7_200_000]
+    found = NewlyNamed(index).take(said)
+    assert [each.accounts for each in found] == [(0, 1), (2,)]
+    assert [each.at - START_MS for each in found] == [3_600_000, 7_200_000]
+    one_by_one = NewlyNamed(index)
+    assert [each for revision in said for each in one_by_one.take([revision])] == found
 
 
 def test_pushed_campaigns_are_seen_more_alone_and_mixed(monkeypatch: pytest.MonkeyPatch) -> None:

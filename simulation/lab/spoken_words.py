@@ -1,0 +1,76 @@
+"""What is said in the societies of the lab, and how far that goes against democratic values."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+
+from simulation.content.base import Text
+from simulation.content.language_models import writer_of
+from simulation.feeds.posts import Scores
+from simulation.feeds.raters import DefaultRater, Rater
+from simulation.feeds.values import RatedPost, on_scale
+from simulation.world import Chunk, World
+
+
+class TextRatings:
+    """How far texts go against democratic values, 0 to 1, by a rater; each text is rated once.
+
+    Args:
+        rater: says so.
+    """
+
+    def __init__(self, rater: Rater) -> None:
+        self._rater = rater
+        self._known: dict[str, float] = {}
+
+    def of(self, texts: Sequence[str]) -> Scores:
+        """(texts,) ratings."""
+        new = [text for text in dict.fromkeys(texts) if text not in self._known]
+        if new:
+            posts = [RatedPost(id="", text=text, side="none", part="held-out", ratings={}) for text in new]
+            self._known.update(zip(new, on_scale(self._rater.rate(posts)).tolist(), strict=True))
+        return np.array([self._known[text] for text in texts], np.float32)
+
+
+@lru_cache(maxsize=1)
+def default_ratings() -> TextRatings:
+    """By the default rater, once a process."""
+    return TextRatings(DefaultRater())
+
+
+class SpokenWords:
+    """What is said in a society from its start on, step by step; `society.Rated` of its posts.
+
+    Args:
+        world: whose accounts speak.
+        ratings: of what they say.
+    """
+
+    def __init__(self, world: World, ratings: TextRatings) -> None:
+        self._world, self._ratings = world, ratings
+        self._writer = writer_of(world, os.environ)
+        self._said: dict[int, Text | None] = {}
+
+    def __call__(self, chunk: Chunk) -> Scores:
+        """Ratings of a step's events, 0 where there are no words. To be called once a step, in order."""
+        rating: Scores = np.zeros(len(chunk), np.float32)
+        if self._writer is None or self._world.now_ms <= self._world.start_ms:
+            return rating
+        later = np.flatnonzero((chunk.at >= self._world.start_ms) & (chunk.at < self._world.end_ms))
+        mask = np.zeros(len(chunk), bool)
+        mask[later] = True
+        events = chunk.where(mask)
+        texts = self._writer.texts(events)
+        self._said = dict(zip(events.serial.tolist(), texts, strict=True))
+        spoken = [(i, text.words) for i, text in zip(later.tolist(), texts, strict=True) if text is not None]
+        if spoken:
+            rating[[i for i, _ in spoken]] = self._ratings.of([words for _, words in spoken])
+        return rating
+
+    def of(self, events: Chunk) -> list[Text | None] | None:
+        """The words of the last step's events; None where nobody speaks."""
+        return None if self._writer is None else [self._said.get(serial) for serial in events.serial.tolist()]
