@@ -103,6 +103,10 @@ class Corpus:
             raise UsageError(f"{where}: not a single text with an author in it; write rows with `author` and `text`")
         return cls(texts, langs, speakers)
 
+    def language(self, account: int) -> str:
+        """Of the author whose voice an account has, "" where it has none or that is unknown."""
+        return self._langs[self._author[account]] if account in self._author else ""
+
     def write(self, requests: Sequence[Request]) -> list[Text | None]:
         """The next text of each account's author."""
         found: list[Text | None] = []

@@ -24,6 +24,7 @@ import numpy as np
 from detector.errors import ConfigError
 from simulation import world as kinds
 from simulation.content.base import Purpose, Request, Text, TextSource
+from simulation.content.corpus import Corpus
 from simulation.sampling import Ints, stream
 from simulation.world import Chunk, World
 
@@ -153,6 +154,10 @@ class TextWriter:
         self._said: dict[int, Text] = {}  # by serial, for as long as an event is on the feed
         self._shared: dict[Key, Text] = {}
         self._rng = stream(world.seed, "words")
+
+    def language(self, account: int) -> str:
+        """In which a person writes, "" where that is unknown."""
+        return self._people.language(account) if isinstance(self._people, Corpus) else ""
 
     def texts(self, chunk: Chunk) -> list[Text | None]:
         """A text for each event that has words, None for the others."""

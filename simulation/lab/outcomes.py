@@ -54,12 +54,15 @@ class CampaignOutcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PeopleOutcome(msgspec.Struct, frozen=True, kw_only=True):
-    """People of one slice: how many there are, about how many something was done, and exposures of what they wrote."""
+    """People of one slice and language: how many there are, about how many something was done, and exposures of what
+    they wrote. `lang` is "" where it is unknown.
+    """
 
     slice: str
     people: int
     hit: int
     reach: int
+    lang: str = ""
 
 
 class SocietyOutcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -159,7 +162,7 @@ def outcome(
             decisions += more
             society.decide(more)
             operators.look(decisions)
-    return _counted(world, policy, planned(trial, seed), findings, decisions, count, operators)
+    return _counted(world, words, policy, planned(trial, seed), findings, decisions, count, operators)
 
 
 class _Count:
@@ -196,7 +199,7 @@ class _Count:
 
 
 def _counted(
-    world: World, policy: Policy, plans: list[CampaignPlan], findings: list[Finding],
+    world: World, words: SpokenWords, policy: Policy, plans: list[CampaignPlan], findings: list[Finding],
     decisions: list[EnforcementAction], count: _Count, operators: AdaptingOperators,
 ) -> SocietyOutcome:  # fmt: skip
     first = {each.account: each.at for each in sorted(decisions, reverse=True) if each.at < world.end_ms}
@@ -223,17 +226,18 @@ def _counted(
                 cost=price(plan.plan) * (plan.size + operators.replaced(plan.name)),
             )
         )  # fmt: skip
-    kind = slices(world)
     acted_on = np.zeros(len(count.label), bool)
     acted_on[list(first)] = True
+    kind = list(zip(slices(world).tolist(), map(words.language, range(len(count.label))), strict=True))
     people = []
-    for name in sorted(set(kind[~count.label].tolist())):
-        some = (kind == name) & ~count.label
+    for name, lang in sorted({one for one, machine in zip(kind, count.label.tolist(), strict=True) if not machine}):
+        some = np.array([one == (name, lang) for one in kind]) & ~count.label
         people.append(
             PeopleOutcome(
-                slice=name, people=int(some.sum()), hit=int(acted_on[some].sum()), reach=int(count.reach[some].sum())
+                slice=name, lang=lang, people=int(some.sum()), hit=int(acted_on[some].sum()),
+                reach=int(count.reach[some].sum()),
             )
-        )
+        )  # fmt: skip
     cases = 0
     if policy.review is not None:
         cases = sum(policy.act_on in ("either", each.kind) for each in findings)

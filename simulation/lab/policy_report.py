@@ -9,18 +9,14 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
-import duckdb
-import numpy as np
-
-from detector.errors import UsageError
 from simulation.lab.comparison import BASE, CHANGE, ComparisonSettings, Outcomes, by_name
 from simulation.lab.feed_mixes import FeedMix
 from simulation.lab.interventions import Assumed, Policy
 from simulation.lab.operators import OperatorAnswer
-from simulation.lab.ranking import STOPPED, HarmWeights, Interval, PolicyRanking, PolicyResult, next_move
+from simulation.lab.policy_tables import days_said, percent, plain
+from simulation.lab.ranking import STOPPED, HarmWeights, PolicyRanking, PolicyResult, next_move
 from simulation.lab.trial_society import SocietySettings
 from simulation.redteam.measure import shown
 from simulation.redteam.menu import MENU
@@ -31,16 +27,6 @@ TITLE: Final = "Policies against campaigns, compared"
 
 FIRM_TAU: Final = 0.9
 """Kendall's tau from which on a ranking is called firm."""
-
-
-def percent(interval: Interval) -> str:
-    """A share with its interval, in percent."""
-    return f"{interval.value:.1%} ({interval.low:.1%} to {interval.high:.1%})"
-
-
-def plain(value: Interval) -> str:
-    """A number with its interval."""
-    return f"{value.value:.2f} ({value.low:.2f} to {value.high:.2f})"
 
 
 def headline(ranking: PolicyRanking) -> str:
@@ -156,7 +142,7 @@ def _policies(policies: Sequence[Policy]) -> str:
 def _results(ranking: PolicyRanking) -> str:
     reached = [
         (
-            escaped(each.name), plain(each.value), percent(each.prevented), _days(each.named), _days(each.days),
+            escaped(each.name), plain(each.value), percent(each.prevented), days_said(each.named), days_said(each.days),
             f"{each.noticed:.0%}", f"{each.lost:.0%}", f"{each.cost:.2f}",
         )
         for each in ranking.results
@@ -191,10 +177,6 @@ def _results(ranking: PolicyRanking) -> str:
     )  # fmt: skip
 
 
-def _days(days: float | None) -> str:
-    return "-" if days is None else f"{days:.1f}"
-
-
 def _tiers(ranking: PolicyRanking) -> str:
     rows = [(str(i + 1), escaped(_list(tier))) for i, tier in enumerate(ranking.tiers)]
     apart = len(ranking.results) * (len(ranking.results) - 1) // 2 - len(ranking.alike)
@@ -224,18 +206,27 @@ def _stopped(results: Sequence[PolicyResult]) -> str:
 
 
 def _hit(results: Sequence[PolicyResult]) -> str:
-    slices = sorted({name for one in results for name in one.hit_by_slice})
-    chosen = [name for name in slices if any(one.hit_by_slice.get(name, (0, 0))[0] for one in results)]
+    said = [
+        "<p>People about whom something was done, by what sort of people they are in the simulator; sorts of whom "
+        "nobody was hit are left out.</p>" + _hit_by({one.name: one.hit_by_slice for one in results})
+    ]
+    if len({lang for one in results for lang in one.hit_by_language}) > 1:
+        said.append("<p>The same by the language in which they write.</p>")
+        said.append(_hit_by({one.name: one.hit_by_language for one in results}, everybody=True))
+    return "".join(said)
+
+
+def _hit_by(counts: dict[str, dict[str, tuple[int, int]]], *, everybody: bool = False) -> str:
+    """A table of (hit, people) by policy and group; groups of whom nobody was hit are left out but for `everybody`."""
+    groups = sorted({name for groups in counts.values() for name in groups})
+    chosen = [name for name in groups if everybody or any(each.get(name, (0, 0))[0] for each in counts.values())]
     if not chosen:
         return "<p>Nobody, by any policy.</p>"
     rows = []
-    for one in results:
-        cells = [f"{hit} of {people}" for hit, people in (one.hit_by_slice.get(name, (0, 0)) for name in chosen)]
-        rows.append((escaped(one.name), *cells))
-    return (
-        "<p>People about whom something was done, by what sort of people they are in the simulator; sorts of whom "
-        "nobody was hit are left out.</p>" + table(("policy", *chosen), rows)
-    )
+    for policy, each in counts.items():
+        cells = [f"{hit} of {people}" for hit, people in (each.get(name, (0, 0)) for name in chosen)]
+        rows.append((escaped(policy), *cells))
+    return table(("policy", *(name or "unknown" for name in chosen)), rows)
 
 
 def _moves(outcomes: Outcomes, ranking: PolicyRanking, nothing: str) -> str:
@@ -379,92 +370,3 @@ def _drawing(ranking: PolicyRanking) -> str:
 
 def _y(share: float, low: float, height: float, bottom: float) -> float:
     return 24 + (height - bottom - 24) * (1 - (share - low) / (1 - low))
-
-
-def markdown(ranking: PolicyRanking) -> str:
-    """The tables of results for a terminal or a page of documentation."""
-    sizes = [each.size for each in ranking.results[0].stopped]
-    lines = [
-        (
-            "| tier | policy | value | campaigns' reach gone | people hit | engagement gone | hostility gone | days "
-            "until named | until acted on | campaigns acted on | points for a view |"
-        ),
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    tier = {name: i + 1 for i, names in enumerate(ranking.tiers) for name in names}
-    for each in ranking.results:
-        lines.append(
-            f"| {tier[each.name]} | {each.name} | {plain(each.value)} | {percent(each.prevented)} | "
-            f"{percent(each.hit)} | {percent(each.engagement)} | {each.hostility:.0%} | {_days(each.named)} | "
-            f"{_days(each.days)} | {each.noticed:.0%} | {each.cost:.2f} |"
-        )
-    heads = " | ".join(f"{size} accounts" for size in sizes)
-    lines += [
-        "",
-        f"| campaigns of which at most {STOPPED:.0%} of the posts are seen | {heads} |",
-        f"| --- |{' --- |' * len(sizes)}",
-    ]
-    for each in ranking.results:
-        lines.append(f"| {each.name} | {' | '.join(shown(one.stopped, one.campaigns) for one in each.stopped)} |")
-    if ranking.tau:
-        lowest = min(ranking.tau, key=lambda name: ranking.tau[name])
-        firm = min(ranking.tau_apart.values(), default=math.nan)
-        apart = len(ranking.results) * (len(ranking.results) - 1) // 2 - len(ranking.alike)
-        said = f"Smallest Kendall's tau: {plain(ranking.tau_interval)} over all pairs ({lowest}), {firm:.2f} over the "
-        lines += ["", f"{said}{apart} that are told apart."]
-    return "\n".join(lines) + "\n"
-
-
-def write_tables(outcomes: Outcomes, folder: Path) -> None:
-    """Every campaign and every slice of people of every society under every policy, as two Parquet files.
-
-    Args:
-        outcomes: of `comparison.compare`.
-        folder: of `campaigns.parquet` and `people.parquet`.
-
-    Raises:
-        UsageError: they cannot be written.
-    """
-    campaigns: list[tuple[object, ...]] = []
-    people: list[tuple[object, ...]] = []
-    for (variant, policy), made in outcomes.items():
-        for one in made:
-            for each in one.campaigns:
-                days = math.nan if each.days is None else each.days
-                plan = "; ".join(each.plan)
-                campaigns.append(
-                    (
-                        variant,
-                        policy,
-                        one.seed,
-                        each.name,
-                        plan,
-                        each.size,
-                        each.reach,
-                        each.posts,
-                        each.seen,
-                        each.acted_on,
-                        math.nan if each.named is None else each.named,
-                        days,
-                        each.cost,
-                    )
-                )
-            for some in one.people:
-                people.append((variant, policy, one.seed, some.slice, some.people, some.hit, some.reach))
-    for name, rows, columns in (("campaigns", campaigns, _CAMPAIGNS), ("people", people, _PEOPLE)):
-        path = folder / f"{name}.parquet"
-        table = {column: np.array([row[i] for row in rows]) for i, column in enumerate(columns)}
-        try:
-            with duckdb.connect() as connection:
-                connection.register("rows", table)
-                connection.table("rows").write_parquet(str(path))
-        except duckdb.Error as error:
-            raise UsageError(f"{path}: cannot be written: {str(error).splitlines()[0]}") from None
-
-
-_CAMPAIGNS: Final = (
-    "variant", "policy", "society", "campaign", "plan", "size", "reach", "posts", "seen", "acted_on",
-    "named", "days", "cost",
-)  # fmt: skip
-
-_PEOPLE: Final = ("variant", "policy", "society", "slice", "people", "hit", "reach")

@@ -70,7 +70,7 @@ class PolicyResult(NamedTuple):
     """One policy over all societies.
 
     prevented: share of the campaigns' reach without any policy that is gone; hit: share of people about whom something
-    was done; hit_by_slice: counts (hit, people) by slice; silenced: share of people's own reach that is gone;
+    was done; hit_by_slice, hit_by_language: counts (hit, people); silenced: share of people's own reach that is gone;
     engagement: share of engagement that is gone; value: see the module; hostility: share that is gone of the rating
     against democratic values of what an exposure shows, on average; named: median days until the detector named a
     member, of campaigns of which it named one; days: the same until something was done about one; None where there was
@@ -82,6 +82,7 @@ class PolicyResult(NamedTuple):
     prevented: Interval
     hit: Interval
     hit_by_slice: dict[str, tuple[int, int]]
+    hit_by_language: dict[str, tuple[int, int]]
     silenced: Interval
     engagement: Interval
     value: Interval
@@ -224,10 +225,11 @@ def _result(
 ) -> PolicyResult:
     estimates = [_interval(float(whole[i]), drawn[:, i]) for i in range(5)]
     slices: dict[str, tuple[int, int]] = {}
-    for outcome in outcomes:
-        for each in outcome.people:
-            hit, people = slices.get(each.slice, (0, 0))
-            slices[each.slice] = (hit + each.hit, people + each.people)
+    languages: dict[str, tuple[int, int]] = {}
+    for each in (some for outcome in outcomes for some in outcome.people):
+        for groups, group in ((slices, each.slice), (languages, each.lang)):
+            hit, people = groups.get(group, (0, 0))
+            groups[group] = (hit + each.hit, people + each.people)
     campaigns = [each for outcome in outcomes for each in outcome.campaigns]
     before = [each for outcome in nothing for each in outcome.campaigns]
     days = [each.days for each in campaigns if each.days is not None]
@@ -239,7 +241,7 @@ def _result(
         less = sum(after.reach <= STOPPED * without.reach for after, without in pairs)
         stopped.append(Stopped(size, len(pairs), hits, *clopper_pearson(hits, len(pairs)), less))
     return PolicyResult(
-        name, estimates[0], estimates[1], slices, estimates[2], estimates[3], estimates[4],
+        name, estimates[0], estimates[1], slices, languages, estimates[2], estimates[3], estimates[4],
         1 - _hostility(outcomes) / max(_hostility(nothing), 1e-12),
         float(np.median(named)) if named else None,
         float(np.median(days)) if days else None,

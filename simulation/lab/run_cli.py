@@ -85,7 +85,8 @@ def run_command(
     from simulation.lab.feed_mixes import mixes
     from simulation.lab.interventions import Assumed, read_policies
     from simulation.lab.outcomes import detected
-    from simulation.lab.policy_report import markdown, page, record, write_tables
+    from simulation.lab.policy_report import page, record
+    from simulation.lab.policy_tables import markdown, write_tables
     from simulation.lab.ranking import HarmWeights, rank
     from streaming.schema.lab_run import encode_lab_run
 

@@ -74,3 +74,7 @@ class SpokenWords:
     def of(self, events: Chunk) -> list[Text | None] | None:
         """The words of the last step's events; None where nobody speaks."""
         return None if self._writer is None else [self._said.get(serial) for serial in events.serial.tolist()]
+
+    def language(self, account: int) -> str:
+        """In which a person writes, "" where that is unknown."""
+        return "" if self._writer is None else self._writer.language(account)

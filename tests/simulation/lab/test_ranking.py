@@ -11,7 +11,8 @@ import pytest
 from simulation.lab.comparison import BASE, ComparisonSettings, Outcomes, variants
 from simulation.lab.interventions import VARIED, Assumed, Policy
 from simulation.lab.outcomes import CampaignOutcome, PeopleOutcome, SocietyOutcome
-from simulation.lab.policy_report import headline, markdown, page, write_tables
+from simulation.lab.policy_report import headline, page
+from simulation.lab.policy_tables import markdown, write_tables
 from simulation.lab.ranking import HarmWeights, agreement, next_move, pareto, rank, tiers, told_apart
 from simulation.lab.trial_society import SocietySettings
 from simulation.redteam.menu import MENU
@@ -32,7 +33,10 @@ def made(policy: str, seed: int, reach: int, hit: int) -> SocietyOutcome:
         )
         for i, plan in enumerate((PLAN, OTHER))
     )  # fmt: skip
-    people = (PeopleOutcome(slice="<b>friends</b>", people=100, hit=hit, reach=5000),)
+    people = (
+        PeopleOutcome(slice="<b>friends</b>", lang="fr", people=60, hit=hit, reach=5000),
+        PeopleOutcome(slice="<b>friends</b>", lang="<i>", people=40, hit=0, reach=0),
+    )
     return SocietyOutcome(
         seed=seed, policy=policy, campaigns=campaigns, people=people, reach=6000, labelled=0, engagement=1000.0,
         hostility=60.0, review_cases=3,
@@ -52,6 +56,7 @@ def test_policies_are_ranked_by_what_they_prevent_less_their_harm() -> None:
     assert strict.prevented.low <= strict.prevented.value <= strict.prevented.high
     assert strict.hit.value == pytest.approx(0.01)
     assert strict.hit_by_slice == {"<b>friends</b>": (12, 1200)}
+    assert strict.hit_by_language == {"fr": (12, 720), "<i>": (0, 480)}
     assert [(each.size, each.campaigns, each.stopped) for each in strict.stopped] == [(8, 24, 24)]
     assert ranking.results[1].stopped[0].stopped == 0
     assert strict.stopped[0].reached_less == 24
@@ -137,6 +142,8 @@ def test_the_page_says_which_to_prefer_and_escapes_what_it_shows(tmp_path: Path)
     assert "Best by the stated worth of harms: strict." in said
     assert "tau of at least 1.00" in headline(ranking)
     assert "<script>" not in said
+    assert "12 of 720" in said
+    assert '<th scope="col">&lt;i&gt;</th>' in said
     assert "&lt;b&gt;friends&lt;/b&gt;" in said
     assert "http:" not in said
     assert "https:" not in said
