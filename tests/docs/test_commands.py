@@ -193,6 +193,9 @@ TESTED: Final[dict[str, tuple[str, ...]]] = {
     "swarmlight lab run --out lab": (
         "tests/simulation/lab/test_run_cli.py::test_a_second_run_makes_nothing_again_and_says_the_same",
     ),
+    "swarmlight lab run --closed --rounds 3 --spare 1 --societies 6 --varied 0 --out closed": (
+        "tests/simulation/lab/test_run_cli.py::test_in_the_closed_loop_operators_answer_and_the_report_says_what_they_turned_to",
+    ),
     "swarmlight lab run nothing.toml mine.toml --out lab": (
         "tests/simulation/lab/test_run_cli.py::test_a_second_run_makes_nothing_again_and_says_the_same",
     ),

@@ -7,7 +7,17 @@ from pathlib import Path
 import pytest
 
 from detector.errors import ConfigError
-from simulation.lab.interventions import line_of, parse_policy, read_policies, shipped_policies
+from simulation.lab.interventions import (
+    Assumed,
+    concerning,
+    line_of,
+    parse_policy,
+    read_policies,
+    shipped_policies,
+)
+from simulation.lab.live_detector import Finding
+from simulation.lab.outcomes import outcome
+from simulation.lab.trial_society import SocietySettings
 
 
 def test_every_measure_ships_and_one_policy_does_nothing() -> None:
@@ -27,6 +37,7 @@ def test_every_measure_ships_and_one_policy_does_nothing() -> None:
         ('name = "a"\nmeasure = "delete"\n', "a.toml:2: `measure`"),
         ('name = "a"\nmeasure = "remove"\n\n[review]\nhours_per_day = 25\n', "a.toml:5: `review.hours_per_day`"),
         ('name = "a"\nmeasure = "remove"\n[review]\nhours = 2\n', "unknown field `hours`"),
+        ('name = "a"\nmeasure = "nothing"\n[feed]\nalgorithm = "outrage"\n', "a.toml:4: `feed.algorithm`"),
         ('name = "a"\n', "missing required field `measure`"),
         ("name = \n", "not TOML"),
     ],
@@ -41,6 +52,20 @@ def test_a_policy_that_cannot_be_used_is_told_with_its_line(tmp_path: Path, text
 def test_an_unknown_key_is_told_with_its_line() -> None:
     with pytest.raises(ConfigError, match=r"p\.toml:4"):
         parse_policy('name = "a"\nmeasure = "remove"\n[review]\nhours = 2\n', "p.toml")
+
+
+def test_what_does_not_concern_a_policy_changes_nothing_of_what_it_does() -> None:
+    other = Assumed(label=0.9, catches=0.1, spares=0.2, people_verify=0.3, machines_verify=0.9, verify_hours=1.0)
+    trial = SocietySettings(accounts=90, days=0.45)
+    named = [Finding(1_709_510_400_000, "campaign", "c", tuple(range(40)))]
+    for policy in shipped_policies():
+        same = concerning(policy, other)
+        concerned = policy.measure in ("label", "verify") or policy.review is not None
+        assert (same != Assumed()) == concerned
+        if policy.name in ("verify", "remove-reviewed"):
+            made = [outcome(trial, 0, policy, named, assumed) for assumed in (other, same, Assumed())]
+            assert made[0] == made[1]
+            assert (made[1] != made[2]) == concerned
 
 
 def test_a_file_that_is_away_and_two_of_one_name_are_refused(tmp_path: Path) -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 
 from simulation.lab.feed_mixes import mixes
 from simulation.lab.interventions import Assumed
-from simulation.lab.live_detector import Finding, NewlyNamed
+from simulation.lab.live_detector import Finding, LiveDetector, NewlyNamed
 from simulation.lab.trial_society import SocietySettings
 from simulation.sampling import DAY_MS
+from simulation.world import Chunk
 from streaming.assess import AlertRevision
 from streaming.cli import main
 from streaming.schema.alert import AlertKind, AlertRecord, AlertStatus, MemberRecord
@@ -58,6 +60,32 @@ def test_a_second_run_makes_nothing_again_and_says_the_same(tmp_path: Path, caps
     said = read_lab_run((out / "run.json").read_bytes())
     assert (said.policies, said.societies, said.seed) == (["nothing", "mine"], 2, 0)
     assert said.best in said.headline
+
+
+def test_in_the_closed_loop_operators_answer_and_the_report_says_what_they_turned_to(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A detector that names whoever acts first in a step."""
+
+    def read(self: LiveDetector, events: Chunk, texts: object) -> list[Finding]:
+        who = np.unique(events.account)
+        return [Finding(int(events.at[-1]), "account", str(name), (name,)) for name in who.tolist()]
+
+    monkeypatch.setattr(LiveDetector, "__init__", lambda self, renderer, models, target_fpr: None)
+    monkeypatch.setattr(LiveDetector, "read", read)
+    out = prepared(tmp_path)
+    for name in out.glob("findings-*"):
+        name.unlink()
+    command = ["lab", "run", *(str(tmp_path / f"{name}.toml") for name in ("nothing", "mine")), "--out", str(out)]
+    assert main([*command, *OPTIONS, "--rounds", "2"]) == 2
+    assert "--rounds needs --closed" in capsys.readouterr().err
+    assert main([*command, *OPTIONS, "--closed", "--rounds", "2", "--spare", "0.5"]) == 0
+    report = (out / "report.html").read_text(encoding="utf-8")
+    assert "it read each society anew beside each policy" in report
+    assert "looked 2 times" in report
+    assert "accounts lost" in report
+    assert main([*command, *OPTIONS]) == 2
+    assert "other settings" in capsys.readouterr().err
 
 
 def test_what_cannot_be_compared_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
