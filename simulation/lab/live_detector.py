@@ -22,7 +22,7 @@ from detector.times import parse_time
 from simulation.content.base import Text
 from simulation.output import Renderer
 from simulation.world import Chunk
-from streaming.assess import AlertRevision, Answer, Assess, AssessSettings, RerankRequest
+from streaming.assess import AlertRevision, Answer, Assess, AssessSettings, RerankRequest, TickOutput
 from streaming.config import load_config
 from streaming.pipeline import configured_models, due, live_reranker
 from streaming.schema.alert import read_alert
@@ -182,7 +182,7 @@ class LiveDetector:
         self._position += len(records)
         now = int(events.at[-1]) if len(records) else 0
         observations, _ = self._scorer.score(records, now)
-        outputs = []
+        outputs: list[TickOutput] = []
         for batch in cut(
             observations, partition=0, partitions=1, start=start, end=self._position, watermark=self._clock,
             models=self._scorer.models,

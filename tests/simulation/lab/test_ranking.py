@@ -60,7 +60,8 @@ def test_policies_are_ranked_by_what_they_prevent_less_their_harm() -> None:
     assert [(each.size, each.campaigns, each.stopped) for each in strict.stopped] == [(8, 24, 24)]
     assert ranking.results[1].stopped[0].stopped == 0
     assert strict.stopped[0].reached_less == 24
-    assert (strict.named, strict.days, strict.cost) == (0.25, 0.5, pytest.approx(1.0, abs=0.2))
+    assert (strict.named, strict.days) == (0.25, 0.5)
+    assert strict.cost == pytest.approx(1.0, abs=0.2)
     assert ranking.alike == []
     assert ranking.tiers == [["strict"], ["mild"], ["nothing"], ["harsh"]]
 
