@@ -156,7 +156,7 @@ def _results(ranking: PolicyRanking) -> str:
     ]  # fmt: skip
     front = escaped(_list(ranking.front))
     return (
-        "<h3>Campaigns</h3>"
+        '<div class="figures"><h3>Campaigns</h3>'
         + table(
             ("policy", "value", "their reach gone", "days until named", "days until something was done",
              "campaigns acted on", "accounts hit", "points for a view"),
@@ -168,7 +168,7 @@ def _results(ranking: PolicyRanking) -> str:
              "alerts reviewed a society"),
             people,
         )
-        + f"<p>Best without any weights (no other policy is better in one of reach, people hit and engagement without "
+        + f"</div><p>Best without any weights (no other policy is better in one of reach, people hit and engagement without "
         f"being worse in another): {front}.</p>"
         "<p><small>In brackets: 95% of the draws of societies, the same societies for all policies. A share below zero "
         "means more than without any policy. Accounts hit are a share of those that operators began with. Hostility is "
@@ -232,21 +232,21 @@ def _hit_by(counts: dict[str, dict[str, tuple[int, int]]], *, everybody: bool = 
 def _moves(outcomes: Outcomes, ranking: PolicyRanking, nothing: str) -> str:
     rows = []
     for one in ranking.results:
-        if one.name == nothing:
+        if one.name == nothing or not one.noticed:
             continue
-        for question, options in next_move(outcomes[BASE, one.name], outcomes[BASE, nothing]).items():
-            if len(options) > 1:
-                (best, n, left), (worst, m, least) = options[0], options[-1]
-                rows.append(
-                    (
-                        escaped(one.name), escaped(question), escaped(f"{best} ({left:.0%} of reach left, {n})"),
-                        escaped(f"{worst} ({least:.0%}, {m})"),
-                    )
-                )  # fmt: skip
+        moves = next_move(outcomes[BASE, one.name], outcomes[BASE, nothing])
+        cells = []
+        for options in moves.values():
+            (best, _, left), (worst, _, least) = options[0], options[-1]
+            told = f"{best} ({left:.0%} left)" if best == worst else f"{best} ({left:.0%}), not {worst} ({least:.0%})"
+            cells.append(escaped(told))
+        rows.append((escaped(one.name), *cells))
+    if not rows:
+        return "<p>Nothing was done about any campaign.</p>"
     return _answers(outcomes, ranking) + (
         "<p>Campaigns had plans drawn from the red team's menu. An operator who sees what became of them turns to what "
-        "kept most of its reach. In brackets: what was left, and how many campaigns that rests on; few mean little.</p>"
-        + table(("under", "question", "would turn to", "and away from"), rows)
+        "kept most of its reach, and away from what kept least. In brackets: what was left of the reach of the "
+        "campaigns that had it; several questions are decided by a dozen campaigns.</p>" + table(("under", *MENU), rows)
     )
 
 
@@ -341,32 +341,38 @@ def _loop(trial: SocietySettings) -> str:
 
 
 def _drawing(ranking: PolicyRanking) -> str:
-    """Prevented reach against people hit, a dot a policy, as SVG; the table says the same in numbers."""
-    width, height, left, bottom = 640.0, 300.0, 60.0, 40.0
-    points = [(each.name, each.hit.value, each.prevented.value) for each in ranking.results]
-    most = max([hit for _, hit, _ in points] + [0.001])
-    low = min([prevented for _, _, prevented in points] + [0.0])
+    """Reach that is gone of each policy with its interval, a row a policy, as SVG; the tables have the numbers."""
+    rows = ranking.results
+    left, right, step, top = 150.0, 620.0, 20.0, 34.0
+    low = min(0.0, *(each.prevented.low for each in rows))
+    high = max(0.5, *(each.prevented.high for each in rows))
+    bottom = top + step * len(rows)
+
+    def x(share: float) -> float:
+        return left + (right - left) * (share - low) / (high - low)
+
     parts = [
         (
-            f'<svg viewBox="0 0 {width:g} {height:g}" role="img" '
-            'aria-label="Reach prevented against people hit, by policy">'
+            f'<svg viewBox="0 0 760 {bottom + 8:g}" role="img" '
+            'aria-label="Campaigns\' reach that is gone with 95% intervals, and people hit, by policy">'
         ),
-        f'<text x="{width / 2:g}" y="{height - 6:g}" text-anchor="middle">share of people hit, to {most:.2%}</text>',
-        '<text x="8" y="16">campaigns\' reach that is gone</text>',
+        f'<text x="{left:g}" y="14">share of campaigns\' reach that is gone, with 95% interval</text>',
+        '<text x="752" y="14" text-anchor="end">people hit</text>',
     ]
-    for share in (0.0, 0.5, 1.0):
-        y = _y(share, low, height, bottom)
+    for share in (each / 4 for each in range(-4, 5)):
+        if low <= share <= high:
+            parts.append(
+                f'<line x1="{x(share):.1f}" x2="{x(share):.1f}" y1="{top - 4:g}" y2="{bottom:g}" '
+                f'stroke="currentColor" opacity="{0.5 if share == 0 else 0.15}"/>'
+                f'<text x="{x(share):.1f}" y="{top - 7:g}" text-anchor="middle">{share:.0%}</text>'
+            )
+    for i, each in enumerate(rows):
+        y = top + step * (i + 0.5)
+        gone = each.prevented
         parts.append(
-            f'<line x1="{left:g}" x2="{width:g}" y1="{y:.1f}" y2="{y:.1f}" stroke="currentColor" opacity=".15"/>'
-            f'<text x="{left - 6:g}" y="{y + 4:.1f}" text-anchor="end">{share:.0%}</text>'
-        )
-    for name, hit, prevented in points:
-        x, y = left + 10 + (width - left - 150) * hit / most, _y(prevented, low, height, bottom)
-        parts.append(
-            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5"/><text x="{x + 8:.1f}" y="{y + 4:.1f}">{escaped(name)}</text>'
+            f'<text x="{left - 8:g}" y="{y + 4:.1f}" text-anchor="end">{escaped(each.name)}</text>'
+            f'<line x1="{x(gone.low):.1f}" x2="{x(gone.high):.1f}" y1="{y:.1f}" y2="{y:.1f}" stroke="currentColor"/>'
+            f'<circle cx="{x(gone.value):.1f}" cy="{y:.1f}" r="4.5"/>'
+            f'<text x="752" y="{y + 4:.1f}" text-anchor="end">{each.hit.value:.1%}</text>'
         )
     return f"<figure>{''.join(parts)}</svg></figure>"
-
-
-def _y(share: float, low: float, height: float, bottom: float) -> float:
-    return 24 + (height - bottom - 24) * (1 - (share - low) / (1 - low))

@@ -242,7 +242,7 @@ def _result(
         stopped.append(Stopped(size, len(pairs), hits, *clopper_pearson(hits, len(pairs)), less))
     return PolicyResult(
         name, estimates[0], estimates[1], slices, languages, estimates[2], estimates[3], estimates[4],
-        1 - _hostility(outcomes) / max(_hostility(nothing), 1e-12),
+        _gone(_hostility(outcomes), _hostility(nothing)),
         float(np.median(named)) if named else None,
         float(np.median(days)) if days else None,
         len(days) / max(len(campaigns), 1),
@@ -251,6 +251,11 @@ def _result(
         sum(each.cost for each in campaigns) / max(sum(each.reach for each in campaigns), 1),
         stopped,
     )  # fmt: skip
+
+
+def _gone(after: float, before: float) -> float:
+    """Share that is gone; 0 where there was nothing."""
+    return 1 - after / before if before > 0 else 0.0
 
 
 def _hostility(outcomes: Sequence[SocietyOutcome]) -> float:

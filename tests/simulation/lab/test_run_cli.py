@@ -79,7 +79,8 @@ def test_in_the_closed_loop_operators_answer_and_the_report_says_what_they_turne
     command = ["lab", "run", *(str(tmp_path / f"{name}.toml") for name in ("nothing", "mine")), "--out", str(out)]
     assert main([*command, *OPTIONS, "--rounds", "2"]) == 2
     assert "--rounds needs --closed" in capsys.readouterr().err
-    assert main([*command, *OPTIONS, "--closed", "--rounds", "2", "--spare", "0.5"]) == 0
+    looped = [*command, *OPTIONS, "--closed", "--rounds", "2", "--spare", "0.5", "--societies", "2", "--varied", "0"]
+    assert main(looped) == 0
     report = (out / "report.html").read_text(encoding="utf-8")
     assert "it read each society anew beside each policy" in report
     assert "looked 2 times" in report
