@@ -168,8 +168,8 @@ def _results(ranking: PolicyRanking) -> str:
              "alerts reviewed a society"),
             people,
         )
-        + f"</div><p>Best without any weights (no other policy is better in one of reach, people hit and engagement without "
-        f"being worse in another): {front}.</p>"
+        + "</div><p>Best without any weights (no other policy is better in one of reach, people hit and engagement "
+        f"without being worse in another): {front}.</p>"
         "<p><small>In brackets: 95% of the draws of societies, the same societies for all policies. A share below zero "
         "means more than without any policy. Accounts hit are a share of those that operators began with. Hostility is "
         "the rating against democratic values of what people come past, on average. Points are what the operator's "
