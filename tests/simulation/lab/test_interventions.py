@@ -58,7 +58,9 @@ def test_what_does_not_concern_a_policy_changes_nothing_of_what_it_does() -> Non
     other = Assumed(label=0.9, catches=0.1, spares=0.2, people_verify=0.3, machines_verify=0.9, verify_hours=1.0)
     trial = SocietySettings(accounts=90, days=0.45)
     named = [Finding(1_709_510_400_000, "campaign", "c", tuple(range(40)))]
-    for policy in shipped_policies():
+    policies = shipped_policies()
+    assert len(policies) > 8
+    for policy in policies:
         same = concerning(policy, other)
         concerned = policy.measure in ("label", "verify") or policy.review is not None
         assert (same != Assumed()) == concerned
