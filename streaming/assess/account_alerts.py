@@ -42,8 +42,8 @@ OVER_NATS: Final = 0.0
 are judged on running maxima, so falling back under the threshold alone takes nothing back."""
 
 LEAST_UNSHOWN: Final = 2
-"""Of the posts that are kept because they speak loudest, as many that the last revision does not quote bring another one:
-an account that goes on posting is not shown by its first three posts for ever, nor anew with each post."""
+"""Of the posts that are kept because they speak loudest, as many that the last revision does not quote bring another
+one: an account that goes on posting is not shown by its first three posts for ever, nor anew with each post."""
 
 _BELOW_ZERO: Final = TEXT_NAMES.index("llr_below_0")
 
