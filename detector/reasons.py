@@ -81,6 +81,7 @@ WITHDRAWN_DELETED: Final = "withdrawn.account_deleted"
 WITHDRAWN_TEXT: Final = "withdrawn.text_deleted"
 WITHDRAWN_CHANGED: Final = "withdrawn.group_changed"
 WITHDRAWN_WEAK: Final = "withdrawn.group_weak"
+WITHDRAWN_MODEL: Final = "withdrawn.other_model"
 MERGED: Final = "merged.into_group"
 
 NOT_USED: Final = "component.not_used"
@@ -479,6 +480,7 @@ _WHY: Final[Mapping[str, tuple[str, Callable[[Reason, _Facts], str]]]] = {
         "Withdrawn",
         _said("the texts no longer show machines, and without them too little speaks for a group."),
     ),
+    WITHDRAWN_MODEL: ("Withdrawn", _said("other models decide now, and they do not show it.")),
     MERGED: ("Merged", lambda reason, _: f"the group is now part of {', '.join(reason.objects)}."),
 }
 """Code -> the sentence's label, and its text out of the reason."""

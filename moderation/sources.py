@@ -266,7 +266,7 @@ class AlertTopics:
 
     def __init__(self, kafka: KafkaConfig) -> None:
         self._clients = Clients(kafka)
-        self._topics = Topics(kafka.topic_prefix)
+        self._topics = Topics(kafka.alerts_prefix or kafka.topic_prefix)
         self._consumer: KafkaConsumer | None = None
 
     def start(self, positions: Mapping[str, str]) -> None:

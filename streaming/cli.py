@@ -53,6 +53,7 @@ SUMMARIES: Final[dict[str, CommandSummary]] = {
             "ingest": "convert a recording of any platform to events",
             "report": "show what a run found on one page",
             "worker": "score the events of a Kafka topic, for as long as it lives",
+            "shadow": "whom other models beside the live ones would add and remove",
             "demo": "play planted campaigns into a broker and watch them being caught",
             "coordinate": "find coordinated groups in a table of traces",
         },

@@ -250,10 +250,11 @@ class ProgressLine:
 def worker_command(
     config: ConfigFile = None,
     stage: Annotated[
-        Literal["all", "score", "assess", "deliver"],
+        Literal["all", "score", "assess", "deliver", "compare", "choose"],
         typer.Option(
-            metavar="all|score|assess|deliver",
-            help="score: only read posts; assess: only decide, or stand by; deliver: only send alerts to [sinks]",
+            metavar="all|score|assess|deliver|compare|choose",
+            help="score: only read posts; assess: only decide, or stand by; deliver: only send alerts to [sinks]; of a "
+            "[shadow], compare: say whom it adds and removes; choose: put alerts of both together",
         ),
     ] = "all",
     exit_when_idle: Annotated[

@@ -18,6 +18,7 @@ from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from detector.errors import ConfigError
+from detector.times import parse_time
 
 PREFIX: Final = "SWARMLIGHT_"
 """Every variable that begins with this is a key, or refused."""
@@ -106,6 +107,14 @@ class KafkaConfig(Section):
         Field(
             pattern=r"^[A-Za-z0-9._-]{0,249}$",
             description="topic that posts are read from, where it is not `posts` behind the prefix, as one of your own",
+        ),
+    ] = ""
+    alerts_prefix: Annotated[
+        str,
+        Field(
+            pattern=r"^[A-Za-z0-9._-]{0,100}$",
+            description="prefix of the topics that the feed and [sinks] read alerts from, where it is not "
+            "topic_prefix: [shadow] canary_prefix",
         ),
     ] = ""
     posts_format: Annotated[
@@ -204,6 +213,60 @@ class KafkaConfig(Section):
         if self.sasl_password is not None or not self.sasl_password_file:
             return self.sasl_password
         return first_line(self.sasl_password_file, "[kafka] sasl_password_file")
+
+
+class ShadowConfig(Section):
+    """`[shadow]`: a deployment with other models that decides beside the live one, and is compared with it."""
+
+    log: Annotated[
+        Literal["", "live", "own"],
+        Field(
+            description="makes this deployment a shadow. live: it decides on what the live one's score wrote, which "
+            "needs the same first-stage text model; own: it scores the same posts itself, for another one"
+        ),
+    ] = ""
+    live_prefix: Annotated[
+        str,
+        Field(pattern=r"^[A-Za-z0-9._-]{0,100}$", description="topic_prefix of the live deployment"),
+    ] = ""
+    begin: Annotated[
+        str,
+        Field(
+            description="where it begins the log, as 2026-12-01T00:00:00Z: with what was written from then on; empty: "
+            "with what retention has left. What accounts did before it has not seen"
+        ),
+    ] = ""
+    canary_prefix: Annotated[
+        str,
+        Field(
+            pattern=r"^[A-Za-z0-9._-]{0,100}$",
+            description="prefix of the topics alerts, alert-details and blind-sample that are put together of both "
+            "deployments; empty: none",
+        ),
+    ] = ""
+    canary_share: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1,
+            description="share of accounts, by a hash of their names, whose alerts there are the shadow's; 1: all of "
+            "them, and of groups too. Whoever is in at one share is in at every larger one",
+        ),
+    ] = 0.0
+
+    @model_validator(mode="after")
+    def _begins_at_a_time(self) -> Self:
+        if self.begin and parse_time(self.begin) is None:
+            raise _refusal(
+                f"shadow.begin: {shown_value(self.begin)} is no time; write for example 2026-12-01T00:00:00Z",
+                key="begin",
+            )
+        return self
+
+    @property
+    def begin_ms(self) -> int | None:
+        """`begin`, ms since 1970; None where it is empty."""
+        return parse_time(self.begin) if self.begin else None
 
 
 class StateConfig(Section):
@@ -621,6 +684,7 @@ class Config(BaseSettings):
         ),
     ] = 0.0
     kafka: KafkaConfig = KafkaConfig()
+    shadow: ShadowConfig = ShadowConfig()
     state: StateConfig = StateConfig()
     metrics: MetricsConfig = MetricsConfig()
     models: ModelsConfig = ModelsConfig()
@@ -630,6 +694,21 @@ class Config(BaseSettings):
     sign_in: SignInConfig = SignInConfig()
     listen: ListenConfig = ListenConfig()
     given: frozenset[str] = frozenset()
+
+    @model_validator(mode="after")
+    def _a_shadow_has_topics_of_its_own(self) -> Self:
+        own, shadow = self.kafka.topic_prefix, self.shadow
+        if shadow.log and own == shadow.live_prefix:
+            raise _refusal(
+                "kafka.topic_prefix has to differ from shadow.live_prefix: a shadow writes topics of its own",
+                key="topic_prefix",
+            )
+        if shadow.canary_prefix and shadow.canary_prefix in (own, shadow.live_prefix):
+            raise _refusal(
+                "shadow.canary_prefix has to differ from kafka.topic_prefix and shadow.live_prefix",
+                key="canary_prefix",
+            )
+        return self
 
     @classmethod
     def settings_customise_sources(
@@ -655,6 +734,7 @@ class Config(BaseSettings):
 SECTIONS: Final[dict[str, type[BaseModel]]] = {
     "": Config,
     "kafka": KafkaConfig,
+    "shadow": ShadowConfig,
     "state": StateConfig,
     "metrics": MetricsConfig,
     "models": ModelsConfig,

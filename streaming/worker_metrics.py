@@ -134,6 +134,17 @@ class Metrics:
             "How far accounts' totals have moved from the calibration people's (population stability index)",
         )
         self._flagged_share = self._gauge("flagged_share", "Share flagged of the accounts that can be flagged")
+        self._compared = self._gauge(
+            "shadow_accounts",
+            "Accounts in open alerts of this shadow and of the live deployment, or of one alone",
+            "listed",
+        )
+        self._shadow_behind = self._gauge(
+            "shadow_behind_seconds", "Event time by which this shadow is behind the live deployment"
+        )
+        self._chosen = self._counter(
+            "canary_alerts", "Revisions put out under canary_prefix, by whose they are", "side"
+        )
         self._active = self._gauge("assess_active", "1 where this process decides, 0 where it stands by")
         self._size = self._gauge("state_size", "Entries in the state of assess, by kind", "what")
         self._partitions = self._gauge("partitions_owned", "Partitions of posts that this process scores")
@@ -291,6 +302,21 @@ class Metrics:
         """
         self._drift.set(drift)
         self._flagged_share.set(flagged_share)
+
+    def compared(self, tally: Mapping[str, int], behind_s: float) -> None:
+        """A shadow was compared with the live deployment.
+
+        Args:
+            tally: accounts that both list, that are added and that are removed.
+            behind_s: event time by which the shadow is behind.
+        """
+        for listed, accounts in tally.items():
+            self._compared.labels(listed).set(accounts)
+        self._shadow_behind.set(behind_s)
+
+    def chosen(self, side: Literal["live", "shadow"]) -> None:
+        """A revision was put out under `canary_prefix`."""
+        self._chosen.labels(side).inc()
 
     def active(self, active: bool) -> None:
         """Whether this process decides, or stands by. One that stands by says nothing of the state's present."""

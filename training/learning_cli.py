@@ -26,6 +26,7 @@ from streaming.assess.alert_store import account_alert_id
 from streaming.logs import shown
 from streaming.schema.feedback import FeedbackRecord, read_feedback
 from streaming.schema.score import ScoreRecord, read_scores
+from streaming.shadow import moved_lines
 from streaming.sources.files import EVENTS
 from training.calibrate import calibrate_on
 from training.decision_learning import Floats, Shadow, fit
@@ -39,9 +40,6 @@ PERSON: Final = frozenset({"not_a_campaign", "human_coordination"})
 
 LEAST_KEY_BYTES: Final = 16
 """Of the sample's key: shorter ones can be guessed."""
-
-NAMES_PRINTED: Final = 10
-"""Accounts that are added and removed, by name, in the terminal; the file has them all."""
 
 
 @dataclass(frozen=True)
@@ -194,7 +192,7 @@ def learn_command(
     if missed is not None:
         print(f"unflagged accounts that moderators would find to be machines: {missed.number:.0f} "
               f"(95% interval {missed.low:.0f} to {missed.high:.0f})")  # fmt: skip
-    _print_moved(added, removed)
+    print("\n".join(moved_lines(added, removed)))
     if out is not None:
         out.write_text(json.dumps(_file(shadow, target_fpr, prior, added, removed), indent=1) + "\n", encoding="utf-8")
     if bundle is not None and people_input is not None:
@@ -258,15 +256,9 @@ def shadow_command(
     added = sorted(flagged[1] - flagged[0], key=lambda name: (-sides[1][name].llr.total, name))
     removed = sorted(flagged[0] - flagged[1], key=lambda name: (-sides[0][name].llr.total, name))
     print(f"{len(sides[0]):,} accounts, {len(flagged[0]):,} flagged now and {len(flagged[1]):,} with the others")
-    _print_moved(added, removed)
+    print("\n".join(moved_lines(added, removed)))
     if out is not None:
         out.write_text(json.dumps({"v": 1, "added": added, "removed": removed}, indent=1) + "\n", encoding="utf-8")
-
-
-def _print_moved(added: Sequence[str], removed: Sequence[str]) -> None:
-    for words, names in (("added", added), ("removed", removed)):
-        more = f" and {len(names) - NAMES_PRINTED} more" if len(names) > NAMES_PRINTED else ""
-        print(f"{len(names)} would be {words}: {', '.join(shown(name) for name in names[:NAMES_PRINTED])}{more}")
 
 
 def sample_command(

@@ -123,8 +123,9 @@ class Assess:
         if isinstance(entry, Batch) and entry.models != state.log_models:
             if state.log_models is not None:
                 raise LogError(
-                    f"the log mixes observations of {state.log_models} and of {entry.models}: two model versions are "
-                    "never mixed in one account; start the new version under a topic_prefix of its own"
+                    f"the log has observations of {state.log_models} and of {entry.models}: two model versions are "
+                    "never mixed in one account; start the new version under a topic_prefix of its own, a shadow with "
+                    'another first-stage text model with [shadow] log = "own"'
                 )
             state.log_models = dict(entry.models)
         self.ordering.feed(entry)

@@ -20,6 +20,10 @@ NO_END: Final = 2**62
 """The watermark of a partition that is over, in ms: later than every event."""
 
 
+ANYWHERE: Final = -1
+"""In place of the next source offset: that of whatever comes first, where a log is not read from its beginning."""
+
+
 class Counts(msgspec.Struct):
     """What became of the records, and what was wrong with the log.
 
@@ -56,7 +60,8 @@ class PartitionState(msgspec.Struct):
 
     Args:
         watermark: its clock.
-        next_offset: the source offset that its next new record has.
+        next_offset: the source offset that its next new record has; `ANYWHERE` before the first of a log that is not
+            read from its beginning.
         ended: whether its end mark came.
         refused: where the log went on beyond `next_offset` without saying why, -1 where it did not. What lies between
             may still come: a worker that was replaced can write behind its successor.
@@ -138,6 +143,8 @@ class Ordering:
                 f"{len(partitions)}: the number of partitions may not change; begin again under another topic_prefix"
             )
         partition = partitions[entry.partition]
+        if partition.next_offset == ANYWHERE and not isinstance(entry, Feedback):
+            partition.next_offset = entry.start if isinstance(entry, Batch) else entry.offset
         if isinstance(entry, Batch):
             self._feed_batch(partition, entry)
         elif isinstance(entry, Idle):
@@ -150,6 +157,11 @@ class Ordering:
                 self._refuse(partition, entry.offset)
         else:
             self._feed_decision(partition, entry)
+
+    def begin_anywhere(self) -> None:
+        """Let each partition begin with whatever comes first of it."""
+        for partition in self._state.partitions:
+            partition.next_offset = ANYWHERE
 
     def _feed_batch(self, partition: PartitionState, batch: Batch) -> None:
         counts = self.counts

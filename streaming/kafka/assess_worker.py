@@ -275,7 +275,7 @@ class AssessStage:
         self._snapshots = PeriodicSnapshots(store, config.state.snapshot_every_s, metrics, clock)
         self._topics = topics
         self._lease = Lease(clients, topics)
-        self._replica = Replica(clients, topics, partitions, store, make, settings)
+        self._replica = Replica(clients, topics, partitions, store, make, settings, config.shadow.begin_ms)
         warm = config.kafka.standby == "warm"
         self._standby = Standby(self._replica, self._snapshots, health, clock, warm=warm, prepare=reader.prepare)
         self._outbox = Outbox(clients, topics, self._replica.log.consumer, settings)

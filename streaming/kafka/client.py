@@ -34,7 +34,7 @@ from kafka.errors import (
 )
 
 from detector.errors import BrokerError, LogError, UsageError
-from streaming.config import KafkaConfig
+from streaming.config import KafkaConfig, ShadowConfig
 from streaming.kafka.decompression import bound_batches
 
 log = logging.getLogger(__name__)
@@ -394,6 +394,8 @@ class Topics:
 
     def __init__(self, prefix: str, posts: str = "") -> None:
         self.prefix = prefix
+        self.live: Topics | None = None
+        """Those of the live deployment, where this one is a shadow."""
         self.posts = posts or f"{prefix}posts"
         self.feedback = f"{prefix}feedback"
         self.observations = f"{prefix}observations"
@@ -403,6 +405,7 @@ class Topics:
         self.accounts = f"{prefix}accounts"
         self.blind_sample = f"{prefix}blind-sample"
         self.dead_letters = f"{prefix}dead-letters"
+        self.comparison = f"{prefix}comparison"
         self.lease = f"{prefix}assess-lease"
         self.score_group = f"{prefix}swarmlight-score"
         self.lease_group = f"{prefix}swarmlight-assess-lease"
@@ -410,14 +413,28 @@ class Topics:
         self.transactional_id = f"{prefix}swarmlight-assess"
 
     @classmethod
-    def of(cls, kafka: KafkaConfig) -> Topics:
+    def of(cls, kafka: KafkaConfig, shadow: ShadowConfig | None = None) -> Topics:
         """The names that a configuration gives."""
-        return cls(kafka.topic_prefix, kafka.posts_topic)
+        topics = cls(kafka.topic_prefix, kafka.posts_topic)
+        if shadow is not None and shadow.log:
+            topics.live = live = cls(shadow.live_prefix, kafka.posts_topic)
+            topics.posts, topics.feedback = live.posts, live.feedback
+            if shadow.log == "live":
+                topics.observations = live.observations
+        return topics
+
+    @property
+    def of_live(self) -> frozenset[str]:
+        """Topics that a shadow reads and does not make: those of the live deployment."""
+        return frozenset() if self.live is None else frozenset({self.posts, self.feedback, self.live.observations})
 
     def all(self) -> list[str]:
         """Every topic."""
         ours = (self.observations, self.journal, self.alerts, self.details, self.accounts, self.blind_sample)
-        return [self.posts, self.feedback, self.lease, self.dead_letters, *ours]
+        compared = (
+            [] if self.live is None else [self.comparison, self.live.observations, self.live.alerts, self.live.journal]
+        )
+        return sorted({self.posts, self.feedback, self.lease, self.dead_letters, *ours, *compared})
 
     def written_by_us(self, kafka: KafkaConfig, *, snapshots: bool) -> dict[str, tuple[int, dict[str, str]]]:
         """Partitions and settings of every topic but `posts` and `observations`, by name.
@@ -426,7 +443,8 @@ class Topics:
         """
         kept = log_retention(kafka, snapshots=snapshots)
         compacted = {"cleanup.policy": "compact", "segment.ms": SEGMENT_MS}
-        return {
+        compared = {} if self.live is None else {self.comparison: (1, compacted)}
+        return compared | {
             self.feedback: (1, {"retention.ms": DECISIONS_MS}),
             self.journal: (1, kept),
             self.alerts: (1, compacted),
@@ -444,6 +462,24 @@ class Topics:
 def log_retention(kafka: KafkaConfig, *, snapshots: bool) -> dict[str, str]:
     """How long the observation log and the journal are kept: without snapshots a start needs them from offset 0."""
     return {"retention.ms": str(kafka.retention_s * 1000) if snapshots else "-1", "cleanup.policy": "delete"}
+
+
+def ensure_outputs(clients: Clients, topics: Topics, kafka: KafkaConfig) -> None:
+    """Create those of the topics that people read (alerts, their details, the blind sample) that are missing.
+
+    Raises:
+        UsageError: they are missing and may not be created.
+        BrokerError: the broker is away or refuses us.
+    """
+    wanted = {
+        name: settings
+        for name, settings in topics.written_by_us(kafka, snapshots=True).items()
+        if name in (topics.alerts, topics.details, topics.blind_sample)
+    }
+    with clients.admin() as admin, clients.explained("checking the topics"):
+        found = _partitions(admin, topics)
+        if missing := {name: settings for name, settings in wanted.items() if name not in found}:
+            _create(admin, missing, kafka)
 
 
 def ensure_topics(clients: Clients, topics: Topics, kafka: KafkaConfig, *, snapshots: bool) -> int:
@@ -465,6 +501,12 @@ def ensure_topics(clients: Clients, topics: Topics, kafka: KafkaConfig, *, snaps
     """
     with clients.admin() as admin, clients.explained("checking the topics"):
         found = _partitions(admin, topics)
+        wanted_of_live = () if topics.live is None else (*topics.of_live, topics.live.alerts, topics.live.journal)
+        if absent := sorted(name for name in wanted_of_live if name not in found):
+            raise UsageError(
+                f"the live deployment has no topic {', '.join(absent)}: a shadow reads what it has; start it first, or "
+                "see whether [shadow] live_prefix is its [kafka] topic_prefix"
+            )
         if topics.posts not in found:
             _create(admin, {topics.posts: (kafka.partitions, {})}, kafka)
             found = _partitions(admin, topics)

@@ -102,10 +102,20 @@ class InputConsumer:
         group: the consumer group.
         topics: topics whose partitions the group shares.
         records: records a poll returns at most.
+        begins: where the group has committed nothing: None where what retention has removed of a topic is missed, as
+            the group should have read it; else topic -> ms since 1970 of what it begins with, and with what there is of
+            the topics not in it.
     """
 
-    def __init__(self, clients: Clients, group: str, topics: list[str], records: int) -> None:
-        self._clients = clients
+    def __init__(
+        self,
+        clients: Clients,
+        group: str,
+        topics: list[str],
+        records: int,
+        begins: Mapping[str, int] | None = None,
+    ) -> None:
+        self._clients, self._begins = clients, begins
         self._membership = GroupAssignment()
         self._handled = -1
         self._consumer: KafkaConsumer = clients.member(group, records)
@@ -181,7 +191,16 @@ class InputConsumer:
     def _committed(self, tp: TopicPartition) -> int:
         committed: int | None = self._consumer.committed(tp, timeout_ms=CALL_MS)
         self.committed[tp] = committed or 0
+        if committed is None and self._begins is not None:
+            return self._begin(tp, self._begins.get(tp.topic))
         return self._clamped(tp, committed or 0)
+
+    def _begin(self, tp: TopicPartition, since_ms: int | None) -> int:
+        """The first offset there is, or of what was written since; the end where nothing was."""
+        if since_ms is None:
+            return int(self._consumer.beginning_offsets([tp], CALL_MS)[tp])
+        found = self._consumer.offsets_for_times({tp: since_ms}, CALL_MS).get(tp)
+        return int(self._consumer.end_offsets([tp], CALL_MS)[tp] if found is None else found.offset)
 
     def _clamped(self, tp: TopicPartition, offset: int) -> int:
         """`offset`, or the first one there still is, with the gap noted."""

@@ -304,7 +304,7 @@ class Outbox:
         producer = self._clients.transactional(self._topics.transactional_id)
         with self._clients.explained("initialising transactions"):
             try:
-                _bounded(producer.init_transactions)
+                bounded(producer.init_transactions)
             except BaseException:
                 close(producer, 1.0)
                 raise
@@ -395,11 +395,11 @@ class Outbox:
             )
             for number, position in enumerate(entry.positions)
         }
-        _bounded(lambda: producer.send_offsets_to_transaction(offsets, self._group.group_metadata()))
+        bounded(lambda: producer.send_offsets_to_transaction(offsets, self._group.group_metadata()))
         producer.flush(CALL_S)
         for future in [*sent, *journal]:
             future.get(timeout=CALL_S)
-        _bounded(producer.commit_transaction)
+        bounded(producer.commit_transaction)
         return int(journal[-1].value.offset)
 
     def _rerank_results(self) -> list[RerankResults]:
@@ -420,7 +420,7 @@ class Outbox:
         self._producer = None
 
 
-def _bounded(call: Callable[[], None]) -> None:
+def bounded(call: Callable[[], None]) -> None:
     """`call` in a thread of its own, given up after `CALL_S`; the caller then closes the producer for good.
 
     Raises:

@@ -116,7 +116,13 @@ class AssessCore:
         return save
 
 
-def make_core(settings: AssessSettings, models: Models, partitions: int, folder: Path | None) -> AssessCore:
+def make_core(
+    settings: AssessSettings,
+    models: Models,
+    partitions: int,
+    folder: Path | None,
+    log_models: dict[str, str] | None = None,
+) -> AssessCore:
     """A new core, or one that goes on from the snapshot in `folder`.
 
     Args:
@@ -124,11 +130,13 @@ def make_core(settings: AssessSettings, models: Models, partitions: int, folder:
         models: the weights.
         partitions: of the observation log.
         folder: state folder of a snapshot; None: start empty.
+        log_models: name and version of the models that the log has to be of; None: of those it begins with.
 
     Raises:
         LogError: the snapshot is damaged, or of other settings or models.
     """
     assess = Assess(settings, models, partitions)
+    assess.state.log_models = log_models
     if folder is not None:
         restore(folder / STATE, assess)
     return AssessCore(assess)
@@ -148,6 +156,7 @@ class Replica:
         snapshots: what there is to start from.
         make: a core from the folder of a snapshot's state, or a new one.
         settings: digest of this process's configuration and models.
+        begin_ms: when what a shadow begins with was written, ms since 1970; None: with what retention has left.
     """
 
     def __init__(
@@ -158,8 +167,10 @@ class Replica:
         snapshots: SnapshotStore,
         make: Callable[[Path | None], Core],
         settings: str,
+        begin_ms: int | None = None,
     ) -> None:
         self._clients, self._topics, self._snapshots = clients, topics, snapshots
+        self._begin_ms = begin_ms
         self._make, self._settings = make, settings
         self.log = LogReader(clients, topics, partitions)
         self.journal = JournalReader(clients, topics)
@@ -189,8 +200,10 @@ class Replica:
         reasons: list[str] = []
         for snapshot in starting_points(found, reasons):
             if snapshot is None:
-                self.log.seek([0] * len(found.firsts))
+                self.log.seek([0] * len(found.firsts) if found.begins is None else found.begins)
                 self.core, self.tick = self._make(None), None
+                if found.begins is not None:
+                    self.core.ordering.begin_anywhere()
                 break
             try:
                 self.core = self._make(self._snapshots.on_disk(snapshot).state)
@@ -214,10 +227,11 @@ class Replica:
 
     def _recovery_state(self, snapshots: list[Snapshot], *, fenced: bool) -> RecoveryState:
         firsts, ends = self.log.bounds()
+        begins = self._begins(firsts)
         journal = self.journal.journal
         if not fenced:
             # Meanwhile more may have been committed than was read of the journal.
-            return RecoveryState(journal, journal.tick_ms, firsts, ends, False, snapshots, self._settings)
+            return RecoveryState(journal, journal.tick_ms, firsts, ends, False, snapshots, self._settings, begins)
         consumer = self.log.consumer
         with self._clients.explained("reading the committed positions of assess"):
             group = consumer.committed(TopicPartition(self._topics.observations, 0), metadata=True, timeout_ms=CALL_MS)
@@ -232,7 +246,16 @@ class Replica:
                 f"the group {self._topics.assess_group} has offsets that assess did not commit: another program uses "
                 "the group, or they were reset by hand; delete the group's offsets, the journal has the positions"
             ) from error
-        return RecoveryState(journal, group_tick, firsts, ends, outputs, snapshots, self._settings)
+        return RecoveryState(journal, group_tick, firsts, ends, outputs, snapshots, self._settings, begins)
+
+    def _begins(self, firsts: list[int]) -> list[int] | None:
+        """Where a start without a snapshot begins the log; None: at offset 0."""
+        if self._topics.live is None:
+            return None
+        if self._begin_ms is None or self._topics.observations != self._topics.live.observations:
+            return firsts  # a log of its own begins where its score began
+        since = self.log.written_since(self._begin_ms)
+        return [max(first, at) for first, at in zip(firsts, since, strict=True)]
 
     def drop(self) -> None:
         """Forget the core: ticks may have run in it that another process commits now."""
@@ -296,6 +319,7 @@ class Lease:
         topics: names the lease topic and its group.
         wall_ns: ns since 1970. Where clocks of machines differ, a process may be replaced by one that joins; no more.
         clock: seconds, monotonic.
+        group: whose members share the lease; empty: that of `assess`.
     """
 
     def __init__(
@@ -304,8 +328,10 @@ class Lease:
         topics: Topics,
         wall_ns: Callable[[], int] = time.time_ns,
         clock: Callable[[], float] = time.monotonic,
+        group: str = "",
     ) -> None:
         self._clients, self._topics, self._wall_ns, self._clock = clients, topics, wall_ns, clock
+        self._group = group or topics.lease_group
         self._membership = GroupAssignment()
         self._consumer: KafkaConsumer | None = None
         self._held = threading.Event()
@@ -351,7 +377,7 @@ class Lease:
         stuck = self._clock() - self._looked_at > STUCK_S
         if stuck or self._membership.lost or self._anew.is_set():
             if stuck and self._consumer is not None:
-                log.error("assess has not turned for %.0f s: leaving the lease to another process", STUCK_S)
+                log.error("%s: not turned for %.0f s, leaving the lease to another process", self._group, STUCK_S)
             self._leave()
             self._anew.clear()
         if stuck:
@@ -376,7 +402,7 @@ class Lease:
 
     def _join(self) -> KafkaConsumer:
         self._membership = GroupAssignment()
-        consumer = self._clients.member(self._topics.lease_group, 1, name=f"assess-{self._wall_ns():020d}")
+        consumer = self._clients.member(self._group, 1, name=f"assess-{self._wall_ns():020d}")
         self._clients.subscribe(consumer, [self._topics.lease], self._membership)
         self._consumer = consumer
         return consumer

@@ -111,6 +111,17 @@ class LogReader:
             ends = self.consumer.end_offsets(self._tps, CALL_MS)
         return [firsts[tp] for tp in self._tps], [ends[tp] for tp in self._tps]
 
+    def written_since(self, time_ms: int) -> list[int]:
+        """The first offset of every partition that was written at this time or later; its end where none was.
+
+        Raises:
+            BrokerError: the broker is away.
+        """
+        with self._clients.explained("asking where the observation log was at a time"):
+            found = self.consumer.offsets_for_times(dict.fromkeys(self._tps, time_ms), CALL_MS)
+            ends = self.consumer.end_offsets(self._tps, CALL_MS)
+        return [ends[tp] if (at := found.get(tp)) is None else at.offset for tp in self._tps]
+
     def seek(self, positions: list[int]) -> None:
         """Go on from these offsets; what was fetched and not yet handed out is read again."""
         self._fetched.clear()

@@ -89,8 +89,11 @@ class ScoreStage:
         self._metrics, self._health, self._convert = metrics, health, convert
         self._clock, self._wall_ms = clock, wall_ms
         self._lateness_ms = config.allowed_lateness_s * 1000
+        begins = None
+        if topics.live is not None:
+            begins = {} if config.shadow.begin_ms is None else {topics.posts: config.shadow.begin_ms}
         self._source = InputConsumer(
-            clients, topics.score_group, [topics.posts, topics.feedback], config.kafka.poll_records
+            clients, topics.score_group, [topics.posts, topics.feedback], config.kafka.poll_records, begins
         )
         self._writer = LogWriter(clients, topics)
         self._tail = LogTail(clients, topics, partitions)

@@ -401,6 +401,7 @@ class RecoveryState:
         outputs: whether `alerts` holds any record.
         snapshots: newest first.
         settings: digest of this process's configuration and models.
+        begins: where a start without a snapshot begins the log, where that is not offset 0 (a shadow).
     """
 
     journal: Journal
@@ -410,6 +411,20 @@ class RecoveryState:
     outputs: bool
     snapshots: list[Snapshot]
     settings: str
+    begins: list[int] | None = None
+
+    @property
+    def gone(self) -> list[int]:
+        """Partitions of which retention has removed what a start without a snapshot needs.
+
+        A shadow begins where it was told to. Where it has begun already and the log begins right there now, what it
+        had read before may be gone.
+        """
+        if self.begins is None:
+            return [number for number, first in enumerate(self.firsts) if first > 0]
+        if self.journal.last is None:
+            return []
+        return [n for n, (first, begin) in enumerate(zip(self.firsts, self.begins, strict=True)) if first >= begin > 0]
 
 
 def check_consistency(found: RecoveryState) -> None:
@@ -452,7 +467,7 @@ def check_consistency(found: RecoveryState) -> None:
 
 
 def starting_points(found: RecoveryState, reasons: list[str]) -> Iterator[Snapshot | None]:
-    """Where to start from, best first; None is offset 0.
+    """Where to start from, best first; None is offset 0, or where a shadow begins.
 
     Args:
         reasons: why what was tried did not do. The caller adds to it where a snapshot turns out to be damaged, and asks
@@ -469,7 +484,7 @@ def starting_points(found: RecoveryState, reasons: list[str]) -> Iterator[Snapsh
                 yield snapshot
             else:
                 reasons.append(f"{snapshot.folder.name} {problem}")
-    gone = [number for number, first in enumerate(found.firsts) if first > 0]
+    gone = found.gone
     if gone:
         reasons.append(f"retention removed the beginning of partition(s) {', '.join(map(str, gone))} of observations")
     elif last is not None and found.journal.first > 0:

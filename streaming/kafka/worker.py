@@ -34,6 +34,7 @@ from streaming.kafka.client import Clients, Topics, ensure_topics
 from streaming.kafka.deliver import DeliverStage, name_of, sinks_of
 from streaming.kafka.leader import make_core
 from streaming.kafka.score_worker import ScoreStage
+from streaming.kafka.shadow_worker import ChooseStage, CompareStage
 from streaming.kafka.snapshots import Core
 from streaming.kafka.text_reader import BackgroundReader, ReaderProcess
 from streaming.pipeline import configured_models, live_reranker
@@ -50,7 +51,7 @@ PAUSE_S: Final = 1.0
 CLOSE_S: Final = 25.0
 """Longest time to finish a batch, commit and leave: within the half minute that supervisors grant."""
 
-StageName = Literal["all", "score", "assess", "deliver"]
+StageName = Literal["all", "score", "assess", "deliver", "compare", "choose"]
 
 SAFE_RETENTION_S: Final = 3 * 86_400
 """A weekend: the observation log is there when somebody comes back to a deployment that stopped on Friday."""
@@ -177,9 +178,11 @@ def build_cores(config: Config) -> Cores:
     """
     models = configured_models(config)
     settings = AssessSettings.from_config(config)
+    scorer = Scorer(models.text)
+    log_models = scorer.models if config.shadow.log == "live" else None
     return Cores(
-        Scorer(models.text),
-        lambda folder, partitions: make_core(settings, models, partitions, folder),
+        scorer,
+        lambda folder, partitions: make_core(settings, models, partitions, folder, log_models),
         ReaderProcess(partial(_reranker, config), specimen(models)),
         digest(settings, models),
         models.versions,
@@ -198,7 +201,8 @@ def run_worker(config: Config, stage: StageName, exit_s: float | None, cores: Co
     Raises:
         SwarmlightError: whatever only an operator can mend.
     """
-    clients, topics = Clients(config.kafka), Topics.of(config.kafka)
+    clients, topics = Clients(config.kafka), Topics.of(config.kafka, config.shadow)
+    runs = running(stage, config)
     partitions = ensure_topics(clients, topics, config.kafka, snapshots=True)
     _warn_of_short_retention(config)
     convert = converter(config.kafka.posts_format)
@@ -208,7 +212,12 @@ def run_worker(config: Config, stage: StageName, exit_s: float | None, cores: Co
     if stage == "score":
         health.role("score")
     stages: dict[str, Callable[[], Stage]] = {}
-    if stage in ("all", "score"):
+
+    def over() -> bool:
+        return threads.ended("assess")
+
+    ends = None if exit_s is None else over
+    if "score" in runs:
         stages["score"] = lambda: ScoreStage(
             clients,
             topics,
@@ -221,7 +230,7 @@ def run_worker(config: Config, stage: StageName, exit_s: float | None, cores: Co
             health=health,
             convert=convert,
         )
-    if stage in ("all", "assess"):
+    if "assess" in runs:
         stages["assess"] = lambda: AssessStage(
             clients,
             topics,
@@ -229,15 +238,20 @@ def run_worker(config: Config, stage: StageName, exit_s: float | None, cores: Co
             partitions,
             make=lambda folder: cores.make(folder, partitions),
             reader=cores.reader,
-            settings=cores.settings,
+            settings=f"{cores.settings} {config.shadow.begin}".rstrip(),
             closing=exit_s is not None,
             metrics=metrics,
             health=health,
-            role=lambda what: health.role(what if stage == "assess" else f"score, {what}"),
+            role=lambda what: health.role(f"score, {what}" if "score" in runs else what),
         )
-    if stage in ("all", "deliver"):
-        stages |= _sinks(clients, topics, config, metrics, exit_s, over=lambda: threads.ended("assess"))
-    threads = StageThreads(stages, metrics, health)
+    if "deliver" in runs:
+        told = Topics(config.kafka.alerts_prefix) if config.kafka.alerts_prefix else topics
+        stages |= _sinks(clients, told, config, metrics, exit_s, over=over)
+    if "compare" in runs:
+        stages["compare"] = lambda: CompareStage(clients, topics, metrics, ends)
+    if "choose" in runs:
+        stages["choose"] = lambda: ChooseStage(clients, topics, config, metrics, ends)
+    threads: StageThreads = StageThreads(stages, metrics, health)
 
     def stop(*_: object) -> None:
         health.stopping()
@@ -257,6 +271,24 @@ def run_worker(config: Config, stage: StageName, exit_s: float | None, cores: Co
         # A loop is still busy, perhaps inside a matrix product: tearing the interpreter down around it would abort.
         logging.shutdown()
         os._exit(0)
+
+
+def running(stage: StageName, config: Config) -> frozenset[str]:
+    """The loops that a worker runs. A shadow that reads the live deployment's log has no `score`.
+
+    Raises:
+        UsageError: the configuration has nothing to do for this stage.
+    """
+    shadow = config.shadow
+    if stage == "score" and shadow.log == "live":
+        raise UsageError('--stage score: a shadow with [shadow] log = "live" reads what the live deployment scored')
+    if stage != "all":
+        return frozenset({stage})
+    if not shadow.log:
+        return frozenset({"score", "assess", "deliver"})
+    runs = {"assess", "deliver", "compare"}
+    runs |= {"score"} if shadow.log == "own" else set()
+    return frozenset(runs | ({"choose"} if shadow.canary_prefix else set()))
 
 
 def _sinks(

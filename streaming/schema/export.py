@@ -17,6 +17,7 @@ import typer
 from detector.errors import UsageError
 from streaming.schema.action import ActionRecord
 from streaming.schema.alert import ALERT_VERSION, AlertRecord, PageRecord
+from streaming.schema.comparison import ComparisonRecord
 from streaming.schema.dead_letter import DeadLetter
 from streaming.schema.event import KINDS, EventRecord
 from streaming.schema.feedback import FeedbackRecord
@@ -33,6 +34,7 @@ RECORDS: Final[Mapping[str, Any]] = {
     "alert": AlertRecord,
     "alert-details": PageRecord,
     "blind-sample": SampleRecord,
+    "comparison": ComparisonRecord,
     "dead-letter": DeadLetter,
     "event": EventRecord,
     "feedback": FeedbackRecord,
@@ -44,7 +46,7 @@ RECORDS: Final[Mapping[str, Any]] = {
 """Name -> the Struct of the record. Observations are written as MessagePack, whose values JSON Schema describes too."""
 
 WRITTEN: Final = frozenset(
-    {"action", "alert", "alert-details", "blind-sample", "dead-letter", "lab-run", "score", "summary"}
+    {"action", "alert", "alert-details", "blind-sample", "comparison", "dead-letter", "lab-run", "score", "summary"}
 )
 """Records that this program alone writes."""
 

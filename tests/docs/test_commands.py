@@ -145,11 +145,19 @@ TESTED: Final[dict[str, tuple[str, ...]]] = {
     "swarmlight feed --alerts alerts.jsonl --details details.jsonl --feedback feedback.jsonl": (
         "tests/moderation/test_cli.py::test_serving_from_files_through_a_kill_to_the_last_decision",
     ),
+    "swarmlight worker --config shadow.toml": (
+        "tests/streaming/kafka/test_shadow_worker.py"
+        "::test_a_shadow_that_dies_leaves_the_live_deployment_alone_and_goes_on_where_it_was",
+    ),
     "swarmlight feed --kafka --config swarmlight.toml": (
         "tests/moderation/test_kafka_loop.py::test_a_decision_comes_back_as_the_worker_s_withdrawal",
     ),
     "swarmlight forget ACCOUNT": (
         "tests/streaming/kafka/test_admin.py::test_it_writes_the_event_and_names_what_only_retention_removes",
+    ),
+    "swarmlight shadow --config shadow.toml --out moved.jsonl": (
+        "tests/streaming/kafka/test_shadow_worker.py"
+        "::test_who_is_added_and_removed_is_in_a_topic_in_metrics_and_on_the_command_line",
     ),
     "swarmlight lab bench": (
         "tests/simulation/feeds/test_cli.py::test_the_benchmark_counts_what_was_acted_out_and_prints_a_row_a_size",

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,12 +26,11 @@ EXIT_S: Final = 60.0
 class Worker:
     """One worker process."""
 
-    def __init__(self, command: Sequence[str], log: Path) -> None:
+    def __init__(self, command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> None:
         self.log = log
+        environment = {"OMP_NUM_THREADS": "1"} | dict(environment or {})
         with log.open("wb") as file:
-            self.process = subprocess.Popen(
-                command, stdout=file, stderr=file, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}
-            )
+            self.process = subprocess.Popen(command, stdout=file, stderr=file, cwd=ROOT, env=os.environ | environment)
 
     def kill(self) -> None:
         """SIGKILL: no farewell."""
@@ -88,6 +87,8 @@ class Deployment:
         self.address, self.folder = address, folder
         self.topics = Topics(prefix)
         self.workers: list[Worker] = []
+        self.environment: dict[str, str] = {}
+        """What all workers have in theirs."""
         self.settings: dict[str, dict[str, object]] = {
             "": {},
             "kafka": {"bootstrap_servers": address, "topic_prefix": prefix, "session_timeout_s": 6},
@@ -102,7 +103,7 @@ class Deployment:
         """A configuration file; `changes` by section, `top` for the top level."""
         tables = {name: dict(values) for name, values in self.settings.items()}
         for section, values in changes.items():
-            tables["" if section == "top" else section].update(values)
+            tables.setdefault("" if section == "top" else section, {}).update(values)
         lines = []
         for section, values in tables.items():
             lines += [f"[{section}]"] if section else []
@@ -134,7 +135,7 @@ class Deployment:
         return self._start([*module, "--stage", stage, *idle])
 
     def _start(self, command: list[str]) -> Worker:
-        worker = Worker(command, self.folder / f"worker-{len(self.workers)}.log")
+        worker = Worker(command, self.folder / f"worker-{len(self.workers)}.log", self.environment)
         self.workers.append(worker)
         return worker
 

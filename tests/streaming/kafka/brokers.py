@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -122,12 +123,18 @@ class ApacheKafka(Broker):
     name = "Apache Kafka"
 
     def __init__(
-        self, folder: Path, home: Path, extra: Mapping[str, str] | None = None, format_options: tuple[str, ...] = ()
+        self,
+        folder: Path,
+        home: Path,
+        extra: Mapping[str, str] | None = None,
+        format_options: tuple[str, ...] = (),
+        *,
+        standalone: bool = True,
     ) -> None:
         super().__init__(folder)
         self.home = home
         client, controller, internal = free_ports(3)
-        self.address = f"127.0.0.1:{client}"
+        self.controller = controller
         self.secured = bool(extra and "SASL" in extra.get("listener.security.protocol.map", ""))
         properties = {
             "process.roles": "broker,controller",
@@ -157,12 +164,16 @@ class ApacheKafka(Broker):
             "log.retention.check.interval.ms": "1000",
             **(extra or {}),
         }
+        self.address = re.findall(r"CLIENT://([^,]+)", properties["listeners"])[0]
         self.properties = folder / "server.properties"
         self.properties.write_text("".join(f"{key}={value}\n" for key, value in properties.items()))
         subprocess.run(
             [
                 str(home / "bin" / "kafka-storage.sh"),
-                *("format", "--standalone", *format_options, "-c", str(self.properties), "-t", CLUSTER_ID),
+                "format",
+                *(("--standalone",) if standalone else ()),
+                *format_options,
+                *("-c", str(self.properties), "-t", CLUSTER_ID),
             ],
             check=True,
             capture_output=True,
@@ -174,6 +185,58 @@ class ApacheKafka(Broker):
 
     def _answers(self) -> bool:
         return True if self.secured else super()._answers()
+
+
+class Cluster(Broker):
+    """Three brokers with three copies of everything, two of which have to be there; the first is the controller too.
+
+    What is done to it as to one broker (`crash`, `start`) is done to all.
+    """
+
+    name = "cluster"
+
+    def __init__(self, folder: Path, home: Path) -> None:
+        super().__init__(folder)
+        copies = {
+            "default.replication.factor": "3",
+            "min.insync.replicas": "2",
+            "offsets.topic.replication.factor": "3",
+            "transaction.state.log.replication.factor": "3",
+            "transaction.state.log.min.isr": "2",
+        }
+        self.nodes: list[ApacheKafka] = []
+        for number in (1, 2, 3):
+            place = folder / str(number)
+            place.mkdir()
+            joins = {} if not self.nodes else self._joins(number)
+            self.nodes.append(ApacheKafka(place, home, copies | joins, standalone=not self.nodes))
+        self.address = ",".join(node.address for node in self.nodes)
+
+    def _joins(self, number: int) -> dict[str, str]:
+        client, internal = free_ports(2)
+        return {
+            "process.roles": "broker",
+            "node.id": str(number),
+            "listeners": f"CLIENT://127.0.0.1:{client},INTERNAL://127.0.0.1:{internal}",
+            "advertised.listeners": f"CLIENT://127.0.0.1:{client},INTERNAL://127.0.0.1:{internal}",
+            "controller.quorum.bootstrap.servers": f"127.0.0.1:{self.nodes[0].controller}",
+        }
+
+    def command(self) -> list[str]:
+        raise NotImplementedError("its nodes have commands")
+
+    def start(self) -> None:
+        for node in self.nodes:
+            node.start()
+
+    def stop(self) -> None:
+        """End all, the controller last: brokers ask it whether they may."""
+        for node in reversed(self.nodes):
+            node.stop()
+
+    def crash(self) -> None:
+        for node in self.nodes:
+            node.crash()
 
 
 class NoidaDb(Broker):

@@ -23,8 +23,9 @@ import msgspec
 from kafka import KafkaAdminClient, KafkaProducer
 from kafka.errors import KafkaError
 
+from tests.streaming.kafka import stepped_clock
 from tests.streaming.kafka.bench import Deployment, Worker
-from tests.streaming.kafka.brokers import Broker
+from tests.streaming.kafka.brokers import Broker, Cluster
 
 Kind = Literal[
     "kill",
@@ -38,6 +39,8 @@ Kind = Literal[
     "join",
     "second_deployment",
     "more_partitions",
+    "clock_step",
+    "leader_move",
 ]
 
 WEIGHTS: Final[dict[Kind, int]] = {
@@ -52,8 +55,18 @@ WEIGHTS: Final[dict[Kind, int]] = {
     "join": 2,
     "second_deployment": 1,
     "more_partitions": 1,
+    "clock_step": 3,
+    "leader_move": 4,
 }
 """How often each kind is drawn beside the others. Those that stop everything are rarer: work is done between them."""
+
+CLUSTER_ONLY: Final[frozenset[Kind]] = frozenset({"leader_move"})
+"""What needs more than one broker."""
+
+SINGLE_BROKER: Final[tuple[Kind, ...]] = tuple(kind for kind in get_args(Kind) if kind not in CLUSTER_ONLY)
+
+STEPS_S: Final = (-86_400.0, -3600.0, -60.0, 60.0, 3000.0, 7200.0, 86_400.0)
+"""How far a clock is set back or ahead. A broker refuses records dated more than an hour ahead of its own clock."""
 
 ONCE: Final[frozenset[Kind]] = frozenset({"more_partitions"})
 
@@ -77,7 +90,7 @@ class Fault(NamedTuple):
     pause_s: float
 
 
-def plan(seed: int, count: int, mean_pause_s: float, kinds: tuple[Kind, ...] = get_args(Kind)) -> list[Fault]:
+def plan(seed: int, count: int, mean_pause_s: float, kinds: tuple[Kind, ...] = SINGLE_BROKER) -> list[Fault]:
     """Faults drawn from a seed; each kind comes at least once where there are as many.
 
     Args:
@@ -254,6 +267,23 @@ class Site:
         guest = self.guest()
         time.sleep(fault.lasts_s)
         guest.end(60)
+
+    def _clock_step(self, fault: Fault) -> None:
+        """The clock of one process jumps, and jumps back."""
+        pid = self._victim(fault).worker.process.pid
+        folder = Path(self.deployment.environment[stepped_clock.FOLDER])
+        stepped_clock.step(folder, pid, STEPS_S[fault.victim // len(self.processes) % len(STEPS_S)])
+        time.sleep(fault.lasts_s)
+        stepped_clock.step(folder, pid, 0.0)
+
+    def _leader_move(self, fault: Fault) -> None:
+        """One of several brokers dies: the others lead its partitions, and it comes back behind them."""
+        assert isinstance(self.broker, Cluster)
+        followers = self.broker.nodes[1:]
+        node = followers[fault.victim % len(followers)]
+        node.crash()
+        time.sleep(fault.lasts_s)
+        node.start()
 
     def _more_partitions(self, fault: Fault) -> None:
         admin = KafkaAdminClient(bootstrap_servers=self.deployment.address)

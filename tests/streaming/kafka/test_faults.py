@@ -17,9 +17,19 @@ from typing import Any, Final
 import msgspec
 import pytest
 
+from tests.streaming.kafka import stepped_clock
 from tests.streaming.kafka.bench import Deployment, Worker, last_revisions
-from tests.streaming.kafka.brokers import ApacheKafka, Broker
-from tests.streaming.kafka.faults import PARTITIONS, SESSION_S, Fault, Kind, Site, plan, write_through
+from tests.streaming.kafka.brokers import ApacheKafka, Broker, Cluster
+from tests.streaming.kafka.faults import (
+    PARTITIONS,
+    SESSION_S,
+    SINGLE_BROKER,
+    Fault,
+    Kind,
+    Site,
+    plan,
+    write_through,
+)
 from tests.streaming.kafka.streams import stream
 from tests.streaming.kafka.tiny import expected
 
@@ -28,15 +38,22 @@ pytestmark = pytest.mark.kafka
 FAULTS: Final = int(os.environ.get("CHAOS_FAULTS", "300"))
 STREAM: Final = int(os.environ.get("CHAOS_STREAM", "300000"))
 PAUSE_S: Final = float(os.environ.get("CHAOS_PAUSE_S", "2"))
+CLUSTER_FAULTS: Final = max(3, FAULTS // 15)
+CLUSTER_STREAM: Final = max(1000, STREAM // 15)
+"""A cluster takes three times the memory and the CPU of one broker."""
+
 SEED: Final = int(os.environ.get("CHAOS_SEED", "0"))
 
-SHARED_BROKER: Final[tuple[Kind, ...]] = ("kill", "leave", "reader_kill", "no_folder", "disk_full")
+SHARED_BROKER: Final[tuple[Kind, ...]] = ("kill", "leave", "reader_kill", "no_folder", "disk_full", "clock_step")
 """Faults that other tests on the same broker do not notice."""
 
 
 def site(broker: Broker, deployment: Deployment, processes: dict[str, str], idle_s: float) -> Site:
     """Processes of these stages, by name, that end once nothing came for `idle_s`."""
     state = deployment.folder / "state"
+    clocks = deployment.folder / "clocks"
+    clocks.mkdir()
+    deployment.environment[stepped_clock.FOLDER] = str(clocks)
 
     def start(stage: str, standby: str, folder: Path = state) -> Worker:
         kafka: dict[str, object] = {"session_timeout_s": SESSION_S, "standby": standby}
@@ -123,8 +140,34 @@ def test_hundreds_of_faults_of_all_kinds_change_nothing(home: Path, tmp_path: Pa
         broker.stop()
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_brokers_of_a_cluster_that_die_in_turn_change_nothing(
+    home: Path, tmp_path: Path, say: Callable[[str], None]
+) -> None:
+    """Leaders of partitions, of the group and of the transactions move to other brokers, and back."""
+    for name in ("brokers", "work"):
+        (tmp_path / name).mkdir()
+    cluster = Cluster(tmp_path / "brokers", home)
+    deployment = Deployment(cluster.address, "moves-", tmp_path / "work")
+    try:
+        cluster.start()
+        events = stream(CLUSTER_STREAM, seed=SEED)
+        faults = plan(SEED, CLUSTER_FAULTS, 2 * PAUSE_S, ("leader_move", "kill", "clock_step"))
+        lasts_s = sum(fault.pause_s + fault.lasts_s for fault in faults)
+        deployment.create(deployment.topics.posts, PARTITIONS)
+        here = site(cluster, deployment, {"score 1": "score", "assess 1": "assess", "assess 2": "assess"}, 25.0)
+        began = time.monotonic()
+        found = disturbed(here, events, faults, 0.7 * lasts_s / len(events), 600)
+        say(f"{len(events)} events, {dict(here.done)} faults of a cluster, {time.monotonic() - began:.0f} s")
+        check(here, found, events)
+    finally:
+        deployment.stop_all()
+        cluster.stop()
+
+
 def test_a_plan_follows_from_its_seed_and_has_every_kind() -> None:
     faults = plan(3, 300, 2.0)
     assert faults == plan(3, 300, 2.0) != plan(4, 300, 2.0)
-    assert {fault.kind for fault in faults} == {fault.kind for fault in plan(0, 11, 2.0)}
+    assert {fault.kind for fault in faults} == {fault.kind for fault in plan(0, 12, 2.0)} == set(SINGLE_BROKER)
     assert sum(fault.kind == "more_partitions" for fault in faults) == 1

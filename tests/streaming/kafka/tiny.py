@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 
 from detector.errors import LogError
+from detector.times import rfc3339
 from streaming.assess.ordering import NO_END, Ordering, OrderingState
 from streaming.assess.outputs import AlertRevision, Answer, Reranker, RerankRequest, TickOutput, TickStats
 from streaming.config import load_config
@@ -23,6 +24,7 @@ from streaming.kafka.text_reader import BackgroundReader, InProcess, ReaderProce
 from streaming.kafka.worker import Cores, run_worker
 from streaming.schema.observation import NO_TIME, Entry
 from streaming.score import Scorer
+from tests.streaming.kafka import stepped_clock
 
 STEP: Final = 5
 TICK_MS: Final = 60_000
@@ -80,7 +82,11 @@ class TinyCore:
             count = self.counts[seen.account] = self.counts.get(seen.account, 0) + 1
             if count % STEP == 0:
                 revision = count // STEP
-                body = {"id": seen.account, "revision": revision, "tick": tick_ms, "digest": self.digest.hex()}
+                body = {
+                    **{"id": seen.account, "revision": revision, "tick": tick_ms, "digest": self.digest.hex()},
+                    **{"kind": "account", "status": "open", "at": rfc3339(tick_ms)},
+                    "members": [{"account": seen.account}],
+                }
                 alerts.append(AlertRevision(seen.account, revision, "account", "open", msgspec.json.encode(body)))
         details: list[tuple[str, bytes | None]] = [(f"{alert.id}/0", alert.body) for alert in alerts]
         return TickOutput(tick_ms, alerts, details, [], [], answer, TickStats(events=len(events)))
@@ -185,6 +191,7 @@ def main(argv: list[str]) -> int:
     import logging
     import os
 
+    stepped_clock.install()
     config, stage, exit_s, reranker, settings = argv
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", force=True)
     logging.getLogger("kafka").setLevel(logging.WARNING)

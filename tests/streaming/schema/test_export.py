@@ -55,7 +55,9 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Any]]:
     folder = tmp_path_factory.mktemp("run")
     lines: list[dict[str, Any] | bytes] = [*societies.campaign(0, people=10, hours=2, rounds=6), b"this is no event"]
     recording = write_lines(folder / "in.jsonl", lines)
-    files = {name: folder / f"{name}.jsonl" for name in WRITTEN - {"action", "lab-run"}}  # which others write
+    files = {
+        name: folder / f"{name}.jsonl" for name in WRITTEN - {"action", "comparison", "lab-run"}
+    }  # which others write
     run_recording(
         [recording],
         config=load_config(None, {"SWARMLIGHT_BLIND_SAMPLE_PER_DAY": "1000"}),
