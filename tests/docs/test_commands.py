@@ -145,10 +145,6 @@ TESTED: Final[dict[str, tuple[str, ...]]] = {
     "swarmlight feed --alerts alerts.jsonl --details details.jsonl --feedback feedback.jsonl": (
         "tests/moderation/test_cli.py::test_serving_from_files_through_a_kill_to_the_last_decision",
     ),
-    "swarmlight worker --config shadow.toml": (
-        "tests/streaming/kafka/test_shadow_worker.py"
-        "::test_a_shadow_that_dies_leaves_the_live_deployment_alone_and_goes_on_where_it_was",
-    ),
     "swarmlight feed --kafka --config swarmlight.toml": (
         "tests/moderation/test_kafka_loop.py::test_a_decision_comes_back_as_the_worker_s_withdrawal",
     ),
@@ -156,8 +152,7 @@ TESTED: Final[dict[str, tuple[str, ...]]] = {
         "tests/streaming/kafka/test_admin.py::test_it_writes_the_event_and_names_what_only_retention_removes",
     ),
     "swarmlight shadow --config shadow.toml --out moved.jsonl": (
-        "tests/streaming/kafka/test_shadow_worker.py"
-        "::test_who_is_added_and_removed_is_in_a_topic_in_metrics_and_on_the_command_line",
+        "tests/streaming/kafka/test_shadow_worker.py::test_who_is_added_and_removed_is_in_a_topic_and_in_metrics",
     ),
     "swarmlight lab bench": (
         "tests/simulation/feeds/test_cli.py::test_the_benchmark_counts_what_was_acted_out_and_prints_a_row_a_size",
@@ -260,6 +255,9 @@ TESTED: Final[dict[str, tuple[str, ...]]] = {
 the helper too. `tests.docs.invocations` looks for command and options in their code."""
 
 NOT_RUN: Final[dict[str, str]] = {
+    "swarmlight worker --config shadow.toml": (
+        "tests/streaming/kafka/test_shadow_worker.py runs a shadow's worker with a smaller core, and its stages by hand"
+    ),
     "swarmlight train sample --scores scores.jsonl --key-file key --share 0.001": (
         "its function runs on made files in tests/training/test_learning_cli.py"
     ),

@@ -119,7 +119,7 @@ def of(account: str, tick: int, revision: int = 1, status: Any = "open") -> Aler
     )
 
 
-def test_who_is_added_and_removed_is_in_a_topic_in_metrics_and_on_the_command_line(
+def test_who_is_added_and_removed_is_in_a_topic_and_in_metrics(
     pair: Pair, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     pair.decide(pair.live, 1, of("ann", 1), of("bob", 1))
