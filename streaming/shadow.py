@@ -21,7 +21,7 @@ from graph.traces import KIND_WORDS
 from streaming.assess.alert_store import account_alert_id
 from streaming.logs import shown
 from streaming.schema.alert import AlertRecord, PageRecord, encode
-from streaming.schema.comparison import Change, ComparisonRecord
+from streaming.schema.shadow_comparison import Change, ComparisonRecord
 
 LISTING: Final = frozenset({"account", "campaign"})
 """Kinds of alert that say of their members that a machine drives them."""

@@ -13,7 +13,7 @@ from detector.errors import UsageError
 from detector.times import rfc3339
 from streaming.commands import ConfigFile
 from streaming.config import load_config
-from streaming.schema.comparison import encode_comparison
+from streaming.schema.shadow_comparison import encode_comparison
 from streaming.shadow import Comparison, moved_lines
 
 

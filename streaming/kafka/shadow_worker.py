@@ -26,7 +26,7 @@ from streaming.kafka.client import CALL_MS, Clients, Topics, close, ensure_outpu
 from streaming.kafka.journal import CALL_S, JournalReader, bounded
 from streaming.kafka.leader import Lease
 from streaming.schema.alert import AlertRecord, read_alert, read_page
-from streaming.schema.comparison import ComparisonRecord, encode_comparison, read_comparison
+from streaming.schema.shadow_comparison import ComparisonRecord, encode_comparison, read_comparison
 from streaming.shadow import Choice, Chosen, Comparison, Side, Told
 from streaming.worker_metrics import Metrics
 

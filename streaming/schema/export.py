@@ -17,7 +17,6 @@ import typer
 from detector.errors import UsageError
 from streaming.schema.action import ActionRecord
 from streaming.schema.alert import ALERT_VERSION, AlertRecord, PageRecord
-from streaming.schema.comparison import ComparisonRecord
 from streaming.schema.dead_letter import DeadLetter
 from streaming.schema.event import KINDS, EventRecord
 from streaming.schema.feedback import FeedbackRecord
@@ -26,6 +25,7 @@ from streaming.schema.observation import Batch, End, Feedback, Idle
 from streaming.schema.run_summary import RunSummary
 from streaming.schema.sample import SampleRecord
 from streaming.schema.score import ScoreRecord
+from streaming.schema.shadow_comparison import ComparisonRecord
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 

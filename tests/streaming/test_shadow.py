@@ -11,7 +11,7 @@ from detector.reasons import WITHDRAWN_MODEL
 from detector.times import rfc3339
 from streaming.assess.alert_store import account_alert_id
 from streaming.schema.alert import AlertRecord, MemberRecord, PageRecord, read_alert, read_page
-from streaming.schema.comparison import encode_comparison, read_comparison
+from streaming.schema.shadow_comparison import encode_comparison, read_comparison
 from streaming.shadow import Choice, Comparison, Side, Told, in_canary
 
 TICK_MS = 60_000
