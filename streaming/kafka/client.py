@@ -467,6 +467,11 @@ def log_retention(kafka: KafkaConfig, *, snapshots: bool) -> dict[str, str]:
 def ensure_outputs(clients: Clients, topics: Topics, kafka: KafkaConfig) -> None:
     """Create those of the topics that people read (alerts, their details, the blind sample) that are missing.
 
+    Args:
+        clients: for an admin client.
+        topics: the names.
+        kafka: replication of the topics that are made.
+
     Raises:
         UsageError: they are missing and may not be created.
         BrokerError: the broker is away or refuses us.

@@ -108,7 +108,7 @@ class TopicReader:
         close(self.consumer)
 
 
-class OutgoingRecord(NamedTuple):
+class ShadowOutput(NamedTuple):
     """One record to write; `value` None removes what the key had."""
 
     topic: str
@@ -134,7 +134,7 @@ class Transactions:
         with clients.explained("initialising transactions"):
             bounded(self._producer.init_transactions)
 
-    def write(self, records: Iterable[OutgoingRecord], reader: TopicReader | None = None, metadata: str = "") -> None:
+    def write(self, records: Iterable[ShadowOutput], reader: TopicReader | None = None, metadata: str = "") -> None:
         """Commit these records, and how far they are put together from what was read.
 
         Args:
@@ -176,7 +176,7 @@ class Transactions:
         close(self._producer, 1.0)
 
 
-class _Pair(ABC):
+class PairStage(ABC):
     """A stage that follows the live deployment and the shadow, in one process at a time.
 
     Args:
@@ -279,7 +279,7 @@ def ticks(journals: Iterable[JournalReader]) -> list[int | None]:
     return found
 
 
-class CompareStage(_Pair):
+class CompareStage(PairStage):
     """Says in the topic `comparison`, and as metrics, whom the shadow adds and removes.
 
     Args:
@@ -318,7 +318,7 @@ class CompareStage(_Pair):
             self._settled = True
             if changes:
                 self._out.write(
-                    OutgoingRecord(self._topics.comparison, name, None if one is None else encode_comparison(one))
+                    ShadowOutput(self._topics.comparison, name, None if one is None else encode_comparison(one))
                     for name, one in changes
                 )
         if live is not None and shadow is not None:
@@ -327,13 +327,19 @@ class CompareStage(_Pair):
 
 
 def feed(comparison: Comparison, reader: TopicReader, live_alerts: str) -> None:
-    """Have a comparison take what is new in the alerts of both sides."""
+    """Have a comparison take what is new in the alerts of both sides.
+
+    Args:
+        comparison: takes it.
+        reader: of both topics.
+        live_alerts: name of that of the live deployment.
+    """
     for record in reader.read():
         if record.value is not None:
             comparison.feed(Side(record.topic != live_alerts), read_alert(record.value))
 
 
-class ChooseStage(_Pair):
+class ChooseStage(PairStage):
     """Puts alerts, their pages and the blind sample of both deployments together under `canary_prefix`.
 
     Args:
@@ -422,14 +428,14 @@ class ChooseStage(_Pair):
             else:
                 samples.append(record)
         alerts = list(self._choice.catch_up(*newest))
-        by_alert: dict[str, list[OutgoingRecord]] = {each.id: [self._alert(each)] for each in alerts}
+        by_alert: dict[str, list[ShadowOutput]] = {each.id: [self._alert(each)] for each in alerts}
         for name in self._choice.changed:
-            by_alert[name] += [OutgoingRecord(self._to.details, key, None) for key in sorted(pages.get(name, ()))]
+            by_alert[name] += [ShadowOutput(self._to.details, key, None) for key in sorted(pages.get(name, ()))]
         for record in details:
             name = _alert_of(record.key)
             if name in by_alert and record.value is not None:
                 by_alert[name] += self._pages([record])
-        waiting: list[OutgoingRecord] = []
+        waiting: list[ShadowOutput] = []
         for group in by_alert.values():  # an alert and its pages in one transaction
             waiting += group
             if sum(len(each.value or b"") for each in waiting) >= FULL_BYTES:
@@ -443,7 +449,7 @@ class ChooseStage(_Pair):
 
     def _step(self) -> None:
         before = self._new.positions()
-        outgoing: list[OutgoingRecord] = []
+        outgoing: list[ShadowOutput] = []
         details: list[Any] = []
         samples: list[Any] = []
         for _ in range(PATIENCE):
@@ -464,32 +470,32 @@ class ChooseStage(_Pair):
         if self._new.positions() != before:
             self._out.write([*outgoing, *self._samples(samples)], self._new, self._said)
 
-    def _alert(self, chosen: Chosen) -> OutgoingRecord:
+    def _alert(self, chosen: Chosen) -> ShadowOutput:
         side = "live" if chosen.told.side is Side.LIVE else "shadow"
         self._metrics.chosen("live" if side == "live" else "shadow")
-        return OutgoingRecord(self._to.alerts, chosen.id, chosen.body, f"{side}/{chosen.told.revision}")
+        return ShadowOutput(self._to.alerts, chosen.id, chosen.body, f"{side}/{chosen.told.revision}")
 
-    def _pages(self, records: list[Any]) -> list[OutgoingRecord]:
+    def _pages(self, records: list[Any]) -> list[ShadowOutput]:
         """Pages of details, those of the side whose alert it is.
 
         Raises:
             LookupError: the alert of one is still to come.
         """
-        made: list[OutgoingRecord] = []
+        made: list[ShadowOutput] = []
         for record in records:
             side, key = self._sides[record.topic], record.key.decode()
             if record.value is None:
                 told = self._choice.told.get(_alert_of(record.key))
                 if told is not None and told.side is side:
-                    made.append(OutgoingRecord(self._to.details, key, None))
+                    made.append(ShadowOutput(self._to.details, key, None))
             elif (body := self._choice.page(side, read_page(record.value))) is not None:
-                made.append(OutgoingRecord(self._to.details, key, body))
+                made.append(ShadowOutput(self._to.details, key, body))
         return made
 
-    def _samples(self, records: list[Any]) -> list[OutgoingRecord]:
+    def _samples(self, records: list[Any]) -> list[ShadowOutput]:
         """Accounts of the blind sample, those of the side that decides on them."""
         return [
-            OutgoingRecord(self._to.blind_sample, record.key.decode(), record.value)
+            ShadowOutput(self._to.blind_sample, record.key.decode(), record.value)
             for record in records
             if self._choice.side_of_account(record.key.decode()) is self._sides[record.topic]
         ]
@@ -499,7 +505,7 @@ def _alert_of(key: bytes) -> str:
     return key.decode().rpartition("/")[0]
 
 
-class _Status(msgspec.Struct):
+class ChosenHead(msgspec.Struct):
     revision: int
     status: str
 
@@ -508,5 +514,5 @@ def _told(record: Any) -> Told:
     """What a record under `canary_prefix` says of itself."""
     (source,) = (value.decode() for name, value in record.headers if name == SOURCE)
     side, _, revision = source.partition("/")
-    now = msgspec.json.decode(record.value, type=_Status)
+    now = msgspec.json.decode(record.value, type=ChosenHead)
     return Told(Side.LIVE if side == "live" else Side.SHADOW, int(revision), now.revision, now.status == "open")
