@@ -20,6 +20,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from detector.account.model import BehaviourAbstain
+from detector.account.plain_features import FEATURE_WORDS, PlainFeature
 from detector.text.features import TextAbstain
 from detector.thresholds import Thresholds
 
@@ -59,6 +60,8 @@ NOT_IN_A_GROUP: Final = "in no group"
 MACHINE_ACCOUNT: Final = "account.machine_driven"
 ACTIVE_ACCOUNT: Final = "account.active"
 TEXT: Final = "text.posts_read_machine"
+STYLE: Final = "text.style_"
+"""Beginning of the codes that name a plain feature of how an account writes: `text.style_commas`."""
 BEHAVIOUR: Final = "behaviour.posting_rhythm"
 COORDINATION: Final = "coordination.acts_with_others"
 GRAPH: Final = "graph.contacts"
@@ -104,6 +107,12 @@ FORGOTTEN: Final = "record.forgotten"
 
 MOST_REFERENCES: Final = 5
 """Posts or objects one reason refers to: enough to look, and a record stays small."""
+
+MOST_FEATURES: Final = 2
+"""Plain features that an alert names: all of its sentences are to be read in twenty seconds."""
+
+LEAST_FEATURE_NATS: Final = 0.25
+"""Nats from which a plain feature is named: with less, the evidence would be hardly a quarter smaller without it."""
 
 _EVEN: Final = 0.05
 """Nats under which evidence is called neither here nor there (a factor of 1.05)."""
@@ -180,6 +189,7 @@ class AccountCase:
         group_size: members of the tested group it belongs to, 0 without one.
         abstained: component -> reason.
         quoted: ids of quoted posts that look machine-written, the weightiest first.
+        style: plain features of how it writes, the most machine-like first.
     """
 
     text: float
@@ -196,6 +206,7 @@ class AccountCase:
     group_size: int = 0
     abstained: Mapping[str, str] = field(default_factory=dict)
     quoted: Sequence[str] = ()
+    style: Sequence[PlainFeature] = ()
 
     @property
     def total(self) -> float:
@@ -268,11 +279,20 @@ def account_reasons(case: AccountCase) -> list[Reason]:
     if case.group_size > 1:
         components.insert(2, Reason(COORDINATION, "coordination", case.coordination, observed=case.group_size - 1))
     said = [reason for reason in components if reason.component not in case.abstained]
+    out = [Reason(MACHINE_ACCOUNT, nats=round(case.total, 6)), Reason(ACTIVE_ACCOUNT, observed=case.posts)]
+    for reason in sorted(said, key=lambda reason: -abs(reason.nats or 0.0)):
+        out.append(reason)
+        if reason.code == TEXT:
+            out.extend(_style_reasons(case.style))
+    return [*out, Reason(FALSE_FLAGS, expected=case.target_fpr)]
+
+
+def _style_reasons(style: Iterable[PlainFeature]) -> list[Reason]:
+    """The plain features that speak most for a machine; what they are worth is part of the text's evidence."""
+    named = [each for each in style if each.nats >= LEAST_FEATURE_NATS and each.name in FEATURE_WORDS]
     return [
-        Reason(MACHINE_ACCOUNT, nats=round(case.total, 6)),
-        Reason(ACTIVE_ACCOUNT, observed=case.posts),
-        *sorted(said, key=lambda reason: -abs(reason.nats or 0.0)),
-        Reason(FALSE_FLAGS, expected=case.target_fpr),
+        Reason(STYLE + each.name, "text", round(each.nats, 3), round(each.observed, 4), round(each.expected, 4))
+        for each in sorted(named, key=lambda each: (-each.nats, each.name))[:MOST_FEATURES]
     ]
 
 
@@ -389,7 +409,26 @@ def _together(reason: Reason, words: KindWords) -> Sentence:
     )
 
 
+def is_style(reason: Reason) -> bool:
+    """Whether a reason names a plain feature of how the account writes, which is part of the text's evidence."""
+    return reason.code.startswith(STYLE)
+
+
+def _style(reason: Reason) -> Sentence:
+    words = FEATURE_WORDS.get(reason.code.removeprefix(STYLE))
+    if words is None:
+        return Sentence("Style", reason.code)
+    more = (reason.observed or 0.0) >= (reason.expected or 0.0)
+    return Sentence(
+        "Style",
+        f"{words[0] if more else words[1]} than is usual; without that, the evidence of its texts would be "
+        f"{factor(reason.nats or 0.0)} smaller.",
+    )
+
+
 def _sentence(reason: Reason, facts: _Facts) -> Sentence:
+    if is_style(reason):
+        return _style(reason)
     written = _WHY.get(reason.code)
     return Sentence("", reason.code) if written is None else Sentence(written[0], written[1](reason, facts))
 

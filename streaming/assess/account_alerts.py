@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 
 from detector.account.features import TEXT_NAMES
+from detector.account.plain_features import plain_features
 from detector.reasons import (
     WITHDRAWN_AUTOMATED,
     WITHDRAWN_DECIDED,
@@ -42,7 +43,7 @@ OVER_NATS: Final = 0.0
 are judged on running maxima, so falling back under the threshold alone takes nothing back."""
 
 LEAST_UNSHOWN: Final = 2
-"""Of the posts that are kept because they speak loudest, as many that the last revision does not quote bring another
+"""Posts, of those kept because they speak loudest, that the last revision does not quote and that bring another
 one: an account that goes on posting is not shown by its first three posts for ever, nor anew with each post."""
 
 _BELOW_ZERO: Final = TEXT_NAMES.index("llr_below_0")
@@ -186,6 +187,9 @@ class AccountAlerts:
             group_size=context.scores.group_size(row),
             abstained=score.abstained,
             quoted=quoted,
+            style=()
+            if "text" in score.abstained
+            else plain_features(context.models.account, features, context.models.weights.of("text")),
         )
 
     def _why_withdrawn(self, row: int) -> Reason:

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from detector import reasons as module
+from detector.account.plain_features import PlainFeature
 from detector.reasons import (
     FALSE_FLAGS,
     MOST_REFERENCES,
@@ -105,6 +106,31 @@ def test_the_weightiest_reason_comes_first() -> None:
     swapped = account_reasons(replace(CASE, text=0.5, behaviour=1.9))
     assert [reason.component for reason in swapped[2:4]] == ["behaviour", "text"]
     assert [line.split(":")[0] for line in why(swapped)[2:4]] == ["Habits", "Text"]
+
+
+def test_two_plain_features_stand_beside_the_texts_and_say_which_way_they_go() -> None:
+    style = [
+        PlainFeature("commas", 0.3, 0.5, 0.2),
+        PlainFeature("chat_words", 1.0, 0.0, 0.1),
+        PlainFeature("evenness", 0.6, 0.01, 0.1),
+        PlainFeature("digits", -2.0, 0.5, 0.1),
+    ]
+    found = account_reasons(replace(CASE, style=style))
+    codes = [each.code for each in found]
+    place = codes.index("text.posts_read_machine")
+    assert codes[place : place + 3] == ["text.posts_read_machine", "text.style_chat_words", "text.style_evenness"]
+    assert "text.style_commas" not in codes
+    told = why(found)
+    assert told[place + 1] == (
+        "Style: fewer of the short forms of chats than is usual; without that, the evidence of its texts would be 2.7 "
+        "times smaller."
+    )
+    assert told[place + 2].startswith("Style: posts that are more alike in style than is usual")
+
+
+def test_weak_plain_features_and_those_that_speak_for_a_person_are_not_named() -> None:
+    style = [PlainFeature("commas", 0.24, 0.5, 0.2), PlainFeature("digits", -2.0, 0.5, 0.1)]
+    assert account_reasons(replace(CASE, style=style)) == account_reasons(CASE)
 
 
 def test_what_was_not_used_is_said() -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detector.account.features import AccountFeatures
-from detector.account.model import AccountEvidence, AccountModel, BehaviourAbstain
+from detector.account.model import AccountEvidence, AccountModel, BehaviourAbstain, Head, Mixture
+from detector.account.trees import Trees
 from detector.models import Models, SavedWeights
 from detector.text.features import MINHASH_DIM, TEXT_FEATURES, TextAbstain, TextFeatures
 from detector.text.first_stage import FirstStageModel
@@ -51,11 +52,18 @@ def _minhash(words: Sequence[str]) -> list[int]:
     return [min((zlib.crc32(f"{seed}{s}".encode()) for s in shingles), default=0) for seed in range(MINHASH_DIM)]
 
 
+_ONE: Final = np.ones(1)
+_LEAF: Final = Trees(np.zeros(1, np.int64), np.zeros(1, np.int64), np.zeros(1), np.zeros((1, 2), np.int64), np.zeros(1))
+_MEAN_LLR: Final = Head(np.zeros(1, np.int64), 0 * _ONE, _ONE, _ONE, _ONE, _LEAF, np.array([0.0, 1.0, 0.0]))
+
+
 class MeanModel:
     """An account model whose text component is the mean LLR of the texts times the root of how many there are."""
 
     name = "fake"
     version = "1"
+    text = Mixture((_MEAN_LLR,), np.array([0.0, 1.0]))
+    """As far as plain features are looked at: it has none."""
 
     def components(self, features: AccountFeatures, *, text: bool = True, behaviour: bool = True) -> AccountEvidence:
         n = len(features.weight)
