@@ -11,6 +11,7 @@ import shlex
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,27 +46,51 @@ def blocks() -> dict[str, str]:
     return found
 
 
+SERVER = """
+import json, os, sys
+import streaming.pipeline
+from streaming.cli import main
+for line in sys.stdin:
+    child = os.fork()
+    if not child:
+        for number, name in ((1, "stdout.txt"), (2, "stderr.txt")):
+            os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), number)
+        status = 70
+        try:
+            status = main(json.loads(line))
+        except SystemExit as ended:
+            status = ended.code or 0
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(status)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+"""Runs each line of its input, a list of arguments, in a process of its own that has everything imported already."""
+
+
 @dataclass
 class Package:
     """The package, installed into a folder, and the folder for its outputs."""
 
     site: Path
     work: Path
+    server: subprocess.Popen[str]
 
     def run(self, *arguments: str, status: int = 0) -> str:
         """Run `swarmlight ARGUMENTS...` where the package is installed; what it printed."""
-        environ = {key: value for key, value in os.environ.items() if not key.startswith("SWARMLIGHT_")}
-        paths = os.pathsep.join([str(self.site), str(ROOT)])
-        done = subprocess.run(
-            [sys.executable, "-m", "streaming", *arguments],
-            capture_output=True, text=True, cwd=self.work, env=environ | {"PYTHONPATH": paths}, check=False,
-        )  # fmt: skip
-        assert done.returncode == status, done.stderr
-        return done.stdout if status == 0 else done.stderr
+        assert self.server.stdin is not None
+        assert self.server.stdout is not None
+        self.server.stdin.write(json.dumps(arguments) + "\n")
+        self.server.stdin.flush()
+        ended = int(self.server.stdout.readline())
+        out, errors = ((self.work / f"{name}.txt").read_text(encoding="utf-8") for name in ("stdout", "stderr"))
+        assert ended == status, errors
+        return out if status == 0 else errors
 
 
 @pytest.fixture(scope="module")
-def package(tmp_path_factory: pytest.TempPathFactory) -> Package:
+def package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Package]:
     """What `pip install .` makes of the pages, written by hand: modules, and the metadata with the entry points."""
     site, work = tmp_path_factory.mktemp("site"), tmp_path_factory.mktemp("work")
     files = blocks()
@@ -85,7 +110,15 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Package:
     (folder / "entry_points.txt").write_text(
         "\n".join(f"[{group}]\n" + "\n".join(f"{k} = {v}" for k, v in lines.items()) for group, lines in points.items())
     )
-    return Package(site, work)
+    environ = {key: value for key, value in os.environ.items() if not key.startswith("SWARMLIGHT_")}
+    paths = os.pathsep.join([str(site), str(ROOT)])
+    with subprocess.Popen(
+        [sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=work,
+        env=environ | {"PYTHONPATH": paths},
+    ) as server:  # fmt: skip
+        yield Package(site, work, server)
+        assert server.stdin is not None
+        server.stdin.close()
 
 
 def rows(path: Path) -> list[dict[str, Any]]:
