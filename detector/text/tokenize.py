@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
 from detector.errors import UsageError
+from detector.text.broken_words import mended
 
 TEXT_CUT: Final = 500
 """Characters of a text that are read; the rest is not seen. Equal to what the observation log keeps, so that a text
@@ -121,7 +122,7 @@ def normalise(text: str) -> str:
     text = _lost_emoji.sub(" ", text) if "??" in text or "\ufffd" in text else text
     text = _long_run.sub(r"\1\1\1", text)
     text = " ".join(text.split())
-    text = _before_mark.sub("", text)
+    text = mended(_before_mark.sub("", text))
     text = text[:TEXT_CUT].strip(" -")
     if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
         text = text[1:-1].strip(" -")
