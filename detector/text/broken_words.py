@@ -23,6 +23,16 @@ LEAST_LETTERS: Final = 4
 COMMON: Final = 500
 """Rank under which both neighbours are left alone without a look: a joined word would have to be among these itself."""
 
+_FUNCTION_WORDS: Final = frozenset(
+    """
+    a ad ai al all am an ao as au aux be bis by ca ce ces ci com como con da dal das de dei del dem den der des di
+    die do dos du e ed ein el elle em en er es est et eu for gli go he i ihr il im in is it je la las le les li lo los
+    ma mas me mes mi mio mir mon my na nas ne ni no non nos not o of on or os ou par pas per por pra pro qu que qui sa
+    se ses seu si sie so son su sua sur te ten tes the ti to ton tu u um un una une uno up us was we wie wo y ya yo zu
+    """.split()  # noqa: SIM905
+)
+"""Small words of English and of the languages written beside it: two of them side by side are two words (`no se`)."""
+
 _STOPS: Final = ".,!?;:)\"'"
 
 
@@ -71,7 +81,7 @@ def _is_broken(first: str, rank: int, word: str, ranks: dict[str, int]) -> bool:
     second = word.rstrip(_STOPS)
     if not (first.isascii() and first.isalpha() and second.isascii() and second.isalpha() and second.islower()):
         return False
-    if len(first) + len(second) < LEAST_LETTERS:
+    if len(first) + len(second) < LEAST_LETTERS or (second in _FUNCTION_WORDS and first.lower() in _FUNCTION_WORDS):
         return False
     whole = ranks.get((first + second).lower())
     return whole is not None and max(rank, ranks.get(second, _NEVER)) > whole

@@ -30,6 +30,7 @@ def test_a_broken_word_is_joined_with_its_punctuation(broken: str, whole: str) -
         "a way out for every one of us, can not in to some where",
         "u r so nice, i m on my way",
         "no one is in side to day",
+        "no se como te va, que en un dia",
         "je ne sais pas ce que tu as fait de la vie",
         "ich habe das nicht so gesehen wie du",
         "",
