@@ -10,6 +10,7 @@ SwarmlightError
 ├── RecordError          one record of another kind (alert, score, decision) that cannot be read
 ├── FeedError            what somebody asked of the moderators' feed, and did not get
 ├── BrokerError          the message broker is away, or refuses what was asked of it
+├── EngineError          the engine that spreads a run over machines failed, or ended before the run did
 ├── DeliveryError        a service outside did not take what was sent to it, or does not give what was asked of it
 └── LogError             the observation log contradicts the state, or a snapshot cannot be used
     ├── StartError       no snapshot, and not enough of the log, to start from
@@ -78,6 +79,10 @@ class RecordError(SwarmlightError):
 
 class BrokerError(SwarmlightError):
     """The message broker cannot be reached, or refuses what was asked of it; the message gives its reason."""
+
+
+class EngineError(SwarmlightError):
+    """The engine that spreads a run over machines (Flink, Spark) failed, or ended before the run did."""
 
 
 class DeliveryError(SwarmlightError):

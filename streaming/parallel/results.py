@@ -1,0 +1,184 @@
+"""A run over recordings that an engine carries out: recordings in, a folder of results out, as `swarmlight run` has them.
+
+The engine is a function: slices in, what the deciding operator says out, in order.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from detector.errors import EngineError, UnusableError, UsageError
+from detector.models import Models
+from streaming.assess import Answer, TickOutput, TickStats
+from streaming.config import Config
+from streaming.parallel.gathering import EndOfRun, SaidRecord
+from streaming.parallel.slices import PostSlice, slices
+from streaming.pipeline import RunEnd
+from streaming.schema.run_summary import PeopleRecord, RunSummary
+from streaming.schema.score import ScoreRecord
+from streaming.sinks.base import Step
+from streaming.sinks.files import Outputs
+from streaming.sources.files import EVENTS, RecordingFiles
+from streaming.sources.guess import check_times
+
+Engine = Callable[[Iterator[PostSlice]], Iterable[SaidRecord]]
+"""Carries out a run: takes the slices of a recording, gives what is said of them in order, the last with `end`."""
+
+FILES: Final = {
+    "alerts": "alerts.jsonl",
+    "details": "details.jsonl",
+    "scores": "scores.jsonl",
+    "summary": "summary.json",
+    "dead-letters": "dead-letters.jsonl",
+    "blind-sample": "blind-sample.jsonl",
+}
+"""Names of the files in the folder of results, by the options of `swarmlight run` that write the same."""
+
+_RSS_UNIT: Final = 1 if sys.platform == "darwin" else 1024
+_BYTES_A_MIB: Final = 1024 * 1024
+
+
+def run_spread(
+    inputs: Sequence[str | Path],
+    out: Path,
+    engine: Engine,
+    *,
+    config: Config,
+    models: Models,
+    format_name: str = EVENTS,
+) -> tuple[RunEnd, EndOfRun]:
+    """Score recordings with an engine.
+
+    Args:
+        inputs: recordings, compressed or not; together sorted by event time.
+        out: folder of results, made where it is not there.
+        engine: carries it out.
+        config: of the run.
+        models: of the run; here only their versions are told.
+        format_name: input format of the recordings.
+
+    Returns:
+        What a run ends with, and what the deciding operator told.
+
+    Raises:
+        UsageError: an input that cannot be read, or results that cannot be written.
+        EngineError: the engine failed.
+        UnusableError: less than half of the records are post events.
+    """
+    started, now_ms = time.monotonic(), time.time_ns() // 1_000_000
+    with ExitStack() as stack:
+        read = stack.enter_context(RecordingFiles(inputs, None, format_name))
+        outputs = stack.enter_context(outputs_of(out, [str(name) for name in inputs], config))
+        records = read.by_time(check=lambda times: check_times(times, now_ms))
+        made = written(engine(slices(records, now_ms)), outputs)
+        told = _summary(made, outputs, models, started, dict(read.skipped.most_common()))
+        outputs.write_summary(told)
+        usable = 2 * (told.read - told.dead) >= told.read and (told.read > 0 or not told.skipped)
+        places = outputs.places
+        if not usable:
+            raise UnusableError(
+                f"{told.read - told.dead:,} of {told.read:,} records are usable; the reasons are in "
+                f"{', '.join(map(str, outputs.abandon()))}"
+            )
+        outputs.publish()
+    return RunEnd(told, places, True), made.end
+
+
+def outputs_of(out: Path, inputs: Sequence[str], config: Config) -> Outputs:
+    """The files of a folder of results.
+
+    Args:
+        out: the folder, made where it is not there.
+        inputs: files that must not be overwritten.
+        config: of the run.
+
+    Raises:
+        UsageError: they cannot be written.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--out {str(out)!a}: {error.strerror or 'it cannot be made'}") from None
+    return Outputs(
+        alerts=out / FILES["alerts"],
+        details=out / FILES["details"],
+        scores=out / FILES["scores"],
+        summary=out / FILES["summary"],
+        dead_letters=out / FILES["dead-letters"],
+        blind_sample=out / FILES["blind-sample"] if config.blind_sample_per_day else None,
+        trajectories=None,
+        inputs=inputs,
+        sinks=(),
+        config=config,
+    )
+
+
+class Written(NamedTuple):
+    """What was written.
+
+    Args:
+        end: what the deciding operator told at the end.
+        accounts: with a score.
+        flagged: of them.
+    """
+
+    end: EndOfRun
+    accounts: int
+    flagged: int
+
+
+def written(said: Iterable[SaidRecord], outputs: Outputs) -> Written:
+    """Write what was said.
+
+    Args:
+        said: in order; records that come again are left out.
+        outputs: the files.
+
+    Raises:
+        EngineError: the engine ended before the run did.
+    """
+    end, number, scores = None, 0, list[ScoreRecord]()
+    for record in said:
+        if record.number < number:
+            continue
+        if record.number > number:
+            raise EngineError(f"output {number} of the job is missing: its folder was changed; run it again")
+        number += 1
+        ticks = TickOutput(
+            0, record.alerts, record.details, [], record.gone, Answer.unread(), TickStats(), record.samples
+        )
+        outputs.write(Step(record.letters, [ticks]))
+        scores += record.scores
+        end = record.end or end
+    if end is None:
+        raise EngineError("the job ended before it had read everything: see its log, and run it again")
+    return Written(end, *outputs.finish(scores))
+
+
+def _summary(made: Written, outputs: Outputs, models: Models, started: float, skipped: dict[str, int]) -> RunSummary:
+    end, people = made.end, models.thresholds.people_totals()
+    counts = end.counts
+    return RunSummary(
+        read=counts.settled,
+        accepted=counts.accepted,
+        duplicate=counts.duplicate,
+        late=counts.late,
+        dead=counts.dead,
+        accounts=made.accounts,
+        flagged=made.flagged,
+        campaigns=end.campaigns,
+        wall_s=round(time.monotonic() - started, 3),
+        peak_rss_mib=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT / _BYTES_A_MIB, 1),
+        models=models.versions,
+        texts_cut=end.texts_cut,
+        revised=counts.revised,
+        skipped=skipped,
+        letters_left_out=outputs.letters_left_out,
+        people=PeopleRecord(people.people, people.quantiles, people.highest, round(end.threshold, 3)),
+    )
