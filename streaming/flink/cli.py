@@ -21,7 +21,7 @@ from streaming.commands import summary_line
 from streaming.config import load_config
 from streaming.parallel.gathering import SaidRecord, decode_said
 from streaming.parallel.results import run_spread
-from streaming.parallel.slices import SHARDS, PostSlice, encode_line
+from streaming.parallel.slices import SHARDS, SLICE_RECORDS, PostSlice, encode_line
 from streaming.pipeline import configured_models
 from streaming.sources.files import EVENTS
 
@@ -48,6 +48,9 @@ def flink_command(
     savepoint: Annotated[
         str | None, typer.Option(metavar="PATH", help="go on from a savepoint or checkpoint of the same work folder")
     ] = None,
+    slice_records: Annotated[
+        int, typer.Option(metavar="N", help="records that travel together: less is sooner, more is cheaper")
+    ] = SLICE_RECORDS,
     format_name: Annotated[
         str, typer.Option("--format", metavar="NAME", help="input format, as of swarmlight run")
     ] = EVENTS,
@@ -64,6 +67,7 @@ def flink_command(
     Args:
         recordings: what to read.
         out: folder of results.
+        slice_records: changes no output.
         work: kept where it is given.
 
     Raises:
@@ -95,6 +99,7 @@ def flink_command(
             config=given,
             models=configured_models(given),
             format_name=format_name,
+            slice_records=slice_records,
         )
     asked = told.hits + told.misses
     sys.stderr.write(summary_line(end) + f"; {told.hits:,} of {asked:,} texts had been read ahead\n")

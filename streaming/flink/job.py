@@ -25,6 +25,7 @@ from pyflink.datastream import (
     StreamExecutionEnvironment,
 )
 from pyflink.datastream.connectors.file_system import FileSink, FileSource, RollingPolicy, StreamFormat
+from pyflink.java_gateway import get_gateway
 from pyflink.datastream.state import ListStateDescriptor, ValueStateDescriptor
 
 from detector.models import Models, load_models
@@ -41,6 +42,9 @@ BUNDLE_MS: Final = 100
 
 BUNDLE: Final = 4
 """Most parts that are handed on together: a checkpoint waits for them."""
+
+MOST_FAILURES: Final = 10
+"""Failures in ten minutes after which the job has failed: one that comes back each time is no accident."""
 
 _BYTES: Final = Types.PRIMITIVE_ARRAY(Types.BYTE())
 
@@ -193,6 +197,10 @@ def environment(place: JobPlace) -> StreamExecutionEnvironment:
     library = Path(pyflink.__file__).parent / "opt"
     jar = next(library.glob("flink-python-*.jar"))
     options = {
+        "restart-strategy.type": "failure-rate",
+        "restart-strategy.failure-rate.max-failures-per-interval": str(MOST_FAILURES),
+        "restart-strategy.failure-rate.failure-rate-interval": "10 min",
+        "restart-strategy.failure-rate.delay": "2 s",
         "python.executable": sys.executable,
         "python.client.executable": sys.executable,
         "python.fn-execution.bundle.size": str(BUNDLE),
@@ -204,18 +212,25 @@ def environment(place: JobPlace) -> StreamExecutionEnvironment:
         host, _, port = place.jobmanager.rpartition(":")
         options |= {
             "execution.target": "remote",
+            "execution.attached": "true",
             "rest.address": host,
             "rest.port": port,
             "jobmanager.rpc.address": host,
             "pipeline.jars": jar.as_uri(),
         }
-    if place.checkpoint_ms:
+    if not place.checkpoint_ms:
+        options["restart-strategy.type"] = "none"
+    else:
         options["execution.checkpointing.interval"] = f"{place.checkpoint_ms} ms"
     if place.savepoint is not None:
         options["execution.state-recovery.path"] = place.savepoint
     for name, value in options.items():
         config.set_string(name, value)
-    made = StreamExecutionEnvironment.get_execution_environment(config)
+    if place.jobmanager is None:
+        made = StreamExecutionEnvironment.get_execution_environment(config)
+    else:  # `get_execution_environment` means a cluster in this process, whatever the configuration says
+        java = get_gateway().jvm.org.apache.flink.streaming.api.environment.StreamExecutionEnvironment
+        made = StreamExecutionEnvironment(java(config._j_configuration))
     made.set_parallelism(1)
     return made
 

@@ -18,7 +18,7 @@ from detector.models import Models
 from streaming.assess import Answer, TickOutput, TickStats
 from streaming.config import Config
 from streaming.parallel.gathering import EndOfRun, SaidRecord
-from streaming.parallel.slices import PostSlice, slices
+from streaming.parallel.slices import SLICE_RECORDS, PostSlice, slices
 from streaming.pipeline import RunEnd
 from streaming.schema.run_summary import PeopleRecord, RunSummary
 from streaming.schema.score import ScoreRecord
@@ -52,6 +52,7 @@ def run_spread(
     config: Config,
     models: Models,
     format_name: str = EVENTS,
+    slice_records: int = SLICE_RECORDS,
 ) -> tuple[RunEnd, EndOfRun]:
     """Score recordings with an engine.
 
@@ -62,6 +63,7 @@ def run_spread(
         config: of the run.
         models: of the run; here only their versions are told.
         format_name: input format of the recordings.
+        slice_records: records of a slice; changes no output.
 
     Returns:
         What a run ends with, and what the deciding operator told.
@@ -76,7 +78,7 @@ def run_spread(
         read = stack.enter_context(RecordingFiles(inputs, None, format_name))
         outputs = stack.enter_context(outputs_of(out, [str(name) for name in inputs], config))
         records = read.by_time(check=lambda times: check_times(times, now_ms))
-        made = written(engine(slices(records, now_ms)), outputs)
+        made = written(engine(slices(records, now_ms, size=slice_records)), outputs)
         told = _summary(made, outputs, models, started, dict(read.skipped.most_common()))
         outputs.write_summary(told)
         usable = 2 * (told.read - told.dead) >= told.read and (told.read > 0 or not told.skipped)
