@@ -32,6 +32,10 @@ BEFORE_FAULT: Final = 2
 """Checkpoints that a job has made when something is done to it."""
 
 
+_OFTEN: Final = ("--checkpoint-s", "1", "--slice-records", "100")
+"""Options with which a job makes checkpoints often."""
+
+
 @dataclass(frozen=True)
 class CheckedRun:
     """One run.
@@ -76,16 +80,15 @@ class FlinkCheck:
             return self._job(f"flink, parallelism {parallelism}", cluster, parallelism)
 
     def killed(self) -> CheckedRun:
-        """A job at parallelism 2, of whose two task managers each is killed once."""
-        with self._cluster(2, 2) as cluster:
+        """A job at parallelism 2 on two task managers of one slot, of which one is killed on the way."""
+        with self._cluster(2, 1) as cluster:
 
             def kill() -> None:
-                for number in (0, 1):
-                    cluster.running_job(BEFORE_FAULT * (number + 1))
-                    cluster.add_taskmanager()
-                    cluster.kill_taskmanager(number)
+                cluster.running_job(BEFORE_FAULT)
+                cluster.add_taskmanager()
+                cluster.kill_taskmanager(0)
 
-            return self._job("flink, parallelism 2, two task managers killed", cluster, 2, ["--checkpoint-s", "1"], kill)
+            return self._job("flink, parallelism 2, a task manager killed", cluster, 2, _OFTEN, kill)
 
     def rescaled(self) -> CheckedRun:
         """A job at parallelism 2 that is stopped with a savepoint, and goes on at 4."""
@@ -96,7 +99,7 @@ class FlinkCheck:
                 job = cluster.running_job(BEFORE_FAULT)
                 found.append(cluster.stop_with_savepoint(job, work / "savepoints"))
 
-            more = ["--checkpoint-s", "1", "--work", str(work)]
+            more = [*_OFTEN, "--work", str(work)]
             begun = time.monotonic()
             with suppress(EngineError):
                 self._job("stopped", cluster, 2, more, stop)

@@ -40,8 +40,8 @@ JOB: Final = "swarmlight"
 BUNDLE_MS: Final = 100
 """Longest time that Flink holds parts together before it hands them on. Each of them is worth seconds."""
 
-BUNDLE: Final = 4
-"""Most parts that are handed on together: a checkpoint waits for them."""
+BUNDLE: Final = 1
+"""Most slices or parts that are handed on together: a checkpoint waits for them, and each is worth more than the way."""
 
 MOST_FAILURES: Final = 10
 """Failures in ten minutes after which the job has failed: one that comes back each time is no accident."""

@@ -93,10 +93,12 @@ class _Journaled(msgspec.Struct, array_like=True, gc=False):
 
 
 class KeptInput(msgspec.Struct, array_like=True, gc=False):
-    """One input and the answers used at the ticks that it made due."""
+    """One input and the answers used at the ticks that it made due; how many of them were read ahead and were not."""
 
     part: bytes
     answers: list[_Journaled]
+    hits: int
+    misses: int
 
 
 class _Saved(msgspec.Struct, array_like=True):
@@ -223,6 +225,7 @@ class Gathering:
             LogError: it does not belong to the others.
         """
         used: list[_Journaled] = []
+        hits, misses = self._answers.hits, self._answers.misses
 
         def reading(request: RerankRequest) -> Answer:
             answer = self._answers(request)
@@ -230,7 +233,7 @@ class Gathering:
             return answer
 
         said = self._take(body, reading)
-        return said, KeptInput(body, used)
+        return said, KeptInput(body, used, self._answers.hits - hits, self._answers.misses - misses)
 
     def again(self, kept: KeptInput) -> None:
         """Take an input that was taken before; what it leads to was said.
@@ -251,6 +254,8 @@ class Gathering:
             return Answer(np.frombuffer(held.llrs, "<i2").astype(np.int16), vectors)
 
         self._take(kept.part, reading)
+        self._answers.hits += kept.hits
+        self._answers.misses += kept.misses
 
     def _take(self, body: bytes, reranker: Reranker) -> list[SaidRecord]:
         part = decode_scored(body)
