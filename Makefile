@@ -35,6 +35,17 @@ chaos: $(READY)  ## the slow tests: kills and takeovers on a broker, long runs (
 fuzz-sources: $(READY)  ## 100,000 damaged records of every input format
 	$(BIN)/python -m pytest -m slow --timeout 3600 tests/streaming/sources/test_formats.py $(ARGS)
 
+.PHONY: flink-setup flink
+flink-setup:  ## .venv-flink: swarmlight beside Apache Flink, whose pins are older than what training needs (needs Java 17)
+	$(PYTHON) -m venv .venv-flink
+	.venv-flink/bin/python -m pip install --quiet "setuptools>=77" wheel
+	.venv-flink/bin/python -m pip install --quiet $(PIP_FLAGS) -e '.[flink]'
+
+flink: $(READY)  ## Flink jobs held against swarmlight run: seconds, a kill, a rescale (STREAM=file)
+	@test -n "$(STREAM)" || { echo 'make flink STREAM=events.jsonl.gz [ARGS="--parallelism 2 --no-faults"]' >&2; exit 2; }
+	@test -x .venv-flink/bin/python || { echo 'make flink-setup first' >&2; exit 2; }
+	.venv-flink/bin/python -m streaming.flink.check "$(STREAM)" --run-python $(BIN)/python $(ARGS)
+
 notebooks: $(READY)  ## run docs/notebooks from the first cell to the last, in folders of their own
 	$(BIN)/python -m pytest --timeout 3600 tests/docs/test_notebooks.py $(ARGS)
 

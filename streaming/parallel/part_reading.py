@@ -200,7 +200,7 @@ class ReadAhead:
         if not self._compares:
             return []
         accounts = self._accounts
-        posting = int((accounts.posts[: accounts.used] > 0).sum()) * self._shards
+        posting = max(int((accounts.posts[: accounts.used] > 0).sum()), 1) * self._shards
         limit = _HASHES * min(1.0, PANEL * DRAWN / posting)
         rows = sorted(fresh)
         suspects = are_suspects(accounts, np.array(rows, np.int64)).tolist()
