@@ -154,7 +154,9 @@ class FlinkCheck:
         return CheckedRun(what, seconds, self._equal(out))
 
     def _equal(self, out: Path) -> bool:
-        return all((out / FILES[each]).read_bytes() == (self._reference / FILES[each]).read_bytes() for each in COMPARED)
+        return all(
+            (out / FILES[each]).read_bytes() == (self._reference / FILES[each]).read_bytes() for each in COMPARED
+        )
 
     def _call(self, command: Sequence[str]) -> None:
         done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own commands

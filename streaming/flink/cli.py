@@ -39,7 +39,9 @@ def flink_command(
         typer.Option(metavar="HOST:PORT", help="of a cluster's REST interface; a small cluster of its own without"),
     ] = None,
     parallelism: Annotated[int, typer.Option(metavar="N", help="cores that read texts")] = 2,
-    shards: Annotated[int, typer.Option(metavar="N", help="shards of accounts, as many as there may be cores")] = SHARDS,
+    shards: Annotated[
+        int, typer.Option(metavar="N", help="shards of accounts, as many as there may be cores")
+    ] = SHARDS,
     work: Annotated[
         Path | None,
         typer.Option(metavar="FOLDER", help="that all machines see: slices, checkpoints; a temporary one without"),

@@ -25,8 +25,8 @@ from pyflink.datastream import (
     StreamExecutionEnvironment,
 )
 from pyflink.datastream.connectors.file_system import FileSink, FileSource, RollingPolicy, StreamFormat
-from pyflink.java_gateway import get_gateway
 from pyflink.datastream.state import ListStateDescriptor, ValueStateDescriptor
+from pyflink.java_gateway import get_gateway
 
 from detector.models import Models, load_models
 from streaming.assess import AssessSettings
@@ -41,10 +41,11 @@ BUNDLE_MS: Final = 100
 """Longest time that Flink holds parts together before it hands them on. Each of them is worth seconds."""
 
 BUNDLE: Final = 1
-"""Most slices or parts that are handed on together: a checkpoint waits for them, and each is worth more than the way."""
+"""Most slices or parts that are handed on together: a checkpoint waits for them, and each is worth the way."""
 
-MOST_FAILURES: Final = 10
-"""Failures in ten minutes after which the job has failed: one that comes back each time is no accident."""
+MOST_FAILURES: Final = 8
+"""Times in a row that a job is begun again, within a quarter of an hour: as long as a machine may take to come back. A
+failure that comes back each time is no accident."""
 
 _BYTES: Final = Types.PRIMITIVE_ARRAY(Types.BYTE())
 
@@ -197,10 +198,12 @@ def environment(place: JobPlace) -> StreamExecutionEnvironment:
     library = Path(pyflink.__file__).parent / "opt"
     jar = next(library.glob("flink-python-*.jar"))
     options = {
-        "restart-strategy.type": "failure-rate",
-        "restart-strategy.failure-rate.max-failures-per-interval": str(MOST_FAILURES),
-        "restart-strategy.failure-rate.failure-rate-interval": "10 min",
-        "restart-strategy.failure-rate.delay": "2 s",
+        "restart-strategy.type": "exponential-delay",
+        "restart-strategy.exponential-delay.initial-backoff": "2 s",
+        "restart-strategy.exponential-delay.backoff-multiplier": "2",
+        "restart-strategy.exponential-delay.max-backoff": "2 min",
+        "restart-strategy.exponential-delay.reset-backoff-threshold": "30 min",
+        "restart-strategy.exponential-delay.attempts-before-reset-backoff": str(MOST_FAILURES),
         "python.executable": sys.executable,
         "python.client.executable": sys.executable,
         "python.fn-execution.bundle.size": str(BUNDLE),

@@ -314,9 +314,7 @@ class Gathering:
             said.append(SaidRecord(self._number, scores=scores[begin : begin + SCORES_A_RECORD]))
             self._number += 1
         assess, answers = self.assess, self._answers
-        end = EndOfRun(
-            assess.counts, assess.campaigns, self._texts_cut, assess.threshold, answers.hits, answers.misses
-        )
+        end = EndOfRun(assess.counts, assess.campaigns, self._texts_cut, assess.threshold, answers.hits, answers.misses)
         said.append(SaidRecord(self._number, end=end))
         self._number += 1
         return said
@@ -328,9 +326,7 @@ class Gathering:
         answers = self._answers
         waiting = list(self._waiting.values())
         return msgspec.msgpack.encode(
-            _Saved(
-                file.getvalue(), waiting, self._number, self._texts_cut, self._ended, answers.hits, answers.misses
-            )
+            _Saved(file.getvalue(), waiting, self._number, self._texts_cut, self._ended, answers.hits, answers.misses)
         )
 
     def restore(self, saved: bytes) -> None:

@@ -1,4 +1,4 @@
-"""A run over recordings that an engine carries out: recordings in, a folder of results out, as `swarmlight run` has them.
+"""A run over recordings that an engine carries out: recordings in, a folder of results as `swarmlight run` has them out.
 
 The engine is a function: slices in, what the deciding operator says out, in order.
 """
