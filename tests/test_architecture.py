@@ -287,6 +287,7 @@ def test_every_dependency_is_documented_with_licence_and_reason() -> None:
 
 
 IMPORTED_AS = {
+    "apache-flink": "pyflink",
     "argon2-cffi": "argon2",
     "axe-playwright-python": "axe_playwright_python",
     "kafka-python": "kafka",

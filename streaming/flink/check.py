@@ -22,11 +22,13 @@ import typer
 
 from detector.errors import EngineError
 from streaming.cli import run_function
-from streaming.flink.cluster import LocalCluster
+from streaming.flink.cluster import LocalCluster, session_cpu_s
 from streaming.parallel.results import FILES
 
 COMPARED: Final = ("alerts", "details", "scores")
 """Results that have to be equal, byte for byte."""
+
+_SAMPLE_S: Final = 0.5
 
 BEFORE_FAULT: Final = 2
 """Checkpoints that a job has made when something is done to it."""
@@ -43,11 +45,13 @@ class CheckedRun:
     Args:
         what: it was.
         seconds: it took, without the start of a cluster.
+        cpu_s: seconds of the processor, all processes together; 0 where the system does not say.
         equal: whether its results are those of `swarmlight run`.
     """
 
     what: str
     seconds: float
+    cpu_s: float
     equal: bool
 
 
@@ -71,8 +75,19 @@ class FlinkCheck:
         self._reference.mkdir(parents=True, exist_ok=True)
         files = [word for name in COMPARED for word in (f"--{name}", str(self._reference / FILES[name]))]
         begun = time.monotonic()
-        self._call([self._python, "-m", "streaming", "run", str(self._stream), *files, *self._more])
-        return CheckedRun("swarmlight run", time.monotonic() - begun, True)
+        cpu_s = self._call([self._python, "-m", "streaming", "run", str(self._stream), *files, *self._more])
+        return CheckedRun("swarmlight run", time.monotonic() - begun, cpu_s, True)
+
+    def batch(self, cores: int) -> CheckedRun:
+        """`swarmlight batch`.
+
+        Args:
+            cores: that read.
+        """
+        out, begun = self._work / f"batch-{cores}", time.monotonic()
+        command = [self._python, "-m", "streaming", "batch", str(self._stream), "--out", str(out)]
+        cpu_s = self._call([*command, "--cores", str(cores), *self._more])
+        return CheckedRun(f"spark, {cores} cores", time.monotonic() - begun, cpu_s, self._equal(out))
 
     def plain(self, parallelism: int) -> CheckedRun:
         """A job that nothing happens to."""
@@ -104,7 +119,7 @@ class FlinkCheck:
             with suppress(EngineError):
                 self._job("stopped", cluster, 2, more, stop)
             if not found:
-                return CheckedRun("flink, no savepoint was made", time.monotonic() - begun, False)
+                return CheckedRun("flink, no savepoint was made", time.monotonic() - begun, 0.0, False)
             name = "flink, from a savepoint at parallelism 2 to 4"
             return self._job(name, cluster, 4, [*more, "--savepoint", found[0]])
 
@@ -142,32 +157,42 @@ class FlinkCheck:
                 failed.append(error)
 
         thread = threading.Thread(target=guarded, daemon=True) if fault is not None else None
-        begun = time.monotonic()
+        begun, before = time.monotonic(), cluster.cpu_s()
         if thread is not None:
             thread.start()
-        self._call(command)
+        cpu_s = self._call(command) + cluster.cpu_s() - before
         seconds = time.monotonic() - begun
         if thread is not None:
             thread.join(10)
             if failed or thread.is_alive():
                 raise EngineError(f"{what}: nothing could be done to the job: {failed or 'it ended before'}")
-        return CheckedRun(what, seconds, self._equal(out))
+        return CheckedRun(what, seconds, cpu_s, self._equal(out))
 
     def _equal(self, out: Path) -> bool:
         return all(
             (out / FILES[each]).read_bytes() == (self._reference / FILES[each]).read_bytes() for each in COMPARED
         )
 
-    def _call(self, command: Sequence[str]) -> None:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own commands
-        print(done.stderr.strip().splitlines()[-1] if done.stderr.strip() else "", file=sys.stderr, flush=True)
-        if done.returncode:
-            raise EngineError(f"{' '.join(command[2:6])}: status {done.returncode}: {done.stderr.strip()[-500:]}")
+    def _call(self, command: Sequence[str]) -> float:
+        """Run a command to its end; seconds of the processor that it and all that it started took."""
+        spent = 0.0
+        with tempfile.TemporaryFile("w+") as told:
+            process = subprocess.Popen(command, stdout=told, stderr=told, start_new_session=True)  # noqa: S603 - ours
+            while process.poll() is None:
+                spent = max(spent, session_cpu_s(process.pid))
+                time.sleep(_SAMPLE_S)
+            told.seek(0)
+            said = told.read().strip()
+        print(said.splitlines()[-1] if said else "", file=sys.stderr, flush=True)
+        if process.returncode:
+            raise EngineError(f"{' '.join(command[2:6])}: status {process.returncode}: {said[-500:]}")
+        return spent
 
 
 def check(
     stream: Annotated[Path, typer.Argument(metavar="STREAM", help="a recording")],
     parallelisms: Annotated[list[int] | None, typer.Option("--parallelism", metavar="N", help="repeatable")] = None,
+    batch: Annotated[bool, typer.Option(help="swarmlight batch on two cores as well")] = False,
     faults: Annotated[bool, typer.Option(help="kill task managers, and rescale from a savepoint")] = True,
     run_python: Annotated[
         str, typer.Option(metavar="FILE", help="interpreter for swarmlight run, of another environment")
@@ -178,6 +203,7 @@ def check(
     Args:
         stream: a recording.
         parallelisms: 1, 2 and 4 where none is named.
+        batch: whether Spark is there, beside swarmlight run.
         faults: whether things are done to jobs as well.
         run_python: of the reference.
 
@@ -189,11 +215,15 @@ def check(
         checked = FlinkCheck(stream, Path(folder), run_python)
         steps: list[Callable[[], CheckedRun]] = [checked.reference]
         steps += [lambda n=number: checked.plain(n) for number in parallelisms or (1, 2, 4)]  # type: ignore[misc]
+        steps += [lambda: checked.batch(2)] if batch else []
         steps += [checked.killed, checked.rescaled] if faults else []
         for step in steps:
             row = step()
             rows.append(row)
-            print(f"{row.what:50} {row.seconds:7.1f} s  {'equal' if row.equal else 'DIFFERENT'}", flush=True)
+            print(
+                f"{row.what:50} {row.seconds:7.1f} s  {row.cpu_s:7.1f} core s  {'equal' if row.equal else 'DIFFERENT'}",
+                flush=True,
+            )
     return int(not all(row.equal for row in rows))
 
 

@@ -132,7 +132,7 @@ def run_job(slices: Iterator[PostSlice], settings: JobSettings, place: JobPlace)
     except OSError as error:
         raise UsageError(f"--work {str(place.folder)!a}: {error.strerror or 'it cannot be written'}") from None
     # Python in processes of its own, also where the cluster is in this one: threads would share one core.
-    os.environ["_python_worker_execution_mode"] = "process"
+    os.environ["_python_worker_execution_mode"] = "process"  # noqa: SIM112 - as Flink reads it
     env = environment(place)
     build(env, settings, place)
     try:

@@ -1,7 +1,7 @@
 """A cluster of Apache Flink on this machine, from the scripts that come with it: for checks and to try things out.
 
-One job manager and some task managers, each a process of its own, on ports of their own. A task manager can be killed as
-a machine would die, and another one started.
+One job manager and some task managers, each a process of its own, on ports of their own. A task manager can be killed
+as a machine would die, and another one started.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ import urllib3
 
 from detector.errors import EngineError
 
-START_S: Final = 120.0
-"""Longest time a cluster may take to start: it takes six seconds on an idle machine."""
+WAIT_S: Final = 900.0
+"""Longest wait for a cluster to start, or for a job to have made its checkpoints: seconds on an idle machine."""
 
 MEMORY: Final = {"jobmanager": "1024m", "taskmanager": "1400m"}
 """Of each process, without the Python processes beside a task manager."""
@@ -91,6 +91,11 @@ class LocalCluster:
         for process in [*self._taskmanagers, *self._processes]:
             _kill(process)
         self._processes, self._taskmanagers = [], []
+
+    def cpu_s(self) -> float:
+        """Seconds of the processor that its processes have taken, the Python processes of task managers with them; 0
+        where the system does not say (Linux does)."""
+        return sum(session_cpu_s(process.pid) for process in [*self._processes, *self._taskmanagers])
 
     def add_taskmanager(self) -> None:
         """Start one more task manager; does not wait for it."""
@@ -165,13 +170,13 @@ class LocalCluster:
             "FLINK_HOME": str(self._home),
         }
         with (self._folder / f"{what}-{number}.log").open("wb") as log:
-            return subprocess.Popen(
+            return subprocess.Popen(  # noqa: S603 - Flink's own script
                 ["bash", str(self._home / "bin" / f"{what}.sh"), "start-foreground"],  # noqa: S607 - of the PATH
                 stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment, start_new_session=True,
             )  # fmt: skip
 
     def _wait(self, there: Any) -> None:
-        end = time.monotonic() + START_S
+        end = time.monotonic() + WAIT_S
         while time.monotonic() < end:
             try:
                 if there():
@@ -179,13 +184,26 @@ class LocalCluster:
             except (EngineError, KeyError):
                 pass
             time.sleep(_STEP_S)
-        raise EngineError(f"the cluster did not get there in {START_S:.0f} s: see the logs in {self._folder}")
+        raise EngineError(f"the cluster did not get there in {WAIT_S:.0f} s: see the logs in {self._folder}")
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def session_cpu_s(session: int) -> float:
+    """Seconds of the processor that a session's processes have taken, and those that ended and were waited for."""
+    ticks = 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        except OSError:
+            continue  # it has ended
+        if int(fields[3]) == session:
+            ticks += sum(map(int, fields[11:15]))
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _free_port() -> int:

@@ -1,4 +1,4 @@
-"""A run over recordings that an engine carries out: recordings in, a folder of results as `swarmlight run` has them out.
+"""A run over recordings that an engine carries out: recordings in, a folder of results out, as those of `run`.
 
 The engine is a function: slices in, what the deciding operator says out, in order.
 """
@@ -121,7 +121,7 @@ def outputs_of(out: Path, inputs: Sequence[str], config: Config) -> Outputs:
     )
 
 
-class Written(NamedTuple):
+class WrittenRun(NamedTuple):
     """What was written.
 
     Args:
@@ -135,7 +135,7 @@ class Written(NamedTuple):
     flagged: int
 
 
-def written(said: Iterable[SaidRecord], outputs: Outputs) -> Written:
+def written(said: Iterable[SaidRecord], outputs: Outputs) -> WrittenRun:
     """Write what was said.
 
     Args:
@@ -160,10 +160,10 @@ def written(said: Iterable[SaidRecord], outputs: Outputs) -> Written:
         end = record.end or end
     if end is None:
         raise EngineError("the job ended before it had read everything: see its log, and run it again")
-    return Written(end, *outputs.finish(scores))
+    return WrittenRun(end, *outputs.finish(scores))
 
 
-def _summary(made: Written, outputs: Outputs, models: Models, started: float, skipped: dict[str, int]) -> RunSummary:
+def _summary(made: WrittenRun, outputs: Outputs, models: Models, started: float, skipped: dict[str, int]) -> RunSummary:
     end, people = made.end, models.thresholds.people_totals()
     counts = end.counts
     return RunSummary(

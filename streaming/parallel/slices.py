@@ -103,11 +103,11 @@ class ScoredPart(msgspec.Struct, array_like=True, gc=False):
     read: ReadTexts
 
 
-class _Named(msgspec.Struct):
+class _OfAccount(msgspec.Struct):
     account: Any = None
 
 
-_named: Final = msgspec.json.Decoder(_Named)
+_named: Final = msgspec.json.Decoder(_OfAccount)
 _encoder: Final = msgspec.msgpack.Encoder()
 _lines: Final = msgspec.json.Decoder(PostSlice)
 _parts: Final = msgspec.msgpack.Decoder(SlicePart)
@@ -191,7 +191,10 @@ def decode_line(line: str | bytes) -> PostSlice:
     Raises:
         LogError: it is none.
     """
-    return _decoded(_lines, line)
+    try:
+        return _lines.decode(line)
+    except msgspec.MsgspecError as error:
+        raise _other_release(error) from None
 
 
 def decode_part(body: bytes) -> SlicePart:
@@ -200,7 +203,10 @@ def decode_part(body: bytes) -> SlicePart:
     Raises:
         LogError: it is none.
     """
-    return _decoded(_parts, body)
+    try:
+        return _parts.decode(body)
+    except msgspec.MsgspecError as error:
+        raise _other_release(error) from None
 
 
 def decode_scored(body: bytes) -> ScoredPart:
@@ -209,16 +215,16 @@ def decode_scored(body: bytes) -> ScoredPart:
     Raises:
         LogError: it is none.
     """
-    return _decoded(_scored, body)
-
-
-def _decoded(decoder: msgspec.msgpack.Decoder[Any] | msgspec.json.Decoder[Any], body: str | bytes) -> Any:
     try:
-        return decoder.decode(body)
+        return _scored.decode(body)
     except msgspec.MsgspecError as error:
-        raise LogError(
-            f"what came from another process of the job is none of this release ({error}): run one release everywhere"
-        ) from None
+        raise _other_release(error) from None
+
+
+def _other_release(error: msgspec.MsgspecError) -> LogError:
+    return LogError(
+        f"what came from another process of the job is none of this release ({error}): run one release everywhere"
+    )
 
 
 def second_stage_key(text: str, lang: str, first_stage: int) -> bytes:

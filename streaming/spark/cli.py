@@ -67,7 +67,7 @@ def batch_command(
         raise UsageError("Apache Spark is not installed here: pip install 'swarmlight[batch]'")
     if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
         raise UsageError("Apache Spark needs Java 17 or later: install it, or set JAVA_HOME")
-    from streaming.spark.engine import BatchSettings, run_batch
+    from streaming.spark.spark_run import BatchSettings, run_batch
 
     given = load_config(config, os.environ)
     with ExitStack() as stack:

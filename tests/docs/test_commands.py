@@ -141,6 +141,9 @@ TESTED: Final[dict[str, tuple[str, ...]]] = {
     "swarmlight calibrate STREAM --out models": (
         "tests/training/test_cli.py::test_a_platform_s_own_accounts_set_them_without_labels",
     ),
+    "swarmlight batch posts.parquet --out results": (
+        "tests/streaming/spark/test_batch.py::test_an_archive_in_parquet_gives_what_run_gives",
+    ),
     "swarmlight demo": ("tests/simulation/demo/test_run.py::test_the_command_does_all_that_with_the_second_stage",),
     "swarmlight feed --alerts alerts.jsonl --details details.jsonl --feedback feedback.jsonl": (
         "tests/moderation/test_cli.py::test_serving_from_files_through_a_kill_to_the_last_decision",
@@ -289,6 +292,10 @@ NOT_RUN: Final[dict[str, str]] = {
     'make bench-assess ARGS="--events 400000"': "a minute or more; in small it is tests/streaming/test_assess_bench.py",
     "make null-societies": "minutes; its steps are tested in tests/training/test_null_societies.py",
     'make null-societies ARGS="--each 2"': "as above",
+    "make flink-setup": "two gigabytes, most of them torch again",
+    "make flink STREAM=planted-dev.jsonl.gz": (
+        "minutes, and needs `make flink-setup`; on a small stream it is tests/streaming/flink/test_flink_job.py"
+    ),
     "make chaos": "it is the slow tests themselves",
     "make fuzz-sources": "it is the slow tests of tests/streaming/sources/test_formats.py themselves",
     "make notebooks": "it is the tests of tests/docs/test_notebooks.py themselves",

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,7 +33,7 @@ def missing() -> str:
 @pytest.mark.timeout(3000)
 @pytest.mark.skipif(bool(missing()), reason=missing() or "-")
 def test_jobs_find_what_run_finds_at_any_parallelism_after_a_kill_and_a_rescale(tmp_path: Path) -> None:
-    items = [*societies.campaign(0, people=60, hours=10, rounds=40), b"this is no event"]
+    items: list[dict[str, Any] | bytes] = [*societies.campaign(0, people=60, hours=10, rounds=40), b"this is no event"]
     stream = write_lines(tmp_path / "in.jsonl", items)
     command = [str(FLINK), "-m", "streaming.flink.check", str(stream), "--run-python", sys.executable]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -60,6 +61,6 @@ def test_without_flink_the_command_says_where_to_find_it(tmp_path: Path, capsys:
         ({"savepoint": "file:///x"}, "--work"),
     ],
 )
-def test_numbers_that_make_no_job_are_refused(options: dict[str, int], said: str, tmp_path: Path) -> None:
+def test_numbers_that_make_no_job_are_refused(options: dict[str, Any], said: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=said):
         flink_command(["in.jsonl"], out=tmp_path / "out", **options)

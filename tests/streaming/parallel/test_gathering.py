@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from detector.errors import EngineError, LogError
@@ -84,7 +85,7 @@ def fresh(live: Reranker | None = None) -> Gathering:
 
 def shuffled(bodies: Sequence[bytes], seed: int) -> list[bytes]:
     """Parts as they may come: those of a shard in order, shards in any."""
-    chance, held = random.Random(seed), {}
+    chance, held = random.Random(seed), dict[int, list[bytes]]()
     for body in bodies:
         held.setdefault(body[1], []).append(body)  # the shard is the second byte
     order: list[bytes] = []
@@ -164,7 +165,7 @@ def test_an_answer_that_was_read_ahead_is_used_and_others_are_read() -> None:
     answers = AheadAnswers(live)
     vector = fakes.meanings(["one"])
     answers.add(ReadTexts([], b"", [meaning_key("one")], vector.tobytes()))
-    request = RerankRequest(0, [], [], harness.np.zeros(0, "i2"), ["two", "one"])
+    request = RerankRequest(0, [], [], np.zeros(0, np.int16), ["two", "one"])
     assert (answers(request).vectors == fakes.meanings(["two", "one"])).all()
     assert [each.meanings for each in asked] == [["two"]]
     assert (answers.hits, answers.misses) == (1, 1)
