@@ -144,6 +144,9 @@ TESTED: Final[dict[str, tuple[str, ...]]] = {
     "swarmlight batch posts.parquet --out results": (
         "tests/streaming/spark/test_batch.py::test_an_archive_in_parquet_gives_what_run_gives",
     ),
+    "swarmlight flink": (
+        "tests/streaming/flink/test_flink_job.py::test_without_flink_the_command_says_where_to_find_it",
+    ),
     "swarmlight demo": ("tests/simulation/demo/test_run.py::test_the_command_does_all_that_with_the_second_stage",),
     "swarmlight feed --alerts alerts.jsonl --details details.jsonl --feedback feedback.jsonl": (
         "tests/moderation/test_cli.py::test_serving_from_files_through_a_kill_to_the_last_decision",
