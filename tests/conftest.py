@@ -43,7 +43,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Kafka's tests first: while they wait, the other process has work left to do."""
-    items.sort(key=lambda item: not item.nodeid.startswith("tests/streaming/kafka/"))
+    from tests.scheduling import KAFKA, group
+
+    items.sort(key=lambda item: group(item.nodeid) != KAFKA)
 
 
 @pytest.fixture(scope="session")

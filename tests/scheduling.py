@@ -10,9 +10,27 @@ KAFKA: Final = "tests/streaming/kafka/"
 """Its tests share one broker. They wait more than they compute, and take longest: other processes do the rest."""
 
 
+NEED_NO_BROKER: Final = frozenset(
+    f"{KAFKA}test_{name}.py"
+    for name in (
+        "assess_worker",
+        "consumer",
+        "decompression",
+        "journal",
+        "log",
+        "shared_snapshots",
+        "snapshots",
+        "text_reader",
+        "trouble_page",
+    )
+)
+"""Files of that folder that any process may run: without them Kafka's process ends no later than the others."""
+
+
 def group(nodeid: str) -> str:
     """Tests of one group run in one process."""
-    return KAFKA if nodeid.startswith(KAFKA) else nodeid.partition("::")[0]
+    file = nodeid.partition("::")[0]
+    return KAFKA if file.startswith(KAFKA) and file not in NEED_NO_BROKER else file
 
 
 class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # it is Any
