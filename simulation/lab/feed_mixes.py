@@ -7,10 +7,13 @@ campaigns' posts pushed, as operators buy it.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from itertools import combinations
+from pathlib import Path
 from typing import Final, NamedTuple
 
+import msgspec
 import numpy as np
 
 from simulation.feeds.plan import Algorithm, FeedPlan, algorithm
@@ -21,6 +24,7 @@ from simulation.lab.interventions import Assumed
 from simulation.lab.live_detector import Finding
 from simulation.lab.spoken_words import SpokenWords, default_ratings
 from simulation.lab.trial_society import SocietySettings, population
+from simulation.population_files import written
 from simulation.sampling import Flags
 from simulation.world import World
 
@@ -80,3 +84,24 @@ def mixes(trial: SocietySettings, found: dict[int, Sequence[Finding]], assumed: 
         expected = float(np.mean([shares[(name,)][0] for name in names])) if len(names) > 1 else None
         result.append(FeedMix(names, share, engagement, expected))
     return result
+
+
+def kept_mixes(
+    trial: SocietySettings, found: dict[int, Sequence[Finding]], assumed: Assumed, folder: Path
+) -> list[FeedMix]:
+    """As `mixes`; kept in a folder under all that they depend on, and found again there.
+
+    Args:
+        trial: what societies share.
+        found: seed -> what the detector says in that society.
+        assumed: how people read.
+        folder: keeps them.
+    """
+    said = msgspec.json.encode((trial, sorted(found.items()), assumed, ALONE))
+    file = folder / f"mixes-{hashlib.sha256(said).hexdigest()[:24]}.json"
+    if file.exists():
+        return msgspec.json.decode(file.read_bytes(), type=list[FeedMix])
+    made = mixes(trial, found, assumed)
+    with written(file) as out:
+        out.write(msgspec.json.encode(made))
+    return made

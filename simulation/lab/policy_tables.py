@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from detector.errors import UsageError
 from simulation.lab.comparison import Outcomes
+from simulation.lab.feed_mixes import FeedMix
 from simulation.lab.ranking import STOPPED, Interval, PolicyRanking
 from simulation.redteam.measure import shown
 
@@ -30,8 +32,13 @@ def days_said(days: float | None) -> str:
     return "-" if days is None else f"{days:.1f}"
 
 
-def markdown(ranking: PolicyRanking) -> str:
-    """The tables of results for a terminal or a page of documentation."""
+def markdown(ranking: PolicyRanking, mixes: Sequence[FeedMix] = ()) -> str:
+    """The tables of results for a terminal or a page of documentation.
+
+    Args:
+        ranking: of policies.
+        mixes: feed algorithms alone and in pairs, if they were tried.
+    """
     sizes = [each.size for each in ranking.results[0].stopped]
     lines = [
         (
@@ -61,6 +68,15 @@ def markdown(ranking: PolicyRanking) -> str:
         apart = len(ranking.results) * (len(ranking.results) - 1) // 2 - len(ranking.alike)
         said = f"Smallest Kendall's tau: {plain(ranking.tau_interval)} over all pairs ({lowest}), {firm:.2f} over the "
         lines += ["", f"{said}{apart} that are told apart."]
+    if mixes:
+        lines += [
+            "",
+            "| feed | campaigns' share of what is seen | mean of both alone | engagement a society |",
+            "| --- | --- | --- | --- |",
+        ]
+    for mix in mixes:
+        expected = "" if mix.expected is None else f"{mix.expected:.1%}"
+        lines.append(f"| {' + '.join(mix.names)} | {mix.campaigns:.1%} | {expected} | {mix.engagement:,.0f} |")
     return "\n".join(lines) + "\n"
 
 

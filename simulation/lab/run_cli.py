@@ -82,7 +82,7 @@ def run_command(
     from rich.console import Console
 
     from simulation.lab.comparison import ComparisonSettings, ComparisonWorkspace, compare
-    from simulation.lab.feed_mixes import mixes
+    from simulation.lab.feed_mixes import kept_mixes
     from simulation.lab.interventions import Assumed, read_policies
     from simulation.lab.outcomes import detected
     from simulation.lab.policy_report import page, record
@@ -109,11 +109,11 @@ def run_command(
         lambda done: console.print(f"society {done} of {societies}"),
     )
     found = {seed + i: detected(trial, seed + i, _FPR, models, out) for i in range(min(mixed, societies))}
-    together = mixes(trial, dict(found), Assumed()) if found else []
+    together = kept_mixes(trial, dict(found), Assumed(), out) if found else []
     worth = HarmWeights(hit=hit, engagement=engagement)
     ranking = rank(outcomes, idle[0], worth, seed)
     write_tables(outcomes, out)
-    said = markdown(ranking)
+    said = markdown(ranking, together)
     (out / "table.md").write_text(said, encoding="utf-8")
     (out / "report.html").write_text(page(setting, outcomes, ranking, worth, together), encoding="utf-8")
     (out / "run.json").write_bytes(encode_lab_run(record(setting, ranking)))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from simulation.lab.comparison import BASE, ComparisonSettings, Outcomes, variants
+from simulation.lab.feed_mixes import FeedMix
 from simulation.lab.interventions import VARIED, Assumed, Policy
 from simulation.lab.outcomes import CampaignOutcome, PeopleOutcome, SocietyOutcome
 from simulation.lab.policy_report import headline, page
@@ -150,6 +151,8 @@ def test_the_page_says_which_to_prefer_and_escapes_what_it_shows(tmp_path: Path)
     assert "https:" not in said
     assert markdown(ranking).count("\n| strict |") == 1
     assert markdown(ranking).count("| strict |") == 2
+    mixed = markdown(ranking, [FeedMix(("follows", "societal"), 0.125, 900.0, 0.1)])
+    assert "| follows + societal | 12.5% | 10.0% | 900 |" in mixed
     write_tables(table, tmp_path)
     with duckdb.connect() as connection:
         rows = connection.execute(f"SELECT count(*), sum(reach) FROM '{tmp_path}/campaigns.parquet'").fetchone()

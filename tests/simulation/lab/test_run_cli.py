@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from simulation.lab.feed_mixes import mixes
+from simulation.lab.feed_mixes import kept_mixes
 from simulation.lab.interventions import Assumed
 from simulation.lab.live_detector import Finding, LiveDetector, NewlyNamed
 from simulation.lab.trial_society import SocietySettings
@@ -123,9 +123,12 @@ def test_findings_are_what_alerts_newly_name() -> None:
     assert [each for revision in said for each in one_by_one.take([revision])] == found
 
 
-def test_pushed_campaigns_are_seen_more_alone_and_mixed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pushed_campaigns_are_seen_more_alone_and_mixed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("simulation.lab.feed_mixes.ALONE", ("engagement", "amplification"))
-    alone, pushed, both = mixes(SocietySettings(accounts=100, days=0.2), {0: [], 1: []}, Assumed())
+    made = kept_mixes(SocietySettings(accounts=100, days=0.2), {0: [], 1: []}, Assumed(), tmp_path)
+    monkeypatch.setattr("simulation.lab.feed_mixes.mixes", None)  # not made again
+    assert kept_mixes(SocietySettings(accounts=100, days=0.2), {0: [], 1: []}, Assumed(), tmp_path) == made
+    alone, pushed, both = made
     assert (alone.names, pushed.names) == (("engagement",), ("amplification",))
     assert pushed.campaigns > both.campaigns > alone.campaigns > 0
     assert both.expected == pytest.approx((alone.campaigns + pushed.campaigns) / 2)
