@@ -21,6 +21,7 @@ from detector.errors import UsageError
 from simulation.lab.interventions import VARIED, Assumed, Policy, concerning
 from simulation.lab.live_detector import remembered
 from simulation.lab.outcomes import Loop, SocietyOutcome, detected, outcome
+from simulation.lab.spoken_words import default_ratings
 from simulation.lab.trial_society import SocietySettings
 from simulation.population_files import written
 
@@ -100,6 +101,8 @@ def _society(
 
     torch.set_num_threads(1)  # several societies are made at once, each on a core
     trial = setting.trial
+    ratings = default_ratings()
+    ratings.remember(place.folder)
     worlds = variants(setting.assumed) if seed - setting.seed < setting.varied else {BASE: setting.assumed}
     found = []
     for variant, assumed in worlds.items():
@@ -112,6 +115,7 @@ def _society(
                 with written(file) as out:
                     out.write(msgspec.json.encode(made))
             found.append((variant, policy.name, made))
+    ratings.keep(place.folder)
     return found
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Sequence
 from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from simulation.content.base import Text
@@ -13,6 +17,7 @@ from simulation.content.language_models import writer_of
 from simulation.feeds.posts import Scores
 from simulation.feeds.raters import DefaultRater, Rater
 from simulation.feeds.values import RatedPost, on_scale
+from simulation.population_files import written
 from simulation.world import Chunk, World
 
 
@@ -26,6 +31,21 @@ class TextRatings:
     def __init__(self, rater: Rater) -> None:
         self._rater = rater
         self._known: dict[str, float] = {}
+        self._saved = 0  # of these, how many a folder has
+
+    def remember(self, folder: Path) -> None:
+        """Take over what a folder has of earlier ratings."""
+        file = folder / _kept()
+        if file.exists():
+            self._known = msgspec.json.decode(file.read_bytes(), type=dict[str, float]) | self._known
+            self._saved = len(self._known)
+
+    def keep(self, folder: Path) -> None:
+        """Leave all ratings in a folder, for whoever goes on there."""
+        if len(self._known) > self._saved:
+            with written(folder / _kept()) as file:
+                file.write(msgspec.json.encode(self._known))
+            self._saved = len(self._known)
 
     def of(self, texts: Sequence[str]) -> Scores:
         """(texts,) ratings."""
@@ -34,6 +54,12 @@ class TextRatings:
             posts = [RatedPost(id="", text=text, side="none", part="held-out", ratings={}) for text in new]
             self._known.update(zip(new, on_scale(self._rater.rate(posts)).tolist(), strict=True))
         return np.array([self._known[text] for text in texts], np.float32)
+
+
+def _kept() -> str:
+    """Name of the file of ratings: by what the default rater goes by."""
+    texts = [files("simulation").joinpath(f"feeds/{name}") for name in ("value_rules.toml", "rated_posts.jsonl")]
+    return f"ratings-{hashlib.sha256(b''.join(each.read_bytes() for each in texts)).hexdigest()[:16]}.json"
 
 
 @lru_cache(maxsize=1)

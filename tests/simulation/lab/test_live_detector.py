@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from simulation.feeds.agreement import Ratings
 from simulation.feeds.raters import RuleRater
+from simulation.feeds.values import RatedPost
 from simulation.lab.enforcement import PolicedSociety, feed_plan, reading_of
 from simulation.lab.interventions import Assumed, Policy
 from simulation.lab.live_detector import LiveDetector, NewlyNamed, remembered
@@ -62,6 +65,30 @@ def test_what_is_remembered_is_what_the_models_say() -> None:
         assert np.array_equal(answer.vectors, plain.vectors)
     read = models.text.read(texts, ["en"] * 4)
     assert np.array_equal(read, models.models.text.read(texts, ["en"] * 4))
+
+
+def test_ratings_are_kept_and_no_text_is_rated_twice(tmp_path: Path) -> None:
+    class Once(RuleRater):
+        rated = 0
+
+        def rate(self, posts: Sequence[RatedPost]) -> Ratings:
+            self.rated += len(posts)
+            return super().rate(posts)
+
+    texts = ["Rain again.", "Never trust them, they all lie and cheat.", "Rain again."]
+    first, second = Once(), Once()
+    ratings = TextRatings(first)
+    made = ratings.of(texts)
+    assert first.rated == 2
+    ratings.keep(tmp_path)
+    (file,) = tmp_path.glob("ratings-*.json")
+    other = TextRatings(second)
+    other.remember(tmp_path)
+    assert other.of(texts).tolist() == made.tolist()
+    assert second.rated == 0
+    before = file.stat().st_mtime_ns
+    other.keep(tmp_path)  # nothing new
+    assert file.stat().st_mtime_ns == before
 
 
 def test_posts_that_go_against_values_are_rated_by_their_words(tmp_path: Path) -> None:
