@@ -10,20 +10,22 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import math
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import chi2
+from scipy.stats import chi2, rankdata
+
+from detector.evidence import COMPONENTS
 
 Floats = NDArray[np.float64]
 
 EVEN: Final = 0.5
 """Share of the sample that is drawn evenly from all: what every component misses is found by nothing else."""
 
-LARGEST_LIFT: Final = 100.0
-"""An account may be drawn at most so many times as often as the average: beyond that the sample is of a few alone."""
+BOTH_WAYS: Final = ("text", "behaviour")
+"""Components of which either end is unusual. Machines that turned lie below people; who acts with nobody, or is tied to
+nobody, does what most do."""
 
 
 class CountEstimate(NamedTuple):
@@ -34,24 +36,45 @@ class CountEstimate(NamedTuple):
     high: float
 
 
-def inclusion(components: Floats, prior: float, share: float) -> Floats:
-    """With which probability each unflagged account is in the sample.
+def unusualness(components: Floats) -> Floats:
+    """How unlike the others each account is; shape (accounts,).
 
-    Half of the sample is drawn evenly. The other half goes to accounts of which some component alone says that they may
-    be machines: what a sum of evidence misses, one part of it often sees.
+    For each component the share of accounts that lie at least as far out, and the sum of their logarithms over
+    components (Fisher 1932, Statistical Methods for Research Workers). Ranks alone, so it holds whatever evidence is
+    like, and needs neither people nor decisions.
 
     Args:
-        components: shape (accounts, components), log-likelihood ratios in nats.
-        prior: share of machine-driven accounts before any evidence.
+        components: shape (accounts, components), nats, in the order of `COMPONENTS`.
+    """
+    total = np.zeros(len(components))
+    for place, name in enumerate(COMPONENTS):
+        above = rankdata(-components[:, place], method="max") / len(components)
+        if name in BOTH_WAYS:
+            below = rankdata(components[:, place], method="max") / len(components)
+            above = np.minimum(1.0, 2.0 * np.minimum(above, below))
+        total -= np.log(above)
+    # Ties stay ties on every machine, whatever the last bit of a logarithm is there.
+    result: Floats = np.round(total, 9)
+    return result
+
+
+def inclusion(components: Floats, share: float) -> Floats:
+    """With which probability each unflagged account is in the sample.
+
+    Half of the sample is drawn evenly. The other half goes to accounts that are unlike the others, whatever the sum of
+    their evidence says: machines that have changed are unlike people in some way more often than not. Each is drawn in
+    inverse proportion to how many are at least as unusual.
+
+    Args:
+        components: shape (accounts, components), log-likelihood ratios in nats, in the order of `COMPONENTS`.
         share: of the unflagged accounts that the sample is to have on average, 0 to 1.
 
-    Returns: shape (accounts,), each in (0, 1] where `share` is above 0.
+    Returns: shape (accounts,), each in (0, 1] where `share` is above 0; a little less than `share` on average where
+        some are drawn for certain.
     """
     if not len(components):
         return np.zeros(0)
-    logit = math.log(prior / (1.0 - prior))
-    suspicion = 1.0 / (1.0 + np.exp(-(components.max(axis=1) + logit)))
-    lift = np.minimum(suspicion / suspicion.mean(), LARGEST_LIFT)
+    lift = 1.0 / rankdata(-unusualness(components), method="max")
     lift /= lift.mean()
     result: Floats = np.minimum(1.0, share * (EVEN + (1.0 - EVEN) * lift))
     return result
@@ -89,3 +112,17 @@ def estimate(found: Floats, smallest: float, confidence: float = 0.95) -> CountE
     degrees = 2.0 * upper_total**2 / upper_variance
     high = upper_variance / (2.0 * upper_total) * float(chi2.ppf(1.0 - tail, degrees))
     return CountEstimate(total, low, high)
+
+
+def estimate_among(found: Floats, shown: Floats, accounts: int) -> CountEstimate:
+    """The same where those shown stand for a known number of accounts all together (Hajek 1971).
+
+    So samples of several days, or of which only a part was decided on, are neither added up nor come short.
+
+    Args:
+        found: shape (found,), the probability with which each was drawn.
+        shown: shape (shown,), the same of all that were looked at; at least one.
+        accounts: how many there are to be drawn from.
+    """
+    counted = float((1.0 / np.asarray(shown, np.float64)).sum()) / accounts
+    return estimate(np.asarray(found, np.float64) * counted, float(np.min(shown)) * counted)

@@ -17,7 +17,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from detector.blind_sampling import CountEstimate, estimate, inclusion, is_drawn
+from detector.blind_sampling import CountEstimate, estimate_among, inclusion, is_drawn
 from detector.component_weights import ComponentWeights
 from detector.errors import RecordError, UsageError
 from detector.evidence import COMPONENTS
@@ -52,7 +52,8 @@ class Decided:
         probabilities: with which each was shown.
         shares: what each counts: members of one campaign share one decision.
         left_out: decisions that say nothing here, by reason.
-        blind: shape (decisions,), whether it was not flagged when the scores were written.
+        blind: shape (decisions,), whether it could have been flagged when the scores were written, and was not.
+        able: accounts that are not flagged and could be, for whom the blind ones stand.
     """
 
     components: Floats
@@ -61,12 +62,13 @@ class Decided:
     shares: Floats
     left_out: Counter[str]
     blind: NDArray[np.bool_]
+    able: int
 
     def misses(self) -> CountEstimate | None:
         """How many unflagged accounts moderators would find to be machines; None without a blind sample."""
         if not self.blind.any():
             return None
-        return estimate(self.probabilities[self.blind & self.machine], float(self.probabilities[self.blind].min()))
+        return estimate_among(self.probabilities[self.blind & self.machine], self.probabilities[self.blind], self.able)
 
 
 def components_of(scores: Iterable[ScoreRecord]) -> Floats:
@@ -115,8 +117,13 @@ def decided(scores: Sequence[ScoreRecord], records: Iterable[FeedbackRecord]) ->
         probabilities=np.array([rows[name][1] for name in names], np.float64),
         shares=np.array([rows[name][2] for name in names], np.float64),
         left_out=+left_out,
-        blind=np.array([not by_name[name].flagged and rows[name][1] < 1.0 for name in names], np.bool_),
+        blind=np.array([_could_be_flagged(by_name[name]) and rows[name][1] < 1.0 for name in names], np.bool_),
+        able=sum(_could_be_flagged(each) for each in scores),
     )
+
+
+def _could_be_flagged(score: ScoreRecord) -> bool:
+    return not score.flagged and "flag" not in score.abstained
 
 
 def difference(scores: Sequence[ScoreRecord], shadow: Shadow) -> tuple[list[str], list[str]]:
@@ -160,7 +167,7 @@ def learn_command(
         bundle: its thresholds are set by the people of `people_input`, who are looked at after each post as always.
         people_input: they are fitted to by nothing.
         format_name: its input format.
-        models: the weights learned before, if any, are multiplied by those learned now.
+        models: what was learned before, if anything, counts first, and what is learned now on top of it.
         target_fpr: at which both thresholds are set.
         prior: base rate.
 
@@ -175,8 +182,8 @@ def learn_command(
     made = decided(known, decisions_in(decisions))
     components = components_of(read(people))
     shadow = fit(
-        made.components, made.machine, made.probabilities, components, prior=prior, target_fpr=target_fpr,
-        shares=made.shares,
+        made.components, made.machine, made.probabilities, components, components_of(known), prior=prior,
+        target_fpr=target_fpr, shares=made.shares,
     )  # fmt: skip
     added, removed = difference(known, shadow)
     print(f"{shadow.decisions} accounts decided on, {int(made.machine.sum())} of them machines; they count as "
@@ -184,8 +191,9 @@ def learn_command(
     for reason, count in sorted(made.left_out.items()):
         print(f"  left out: {count} ({reason})")
     print(f"  about {shadow.wrong:.1%} of the decisions seem to be wrong")
-    for name, weight in zip(COMPONENTS, shadow.weights, strict=True):
-        print(f"  {name:<12} counts {weight:.2f} times what it does now")
+    for name, curve in zip(COMPONENTS, shadow.curves, strict=True):
+        low, high = curve.slopes()
+        print(f"  {name:<12} counts {low:.2f} times what it does now where it is low, {high:.2f} where it is high")
     print(f"threshold {shadow.threshold:.3f} for the shadow, {shadow.live_threshold:.3f} for the plain sum, by "
           f"{len(components)} calibration scores")  # fmt: skip
     missed = made.misses()
@@ -204,7 +212,7 @@ def learn_command(
 def write_bundle(
     shadow: Shadow, models: Path, bundle: Path, people: Path, format_name: str = EVENTS
 ) -> ComponentWeights:
-    """Write a models directory with the learned weights, whose thresholds are set by people under these weights.
+    """Write a models directory with the learned curves, whose thresholds are set by people under these curves.
 
     Args:
         shadow: what was learned.
@@ -217,13 +225,13 @@ def write_bundle(
         UsageError: the recording cannot be read, or has too few people.
     """
     before = ComponentWeights.load(models)
-    weights = ComponentWeights.learned(
-        tuple(old * float(new) for old, new in zip(before.values, shadow.weights, strict=True)),
-        {"decisions": shadow.decisions, "effective": round(shadow.effective, 1), "wrong": round(shadow.wrong, 3),
-         "before": before.version},
-    )  # fmt: skip
+    card = {
+        "decisions": shadow.decisions, "effective": round(shadow.effective, 1), "wrong": round(shadow.wrong, 3),
+        "before": before.version,
+    }  # fmt: skip
+    weights = before.then(shadow.curves, card)
     with TemporaryDirectory() as work:
-        # Elsewhere first: thresholds of the plain sum beside these weights would flag whom they should not.
+        # Elsewhere first: thresholds of the plain sum beside these curves would flag whom they should not.
         folder, done = Path(work) / "weighted", Path(work) / "done"
         copy_models(models, folder, BUNDLE_FILES)
         weights.save(folder)
@@ -265,15 +273,13 @@ def sample_command(
     scores: Annotated[Path, typer.Option(metavar="FILE", help="scores of all accounts (run --scores)")],
     key_file: Annotated[Path, typer.Option(metavar="FILE", help="secret of 16 bytes or more")],
     share: Annotated[float, typer.Option(metavar="SHARE", help="of the unflagged accounts")] = 0.001,
-    prior: Annotated[float, typer.Option(metavar="SHARE", help="of machine-driven accounts")] = 0.01,
 ) -> None:
-    """Print a blind sample of unflagged accounts, as JSON lines with the probability of each (`sampled_with`).
+    """Print a blind sample of accounts that could be flagged and are not, as JSON lines with each one's `sampled_with`.
 
     Args:
         scores: as `--scores` writes them.
         key_file: the key of the draw.
         share: how many are drawn on average.
-        prior: base rate.
 
     Raises:
         UsageError: a file that cannot be read, a short key, a share that is none.
@@ -286,8 +292,8 @@ def sample_command(
         raise UsageError(f"--key-file {key_file}: cannot be read: {error.strerror}; is its name right?") from None
     if len(key) < LEAST_KEY_BYTES:
         raise UsageError(f"--key-file {key_file}: the key has {len(key)} bytes: give at least {LEAST_KEY_BYTES}")
-    unflagged = sorted((each for each in read(scores) if not each.flagged), key=lambda each: each.account)
-    for each, chance in zip(unflagged, inclusion(components_of(unflagged), prior, share), strict=True):
+    unflagged = sorted(filter(_could_be_flagged, read(scores)), key=lambda each: each.account)
+    for each, chance in zip(unflagged, inclusion(components_of(unflagged), share), strict=True):
         if is_drawn(key, each.account, float(chance)):
             print(json.dumps({"account": each.account, "sampled_with": round(float(chance), 6)}))
 
@@ -334,7 +340,10 @@ def decisions_in(path: Path) -> list[FeedbackRecord]:
 def _file(shadow: Shadow, target_fpr: float, prior: float, added: list[str], removed: list[str]) -> Mapping[str, Any]:
     return {
         "v": 1,
-        "weights": {name: round(float(weight), 6) for name, weight in zip(COMPONENTS, shadow.weights, strict=True)},
+        "curves": {
+            name: {key: round(number, 6) for key, number in curve._asdict().items()}
+            for name, curve in zip(COMPONENTS, shadow.curves, strict=True)
+        },
         "intercept": round(shadow.intercept, 6),
         "threshold": round(shadow.threshold, 6),
         "target_fpr": target_fpr,

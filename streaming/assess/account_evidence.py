@@ -160,19 +160,19 @@ class Evidence:
         accounts = self._accounts
         features = self.statistics.features(rows)
         components = self._model.components(features, text=self._text, behaviour=self._behaviour)
-        text, behaviour = self._weights.of("text"), self._weights.of("behaviour")
-        accounts.text[rows] = text * components.text
-        accounts.behaviour[rows] = behaviour * components.behaviour
+        text = accounts.text[rows] = self._weights.of("text", components.text)
+        behaviour = accounts.behaviour[rows] = self._weights.of("behaviour", components.behaviour)
         accounts.text_abstain[rows] = components.text_abstain
         accounts.behaviour_abstain[rows] = components.behaviour_abstain
         accounts.language[rows] = features.language
-        accounts.rerank_evidence[rows] = text * components.text + behaviour * components.behaviour
+        accounts.rerank_evidence[rows] = text + behaviour
         read = features.second_stage > 0
         if read.any():
             without = self._model.components(
                 _without_second_stage(features, read), text=self._text, behaviour=self._behaviour
             )
-            accounts.rerank_evidence[rows[read]] = text * without.text + behaviour * without.behaviour
+            text, behaviour = self._weights.of("text", without.text), self._weights.of("behaviour", without.behaviour)
+            accounts.rerank_evidence[rows[read]] = text + behaviour
         self.fuse(rows)
 
     def fuse(self, rows: Rows) -> None:
@@ -211,9 +211,9 @@ class Evidence:
         accounts.graph[before] = 0.0
         accounts.graph_abstain[accounts.live()] = GraphAbstain.NO_TIES
         if self._coordination:
-            accounts.coordination[evidence.rows] = self._weights.of("coordination") * evidence.coordination
+            accounts.coordination[evidence.rows] = self._weights.of("coordination", evidence.coordination)
         if self._graph:
-            accounts.graph[evidence.rows] = self._weights.of("graph") * evidence.graph
+            accounts.graph[evidence.rows] = self._weights.of("graph", evidence.graph)
             accounts.graph_abstain[evidence.rows[evidence.graph > 0]] = GraphAbstain.NONE
         moved: Rows = changed[(accounts.coordination[changed] != old[0]) | (accounts.graph[changed] != old[1])]
         self.fuse(moved)

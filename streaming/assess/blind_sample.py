@@ -49,7 +49,7 @@ class BlindSample:
             return []
         fused = context.evidence.fused(rows)
         components = np.stack([getattr(fused, name) for name in COMPONENTS], axis=1)
-        chances = np.round(inclusion(components, context.settings.prior, min(1.0, per_day / len(rows))), _DIGITS)
+        chances = np.round(inclusion(components, min(1.0, per_day / len(rows))), _DIGITS)
         chances = np.maximum(chances, 10.0**-_DIGITS)
         name_of_day = rfc3339(day * DAY_MS)[:10]
         names = [context.accounts.name(row) for row in rows.tolist()]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from detector.component_weights import ComponentWeights
+from detector.component_weights import ComponentCurve, ComponentWeights
 from detector.errors import UsageError
 from detector.evidence import COMPONENTS
 from streaming.assess.alert_store import account_alert_id
@@ -62,8 +62,8 @@ def test_the_shadow_says_whom_it_would_add_and_remove_and_what_is_missed(
     assert "200 accounts decided on, 40 of them machines" in said
     assert "unflagged accounts that moderators would find to be machines" in said
     found = json.loads(out.read_text())
-    assert set(found["weights"]) == set(COMPONENTS)
-    assert found["weights"]["text"] < found["weights"]["behaviour"]
+    assert set(found["curves"]) == set(COMPONENTS)
+    assert found["curves"]["text"]["weight"] < found["curves"]["behaviour"]["weight"]
     machines = {f"account {number}" for number in range(0, 600, 5)}
     assert len(machines.intersection(found["added"])) > len(set(found["added"]) - machines)
     assert f"{len(found['added'])} would be added" in said
@@ -114,6 +114,43 @@ def test_what_says_nothing_is_left_out_and_counted() -> None:
     assert made.misses() is None
 
 
+def test_samples_of_two_days_are_not_added_up() -> None:
+    scores = [score(f"a{number}", [0, 0, 0, 0]) for number in range(1000)]
+    silent = ScoreRecord(
+        account="silent", posterior=0.5, llr=scores[0].llr, abstained={"flag": "no text"}, posts=0, flagged=False
+    )
+
+    def estimated(days: int) -> float:
+        said = records(
+            *(
+                (account_alert_id(f"a{n}"), None, "llm_campaign" if n % 5 == 0 else "not_a_campaign", 0.1)
+                for n in range(100 * days)
+            )
+        )
+        found = decided([*scores, silent], said).misses()
+        assert found is not None
+        assert found.low < 200 < found.high
+        return found.number
+
+    assert estimated(1) == pytest.approx(200)
+    assert estimated(2) == pytest.approx(200)
+
+
+def test_whom_nothing_could_flag_is_not_in_the_sample(
+    files: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with files["scores"].open("ab") as file:
+        llr = LlrRecord(-9.0, 9.0, 0.0, 0.0, 0.0)
+        silent = ScoreRecord(
+            account="silent", posterior=0.5, llr=llr, abstained={"flag": "no text"}, posts=0, flagged=False
+        )
+        file.write(encode_score(silent) + b"\n")
+    sample_command(files["scores"], files["key"], share=1.0)
+    drawn = [json.loads(line)["account"] for line in capsys.readouterr().out.splitlines()]
+    assert "silent" not in drawn
+    assert len(drawn) > 300
+
+
 def test_files_that_cannot_be_used_are_said(files: dict[str, Path], tmp_path: Path) -> None:
     nowhere = tmp_path / "nowhere"
     broken = tmp_path / "broken"
@@ -146,11 +183,13 @@ def test_a_bundle_counts_as_was_learned_before_and_now_and_appears_whole(
 
     monkeypatch.setattr(learning_cli, "calibrate_on", set_thresholds)
     models = tmp_path / "models"
-    ComponentWeights.learned((0.5, 1.0, 2.0, 1.0), {}).save(models)
-    shadow = Shadow(np.array([-1.0, 2.0, 0.5, 1.0]), 0.0, 3.0, 3.0, 200, 90.0)
+    plain = ComponentCurve()
+    ComponentWeights().then((ComponentCurve(0.5), plain, plain, plain), {}).save(models)
+    shadow = Shadow((ComponentCurve(-1.0, 0.5, -0.5, 1.0), plain, plain, plain), 0.0, 3.0, 3.0, 200, 90.0)
     write_bundle(shadow, models, tmp_path / "bundle", tmp_path / "people.jsonl")
     found = ComponentWeights.load(tmp_path / "bundle")
-    assert found.values == (-0.5, 2.0, 1.0, 1.0)
+    evidence = np.array([-2.0, 0.0, 3.0])
+    assert list(found.of("text", evidence)) == pytest.approx(list(shadow.curves[0].of(0.5 * evidence)))
     assert found.version == seen[0].version != ""
     assert found.card["decisions"] == 200
 
