@@ -152,9 +152,10 @@ class DriftSociety:
     @classmethod
     def drawn(cls, rng: np.random.Generator) -> DriftSociety:
         """One of those that there may be."""
-        made = cls(*(float(rng.uniform(*each)) for each in (
-            TEXT_STRENGTH, BEHAVIOUR_STRENGTH, UNSEEN_SHIFT, TURNED_SHIFT
-        )))  # fmt: skip
+        text, behaviour, unseen, turned = (
+            float(rng.uniform(*each)) for each in (TEXT_STRENGTH, BEHAVIOUR_STRENGTH, UNSEEN_SHIFT, TURNED_SHIFT)
+        )
+        made = cls(text, behaviour, unseen, turned)
         return replace(made, kinds=tuple(made._at_random(rng.spawn(1)[0])))
 
     def _at_random(self, rng: np.random.Generator) -> list[EvidenceCluster]:
