@@ -81,6 +81,9 @@ class ComponentCurve(NamedTuple):
         return abs(self.weight) + STRAIGHT_BEYOND * abs(self.bend)
 
 
+_NOTHING: Final = 1e-6
+"""Nats under which evidence is none."""
+
 Curves = tuple[ComponentCurve, ComponentCurve, ComponentCurve, ComponentCurve]
 
 AS_THEY_ARE: Final[Curves] = (ComponentCurve(),) * 4
@@ -111,6 +114,16 @@ class ComponentWeights:
         for curves in self.layers:
             evidence = curves[place].of(evidence)
         return evidence
+
+    def worth(self, component: Component, evidence: float) -> float:
+        """How many times itself evidence of a component counts, on average from nothing up to there.
+
+        Args:
+            component: its name.
+            evidence: nats.
+        """
+        at = evidence if abs(evidence) > _NOTHING else _NOTHING
+        return float(self.of(component, np.array([at]))[0]) / at
 
     def then(self, curves: Sequence[ComponentCurve], card: Mapping[str, Any]) -> ComponentWeights:
         """These with curves on top, and a version that follows from all of them.

@@ -7,8 +7,8 @@ from typing import Final
 
 import numpy as np
 
-from detector.account.features import TEXT_NAMES
-from detector.account.plain_features import plain_features
+from detector.account.features import TEXT_NAMES, AccountFeatures
+from detector.account.plain_features import PlainFeature, plain_features
 from detector.reasons import (
     WITHDRAWN_AUTOMATED,
     WITHDRAWN_DECIDED,
@@ -187,10 +187,14 @@ class AccountAlerts:
             group_size=context.scores.group_size(row),
             abstained=score.abstained,
             quoted=quoted,
-            style=()
-            if "text" in score.abstained
-            else plain_features(context.models.account, features, context.models.weights.of("text")),
+            style=() if "text" in score.abstained else self._style(features),
         )
+
+    def _style(self, features: AccountFeatures) -> list[PlainFeature]:
+        """What the text evidence of one account is made of that can be said plainly, as it counts after decisions."""
+        models = self._context.models
+        text = float(models.account.components(features).text[0])
+        return plain_features(models.account, features, models.weights.worth("text", text))
 
     def _why_withdrawn(self, row: int) -> Reason:
         accounts = self._context.accounts

@@ -63,6 +63,14 @@ def test_a_bend_speaks_both_ways_goes_on_straight_and_makes_nothing_of_nothing()
     assert np.diff(around)[0] / 0.0002 == pytest.approx(curve.slopes()[1], rel=1e-3)
 
 
+def test_evidence_is_worth_what_it_counts_for_each_nat() -> None:
+    curve = ComponentCurve(0.5, 1.0, 0.0, 1.0)
+    made = ComponentWeights().then((curve, PLAIN, PLAIN, PLAIN), {})
+    assert made.worth("text", -2.0) * -2.0 == pytest.approx(float(curve.of(np.array([-2.0]))[0]))
+    assert made.worth("text", 0.0) == pytest.approx(0.5, abs=1e-4)
+    assert ComponentWeights().worth("graph", 3.0) == 1.0
+
+
 @pytest.mark.parametrize("factor", [0.5, -1.0])
 def test_an_account_is_judged_by_them(factor: float) -> None:
     observed = harness.score(harness.posts("ada", 3))
