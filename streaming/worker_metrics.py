@@ -134,6 +134,12 @@ class Metrics:
             "How far accounts' totals have moved from the calibration people's (population stability index)",
         )
         self._flagged_share = self._gauge("flagged_share", "Share flagged of the accounts that can be flagged")
+        self._chance = self._gauge(
+            "group_chance_share", "Share of the listed groups that are expected to be chance, by search", "among"
+        )
+        self._decoys = self._gauge(
+            "decoy_groups", "Groups that a search shows where nobody acts together, mean of its draws", "among"
+        )
         self._compared = self._gauge(
             "shadow_accounts",
             "Accounts in open alerts of this shadow and of the live deployment, or of one alone",
@@ -302,6 +308,17 @@ class Metrics:
         """
         self._drift.set(drift)
         self._flagged_share.set(flagged_share)
+
+    def groups_by_chance(self, among: Literal["suspects", "all"], chance_share: float, decoy_groups: float) -> None:
+        """How the listed groups stand beside decoys.
+
+        Args:
+            among: whom the search looked at.
+            chance_share: mean of the groups' q.
+            decoy_groups: what a draw of decoys showed in the newest search.
+        """
+        self._chance.labels(among).set(chance_share)
+        self._decoys.labels(among).set(decoy_groups)
 
     def compared(self, tally: Mapping[str, int], behind_s: float) -> None:
         """A shadow was compared with the live deployment.

@@ -84,9 +84,9 @@ def healthy() -> Shape:
     """An active process and a warm standby, both scoring; a few flags a day."""
     shape: Shape = {}
     for instance, is_active in (("a", 1.0), ("b", 0.0)):
-        here = f"instance={instance}"
+        here = f"job=swarmlight instance={instance}"
         shape |= {
-            f"up job=swarmlight {here}": always(1),
+            f"up {here}": always(1),
             f"swarmlight_assess_active {here}": always(is_active),
             f"swarmlight_broker_up {here}": always(1),
             f"swarmlight_partitions_owned {here}": always(2),
@@ -106,6 +106,9 @@ def healthy() -> Shape:
             f"swarmlight_abstentions_total component=text reason=no_text {here}": rising(2000 * is_active),
             f"swarmlight_alerts_opened_total kind=account {here}": rising(0.5 * is_active),
             f"swarmlight_totals_drift {here}": always(0.06 * is_active),
+            f"swarmlight_group_chance_share among=suspects {here}": always(0.02 * is_active),
+            f"swarmlight_decision_delay_seconds_bucket le=300.0 {here}": rising(60 * is_active),
+            f"swarmlight_decision_delay_seconds_count {here}": rising(60 * is_active),
         }
         shape |= outcomes(here, 2000 * is_active)
         for kind in get_args(Alarm):
@@ -153,7 +156,7 @@ def firing(changes: Shape) -> set[str]:
     return fired
 
 
-A, B = "instance=a", "instance=b"
+A, B = "job=swarmlight instance=a", "job=swarmlight instance=b"
 NO_POSTS: Final[Shape] = {f"swarmlight_records_read_total {each}": rising(1000, FAULT_S - 86_400) for each in (A, B)}
 
 FAULTS: Final[dict[str, tuple[Shape, set[str]]]] = {
@@ -191,8 +194,7 @@ FAULTS: Final[dict[str, tuple[Shape, set[str]]]] = {
     ),
     "the broker is away": ({f"swarmlight_broker_up {B}": then(1, 0)}, {"SwarmlightBrokerAway"}),
     "the standby dies": (
-        {written: then(0, None) for written in healthy() if written.endswith(B)}
-        | {f"up job=swarmlight {B}": then(1, 0)},
+        {written: then(0, None) for written in healthy() if written.endswith(B)} | {f"up {B}": then(1, 0)},
         {"SwarmlightWorkerDown"},
     ),
     "nobody is active": ({f"swarmlight_assess_active {A}": then(1, 0)}, {"SwarmlightNobodyDecides"}),
@@ -245,6 +247,34 @@ FAULTS: Final[dict[str, tuple[Shape, set[str]]]] = {
         {"SwarmlightManyFlags"},
     ),
     "people unlike those that calibrated": ({f"swarmlight_totals_drift {A}": then(0.06, 0.4)}, {"SwarmlightDrift"}),
+    "groups that are no better than decoys": (
+        {f"swarmlight_group_chance_share among=all {A}": then(None, 0.3)},
+        {"SwarmlightDecoys"},
+    ),
+    "ticks decided on late": (
+        {f"swarmlight_decision_delay_seconds_bucket le=300.0 {A}": rising(60, FAULT_S, 50)},
+        {"SwarmlightSlow"},
+    ),
+    "a shadow that does not keep up": (
+        {"swarmlight_shadow_behind_seconds job=next instance=s": then(0, 7200)},
+        {"SwarmlightShadowBehind"},
+    ),
+    "a shadow beside all that is well": (
+        {
+            "swarmlight_assess_active job=next instance=s": always(1),
+            "swarmlight_model_info model=text name_version=other@1 job=next instance=s": always(1),
+            "swarmlight_last_commit_timestamp_seconds job=next instance=s": lambda t: t - 30,
+            "swarmlight_last_snapshot_timestamp_seconds job=next instance=s": lambda t: t - 200,
+            "swarmlight_watermark_age_seconds job=next instance=s": always(90_000),
+            "swarmlight_shadow_behind_seconds job=next instance=s": always(60),
+        },
+        set(),
+    ),
+    "the live deployment is gone, a shadow is there": (
+        {written: then(value(0.0), None) for written, value in healthy().items() if "assess_active" in written}
+        | {"swarmlight_assess_active job=next instance=s": always(1)},
+        {"SwarmlightNobodyDecides"},
+    ),
     "no flags any more": (
         {f"swarmlight_alerts_opened_total kind=account {A}": rising(1, FAULT_S - 86_400)},
         {"SwarmlightNoFlags"},

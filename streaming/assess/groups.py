@@ -8,7 +8,7 @@ What lies between two searches does not change, but for members that leave.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -157,6 +157,17 @@ class Groups:
     def accepted(self) -> list[Listed]:
         """Groups that are or were beyond what decoys show."""
         return [each for each in self._state.book.listed if each.group.accepted]
+
+    def by_chance(self) -> dict[str, tuple[float, float]]:
+        """Search -> the mean q of the groups it has accepted, 0 where there are none; what decoys showed in it last."""
+        found: dict[str, tuple[float, float]] = {}
+        for among in get_args(Among):
+            listed = [each for each in self._state.book.listed if each.group.among == among]
+            accepted = [each.group.q for each in listed if each.group.accepted]
+            newest = max(listed, key=lambda each: each.group.seen_ms, default=None)
+            share = sum(accepted) / len(accepted) if accepted else 0.0
+            found[among] = (share, 0.0 if newest is None else newest.decoy_groups)
+        return found
 
     @property
     def of_row(self) -> dict[int, Group]:

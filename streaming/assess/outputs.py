@@ -121,6 +121,8 @@ class TickStats:
     """Looks at which an account passed its threshold and was not flagged, by reason."""
     drift: float | None = None
     """At a campaign tick: how far accounts' totals have moved from the calibration people's (`detector.drift`)."""
+    chance: dict[str, tuple[float, float]] | None = None
+    """At a campaign tick, by search: the mean q of the groups listed, and how many groups decoys showed."""
     flagged_share: float | None = None
     """At a campaign tick: share flagged of the accounts that can be."""
 

@@ -292,6 +292,7 @@ class TickRunner:
         return TickStats(
             drift=drift,
             flagged_share=flagged_share,
+            chance=self._groups.by_chance() if is_campaign else None,
             withheld=dict(self._evidence.withheld),
             events=events,
             duplicates=taken.duplicates,

@@ -95,6 +95,8 @@ class AssessMeter:
             metrics.size("flagged", output.stats.flagged)
             metrics.size("groups", output.stats.groups)
             metrics.size("held_back", output.stats.held_back)
+            for among, (share, decoys) in (output.stats.chance or {}).items():
+                metrics.groups_by_chance(cast(Any, among), share, decoys)
             if output.stats.drift is not None:
                 self._against_people(output.stats.drift, output.stats.flagged_share or 0.0)
 
