@@ -146,6 +146,9 @@ def test_no_alert_is_opened_on_a_group_that_passed_once_and_does_not_now(monkeyp
     played = run(STREAM)
     assert any(listed.group.accepted for listed in played.assess.state.groups.book.listed)
     assert group_alerts(played) == []
+    shares = [output.stats.chance["suspects"][0] for output in played.outputs if output.stats.chance]
+    assert shares[0] == 0.0, "nothing was listed yet"
+    assert shares[-1] == pytest.approx(0.2)
 
 
 def test_the_only_search_accepts_by_itself() -> None:

@@ -96,3 +96,12 @@ def test_drift_is_shown_and_said_once_when_it_begins_and_once_when_it_ends(caplo
     with caplog.at_level("INFO"):
         ticks(0.05, 0.04)
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+
+
+def test_groups_beside_decoys_are_shown_at_campaign_ticks() -> None:
+    metrics = Metrics()
+    stats = TickStats(chance={"suspects": (0.02, 0.5), "all": (0.0, 1.5)})
+    AssessMeter(metrics).committed(ordering(), [TickOutput(0, [], [], [], [], Answer.unread(), stats)])
+    value = metrics.registry.get_sample_value
+    assert value("swarmlight_group_chance_share", {"among": "suspects"}) == 0.02
+    assert value("swarmlight_decoy_groups", {"among": "all"}) == 1.5

@@ -209,6 +209,7 @@ def test_a_canary_s_accounts_have_the_shadow_s_alerts_and_all_others_the_live_on
     pair.turned(stage, lambda: stage._begun)
     stage.turn()
     stage.close()
+    assert metrics.registry.get_sample_value("swarmlight_canary_alerts_total", {"side": "shadow"})
     assert sum(map(len, pair.chosen().values())) == count, "a restart puts nothing out twice"
 
 
