@@ -55,6 +55,12 @@ MARK_EVERY_S: Final = 1.0
 hour of event time meanwhile, and what waits for our mark waits no longer than this."""
 
 
+UNSETTLED_S: Final = 60.0
+"""Longest time in which a member knows no assignment, or two session timeouts where those are longer: the others wait
+for one that died for one of them. kafka-python 3.0.12 can join a group and lose the assignment, when the broker comes
+back while partitions are dealt out anew: it then takes itself for a member for ever and reads nothing."""
+
+
 class GroupAssignment(ConsumerRebalanceListener):  # type: ignore[misc]
     """What the group has assigned to this process. Methods run on the client's own thread, so they only take notes.
 
@@ -116,17 +122,41 @@ class InputConsumer:
         begins: Mapping[str, int] | None = None,
     ) -> None:
         self._clients, self._begins = clients, begins
-        self._membership = GroupAssignment()
-        self._handled = -1
-        self._consumer: KafkaConsumer = clients.member(group, records)
-        clients.subscribe(self._consumer, topics, self._membership)
+        self._group, self._topics, self._records = group, topics, records
+        self._unsettled_s = max(UNSETTLED_S, 2 * clients.session_ms / 1000)
+        self._consumer: KafkaConsumer
+        self._join()
         self._offset_gaps: dict[TopicPartition, int] = {}
-        self._needs_seek = False
         self.next: dict[TopicPartition, int] = {}
         """Next source offset of every partition that this member owns."""
         self.committed: dict[TopicPartition, int] = {}
         """What the group had committed when the partition came here, 0 where nothing."""
         self._written_ms = 0
+
+    def _join(self) -> None:
+        """Become a member of the group, with nothing known of an assignment."""
+        membership = GroupAssignment()
+        consumer = self._clients.member(self._group, self._records)
+        self._clients.subscribe(consumer, self._topics, membership)
+        self._consumer, self._membership, self._handled = consumer, membership, -1
+        self._needs_seek = False
+        self._settled_at = time.monotonic()
+
+    def _watch_membership(self) -> None:
+        """Join anew where no assignment has come for too long.
+
+        Raises:
+            BrokerError: the broker is away.
+        """
+        now = time.monotonic()
+        if self.settled:
+            self._settled_at = now
+        elif now - self._settled_at > self._unsettled_s:
+            log.warning("no assignment from %s for %.0f s: joining it anew", self._group, now - self._settled_at)
+            old = self._consumer
+            self._join()
+            self.next = {}
+            close(old, 1.0)
 
     def poll(self, timeout_ms: int) -> list[SourceRange]:
         """What came. An empty answer says nothing: while the broker is away there is no error here.
@@ -135,6 +165,7 @@ class InputConsumer:
             LogError: a topic ends before what has been read of it.
             BrokerError: the broker refuses.
         """
+        self._watch_membership()
         records: dict[TopicPartition, list[Any]] = {}
         with self._clients.explained("reading posts"):
             try:
