@@ -60,3 +60,29 @@ def test_a_member_whose_assignment_the_client_has_lost_joins_the_group_anew(
         assert source.settled
     finally:
         source.close()
+
+
+@pytest.mark.kafka
+def test_a_shadow_begins_with_what_there_is_or_was_written_since_a_time_and_misses_nothing(
+    deployment: Deployment,
+) -> None:
+    posts, events = deployment.topics.posts, stream(10, seed=1)[:10]
+    deployment.create(posts, 1)
+    deployment.write(events[:5], partitions=1)
+    deployment.delete_before(posts, 0, 2)
+    time.sleep(0.05)
+    since = round(time.time() * 1000)
+    deployment.write(events[5:], partitions=1)
+    clients = Clients(deployment.kafka(session_timeout_s=6))
+    for begins, first in (({}, 2), ({posts: since}, 5)):
+        source = InputConsumer(clients, f"from {first}", [posts], 100, begins)
+        try:
+            taken: list[int] = []
+            deadline = time.monotonic() + 30
+            while len(taken) < 10 - first and time.monotonic() < deadline:
+                for each in source.poll(100):
+                    assert each.gap == 0
+                    taken += [record.offset for record in each.records]
+            assert taken == list(range(first, 10))
+        finally:
+            source.close()
