@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from detector.errors import LogError
 from streaming.schema.observation import End
 from tests.streaming.assess import harness, societies
+from tests.streaming.builders import batch
 
 SOCIETY = societies.society(1, hours=4, events=170)
 OBSERVED = harness.score(SOCIETY)
@@ -102,3 +104,29 @@ def test_without_any_event_nothing_runs() -> None:
     assess.feed(End(0, 1, 0))
     assert assess.ended()
     assert harness.drain(assess) == []
+
+
+def test_two_first_stage_models_are_never_mixed_nor_is_a_log_read_of_another_than_expected() -> None:
+    for expected in (None, {"text": "a@1"}):
+        assess = harness.begin()
+        assess.state.log_models = expected
+        assess.feed(batch(OBSERVED[:5], models={"text": "a@1"}))
+        with pytest.raises(LogError, match=r'a@1.* and of .*b@2.*log = "own"'):
+            assess.feed(batch(OBSERVED[5:9], models={"text": "b@2"}))
+    assess = harness.begin()
+    assess.state.log_models = {"text": "b@2"}
+    with pytest.raises(LogError, match="two model versions"):
+        assess.feed(batch(OBSERVED[:5], models={"text": "a@1"}))
+
+
+def test_a_log_that_is_not_read_from_its_beginning_begins_with_whatever_comes_first() -> None:
+    assess = harness.begin(partitions=2)
+    assess.ordering.begin_anywhere()
+    middle = len(OBSERVED) // 2
+    assess.feed(batch(OBSERVED[middle:], partitions=2))
+    assess.feed(End(1, 2, 17))
+    assert assess.positions == [len(OBSERVED), 17]
+    assert not assess.ordering.open_gaps
+    assert assess.counts.offset_gaps == 0
+    assess.feed(batch(OBSERVED[:5], partitions=2))
+    assert assess.counts.repeated == 1, "what lies before the beginning is never taken in afterwards"
