@@ -297,6 +297,8 @@ IMPORTED_AS = {
 """Packages that are imported under another name than their own, `-` for `_` apart."""
 
 USED_WITHOUT_IMPORT = {
+    "check-jsonschema": "tests/test_manifests.py: a file in it",
+    "kubernetes-validate": "tests/test_manifests.py: imported where it is installed",
     "accelerate": "transformers imports it where it reads a quantised file",
     "axe-playwright-python": "asked for by `pytest.importorskip`",
     "gguf": "transformers imports it where it reads a quantised file",

@@ -97,6 +97,7 @@ def test_every_other_one_is_moved_by_a_bad_day_of_one_worker(home: Path, tmp_pat
             top=TOP,
         )
         wanted = NAMED - set(ELSEWHERE)
+        assert len(wanted) > 15
         deadline = time.monotonic() + 600
         written, added, died, last = 20, False, False, dict[str, float]()
         while wanted - moved:
