@@ -112,6 +112,7 @@ def detected(trial: SocietySettings, seed: int, target_fpr: float, models: Path 
     world = World(population(trial, seed), seed)
     words = SpokenWords(world, default_ratings())
     society = PolicedSociety(world, feed_plan(), reading_of(Assumed()), _NOTHING, rated=words)
+    AdaptingOperators(society, planned(trial, seed), 0)  # who is held back says nothing
     detector = LiveDetector(Renderer(world), remembered(models), target_fpr)
     found = []
     for step in society.steps():

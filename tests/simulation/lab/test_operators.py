@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from simulation.lab.enforcement import EnforcementAction, PolicedSociety, feed_p
 from simulation.lab.interventions import Assumed, Policy
 from simulation.lab.live_detector import Finding, LiveDetector
 from simulation.lab.operators import AdaptingOperators
-from simulation.lab.outcomes import Loop, outcome
+from simulation.lab.outcomes import Loop, detected, outcome
 from simulation.lab.trial_society import SocietySettings, planned, population
 from simulation.sampling import HOUR_MS
 from simulation.world import Chunk, World
@@ -68,6 +70,23 @@ def test_what_kept_accounts_alive_is_taken_more_often() -> None:
         for cadence in taken:
             taken[cadence] += operators.answers[0].after[1] == cadence
     assert taken["drip"] > taken["waves"]
+
+
+def test_the_open_loop_reads_nothing_of_accounts_held_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: set[int] = set()
+
+    def note(self: LiveDetector, events: Chunk, texts: object) -> list[Finding]:
+        read.update(events.account.tolist())
+        return []
+
+    monkeypatch.setattr(LiveDetector, "__init__", lambda self, renderer, models, target_fpr: None)
+    monkeypatch.setattr(LiveDetector, "read", note)
+    monkeypatch.setattr(LiveDetector, "end", lambda self: [])
+    monkeypatch.setattr("simulation.lab.outcomes.remembered", lambda models: None)
+    assert detected(TRIAL, 0, 0.01, None, tmp_path) == []
+    members = World(population(TRIAL, 0), 0).roles.campaigns[2].members
+    assert read & set(members[:16].tolist())
+    assert not read & set(members[16:].tolist())
 
 
 def test_without_rounds_nobody_answers() -> None:
