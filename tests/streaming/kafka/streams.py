@@ -8,6 +8,9 @@ from typing import Any, Final
 START_MS: Final = 1_767_225_600_000
 """2026-01-01T00:00:00Z."""
 
+COPIED: Final = 15
+"""Events behind the newest that an event may come again: half a minute, so that no copy is late anywhere."""
+
 WORDS: Final = (
     *("the", "a", "my", "we", "they", "morning", "rain", "train", "coffee", "market", "election", "garden", "music"),
     *("nobody", "always", "perhaps", "why", "really", "think", "went", "saw", "bought", "lost", "late", "early"),
@@ -25,7 +28,9 @@ def stream(count: int, *, accounts: int = 20, seed: int = 0, step_ms: int = 2000
             {"id": str(number), "account": account, "at": START_MS + number * step_ms, "kind": "post", "text": "hello"}
         )
         if rng.random() < 0.02:
-            events.append(events[rng.randrange(max(0, len(events) - 20), len(events))])
+            again = events[rng.randrange(max(0, len(events) - 20), len(events))]
+            if again["at"] > START_MS + (number - COPIED) * step_ms:  # a copy of a copy may be too old
+                events.append(again)
     return events
 
 
