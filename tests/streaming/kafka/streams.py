@@ -21,7 +21,7 @@ WORDS: Final = (
 def stream(count: int, *, accounts: int = 20, seed: int = 0, step_ms: int = 2000) -> list[dict[str, Any]]:
     """Events `step_ms` apart in event time, by a few accounts, some of them twice."""
     rng = random.Random(seed)
-    events = []
+    events: list[dict[str, Any]] = []
     for number in range(count):
         account = f"account{rng.randrange(accounts)}"
         events.append(
