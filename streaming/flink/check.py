@@ -30,7 +30,7 @@ COMPARED: Final = ("alerts", "details", "scores")
 
 _SAMPLE_S: Final = 0.5
 
-BEFORE_FAULT: Final = 2
+BEFORE_FAULT: Final = 1
 """Checkpoints that a job has made when something is done to it."""
 
 
@@ -97,13 +97,17 @@ class FlinkCheck:
     def killed(self) -> CheckedRun:
         """A job at parallelism 2 on two task managers of one slot, of which one is killed on the way."""
         with self._cluster(2, 1) as cluster:
+            jobs: list[str] = []
 
             def kill() -> None:
-                cluster.running_job(BEFORE_FAULT)
+                jobs.append(cluster.running_job(BEFORE_FAULT))
                 cluster.add_taskmanager()
                 cluster.kill_taskmanager(0)
 
-            return self._job("flink, parallelism 2, a task manager killed", cluster, 2, _OFTEN, kill)
+            row = self._job("flink, parallelism 2, a task manager killed", cluster, 2, _OFTEN, kill)
+            if not cluster.get(f"/jobs/{jobs[0]}/exceptions")["exceptionHistory"]["entries"]:
+                raise EngineError("the job was over before the kill: take a longer stream")
+            return row
 
     def rescaled(self) -> CheckedRun:
         """A job at parallelism 2 that is stopped with a savepoint, and goes on at 4."""

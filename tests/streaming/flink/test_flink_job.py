@@ -33,7 +33,7 @@ def missing() -> str:
 @pytest.mark.timeout(3000)
 @pytest.mark.skipif(bool(missing()), reason=missing() or "-")
 def test_jobs_find_what_run_finds_at_any_parallelism_after_a_kill_and_a_rescale(tmp_path: Path) -> None:
-    items: list[dict[str, Any] | bytes] = [*societies.campaign(0, people=60, hours=10, rounds=40), b"this is no event"]
+    items: list[dict[str, Any] | bytes] = [*societies.campaign(0, people=120, hours=10, rounds=40), b"this is no event"]
     stream = write_lines(tmp_path / "in.jsonl", items)
     command = [str(FLINK), "-m", "streaming.flink.check", str(stream), "--run-python", sys.executable]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
