@@ -53,6 +53,7 @@ def test_pairs_are_found_in_a_part_of_the_traces_as_in_all(posts: Path, window_s
     assert found.pairs.most(5) == sorted(listed, key=lambda pair: -pair["count"])[:5]
 
 
+@pytest.mark.slow
 def test_millions_of_pairs_are_no_memory_but_their_numbers(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     rows = [f"u{who},{item},{T + 1000 * item + who % 50}" for item in range(2) for who in range(400)]

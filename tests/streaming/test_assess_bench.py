@@ -21,6 +21,7 @@ def test_the_stream_is_in_order_and_as_dense_every_day() -> None:
     assert len({one.account for one in every}) > 80
 
 
+@pytest.mark.slow
 def test_the_table_has_a_row_for_each_doubling(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

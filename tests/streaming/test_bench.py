@@ -55,6 +55,7 @@ def small_stream(tmp_path: Path) -> Path:
     return write_lines(tmp_path / "in.jsonl.gz", sorted(posts + likes, key=itemgetter("at")))
 
 
+@pytest.mark.slow
 def test_a_run_accounts_for_every_event_and_every_text(
     tmp_path: Path, clean_environ: None, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -219,6 +219,7 @@ def test_unusable_arguments_are_explained(
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_memory_follows_the_spread_and_not_the_length_of_the_recording() -> None:
     def peak(count: int) -> int:
         copies = make_copies(Vocabulary([]), 4, 0, 60_000, 0.5)

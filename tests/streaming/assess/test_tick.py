@@ -115,6 +115,7 @@ def test_texts_are_kept_for_two_weeks() -> None:
     assert list(played.assess.state.texts.of_row) == [1]
 
 
+@pytest.mark.slow
 def test_memory_of_accounts_follows_those_that_live() -> None:
     items = [event(f"a{i}", at=i * DAY, id="x", text=MILD, lang="en") for i in range(400)]
     played = run(items, AssessSettings(campaign_tick_s=86_400, tick_s=86_400))
