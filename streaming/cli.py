@@ -49,6 +49,8 @@ SUMMARIES: Final[dict[str, CommandSummary]] = {
     for heading, lines in {
         "Detect": {
             "run": "score a recording of events to its end",
+            "batch": "score an archive, its texts read by Apache Spark",
+            "flink": "score a recording as a job of Apache Flink",
             "listen": "follow Bluesky or Mastodon as it happens",
             "ingest": "convert a recording of any platform to events",
             "report": "show what a run found on one page",

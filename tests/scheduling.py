@@ -14,7 +14,6 @@ NEED_NO_BROKER: Final = frozenset(
     f"{KAFKA}test_{name}.py"
     for name in (
         "assess_worker",
-        "consumer",
         "decompression",
         "journal",
         "log",

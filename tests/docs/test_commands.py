@@ -261,6 +261,9 @@ TESTED: Final[dict[str, tuple[str, ...]]] = {
 the helper too. `tests.docs.invocations` looks for command and options in their code."""
 
 NOT_RUN: Final[dict[str, str]] = {
+    'make chaos ARGS="tests/streaming/kafka/test_faults.py -k hundreds"': (
+        "it is one of the tests of make chaos, with the size that the page states"
+    ),
     "swarmlight worker --config shadow.toml": (
         "tests/streaming/kafka/test_shadow_worker.py runs a shadow's worker with a smaller core, and its stages by hand"
     ),

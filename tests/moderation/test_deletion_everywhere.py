@@ -136,7 +136,7 @@ STAYS: dict[str, dict[str, list[str]]] = {
     "retention": {
         "name": ["state", "snapshots", "feed", "alerts", "details"],
         "word": ["feed", "alerts"],
-        "id": ["state", "snapshots"],
+        "id": ["state", "snapshots", "feed", "alerts"],
     },
 }
 
