@@ -8,8 +8,6 @@ partition of `posts`; after its last record an end mark closes the stage `assess
 
 from __future__ import annotations
 
-import resource
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -34,9 +32,10 @@ from streaming.assess.groups import SearchWatch
 from streaming.config import Config, load_config
 from streaming.interrupts import Interrupts
 from streaming.logs import shown
+from streaming.run_totals import RunTotals, is_usable, run_summary
 from streaming.schema.dead_letter import DeadLetterCounts
 from streaming.schema.observation import End
-from streaming.schema.run_summary import PeopleRecord, RunSummary
+from streaming.schema.run_summary import RunSummary
 from streaming.schema.score import ScoreRecord
 from streaming.score import Scorer, cut
 from streaming.sinks.base import Step
@@ -51,11 +50,6 @@ TIMING: Final = ("behaviour", "coordination", "graph")
 
 CHUNK: Final = 2_000
 """Records scored at once: enough for the text model's arrays, little enough for progress and memory."""
-
-_BYTES_A_MIB: Final = 1024 * 1024
-
-_RSS_UNIT: Final = 1 if sys.platform == "darwin" else 1024
-"""Bytes in a unit of `ru_maxrss`: macOS counts bytes, Linux KiB."""
 
 
 class RunProgress(NamedTuple):
@@ -218,28 +212,13 @@ def run_recording(
         rows: list[ScoreRecord] = []
         accounts, flagged = outputs.finish(assess.scores(), rows if keep else None)
         counts = assess.counts
-        told = RunSummary(
-            read=counts.settled,
-            accepted=counts.accepted,
-            duplicate=counts.duplicate,
-            late=counts.late,
-            dead=counts.dead,
-            accounts=accounts,
-            flagged=flagged,
-            campaigns=assess.campaigns,
-            wall_s=round(time.monotonic() - started, 3),
-            peak_rss_mib=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT / _BYTES_A_MIB, 1),
-            models=bundle.versions,
-            texts_cut=scorer.texts_cut,
-            revised=counts.revised,
-            skipped=dict(read.skipped.most_common()),
-            letters_left_out=outputs.letters_left_out,
-            people=_people(bundle, assess.threshold),
-        )
+        told = run_summary(
+            RunTotals(counts, accounts, flagged, assess.campaigns, scorer.texts_cut, assess.threshold),
+            outputs=outputs, models=bundle, started=started, skipped=dict(read.skipped.most_common()),
+        )  # fmt: skip
         outputs.write_summary(told)
         stopped = interrupts.received is not None and not assess.ended()
-        usable = 2 * (told.read - told.dead) >= told.read and (told.read > 0 or not told.skipped)
-        complete = usable and not stopped and not read.failures
+        complete = is_usable(told) and not stopped and not read.failures
         if complete:
             outputs.publish()
         if on_end is not None:
@@ -249,11 +228,6 @@ def run_recording(
         if not complete:
             raise _incomplete(read, told, problems, outputs.abandon())
     return RunResult(told, rows, kept)
-
-
-def _people(models: Models, threshold: float) -> PeopleRecord:
-    totals = models.thresholds.people_totals()
-    return PeopleRecord(totals.people, totals.quantiles, totals.highest, round(threshold, 3))
 
 
 class _RecordReader:

@@ -17,10 +17,9 @@ from detector.errors import EngineError, UsageError
 from detector.evidence import COMPONENTS
 from streaming.assess import AssessSettings
 from streaming.cli import among
-from streaming.commands import summary_line
 from streaming.config import load_config
 from streaming.parallel.gathering import SaidRecord, decode_said
-from streaming.parallel.results import run_spread
+from streaming.parallel.results import run_spread, spread_line
 from streaming.parallel.slices import SHARDS, SLICE_RECORDS, PostSlice, encode_line
 from streaming.pipeline import configured_models
 from streaming.sources.files import EVENTS
@@ -103,8 +102,7 @@ def flink_command(
             format_name=format_name,
             slice_records=slice_records,
         )
-    asked = told.hits + told.misses
-    sys.stderr.write(summary_line(end) + f"; {told.hits:,} of {asked:,} texts had been read ahead\n")
+    sys.stderr.write(spread_line(end, told) + "\n")
     return 0
 
 

@@ -5,8 +5,6 @@ The engine is a function: slices in, what the deciding operator says out, in ord
 
 from __future__ import annotations
 
-import resource
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -16,11 +14,12 @@ from typing import Final, NamedTuple
 from detector.errors import EngineError, UnusableError, UsageError
 from detector.models import Models
 from streaming.assess import Answer, TickOutput, TickStats
+from streaming.commands import summary_line
 from streaming.config import Config
 from streaming.parallel.gathering import EndOfRun, SaidRecord
 from streaming.parallel.slices import SLICE_RECORDS, PostSlice, slices
 from streaming.pipeline import RunEnd
-from streaming.schema.run_summary import PeopleRecord, RunSummary
+from streaming.run_totals import RunTotals, is_usable, run_summary
 from streaming.schema.score import ScoreRecord
 from streaming.sinks.base import Step
 from streaming.sinks.files import Outputs
@@ -39,9 +38,6 @@ FILES: Final = {
     "blind-sample": "blind-sample.jsonl",
 }
 """Names of the files in the folder of results, by the options of `swarmlight run` that write the same."""
-
-_RSS_UNIT: Final = 1 if sys.platform == "darwin" else 1024
-_BYTES_A_MIB: Final = 1024 * 1024
 
 
 def run_spread(
@@ -79,17 +75,20 @@ def run_spread(
         outputs = stack.enter_context(outputs_of(out, [str(name) for name in inputs], config))
         records = read.by_time(check=lambda times: check_times(times, now_ms))
         made = written(engine(slices(records, now_ms, size=slice_records)), outputs)
-        told = _summary(made, outputs, models, started, dict(read.skipped.most_common()))
+        end = made.end
+        told = run_summary(
+            RunTotals(end.counts, made.accounts, made.flagged, end.campaigns, end.texts_cut, end.threshold),
+            outputs=outputs, models=models, started=started, skipped=dict(read.skipped.most_common()),
+        )  # fmt: skip
         outputs.write_summary(told)
-        usable = 2 * (told.read - told.dead) >= told.read and (told.read > 0 or not told.skipped)
         places = outputs.places
-        if not usable:
+        if not is_usable(told):
             raise UnusableError(
                 f"{told.read - told.dead:,} of {told.read:,} records are usable; the reasons are in "
                 f"{', '.join(map(str, outputs.abandon()))}"
             )
         outputs.publish()
-    return RunEnd(told, places, True), made.end
+    return RunEnd(told, places, True), end
 
 
 def outputs_of(out: Path, inputs: Sequence[str], config: Config) -> Outputs:
@@ -163,24 +162,11 @@ def written(said: Iterable[SaidRecord], outputs: Outputs) -> WrittenRun:
     return WrittenRun(end, *outputs.finish(scores))
 
 
-def _summary(made: WrittenRun, outputs: Outputs, models: Models, started: float, skipped: dict[str, int]) -> RunSummary:
-    end, people = made.end, models.thresholds.people_totals()
-    counts = end.counts
-    return RunSummary(
-        read=counts.settled,
-        accepted=counts.accepted,
-        duplicate=counts.duplicate,
-        late=counts.late,
-        dead=counts.dead,
-        accounts=made.accounts,
-        flagged=made.flagged,
-        campaigns=end.campaigns,
-        wall_s=round(time.monotonic() - started, 3),
-        peak_rss_mib=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT / _BYTES_A_MIB, 1),
-        models=models.versions,
-        texts_cut=end.texts_cut,
-        revised=counts.revised,
-        skipped=skipped,
-        letters_left_out=outputs.letters_left_out,
-        people=PeopleRecord(people.people, people.quantiles, people.highest, round(end.threshold, 3)),
-    )
+def spread_line(end: RunEnd, told: EndOfRun) -> str:
+    """What became of a run that an engine carried out, on one line.
+
+    Args:
+        end: of the run.
+        told: by the deciding operator.
+    """
+    return f"{summary_line(end)}; {told.hits:,} of {told.hits + told.misses:,} texts had been read ahead"

@@ -17,9 +17,8 @@ from detector.errors import EngineError, SwarmlightError, UsageError
 from detector.evidence import COMPONENTS
 from streaming.assess import AssessSettings
 from streaming.cli import among
-from streaming.commands import summary_line
 from streaming.config import load_config
-from streaming.parallel.results import run_spread
+from streaming.parallel.results import run_spread, spread_line
 from streaming.parallel.slices import SHARDS
 from streaming.pipeline import configured_models
 from streaming.sources.files import AUTO
@@ -98,6 +97,5 @@ def batch_command(
             said = [line.strip() for line in str(error).splitlines() if not line.strip().startswith(("at ", "..."))]
             cause = next((line for line in reversed(said) if line), type(error).__name__)
             raise EngineError(f"Spark failed: {cause[:500]}") from error
-    asked = told.hits + told.misses
-    sys.stderr.write(summary_line(end) + f"; {told.hits:,} of {asked:,} texts had been read ahead\n")
+    sys.stderr.write(spread_line(end, told) + "\n")
     return 0
