@@ -15,7 +15,8 @@ from typing import Final
 import msgspec
 
 from detector.errors import FeedError, RecordError
-from detector.reasons import FORGOTTEN, Limitation, Reason, limit_sentences
+from detector.reason_sentences import limit_sentences
+from detector.reasons import FORGOTTEN, Limitation, Reason
 from detector.times import parse_time
 from streaming.schema import alert as schema
 from streaming.schema import sample

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
-from detector.reasons import BEYOND_DECOYS, COORDINATION, GROUP_EVIDENCE, TEXT, Reason, Sentence, explain
+from detector.reason_sentences import Sentence, explain
+from detector.reasons import BEYOND_DECOYS, COORDINATION, GROUP_EVIDENCE, TEXT, Reason
 from graph.traces import KIND_TABLE, KIND_WORDS
 from moderation.topic_records import milliseconds
 from streaming.schema.alert import AlertRecord

@@ -17,7 +17,7 @@ import numpy as np
 import typer
 
 from detector.evidence import COMPONENTS
-from detector.reasons import direction
+from detector.reason_sentences import direction
 from detector.times import parse_time, rfc3339
 from streaming.html_page import document
 from streaming.html_page import escaped as _e

@@ -15,7 +15,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from detector.reasons import WITHDRAWN_MODEL, Reason, explain
+from detector.reason_sentences import explain
+from detector.reasons import WITHDRAWN_MODEL, Reason
 from detector.times import parse_time
 from graph.traces import KIND_WORDS
 from streaming.assess.alert_store import account_alert_id

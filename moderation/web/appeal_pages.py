@@ -9,7 +9,7 @@ from starlette.datastructures import FormData
 from starlette.responses import RedirectResponse, Response
 
 from detector.errors import FeedError
-from detector.reasons import explain_to_owner
+from detector.reason_sentences import explain_to_owner
 from moderation import appeals, words
 from moderation.auth import FeedServices, Form, SignedIn, read_form
 from moderation.login_limits import network_of

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from detector.evidence import COMPONENTS
+from detector.reason_sentences import Sentence, limit_sentences, shared_words
 from detector.reasons import (
     ACTIVE_ACCOUNT,
     ACTIVE_GROUP,
@@ -21,10 +22,7 @@ from detector.reasons import (
     MACHINE_ACCOUNT,
     MACHINE_GROUP,
     NOT_USED,
-    Sentence,
     is_shared,
-    limit_sentences,
-    shared_words,
 )
 from graph.traces import KIND_WORDS
 from moderation import words

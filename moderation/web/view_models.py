@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from detector.reasons import Sentence
+from detector.reason_sentences import Sentence
 from graph.traces import KIND_TABLE
 from moderation import words
 from moderation.alert_lists import TeamQueue, queue_of

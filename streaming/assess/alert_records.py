@@ -14,7 +14,8 @@ import msgspec
 import numpy as np
 
 from detector.models import Models
-from detector.reasons import REMOVED, Limitation, Reason, explain, limit_sentences
+from detector.reason_sentences import explain, limit_sentences
+from detector.reasons import REMOVED, Limitation, Reason
 from detector.times import parse_time, rfc3339
 from graph.ties import Edge
 from graph.traces import KIND_WORDS

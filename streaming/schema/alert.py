@@ -94,7 +94,7 @@ class AlertRecord(msgspec.Struct, frozen=True, kw_only=True):
     the threshold (`e_value`, in alerts before version 3, is to be at least that). `evidence` is the account's, or the
     mean of the members'. `targets` are posts of others that members reposted, quoted or replied to, as far as their
     texts are known, the most shared first. `reasons` say what speaks for the alert and `limitations` what is not known;
-    `why` and `limits` are the same in words (`detector.reasons`).
+    `why` and `limits` are the same in words (`detector.reason_sentences`).
     """
 
     v: Literal[1, 2, 3] = 1

@@ -10,6 +10,7 @@ import pytest
 
 from detector import reasons as module
 from detector.account.plain_features import PlainFeature
+from detector.reason_sentences import direction, explain, factor, limit_sentences, shared_words
 from detector.reasons import (
     FALSE_FLAGS,
     MOST_REFERENCES,
@@ -22,15 +23,10 @@ from detector.reasons import (
     SharedKind,
     account_limitations,
     account_reasons,
-    direction,
-    explain,
-    factor,
     group_limitations,
     group_reasons,
     is_shared,
-    limit_sentences,
     shared_code,
-    shared_words,
 )
 from detector.thresholds import Thresholds
 

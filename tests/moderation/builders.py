@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from detector.reason_sentences import explain, limit_sentences
 from detector.reasons import (
     MERGED,
     NOT_USED,
@@ -20,9 +21,7 @@ from detector.reasons import (
     Limitation,
     Reason,
     SharedKind,
-    explain,
     group_reasons,
-    limit_sentences,
 )
 from detector.times import parse_time
 from graph.traces import KIND_WORDS

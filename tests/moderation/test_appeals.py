@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from detector.errors import FeedError
-from detector.reasons import explain_to_owner
+from detector.reason_sentences import explain_to_owner
 from moderation import appeals, audit, decisions, privacy
 from moderation.database_tables import AlertRow, Appeal, AuditEntry, DecisionRow, Notice
 from moderation.decisions import DecisionRequest

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from detector.reasons import direction
+from detector.reason_sentences import direction
 from moderation import words
 from moderation.web.evidence_views import FULL_BAR_NATS, bar
 from tests.moderation.builders import alert
