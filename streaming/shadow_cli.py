@@ -37,7 +37,8 @@ def shadow_command(
     """
     from streaming.kafka.client import Clients, Topics
     from streaming.kafka.journal import JournalReader
-    from streaming.kafka.shadow_worker import TopicReader, feed, ticks
+    from streaming.kafka.pair_stage import TopicReader, ticks
+    from streaming.kafka.shadow_worker import feed
 
     loaded = load_config(config, os.environ)
     clients, topics = Clients(loaded.kafka), Topics.of(loaded.kafka, loaded.shadow)

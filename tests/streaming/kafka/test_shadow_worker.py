@@ -17,7 +17,7 @@ from streaming.assess.outputs import AlertRevision, Answer, TickOutput, TickStat
 from streaming.cli import main
 from streaming.config import Config, ShadowConfig, StateConfig
 from streaming.health import Health
-from streaming.kafka import shadow_worker
+from streaming.kafka import pair_stage
 from streaming.kafka.assess_worker import AssessStage
 from streaming.kafka.client import Clients, Topics, ensure_topics
 from streaming.kafka.journal import Outbox
@@ -101,7 +101,7 @@ class Pair:
 
 @pytest.fixture
 def pair(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
-    monkeypatch.setattr(shadow_worker, "TURN_S", 0.05)
+    monkeypatch.setattr(pair_stage, "TURN_S", 0.05)
     pair = Pair(deployment)
     yield pair
     for box in pair.boxes.values():
