@@ -14,7 +14,14 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.text.second_stage import DIM, TUNED_PREFIX, TUNED_TOKENS, encoder_folder, load_encoder
+from detector.text.second_stage import (
+    DIM,
+    TUNED_PREFIX,
+    TUNED_TOKENS,
+    encoder_folder,
+    fastest_dtype,
+    load_encoder,
+)
 from training.text import ProgressCallback
 
 Floats = NDArray[np.float64]
@@ -131,7 +138,8 @@ class TunedEncoder:
             ids[row, : len(each)] = torch.tensor(each)
             mask[row, : len(each)] = 1
         ids, mask = ids.to(self._device), mask.to(self._device)
-        with torch.autocast(self._device, dtype=torch.bfloat16):
+        fast = self._device != "cpu" or fastest_dtype(torch) is torch.bfloat16
+        with torch.autocast(self._device, dtype=torch.bfloat16, enabled=fast):
             states = self.model(input_ids=ids, attention_mask=mask).last_hidden_state
         held = mask[:, :, None].float()
         mean = (states.float() * held).sum(1) / held.sum(1)

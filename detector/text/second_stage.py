@@ -70,6 +70,9 @@ HEADS: Final = 12
 PIECES_AT_ONCE: Final = 768
 """Word pieces in one matrix: about thirty posts. Activations of more no longer fit the cache of one core."""
 
+LEAST_PIECES: Final = 4
+"""Fewer rows are multiplied by other routines, which sum in another order (float32, products of MKL)."""
+
 PROBES: Final = (3, 4, 7, 11, 16, 16, 16, 23, 24, 31, 33, 48, 64, 65, 96, 96)
 """Lengths, in pieces, of what is tried when the encoder is loaded: around the tile sizes of matrix products."""
 
@@ -102,8 +105,18 @@ def _loaded(path: Path) -> _Loaded:
     """The model in a folder, once for all encoders of the process: they differ in the layers they read alone."""
     import torch
 
-    tokenizer, model = load_encoder(path, torch.bfloat16)
+    tokenizer, model = load_encoder(path, fastest_dtype(torch))
     return _Loaded(torch, tokenizer, model.eval())
+
+
+def fastest_dtype(torch: Any) -> Any:
+    """The numbers that this processor multiplies fastest: bfloat16 where it has instructions for them, else float32.
+
+    Without such instructions each product of bfloat16 is made of many steps, and a text takes seven times as long. It
+    follows from the processor alone, so that runs on one machine, or on machines of one kind, agree to the last bit.
+    """
+    native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return torch.bfloat16 if native else torch.float32
 
 
 def load_encoder(path: Path, dtype: Any) -> tuple[Any, Any]:
@@ -270,12 +283,12 @@ class _Layers:
 
         Args:
             fill: up to one of a few numbers of pieces, with some that nobody looks at. A product of each shape is
-                compiled and kept, with a copy of its weights.
+                compiled and kept, with a copy of its weights. Else up to `LEAST_PIECES` alone.
         """
         f, torch = self._f, self._torch
         runs = _runs(pieces)
         held = sum(map(len, pieces))
-        filled = _filled(held) - held if fill else 0
+        filled = (_filled(held) if fill else max(held, LEAST_PIECES)) - held
         parts = [self._places[:length].repeat(count, 1) for length, count in runs]
         places = torch.cat([*parts, self._places[:1].expand(filled, DIM)])
         ids = torch.tensor([piece for each in pieces for piece in each] + [0] * filled)

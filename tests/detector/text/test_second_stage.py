@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from detector.errors import ModelError
+from detector.text import second_stage as module
 from detector.text.second_stage import (
     DIM,
     FILE,
@@ -20,6 +22,7 @@ from detector.text.second_stage import (
     SecondStageModel,
     encoder_digest,
     encoder_folder,
+    fastest_dtype,
 )
 from detector.text.tokenize import normalise
 from detector.weights_io import load_weights, save_weights
@@ -153,3 +156,25 @@ def test_layers_of_another_model_are_refused(folder: Path, tmp_path: Path) -> No
 def test_a_head_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="expert"):
         MiniLMSecondStage.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("avx512", "amx", "expected"),
+    [(False, False, "float32"), (True, False, "bfloat16"), (False, True, "bfloat16")],
+)
+def test_numbers_are_those_that_the_processor_multiplies(avx512: bool, amx: bool, expected: str) -> None:
+    processor = SimpleNamespace(_is_avx512_bf16_supported=lambda: avx512, _is_amx_tile_supported=lambda: amx)
+    kinds = SimpleNamespace(cpu=processor, bfloat16="bfloat16", float32="float32")
+    assert fastest_dtype(kinds) == expected
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_in_either_kind_of_numbers_neighbours_change_nothing(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "fastest_dtype", lambda _: getattr(torch, dtype))
+    loaded = module._loaded.__wrapped__(encoder_folder())
+    assert loaded.model.dtype == getattr(torch, dtype)
+    monkeypatch.setattr(module, "_loaded", lambda path: loaded)
+    encoder = Encoder(layers=(1,))
+    texts = ["x", "no", "the bus was late", "the bus was late again and nobody said why it was", "what a day"]
+    together = encoder.embed(texts)
+    assert np.array_equal(together, np.concatenate([encoder.embed([text]) for text in texts]))
