@@ -32,7 +32,7 @@ from streaming.assess import Answer, Assess, AssessSettings, Reranker, RerankReq
 from streaming.assess.outputs import NOT_READ
 from streaming.cli import run_function
 from streaming.config import load_config
-from streaming.pipeline import configured_models, live_reranker, play
+from streaming.playback import configured_models, live_reranker, play
 from streaming.schema.dead_letter import DeadLetter
 from streaming.schema.observation import Observation
 from streaming.score import WRITTEN, FirstStageReader, Scorer

@@ -117,6 +117,15 @@ def run_command(
     seed: Annotated[
         int | None, typer.Option(metavar="N", help="seed of every random choice; over the configuration's")
     ] = None,
+    processes: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="that read texts, about 1 GB each; 1 for none beside this one; as many as there are cores without it, "
+            "where there is enough to read. Changes no result",
+        ),
+    ] = None,
 ) -> int:
     """Score a recording of post events to its end, with the same stages as the worker.
 
@@ -161,6 +170,7 @@ def run_command(
             on_end=lambda end: ends.append(end) if end.complete else line.close(exports.told(end)),
             copies=exports.copies,
             blind_sample=blind_sample,
+            processes=processes,
         )
         made = False
         try:

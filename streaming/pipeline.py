@@ -1,9 +1,8 @@
-"""The two stages of the worker in one process, over a recording: what `swarmlight run` runs.
+"""Recordings from files to files: what `swarmlight run` runs, and training and the red team with it.
 
-`run_recording` takes recordings (files of post events) to their end and gives score rows, alerts and a summary; it is
-what `swarmlight run`, training and the red team share. `play` is the loop underneath, for callers that bring records,
-models and a state of their own: records go in, and what every chunk of them led to comes out. A recording is one
-partition of `posts`; after its last record an end mark closes the stage `assess`.
+`run_recording` takes recordings (files of post events) to their end and gives score rows, alerts and a summary. Texts
+are read in this process or in others beside it (`streaming.parallel.reader_processes`), with the same result to the
+last bit.
 """
 
 from __future__ import annotations
@@ -13,43 +12,31 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from io import BufferedReader
-from itertools import islice
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from detector.errors import StoppedError, UnusableError, UsageError
-from detector.models import Models, load_models
+from detector.models import Models
 from streaming.assess import (
     AlertRevision,
-    Answer,
     Assess,
     AssessSettings,
-    Reranker,
-    RerankRequest,
-    TickOutput,
 )
 from streaming.assess.groups import SearchWatch
 from streaming.config import Config, load_config
 from streaming.interrupts import Interrupts
 from streaming.logs import shown
+from streaming.parallel.reader_processes import ReaderProcesses, processes_for
+from streaming.playback import configured_models, live_reranker, models_folder, play, scorer_of
 from streaming.run_totals import RunTotals, is_usable, run_summary
 from streaming.schema.dead_letter import DeadLetterCounts
-from streaming.schema.observation import End
 from streaming.schema.run_summary import RunSummary
 from streaming.schema.score import ScoreRecord
-from streaming.score import Scorer, cut
-from streaming.sinks.base import Step
+from streaming.score import Scorer
 from streaming.sinks.files import Outputs
 from streaming.sources.base import SourceRecord
 from streaming.sources.files import EVENTS, RecordingFiles, nothing_but
 from streaming.sources.guess import check_times
-from streaming.watermark import Watermark
-
-TIMING: Final = ("behaviour", "coordination", "graph")
-"""Evidence components that rest on when things happened."""
-
-CHUNK: Final = 2_000
-"""Records scored at once: enough for the text model's arrays, little enough for progress and memory."""
 
 
 class RunProgress(NamedTuple):
@@ -121,8 +108,9 @@ def run_recording(
     stdin: BufferedReader | None = None,
     copies: Mapping[str, Path] | None = None,
     blind_sample: Path | None = None,
+    processes: int | None = 1,
 ) -> RunResult:
-    """Score recordings to their end, in this process, with the same stages as the worker.
+    """Score recordings to their end with the same stages as the worker.
 
     Records may be in any order: they are sorted by time first. Files take the places of earlier ones when the run has
     succeeded; else what there is stays at `NAME.partial`, and earlier files are as they were.
@@ -151,6 +139,8 @@ def run_recording(
         stdin: what `-` reads; the process's own where None.
         copies: further files of `alerts` and `scores` as JSON lines, where those that were asked for are tables.
         blind_sample: file for accounts that are not flagged, drawn to be decided on (`blind_sample_per_day`).
+        processes: that read texts: 1 reads them in this one, None takes as many as the machine has cores, where there
+            are records enough for that. They load models themselves, so loaded ones are read with here. Changes no row.
 
     Returns:
         Summary, and with `keep` score rows and alerts.
@@ -190,13 +180,21 @@ def run_recording(
             assess.watch_searches(on_search)
         interrupts = stack.enter_context(Interrupts())
         run = _RecordReader(read, assess, on_step)
-        scorer = scorer_of(bundle, settings)
         kept: list[AlertRevision] = []
         problems = DeadLetterCounts()
+        texts_of: Scorer | ReaderProcesses
         try:
             records = run.in_order()
             interrupts.patient = True
-            for step in play(records, assess, scorer, live_reranker(bundle), _now_ms):
+            many = processes_for(run.count) if processes is None else processes
+            if many > 1 and not isinstance(models, Models):
+                place = models_folder(given, models)
+                readers = stack.enter_context(ReaderProcesses(settings, place, given.models.second_stage, many))
+                texts_of, steps = readers, readers.play(records, assess, live_reranker(bundle), _now_ms())
+            else:
+                texts_of = scorer_of(bundle, settings)
+                steps = play(records, assess, texts_of, live_reranker(bundle), _now_ms)
+            for step in steps:
                 outputs.write(step)
                 for letter in step.letters:
                     problems.add(letter)
@@ -213,7 +211,7 @@ def run_recording(
         accounts, flagged = outputs.finish(assess.scores(), rows if keep else None)
         counts = assess.counts
         told = run_summary(
-            RunTotals(counts, accounts, flagged, assess.campaigns, scorer.texts_cut, assess.threshold),
+            RunTotals(counts, accounts, flagged, assess.campaigns, texts_of.texts_cut, assess.threshold),
             outputs=outputs, models=bundle, started=started, skipped=dict(read.skipped.most_common()),
         )  # fmt: skip
         outputs.write_summary(told)
@@ -307,85 +305,5 @@ def _partial(paths: Sequence[Path]) -> str:
     return f". Earlier results are as they were; partial results are in {where}" if where else ""
 
 
-def configured_models(config: Config, directory: Path | None = None) -> Models:
-    """The models that a configuration names.
-
-    Args:
-        config: `[models]` names a directory and a second-stage text model.
-        directory: in place of the configuration's.
-
-    Raises:
-        UsageError: no such text model is installed.
-        ModelError: weights that cannot be used.
-    """
-    place = directory or (Path(config.models.dir) if config.models.dir else None)
-    return load_models(place, config.models.second_stage)
-
-
 def _now_ms() -> int:
     return time.time_ns() // 1_000_000
-
-
-def live_reranker(models: Models) -> Reranker:
-    """Has texts read by the second-stage model and the encoder of meaning of the bundle, as far as it has them."""
-
-    def read(request: RerankRequest) -> Answer:
-        llrs, vectors = Answer.unread(len(request.texts), len(request.meanings))
-        if models.second_stage is not None and request.texts:
-            llrs = models.second_stage.score(request.texts, request.langs, request.first_stage)
-        if models.meaning is not None:
-            vectors = models.meaning.vectors(request.meanings)
-        return Answer(llrs, vectors)
-
-    return read
-
-
-def play(
-    records: Iterable[SourceRecord],
-    assess: Assess,
-    scorer: Scorer,
-    reranker: Reranker,
-    now_ms: Callable[[], int],
-    *,
-    chunk: int = CHUNK,
-) -> Iterator[Step]:
-    """Run a recording through both stages to its end.
-
-    Args:
-        records: in order of ascending offsets.
-        assess: a fresh one, of one partition.
-        now_ms: the present, ms since 1970: when a record is read is when it was written.
-        chunk: records scored at once; changes no output.
-    """
-    source = iter(records)
-    clock = Watermark(assess.settings.allowed_lateness_s * 1000)
-    position = 0
-    while part := list(islice(source, chunk)):
-        observations, letters = scorer.score(part, now_ms())
-        end = part[-1].offset + 1
-        outputs: list[TickOutput] = []
-        for batch in cut(
-            observations, partition=0, partitions=1, start=position, end=end, watermark=clock, models=scorer.models
-        ):
-            assess.feed(batch)
-            outputs += due(assess, reranker)
-        position = end
-        yield Step(letters, outputs)
-    assess.feed(End(0, 1, position))
-    while not assess.ended():
-        output = assess.advance(reranker)
-        if output is None:
-            break
-        yield Step([], [output])
-
-
-def due(assess: Assess, reranker: Reranker) -> Iterator[TickOutput]:
-    """Run the ticks that are due, one after the other."""
-    while (output := assess.advance(reranker)) is not None:
-        yield output
-
-
-def scorer_of(models: Models, settings: AssessSettings) -> Scorer:
-    """The stage `score` for these settings: without text evidence it reads no text at all."""
-    timing = not set(TIMING) <= set(settings.without)
-    return Scorer(None if "text" in settings.without else models.text, timing=timing)

@@ -24,7 +24,7 @@ from simulation.output import Renderer
 from simulation.world import Chunk
 from streaming.assess import AlertRevision, Answer, Assess, AssessSettings, RerankRequest, TickOutput
 from streaming.config import load_config
-from streaming.pipeline import configured_models, due, live_reranker
+from streaming.playback import configured_models, due, live_reranker
 from streaming.schema.alert import read_alert
 from streaming.schema.observation import End
 from streaming.score import FirstStageReader, Scorer, cut

@@ -21,7 +21,7 @@ from streaming.config import load_config
 from streaming.parallel.gathering import SaidRecord, decode_said
 from streaming.parallel.results import run_spread, spread_line
 from streaming.parallel.slices import SHARDS, SLICE_RECORDS, PostSlice, encode_line
-from streaming.pipeline import configured_models
+from streaming.playback import configured_models
 from streaming.sources.files import EVENTS
 
 if TYPE_CHECKING:

@@ -33,7 +33,7 @@ from streaming.assess import AssessSettings
 from streaming.parallel.gathering import LEAST_KEPT, Gathering, decode_kept, encode_kept, encode_said
 from streaming.parallel.part_reading import PartReader, ReadAhead
 from streaming.parallel.slices import decode_line, decode_part, encode_record, split
-from streaming.pipeline import live_reranker, scorer_of
+from streaming.playback import live_reranker, scorer_of
 
 JOB: Final = "swarmlight"
 

@@ -37,7 +37,7 @@ from streaming.kafka.score_worker import ScoreStage
 from streaming.kafka.shadow_worker import ChooseStage, CompareStage
 from streaming.kafka.snapshots import Core
 from streaming.kafka.text_reader import BackgroundReader, ReaderProcess
-from streaming.pipeline import configured_models, live_reranker
+from streaming.playback import configured_models, live_reranker
 from streaming.score import Scorer
 from streaming.sources.base import FileRecord, RecordFormat
 from streaming.sources.files import EVENTS, format_named

@@ -26,7 +26,7 @@ from streaming.assess import feedback as decisions
 from streaming.assess.snapshot import restore, snapshot
 from streaming.config import Config
 from streaming.live.destinations import GrowingFile, ListenedEvent, growing
-from streaming.pipeline import configured_models, due, live_reranker, scorer_of
+from streaming.playback import configured_models, due, live_reranker, scorer_of
 from streaming.schema.dead_letter import DeadLetter, RepeatedLetters, encode
 from streaming.schema.observation import NO_TIME, Feedback
 from streaming.schema.score import encode_score

@@ -20,7 +20,7 @@ from streaming.cli import among
 from streaming.config import load_config
 from streaming.parallel.results import run_spread, spread_line
 from streaming.parallel.slices import SHARDS
-from streaming.pipeline import configured_models
+from streaming.playback import configured_models
 from streaming.sources.files import AUTO
 
 

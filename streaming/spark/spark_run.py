@@ -23,7 +23,7 @@ from streaming.assess import AssessSettings
 from streaming.parallel.gathering import Gathering, SaidRecord
 from streaming.parallel.part_reading import PartReader, ReadAhead
 from streaming.parallel.slices import PostSlice, decode_line, decode_part, encode_line, encode_record, split
-from streaming.pipeline import live_reranker, scorer_of
+from streaming.playback import live_reranker, scorer_of
 
 SLICES_A_TASK: Final = 200
 """Slices that one task brings back to the driver: a hundred thousand records, some hundred megabytes."""

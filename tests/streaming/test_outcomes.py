@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from detector.errors import EventError
 from streaming.assess import Assess, AssessSettings
-from streaming.pipeline import live_reranker, play, scorer_of
+from streaming.playback import live_reranker, play, scorer_of
 from streaming.schema.event import parse
 from streaming.sources.base import SourceRecord
 from tests.streaming.assess import fakes, societies

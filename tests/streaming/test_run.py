@@ -103,10 +103,17 @@ def test_revisions_have_no_gap(whole: Run) -> None:
     assert all(page["revision"] == last[page["id"]] for page in details)
 
 
-def test_two_runs_and_a_compressed_input_are_equal(whole: Run, tmp_path: Path) -> None:
-    again = Run(tmp_path, "--seed", "0", name="in.jsonl.gz")
+def test_runs_of_one_process_and_of_several_and_a_compressed_input_are_equal(whole: Run, tmp_path: Path) -> None:
+    again = Run(tmp_path, "--seed", "0", "--processes", "2", name="in.jsonl.gz")
     for name in ("alerts", "details", "scores"):
         assert again[name] == whole[name]
+    own = {"at", "source"}
+    (letter,), (other,) = again["dead-letters"], whole["dead-letters"]
+    assert {key: value for key, value in letter.items() if key not in own} == {
+        key: value for key, value in other.items() if key not in own
+    }
+    counts = {"wall_s", "peak_rss_mib"}
+    assert {**again["summary"][0], **dict.fromkeys(counts)} == {**whole["summary"][0], **dict.fromkeys(counts)}
 
 
 def test_several_inputs_are_merged_by_time(whole: Run, tmp_path: Path) -> None:

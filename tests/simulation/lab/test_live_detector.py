@@ -18,7 +18,8 @@ from simulation.lab.trial_society import SocietySettings, population
 from simulation.output import Renderer
 from simulation.world import World
 from streaming.assess import RerankRequest
-from streaming.pipeline import live_reranker, run_recording
+from streaming.pipeline import run_recording
+from streaming.playback import live_reranker
 
 CORPUS = "".join(
     f'{{"author": "{author}", "text": "{word} on monday {i}, so I {verb} my bread early and told nobody"}}\n'

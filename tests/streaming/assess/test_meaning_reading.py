@@ -16,7 +16,7 @@ from streaming.assess.meaning_reading import DRAWN, MOST_AT_ONCE, PANEL, Meaning
 from streaming.assess.reranking import TextBudget
 from streaming.assess.store import AccountTable, KeptText, KeptTexts
 from streaming.kafka.journal import Journal, JournalEntry, RerankResults, decode, encode
-from streaming.pipeline import live_reranker
+from streaming.playback import live_reranker
 from tests.streaming.assess import fakes, harness
 from tests.streaming.assess.harness import MILD, posts
 from tests.streaming.builders import batch, end, event

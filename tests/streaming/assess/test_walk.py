@@ -10,7 +10,7 @@ from types import FrameType
 from typing import Any
 
 from streaming.assess import Assess
-from streaming.pipeline import live_reranker, play, scorer_of
+from streaming.playback import live_reranker, play, scorer_of
 from streaming.sources.base import SourceRecord
 from tests.streaming.assess import fakes, harness
 from tests.streaming.builders import T0, event, record

@@ -24,7 +24,7 @@ from streaming.cli import main
 from streaming.health import Health, HealthLimits
 from streaming.kafka import worker as worker_module
 from streaming.kafka.worker import Stage, StageThreads
-from streaming.pipeline import live_reranker
+from streaming.playback import live_reranker
 from streaming.worker_metrics import Metrics
 from tests.streaming.kafka.bench import Deployment, last_revisions
 from tests.streaming.kafka.brokers import Broker

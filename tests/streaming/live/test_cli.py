@@ -23,7 +23,7 @@ from streaming.config import load_config
 from streaming.live.cli import RateLine
 from streaming.live.listener import StreamCounts
 from streaming.live.stages import ALERTS, SCORES
-from streaming.pipeline import configured_models
+from streaming.playback import configured_models
 from tests.streaming.live.platforms import JetstreamServer
 
 

@@ -28,7 +28,7 @@ from streaming.parallel.gathering import (
 from streaming.parallel.part_reading import PartReader, ReadAhead
 from streaming.parallel.results import outputs_of, written
 from streaming.parallel.slices import ReadTexts, encode_record, meaning_key, slices, split
-from streaming.pipeline import live_reranker, play
+from streaming.playback import live_reranker, play
 from streaming.score import Scorer
 from streaming.sources.base import SourceRecord
 from tests.streaming import builders

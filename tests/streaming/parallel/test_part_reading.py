@@ -12,7 +12,7 @@ from streaming.assess import AssessSettings
 from streaming.assess.settings import DAY_MS
 from streaming.parallel.part_reading import ReadAhead
 from streaming.parallel.slices import meaning_key
-from streaming.pipeline import live_reranker
+from streaming.playback import live_reranker
 from tests.streaming.assess import fakes, harness
 from tests.streaming.builders import event
 
