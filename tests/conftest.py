@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tomllib
+from collections.abc import Iterable, Iterator
 from importlib.metadata import distribution
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from detector.text.second_stage import Encoder
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -55,6 +63,48 @@ def data_dir() -> Path:
     if not path.is_dir():
         pytest.skip(f"no data at {path}: set SWARMLIGHT_DATA to the folder with streams/, text/ and graph/")
     return path
+
+
+@pytest.fixture(scope="module")
+def texts_read_once() -> Iterator[None]:
+    """For modules that run the system often over the same texts: the encoder reads each text once in a process.
+
+    What it says of a text depends on the text and its weights alone, which tests/detector/text hold it to.
+    """
+    import numpy as np
+
+    from detector.text.second_stage import Encoder
+
+    own = Encoder.embed
+    names: dict[Encoder, str] = {}
+
+    def embed(self: Encoder, texts: Iterable[str]) -> NDArray[np.float32]:
+        given = list(texts)
+        if self not in names:
+            names[self] = _weights_of(self)
+        known = READ.setdefault(names[self], {})
+        new = list(dict.fromkeys(text for text in given if text not in known))
+        if new or not given:
+            rows = own(self, new)
+            known.update(zip(new, rows, strict=True))
+            if not given:
+                return rows
+        return np.stack([known[text] for text in given])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Encoder, "embed", embed)
+        yield
+
+
+READ: dict[str, dict[str, NDArray[np.float32]]] = {}
+"""What encoders said of texts in this process, by their weights."""
+
+
+def _weights_of(encoder: Encoder) -> str:
+    digest = hashlib.blake2b(repr((encoder._taken, encoder._tokens, encoder._unit)).encode())
+    for weight in encoder._whole.encoder.parameters():
+        digest.update(weight.detach().float().numpy().tobytes())
+    return digest.hexdigest()
 
 
 @pytest.fixture

@@ -144,6 +144,9 @@ def load_encoder(path: Path, dtype: Any) -> tuple[Any, Any]:
     return tokenizer, model
 
 
+_TRIED: Final[dict[tuple[str, int], bool]] = {}
+"""What `Encoder` found out about this machine, by kind of numbers and number of layers."""
+
 TUNED_PREFIX: Final = "encoder."
 """What the names of the fine-tuned layers' arrays begin with in a weights file."""
 
@@ -212,9 +215,19 @@ class Encoder:
         model.encoder.layer = model.encoder.layer[: max(self._taken)]
         return model
 
-    @cached_property
+    @property
     def _together(self) -> bool:
-        """Whether texts do not feel each other on this machine, to the last bit."""
+        """Whether texts do not feel each other on this machine, to the last bit.
+
+        In which order a product sums follows from shapes and the kind of numbers, so it is tried once in a process for
+        all encoders of as many layers.
+        """
+        key = (str(self._whole.dtype), max(self._taken))
+        if key not in _TRIED:
+            _TRIED[key] = self._try_together()
+        return _TRIED[key]
+
+    def _try_together(self) -> bool:
         rng = np.random.default_rng(0)
         pieces = [rng.integers(1000, 30_000, length).tolist() for length in PROBES]
         alone = np.concatenate([self._layers.embed([each], fill=False) for each in pieces])

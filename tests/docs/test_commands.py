@@ -43,6 +43,8 @@ from tests.streaming.sources.samples import SAMPLES
 from tests.streaming.test_extensions import SHOWN as OF_EXTENSIONS
 from tests.training import textsets
 
+pytestmark = pytest.mark.usefixtures("texts_read_once")
+
 ALL: Final = [command for page in PAGES for command in commands(page)]
 
 EXAMPLE: Final = "swarmlight count "

@@ -49,7 +49,9 @@ def blocks() -> dict[str, str]:
 SERVER = """
 import json, os, sys
 import streaming.pipeline
+from detector.text.meaning import MeaningEncoder
 from streaming.cli import main
+MeaningEncoder().vectors(["all is loaded"])
 for line in sys.stdin:
     child = os.fork()
     if not child:

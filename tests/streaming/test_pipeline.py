@@ -18,6 +18,8 @@ from streaming.schema.score import read_scores
 from tests.streaming.assess import societies
 from tests.streaming.builders import event, write_lines
 
+pytestmark = pytest.mark.usefixtures("texts_read_once")
+
 
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -26,6 +26,8 @@ from streaming.pipeline import RunProgress
 from tests.streaming.assess import societies
 from tests.streaming.builders import event, lines, write_lines
 
+pytestmark = pytest.mark.usefixtures("texts_read_once")
+
 SUMMARY = {
     "read", "accepted", "duplicate", "late", "dead", "accounts", "flagged", "campaigns", "wall_s", "peak_rss_mib",
     "models", "people",
