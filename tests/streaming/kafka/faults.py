@@ -23,6 +23,7 @@ import msgspec
 from kafka import KafkaAdminClient, KafkaProducer
 from kafka.errors import KafkaError
 
+from streaming.kafka.client import close
 from tests.streaming.kafka import stepped_clock
 from tests.streaming.kafka.bench import Deployment, Worker
 from tests.streaming.kafka.brokers import Broker, Cluster
@@ -164,9 +165,15 @@ class Site:
                 for process in self.processes:
                     process.supervise()
 
-    def run(self, faults: list[Fault]) -> None:
-        """Do the faults one after the other; what each did lasts no longer than itself."""
+    def run(self, faults: list[Fault], check: Callable[[], None] = lambda: None) -> None:
+        """Do the faults one after the other; what each did lasts no longer than itself.
+
+        Args:
+            faults: in order.
+            check: called before each; raises where going on would show nothing.
+        """
         for fault in faults:
+            check()
             time.sleep(fault.pause_s)
             getattr(self, f"_{fault.kind}")(fault)
             self.done[fault.kind] += 1
@@ -335,13 +342,11 @@ def write_through(deployment: Deployment, events: list[dict[str, Any]], pause_s:
                 if time.monotonic() > deadline:
                     raise AssertionError("the broker takes nothing") from error
                 # An error leaves an idempotent producer useless; some of the chunk may have been written.
-                if producer is not None:
-                    producer.close(1)
+                close(producer, 1.0)
                 producer = None
                 time.sleep(0.5)
         time.sleep(pause_s * CHUNK)
-    if producer is not None:
-        producer.close(5)
+    close(producer)
 
 
 def _children(pid: int) -> list[int]:

@@ -72,12 +72,26 @@ def disturbed(
 ) -> dict[str, dict[str, Any]]:
     """Last revisions of all alerts of a run with these faults, with the events written meanwhile."""
     deployment = site.deployment
-    writer = threading.Thread(target=lambda: write_through(deployment, events, pause_s), daemon=True)
+    errors: list[Exception] = []
+
+    def write() -> None:
+        try:
+            write_through(deployment, events, pause_s)
+        except Exception as error:
+            errors.append(error)
+
+    def check_writer() -> None:
+        """Without events faults are no trouble to anybody."""
+        if errors:
+            raise errors[0]
+
+    writer = threading.Thread(target=write, daemon=True)
     writer.start()
     try:
-        site.run(faults)
+        site.run(faults, check_writer)
         writer.join(timeout_s)
         assert not writer.is_alive()
+        check_writer()
         site.finish(timeout_s)
     finally:
         site.close()
