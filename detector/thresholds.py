@@ -18,7 +18,15 @@ from numpy.typing import NDArray
 from detector.account.features import language_code, language_tag
 from detector.account.model import whole_millinats
 from detector.errors import ModelError, UsageError
-from detector.threshold_groups import CELLS, GroupThresholds, Looks, Source, group_thresholds
+from detector.threshold_groups import (
+    CELLS,
+    GroupThresholds,
+    Looks,
+    Source,
+    group_thresholds,
+    passing,
+    pooled,
+)
 from detector.weights_io import load_weights, save_weights, take
 
 NAME: Final = "thresholds"
@@ -33,6 +41,9 @@ HORIZON_PEOPLE: Final = 100
 
 QUANTILES: Final = tuple(step / 20 for step in range(21))
 """Of the totals of calibration people that are kept: every 5%, which names nobody."""
+
+SMALLER: Final = tuple(step / 20 for step in range(19, 0, -1))
+"""Parts of a rate that are tried, in this order, where no groups support the rate itself."""
 
 TOTALS: Final = "totals"
 """Key of the card under which they are."""
@@ -126,10 +137,28 @@ class Thresholds:
             UsageError: as `threshold`.
         """
         if target_fpr not in self._groups:
-            strictest = self._strictest(target_fpr)
+            strictest = GroupThresholds.of(target_fpr, 0, self._strictest(target_fpr), {})
             made = group_thresholds(self.looks, self.languages, target_fpr) if self.looks else None
-            self._groups[target_fpr] = made or GroupThresholds.of(target_fpr, 0, strictest, {})
+            self._groups[target_fpr] = made or self._at_smaller_rate(target_fpr, strictest)
         return self._groups[target_fpr]
+
+    def _at_smaller_rate(self, target_fpr: float, strictest: GroupThresholds) -> GroupThresholds:
+        """What accounts are flagged at where no groups support a rate: those of the largest smaller rate that they do
+        support, or the strictest population's threshold for all, whichever more people pass.
+
+        Both keep the rate. Without it who allows more false flags could find fewer machines.
+        """
+        if not self.looks:
+            return strictest
+        for part in SMALLER:
+            made = group_thresholds(self.looks, self.languages, part * target_fpr)
+            if made is not None:
+                everyone = pooled(self.looks)
+                more = (
+                    passing(everyone, made, self.languages).sum() > passing(everyone, strictest, self.languages).sum()
+                )
+                return made if more else strictest
+        return strictest
 
     def _strictest(self, target_fpr: float) -> Source:
         """Of the populations that support a rate, the one with the highest threshold."""

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from detector.account.features import language_code
+from detector.models import load_models
 from detector.threshold_groups import (
     CELLS,
     MOST_OF_A_POPULATION,
@@ -150,3 +151,11 @@ def test_groups_come_back_from_their_files(tmp_path: Path) -> None:
 def test_without_groups_everybody_has_the_same_threshold() -> None:
     made = Thresholds.of({"p": list(np.linspace(0, 1, 99))}, 20, frozenset({"en"}), "1")
     assert at(made.by_group(0.05), EN, 0) == at(made.by_group(0.05), FR, 8) == made.threshold(0.05)
+
+
+def test_who_allows_more_false_flags_does_not_get_higher_thresholds() -> None:
+    shipped = load_models(None, "").thresholds
+    assert group_thresholds(shipped.looks, shipped.languages, 0.05) is None  # one population would be let through
+    assert shipped.by_group(0.05).groups
+    at_1, *looser = (shipped.by_group(rate).everybody.threshold for rate in (0.01, 0.02, 0.03, 0.04, 0.05, 0.1, 0.2))
+    assert max(looser) < at_1
