@@ -55,7 +55,7 @@ def run_system(
     without: Sequence[str] = (),
     settings: Mapping[str, str] | None = None,
 ) -> None:
-    """Run recordings through the whole system to their end, in this process.
+    """Run recordings through the whole system to their end, the texts of long ones read on all cores.
 
     No figure depends on the settings of a deployment: the environment of this process is not read.
 
@@ -79,6 +79,7 @@ def run_system(
         scores=scores,
         trajectories=trajectories,
         keep=False,
+        processes=None,
     )
 
 

@@ -12,15 +12,17 @@ from typing import Annotated, Final
 import typer
 from rich.console import Console
 
+from detector.errors import UsageError
 from detector.models import SHIPPED, load_models
 from detector.text.meaning import MeaningEncoder
 from training.account_data import read_truth
+from training.data import load_texts
 from training.progress import progress_bar
 from training.second_stage import train_second_stage
 from training.studies.cited_posts import cited_posts
 from training.studies.few_examples import few_examples
 from training.studies.hard_cases import hard_cases
-from training.studies.peers import CAP, peers
+from training.studies.peers import CAP, peers, statistics_alone
 from training.studies.text_attacks import attack_costs
 from training.text import crossfit
 from training.train_cli import CACHE, Cache
@@ -161,6 +163,9 @@ def study_peers_command(
         list[str] | None,
         typer.Option("--language-model", metavar="FOLDER", help="causal model, for Fast-DetectGPT; two for Binoculars"),
     ] = None,
+    statistics: Annotated[
+        bool, typer.Option("--statistics", help="of language models alone, which learn nothing and need no fits")
+    ] = False,
     texts: Annotated[int, typer.Option("--texts", metavar="N", help="of each source and class")] = CAP,
     cache: Cache = CACHE,
     seed: Seed = 0,
@@ -178,6 +183,12 @@ def study_peers_command(
         UsageError: the text sets are not there.
         ModelError: a model cannot be loaded.
     """
+    if statistics:
+        if not language_model:
+            raise UsageError("--statistics needs a --language-model FOLDER, twice for Binoculars")
+        with progress_bar(Console(stderr=True), "statistics") as say:
+            print(statistics_alone(load_texts(data), language_model, texts, seed, say))
+        return 0
     crossed = crossfit(data, cache)
     with progress_bar(Console(stderr=True), "peers") as say:
         both = None

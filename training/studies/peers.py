@@ -287,17 +287,50 @@ def peers(
         here = np.isfinite(found)
         both = {OURS_BOTH: found[here]}
         lines += _lines(table[here].reset_index(drop=True), both, {OURS_BOTH: np.nan}, seed)
-    few = sample(table, LM_TEXTS)
-    for name, statistic in statistics_of(language_models).items():
-        said = np.array([statistic(text) for text in few["text"]])
-        rate = speed(lambda given, statistic=statistic: [statistic(text) for text in given], texts[:20])  # type: ignore[misc]
-        title = f"{name}, {LM_TEXTS} texts of each"
-        lines += _lines(few, {title: said}, {title: rate}, seed)
+    lines += _statistics(table, language_models, LM_TEXTS, seed, say)
     if len(language_models) < 2:
         absent = ("Fast-DetectGPT", "Binoculars")[len(language_models) :]
         missing += [[name, "give --language-model FOLDER, twice for Binoculars", *[""] * 5] for name in absent]
-    header = ("peer", "mean AUROC", "worst", "worst source", "mean TPR at 1%", "sources", "texts per core-second")
-    return markdown(header, [*lines, *missing])
+    return markdown(HEADER, [*lines, *missing])
+
+
+HEADER: Final = ("peer", "mean AUROC", "worst", "worst source", "mean TPR at 1%", "sources", "texts per core-second")
+
+
+def statistics_alone(
+    table: pd.DataFrame, language_models: Sequence[str], texts: int, seed: int, say: ProgressCallback
+) -> str:
+    """The rows of language models' statistics, which learn nothing, as Markdown.
+
+    Args:
+        table: texts with source, label and number of words.
+        language_models: of `statistics_of`.
+        texts: of each source and class, the same that `peers` takes.
+        seed: of the bootstrap.
+        say: told of progress.
+
+    Raises:
+        ModelError: a language model cannot be loaded.
+    """
+    return markdown(HEADER, _statistics(table, language_models, texts, seed, say))
+
+
+def _statistics(
+    table: pd.DataFrame, language_models: Sequence[str], texts: int, seed: int, say: ProgressCallback
+) -> list[list[str]]:
+    few = sample(table, texts)
+    lines: list[list[str]] = []
+    for name, statistic in statistics_of(language_models).items():
+        said = np.zeros(len(few))
+        begin = time.process_time()
+        for row, text in enumerate(few["text"]):
+            if row % 20 == 0:
+                say(name, row / len(few))
+            said[row] = statistic(text)
+        title = f"{name}, {texts} texts of each"
+        rate = len(few) / max(time.process_time() - begin, 1e-6)
+        lines += _lines(few, {title: said}, {title: rate}, seed)
+    return lines
 
 
 def _lines(

@@ -52,5 +52,21 @@ def test_binoculars_of_one_model_twice_is_its_entropy_beside_its_surprise(tmp_pa
         Binoculars(str(tmp_path / "none"), model)
 
 
+def test_statistics_alone_need_no_fits_and_no_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cli, "load_texts", lambda data: crossed(20))
+    given = ["study", "peers", "--data", str(tmp_path), "--statistics", "--texts", "5"]
+    assert main([*given, "--language-model", str(tiny_causal(tmp_path))]) == 0
+    (row,) = capsys.readouterr().out.splitlines()[2:]
+    name, area, _, _, _, sources, rate = (cell.strip() for cell in row.split("|")[1:-1])
+    assert name == "Fast-DetectGPT, 5 texts of each"
+    assert 0.0 <= float(area) <= 1.0
+    assert int(sources) == 3
+    assert float(rate.replace(",", "")) > 0
+    assert main(given) == 2
+    assert "--language-model" in capsys.readouterr().err
+
+
 def test_speed_is_texts_per_second_of_processor_time() -> None:
     assert speed(lambda texts: sum(range(200_000)), ["a"] * 10) > 0
