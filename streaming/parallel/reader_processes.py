@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple, Self
 
@@ -87,10 +88,13 @@ class ReaderProcesses:
         return self
 
     def __exit__(self, *_: object) -> None:
+        """End them, whatever they read: of a run that was stopped nobody waits for it."""
+        pids = self.pids
         for pool in self._pools:
             pool.shutdown(wait=False, cancel_futures=True)
-        for pool in self._pools:
-            pool.shutdown(wait=True)
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def play(self, records: Iterable[SourceRecord], assess: Assess, live: Reranker, now_ms: int) -> Iterator[Step]:
         """Run a recording through both stages to its end, as `streaming.playback.play` does.

@@ -68,6 +68,25 @@ def test_a_run_whose_process_is_killed_ends_with_what_to_do() -> None:
             list(steps)
 
 
+def test_a_run_that_is_stopped_waits_for_nobody() -> None:
+    models = load_models(SHIPPED, "")
+    with ReaderProcesses(SETTINGS, None, "", 2) as readers:
+        next(readers.play(recording(20), Assess(SETTINGS, models, 1), live_reranker(models), NOW))
+        pids = readers.pids
+        assert len(pids) == 2
+        assert all(map(is_running, pids))
+        begun = time.monotonic()
+    assert time.monotonic() - begun < 1.0
+    wait_for_the_end(pids)
+
+
+def wait_for_the_end(pids: list[int]) -> None:
+    deadline = time.monotonic() + 20
+    while any(map(is_running, pids)):
+        assert time.monotonic() < deadline, "it waits for work that nobody gives"
+        time.sleep(0.05)
+
+
 def test_no_process_outlives_whoever_started_it() -> None:
     code = """
 import os, signal
@@ -86,10 +105,7 @@ if __name__ == "__main__":
     ended = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=False)
     assert ended.returncode == -signal.SIGKILL
     (pid,) = map(int, ended.stdout.split())
-    deadline = time.monotonic() + 20
-    while is_running(pid):
-        assert time.monotonic() < deadline, "it waits for work that nobody gives"
-        time.sleep(0.05)
+    wait_for_the_end([pid])
 
 
 def is_running(pid: int) -> bool:
