@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 from typing import Final
 
 import msgspec
@@ -188,6 +189,29 @@ class AheadAnswers:
         return Answer(np.array(llrs, np.int16), matrix.reshape(-1, MEANING_DIM).copy())
 
 
+def feed_slice(assess: Assess, parts: Sequence[ScoredPart]) -> list[DeadLetter]:
+    """Give `assess` a slice, and its partition's end where it is the last.
+
+    Args:
+        assess: has everything before the slice.
+        parts: all parts of the slice.
+
+    Returns:
+        Its dead letters, in the order of its records.
+    """
+    one = parts[0]
+    observations = sorted((each for part in parts for each in part.observations), key=attrgetter("offset"))
+    if one.end > one.start:
+        assess.feed(Batch(one.partition, one.partitions, one.start, one.end, NO_TIME, one.models, observations))
+    if one.last:
+        assess.feed(End(one.partition, one.partitions, one.end))
+    letters: dict[int, DeadLetter] = {}
+    for part in parts:
+        dead = (each.offset for each in part.observations if each.dead)
+        letters.update(zip(dead, part.letters, strict=True))
+    return [letters[offset] for offset in sorted(letters)]
+
+
 class Gathering:
     """Puts slices together, feeds them to `assess`, and says what comes of it.
 
@@ -265,7 +289,7 @@ class Gathering:
         self._waiting[part.partition, part.start, part.last, part.shard] = body
         letters: list[DeadLetter] = []
         while (whole := self._complete(part.partition)) is not None:
-            letters += self._feed(whole)
+            letters += feed_slice(self.assess, whole)
         outputs: list[TickOutput] = []
         while (output := self.assess.advance(reranker)) is not None:
             outputs.append(output)
@@ -285,17 +309,6 @@ class Gathering:
                     del self._waiting[partition, start, last, part.shard]
                 return held
         return None
-
-    def _feed(self, parts: Sequence[ScoredPart]) -> list[DeadLetter]:
-        one = parts[0]
-        observations = sorted((each for part in parts for each in part.observations), key=lambda each: each.offset)
-        if one.end > one.start:
-            self.assess.feed(
-                Batch(one.partition, one.partitions, one.start, one.end, NO_TIME, one.models, observations)
-            )
-        if one.last:
-            self.assess.feed(End(one.partition, one.partitions, one.end))
-        return [letter for part in parts for letter in part.letters]
 
     def _say(self, letters: list[DeadLetter], outputs: Iterable[TickOutput]) -> SaidRecord:
         record = SaidRecord(self._number, letters)

@@ -21,12 +21,10 @@ from typing import Final, NamedTuple, Self
 from detector.errors import ModelError
 from detector.models import load_models
 from streaming.assess import Assess, AssessSettings, Reranker
-from streaming.parallel.gathering import AheadAnswers
+from streaming.parallel.gathering import AheadAnswers, feed_slice
 from streaming.parallel.part_reading import PartReader, ReadAhead
 from streaming.parallel.slices import PostSlice, ScoredPart, decode_part, decode_scored, encode_record, slices, split
 from streaming.playback import due, live_reranker, scorer_of
-from streaming.schema.dead_letter import DeadLetter
-from streaming.schema.observation import NO_TIME, Batch, End
 from streaming.sinks.base import Step
 from streaming.sources.base import SourceRecord
 
@@ -113,15 +111,8 @@ class ReaderProcesses:
             for part in parts:
                 self.texts_cut += part.texts_cut
                 answers.add(part.read)
-            one = parts[0]
-            if one.end > one.start:
-                observations = sorted(
-                    (each for part in parts for each in part.observations), key=lambda each: each.offset
-                )
-                assess.feed(Batch(0, 1, one.start, one.end, NO_TIME, one.models, observations))
-            if one.last:
-                assess.feed(End(0, 1, one.end))
-            yield Step(_letters(parts), list(due(assess, answers)))
+            letters = feed_slice(assess, parts)
+            yield Step(letters, list(due(assess, answers)))
 
     def _read(self, wholes: Iterator[PostSlice]) -> Iterator[Sequence[ScoredPart]]:
         """The parts of each slice, in the order of the slices."""
@@ -144,16 +135,6 @@ class ReaderProcesses:
             return [decode_scored(each.result()) for each in read]
         except BrokenProcessPool:
             raise _ended(len(self._pools)) from None
-
-
-def _letters(parts: Sequence[ScoredPart]) -> list[DeadLetter]:
-    """Dead letters of a slice in the order of its records."""
-    found = [
-        (observation.offset, letter)
-        for part in parts
-        for observation, letter in zip((each for each in part.observations if each.dead), part.letters, strict=True)
-    ]
-    return [letter for _, letter in sorted(found, key=lambda each: each[0])]
 
 
 def _ended(processes: int) -> ModelError:
