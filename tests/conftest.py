@@ -101,9 +101,12 @@ READ: dict[str, dict[str, NDArray[np.float32]]] = {}
 
 
 def _weights_of(encoder: Encoder) -> str:
-    digest = hashlib.blake2b(repr((encoder._taken, encoder._tokens, encoder._unit)).encode())
-    for weight in encoder._whole.encoder.parameters():
-        digest.update(weight.detach().float().numpy().tobytes())
+    from detector.text.second_stage import TUNED_PREFIX
+
+    digest = hashlib.blake2b(repr((encoder._taken, encoder._tokenizer.truncation, encoder._unit)).encode())
+    for name, weight in sorted(encoder._weights.items()):
+        if name.startswith(TUNED_PREFIX):
+            digest.update(weight.float().numpy().tobytes())
     return digest.hexdigest()
 
 

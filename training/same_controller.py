@@ -41,7 +41,7 @@ from training.pairs import OPERATION, Example, Flags, Society, examples, read_op
 from training.society_texts import make_societies
 from training.text import ProgressCallback
 from training.text_pools import CONTEST
-from training.vector_cache import TrainingEncoder, VectorCache
+from training.vector_cache import VectorCache, VersionedMeanings
 
 KEPT_TO_MEASURE: Final = (CONTEST, "frontier_posts")
 """Pools that no society of training has unless asked: the streams `contest-dev` and `planted-dev` are made of them, and
@@ -371,7 +371,7 @@ class TrainingSocieties(NamedTuple):
 
 def gather_societies(
     data: Path, work: Path, count: int, without: Sequence[str], seed: int, say: ProgressCallback,
-    encoder: TrainingEncoder | None = None, **choices: Any,
+    encoder: VersionedMeanings | None = None, **choices: Any,
 ) -> TrainingSocieties:  # fmt: skip
     """Make the societies and read them, or take what the work folder has of them.
 

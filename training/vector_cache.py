@@ -33,16 +33,12 @@ class Meanings(Protocol):
         ...
 
 
-class TrainingEncoder(Protocol):
-    """An encoder of meaning with a fast way for many texts (`detector.text.meaning.MeaningEncoder`)."""
+class VersionedMeanings(Meanings, Protocol):
+    """Such whose vectors may be kept (`detector.text.meaning.MeaningEncoder`)."""
 
     @property
     def version(self) -> str:
         """Of its weights."""
-        ...
-
-    def vectors_together(self, texts: Sequence[str]) -> Vectors:
-        """The vector of each text, shape (n, width)."""
         ...
 
 
@@ -54,7 +50,7 @@ class VectorCache:
         folder: for the file, which is made; None keeps nothing beyond this object.
     """
 
-    def __init__(self, encoder: TrainingEncoder, folder: Path | None = None) -> None:
+    def __init__(self, encoder: VersionedMeanings, folder: Path | None = None) -> None:
         self._encoder = encoder
         self._folder = folder
         self._known: dict[bytes, Vectors] | None = None
@@ -70,7 +66,7 @@ class VectorCache:
         ordered = sorted(new, key=lambda key: (len(new[key]), key))
         for start in range(0, len(ordered), SAVED_EACH):
             part = ordered[start : start + SAVED_EACH]
-            found = self._encoder.vectors_together([new[key] for key in part])
+            found = self._encoder.vectors([new[key] for key in part])
             known |= dict(zip(part, found, strict=True))
             self.read += len(part)
             if (path := self._path) is not None:

@@ -26,9 +26,6 @@ MEANING_LAYERS: Final = (6,)
 LARGEST: Final = 127
 """The largest number of a vector by magnitude; its length is of no account, cosines are taken."""
 
-TOGETHER: Final = 64
-"""Texts in one padded batch: more of one length are hard to find, and fewer take longer each."""
-
 
 class MeaningEncoder:
     """Vectors of meaning. A text's neighbours do not matter. The encoder itself is loaded at the first text."""
@@ -57,20 +54,6 @@ class MeaningEncoder:
         if not texts:
             return np.zeros((0, MEANING_DIM), np.int8)
         return quantised(self._encoder.embed([normalise(text) for text in texts]))
-
-    def vectors_together(self, texts: Sequence[str]) -> NDArray[np.int8]:
-        """As `vectors`, in padded batches: faster, and equal to them only to about two digits. For training alone.
-
-        Raises:
-            ModelError: the encoder is not installed or cannot be loaded.
-        """
-        out = np.zeros((len(texts), MEANING_DIM), np.int8)
-        clean = [normalise(text) for text in texts]
-        order = sorted(range(len(texts)), key=lambda n: len(clean[n]))
-        for start in range(0, len(order), TOGETHER):
-            rows = order[start : start + TOGETHER]
-            out[rows] = quantised(self._encoder.embed_together([clean[n] for n in rows]))
-        return out
 
 
 def quantised(vectors: NDArray[np.float32]) -> NDArray[np.int8]:

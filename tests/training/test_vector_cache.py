@@ -19,7 +19,7 @@ def test_each_text_is_read_once_and_its_vector_is_the_encoders(tmp_path: Path) -
     cache = VectorCache(encoder, tmp_path)
     found = cache.vectors(TEXTS)
     assert sorted(encoder.read) == sorted({*TEXTS})
-    assert np.array_equal(found, WordEncoder().vectors_together(TEXTS))
+    assert np.array_equal(found, WordEncoder().vectors(TEXTS))
     assert np.array_equal(cache.vectors(["two"]), found[1:2])
     assert cache.read == 3
     assert VectorCache(WordEncoder()).vectors([]).shape == (0, found.shape[1])
@@ -32,7 +32,7 @@ def test_another_run_reads_what_is_new_alone(tmp_path: Path, monkeypatch: pytest
     file.write_bytes(file.read_bytes()[:-5])  # as a run leaves it that was killed while it wrote
     encoder = WordEncoder()
     again = VectorCache(encoder, tmp_path)
-    assert np.array_equal(again.vectors([*TEXTS, "four"]), np.r_[found, WordEncoder().vectors_together(["four"])])
+    assert np.array_equal(again.vectors([*TEXTS, "four"]), np.r_[found, WordEncoder().vectors(["four"])])
     assert sorted(encoder.read) == ["four", "three words here"]  # the longest was written last
     third = WordEncoder()
     assert np.array_equal(VectorCache(third, tmp_path).vectors(TEXTS), found)

@@ -276,7 +276,7 @@ def peers(
     with threadpool_limits(limits=1):
         for way in ways:
             scores[way.name] = way.scores(table, folds, say)
-            read = MeaningEncoder().vectors_together if way.features is vectors else way.features
+            read = MeaningEncoder().vectors if way.features is vectors else way.features
             speeds[way.name] = speed(read, texts)
     scores[OURS_ALL] = np.array(table["raw"].tolist(), np.float64)
     speeds[OURS_ALL] = speeds[OURS]

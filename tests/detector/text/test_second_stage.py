@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from detector.errors import ModelError
 from detector.text import second_stage as module
@@ -23,6 +26,7 @@ from detector.text.second_stage import (
     encoder_digest,
     encoder_folder,
     fastest_dtype,
+    load_encoder,
 )
 from detector.text.tokenize import normalise
 from detector.weights_io import load_weights, save_weights
@@ -45,8 +49,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("second-stage")
     calibrator = toy.calibrator()
     rng = np.random.default_rng(0)
-    tuned = Encoder()._whole.encoder.state_dict()
-    layers = {f"{TUNED_PREFIX}{name}": value.to(torch.float16).numpy() for name, value in tuned.items()}
+    layers = {
+        name: value.to(torch.float16).numpy()
+        for name, value in Encoder()._weights.items()
+        if name.startswith(TUNED_PREFIX)
+    }
     key = f"{TUNED_PREFIX}layer.5.output.dense.bias"
     layers[key] = layers[key] + rng.normal(0, 0.5, DIM).astype(np.float16)
     arrays = {
@@ -95,22 +102,64 @@ def test_what_the_first_stage_said_counts(folder: Path, tmp_path: Path) -> None:
     assert (low, high) == (-100, 150)
 
 
-def test_embeddings_of_the_package_have_unit_parts_whether_read_alone_or_together() -> None:
-    encoder = Encoder(layers=(2, 6))
-    alone, together = encoder.embed(TEXTS), encoder.embed_together(TEXTS)
-    assert alone.shape == (5, 2 * DIM)
-    np.testing.assert_allclose(np.linalg.norm(alone.reshape(5, 2, DIM), axis=2), 1, atol=1e-5)
-    assert ((alone * together).sum(axis=1) / 2 > 0.999).all()
+def test_embeddings_of_the_package_have_unit_parts() -> None:
+    found = Encoder(layers=(2, 6)).embed(TEXTS)
+    assert found.shape == (5, 2 * DIM)
+    np.testing.assert_allclose(np.linalg.norm(found.reshape(5, 2, DIM), axis=2), 1, atol=1e-5)
 
 
-def test_embeddings_are_those_of_the_library(second_stage: MiniLMSecondStage) -> None:
-    encoder = second_stage._encoder
-    pieces = encoder._tokenizer(TEXTS[0], return_tensors="pt")
-    state = encoder._model(**pieces).last_hidden_state[0]
-    mean = state.detach().float().mean(dim=0).numpy()
-    np.testing.assert_allclose(encoder.embed(TEXTS[:1])[0], mean, atol=0.02)
-    package = Encoder(layers=(6,))._model(**pieces).last_hidden_state[0].detach().float().mean(dim=0).numpy()
-    assert np.abs(mean - package).max() > 0.1  # the tuned layers are read, not the package's
+def test_embeddings_are_those_of_the_library(second_stage: MiniLMSecondStage, folder: Path) -> None:
+    tokenizer, model = load_encoder(encoder_folder(), torch.float32)
+    long = "word " * 200
+
+    def means(tokens: int) -> NDArray[np.float32]:
+        rows = []
+        for text in [*TEXTS, long, ""]:
+            pieces = tokenizer(text, return_tensors="pt", truncation=True, max_length=tokens)
+            with torch.no_grad():
+                rows.append(model.eval()(**pieces).last_hidden_state[0].mean(dim=0).numpy())
+        return np.array(rows)
+
+    package = means(96)
+    package /= np.linalg.norm(package, axis=1, keepdims=True)
+    np.testing.assert_allclose(Encoder(layers=(6,)).embed([*TEXTS, long, ""]), package, atol=3e-3)
+    arrays, _ = load_weights(folder / FILE)
+    names = model.encoder.state_dict()
+    model.encoder.load_state_dict({name: torch.from_numpy(arrays[TUNED_PREFIX + name].copy()) for name in names})
+    tuned = means(TUNED_TOKENS)
+    np.testing.assert_allclose(second_stage._encoder.embed([*TEXTS, long, ""]), tuned, atol=0.02)
+    assert np.abs(tuned / np.linalg.norm(tuned, axis=1, keepdims=True) - package).max() > 0.05
+
+
+def test_a_text_is_cut_into_the_pieces_that_training_saw() -> None:
+    texts = [
+        *TEXTS,
+        "word " * 200,
+        "",
+        "Ünïcödé 漢字 🙂🙂 a@b.c #tag https://x.example/y?z=1",
+        "[MASK] [SEP] [CLS]",
+        "\x00\n\ttab",
+    ]
+    at_work = [Encoder(tokens=TUNED_TOKENS)._tokenizer.encode(text).ids for text in texts]
+    assert at_work == TunedEncoder().pieces(texts)
+
+
+def test_an_encoder_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"cannot load the encoder in .*FileNotFoundError; install it again"):
+        Encoder(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(b"not one")
+    with pytest.raises(ModelError, match="cannot load the encoder"):
+        Encoder(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes((encoder_folder() / "model.safetensors").read_bytes())
+    with pytest.raises(ModelError, match="cannot load the encoder"):
+        Encoder(tmp_path)
+
+
+def test_what_reads_texts_at_work_does_without_the_library_that_training_needs() -> None:
+    code = "import sys; from detector.text.meaning import MeaningEncoder; MeaningEncoder().vectors(['a text']); "
+    code += "assert 'transformers' not in sys.modules, 'four seconds of a start'; print('read')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "read\n", done.stderr
 
 
 def test_the_logit_is_what_training_computes(second_stage: MiniLMSecondStage, folder: Path) -> None:
@@ -172,7 +221,7 @@ def test_numbers_are_those_that_the_processor_multiplies(avx512: bool, amx: bool
 def test_in_either_kind_of_numbers_neighbours_change_nothing(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "fastest_dtype", lambda _: getattr(torch, dtype))
     loaded = module._loaded.__wrapped__(encoder_folder())
-    assert loaded.model.dtype == getattr(torch, dtype)
+    assert {value.dtype for value in loaded.weights.values()} == {getattr(torch, dtype)}
     monkeypatch.setattr(module, "_loaded", lambda path: loaded)
     encoder = Encoder(layers=(1,))
     texts = ["x", "no", "the bus was late", "the bus was late again and nobody said why it was", "what a day"]

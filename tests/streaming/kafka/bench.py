@@ -216,12 +216,15 @@ class Deployment:
             auto_offset_reset="earliest",
         )
         try:
-            places = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
+            deadline = time.monotonic() + 20
+            while not (numbers := consumer.partitions_for_topic(topic)):  # A new topic is not known at once.
+                assert time.monotonic() < deadline, f"{topic} is not there"
+                time.sleep(0.05)
+            places = [TopicPartition(topic, number) for number in numbers]
             consumer.assign(places)
             ends = consumer.end_offsets(places)
             consumer.seek_to_beginning(*places)
             records: list[Any] = []
-            deadline = time.monotonic() + 20
             while any(consumer.position(place) < ends[place] for place in places):
                 assert time.monotonic() < deadline, f"{topic} could not be read to its end"
                 for batch in consumer.poll(200).values():

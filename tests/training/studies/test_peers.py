@@ -22,7 +22,7 @@ class Counts:
 
     version = "counts"
 
-    def vectors_together(self, texts: Sequence[str]) -> Vectors:
+    def vectors(self, texts: Sequence[str]) -> Vectors:
         return np.array([[min(text.count(chr(97 + n % 26)), 127) for n in range(384)] for text in texts], np.int8)
 
 
