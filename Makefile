@@ -1,6 +1,9 @@
 # Everything here needs python3.11 and make, and nothing before it: each target sets up what it needs.
 # The CPU build of torch, several gigabytes smaller: make setup PIP_FLAGS="--extra-index-url https://download.pytorch.org/whl/cpu"
 
+# Where nothing compiled is kept, each of hundreds of processes in a test run compiles everything again: half of its time.
+unexport PYTHONDONTWRITEBYTECODE
+
 PYTHON ?= python3.11
 PIP_FLAGS ?=
 OUT ?= build/models
