@@ -121,6 +121,11 @@ bench-tables: $(READY)  ## a hundred million rows through coordinate: seconds an
 bench-sort: $(READY)  ## ten million mixed events put in order: seconds and memory (ARGS="--events 1000000")
 	$(BIN)/python -m streaming.sources.bench $(ARGS)
 
+.PHONY: bench-worker
+bench-worker: $(READY)  ## a live stream through Kafka and the worker: how long decisions take (STREAM=file, KAFKA_HOME=folder)
+	@test -n "$(STREAM)" || { echo 'make bench-worker STREAM=events.jsonl.gz KAFKA_HOME=folder [ARGS="--rate 2500"]' >&2; exit 2; }
+	$(BIN)/python -m tests.streaming.kafka.rates --input "$(STREAM)" $(ARGS)
+
 bench-feed: $(READY)  ## the moderators' feed under load, with a kill (ARGS="--alerts 100000 --people 50")
 	$(BIN)/python -m tests.moderation.load $(ARGS)
 

@@ -65,6 +65,7 @@ class TraceKind:
         plural: several of them: "the same links".
         title: of a tie in the console.
         take: the shared objects of an event; None for a kind that is derived from others at a search.
+        actions: the only ones whose events can have such an object, so that others need not be looked at; None: any.
         window_ms: how long after each other two accounts may use an object and still coincide.
         direct: whether the object is the target of the event, so that the account acts upon the target's account.
         acted_upon: whose the object is.
@@ -82,6 +83,7 @@ class TraceKind:
     acted_upon: ActedUpon | None = None
     readable: bool = False
     look: Look = "other"
+    actions: tuple[str, ...] | None = None
 
 
 def object_key(account: str, event: str) -> str:

@@ -134,9 +134,9 @@ class TraceMemory:
         row, at, slot = self._row[used], self._at[used], self._slot[used]
         young = np.flatnonzero((row != FREE) & (at >= now_ms - MAX_AGE_MS))
         windows = np.array([0 if kind == FREE else WINDOW_MS[kind] for kind in self._kinds], np.int64)
-        users = _users(slot[young], row[young], len(self._keys))
+        shared = _shared(slot[young], row[young], len(self._keys))
         open_still = at[young] >= now_ms - windows[slot[young]]
-        young = young[(users[slot[young]] > 1) | open_still | (self._other[used][young] != FREE)]
+        young = young[shared[slot[young]] | open_still | (self._other[used][young] != FREE)]
         order = young[np.argsort(row[young], kind="stable")]
         last = np.r_[row[order][1:] != row[order][:-1], True] if len(order) else np.zeros(0, np.bool_)
         ends = np.flatnonzero(last)
@@ -306,7 +306,10 @@ class TraceMemory:
         return memory
 
 
-def _users(slot: NDArray[np.int32], row: NDArray[np.int32], slots: int) -> Ints:
-    """Different accounts that used each object, shape (slots,)."""
-    code = np.unique(slot.astype(np.int64) << 32 | row.astype(np.int64))
-    return np.bincount(code >> 32, minlength=slots).astype(np.int64)
+def _shared(slot: NDArray[np.int32], row: NDArray[np.int32], slots: int) -> NDArray[np.bool_]:
+    """Whether more than one account used each object, shape (slots,)."""
+    one_of_them = np.full(slots, FREE, np.int32)
+    one_of_them[slot] = row
+    shared = np.zeros(slots, np.bool_)
+    shared[slot[row != one_of_them[slot]]] = True
+    return shared

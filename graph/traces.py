@@ -9,7 +9,7 @@ traces of one event share (account, time) and must be added next to each other.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from detector.errors import ConfigError
@@ -45,24 +45,24 @@ BUILT_IN: Final = (
     ),
     TraceKind(  # a tag lives as long as its topic trends
         "hashtag", "the same hashtag", "the same hashtags", "same hashtag",
-        lambda event: dict.fromkeys(event.hashtags),
+        lambda event: dict.fromkeys(event.hashtags) if event.hashtags else (),
         24 * HOUR_MS, readable=True, look="link",
     ),
     TraceKind(  # most reposts of a post come within hours of it; operators work posts off within a day
         "repost", "a repost of the same post", "reposts of the same posts", "repost of the same post",
-        target_of("repost"), 24 * HOUR_MS, direct=True, acted_upon=owner("repost"), look="repost",
+        target_of("repost"), 24 * HOUR_MS, direct=True, acted_upon=owner("repost"), look="repost", actions=("repost",),
     ),
     TraceKind(  # a thread is alive for hours
         "reply_target", "a reply to the same post", "replies to the same posts", "reply to the same post",
-        target_of("reply"), 24 * HOUR_MS, direct=True, acted_upon=owner("reply"), look="talk",
+        target_of("reply"), 24 * HOUR_MS, direct=True, acted_upon=owner("reply"), look="talk", actions=("reply",),
     ),
     TraceKind(  # slower than reposts, since somebody has to write
         "quote", "a quote of the same post", "quotes of the same posts", "quote of the same post",
-        target_of("quote"), 24 * HOUR_MS, direct=True, acted_upon=owner("quote"), look="talk",
+        target_of("quote"), 24 * HOUR_MS, direct=True, acted_upon=owner("quote"), look="talk", actions=("quote",),
     ),
     TraceKind(  # well-known accounts are mentioned all the time
         "mention", "a mention of the same account", "mentions of the same accounts", "mention of the same account",
-        lambda event: [name for name in event.mentions if name != event.account],
+        lambda event: [name for name in event.mentions if name != event.account] if event.mentions else (),
         6 * HOUR_MS, acted_upon=lambda key: ("mention", key), look="talk",
     ),
     TraceKind(  # the same words by chance are rare at any lag, and people hardly ever share any
@@ -72,11 +72,11 @@ BUILT_IN: Final = (
     ),
     TraceKind(  # likes come with the timeline in which the post is shown; they are many and cheap
         "like", "a like of the same post", "likes of the same posts", "like of the same post", target_of("like"),
-        24 * HOUR_MS, direct=True, acted_upon=owner("like"), look="talk",
+        24 * HOUR_MS, direct=True, acted_upon=owner("like"), look="talk", actions=("like",),
     ),
     TraceKind(
         "follow", "a follow of the same account", "follows of the same accounts", "follow of the same account",
-        _followed, 24 * HOUR_MS, direct=True, acted_upon=lambda key: ("follow", key), look="talk",
+        _followed, 24 * HOUR_MS, direct=True, acted_upon=lambda key: ("follow", key), look="talk", actions=("follow",),
     ),
     # Derived at a search (`graph.coincidences`): whose words both published again, in whatever order the posts are
     # stamped; who acts upon the other; who publishes in the same ten minutes more often than their hours explain.
@@ -161,9 +161,15 @@ WINDOW_MS: Final = tuple(kind.window_ms for kind in KIND_TABLE)
 
 DIRECT_KINDS: Final = tuple(number for number, kind in enumerate(KIND_TABLE) if kind.direct)
 
-_TAKERS: Final = tuple(
-    (number, kind.take, kind.direct) for number, kind in enumerate(KIND_TABLE) if kind.take is not None
-)
+_TAKERS: Final = {
+    action: tuple(
+        (number, kind.take, kind.direct)
+        for number, kind in enumerate(KIND_TABLE)
+        if kind.take is not None and (kind.actions is None or action in kind.actions)
+    )
+    for action in ("post", "reply", "repost", "quote", "like", "follow")
+}
+"""By what an event does: half of the kinds are of one action alone, and every event is looked at."""
 
 
 def given_kind(name: str) -> int | None:
@@ -195,7 +201,7 @@ class Trace(NamedTuple):
     other: int = -1
 
 
-def traces_of(event: TracedEvent, at_ms: int, account: int, other: int = -1) -> Iterator[Trace]:
+def traces_of(event: TracedEvent, at_ms: int, account: int, other: int = -1) -> list[Trace]:
     """The traces of one event, next to each other as coordination wants them.
 
     Args:
@@ -204,6 +210,8 @@ def traces_of(event: TracedEvent, at_ms: int, account: int, other: int = -1) -> 
         account: row of its account.
         other: row of the account that it acts upon, -1 where that has none or is the account itself.
     """
-    for number, take, direct in _TAKERS:
-        for key in take(event):
-            yield Trace(at_ms, account, number, key, other if direct else -1)
+    return [
+        Trace(at_ms, account, number, key, other if direct else -1)
+        for number, take, direct in _TAKERS[event.action]
+        for key in take(event)
+    ]

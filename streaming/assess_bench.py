@@ -1,19 +1,23 @@
 """What an event costs `assess` as a stream goes on, and what a live account takes: `python -m streaming.assess_bench`.
 
+At the end a snapshot is taken, and another `Assess` started from it.
+
 Accounts of one number do as much every day, for as many days as the events last: links, tags, reposts, replies and
 likes of things that are popular for a day, without texts, so that only what remembers is measured. They are played into
 `Assess` as its log has them. A row of the table is as many events as all rows before it: seconds of the processor an
-event there, and memory. The exit status is 1 where the last row costs more than `--growth` times the cheapest of the
-rows before.
+event there, memory, and the longest tick since the row before. The exit status is 1 where the last row costs more than
+`--growth` times the cheapest of the rows before.
 """
 
 from __future__ import annotations
 
 import gc
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Annotated, Final
 
 import numpy as np
@@ -22,6 +26,7 @@ import typer
 from detector.errors import UsageError
 from detector.models import load_models
 from streaming.assess import Answer, Assess, AssessSettings, RerankRequest
+from streaming.assess.snapshot import copied, restore, write_copied
 from streaming.bench import resident_mib
 from streaming.cli import run_function
 from streaming.schema.observation import Batch, Kind, Observation
@@ -51,11 +56,24 @@ SHARES: Final = (0.4, 0.15, 0.25, 0.2)
 
 @dataclass(frozen=True)
 class CostRow:
-    """Of the table: events so far, seconds of the processor an event since the row before, live accounts, MiB."""
+    """Of the table: events so far, seconds of the processor an event and the longest tick since the row before, live
+    accounts, MiB."""
 
     events: int
     seconds: float
+    longest_tick: float
     accounts: int
+    mib: float
+
+
+@dataclass(frozen=True)
+class RestartCosts:
+    """Seconds of the wall to copy the state aside (ticks wait for that alone), to write the copy, and to begin from it;
+    MiB of the file."""
+
+    copying: float
+    writing: float
+    starting: float
     mib: float
 
 
@@ -103,34 +121,56 @@ def _unread(request: RerankRequest) -> Answer:
     return Answer.unread(len(request.texts), len(request.meanings))
 
 
-def measure(events: int, accounts: int, per_day: float, seed: int) -> Iterator[CostRow]:
+def _assess() -> Assess:
+    models = replace(load_models(), second_stage=None, meaning=None)
+    return Assess(AssessSettings(), models, partitions=1)
+
+
+def measure(assess: Assess, events: int, accounts: int, per_day: float, seed: int) -> Iterator[CostRow]:
     """Play a stream into `Assess`.
 
     Args:
+        assess: that has seen nothing yet.
         events: how many.
         accounts: by whom.
         per_day: events of an account a day.
         seed: of the stream.
-
-    Raises:
-        ModelError: the shipped models are damaged.
     """
-    models = replace(load_models(), second_stage=None, meaning=None)
-    assess = Assess(AssessSettings(), models, partitions=1)
-    done, mark, spent = 0, FIRST, 0.0
+    done, mark, spent, longest = 0, FIRST, 0.0, 0.0
     before = 0
     for held in observations(events, accounts, per_day, seed):
         lowest = held[-1].at - 1
         begun = time.process_time()
         assess.feed(Batch(0, 1, done, done + len(held), lowest, {}, held))
-        while assess.advance(_unread) is not None:
-            pass
         spent += time.process_time() - begun
+        while assess.ready():
+            begun = time.process_time()
+            assess.advance(_unread)
+            took = time.process_time() - begun
+            spent += took
+            longest = max(longest, took)
         done += len(held)
         if done >= mark or done >= events:
             gc.collect()
-            yield CostRow(done, spent / (done - before), assess.accounts, resident_mib())
-            before, spent, mark = done, 0.0, 2 * mark
+            yield CostRow(done, spent / (done - before), longest, assess.accounts, resident_mib())
+            before, spent, longest, mark = done, 0.0, 0.0, 2 * mark
+
+
+def restarted(assess: Assess) -> RestartCosts:
+    """Snapshot `assess`, and begin from that."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "state"
+        begun = time.monotonic()
+        state = copied(assess)
+        copying = time.monotonic() - begun
+        with file.open("w+b") as out:
+            write_copied(out, state)
+        writing = time.monotonic() - begun - copying
+        del state
+        begun = time.monotonic()
+        again = _assess()
+        restore(file, again)
+        return RestartCosts(copying, writing, time.monotonic() - begun, file.stat().st_size / 2**20)
 
 
 def bench(
@@ -156,13 +196,22 @@ def bench(
         raise UsageError(f"--events is at least {2 * FIRST:,}, --accounts at least 1, --per-day above 0")
     empty = resident_mib()
     rows = []
-    print(f"{'events':>12} {'us/event':>9} {'accounts':>9} {'MiB':>8} {'KiB/account':>12}")
-    for row in measure(events, accounts, per_day, seed):
+    heads = ("us/event", 9), ("events/s", 9), ("longest tick", 13), ("accounts", 9), ("MiB", 8), ("KiB/account", 12)
+    print(f"{'events':>12}", *(head.rjust(width) for head, width in heads))
+    assess = _assess()
+    for row in measure(assess, events, accounts, per_day, seed):
         each = 1024 * (row.mib - empty) / max(row.accounts, 1)
         print(
-            f"{row.events:>12,} {1e6 * row.seconds:>9.1f} {row.accounts:>9,} {row.mib:>8,.0f} {each:>12.1f}", flush=True
+            f"{row.events:>12,} {1e6 * row.seconds:>9.1f} {1 / row.seconds:>9,.0f} {row.longest_tick:>11.2f} s"
+            f" {row.accounts:>9,} {row.mib:>8,.0f} {each:>12.1f}",
+            flush=True,
         )
         rows.append(row)
+    costs = restarted(assess)
+    print(
+        f"a snapshot of {costs.mib:,.0f} MiB: {costs.copying:.2f} s to copy aside, {costs.writing:.1f} s to write; "
+        f"{costs.starting:.1f} s to begin from it"
+    )
     ratio = rows[-1].seconds / min(row.seconds for row in rows[:-1])
     print(f"the last row costs {ratio:.2f} times the cheapest before")
     return int(ratio > growth)

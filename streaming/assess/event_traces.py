@@ -6,7 +6,6 @@ that those rows read.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Final
 
 import msgspec
@@ -26,7 +25,7 @@ UNKNOWN: Final = -1
 _ACTIONS: Final = tuple(kind.name.lower() for kind in Kind)
 
 
-def observed_traces(event: Observation, row: int, accounts: AccountTable, cluster: str | None) -> Iterator[Trace]:
+def observed_traces(event: Observation, row: int, accounts: AccountTable, cluster: str | None) -> list[Trace]:
     """The traces of one event, next to each other as `graph` wants them.
 
     Args:
@@ -40,7 +39,7 @@ def observed_traces(event: Observation, row: int, accounts: AccountTable, cluste
         found = accounts.find(event.target_account)
         other = UNKNOWN if found is None else found
     urls = event.urls[:OBJECTS_PER_KIND]
-    domains = tuple(domain for domain in dict.fromkeys(map(domain_of, urls)) if domain)
+    domains = tuple(domain for domain in dict.fromkeys(map(domain_of, urls)) if domain) if urls else ()
     traced = TracedEvent(
         event.account, _ACTIONS[event.kind], event.target, event.target_account, urls, domains, event.hashtags,
         event.mentions[:OBJECTS_PER_KIND], event.text, cluster,
@@ -57,4 +56,4 @@ def named_traces(event: Observation, row: int, accounts: AccountTable) -> list[T
         accounts: rows of the accounts acted upon; nobody is by an edit.
     """
     alone = msgspec.structs.replace(event, kind=int(Kind.POST), target="", target_account="")
-    return list(observed_traces(alone, row, accounts, None))
+    return observed_traces(alone, row, accounts, None)

@@ -30,5 +30,6 @@ def test_the_table_has_a_row_for_each_doubling(
     assert main(["--events", "2000", "--accounts", "50", "--growth", "1000"]) == 0
     said = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in said[:3]] == ["events", "1,000", "2,000"]
+    assert "to begin from it" in said[-2]
     assert "times the cheapest before" in said[-1]
     assert main(["--events", "100"]) == 2
