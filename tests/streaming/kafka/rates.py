@@ -35,8 +35,8 @@ PARTITIONS: Final = 4
 SLICE_S: Final = 0.02
 """Events are sent in slices of this length."""
 
-LATENESS_S: Final = 5.0
-TICK_S: Final = 5.0
+LATENESS_S: Final = 5
+TICK_S: Final = 5
 
 DRAIN_S: Final = 120.0
 """Longest wait for the last tick after the last event."""

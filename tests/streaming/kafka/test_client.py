@@ -17,6 +17,7 @@ from kafka.errors import (
     ProducerFencedError,
     TopicAuthorizationFailedError,
 )
+from kafka.record import util as record_util
 
 from detector.errors import BrokerError, LogError, UsageError
 from streaming.config import KafkaConfig
@@ -161,3 +162,11 @@ def test_a_broker_that_is_away_at_start_is_a_clear_error(monkeypatch: pytest.Mon
         BrokerError, match=r"connecting a consumer at 127.0.0.1:\d+ failed: .*ECONNREFUSED.*check that the broker"
     ):
         Clients(KafkaConfig(bootstrap_servers=f"127.0.0.1:{port}")).reader()
+
+
+def test_checksums_are_compiled_and_the_same() -> None:
+    Clients(KafkaConfig())
+    assert record_util.calc_crc32c.__defaults__ != (record_util.crc32c_py,)
+    for part in (b"", b"abc", bytes(range(256)) * 40):
+        assert record_util.calc_crc32c(memoryview(bytearray(part))) == record_util.crc32c_py(part)
+    assert record_util.calc_crc32c(memoryview(b"123456789")) == 0xE3069283  # RFC 3720, B.4's check value
