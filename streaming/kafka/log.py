@@ -89,7 +89,7 @@ class LogReader:
         self._clients = clients
         self._topic = topics.observations
         self._tps = [TopicPartition(topics.observations, number) for number in range(partitions)]
-        self.consumer: KafkaConsumer = clients.reader(group=topics.assess_group, records=POLL_ENTRIES)
+        self.consumer: KafkaConsumer = clients.reader(group=topics.assess_group, records=POLL_ENTRIES, gather=True)
         self.consumer.assign(self._tps)
         self._times = [NO_TIME] * partitions
         self._fetched: deque[tuple[int, ConsumerRecord]] = deque()
