@@ -65,8 +65,8 @@ class Health:
     def __init__(self, now: float, limits: HealthLimits | None = None) -> None:
         self._limits = limits or HealthLimits()
         self._turned = now
-        self._heard: float | None = None
-        self._commit_due: float | None = None
+        self._heard: dict[str, float] = {}
+        self._commit_due: dict[str, float] = {}
         self._fenced = False
         self._stopping = False
         self._replay: tuple[int, int] | None = None
@@ -85,19 +85,33 @@ class Health:
         """The loop went round once, whatever it found."""
         self._turned = now
 
-    def heard(self, now: float) -> None:
-        """The broker answered: records came, or metadata, or an acknowledgement. An empty poll is no answer."""
-        self._heard = now
+    def heard(self, now: float, stage: str = "") -> None:
+        """The broker answered: records came, or metadata, or an acknowledgement. An empty poll is no answer.
 
-    def commit_due(self, now: float) -> None:
-        """There is something to commit since `now`; while it is due, later calls change nothing."""
-        if self._commit_due is None:
-            self._commit_due = now
+        Args:
+            now: seconds.
+            stage: whom. Of several in one process, that which has not heard for longest counts.
+        """
+        self._heard[stage] = now
 
-    def committed(self, now: float) -> None:
-        """Everything that was due is committed."""
-        self._commit_due = None
-        self._heard = now
+    def commit_due(self, now: float, stage: str = "") -> None:
+        """There is something to commit since `now`; while it is due, later calls change nothing.
+
+        Args:
+            now: seconds.
+            stage: whose it is.
+        """
+        self._commit_due.setdefault(stage, now)
+
+    def committed(self, now: float, stage: str = "") -> None:
+        """Everything that was due is committed.
+
+        Args:
+            now: seconds.
+            stage: whose it was.
+        """
+        self._commit_due.pop(stage, None)
+        self._heard[stage] = now
 
     def fenced(self) -> None:
         """Another process owns the state now; this one is to stop."""
@@ -123,12 +137,12 @@ class Health:
             waiting.append("starting")
         if self._stopping:
             waiting.append("stopping")
-        if self._heard is None:
+        if not self._heard:
             waiting.append("the broker has not answered yet")
-        elif now - self._heard > self._limits.heard_s:
-            waiting.append(f"the broker has not answered for {now - self._heard:.0f} s")
-        if self._commit_due is not None and now - self._commit_due > self._limits.commit_s:
-            waiting.append(f"nothing could be committed for {now - self._commit_due:.0f} s")
+        elif (silent_s := now - min(self._heard.values())) > self._limits.heard_s:
+            waiting.append(f"the broker has not answered for {silent_s:.0f} s")
+        if self._commit_due and (stuck_s := now - min(self._commit_due.values())) > self._limits.commit_s:
+            waiting.append(f"nothing could be committed for {stuck_s:.0f} s")
         if self._blocked is not None:
             waiting.append(self._blocked)
         if self._replay is not None:

@@ -207,7 +207,7 @@ class CommitTracker:
 
     def _write(self, tick_ms: int, positions: list[int], ended: bool) -> None:
         started = self._clock()
-        self._health.commit_due(started)
+        self._health.commit_due(started, "assess")
         outputs = self._outbox.waiting
         try:
             self.journal_offset = self._outbox.write(tick_ms, positions, ended)
@@ -226,7 +226,7 @@ class CommitTracker:
         self._metrics.transaction("committed")
         self._metrics.committed(time.time())
         self._metrics.broker(True)
-        self._health.committed(self._clock())
+        self._health.committed(self._clock(), "assess")
         if self._replica.core is not None:
             self._meter.committed(self._replica.core.ordering, outputs)
         for output in outputs:
@@ -449,7 +449,7 @@ class AssessStage:
     def _heard(self) -> None:
         """The broker has answered."""
         self._heard_at = self._clock()
-        self._health.heard(self._heard_at)
+        self._health.heard(self._heard_at, "assess")
         self._metrics.broker(True)
 
     def _run_ticks(self, core: Core, until: float) -> bool:

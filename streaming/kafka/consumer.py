@@ -386,8 +386,8 @@ class IdlePartitions:
         if ends is None:
             self._caught_up.keep(())
             return []
-        if ends:
-            self._health.heard(now)
+        if ends or not tps:  # who owns nothing has nothing to ask
+            self._health.heard(now, "score")
         lag = {tp: ends[tp] - self._source.next[tp] for tp in tps}
         for tp, behind in lag.items():
             if behind > 0:

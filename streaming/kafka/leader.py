@@ -457,7 +457,7 @@ class Standby:
                 return False
             self._looked_at = now
         journal = reader.read_end() if reader.journal.last is None and not self.warm else reader.catch_up()
-        self._health.heard(now)
+        self._health.heard(now, "assess")
         if journal.last is not None and journal.last.ended:
             return True
         if self.warm:

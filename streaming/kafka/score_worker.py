@@ -235,7 +235,7 @@ class ScoreStage:
         self._metrics.step("score", "read_text", self._clock() - started)
         self._writer.write(tp, taken.end, self._clocks.get(tp), entries, letters)
         if taken.records:
-            self._health.heard(self._clock())
+            self._health.heard(self._clock(), "score")
 
     def _converted(self, records: list[SourceRecord]) -> list[SourceRecord]:
         """The records as post events; what is in order and no post event is counted and goes no further."""
@@ -302,16 +302,16 @@ class ScoreStage:
                 if sent.clock is not None:
                     self._safe_clocks[sent.tp] = sent.clock
         if done:
-            self._health.heard(self._clock())
+            self._health.heard(self._clock(), "score")
 
     def _commit(self) -> None:
         self._committed_at = self._clock()
         if not self._uncommitted:
             return
-        self._health.commit_due(self._committed_at)
+        self._health.commit_due(self._committed_at, "score")
         if self._source.commit(self._uncommitted):
             self._uncommitted = {}
-            self._health.committed(self._clock())
+            self._health.committed(self._clock(), "score")
 
     # Partitions that have ended
 

@@ -298,6 +298,10 @@ NOT_RUN: Final[dict[str, str]] = {
     "make bench-colink": "a million posts, and a package that it installs; minutes",
     "make bench-graph": "simulates 58,000 accounts first, for a minute or more",
     'make bench-assess ARGS="--events 400000"': "a minute or more; in small it is tests/streaming/test_assess_bench.py",
+    'make bench-assess ARGS="--accounts 1000000 --events 6400000"': "as above",
+    "make bench-worker STREAM=planted-dev.jsonl.gz KAFKA_HOME=folder": (
+        "ten minutes; in small it is tests/streaming/kafka/test_rates.py"
+    ),
     "make null-societies": "minutes; its steps are tested in tests/training/test_null_societies.py",
     'make null-societies ARGS="--each 2"': "as above",
     "make flink-setup": "two gigabytes, most of them torch again",

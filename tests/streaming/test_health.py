@@ -172,6 +172,23 @@ def test_a_commit_that_is_stuck_is_not_ready_from_its_first_due() -> None:
     assert health.report(4.0).ready
 
 
+def test_of_several_stages_none_hides_what_is_the_matter_with_another() -> None:
+    health = running()
+    health.heard(0.0, "score")
+    health.heard(0.0, "assess")
+    health.commit_due(0.0, "assess")
+    for now in (2.0, 4.0):
+        health.heard(now)
+        health.committed(now, "score")
+    assert health.report(4.0).problems == ("nothing could be committed for 4 s",)
+    health.heard(6.0)
+    health.heard(6.0, "score")
+    health.committed(0.0, "assess")
+    assert health.report(6.0).problems == ("the broker has not answered for 6 s",)
+    health.heard(6.0, "assess")
+    assert health.report(6.0).ready
+
+
 def test_a_replay_ends_when_all_is_read() -> None:
     health = running()
     health.replaying(3, 10)

@@ -223,8 +223,8 @@ def live(deployment: Deployment, path: Path, rate: float, seconds: float) -> tup
     print("each tick's:", " ".join(f"{one:.1f}" for one in found[-60:]))
     p50, p99 = np.quantile(found, [0.5, 0.99])
     print(
-        f"sent {reached:,.0f} events a second for {seconds:.0f} s; {len(found)} of {expected} ticks of {TICK_S} s decided; "
-        f"delay beyond lateness and tick: median {p50:.2f} s, p99 {p99:.2f} s, longest {found.max():.2f} s; "
+        f"sent {reached:,.0f} events a second for {seconds:.0f} s; {len(found)} of {expected} ticks of {TICK_S} s "
+        f"decided; delay beyond lateness and tick: median {p50:.2f} s, p99 {p99:.2f} s, longest {found.max():.2f} s; "
         + ", ".join(f"{stage} {value / seconds:.2f} cores" for stage, value in spent.items())
     )
     return len(found) >= expected - 1 and bool(p99 < PROMISED_S), int(reached * seconds)
