@@ -17,6 +17,7 @@ NEED_NO_BROKER: Final = frozenset(
         "decompression",
         "journal",
         "log",
+        "rates",
         "shared_snapshots",
         "snapshots",
         "text_reader",
