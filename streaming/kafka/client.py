@@ -274,7 +274,7 @@ class Clients:
         """Inside, what the client raises becomes a `BrokerError` with its reason (see `explained`)."""
         return explained(doing, self.servers)
 
-    def member(self, group: str, records: int, *, name: str = "swarmlight") -> KafkaConsumer:
+    def member(self, group: str, records: int, *, name: str = "swarmlight", gather: bool = False) -> KafkaConsumer:
         """A member of `group`, to be subscribed: offsets by hand and no position of its own making.
 
         Partitions are dealt by range: the same number of two topics comes to the same member, in the order of the
@@ -284,12 +284,13 @@ class Clients:
             group: the consumer group.
             records: records a poll returns at most.
             name: the member's id begins with it.
+            gather: wait a moment for more where little is there (`GATHERED_BYTES`).
         """
         return self._consumer(
             client_id=name,
             group_id=group,
             max_poll_records=records,
-            fetch_min_bytes=GATHERED_BYTES if records > 1 else 1,
+            fetch_min_bytes=GATHERED_BYTES if gather else 1,
             session_timeout_ms=self.session_ms,
             heartbeat_interval_ms=min(3000, self.session_ms // 3),
             max_poll_interval_ms=MAX_POLL_MS,

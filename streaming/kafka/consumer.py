@@ -136,7 +136,7 @@ class InputConsumer:
     def _join(self) -> None:
         """Become a member of the group, with nothing known of an assignment."""
         membership = GroupAssignment()
-        consumer = self._clients.member(self._group, self._records)
+        consumer = self._clients.member(self._group, self._records, gather=True)
         self._clients.subscribe(consumer, self._topics, membership)
         self._consumer, self._membership, self._handled = consumer, membership, -1
         self._needs_seek = False
