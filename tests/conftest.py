@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from detector.text.second_stage import Encoder
+    from detector.text.encoder import Encoder
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -73,7 +73,7 @@ def texts_read_once() -> Iterator[None]:
     """
     import numpy as np
 
-    from detector.text.second_stage import Encoder
+    from detector.text.encoder import Encoder
 
     own = Encoder.embed
     names: dict[Encoder, str] = {}
@@ -101,7 +101,7 @@ READ: dict[str, dict[str, NDArray[np.float32]]] = {}
 
 
 def _weights_of(encoder: Encoder) -> str:
-    from detector.text.second_stage import TUNED_PREFIX
+    from detector.text.encoder import TUNED_PREFIX
 
     digest = hashlib.blake2b(repr((encoder._taken, encoder._tokenizer.truncation, encoder._unit)).encode())
     for name, weight in sorted(encoder._weights.items()):

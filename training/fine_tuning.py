@@ -14,14 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.text.second_stage import (
-    DIM,
-    TUNED_PREFIX,
-    TUNED_TOKENS,
-    encoder_folder,
-    fastest_dtype,
-    load_encoder,
-)
+from detector.text.encoder import DIM, TUNED_PREFIX, TUNED_TOKENS, encoder_folder, fastest_dtype, load_encoder
 from training.text import ProgressCallback
 
 Floats = NDArray[np.float64]

@@ -25,8 +25,8 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from detector.evidence import MILLINAT
 from detector.text.calibration import Calibrator
+from detector.text.encoder import encoder_digest, encoder_folder
 from detector.text.huggingface import KIND, RawScorer
-from detector.text.second_stage import encoder_digest, encoder_folder
 from training.data import balance, source_weights
 from training.disturb import disturbed
 from training.fine_tuning import FineTuning, TunedEncoder

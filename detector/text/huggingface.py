@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from detector.errors import ModelError
 from detector.evidence import MILLINAT
 from detector.text.calibration import MIN_WORDS, UNCALIBRATED, Calibrator
-from detector.text.second_stage import one_thread
+from detector.text.encoder import one_thread
 from detector.text.tokenize import encode, normalise
 from detector.weights_io import load_weights, take
 

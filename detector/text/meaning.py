@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.text.second_stage import DIM, Encoder, encoder_digest, encoder_folder
+from detector.text.encoder import DIM, Encoder, encoder_digest, encoder_folder
 from detector.text.tokenize import normalise
 
 MEANING_DIM: Final = DIM

@@ -20,10 +20,10 @@ from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from detector.errors import ModelError
+from detector.text.encoder import one_thread
 from detector.text.features import styles
 from detector.text.huggingface import RawScorer
 from detector.text.meaning import MeaningEncoder
-from detector.text.second_stage import one_thread
 from detector.text.tokenize import encode
 from training.boosting import BoostingSettings, boost
 from training.data import source_weights

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from detector.text.encoder import Encoder
 from detector.text.meaning import LARGEST, MEANING_DIM, MEANING_LAYERS, MeaningEncoder, quantised
-from detector.text.second_stage import Encoder
 from tests.detector.text.test_second_stage import TEXTS
 
 

@@ -14,20 +14,18 @@ import torch
 from numpy.typing import NDArray
 
 from detector.errors import ModelError
-from detector.text import second_stage as module
-from detector.text.second_stage import (
+from detector.text import encoder as module
+from detector.text.encoder import (
     DIM,
-    FILE,
     TUNED_PREFIX,
     TUNED_TOKENS,
     Encoder,
-    MiniLMSecondStage,
-    SecondStageModel,
     encoder_digest,
     encoder_folder,
     fastest_dtype,
     load_encoder,
 )
+from detector.text.second_stage import FILE, MiniLMSecondStage, SecondStageModel
 from detector.text.tokenize import normalise
 from detector.weights_io import load_weights, save_weights
 from tests.detector.text import toy

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from detector.errors import BrokerError, LogError
 from detector.models import load_models
 from detector.text import second_stage
+from detector.text.encoder import DIM, Encoder
 from streaming.cli import main
 from streaming.health import Health, HealthLimits
 from streaming.kafka import worker as worker_module
@@ -151,12 +152,12 @@ def test_a_standbys_second_stage_is_loaded_by_what_prepares_it(monkeypatch: pyte
     """A text that is too short to be read loads nothing, and the first text after a takeover then waits for it."""
     loaded: list[int] = []
 
-    class Spy(second_stage.Encoder):
+    class Spy(Encoder):
         def __init__(self, *_: object, **__: object) -> None:
             loaded.append(1)
 
         def embed(self, texts: Iterable[str]) -> NDArray[np.float32]:
-            return np.zeros((len(list(texts)), second_stage.DIM), np.float32)
+            return np.zeros((len(list(texts)), DIM), np.float32)
 
     monkeypatch.setattr(second_stage, "Encoder", Spy)
     models = replace(load_models(), meaning=None)
